@@ -1,0 +1,19 @@
+//! An S3 server in this process: for `s3dav demo`, the tests and the benches.
+//!
+//! The protocol (signatures, XML, chunked bodies) is the crate `s3s`; objects and their rules are
+//! ours, as faithful as what the gateway relies on. Hooks count requests and inject what a healthy
+//! server does not do: latency, failures, answers that are lost, bodies that break or stall.
+
+mod blob;
+mod hooks;
+mod listing;
+mod server;
+mod service;
+mod storage;
+mod uploads;
+
+pub use hooks::{Action, Gate, Hooks, Rule};
+pub use server::{EmbeddedOptions, EmbeddedS3};
+
+/// The only credentials that the embedded server knows: access key and secret.
+pub const CREDENTIALS: (&str, &str) = ("s3dav-embedded", "not-a-secret");

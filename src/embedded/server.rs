@@ -1,0 +1,243 @@
+//! The server around the service: accepting, counting, and doing harm on request.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, BodyStream, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::hooks::{Action, Hooks};
+use super::service::Service;
+use super::storage::Storage;
+
+/// How the server runs.
+#[derive(Debug, Clone, Default)]
+pub struct EmbeddedOptions {
+    /// Keep objects as files here; `None`: in memory.
+    pub data: Option<PathBuf>,
+    /// Buckets that exist from the start.
+    pub buckets: Vec<String>,
+    /// Added to every answer.
+    pub latency: Duration,
+}
+
+/// A running server; it ends when this is dropped.
+#[derive(Debug)]
+pub struct EmbeddedS3 {
+    address: SocketAddr,
+    hooks: Hooks,
+    accepting: AbortHandle,
+}
+
+impl EmbeddedS3 {
+    /// Serves on `listener` until dropped.
+    pub async fn start(listener: TcpListener, options: EmbeddedOptions) -> std::io::Result<Self> {
+        let storage = Storage::open(options.data.as_deref(), &options.buckets).await?;
+        let mut builder = S3ServiceBuilder::new(Service::new(storage));
+        let (access_key, secret) = super::CREDENTIALS;
+        builder.set_auth(SimpleAuth::from_single(access_key, secret));
+        let hooks = Hooks::default();
+        hooks.set_latency(options.latency);
+        let address = listener.local_addr()?;
+        let accepting = tokio::spawn(accept(listener, builder.build(), hooks.clone())).abort_handle();
+        Ok(Self { address, hooks, accepting })
+    }
+
+    /// Where it listens.
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Counters and faults.
+    pub fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+}
+
+impl Drop for EmbeddedS3 {
+    fn drop(&mut self) {
+        // The connections are owned by the accepting task and end with it.
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, service: S3Service, hooks: Hooks) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => drop(connections.spawn(serve(stream, service.clone(), hooks.clone()))),
+            Err(error) => {
+                tracing::warn!(%error, "the embedded server could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, service: S3Service, hooks: Hooks) {
+    // Without this, small answers wait 40 ms for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let answer = service_fn(move |request| {
+        let (service, hooks) = (service.clone(), hooks.clone());
+        async move { Ok::<_, Infallible>(handle(request, &service, &hooks).await) }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    // A client that breaks off is its own business.
+    let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer).await;
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) -> Response<Body> {
+    let operation = operation(request.method(), request.uri(), request.headers());
+    let target = request.uri().to_string();
+    let action = hooks.note(operation, &target);
+    let latency = hooks.latency();
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    if let Some(region) = hooks.region().filter(|region| !signed_for(request.headers(), region)) {
+        let mut answer = error(301, "PermanentRedirect", "The bucket is in another region");
+        if let Ok(value) = region.parse() {
+            answer.headers_mut().insert("x-amz-bucket-region", value);
+        }
+        return drained(request, answer).await;
+    }
+    match action {
+        Some(Action::Fail { status, code, message }) => drained(request, error(status, code, message)).await,
+        Some(Action::CaptivePortal) => {
+            let page = "<html><body>Please log in to the network.</body></html>";
+            drained(request, Response::new(whole(page.into()))).await
+        }
+        Some(Action::ApplyThenFail) => {
+            call(request, service).await;
+            error(500, "InternalError", "The answer was lost")
+        }
+        Some(Action::Hold(gate)) => {
+            let answer = call(request, service).await;
+            gate.passed().await;
+            answer
+        }
+        Some(Action::CutBody(after)) => {
+            call(request, service).await.map(|body| interrupted(body, after, None))
+        }
+        Some(Action::StallBody(after, gate)) => {
+            call(request, service).await.map(|body| interrupted(body, after, Some(gate)))
+        }
+        None => call(request, service).await,
+    }
+}
+
+async fn call(request: Request<Incoming>, service: &S3Service) -> Response<Body> {
+    match service.call(request.map(s3s::Body::from)).await {
+        Ok(answer) => answer.map(|body| body.map_err(BoxError::from).boxed_unsync()),
+        Err(_) => error(500, "InternalError", "The request could not be handled"),
+    }
+}
+
+/// Reads the request's body, so that the client gets its answer rather than a broken pipe.
+async fn drained(request: Request<Incoming>, answer: Response<Body>) -> Response<Body> {
+    let mut body = request.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+    answer
+}
+
+fn error(status: u16, code: &str, message: &str) -> Response<Body> {
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    );
+    let mut answer = Response::new(whole(xml));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer
+}
+
+fn whole(text: String) -> Body {
+    http_body_util::Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// `body` up to `after` bytes; then an error, or a pause until the gate opens.
+fn interrupted(body: Body, after: u64, gate: Option<super::Gate>) -> Body {
+    let frames = stream::unfold((BodyStream::new(body), after, gate, true), |state| async move {
+        let (mut frames, left, gate, healthy) = state;
+        if !healthy {
+            return None;
+        }
+        if left == 0 {
+            match gate {
+                None => return Some((Err(BoxError::from("cut by a hook")), (frames, 0, None, false))),
+                Some(gate) => gate.passed().await,
+            }
+            let frame = frames.next().await?;
+            return Some((frame, (frames, u64::MAX, None, true)));
+        }
+        let frame = frames.next().await?;
+        let (frame, left) = match frame.map(Frame::into_data) {
+            Ok(Ok(mut data)) => {
+                data.truncate(left.min(data.len() as u64) as usize);
+                let left = if left == u64::MAX { left } else { left - data.len() as u64 };
+                (Ok(Frame::data(data)), left)
+            }
+            Ok(Err(other)) => (Ok(other), left),
+            Err(error) => (Err(error), left),
+        };
+        Some((frame, (frames, left, gate, true)))
+    });
+    let frames: Pin<Box<dyn futures_util::Stream<Item = Result<Frame<Bytes>, BoxError>> + Send>> =
+        Box::pin(frames);
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Whether the signature's scope names this region.
+fn signed_for(headers: &HeaderMap, region: &str) -> bool {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    authorization.is_none_or(|text| text.contains(&format!("/{region}/s3/aws4_request")))
+}
+
+/// The S3 operation that a request is, by its shape.
+fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> &'static str {
+    let query = uri.query().unwrap_or_default();
+    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let on_object =
+        uri.path().trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty());
+    let copies = headers.contains_key("x-amz-copy-source");
+    match (method.as_str(), on_object) {
+        ("GET", false) if has("uploads") => "ListMultipartUploads",
+        ("GET", false) if uri.path() == "/" => "ListBuckets",
+        ("GET", false) => "ListObjectsV2",
+        ("HEAD", false) => "HeadBucket",
+        ("PUT", false) => "CreateBucket",
+        ("POST", false) if has("delete") => "DeleteObjects",
+        ("GET", true) if has("uploadId") => "ListParts",
+        ("GET", true) => "GetObject",
+        ("HEAD", true) => "HeadObject",
+        ("PUT", true) if has("partNumber") && copies => "UploadPartCopy",
+        ("PUT", true) if has("partNumber") => "UploadPart",
+        ("PUT", true) if copies => "CopyObject",
+        ("PUT", true) => "PutObject",
+        ("POST", true) if has("uploads") => "CreateMultipartUpload",
+        ("POST", true) if has("uploadId") => "CompleteMultipartUpload",
+        ("DELETE", true) if has("uploadId") => "AbortMultipartUpload",
+        ("DELETE", true) => "DeleteObject",
+        _ => "Other",
+    }
+}
+
+/// Out of file descriptors, most likely: let some go before the next try.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

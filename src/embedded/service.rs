@@ -1,0 +1,457 @@
+//! The S3 operations.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use md5::{Digest, Md5};
+use s3s::crypto::{Checksum, Crc32};
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+
+use super::blob::{Blob, BlobWriter};
+use super::storage::{Bucket, Headers, Object, Storage};
+use super::{listing, uploads};
+
+/// The service behind the protocol.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    pub(super) storage: Storage,
+}
+
+impl Service {
+    pub(super) fn new(storage: Storage) -> Self {
+        Self { storage }
+    }
+
+    /// Runs `work` on a bucket in one step.
+    pub(super) fn bucket<T>(&self, name: &str, work: impl FnOnce(&mut Bucket) -> S3Result<T>) -> S3Result<T> {
+        self.storage.with(name, work).unwrap_or_else(|| Err(s3_error!(NoSuchBucket)))
+    }
+
+    fn object(&self, bucket: &str, key: &str) -> S3Result<Arc<Object>> {
+        self.bucket(bucket, |b| b.objects.get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey)))
+    }
+
+    /// Takes a body in: its content, MD5 and CRC32.
+    pub(super) async fn receive(&self, bucket: &str, body: Option<StreamingBlob>) -> S3Result<Received> {
+        let directory = self.storage.directory(bucket);
+        let mut writer = BlobWriter::new(directory.as_deref()).await.map_err(internal)?;
+        let (mut md5, mut crc32) = (Md5::new(), Crc32::new());
+        let mut body = body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|_| s3_error!(IncompleteBody))?;
+            md5.update(&chunk);
+            crc32.update(&chunk);
+            writer.write(chunk).await.map_err(internal)?;
+        }
+        let content = writer.finish().await.map_err(internal)?;
+        Ok(Received { content, md5: hex::encode(md5.finalize()), crc32: base64(crc32.finalize().as_ref()) })
+    }
+
+    /// Puts an object in place if its conditions hold, in one step.
+    pub(super) async fn store(
+        &self,
+        (bucket, key): (&str, &str),
+        content: Blob,
+        etag: String,
+        headers: Headers,
+        conditions: Conditions,
+    ) -> S3Result<Arc<Object>> {
+        let object = self.storage.prepare(bucket, key, content, etag, headers).map_err(internal)?;
+        let stored = Arc::clone(&object);
+        let replaced = self.bucket(bucket, |b| {
+            conditions.check(b.objects.get(key).map(|o| &**o))?;
+            Ok(b.objects.insert(key.to_owned(), stored))
+        });
+        match replaced {
+            Ok(old) => {
+                self.storage.discard(bucket, old).await;
+                Ok(object)
+            }
+            Err(error) => {
+                self.storage.discard(bucket, Some(object)).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The source of a copy, if it is the version asked for.
+    pub(super) fn source(
+        &self,
+        source: &CopySource,
+        if_match: Option<&ETagCondition>,
+    ) -> S3Result<Arc<Object>> {
+        let CopySource::Bucket { bucket, key, .. } = source else { return Err(s3_error!(NotImplemented)) };
+        let object = self.object(bucket, key)?;
+        match if_match {
+            Some(condition) if !matches(condition, &object) => Err(s3_error!(PreconditionFailed)),
+            _ => Ok(object),
+        }
+    }
+}
+
+/// A body that was taken in.
+pub(super) struct Received {
+    pub(super) content: Blob,
+    /// Hex.
+    pub(super) md5: String,
+    /// Base64.
+    pub(super) crc32: String,
+}
+
+impl Received {
+    /// Refuses a body that is not the one the client computed a checksum of.
+    pub(super) fn verify(&self, crc32: Option<&str>, md5: Option<&str>) -> S3Result<()> {
+        let expected = hex::decode(&self.md5).map(|md5| base64(&md5)).unwrap_or_default();
+        if crc32.is_some_and(|sent| sent != self.crc32) || md5.is_some_and(|sent| sent != expected) {
+            return Err(s3_error!(BadDigest));
+        }
+        Ok(())
+    }
+}
+
+/// The conditions of a write.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    pub(super) if_match: Option<ETagCondition>,
+    pub(super) if_none_match: Option<ETagCondition>,
+}
+
+impl Conditions {
+    /// CopyObject has conditions on its destination that `s3s` does not parse.
+    fn of_headers(headers: &http::HeaderMap) -> Self {
+        let read =
+            |name: &str| headers.get(name).and_then(|v| ETagCondition::parse_http_header(v.as_bytes()).ok());
+        Self { if_match: read("if-match"), if_none_match: read("if-none-match") }
+    }
+
+    pub(super) fn check(&self, current: Option<&Object>) -> S3Result<()> {
+        match (&self.if_match, current) {
+            (Some(_), None) => return Err(s3_error!(NoSuchKey)),
+            (Some(condition), Some(object)) if !matches(condition, object) => {
+                return Err(s3_error!(PreconditionFailed));
+            }
+            _ => {}
+        }
+        match (&self.if_none_match, current) {
+            (Some(condition), Some(object)) if matches(condition, object) => {
+                Err(s3_error!(PreconditionFailed))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn matches(condition: &ETagCondition, object: &Object) -> bool {
+    match condition.as_etag() {
+        Some(etag) => etag.value() == object.etag,
+        None => true,
+    }
+}
+
+#[async_trait::async_trait]
+impl S3 for Service {
+    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        let bucket = |name| s3s::dto::Bucket { name: Some(name), ..Default::default() };
+        let buckets = self.storage.bucket_names().into_iter().map(bucket).collect();
+        Ok(S3Response::new(ListBucketsOutput { buckets: Some(buckets), ..Default::default() }))
+    }
+
+    async fn create_bucket(
+        &self,
+        req: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
+        match self.storage.create_bucket(&req.input.bucket).map_err(internal)? {
+            true => Ok(S3Response::new(CreateBucketOutput::default())),
+            false => Err(s3_error!(BucketAlreadyOwnedByYou)),
+        }
+    }
+
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.bucket(&req.input.bucket, |_| Ok(S3Response::new(HeadBucketOutput::default())))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = req.input;
+        let name = input.bucket.clone();
+        self.bucket(&name, |bucket| listing::list(bucket, input)).map(S3Response::new)
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = req.input;
+        let object = self.object(&input.bucket, &input.key)?;
+        read_conditions(&object, &input.if_match, &input.if_none_match)?;
+        let headers = object.headers.clone();
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: Some(object.content.len() as i64),
+            e_tag: Some(ETag::Strong(object.etag.clone())),
+            last_modified: Some(object.last_modified.into()),
+            accept_ranges: Some("bytes".to_owned()),
+            content_type: headers.content_type.or_else(|| Some(DEFAULT_TYPE.to_owned())),
+            cache_control: headers.cache_control,
+            content_disposition: headers.content_disposition,
+            content_encoding: headers.content_encoding,
+            content_language: headers.content_language,
+            storage_class: headers.storage_class.map(StorageClass::from),
+            metadata: Some(headers.metadata.into_iter().collect()),
+            ..Default::default()
+        }))
+    }
+
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = req.input;
+        let object = self.object(&input.bucket, &input.key)?;
+        read_conditions(&object, &input.if_match, &input.if_none_match)?;
+        let size = object.content.len();
+        let range = match &input.range {
+            Some(range) => Some(range.check(size).map_err(|_| s3_error!(InvalidRange))?),
+            None => None,
+        };
+        let content_range = range.as_ref().map(|r| format!("bytes {}-{}/{size}", r.start, r.end - 1));
+        let range = range.unwrap_or(0..size);
+        let length = range.end - range.start;
+        let body = object.content.read(range).await.map_err(internal)?;
+        let headers = object.headers.clone();
+        let partial = content_range.is_some();
+        let output = GetObjectOutput {
+            body: Some(streaming(body)),
+            content_length: Some(length as i64),
+            content_range,
+            e_tag: Some(ETag::Strong(object.etag.clone())),
+            last_modified: Some(object.last_modified.into()),
+            accept_ranges: Some("bytes".to_owned()),
+            content_type: headers.content_type.or_else(|| Some(DEFAULT_TYPE.to_owned())),
+            cache_control: headers.cache_control,
+            content_disposition: headers.content_disposition,
+            content_encoding: headers.content_encoding,
+            content_language: headers.content_language,
+            storage_class: headers.storage_class.map(StorageClass::from),
+            metadata: Some(headers.metadata.into_iter().collect()),
+            ..Default::default()
+        };
+        match partial {
+            true => Ok(S3Response::with_status(output, http::StatusCode::PARTIAL_CONTENT)),
+            false => Ok(S3Response::new(output)),
+        }
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = req.input;
+        check_key(&input.key)?;
+        let headers = Headers {
+            content_type: input.content_type,
+            cache_control: input.cache_control,
+            content_disposition: input.content_disposition,
+            content_encoding: input.content_encoding,
+            content_language: input.content_language,
+            storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
+            tagging: input.tagging,
+            metadata: check_metadata(input.metadata)?,
+        };
+        let received = self.receive(&input.bucket, input.body).await?;
+        received.verify(input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
+        let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+        let target = (input.bucket.as_str(), input.key.as_str());
+        let object = self.store(target, received.content, received.md5, headers, conditions).await?;
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(ETag::Strong(object.etag.clone())),
+            checksum_crc32: input.checksum_crc32.map(|_| received.crc32),
+            ..Default::default()
+        }))
+    }
+
+    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let input = req.input;
+        check_key(&input.key)?;
+        let source = self.source(&input.copy_source, input.copy_source_if_match.as_ref())?;
+        let size = source.content.len();
+        if size > uploads::LARGEST_COPY {
+            return Err(s3_error!(
+                InvalidRequest,
+                "The specified copy source is larger than the maximum allowable size"
+            ));
+        }
+        let mut headers = source.headers.clone();
+        // As in S3, a copy's class is STANDARD unless another is named.
+        headers.storage_class = input.storage_class.map(|class| class.as_str().to_owned());
+        if input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE) {
+            headers.metadata = check_metadata(input.metadata)?;
+            headers.content_type = input.content_type;
+        }
+        let directory = self.storage.directory(&input.bucket);
+        let content = source.content.slice(0..size, directory.as_deref()).await.map_err(internal)?;
+        let etag = match source.etag.contains('-') {
+            true => md5_of(&content).await.map_err(internal)?,
+            false => source.etag.clone(),
+        };
+        let conditions = Conditions::of_headers(&req.headers);
+        let target = (input.bucket.as_str(), input.key.as_str());
+        let object = self.store(target, content, etag, headers, conditions).await?;
+        let result = CopyObjectResult {
+            e_tag: Some(ETag::Strong(object.etag.clone())),
+            last_modified: Some(object.last_modified.into()),
+            ..Default::default()
+        };
+        Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() }))
+    }
+
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let input = req.input;
+        let conditions = Conditions { if_match: input.if_match, if_none_match: None };
+        let removed = self.bucket(&input.bucket, |bucket| {
+            conditions.check(bucket.objects.get(&input.key).map(|o| &**o))?;
+            Ok(bucket.objects.remove(&input.key))
+        })?;
+        self.storage.discard(&input.bucket, removed).await;
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn delete_objects(
+        &self,
+        req: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = req.input;
+        if input.delete.objects.len() > 1000 {
+            return Err(s3_error!(MalformedXML));
+        }
+        let quiet = input.delete.quiet == Some(true);
+        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+        for object in input.delete.objects {
+            let if_match = object.e_tag.map(ETagCondition::ETag);
+            let conditions = Conditions { if_match, if_none_match: None };
+            let removed = self.bucket(&input.bucket, |bucket| {
+                match conditions.check(bucket.objects.get(&object.key).map(|o| &**o)) {
+                    Ok(()) => Ok(Ok(bucket.objects.remove(&object.key))),
+                    Err(error) => Ok(Err(error)),
+                }
+            })?;
+            match removed {
+                Ok(removed) => {
+                    self.storage.discard(&input.bucket, removed).await;
+                    deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
+                }
+                Err(error) => errors.push(Error {
+                    code: Some(error.code().as_str().to_owned()),
+                    key: Some(object.key),
+                    ..Default::default()
+                }),
+            }
+        }
+        Ok(S3Response::new(DeleteObjectsOutput {
+            deleted: (!quiet).then_some(deleted),
+            errors: (!errors.is_empty()).then_some(errors),
+            ..Default::default()
+        }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        uploads::create(self, req.input).map(S3Response::new)
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        uploads::part(self, req.input).await.map(S3Response::new)
+    }
+
+    async fn upload_part_copy(
+        &self,
+        req: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        uploads::part_copy(self, req.input).await.map(S3Response::new)
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        uploads::complete(self, req.input).await.map(S3Response::new)
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        uploads::abort(self, req.input).await.map(S3Response::new)
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        uploads::list(self, req.input).map(S3Response::new)
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        uploads::list_parts(self, req.input).map(S3Response::new)
+    }
+}
+
+fn read_conditions(
+    object: &Object,
+    if_match: &Option<ETagCondition>,
+    if_none_match: &Option<ETagCondition>,
+) -> S3Result<()> {
+    if if_match.as_ref().is_some_and(|condition| !matches(condition, object)) {
+        return Err(s3_error!(PreconditionFailed));
+    }
+    if if_none_match.as_ref().is_some_and(|condition| matches(condition, object)) {
+        return Err(s3_error!(NotModified));
+    }
+    Ok(())
+}
+
+pub(super) fn check_key(key: &str) -> S3Result<()> {
+    match key.len() {
+        1..=1024 => Ok(()),
+        _ => Err(s3_error!(KeyTooLongError)),
+    }
+}
+
+/// S3 takes 2 KB of names and values together.
+pub(super) fn check_metadata(
+    metadata: Option<Metadata>,
+) -> S3Result<std::collections::BTreeMap<String, String>> {
+    let metadata = metadata.unwrap_or_default();
+    match metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() {
+        0..=2048 => Ok(metadata.into_iter().collect()),
+        _ => Err(s3_error!(MetadataTooLarge)),
+    }
+}
+
+/// A stream as the protocol layer takes it.
+pub(super) fn streaming(bytes: BoxStream<'static, std::io::Result<Bytes>>) -> StreamingBlob {
+    let frames = bytes.map_ok(hyper::body::Frame::data).map_err(s3s::StdError::from);
+    StreamingBlob::from(s3s::Body::http_body_unsync(http_body_util::StreamBody::new(frames)))
+}
+
+async fn md5_of(content: &Blob) -> std::io::Result<String> {
+    let mut md5 = Md5::new();
+    let mut bytes = content.read(0..content.len()).await?;
+    while let Some(chunk) = bytes.next().await {
+        md5.update(&chunk?);
+    }
+    Ok(hex::encode(md5.finalize()))
+}
+
+pub(super) fn internal(error: std::io::Error) -> s3s::S3Error {
+    tracing::warn!(%error, "the embedded server cannot keep its data");
+    s3s::S3Error::internal_error(error)
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// What S3 says of objects that were stored without a type.
+const DEFAULT_TYPE: &str = "binary/octet-stream";

@@ -1,0 +1,227 @@
+//! Multipart uploads.
+
+use std::time::SystemTime;
+
+use md5::{Digest, Md5};
+use s3s::dto::*;
+use s3s::{S3Result, s3_error};
+use uuid::Uuid;
+
+use super::blob::Blob;
+use super::service::{Conditions, Service, check_key, check_metadata, internal, streaming};
+use super::storage::{Headers, Upload};
+
+pub(super) fn create(
+    service: &Service,
+    input: CreateMultipartUploadInput,
+) -> S3Result<CreateMultipartUploadOutput> {
+    check_key(&input.key)?;
+    let headers = Headers {
+        content_type: input.content_type,
+        cache_control: input.cache_control,
+        content_disposition: input.content_disposition,
+        content_encoding: input.content_encoding,
+        content_language: input.content_language,
+        storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
+        tagging: input.tagging,
+        metadata: check_metadata(input.metadata)?,
+    };
+    let id = Uuid::new_v4().simple().to_string();
+    let upload =
+        Upload { key: input.key.clone(), headers, initiated: SystemTime::now(), parts: Default::default() };
+    service.bucket(&input.bucket, |bucket| Ok(bucket.uploads.insert(id.clone(), upload)))?;
+    Ok(CreateMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        key: Some(input.key),
+        upload_id: Some(id),
+        ..Default::default()
+    })
+}
+
+pub(super) async fn part(service: &Service, input: UploadPartInput) -> S3Result<UploadPartOutput> {
+    check_number(input.part_number)?;
+    let received = service.receive(&input.bucket, input.body).await?;
+    received.verify(input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
+    let target = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
+    add_part(service, target, input.part_number, &received.md5, received.content).await?;
+    Ok(UploadPartOutput {
+        e_tag: Some(ETag::Strong(received.md5)),
+        checksum_crc32: input.checksum_crc32.map(|_| received.crc32),
+        ..Default::default()
+    })
+}
+
+pub(super) async fn part_copy(
+    service: &Service,
+    input: UploadPartCopyInput,
+) -> S3Result<UploadPartCopyOutput> {
+    check_number(input.part_number)?;
+    let source = service.source(&input.copy_source, input.copy_source_if_match.as_ref())?;
+    let size = source.content.len();
+    let range = match &input.copy_source_range {
+        Some(range) => Range::parse(range)
+            .ok()
+            .and_then(|range| range.check(size).ok())
+            .ok_or_else(|| s3_error!(InvalidArgument))?,
+        None => 0..size,
+    };
+    let body = source.content.read(range).await.map_err(internal)?;
+    let received = service.receive(&input.bucket, Some(streaming(body))).await?;
+    let target = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
+    add_part(service, target, input.part_number, &received.md5, received.content).await?;
+    let result = CopyPartResult {
+        e_tag: Some(ETag::Strong(received.md5)),
+        last_modified: Some(SystemTime::now().into()),
+        ..Default::default()
+    };
+    Ok(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() })
+}
+
+async fn add_part(
+    service: &Service,
+    (bucket, key, id): (&str, &str, &str),
+    number: i32,
+    md5: &str,
+    content: Blob,
+) -> S3Result<()> {
+    let replaced = service.bucket(bucket, |bucket| {
+        let upload = bucket.uploads.get_mut(id).filter(|upload| upload.key == key);
+        let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+        Ok(upload.parts.insert(number, (md5.to_owned(), content)))
+    })?;
+    if let Some((_, old)) = replaced {
+        old.remove().await;
+    }
+    Ok(())
+}
+
+pub(super) async fn complete(
+    service: &Service,
+    input: CompleteMultipartUploadInput,
+) -> S3Result<CompleteMultipartUploadOutput> {
+    let wanted = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+    let (headers, etags, contents) = service.bucket(&input.bucket, |bucket| {
+        let upload = bucket.uploads.get(&input.upload_id).filter(|upload| upload.key == input.key);
+        let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let (etags, contents) = chosen_parts(upload, &wanted)?;
+        Ok((upload.headers.clone(), etags, contents))
+    })?;
+    let mut digests = Md5::new();
+    etags.iter().for_each(|etag| digests.update(hex::decode(etag).unwrap_or_default()));
+    let etag = format!("{}-{}", hex::encode(digests.finalize()), etags.len());
+    let content = Blob::concat(contents);
+    if input.mpu_object_size.is_some_and(|size| size != content.len() as i64) {
+        return Err(s3_error!(InvalidRequest, "The provided x-amz-mp-object-size does not match"));
+    }
+    let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+    service.bucket(&input.bucket, |bucket| conditions.check(bucket.objects.get(&input.key).map(|o| &**o)))?;
+    // Taken out first: of two completions at once only one can find it.
+    let taken = service.bucket(&input.bucket, |bucket| Ok(bucket.uploads.remove(&input.upload_id)))?;
+    taken.ok_or_else(|| s3_error!(NoSuchUpload))?;
+    let target = (input.bucket.as_str(), input.key.as_str());
+    let object = service.store(target, content, etag, headers, conditions).await?;
+    Ok(CompleteMultipartUploadOutput {
+        bucket: Some(input.bucket.clone()),
+        key: Some(input.key.clone()),
+        e_tag: Some(ETag::Strong(object.etag.clone())),
+        ..Default::default()
+    })
+}
+
+/// The parts that the client names, which must be the ones it uploaded.
+fn chosen_parts(upload: &Upload, wanted: &[CompletedPart]) -> S3Result<(Vec<String>, Vec<Blob>)> {
+    if wanted.is_empty() {
+        return Err(s3_error!(MalformedXML));
+    }
+    let (mut etags, mut contents) = (Vec::new(), Vec::new());
+    let mut last = 0;
+    for (index, part) in wanted.iter().enumerate() {
+        let number = part.part_number.unwrap_or_default();
+        if number <= last {
+            return Err(s3_error!(InvalidPartOrder));
+        }
+        last = number;
+        let (etag, content) = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
+        if part.e_tag.as_ref().is_some_and(|sent| sent.value() != etag) {
+            return Err(s3_error!(InvalidPart));
+        }
+        if index + 1 < wanted.len() && content.len() < SMALLEST_PART {
+            return Err(s3_error!(EntityTooSmall));
+        }
+        etags.push(etag.clone());
+        contents.push(content.clone());
+    }
+    Ok((etags, contents))
+}
+
+pub(super) async fn abort(
+    service: &Service,
+    input: AbortMultipartUploadInput,
+) -> S3Result<AbortMultipartUploadOutput> {
+    let upload = service.bucket(&input.bucket, |bucket| {
+        bucket.uploads.remove(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))
+    })?;
+    for (_, content) in upload.parts.into_values() {
+        content.remove().await;
+    }
+    Ok(AbortMultipartUploadOutput::default())
+}
+
+pub(super) fn list(
+    service: &Service,
+    input: ListMultipartUploadsInput,
+) -> S3Result<ListMultipartUploadsOutput> {
+    let prefix = input.prefix.clone().unwrap_or_default();
+    let uploads = service.bucket(&input.bucket, |bucket| {
+        let of = |(id, upload): (&String, &Upload)| MultipartUpload {
+            key: Some(upload.key.clone()),
+            upload_id: Some(id.clone()),
+            initiated: Some(upload.initiated.into()),
+            ..Default::default()
+        };
+        let mut uploads: Vec<_> =
+            bucket.uploads.iter().filter(|(_, u)| u.key.starts_with(&prefix)).map(of).collect();
+        uploads.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(uploads)
+    })?;
+    Ok(ListMultipartUploadsOutput {
+        bucket: Some(input.bucket),
+        prefix: input.prefix,
+        is_truncated: Some(false),
+        uploads: Some(uploads),
+        ..Default::default()
+    })
+}
+
+pub(super) fn list_parts(service: &Service, input: ListPartsInput) -> S3Result<ListPartsOutput> {
+    let parts = service.bucket(&input.bucket, |bucket| {
+        let upload = bucket.uploads.get(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let of = |(number, (etag, content)): (&i32, &(String, Blob))| Part {
+            part_number: Some(*number),
+            e_tag: Some(ETag::Strong(etag.clone())),
+            size: Some(content.len() as i64),
+            ..Default::default()
+        };
+        Ok(upload.parts.iter().map(of).collect())
+    })?;
+    Ok(ListPartsOutput {
+        bucket: Some(input.bucket),
+        key: Some(input.key),
+        upload_id: Some(input.upload_id),
+        is_truncated: Some(false),
+        parts: Some(parts),
+        ..Default::default()
+    })
+}
+
+fn check_number(number: i32) -> S3Result<()> {
+    match number {
+        1..=10_000 => Ok(()),
+        _ => Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000")),
+    }
+}
+
+/// All parts but the last must have 5 MiB.
+const SMALLEST_PART: u64 = 5 << 20;
+/// CopyObject's limit: 5 GB.
+pub(super) const LARGEST_COPY: u64 = 5_000_000_000;

@@ -1,0 +1,148 @@
+//! Counters of the running gateway, in Prometheus' text format.
+//!
+//! A [`Metrics`] is made once per gateway and handed down; nothing is global, so that tests can
+//! run many gateways in one process and count each on its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The counters. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    s3_requests: Family<S3Label, Counter>,
+    dav_requests: Family<DavLabel, Counter>,
+    dav_latency: Family<MethodLabel, Histogram, fn() -> Histogram>,
+    bytes: Family<DirectionLabel, Counter>,
+    hidden_keys: Counter,
+    open_connections: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct S3Label {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DavLabel {
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabel {
+    method: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectionLabel {
+    direction: &'static str,
+}
+
+/// Which way bytes went, seen from the client.
+#[derive(Debug, Clone, Copy)]
+pub enum Direction {
+    Received,
+    Sent,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("s3dav");
+        let s3_requests = Family::default();
+        registry.register(
+            "s3_requests",
+            "HTTP requests sent to S3, each attempt counted",
+            s3_requests.clone(),
+        );
+        let dav_requests = Family::default();
+        registry.register("dav_requests", "WebDAV requests answered", dav_requests.clone());
+        let dav_latency =
+            Family::<MethodLabel, Histogram, fn() -> Histogram>::new_with_constructor(latency_histogram);
+        let help = "Time from a request's headers to its answer's headers";
+        registry.register_with_unit("dav_latency", help, Unit::Seconds, dav_latency.clone());
+        let bytes = Family::default();
+        registry.register_with_unit("dav_body", "Body bytes by direction", Unit::Bytes, bytes.clone());
+        let hidden_keys = Counter::default();
+        registry.register("hidden_keys", "Keys met that no path can show", hidden_keys.clone());
+        let open_connections = Gauge::default();
+        registry.register("connections", "Open client connections", open_connections.clone());
+        Self(Arc::new(Inner {
+            registry,
+            s3_requests,
+            dav_requests,
+            dav_latency,
+            bytes,
+            hidden_keys,
+            open_connections,
+        }))
+    }
+}
+
+impl Metrics {
+    /// Counts one HTTP request to S3. `outcome` is `ok`, `error` or `lost` (no answer).
+    pub fn s3_request(&self, operation: &'static str, outcome: &'static str) {
+        self.0.s3_requests.get_or_create(&S3Label { operation, outcome }).inc();
+    }
+
+    /// Counts one WebDAV request and the time to its answer.
+    pub fn dav_request(&self, method: &'static str, status: u16, latency: Duration) {
+        self.0.dav_requests.get_or_create(&DavLabel { method, status }).inc();
+        self.0.dav_latency.get_or_create(&MethodLabel { method }).observe(latency.as_secs_f64());
+    }
+
+    /// Counts body bytes.
+    pub fn body_bytes(&self, direction: Direction, bytes: u64) {
+        let direction = match direction {
+            Direction::Received => "received",
+            Direction::Sent => "sent",
+        };
+        self.0.bytes.get_or_create(&DirectionLabel { direction }).inc_by(bytes);
+    }
+
+    /// Counts keys that were left out of a listing.
+    pub fn hidden_keys(&self, count: u64) {
+        self.0.hidden_keys.inc_by(count);
+    }
+
+    /// Counts a client connection for as long as the answer lives.
+    pub fn connection(&self) -> OpenConnection {
+        self.0.open_connections.inc();
+        OpenConnection(self.clone())
+    }
+
+    /// All counters in the text format of OpenMetrics.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.0.registry);
+        text
+    }
+}
+
+/// One open connection; counted until dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Metrics);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.0.open_connections.dec();
+    }
+}
+
+/// From a cached answer (0.1 ms) to a whole request budget (75 s).
+fn latency_histogram() -> Histogram {
+    Histogram::new([0.0001, 0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0, 75.0])
+}

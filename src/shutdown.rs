@@ -1,0 +1,67 @@
+//! The end of the program, as a value that can be waited for.
+//!
+//! One [`Shutdown`] is made per gateway; whoever runs a loop waits for it beside its other work.
+//! Detached work (commits, aborts) runs on its [`TaskTracker`], so that the end waits for it.
+
+use std::future::Future;
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// A switch that is thrown once, and the tasks that must be done before the program may end.
+#[derive(Debug, Clone)]
+pub struct Shutdown {
+    begun: watch::Sender<bool>,
+    tasks: TaskTracker,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { begun: watch::Sender::new(false), tasks: TaskTracker::new() }
+    }
+}
+
+impl Shutdown {
+    /// Begins the shutdown; further calls do nothing.
+    pub fn begin(&self) {
+        self.begun.send_replace(true);
+        self.tasks.close();
+    }
+
+    /// Waits until the shutdown has begun.
+    pub async fn begun(&self) {
+        // The sender lives in `self`, so the channel cannot close while we wait.
+        let _ = self.begun.subscribe().wait_for(|begun| *begun).await;
+    }
+
+    /// Runs `work` to its end, whatever becomes of the caller: a commit must not stop halfway
+    /// because a client went away. The shutdown waits for it.
+    pub async fn complete<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        self.tasks.spawn(work).await
+    }
+
+    /// Runs `work` in the background; the shutdown waits for it.
+    pub fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Waits for all detached work. Call after [`Shutdown::begin`].
+    pub async fn drained(&self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Rows of the WebDAV locks, so that a restart does not lose a client's token.
+//!
+//! They are written without an fsync each: a lock that outlives its holder by a crash ends by its
+//! own timeout, and one that is lost is treated leniently by the lock system.
+
+use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use super::{State, StateError};
+
+/// Token -> [`LockRow`] as JSON.
+const TABLE: TableDefinition<&str, &str> = TableDefinition::new("locks");
+
+/// One lock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LockRow {
+    pub token: String,
+    /// The resource, percent-decoded, with a leading and without a trailing slash.
+    pub path: String,
+    pub principal: Option<String>,
+    /// Who took it: principal, address and program.
+    pub client: String,
+    /// The owner element as XML.
+    pub owner: Option<String>,
+    pub shared: bool,
+    /// Depth infinity.
+    pub deep: bool,
+    /// Milliseconds since 1970.
+    pub expires_at: u64,
+    /// What was granted, in seconds.
+    pub timeout: u64,
+}
+
+impl State {
+    /// All locks, also expired ones.
+    pub async fn locks(&self) -> Result<Vec<LockRow>, StateError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(TABLE)?;
+            table.iter()?.map(|row| Ok(serde_json::from_str(row?.1.value())?)).collect()
+        })
+        .await
+    }
+
+    /// Writes `keep` and removes the rows of `forget`, without an fsync.
+    pub async fn store_locks(&self, keep: Vec<LockRow>, forget: Vec<String>) -> Result<(), StateError> {
+        self.write(Durability::None, move |transaction| {
+            let mut table = transaction.open_table(TABLE)?;
+            for token in &forget {
+                table.remove(&**token)?;
+            }
+            for row in &keep {
+                table.insert(&*row.token, &*serde_json::to_string(row)?)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), StateError> {
+    transaction.open_table(TABLE)?;
+    Ok(())
+}

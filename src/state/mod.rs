@@ -1,0 +1,133 @@
+//! The local memory of one source: a directory, held by one gateway at a time, with one database.
+//!
+//! Nothing of ours lies in the bucket, so what WebDAV needs and S3 has no place for is kept here:
+//! dead properties, locks, and the multipart uploads that must be aborted should we die. Losing the
+//! directory loses no file. Database work runs off the runtime's threads.
+
+mod directory;
+mod locks;
+mod properties;
+mod uploads;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Database, Durability};
+
+pub use directory::{SourceIdentity, default_directory};
+pub use locks::LockRow;
+pub use properties::{PropertyChange, PropertyName, StoredProperty};
+pub use uploads::UploadRow;
+
+use directory::Held;
+use properties::Index;
+
+/// The state of one source. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct State(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    database: Arc<Database>,
+    properties: Index,
+    held: Held,
+}
+
+/// Why the state could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("cannot use the state directory {path}")]
+    Directory { path: String, source: std::io::Error },
+    #[error("another gateway serves this source: {holder}")]
+    Taken { holder: String },
+    #[error("the state database {path} cannot be opened")]
+    Open { path: String, source: Box<redb::Error> },
+    #[error("the state database failed")]
+    Database(#[source] Box<redb::Error>),
+    #[error("a row of the state database cannot be read")]
+    Row(#[from] serde_json::Error),
+    #[error("over {0} properties on one resource")]
+    TooManyProperties(usize),
+    #[error("the state database's worker ended early")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+/// redb has an error type for each step; to us they are one.
+macro_rules! database_errors {
+    ($($error:ident),*) => {$(
+        impl From<redb::$error> for StateError {
+            fn from(error: redb::$error) -> Self {
+                Self::Database(Box::new(error.into()))
+            }
+        }
+    )*};
+}
+database_errors!(TransactionError, TableError, StorageError, CommitError, SetDurabilityError);
+
+impl State {
+    /// Opens the state in `directory` (made with mode 0700 if missing) and holds it.
+    ///
+    /// `description` names this gateway to a second one that wants the same directory.
+    pub async fn open(directory: &Path, description: &str) -> Result<Self, StateError> {
+        let (directory, description) = (directory.to_owned(), description.to_owned());
+        tokio::task::spawn_blocking(move || Self::open_now(&directory, &description)).await?
+    }
+
+    fn open_now(directory: &Path, description: &str) -> Result<Self, StateError> {
+        let held = Held::take(directory, description)?;
+        let path = directory.join(DATABASE_FILE);
+        let database = Database::create(&path)
+            .map_err(|e| StateError::Open { path: path.display().to_string(), source: Box::new(e.into()) })?;
+        let transaction = database.begin_write()?;
+        properties::create_table(&transaction)?;
+        locks::create_table(&transaction)?;
+        uploads::create_table(&transaction)?;
+        transaction.commit()?;
+        let properties = Index::load(&database)?;
+        Ok(Self(Arc::new(Inner { database: Arc::new(database), properties, held })))
+    }
+
+    /// The directory's path.
+    pub fn directory(&self) -> &Path {
+        self.0.held.directory()
+    }
+
+    /// Says by which addresses this gateway is reached, for those who find the directory taken.
+    pub fn describe(&self, description: &str) -> Result<(), StateError> {
+        self.0.held.describe(description)
+    }
+
+    /// Makes everything written so far survive a power cut.
+    pub async fn sync(&self) -> Result<(), StateError> {
+        self.write(Durability::Immediate, |_| Ok(())).await
+    }
+
+    /// Runs `work` in a write transaction and commits it.
+    async fn write<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let database = Arc::clone(&self.0.database);
+        tokio::task::spawn_blocking(move || {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(durability)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
+        .await?
+    }
+
+    /// Runs `work` in a read transaction.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&redb::ReadTransaction) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        use redb::ReadableDatabase;
+        let database = Arc::clone(&self.0.database);
+        tokio::task::spawn_blocking(move || work(&database.begin_read()?)).await?
+    }
+}
+
+const DATABASE_FILE: &str = "state.redb";

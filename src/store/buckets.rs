@@ -1,0 +1,146 @@
+//! Several stores as one: the first segment of a key names the store, as a folder.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::object::{Attributes, ByteRange, Condition, ETag, Key, ObjectAddress, ObjectMeta, Written};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Buckets(BTreeMap<String, Arc<dyn ObjectStore>>);
+
+impl Buckets {
+    /// Joins `stores`, each under its folder's name. Names hold no slash.
+    pub fn new(stores: BTreeMap<String, Arc<dyn ObjectStore>>) -> Self {
+        Self(stores)
+    }
+
+    /// The store of a key, and the key within it. Nothing can be written beside the folders.
+    fn route(&self, key: &Key) -> StoreResult<(&Arc<dyn ObjectStore>, Key)> {
+        let (name, rest) = key.as_str().split_once('/').unwrap_or((key.as_str(), ""));
+        let store = self.0.get(name).ok_or(StoreError::NotFound)?;
+        let rest = Key::new(rest).map_err(|_| StoreError::NotFound)?;
+        Ok((store, rest))
+    }
+
+    fn route_upload(&self, upload: &Upload) -> StoreResult<(&Arc<dyn ObjectStore>, Upload)> {
+        let (store, key) = self.route(&upload.key)?;
+        Ok((store, Upload { key, ..upload.clone() }))
+    }
+
+    fn folders(&self) -> ListPage {
+        ListPage { prefixes: self.0.keys().map(|name| format!("{name}/")).collect(), ..ListPage::default() }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Buckets {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        let (store, key) = self.route(key)?;
+        store.head(&key).await
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        if_match: Option<&ETag>,
+    ) -> StoreResult<Content> {
+        let (store, key) = self.route(key)?;
+        store.get(&key, range, if_match).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let Some((name, rest)) = request.prefix.split_once('/') else {
+            return match request.delimited && request.prefix.is_empty() {
+                true => Ok(self.folders()),
+                false => Ok(ListPage::default()),
+            };
+        };
+        let Some(store) = self.0.get(name) else { return Ok(ListPage::default()) };
+        let mut page = store.list(&ListRequest { prefix: rest.to_owned(), ..request.clone() }).await?;
+        for object in &mut page.objects {
+            object.key = Key::new(format!("{name}/{}", object.key))?;
+        }
+        for prefix in &mut page.prefixes {
+            *prefix = format!("{name}/{prefix}");
+        }
+        Ok(page)
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let (store, key) = self.route(key)?;
+        store.put(&key, body, attributes, condition).await
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        let (store, to) = self.route(to)?;
+        store.copy(source, &to, condition).await
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let (store, key) = self.route(key)?;
+        store.delete(&key, condition).await
+    }
+
+    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let mut by_store: BTreeMap<&str, Vec<Key>> = BTreeMap::new();
+        for key in keys {
+            let (name, _) = key.as_str().split_once('/').ok_or(StoreError::NotFound)?;
+            by_store.entry(name).or_default().push(self.route(key)?.1);
+        }
+        let mut failed = Vec::new();
+        for (name, keys) in by_store {
+            let Some(store) = self.0.get(name) else { continue };
+            for (key, error) in store.delete_many(&keys).await? {
+                failed.push((Key::new(format!("{name}/{key}"))?, error));
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        let (store, inner) = self.route(key)?;
+        let upload = store.create_upload(&inner, attributes).await?;
+        Ok(Upload { key: key.clone(), ..upload })
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        let (store, upload) = self.route_upload(upload)?;
+        store.upload_part(&upload, number, body).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let (store, upload) = self.route_upload(upload)?;
+        store.complete_upload(&upload, parts, size, condition).await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        let (store, upload) = self.route_upload(upload)?;
+        store.abort_upload(&upload).await
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        match self.route(key) {
+            Ok((store, key)) => store.address(&key),
+            // No such bucket here: the copy from it finds nothing.
+            Err(_) => ObjectAddress { bucket: String::new(), key: key.clone() },
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What can go wrong with a store, named by what it means to the caller.
+
+use crate::object::InvalidKey;
+
+/// A store's result.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// The cause: for the log, never for decisions.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No object has this key. Proven, never guessed from another failure.
+    #[error("no such object")]
+    NotFound,
+    /// The condition of a request did not hold.
+    #[error("the object changed meanwhile")]
+    ConditionFailed,
+    /// The range lies beyond the object's end.
+    #[error("the range lies outside the object")]
+    RangeNotSatisfiable,
+    /// The store refuses, and will go on refusing until somebody changes a policy.
+    #[error("access denied: {0}")]
+    AccessDenied(#[source] Cause),
+    /// No credentials, or they ended. Somebody must renew them; it heals by itself then.
+    #[error("credentials are missing or have expired: {0}")]
+    Credentials(#[source] Cause),
+    /// The bucket does not exist.
+    #[error("no such bucket")]
+    NoSuchBucket,
+    /// The bucket lies in another region.
+    #[error("the bucket is in region {}", .0.as_deref().unwrap_or("unknown"))]
+    WrongRegion(Option<String>),
+    /// The clocks differ by more than the store takes.
+    #[error("this machine's clock and the store's differ too much")]
+    ClockSkew,
+    /// Network, timeout, 5xx, throttling: worth another try, now or later.
+    #[error("the store is not reachable or overloaded: {0}")]
+    Unavailable(#[source] Cause),
+    /// The object lies in an archive class and must be restored first.
+    #[error("the object is archived ({0}) and must be restored before it can be read")]
+    Archived(String),
+    /// Larger than the store takes, or than the parts allow.
+    #[error("too large: {0}")]
+    TooLarge(String),
+    /// The key cannot be stored.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// The endpoint does not offer this operation.
+    #[error("the store does not support this: {0}")]
+    Unsupported(String),
+    /// An answer that makes no sense: cut short, or not from an S3 server at all.
+    #[error("the store's answer is not valid S3: {0}")]
+    InvalidAnswer(String),
+    /// Anything else the store refused for good.
+    #[error("the store refused the request: {0}")]
+    Rejected(#[source] Cause),
+    /// Our own ledger failed; nothing was sent.
+    #[error("the local state failed")]
+    State(#[from] crate::state::StateError),
+}
+
+impl StoreError {
+    /// Whether the same request may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::InvalidAnswer(_))
+    }
+
+    /// Whether the request may have been carried out although it failed.
+    pub fn may_have_been_applied(&self) -> bool {
+        self.is_transient()
+    }
+
+    /// What the user can do about it, as the text behind `hint:`.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::AccessDenied(_) => "check the policy of the bucket and of the credentials in use",
+            Self::Credentials(_) => {
+                "renew them, e.g. `aws sso login --profile NAME`; s3dav goes on by itself afterwards"
+            }
+            Self::NoSuchBucket => "check the spelling, the account and --endpoint-url",
+            Self::WrongRegion(_) => "name the bucket's own region with --region",
+            Self::ClockSkew => "set this machine's clock (S3 tolerates 15 minutes)",
+            Self::Unavailable(_) => "check the network, the proxy settings and --endpoint-url",
+            Self::Archived(_) => {
+                "restore it with `aws s3api restore-object`; it costs money, so s3dav never does"
+            }
+            Self::InvalidAnswer(_) => {
+                "something between here and S3 answers in its place: a captive portal or a proxy?"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

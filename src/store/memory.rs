@@ -1,0 +1,240 @@
+//! A store in memory: complete, exact, for tests and benches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use md5::{Digest, Md5};
+use parking_lot::Mutex;
+
+use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::object::{
+    Attributes, ByteRange, Condition, ETag, Key, ListedObject, ObjectAddress, ObjectMeta, Written,
+};
+
+/// See the module. Cloning shares the objects.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Shelves>>);
+
+#[derive(Debug, Default)]
+struct Shelves {
+    objects: BTreeMap<Key, Object>,
+    uploads: BTreeMap<String, PendingUpload>,
+    uploads_made: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Object {
+    meta: ObjectMeta,
+    content: Bytes,
+}
+
+#[derive(Debug)]
+struct PendingUpload {
+    attributes: Attributes,
+    parts: BTreeMap<u32, Bytes>,
+}
+
+impl Shelves {
+    fn get(&self, key: &Key) -> StoreResult<&Object> {
+        self.objects.get(key).ok_or(StoreError::NotFound)
+    }
+
+    fn check(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let current = self.objects.get(key).map(|object| &object.meta.etag);
+        match (condition, current) {
+            (Condition::None, _) | (Condition::IfAbsent, None) => Ok(()),
+            (Condition::IfMatch(wanted), Some(etag)) if wanted == etag => Ok(()),
+            (Condition::IfMatch(_), None) => Err(StoreError::NotFound),
+            _ => Err(StoreError::ConditionFailed),
+        }
+    }
+
+    fn store(&mut self, key: &Key, content: Bytes, attributes: &Attributes, etag: ETag) -> Written {
+        let meta = ObjectMeta {
+            size: content.len() as u64,
+            etag: etag.clone(),
+            last_modified: whole_seconds_now(),
+            content_type: attributes.content_type.clone(),
+            storage_class: None,
+            user: attributes.user.clone(),
+        };
+        let written = Written { etag, last_modified: meta.last_modified };
+        self.objects.insert(key.clone(), Object { meta, content });
+        written
+    }
+
+    fn upload(&mut self, upload: &Upload) -> StoreResult<&mut PendingUpload> {
+        self.uploads.get_mut(&upload.id).ok_or(StoreError::NotFound)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for MemoryStore {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        Ok(self.0.lock().get(key)?.meta.clone())
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        if_match: Option<&ETag>,
+    ) -> StoreResult<Content> {
+        let object = self.0.lock().get(key)?.clone();
+        if if_match.is_some_and(|etag| *etag != object.meta.etag) {
+            return Err(StoreError::ConditionFailed);
+        }
+        let size = object.meta.size;
+        let first = range.map_or(0, |range| range.first);
+        let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
+        if range.is_some() && first >= end {
+            return Err(StoreError::RangeNotSatisfiable);
+        }
+        let body = object.content.slice(first as usize..end as usize);
+        let chunks: Vec<StoreResult<Bytes>> = (!body.is_empty()).then_some(Ok(body)).into_iter().collect();
+        Ok(Content { meta: object.meta, first, length: end - first, body: Box::pin(stream::iter(chunks)) })
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let shelves = self.0.lock();
+        let mut page = ListPage::default();
+        let mut prefixes = BTreeSet::new();
+        let mut last = None;
+        for (key, object) in shelves.objects.range(from_prefix(&request.prefix)..) {
+            let Some(rest) = key.as_str().strip_prefix(&request.prefix) else { break };
+            let rolled = request.delimited.then(|| rest.find('/')).flatten();
+            let name = match rolled {
+                Some(slash) => &key.as_str()[..request.prefix.len() + slash + 1],
+                None => key.as_str(),
+            };
+            let seen = request.continuation.as_deref().is_some_and(|token| name <= token);
+            if seen || prefixes.contains(name) {
+                continue;
+            }
+            if page.objects.len() + prefixes.len() == request.max_keys {
+                page.continuation = last;
+                break;
+            }
+            match rolled {
+                Some(_) => drop(prefixes.insert(name.to_owned())),
+                None => page.objects.push(ListedObject { key: key.clone(), meta: object.meta.clone() }),
+            }
+            last = Some(name.to_owned());
+        }
+        page.prefixes = prefixes.into_iter().collect();
+        Ok(page)
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let etag = ETag::new(hex::encode(Md5::digest(&body)));
+        let mut shelves = self.0.lock();
+        shelves.check(key, condition)?;
+        Ok(shelves.store(key, body, attributes, etag))
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        let mut shelves = self.0.lock();
+        let object = shelves.get(&source.address.key)?.clone();
+        if source.etag.as_ref().is_some_and(|etag| *etag != object.meta.etag) {
+            return Err(StoreError::ConditionFailed);
+        }
+        shelves.check(to, condition)?;
+        let attributes = Attributes { content_type: object.meta.content_type, user: object.meta.user };
+        let etag = ETag::new(hex::encode(Md5::digest(&object.content)));
+        Ok(shelves.store(to, object.content, &attributes, etag))
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let mut shelves = self.0.lock();
+        shelves.check(key, condition)?;
+        shelves.objects.remove(key);
+        Ok(())
+    }
+
+    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let mut shelves = self.0.lock();
+        keys.iter().for_each(|key| drop(shelves.objects.remove(key)));
+        Ok(Vec::new())
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        let mut shelves = self.0.lock();
+        shelves.uploads_made += 1;
+        let id = format!("upload-{}", shelves.uploads_made);
+        let pending = PendingUpload { attributes: attributes.clone(), parts: BTreeMap::new() };
+        shelves.uploads.insert(id.clone(), pending);
+        Ok(Upload { key: key.clone(), id, begun: whole_seconds_now() })
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        let etag = ETag::new(hex::encode(Md5::digest(&body)));
+        self.0.lock().upload(upload)?.parts.insert(number, body);
+        Ok(Part { number, etag, crc32: None })
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let mut shelves = self.0.lock();
+        shelves.check(&upload.key, condition)?;
+        let pending = shelves.upload(upload)?;
+        let (mut content, mut digests) = (BytesMut::new(), Md5::new());
+        for part in parts {
+            let body = pending.parts.get(&part.number).ok_or(StoreError::NotFound)?;
+            digests.update(Md5::digest(body));
+            content.extend_from_slice(body);
+        }
+        if content.len() as u64 != size {
+            return Err(StoreError::Rejected("the parts do not add up to the size".into()));
+        }
+        let etag = ETag::new(format!("{}-{}", hex::encode(digests.finalize()), parts.len()));
+        let attributes = pending.attributes.clone();
+        shelves.uploads.remove(&upload.id);
+        Ok(shelves.store(&upload.key, content.freeze(), &attributes, etag))
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        self.0.lock().uploads.remove(&upload.id);
+        Ok(())
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        ObjectAddress { bucket: "memory".to_owned(), key: key.clone() }
+    }
+}
+
+impl MemoryStore {
+    /// How many multipart uploads are under way.
+    pub fn open_uploads(&self) -> usize {
+        self.0.lock().uploads.len()
+    }
+}
+
+/// The least key with this prefix, for a range of the map. A prefix too long for a key has none.
+fn from_prefix(prefix: &str) -> Key {
+    match Key::new(prefix) {
+        Ok(key) => key,
+        // The least of all keys; what does not match ends the listing at once.
+        Err(_) => Key::new("\0").unwrap_or_else(|_| unreachable!("one byte is a legal key")),
+    }
+}
+
+/// S3 keeps whole seconds.
+fn whole_seconds_now() -> SystemTime {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(now.as_secs())
+}

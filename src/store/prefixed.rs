@@ -1,0 +1,127 @@
+//! A store that shows only what lies below a prefix of another, as if it were the whole.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::object::{Attributes, ByteRange, Condition, ETag, Key, ObjectAddress, ObjectMeta, Written};
+
+/// See the module. `prefix` ends with a slash.
+#[derive(Debug)]
+pub struct Prefixed {
+    inner: Arc<dyn ObjectStore>,
+    prefix: String,
+}
+
+impl Prefixed {
+    /// Wraps `inner`; an empty `prefix` returns it as it is.
+    pub fn wrap(inner: Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn ObjectStore> {
+        match prefix.trim_matches('/') {
+            "" => inner,
+            prefix => Arc::new(Self { inner, prefix: format!("{prefix}/") }),
+        }
+    }
+
+    fn full(&self, key: &Key) -> StoreResult<Key> {
+        Ok(Key::new(format!("{}{key}", self.prefix))?)
+    }
+
+    fn upload(&self, upload: &Upload) -> StoreResult<Upload> {
+        Ok(Upload { key: self.full(&upload.key)?, ..upload.clone() })
+    }
+
+    fn strip(&self, key: &str) -> StoreResult<String> {
+        key.strip_prefix(&self.prefix).map(str::to_owned).ok_or_else(|| {
+            StoreError::InvalidAnswer("a listing held a key outside the prefix that was asked for".into())
+        })
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Prefixed {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        self.inner.head(&self.full(key)?).await
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        if_match: Option<&ETag>,
+    ) -> StoreResult<Content> {
+        self.inner.get(&self.full(key)?, range, if_match).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let request = ListRequest { prefix: format!("{}{}", self.prefix, request.prefix), ..request.clone() };
+        let page = self.inner.list(&request).await?;
+        let mut shown = ListPage { continuation: page.continuation, ..ListPage::default() };
+        for mut object in page.objects {
+            // The marker of the prefix itself is the root, which needs none.
+            let Ok(key) = Key::new(self.strip(object.key.as_str())?) else { continue };
+            object.key = key;
+            shown.objects.push(object);
+        }
+        for prefix in page.prefixes {
+            shown.prefixes.push(self.strip(&prefix)?);
+        }
+        Ok(shown)
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        self.inner.put(&self.full(key)?, body, attributes, condition).await
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        self.inner.copy(source, &self.full(to)?, condition).await
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        self.inner.delete(&self.full(key)?, condition).await
+    }
+
+    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let full = keys.iter().map(|key| self.full(key)).collect::<StoreResult<Vec<_>>>()?;
+        let failed = self.inner.delete_many(&full).await?;
+        failed.into_iter().map(|(key, error)| Ok((Key::new(self.strip(key.as_str())?)?, error))).collect()
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        let upload = self.inner.create_upload(&self.full(key)?, attributes).await?;
+        Ok(Upload { key: key.clone(), ..upload })
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        self.inner.upload_part(&self.upload(upload)?, number, body).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        self.inner.complete_upload(&self.upload(upload)?, parts, size, condition).await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        self.inner.abort_upload(&self.upload(upload)?).await
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        match self.full(key) {
+            Ok(full) => self.inner.address(&full),
+            // A key too long to exist: the copy from it finds nothing.
+            Err(_) => self.inner.address(key),
+        }
+    }
+}

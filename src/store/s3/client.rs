@@ -1,0 +1,214 @@
+//! The SDK's clients: built from the options, replaced when the region or the credentials change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+    StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::pool::{self, ConnectionPool};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::shared::IntoShared;
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::counting::CountRequests;
+use super::options::S3Options;
+use crate::metrics::Metrics;
+
+/// Why no client can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the certificate file {path} cannot be read")]
+    CaBundle { path: String, source: std::io::Error },
+    #[error("the certificate file {path} holds no usable certificate")]
+    NoCertificate { path: String },
+    #[error("the profile {0:?} is in neither of the AWS configuration files")]
+    UnknownProfile(String),
+    #[error("no HTTP client can be made")]
+    HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a request is for. Each class has retries of its own, so that failing listings cannot use
+/// up what uploads have.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Class {
+    List,
+    Read,
+    Write,
+}
+
+/// The clients of one bucket.
+#[derive(Debug)]
+pub(super) struct Clients {
+    options: S3Options,
+    http: SharedHttpClient,
+    metrics: Metrics,
+    current: RwLock<[Client; 3]>,
+    reload: Mutex<Instant>,
+}
+
+impl Clients {
+    /// Reads configuration and credentials sources; sends nothing to S3.
+    pub(super) async fn new(options: S3Options, metrics: Metrics) -> Result<Arc<Self>, ConnectError> {
+        check_profile(&options).await?;
+        let http = http_client(&options).await?;
+        let config = load(&options, &http).await;
+        let region = options.region.clone().or_else(|| config.region().map(ToString::to_string));
+        let current = RwLock::new(build(&options, &config, region, &metrics));
+        Ok(Arc::new(Self { options, http, metrics, current, reload: Mutex::new(Instant::now()) }))
+    }
+
+    /// The client for a class of requests.
+    pub(super) fn get(&self, class: Class) -> Client {
+        let [list, read, write] = &*self.current.read();
+        match class {
+            Class::List => list.clone(),
+            Class::Read => read.clone(),
+            Class::Write => write.clone(),
+        }
+    }
+
+    /// Goes on with another region.
+    pub(super) async fn move_to(&self, region: String) {
+        tracing::info!(%region, "the bucket is in another region; going on there");
+        self.rebuild(Some(region)).await;
+    }
+
+    /// Reads the credentials sources again, at most every [`RELOAD_PAUSE`]: a file may have been
+    /// renewed that the SDK thinks valid still. Says whether it did.
+    pub(super) async fn reload(&self) -> bool {
+        let mut last = self.reload.lock().await;
+        if last.elapsed() < RELOAD_PAUSE {
+            return false;
+        }
+        let region = self.get(Class::List).config().region().map(ToString::to_string);
+        self.rebuild(region).await;
+        *last = Instant::now();
+        true
+    }
+
+    async fn rebuild(&self, region: Option<String>) {
+        let config = load(&self.options, &self.http).await;
+        let clients = build(&self.options, &config, region, &self.metrics);
+        *self.current.write() = clients;
+    }
+}
+
+/// An unknown profile would otherwise show only as missing credentials.
+async fn check_profile(options: &S3Options) -> Result<(), ConnectError> {
+    let name = options.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+    let Some(name) = name.filter(|name| !name.is_empty() && options.credentials.is_none()) else {
+        return Ok(());
+    };
+    let (fs, env) = (aws_types::os_shim_internal::Fs::real(), aws_types::os_shim_internal::Env::real());
+    let files = aws_runtime::env_config::file::EnvConfigFiles::default();
+    match aws_config::profile::load(&fs, &env, &files, None).await {
+        Ok(profiles) if profiles.get_profile(&name).is_none() => Err(ConnectError::UnknownProfile(name)),
+        // A file that cannot be read is reported by the chain, with its name.
+        _ => Ok(()),
+    }
+}
+
+async fn load(options: &S3Options, http: &SharedHttpClient) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(url) = &options.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some((access_key, secret)) = &options.credentials {
+        loader = loader.credentials_provider(Credentials::new(access_key, secret, None, None, "embedded"));
+        loader = loader.region(Region::new(options.region.clone().unwrap_or_else(|| "us-east-1".into())));
+    }
+    loader.load().await
+}
+
+fn build(options: &S3Options, config: &SdkConfig, region: Option<String>, metrics: &Metrics) -> [Client; 3] {
+    let (send, check) = match options.sends_checksums() {
+        true => (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported),
+        false => (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired),
+    };
+    // Any region answers which one is right; unknown servers take any name.
+    let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+    PARTITIONS.map(|partition| {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(options.attempt_timeout)
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(MAX_ATTEMPTS)
+            .with_initial_backoff(FIRST_BACKOFF)
+            .with_max_backoff(LONGEST_BACKOFF);
+        let stalled =
+            StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(STALL_GRACE);
+        let config = aws_sdk_s3::config::Builder::from(config)
+            .region(Region::new(region.clone()))
+            .force_path_style(options.force_path_style)
+            .use_arn_region(true)
+            .request_checksum_calculation(send)
+            .response_checksum_validation(check)
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            .retry_partition(aws_sdk_s3::config::retry::RetryPartition::new(partition))
+            .stalled_stream_protection(stalled.build())
+            .interceptor(CountRequests(metrics.clone()));
+        Client::from_conf(config.build())
+    })
+}
+
+async fn http_client(options: &S3Options) -> Result<SharedHttpClient, ConnectError> {
+    let bundle = options.ca_bundle.clone().or_else(|| std::env::var_os("AWS_CA_BUNDLE").map(Into::into));
+    let mut trust = TrustStore::default();
+    if let Some(path) = bundle.filter(|path| !path.as_os_str().is_empty()) {
+        let shown = path.display().to_string();
+        let pem = tokio::fs::read(&path)
+            .await
+            .map_err(|source| ConnectError::CaBundle { path: shown.clone(), source })?;
+        if !pem.windows(PEM_MARK.len()).any(|window| window == PEM_MARK) {
+            return Err(ConnectError::NoCertificate { path: shown });
+        }
+        trust = trust.with_pem_certificate(pem);
+    }
+    let tls = TlsContext::builder().with_trust_store(trust).build();
+    let tls = tls.map_err(|_| ConnectError::NoCertificate { path: "the certificate store".into() })?;
+    let pool = ConnectionPool::builder()
+        .idle_timeout(POOL_IDLE)
+        .tcp_keepalive(KEEPALIVE)
+        .proxy_config(ProxyConfig::from_env())
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls)
+        .build_https()
+        .map_err(|e| ConnectError::HttpClient(e.into()))?;
+    let client = pool::Client::new(&pool).map_err(|e| ConnectError::HttpClient(e.into()))?;
+    Ok(client.into_shared())
+}
+
+const PARTITIONS: [&str; 3] = ["s3dav-list", "s3dav-read", "s3dav-write"];
+const PEM_MARK: &[u8] = b"-----BEGIN CERTIFICATE-----";
+/// TCP and TLS to a healthy endpoint take 0.3 s from anywhere.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// For blips; longer outages are waited for above, within the request's budget.
+const MAX_ATTEMPTS: u32 = 3;
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+/// S3 closes idle connections after 5 to 20 s; a stale one costs a failed request.
+const POOL_IDLE: Duration = Duration::from_secs(10);
+/// Notices a dead peer, as after sleep, before the next request does.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// A download may pause this long before it counts as broken and is resumed.
+const STALL_GRACE: Duration = Duration::from_secs(10);
+/// SSO and process providers are not cheap to ask.
+const RELOAD_PAUSE: Duration = Duration::from_secs(5);

@@ -1,0 +1,163 @@
+//! Between S3's forms and ours. What an S3 server always sends is demanded here: a page of a
+//! captive portal passes the SDK's own checks.
+
+use std::time::SystemTime;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{EncodingType, Object};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::object::{Attributes, Condition, ETag, Key, ListedObject, ObjectAddress, ObjectMeta};
+use crate::store::{ListPage, ListRequest, StoreError, StoreResult};
+
+/// A listing's request, but for the bucket. Keys are asked for percent-encoded: a key with a
+/// control character would otherwise break the whole page.
+pub(super) fn list_request(client: Client, request: &ListRequest) -> ListObjectsV2FluentBuilder {
+    client
+        .list_objects_v2()
+        .set_prefix((!request.prefix.is_empty()).then(|| request.prefix.clone()))
+        .set_delimiter(request.delimited.then(|| "/".to_owned()))
+        .max_keys(i32::try_from(request.max_keys).unwrap_or(i32::MAX))
+        .set_continuation_token(request.continuation.clone())
+        .encoding_type(EncodingType::Url)
+}
+
+/// A listing's answer. A page that was cut short parses, so it must show that it is whole.
+pub(super) fn list_page(output: ListObjectsV2Output) -> StoreResult<ListPage> {
+    let Some(truncated) = output.is_truncated() else {
+        return Err(invalid("a listing that does not say whether it is complete"));
+    };
+    if truncated && output.next_continuation_token().is_none() {
+        return Err(invalid("a listing that goes on but does not say how"));
+    }
+    let encoded = output.encoding_type() == Some(&EncodingType::Url);
+    let text = |text: &str| -> StoreResult<String> {
+        match encoded {
+            true => decode(text),
+            false => Ok(text.to_owned()),
+        }
+    };
+    let mut page = ListPage { continuation: output.next_continuation_token.clone(), ..ListPage::default() };
+    for object in output.contents() {
+        let key = text(object.key().ok_or_else(|| invalid("a listed object without a key"))?)?;
+        page.objects.push(ListedObject { key: Key::new(key)?, meta: listed(object)? });
+    }
+    for prefix in output.common_prefixes() {
+        page.prefixes.push(text(prefix.prefix().ok_or_else(|| invalid("a common prefix without a name"))?)?);
+    }
+    Ok(page)
+}
+
+fn listed(object: &Object) -> StoreResult<ObjectMeta> {
+    Ok(ObjectMeta {
+        size: length(object.size())?,
+        etag: etag(object.e_tag())?,
+        last_modified: date(object.last_modified())?,
+        content_type: None,
+        storage_class: object.storage_class().map(|class| class.as_str().to_owned()),
+        user: Default::default(),
+    })
+}
+
+/// Undoes S3's url encoding, in which a blank may be a plus.
+fn decode(text: &str) -> StoreResult<String> {
+    let blanks = text.replace('+', " ");
+    let decoded = percent_decode_str(&blanks).decode_utf8().map(|text| text.into_owned());
+    decoded.map_err(|_| invalid("a listed key that is not UTF-8"))
+}
+
+/// A copy's source as the header wants it; the SDK sends it as it is.
+pub(super) fn copy_source(source: &ObjectAddress) -> String {
+    let key = utf8_percent_encode(source.key.as_str(), ESCAPED);
+    match source.bucket.starts_with("arn:") {
+        true => format!("{}/object/{key}", source.bucket),
+        false => format!("{}/{key}", source.bucket),
+    }
+}
+
+/// The first byte and the object's size out of `bytes 0-9/100`.
+pub(super) fn content_range(range: &str) -> StoreResult<(u64, u64)> {
+    let parsed = range.strip_prefix("bytes ").and_then(|range| {
+        let (first, rest) = range.split_once('-')?;
+        let (_, size) = rest.split_once('/')?;
+        Some((first.parse().ok()?, size.parse().ok()?))
+    });
+    parsed.ok_or_else(|| invalid("a range that cannot be read"))
+}
+
+pub(super) fn length(length: Option<i64>) -> StoreResult<u64> {
+    length.and_then(|length| u64::try_from(length).ok()).ok_or_else(|| invalid("an object without a length"))
+}
+
+pub(super) fn etag(etag: Option<&str>) -> StoreResult<ETag> {
+    etag.map(ETag::new).ok_or_else(|| invalid("an object without an ETag"))
+}
+
+pub(super) fn date(date: Option<&DateTime>) -> StoreResult<SystemTime> {
+    date.and_then(|date| SystemTime::try_from(*date).ok()).ok_or_else(|| invalid("an object without a date"))
+}
+
+pub(super) fn invalid(what: &str) -> StoreError {
+    StoreError::InvalidAnswer(what.to_owned())
+}
+
+pub(super) fn if_none_match(condition: &Condition) -> Option<String> {
+    (*condition == Condition::IfAbsent).then(|| "*".to_owned())
+}
+
+pub(super) fn if_match(condition: &Condition) -> Option<String> {
+    match condition {
+        Condition::IfMatch(etag) => Some(etag.quoted().to_owned()),
+        _ => None,
+    }
+}
+
+pub(super) fn metadata(attributes: &Attributes) -> Option<std::collections::HashMap<String, String>> {
+    let user = &attributes.user;
+    (!user.is_empty()).then(|| user.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// Whether XML 1.0 cannot hold the key.
+pub(super) fn has_control(key: &Key) -> bool {
+    key.as_str().chars().any(|c| c.is_control() && !matches!(c, '\t') || matches!(c, '\u{fffe}' | '\u{ffff}'))
+}
+
+/// Everything but the unreserved characters and the slash.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copy_sources_are_encoded() {
+        let address =
+            |bucket: &str, key: &str| ObjectAddress { bucket: bucket.into(), key: Key::new(key).unwrap() };
+        assert_eq!(copy_source(&address("b", "a b/ü+?#.txt")), "b/a%20b/%C3%BC%2B%3F%23.txt");
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap";
+        assert_eq!(copy_source(&address(arn, "k")), format!("{arn}/object/k"));
+    }
+
+    #[test]
+    fn listed_keys_are_decoded() {
+        assert_eq!(decode("a+b%2Bc%01").unwrap(), "a b+c\u{1}");
+        assert!(decode("%ff").is_err());
+    }
+
+    #[test]
+    fn pages_that_do_not_end_are_refused() {
+        let page = ListObjectsV2Output::builder().name("b").build();
+        assert!(matches!(list_page(page), Err(StoreError::InvalidAnswer(_))));
+        let page = ListObjectsV2Output::builder().name("b").is_truncated(true).build();
+        assert!(matches!(list_page(page), Err(StoreError::InvalidAnswer(_))));
+    }
+
+    #[test]
+    fn ranges_are_read() {
+        assert_eq!(content_range("bytes 5-9/100").unwrap(), (5, 100));
+        assert!(content_range("bytes */100").is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! Hooks into the SDK: every HTTP attempt is counted, and an answer's date can be seen.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextRef, FinalizerInterceptorContextRef,
+};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use parking_lot::Mutex;
+
+use crate::metrics::Metrics;
+
+/// Counts attempts, each an HTTP request that S3 bills.
+#[derive(Debug)]
+pub(super) struct CountRequests(pub(super) Metrics);
+
+impl Intercept for CountRequests {
+    fn name(&self) -> &'static str {
+        "CountRequests"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let operation = config.load::<Metadata>().map_or("Other", |metadata| known_name(metadata.name()));
+        let outcome = match context.response() {
+            None => "lost",
+            Some(answer) if answer.status().is_success() => "ok",
+            Some(_) => "error",
+        };
+        self.0.s3_request(operation, outcome);
+        Ok(())
+    }
+}
+
+/// The operation's name as a label that lives for ever.
+fn known_name(name: &str) -> &'static str {
+    OPERATIONS.iter().find(|known| **known == name).copied().unwrap_or("Other")
+}
+
+const OPERATIONS: &[&str] = &[
+    "AbortMultipartUpload",
+    "CompleteMultipartUpload",
+    "CopyObject",
+    "CreateMultipartUpload",
+    "DeleteObject",
+    "DeleteObjects",
+    "GetObject",
+    "HeadObject",
+    "ListObjectsV2",
+    "PutObject",
+    "UploadPart",
+    "UploadPartCopy",
+];
+
+/// Keeps the `Date` of an answer: a write's output does not say when the object was made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AnswerDate(Arc<Mutex<Option<SystemTime>>>);
+
+impl AnswerDate {
+    /// The date seen, else this machine's, in whole seconds.
+    pub(super) fn get(&self) -> SystemTime {
+        self.0.lock().unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(now.as_secs())
+        })
+    }
+}
+
+impl Intercept for AnswerDate {
+    fn name(&self) -> &'static str {
+        "AnswerDate"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date =
+            context.response().headers().get("date").and_then(|date| httpdate::parse_http_date(date).ok());
+        *self.0.lock() = date;
+        Ok(())
+    }
+}
