@@ -1,5 +1,8 @@
+pub mod dav;
 #[cfg(feature = "demo")]
 pub mod embedded;
+pub mod fs;
+pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod object;

@@ -52,37 +52,45 @@ pub async fn list(store: &Arc<dyn ObjectStore>, prefix: &str) -> StoreResult<Vec
 /// Copies `leaves` from below `from` to below `to`, each in the version that was listed. Stops at
 /// the first failure; what was copied until then stays.
 pub async fn copy(store: &Arc<dyn ObjectStore>, leaves: &[Leaf], from: &str, to: &str) -> StoreResult<()> {
-    let copies = leaves.iter().map(|leaf| async move {
+    let copies = stream::iter(leaves.to_vec()).map(|leaf| {
         // Leaves were listed below `from`.
         let rest = leaf.key.as_str().strip_prefix(from).unwrap_or_default();
-        let target = Key::new(format!("{to}{rest}"))?;
-        store.copy(&leaf.source(&**store), &target, &Condition::None).await
+        copy_leaf(Arc::clone(store), format!("{to}{rest}"), leaf)
     });
-    stream::iter(copies).buffer_unordered(PARALLEL_COPIES).try_for_each(|_| async { Ok(()) }).await
+    copies.buffer_unordered(PARALLEL_COPIES).try_for_each(|()| async { Ok(()) }).await
+}
+
+async fn copy_leaf(store: Arc<dyn ObjectStore>, to: String, leaf: Leaf) -> StoreResult<()> {
+    store.copy(&leaf.source(&*store), &Key::new(to)?, &Condition::None).await?;
+    Ok(())
 }
 
 /// Deletes `keys` in batches. Every batch is tried; the first failure is returned with the number
 /// of keys that are left.
 pub async fn delete(store: &Arc<dyn ObjectStore>, keys: &[Key]) -> Result<(), DeleteFailure> {
-    let batches = keys.chunks(PAGE_KEYS).map(|batch| async move {
-        match store.delete_many(batch).await {
-            Ok(failed) => failed,
-            Err(error) => {
-                let reason = error.to_string();
-                let others = batch
-                    .iter()
-                    .skip(1)
-                    .map(|key| (key.clone(), StoreError::Rejected(reason.clone().into())));
-                batch.first().cloned().map(|key| (key, error)).into_iter().chain(others).collect()
-            }
-        }
-    });
-    let failed: Vec<(Key, StoreError)> =
-        stream::iter(batches).buffer_unordered(PARALLEL_BATCHES).concat().await;
+    let batches: Vec<Vec<Key>> = keys.chunks(PAGE_KEYS).map(<[Key]>::to_vec).collect();
+    let failed: Vec<(Key, StoreError)> = stream::iter(batches)
+        .map(|batch| delete_batch(Arc::clone(store), batch))
+        .buffer_unordered(PARALLEL_BATCHES)
+        .concat()
+        .await;
     let left = failed.len();
     match failed.into_iter().next() {
         None => Ok(()),
         Some((key, error)) => Err(DeleteFailure { key, error, left }),
+    }
+}
+
+/// The keys of a batch that are left, with the reason.
+async fn delete_batch(store: Arc<dyn ObjectStore>, batch: Vec<Key>) -> Vec<(Key, StoreError)> {
+    match store.delete_many(&batch).await {
+        Ok(failed) => failed,
+        Err(error) => {
+            let reason = error.to_string();
+            let mut failed = vec![error];
+            failed.extend(batch.iter().skip(1).map(|_| StoreError::Rejected(reason.clone().into())));
+            batch.into_iter().zip(failed).collect()
+        }
     }
 }
 

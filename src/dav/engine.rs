@@ -1,0 +1,177 @@
+//! dav-server, never bare: every method but PROPFIND goes through here, with what it gets wrong put
+//! right before and after.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use dav_server::{DavConfig, DavHandler};
+use futures_util::{FutureExt, StreamExt};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
+
+use super::locks::LockTable;
+use super::{Body, full, index, propfind, text};
+use crate::fs::{RequestContext, Share};
+
+/// WebDAV over a share.
+#[derive(Clone)]
+pub struct Engine {
+    share: Arc<dyn Share>,
+    locks: LockTable,
+}
+
+impl Engine {
+    /// Serves `share`; `locks` are its locks.
+    pub fn new(share: Arc<dyn Share>, locks: LockTable) -> Self {
+        Self { share, locks }
+    }
+
+    /// Answers a PROPFIND whose body has been read and checked.
+    pub async fn propfind(
+        &self,
+        context: &Arc<RequestContext>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Response<Body> {
+        let view = self.share.view(Arc::clone(context));
+        let locks = self.locks.for_request(Arc::clone(context));
+        propfind::handle(context, view, locks, headers, body).await
+    }
+
+    /// Answers any other request. Its headers have been checked.
+    pub async fn handle(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        // The engine would answer 304 to a date that is merely older.
+        let since = match is_read {
+            true => request.headers_mut().remove(header::IF_MODIFIED_SINCE),
+            false => None,
+        };
+        let since = since.filter(|_| !request.headers().contains_key(header::IF_NONE_MATCH));
+        let config = DavConfig::new()
+            .filesystem(self.share.engine(Arc::clone(context)))
+            .locksystem(Box::new(self.locks.for_request(Arc::clone(context))))
+            .read_buf_size(READ_SIZE);
+        let answer = AssertUnwindSafe(DavHandler::new().handle_with(config, request)).catch_unwind().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(_) => {
+                tracing::error!(method = %context.method, path = %context.path, "the WebDAV engine panicked");
+                return text(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
+            }
+        };
+        if let Some(refusal) = refusal(context) {
+            return refusal;
+        }
+        let (parts, body) = answer.into_parts();
+        match is_read {
+            true => self.finish_read(context, Response::from_parts(parts, body.boxed_unsync()), since).await,
+            false => finish(context, Response::from_parts(parts, body.boxed_unsync())).await,
+        }
+    }
+
+    async fn finish_read(
+        &self,
+        context: &Arc<RequestContext>,
+        mut answer: Response<Body>,
+        since: Option<header::HeaderValue>,
+    ) -> Response<Body> {
+        if matches!(answer.status(), StatusCode::FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+            return self.folder(context).await;
+        }
+        if !matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
+            return finish(context, answer).await;
+        }
+        if since.is_some_and(|since| same_date(&since, answer.headers())) {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            answer.headers_mut().remove(header::CONTENT_LENGTH);
+            answer.headers_mut().remove(header::CONTENT_RANGE);
+            *answer.body_mut() = full("");
+            return answer;
+        }
+        let multipart = answer
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|t| t.as_bytes().starts_with(b"multipart/"));
+        let stored = context.outcome.content_type().and_then(|t| t.parse().ok());
+        if let Some(stored) = stored.filter(|_| !multipart) {
+            answer.headers_mut().insert(header::CONTENT_TYPE, stored);
+        }
+        if context.method == Method::HEAD {
+            return answer;
+        }
+        begun(context, answer).await
+    }
+
+    /// What is at the path is a folder: a listing for browsers, 200 for all.
+    async fn folder(&self, context: &Arc<RequestContext>) -> Response<Body> {
+        match index::answer(&*self.share.view(Arc::clone(context)), &context.path).await {
+            Ok(mut answer) if context.method == Method::HEAD => {
+                *answer.body_mut() = full("");
+                answer
+            }
+            Ok(answer) => answer,
+            Err(failure) => {
+                let (status, message) = (failure.status(), failure.to_string());
+                context.report(failure);
+                text(status, &message)
+            }
+        }
+    }
+}
+
+/// The answer to a failure that the engine cannot express.
+fn refusal(context: &RequestContext) -> Option<Response<Body>> {
+    let refusal = context.outcome.refusal()?;
+    let mut answer = text(refusal.status, &refusal.message);
+    if let Some(seconds) = refusal.retry_after {
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    Some(answer)
+}
+
+/// Waits for the first bytes, so that a store that is away is a 503 and not a broken 200.
+async fn begun(context: &RequestContext, answer: Response<Body>) -> Response<Body> {
+    let (parts, body) = answer.into_parts();
+    let mut frames = Box::pin(BodyStream::new(body).peekable());
+    if let Some(Err(_)) = frames.as_mut().peek().await {
+        return refusal(context)
+            .unwrap_or_else(|| text(StatusCode::SERVICE_UNAVAILABLE, "the file cannot be read"));
+    }
+    Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
+}
+
+/// Small answers are made whole, with their length.
+async fn finish(context: &RequestContext, answer: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = answer.into_parts();
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made"),
+    };
+    // The engine works while its multistatus is read, and may have failed only then.
+    if let Some(refusal) = refusal(context) {
+        return refusal;
+    }
+    parts.headers.remove(header::CONNECTION);
+    parts.headers.remove(header::TRANSFER_ENCODING);
+    if context.outcome.mtime_kept() {
+        parts.headers.insert("x-oc-mtime", header::HeaderValue::from_static("accepted"));
+    }
+    if parts.status != StatusCode::NO_CONTENT && parts.status != StatusCode::NOT_MODIFIED {
+        parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+    } else {
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
+    Response::from_parts(parts, full(body))
+}
+
+fn same_date(since: &header::HeaderValue, headers: &HeaderMap) -> bool {
+    let parse = |value: &header::HeaderValue| -> Option<SystemTime> {
+        httpdate::parse_http_date(value.to_str().ok()?).ok()
+    };
+    let modified = headers.get(header::LAST_MODIFIED).and_then(parse);
+    modified.is_some() && modified == parse(since)
+}
+
+/// Bytes per read: a chunk as S3 sends it fits, and nothing is split.
+const READ_SIZE: usize = 1 << 20;

@@ -1,0 +1,398 @@
+//! The lock system: WebDAV's exclusive and shared write locks, with real expiry, depth-0
+//! membership, and a memory that survives a restart.
+//!
+//! Lenient where strictness only does harm: a token that nobody knows any more, on a resource that
+//! nobody has locked, is no reason to refuse a write; and macOS's client, which forgets its token
+//! when a refresh fails once, is never locked out by its own lock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dav_server::davpath::DavPath;
+use dav_server::ls::{DavLock, DavLockSystem, LsFuture};
+use parking_lot::Mutex;
+use uuid::Uuid;
+use xmltree::Element;
+
+use super::xml::escape;
+use crate::fs::{RequestContext, ResourcePath};
+use crate::state::{LockRow, State, StateError};
+
+/// All locks of a source. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct LockTable(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// By path, see [`LockRow::path`].
+    locks: Mutex<BTreeMap<String, Vec<LockRow>>>,
+    state: State,
+}
+
+impl LockTable {
+    /// Takes up the locks that were there before a restart.
+    pub async fn load(state: State) -> Result<Self, StateError> {
+        let mut locks: BTreeMap<String, Vec<LockRow>> = BTreeMap::new();
+        let now = now();
+        for row in state.locks().await? {
+            if row.expires_at > now {
+                locks.entry(row.path.clone()).or_default().push(row);
+            }
+        }
+        Ok(Self(Arc::new(Inner { locks: Mutex::new(locks), state })))
+    }
+
+    /// The locks as one request sees them.
+    pub fn for_request(&self, context: Arc<RequestContext>) -> RequestLocks {
+        RequestLocks { table: self.clone(), context }
+    }
+
+    /// The locks that apply to `path`: its own, and deep ones above it.
+    fn covering(&self, path: &str) -> Vec<LockRow> {
+        let (locks, now) = (self.0.locks.lock(), now());
+        let at = |place: &str| locks.get(place).into_iter().flatten().filter(|lock| lock.expires_at > now);
+        let above = ancestors(path).flat_map(|place| at(place).filter(|lock| lock.deep));
+        at(path).chain(above).cloned().collect()
+    }
+
+    /// The locks below `path`.
+    fn below(&self, path: &str) -> Vec<LockRow> {
+        let (locks, now) = (self.0.locks.lock(), now());
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let below = locks.range(prefix.clone()..).take_while(|(place, _)| place.starts_with(&prefix));
+        below
+            .flat_map(|(_, locks)| locks)
+            .filter(|lock| lock.expires_at > now && lock.path != path)
+            .cloned()
+            .collect()
+    }
+
+    /// Adds a lock; drops those that expired meanwhile. `None`: there are too many.
+    fn insert(&self, row: &LockRow) -> Option<Vec<String>> {
+        let (mut locks, now) = (self.0.locks.lock(), now());
+        let mut expired = Vec::new();
+        locks.retain(|_, here| {
+            here.retain(|lock| {
+                let alive = lock.expires_at > now && lock.token != row.token;
+                if !alive {
+                    expired.push(lock.token.clone());
+                }
+                alive
+            });
+            !here.is_empty()
+        });
+        if locks.values().map(Vec::len).sum::<usize>() >= MAX_LOCKS {
+            return None;
+        }
+        locks.entry(row.path.clone()).or_default().push(row.clone());
+        expired.retain(|token| *token != row.token);
+        Some(expired)
+    }
+
+    /// Removes the locks that `is_gone` picks; returns their tokens.
+    fn remove(&self, is_gone: impl Fn(&LockRow) -> bool) -> Vec<String> {
+        let mut removed = Vec::new();
+        self.0.locks.lock().retain(|_, here| {
+            here.retain(|lock| {
+                let gone = is_gone(lock);
+                if gone {
+                    removed.push(lock.token.clone());
+                }
+                !gone
+            });
+            !here.is_empty()
+        });
+        removed
+    }
+
+    async fn store(&self, keep: Vec<LockRow>, forget: Vec<String>) {
+        if keep.is_empty() && forget.is_empty() {
+            return;
+        }
+        if let Err(error) = self.0.state.store_locks(keep, forget).await {
+            tracing::warn!(%error, "locks will not survive a restart");
+        }
+    }
+}
+
+/// The lock system for one request.
+#[derive(Debug, Clone)]
+pub struct RequestLocks {
+    table: LockTable,
+    context: Arc<RequestContext>,
+}
+
+impl RequestLocks {
+    /// The content of `lockdiscovery` for the resource at `href`.
+    pub fn discovery(&self, href: &str) -> String {
+        let Ok(path) = ResourcePath::parse(href) else { return String::new() };
+        self.table.covering(&path.to_string()).iter().map(active_lock).collect()
+    }
+
+    /// Whether this request may act against `lock`: it has the token, or it is the macOS client
+    /// that took the lock.
+    fn holds(&self, lock: &LockRow, tokens: &[String]) -> bool {
+        let same_principal = lock.principal == self.context.client.principal;
+        let forgetful = self.context.client.is_webdavfs() && lock.client == self.context.client.to_string();
+        same_principal && (forgetful || tokens.contains(&lock.token))
+    }
+
+    /// The first lock that stands in the way of a change.
+    fn obstacle(&self, path: &str, deep: bool, tokens: &[String]) -> Option<LockRow> {
+        let mut locks = self.table.covering(path);
+        if deep {
+            locks.extend(self.table.below(path));
+        }
+        if self.changes_members(path) {
+            let parent = parent(path);
+            let own =
+                self.table.covering(parent).into_iter().filter(|lock| lock.path == parent && !lock.deep);
+            locks.extend(own);
+        }
+        // Of several shared locks on one resource, one is enough.
+        let held_shared: Vec<String> = locks
+            .iter()
+            .filter(|lock| lock.shared && self.holds(lock, tokens))
+            .map(|lock| lock.path.clone())
+            .collect();
+        locks.into_iter().find(|lock| {
+            let by_another = lock.shared && held_shared.contains(&lock.path);
+            !by_another && !self.holds(lock, tokens)
+        })
+    }
+
+    /// Whether the request adds `path` to its folder or takes it away.
+    fn changes_members(&self, path: &str) -> bool {
+        match self.context.method.as_str() {
+            "DELETE" | "MOVE" => true,
+            "PUT" | "MKCOL" | "COPY" | "LOCK" => self.context.outcome.existence(path) != Some(true),
+            _ => false,
+        }
+    }
+
+    fn new_row(
+        &self,
+        path: String,
+        owner: Option<&Element>,
+        timeout: Option<Duration>,
+        shared: bool,
+        deep: bool,
+    ) -> LockRow {
+        let timeout = granted(timeout);
+        LockRow {
+            token: format!("urn:uuid:{}", Uuid::new_v4()),
+            path,
+            principal: self.context.client.principal.clone(),
+            client: self.context.client.to_string(),
+            owner: owner.and_then(element_text),
+            shared,
+            deep,
+            expires_at: now() + timeout.as_millis() as u64,
+            timeout: timeout.as_secs(),
+        }
+    }
+
+    async fn take(&self, row: LockRow) -> Result<LockRow, LockRow> {
+        let conflict = |lock: &LockRow| !(row.shared && lock.shared);
+        let mut others = self.table.covering(&row.path);
+        if row.deep {
+            others.extend(self.table.below(&row.path));
+        }
+        if let Some(other) = others.into_iter().find(conflict) {
+            return Err(other);
+        }
+        let foreign = self.obstacle(&row.path, false, &self.context.tokens);
+        if let Some(lock) = foreign.filter(|lock| lock.path != row.path && !lock.shared) {
+            return Err(lock);
+        }
+        match self.table.insert(&row) {
+            Some(expired) => {
+                self.table.store(vec![row.clone()], expired).await;
+                Ok(row)
+            }
+            None => Err(row),
+        }
+    }
+}
+
+impl DavLockSystem for RequestLocks {
+    fn lock(
+        &'_ self,
+        path: &DavPath,
+        _: Option<&str>,
+        owner: Option<&Element>,
+        timeout: Option<Duration>,
+        shared: bool,
+        deep: bool,
+    ) -> LsFuture<'_, Result<DavLock, DavLock>> {
+        let (dav_path, row) = (path.clone(), self.new_row(lock_path(path), owner, timeout, shared, deep));
+        Box::pin(async move {
+            match self.take(row).await {
+                Ok(row) => Ok(dav_lock(&row, dav_path)),
+                Err(other) => Err(dav_lock(&other, dav_path)),
+            }
+        })
+    }
+
+    fn unlock(&'_ self, path: &DavPath, token: &str) -> LsFuture<'_, Result<(), ()>> {
+        let (path, token) = (lock_path(path), token.to_owned());
+        Box::pin(async move {
+            let principal = &self.context.client.principal;
+            let covers =
+                |lock: &LockRow| lock.path == path || (lock.deep && ancestors(&path).any(|a| a == lock.path));
+            let removed =
+                self.table.remove(|lock| lock.token == token && covers(lock) && lock.principal == *principal);
+            // What macOS wants to be rid of, it is rid of.
+            let ended = !removed.is_empty() || self.context.client.is_webdavfs();
+            self.table.store(Vec::new(), removed).await;
+            if ended { Ok(()) } else { Err(()) }
+        })
+    }
+
+    fn refresh(
+        &'_ self,
+        path: &DavPath,
+        token: &str,
+        timeout: Option<Duration>,
+    ) -> LsFuture<'_, Result<DavLock, ()>> {
+        let (dav_path, path, token) = (path.clone(), lock_path(path), token.to_owned());
+        Box::pin(async move {
+            let known = self.table.covering(&path).into_iter().find(|lock| lock.token == token);
+            let timeout = granted(timeout);
+            let row = match known {
+                Some(row) => LockRow {
+                    expires_at: now() + timeout.as_millis() as u64,
+                    timeout: timeout.as_secs(),
+                    ..row
+                },
+                // A refresh that fails makes macOS forget its lock: give it back instead.
+                None if self.context.client.is_webdavfs() => {
+                    LockRow { token, ..self.new_row(path, None, Some(timeout), false, false) }
+                }
+                None => return Err(()),
+            };
+            let expired = self.table.insert(&row).ok_or(())?;
+            self.table.store(vec![row.clone()], expired).await;
+            Ok(dav_lock(&row, dav_path))
+        })
+    }
+
+    fn check(
+        &'_ self,
+        path: &DavPath,
+        _: Option<&str>,
+        ignore_principal: bool,
+        deep: bool,
+        tokens: &[String],
+    ) -> LsFuture<'_, Result<(), DavLock>> {
+        let text = lock_path(path);
+        let obstacle = match ignore_principal {
+            // The engine evaluates a token in an `If` header: is this resource locked by it?
+            true => {
+                let locks = self.table.covering(&text);
+                match locks.iter().any(|lock| tokens.contains(&lock.token)) {
+                    true => None,
+                    false => locks.into_iter().next(),
+                }
+            }
+            false => self.obstacle(&text, deep, tokens),
+        };
+        let result = match obstacle {
+            None => Ok(()),
+            Some(lock) => Err(dav_lock(&lock, path.clone())),
+        };
+        Box::pin(async move { result })
+    }
+
+    fn discover(&'_ self, path: &DavPath) -> LsFuture<'_, Vec<DavLock>> {
+        let locks = self.table.covering(&lock_path(path));
+        let path = path.clone();
+        Box::pin(async move { locks.iter().map(|lock| dav_lock(lock, path.clone())).collect() })
+    }
+
+    fn delete(&'_ self, path: &DavPath) -> LsFuture<'_, Result<(), ()>> {
+        let path = lock_path(path);
+        Box::pin(async move {
+            let prefix = format!("{path}/");
+            let removed = self.table.remove(|lock| lock.path == path || lock.path.starts_with(&prefix));
+            self.table.store(Vec::new(), removed).await;
+            Ok(())
+        })
+    }
+}
+
+/// The path as locks name it; the root is `/`.
+fn lock_path(path: &DavPath) -> String {
+    ResourcePath::parse(&path.as_url_string()).map(|path| path.to_string()).unwrap_or_else(|_| "/".to_owned())
+}
+
+/// The paths above `path`, the nearest first.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors((path != "/").then(|| parent(path)), |path| (*path != "/").then(|| parent(path)))
+}
+
+fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(0) | None => "/",
+        Some(slash) => &path[..slash],
+    }
+}
+
+fn granted(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or(DEFAULT_TIMEOUT).clamp(Duration::from_secs(1), MAX_TIMEOUT)
+}
+
+fn dav_lock(row: &LockRow, path: DavPath) -> DavLock {
+    let left = row.expires_at.saturating_sub(now()).div_ceil(1000);
+    DavLock {
+        token: row.token.clone(),
+        path: Box::new(path),
+        principal: row.principal.clone(),
+        owner: row.owner.as_ref().and_then(|xml| Element::parse(xml.as_bytes()).ok()).map(Box::new),
+        timeout_at: Some(UNIX_EPOCH + Duration::from_millis(row.expires_at)),
+        timeout: Some(Duration::from_secs(left)),
+        shared: row.shared,
+        deep: row.deep,
+    }
+}
+
+fn active_lock(row: &LockRow) -> String {
+    let scope = if row.shared { "shared" } else { "exclusive" };
+    let depth = if row.deep { "infinity" } else { "0" };
+    let left = row.expires_at.saturating_sub(now()).div_ceil(1000);
+    let root =
+        ResourcePath::default().with_segments(row.path.split('/').skip(1).map(str::to_owned).collect());
+    format!(
+        "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{scope}/></D:lockscope>\
+         <D:depth>{depth}</D:depth>{}<D:timeout>Second-{left}</D:timeout>\
+         <D:locktoken><D:href>{}</D:href></D:locktoken>\
+         <D:lockroot><D:href>{}</D:href></D:lockroot></D:activelock>",
+        row.owner.as_deref().unwrap_or(""),
+        escape(&row.token),
+        super::propfind::href_of(&root),
+    )
+}
+
+/// An element without an XML declaration.
+fn element_text(element: &Element) -> Option<String> {
+    let mut bytes = Vec::new();
+    let config = xmltree::EmitterConfig { write_document_declaration: false, ..Default::default() };
+    element.write_with_config(&mut bytes, config).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    // The owner is shown to others: a novel is not stored.
+    (text.len() <= MAX_OWNER).then_some(text)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+/// For clients that name none.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+/// A client that died should not lock others out for longer.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Each some hundred bytes; no client holds more than one for each open file.
+const MAX_LOCKS: usize = 10_000;
+/// Bytes of an owner element.
+const MAX_OWNER: usize = 4096;

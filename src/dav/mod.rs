@@ -1,0 +1,38 @@
+//! WebDAV: the engine behind its intercepts, our own PROPFIND, our own locks.
+
+pub mod engine;
+mod index;
+pub mod locks;
+pub mod propfind;
+mod xml;
+
+use std::io;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+
+pub use xml::check as check_xml;
+
+/// A body on its way to or from the client. An error ends it in a way that cannot be taken for its
+/// proper end.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A body that is there already.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// An answer with a short text for people.
+pub fn text(status: StatusCode, message: &str) -> Response<Body> {
+    let body = match message.is_empty() {
+        true => String::new(),
+        false => format!("{message}\n"),
+    };
+    let mut answer = Response::new(full(body));
+    *answer.status_mut() = status;
+    let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+    answer
+}

@@ -1,0 +1,161 @@
+//! PROPFIND, our own: the engine drops unknown properties, swallows errors of listings and asks the
+//! file system many times per entry. Here the first page of a listing is there before the status
+//! line, the rest is streamed, and an error midway breaks the body off.
+
+mod request;
+mod response;
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+
+use super::locks::RequestLocks;
+use super::{Body, full, text};
+use crate::fs::context::{Depth, RequestContext};
+use crate::fs::{Children, Failure, Resource, View};
+
+pub use request::PropertyRequest;
+use response::Writer;
+pub use response::href;
+
+/// Answers a PROPFIND. `body` has passed [`super::check_xml`].
+pub async fn handle(
+    context: &Arc<RequestContext>,
+    view: Box<dyn View>,
+    locks: RequestLocks,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Response<Body> {
+    let wanted = match PropertyRequest::parse(body) {
+        Ok(wanted) => wanted,
+        Err(message) => return text(StatusCode::BAD_REQUEST, &message),
+    };
+    let found = match context.depth {
+        Some(Depth::Infinity) => return infinite_depth(),
+        Some(Depth::Zero) => view.stat(&context.path).await.map(|resource| (resource, None)),
+        // Infinity would be the letter of the RFC; a level is what those who omit it want.
+        Some(Depth::One) | None => {
+            view.list(&context.path).await.map(|(self_, children)| (self_, Some(children)))
+        }
+    };
+    let (resource, children) = match found {
+        Ok(found) => found,
+        Err(failure) => return refusal(context, failure),
+    };
+    let minimal = wants_minimal(headers);
+    let base = href(&context.path, resource.is_folder);
+    let multistatus = Multistatus { view, writer: Writer::new(wanted, locks, minimal), base };
+    multistatus.answer(Arc::clone(context), resource, children).await
+}
+
+/// A listing being written.
+struct Multistatus {
+    view: Box<dyn View>,
+    writer: Writer,
+    /// The folder's own href, as the client spelled it.
+    base: String,
+}
+
+impl Multistatus {
+    async fn answer(
+        self,
+        context: Arc<RequestContext>,
+        resource: Resource,
+        children: Option<Children>,
+    ) -> Response<Body> {
+        let mut head = response::HEAD.to_owned();
+        if let Err(failure) = self.write(&mut head, &self.base, &resource).await {
+            return refusal(&context, failure);
+        }
+        let body = match children {
+            None => {
+                head.push_str(response::TAIL);
+                full(head)
+            }
+            Some(children) => self.stream(context, head, children),
+        };
+        let mut answer = Response::new(body);
+        *answer.status_mut() = StatusCode::MULTI_STATUS;
+        let xml = header::HeaderValue::from_static("application/xml; charset=utf-8");
+        answer.headers_mut().insert(header::CONTENT_TYPE, xml);
+        answer
+    }
+
+    fn stream(self, context: Arc<RequestContext>, head: String, children: Children) -> Body {
+        let children = Some(children.ready_chunks(BATCH));
+        let chunks = stream::try_unfold((self, context, head, children), |state| async move {
+            let (this, context, mut text, children) = state;
+            let Some(mut children) = children else { return Ok(None) };
+            let Some(batch) = children.next().await else {
+                text.push_str(response::TAIL);
+                let end = Frame::data(Bytes::from(text));
+                return Ok(Some((end, (this, context, String::new(), None))));
+            };
+            for child in batch {
+                let written = match child {
+                    Ok(child) => {
+                        this.write(&mut text, &response::child_href(&this.base, &child), &child).await
+                    }
+                    Err(failure) => Err(failure),
+                };
+                if let Err(failure) = written {
+                    let message = failure.to_string();
+                    context.report(failure);
+                    return Err(io::Error::other(message));
+                }
+            }
+            let chunk = Frame::data(Bytes::from(text));
+            Ok(Some((chunk, (this, context, String::new(), Some(children)))))
+        });
+        StreamBody::new(chunks).boxed_unsync()
+    }
+
+    async fn write(&self, text: &mut String, href: &str, resource: &Resource) -> Result<(), Failure> {
+        let dead = self.view.properties(&resource.id).await?;
+        self.writer.write(text, href, resource, &dead).await;
+        Ok(())
+    }
+}
+
+/// A failure before anything was sent.
+fn refusal(context: &RequestContext, failure: Failure) -> Response<Body> {
+    let (status, message) = (failure.status(), failure.to_string());
+    context.report(failure);
+    text(status, &message)
+}
+
+fn infinite_depth() -> Response<Body> {
+    let xml = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+               <D:error xmlns:D=\"DAV:\"><D:propfind-finite-depth/></D:error>\n";
+    let mut answer = text(StatusCode::FORBIDDEN, "");
+    *answer.body_mut() = full(xml);
+    let xml = header::HeaderValue::from_static("application/xml; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, xml);
+    answer
+}
+
+/// Whether the client wants to hear nothing of properties that are not there.
+fn wants_minimal(headers: &HeaderMap) -> bool {
+    let says = |name: &str, value: &str| {
+        headers.get(name).and_then(|v| v.to_str().ok()).is_some_and(|v| v.eq_ignore_ascii_case(value))
+    };
+    says("brief", "t") || says("prefer", "return=minimal")
+}
+
+/// Entries in one chunk, if they are there: about 100 KiB.
+const BATCH: usize = 256;
+
+/// The href of a folder's path.
+pub(super) fn href_of(path: &crate::fs::ResourcePath) -> String {
+    href(path, true)
+}
+
+/// The href of a folder's child.
+pub(super) fn child_href_of(base: &str, child: &Resource) -> String {
+    response::child_href(base, child)
+}

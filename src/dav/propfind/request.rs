@@ -1,0 +1,139 @@
+//! What a PROPFIND asks for.
+
+use quick_xml::NsReader;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::ResolveResult;
+
+use crate::state::PropertyName;
+
+/// See RFC 4918, section 14.20.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PropertyRequest {
+    /// All dead and the RFC's live properties, and these.
+    All { include: Vec<PropertyName> },
+    /// The names alone.
+    Names,
+    /// Just these.
+    Some(Vec<PropertyName>),
+}
+
+impl PropertyRequest {
+    /// Reads the body; an empty one asks for all.
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        if body.is_empty() {
+            return Ok(Self::All { include: Vec::new() });
+        }
+        let broken = |error: quick_xml::Error| format!("the XML is not well-formed: {error}");
+        let mut reader = NsReader::from_reader(body);
+        reader.config_mut().expand_empty_elements = true;
+        let mut parents: Vec<PropertyName> = Vec::new();
+        let mut found = Found::default();
+        loop {
+            match reader.read_event().map_err(broken)? {
+                Event::Start(element) => {
+                    let name = name(&reader, &element)?;
+                    found.element(&parents, &name);
+                    parents.push(name);
+                }
+                Event::End(_) => drop(parents.pop()),
+                Event::Eof => return found.finish(),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What has been seen so far.
+#[derive(Default)]
+struct Found {
+    is_propfind: bool,
+    all: bool,
+    names: bool,
+    props: Option<Vec<PropertyName>>,
+    include: Vec<PropertyName>,
+}
+
+impl Found {
+    fn element(&mut self, parents: &[PropertyName], name: &PropertyName) {
+        let path: Vec<&str> = parents.iter().map(dav_name).collect();
+        match (path.as_slice(), dav_name(name)) {
+            ([], "propfind") => self.is_propfind = true,
+            (["propfind"], "allprop") => self.all = true,
+            (["propfind"], "propname") => self.names = true,
+            (["propfind"], "prop") => drop(self.props.get_or_insert_default()),
+            (["propfind", "prop"], _) => self.props.get_or_insert_default().push(name.clone()),
+            (["propfind", "include"], _) => self.include.push(name.clone()),
+            _ => {}
+        }
+    }
+
+    fn finish(self) -> Result<PropertyRequest, String> {
+        let kinds = usize::from(self.all) + usize::from(self.names) + usize::from(self.props.is_some());
+        if !self.is_propfind || kinds != 1 {
+            return Err("the body is not one propfind of allprop, propname or prop".to_owned());
+        }
+        Ok(match self.props {
+            Some(props) => PropertyRequest::Some(props),
+            None if self.names => PropertyRequest::Names,
+            None => PropertyRequest::All { include: self.include },
+        })
+    }
+}
+
+/// The local name if it is WebDAV's own.
+fn dav_name(name: &PropertyName) -> &str {
+    match name.namespace.as_str() {
+        "DAV:" => &name.local,
+        _ => "",
+    }
+}
+
+fn name(reader: &NsReader<&[u8]>, element: &BytesStart<'_>) -> Result<PropertyName, String> {
+    let (namespace, local) = reader.resolver().resolve_element(element.name());
+    let namespace = match namespace {
+        ResolveResult::Bound(namespace) => namespace.as_ref().to_owned(),
+        ResolveResult::Unbound => String::new(),
+        ResolveResult::Unknown(_) => return Err("the XML uses a prefix that it does not declare".to_owned()),
+    };
+    Ok(PropertyName { namespace, local: local.as_ref().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dav(local: &str) -> PropertyName {
+        PropertyName { namespace: "DAV:".into(), local: local.into() }
+    }
+
+    #[test]
+    fn the_three_kinds_are_told_apart() {
+        let parse = |inner: &str| {
+            PropertyRequest::parse(format!("<D:propfind xmlns:D=\"DAV:\">{inner}</D:propfind>").as_bytes())
+        };
+        assert_eq!(PropertyRequest::parse(b""), Ok(PropertyRequest::All { include: vec![] }));
+        assert_eq!(parse("<D:propname/>"), Ok(PropertyRequest::Names));
+        let some = parse("<D:prop><D:getetag/><x xmlns=\"urn:y\"/><z/></D:prop>").unwrap();
+        let names = [
+            dav("getetag"),
+            PropertyName { namespace: "urn:y".into(), local: "x".into() },
+            PropertyName { namespace: String::new(), local: "z".into() },
+        ];
+        assert_eq!(some, PropertyRequest::Some(names.to_vec()));
+        let all = parse("<D:allprop/><D:include><D:acl/></D:include>").unwrap();
+        assert_eq!(all, PropertyRequest::All { include: vec![dav("acl")] });
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for body in [
+            "<propfind/>",
+            "<D:propfind xmlns:D=\"DAV:\"/>",
+            "<D:x xmlns:D=\"DAV:\"/>",
+            "<D:propfind xmlns:D=\"DAV:\"><D:allprop/><D:propname/></D:propfind>",
+            "<D:propfind xmlns:D=\"DAV:\"><D:prop><q:a/></D:prop></D:propfind>",
+        ] {
+            assert!(PropertyRequest::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One request, as the layers below the front see it: what the engine does not pass on to a file
+//! system, and what a file system has to tell that the engine cannot.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use dav_server::fs::FsError;
+use http::{Method, StatusCode};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::error::Failure;
+use super::path::ResourcePath;
+use crate::object::{ByteRange, ETag};
+
+/// Who is asking: as much as tells one client from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// The name it authenticated with.
+    pub principal: Option<String>,
+    pub address: IpAddr,
+    /// The first word of its User-Agent, up to the slash: `WebDAVFS`, `davfs2`, `rclone`.
+    pub product: String,
+}
+
+impl Client {
+    /// Whether it is the file system in macOS's kernel, behind Finder.
+    pub fn is_webdavfs(&self) -> bool {
+        self.product == "WebDAVFS"
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} {}", self.principal.as_deref().unwrap_or(""), self.address, self.product)
+    }
+}
+
+/// The `Depth` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    Zero,
+    One,
+    Infinity,
+}
+
+/// A request.
+#[derive(Debug)]
+pub struct RequestContext {
+    pub method: Method,
+    pub path: ResourcePath,
+    /// Of COPY and MOVE.
+    pub destination: Option<ResourcePath>,
+    pub depth: Option<Depth>,
+    /// `Overwrite`, true unless it says `F`.
+    pub overwrite: bool,
+    /// A single range; several are the engine's business.
+    pub range: Option<ByteRange>,
+    /// The one strong ETag of `If-Match`, if it has just one.
+    pub if_match: Option<ETag>,
+    pub content_type: Option<String>,
+    /// Lock tokens in the `If` header.
+    pub tokens: Vec<String>,
+    /// `X-OC-Mtime`: seconds since 1970.
+    pub mtime: Option<String>,
+    pub client: Client,
+    /// How long the request may take, and until when.
+    pub budget: Duration,
+    pub deadline: Instant,
+    pub outcome: Outcome,
+}
+
+/// What became of a request, beyond what the engine can express.
+#[derive(Debug, Default)]
+pub struct Outcome(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    failure: Option<Refusal>,
+    content_type: Option<String>,
+    mtime_kept: bool,
+    exists: HashMap<String, bool>,
+}
+
+/// What the client is told of a failure.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub retry_after: Option<u32>,
+    pub message: String,
+}
+
+impl RequestContext {
+    /// Turns a failure into what the engine understands, and keeps what it does not. The cause is
+    /// logged here, since it ends here.
+    pub fn report(&self, failure: Failure) -> FsError {
+        let (method, path) = (&self.method, &self.path);
+        if failure.is_ordinary() {
+            tracing::debug!(%method, %path, %failure, "refused");
+        } else {
+            tracing::warn!(%method, %path, error = %failure, hint = hint(&failure), "failed");
+        }
+        let engine = match &failure {
+            Failure::NotFound => return FsError::NotFound,
+            Failure::Store(crate::store::StoreError::NotFound) => return FsError::NotFound,
+            Failure::Exists => return FsError::Exists,
+            Failure::Forbidden(_) => FsError::Forbidden,
+            _ => FsError::GeneralFailure,
+        };
+        let told = Refusal {
+            status: failure.status(),
+            retry_after: failure.retry_after(),
+            message: failure.to_string(),
+        };
+        self.outcome.0.lock().failure.get_or_insert(told);
+        engine
+    }
+
+    /// Refuses to go on after a failure that the engine took for something else: a store that is
+    /// away is not an absent file.
+    pub fn check(&self) -> Result<(), FsError> {
+        match self.outcome.0.lock().failure {
+            Some(_) => Err(FsError::GeneralFailure),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Outcome {
+    /// The failure to report instead of the engine's status.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.0.lock().failure.clone()
+    }
+
+    /// The stored content type of what is sent.
+    pub fn content_type(&self) -> Option<String> {
+        self.0.lock().content_type.clone()
+    }
+
+    pub fn set_content_type(&self, content_type: Option<String>) {
+        self.0.lock().content_type = content_type;
+    }
+
+    /// Whether the modification time that the client sent was stored.
+    pub fn mtime_kept(&self) -> bool {
+        self.0.lock().mtime_kept
+    }
+
+    pub fn set_mtime_kept(&self) {
+        self.0.lock().mtime_kept = true;
+    }
+
+    /// Notes whether a resource exists, for the locks: only a change of a folder's members needs
+    /// the folder's own lock.
+    pub fn note_existence(&self, path: &ResourcePath, exists: bool) {
+        self.0.lock().exists.insert(path.to_string(), exists);
+    }
+
+    /// What was noted, by the path's text.
+    pub fn existence(&self, path: &str) -> Option<bool> {
+        self.0.lock().exists.get(path).copied()
+    }
+}
+
+fn hint(failure: &Failure) -> String {
+    match failure {
+        Failure::Store(error) | Failure::DeleteIncomplete { source: error, .. } => {
+            error.hint().unwrap_or_default()
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,88 @@
+//! Why a request on a share fails, and what the client is told.
+
+use http::StatusCode;
+
+use super::path::PathError;
+use crate::state::StateError;
+use crate::store::StoreError;
+
+/// A failure, named by its meaning.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("there is nothing at this path")]
+    NotFound,
+    #[error("the folder that should hold it does not exist")]
+    ParentMissing,
+    #[error("it exists already")]
+    Exists,
+    #[error("it is a folder")]
+    IsFolder,
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    BadRequest(String),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error("some objects could not be deleted: {left} are left, the first is {key:?}")]
+    DeleteIncomplete { key: String, left: usize, source: StoreError },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the work ended early")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl Failure {
+    /// The status that tells a WebDAV client the truth.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::ParentMissing | Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Exists | Self::IsFolder => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Path(PathError::NameTooLong | PathError::TooLong) => StatusCode::URI_TOO_LONG,
+            Self::Path(_) => StatusCode::BAD_REQUEST,
+            Self::DeleteIncomplete { source, .. } => store_status(source),
+            Self::Store(error) => store_status(error),
+            Self::State(StateError::TooManyProperties(_)) => StatusCode::INSUFFICIENT_STORAGE,
+            Self::State(_) | Self::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Seconds after which another try makes sense.
+    pub fn retry_after(&self) -> Option<u32> {
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER)
+    }
+
+    /// Whether it is an ordinary answer, not worth a line in the log.
+    pub fn is_ordinary(&self) -> bool {
+        !self.status().is_server_error() && !matches!(self, Self::Store(StoreError::AccessDenied(_)))
+    }
+}
+
+fn store_status(error: &StoreError) -> StatusCode {
+    match error {
+        StoreError::NotFound => StatusCode::NOT_FOUND,
+        StoreError::ConditionFailed => StatusCode::PRECONDITION_FAILED,
+        StoreError::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        StoreError::AccessDenied(_) | StoreError::Archived(_) => StatusCode::FORBIDDEN,
+        StoreError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        StoreError::InvalidKey(_) => StatusCode::URI_TOO_LONG,
+        StoreError::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+        StoreError::Credentials(_)
+        | StoreError::NoSuchBucket
+        | StoreError::WrongRegion(_)
+        | StoreError::ClockSkew
+        | StoreError::Unavailable(_)
+        | StoreError::InvalidAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::Rejected(_) => StatusCode::BAD_GATEWAY,
+        StoreError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// As long as an outage that healed by itself usually was.
+const RETRY_AFTER: u32 = 5;

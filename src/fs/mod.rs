@@ -1,0 +1,69 @@
+//! File systems as WebDAV sees them.
+//!
+//! A [`Share`] is what is served. For each request it gives two things: a file system for the
+//! engine (dav-server's `DavFileSystem`), and a [`View`] for our own PROPFIND. Both know the
+//! request by its [`RequestContext`].
+
+pub mod context;
+pub mod error;
+pub mod path;
+pub mod s3;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use dav_server::fs::GuardedFileSystem;
+use futures_util::stream::BoxStream;
+
+use crate::object::ETag;
+use crate::state::StoredProperty;
+
+pub use context::{Client, RequestContext};
+pub use error::Failure;
+pub use path::{PathError, ResourcePath};
+
+/// Something that can be served.
+pub trait Share: Send + Sync {
+    /// The file system for the engine, for one request.
+    fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>>;
+
+    /// The same, for PROPFIND.
+    fn view(&self, context: Arc<RequestContext>) -> Box<dyn View>;
+}
+
+/// A file or a folder, as a listing shows it.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// The last segment, as it is stored.
+    pub name: String,
+    /// How the state database names it: see `state::State::properties`.
+    pub id: String,
+    pub is_folder: bool,
+    /// Bytes; 0 for folders.
+    pub size: u64,
+    pub modified: SystemTime,
+    /// Files only.
+    pub etag: Option<ETag>,
+    /// As stored; in a listing, as the name suggests.
+    pub content_type: Option<String>,
+    /// The modification time that a client asked to keep, in seconds since 1970.
+    pub kept_mtime: Option<String>,
+}
+
+/// A folder's children, in an order of the store's choosing.
+pub type Children = BoxStream<'static, Result<Resource, Failure>>;
+
+/// What PROPFIND needs of a file system.
+#[async_trait]
+pub trait View: Send + Sync {
+    /// What is at `path`.
+    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure>;
+
+    /// What is at `path`, and its children if it is a folder. The first page has been fetched when
+    /// this returns; an error later means that the listing is not complete.
+    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure>;
+
+    /// The dead properties of a resource.
+    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure>;
+}

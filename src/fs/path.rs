@@ -1,0 +1,210 @@
+//! Request paths and names: what a path may be, and which keys it can show.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use crate::object::MAX_KEY_BYTES;
+
+/// A path of a request, decoded: its segments, none of them empty, `.` or `..`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ResourcePath {
+    segments: Vec<String>,
+    /// Whether the client wrote a slash at the end.
+    trailing_slash: bool,
+}
+
+/// Why a path cannot name anything here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    #[error("the path does not begin with a slash")]
+    Relative,
+    #[error("the path is not UTF-8")]
+    NotUtf8,
+    #[error("the path holds a broken percent escape")]
+    BrokenEscape,
+    #[error("the path holds an escaped slash")]
+    EscapedSlash,
+    #[error("the path holds a control character")]
+    Control,
+    #[error("the path holds a `.` or `..` segment")]
+    Dots,
+    #[error("the path holds an empty segment")]
+    Empty,
+    #[error("a name is over {MAX_NAME_BYTES} bytes")]
+    NameTooLong,
+    #[error("the path is over {MAX_KEY_BYTES} bytes")]
+    TooLong,
+}
+
+/// What file systems and Finder take as one name, in bytes.
+pub const MAX_NAME_BYTES: usize = 255;
+/// The folder at the root that belongs to the gateway.
+pub const RESERVED: &str = ".s3dav";
+
+impl ResourcePath {
+    /// Reads the path of a URL, percent-encoded.
+    pub fn parse(encoded: &str) -> Result<Self, PathError> {
+        let Some(rest) = encoded.strip_prefix('/') else { return Err(PathError::Relative) };
+        let trailing_slash = rest.is_empty() || rest.ends_with('/');
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let segments = match rest.is_empty() {
+            true => Vec::new(),
+            false => rest.split('/').map(decode_segment).collect::<Result<Vec<_>, _>>()?,
+        };
+        let path = Self { segments, trailing_slash };
+        // One more for the slash of a folder's marker.
+        match path.key().len() < MAX_KEY_BYTES {
+            true => Ok(path),
+            false => Err(PathError::TooLong),
+        }
+    }
+
+    pub fn is_root(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Whether the client wrote a slash at the end, as one does for folders.
+    pub fn has_trailing_slash(&self) -> bool {
+        self.trailing_slash
+    }
+
+    pub fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
+    /// The last segment; empty for the root.
+    pub fn name(&self) -> &str {
+        self.segments.last().map(String::as_str).unwrap_or_default()
+    }
+
+    /// The folder that holds it; the root holds itself.
+    pub fn parent(&self) -> Self {
+        let keep = self.segments.len().saturating_sub(1);
+        Self { segments: self.segments[..keep].to_vec(), trailing_slash: true }
+    }
+
+    /// The key that an object at this path has; empty for the root.
+    pub fn key(&self) -> String {
+        self.segments.join("/")
+    }
+
+    /// The same segments in other spellings.
+    pub fn with_segments(&self, segments: Vec<String>) -> Self {
+        Self { segments, trailing_slash: self.trailing_slash }
+    }
+
+    /// Whether one is the other, or lies within it.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let shared = self.segments.len().min(other.segments.len());
+        self.segments[..shared] == other.segments[..shared]
+    }
+
+    /// Whether it is, or lies in, the gateway's own folder.
+    pub fn is_reserved(&self) -> bool {
+        self.segments.first().is_some_and(|first| first == RESERVED)
+    }
+
+    /// Whether both name the same resource, however they end.
+    pub fn same_resource(&self, other: &Self) -> bool {
+        self.segments == other.segments
+    }
+}
+
+impl fmt::Display for ResourcePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}", self.key())
+    }
+}
+
+fn decode_segment(encoded: &str) -> Result<String, PathError> {
+    let bytes = encoded.as_bytes();
+    for (at, _) in encoded.match_indices('%') {
+        let escape = (bytes.get(at + 1), bytes.get(at + 2));
+        match escape {
+            (Some(a), Some(b)) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {}
+            _ => return Err(PathError::BrokenEscape),
+        }
+    }
+    let name = percent_decode_str(encoded).decode_utf8().map_err(|_| PathError::NotUtf8)?;
+    if name.contains('/') {
+        return Err(PathError::EscapedSlash);
+    }
+    check_name(&name)?;
+    Ok(name.into_owned())
+}
+
+fn check_name(name: &str) -> Result<(), PathError> {
+    match name {
+        "" => Err(PathError::Empty),
+        "." | ".." => Err(PathError::Dots),
+        _ if name.len() > MAX_NAME_BYTES => Err(PathError::NameTooLong),
+        _ if name.chars().any(char::is_control) => Err(PathError::Control),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a key's segment can stand in a path.
+pub fn is_showable(name: &str) -> bool {
+    check_name(name).is_ok()
+}
+
+/// Whether a key, or the prefix of a folder, can be shown as a path. A slash at the end is that of
+/// a marker.
+pub fn is_showable_key(key: &str) -> bool {
+    let plain = key.strip_suffix('/').unwrap_or(key);
+    plain.split('/').all(is_showable) && plain.split('/').next() != Some(RESERVED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_keys() {
+        let key = |path: &str| ResourcePath::parse(path).map(|p| p.key());
+        assert_eq!(key("/"), Ok(String::new()));
+        assert_eq!(key("/a/b%20c/"), Ok("a/b c".to_owned()));
+        assert_eq!(key("/100%25"), Ok("100%".to_owned()));
+        assert_eq!(key("/a+b"), Ok("a+b".to_owned()));
+    }
+
+    #[test]
+    fn paths_that_name_nothing_are_refused() {
+        let cases = [
+            ("a", PathError::Relative),
+            ("/%ff", PathError::NotUtf8),
+            ("/%zz", PathError::BrokenEscape),
+            ("/%4", PathError::BrokenEscape),
+            ("/a%2fb", PathError::EscapedSlash),
+            ("/a%00", PathError::Control),
+            ("/a/../b", PathError::Dots),
+            ("/%2e%2e/b", PathError::Dots),
+            ("/a//b", PathError::Empty),
+        ];
+        for (path, error) in cases {
+            assert_eq!(ResourcePath::parse(path), Err(error), "{path}");
+        }
+        assert_eq!(ResourcePath::parse(&format!("/{}", "n".repeat(256))), Err(PathError::NameTooLong));
+        assert_eq!(ResourcePath::parse(&"/abcdefghi".repeat(110)), Err(PathError::TooLong));
+    }
+
+    #[test]
+    fn overlaps_are_by_segment() {
+        let path = |p| ResourcePath::parse(p).unwrap();
+        assert!(path("/a").overlaps(&path("/a/b/")));
+        assert!(path("/a/b").overlaps(&path("/a/")));
+        assert!(!path("/a").overlaps(&path("/ab")));
+        assert!(path("/").overlaps(&path("/x")));
+    }
+
+    #[test]
+    fn some_keys_cannot_be_shown() {
+        for hidden in ["a//b", "./a", "a/../b", "/a", ".s3dav/x", "a\u{1}b", "a//"] {
+            assert!(!is_showable_key(hidden), "{hidden:?}");
+        }
+        for shown in ["a", "a/", "a/b", "...", "a/.s3dav/b"] {
+            assert!(is_showable_key(shown), "{shown:?}");
+        }
+    }
+}

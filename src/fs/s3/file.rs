@@ -1,0 +1,283 @@
+//! Open files: reading one version, writing one object.
+
+use std::fmt;
+use std::io::SeekFrom;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::{Buf, Bytes};
+use dav_server::fs::{DavFile, DavMetaData, FsError, FsFuture, OpenOptions};
+use parking_lot::Mutex;
+
+use super::metadata::{KEPT_MTIME, Kind, Located, Meta, Node, folder_prefix, guessed_type};
+use super::names::composed;
+use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
+use crate::object::{Attributes, Condition, Key, ObjectMeta, Written};
+use crate::store::StoreError;
+use crate::store::multipart_writer::MultipartWriter;
+use crate::store::reader::ObjectReader;
+
+impl S3FileSystem {
+    /// Opens for reading (GET, HEAD) or for writing a whole object (PUT), or makes the empty object
+    /// that a LOCK of nothing asks for.
+    pub(super) async fn open_file(
+        &self,
+        path: ResourcePath,
+        options: OpenOptions,
+    ) -> Result<Box<dyn DavFile>, Failure> {
+        if !options.write {
+            return self.open_to_read(&path).await;
+        }
+        let target = self.write_target(&path).await?;
+        if self.context.method.as_str() == "LOCK" {
+            let written = self.create_empty(&target).await?;
+            return Ok(Box::new(OpenFile::written(self, 0, written)));
+        }
+        if !options.truncate {
+            return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
+        }
+        let condition = match options.create_new {
+            true => Condition::IfAbsent,
+            false => self.context.if_match.clone().map_or(Condition::None, Condition::IfMatch),
+        };
+        let attributes = self.attributes(path.name());
+        let key = Key::new(&target.key).map_err(StoreError::from)?;
+        let writer =
+            self.shared.uploads.writer(self.patient_store(), key, attributes, condition, options.size)?;
+        let upload = Upload { writer: Some(writer), target, expected: options.size };
+        Ok(Box::new(OpenFile { fs: self.clone(), state: FileState::Writing(upload) }))
+    }
+
+    async fn open_to_read(&self, path: &ResourcePath) -> Result<Box<dyn DavFile>, Failure> {
+        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
+        self.context.outcome.set_content_type(meta.content_type.clone());
+        let key = Key::new(key).map_err(StoreError::from)?;
+        let state = FileState::Reading { key, meta, position: 0, reader: None };
+        Ok(Box::new(OpenFile { fs: self.clone(), state }))
+    }
+
+    /// Where a new or replaced object goes.
+    pub(super) async fn write_target(&self, path: &ResourcePath) -> Result<Target, Failure> {
+        if path.is_reserved() {
+            return Err(Failure::Forbidden(format!("/{} belongs to the gateway", crate::fs::path::RESERVED)));
+        }
+        if self.is_protected(path) {
+            return Err(Failure::Forbidden("only buckets are here, and they cannot be made".to_owned()));
+        }
+        match self.locate(path).await? {
+            Some(found) if found.is_folder() => Err(Failure::IsFolder),
+            Some(found) => Ok(Target { key: found.key, is_new: false }),
+            None => {
+                let parent = self.parent_of(path).await?;
+                Ok(Target { key: self.new_key(&parent, path.name()), is_new: true })
+            }
+        }
+    }
+
+    /// The key of a new child.
+    pub(super) fn new_key(&self, parent: &Located, name: &str) -> String {
+        let name = match self.context.client.is_webdavfs() {
+            true => composed(name),
+            false => name.to_owned(),
+        };
+        format!("{}{name}", folder_prefix(&parent.key))
+    }
+
+    async fn create_empty(&self, target: &Target) -> Result<Written, Failure> {
+        let key = Key::new(&target.key).map_err(StoreError::from)?;
+        let attributes = self.attributes(target.key.rsplit('/').next().unwrap_or_default());
+        let (store, shared, key_text) =
+            (Arc::clone(&self.store), Arc::clone(&self.shared), target.key.clone());
+        self.detached(async move {
+            let written = store.put(&key, Bytes::new(), &attributes, &Condition::IfAbsent).await?;
+            shared.dates.touch_parent(&key_text);
+            Ok(written)
+        })
+        .await
+    }
+
+    /// What is stored beside the content.
+    fn attributes(&self, name: &str) -> Attributes {
+        let sent = self.context.content_type.clone();
+        // curl's default says nothing about the file.
+        let sent = sent.filter(|t| !t.starts_with("application/x-www-form-urlencoded"));
+        let mut attributes =
+            Attributes { content_type: sent.or_else(|| guessed_type(name)), ..Attributes::default() };
+        if let Some(mtime) = &self.context.mtime {
+            attributes.user.insert(KEPT_MTIME.to_owned(), mtime.clone());
+        }
+        attributes
+    }
+
+    /// Puts the object in place; once begun it goes on without the client.
+    async fn commit(&self, upload: &mut Upload) -> Result<(u64, Written), Failure> {
+        let Some(writer) = upload.writer.take() else {
+            return Err(Failure::BadRequest("the upload has failed already".to_owned()));
+        };
+        let size = writer.written();
+        if upload.expected.is_some_and(|expected| expected != size) {
+            // Dropping the writer undoes everything.
+            return Err(Failure::BadRequest(format!("the body ended after {size} bytes")));
+        }
+        let shared = Arc::clone(&self.shared);
+        let Target { key, is_new } = upload.target.clone();
+        let written = self
+            .detached(async move {
+                let written = writer.finish().await?;
+                if is_new {
+                    shared.dates.touch_parent(&key);
+                    // A file of this name may have been deleted by others.
+                    shared.state.remove_properties(&key).await?;
+                }
+                Ok(written)
+            })
+            .await?;
+        if self.context.mtime.is_some() {
+            self.context.outcome.set_mtime_kept();
+        }
+        Ok((size, written))
+    }
+}
+
+/// Where an object is written to.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) key: String,
+    pub(super) is_new: bool,
+}
+
+/// An object on its way.
+struct Upload {
+    writer: Option<MultipartWriter>,
+    target: Target,
+    expected: Option<u64>,
+}
+
+/// An open file as the engine drives it.
+struct OpenFile {
+    fs: S3FileSystem,
+    state: FileState,
+}
+
+enum FileState {
+    Reading { key: Key, meta: ObjectMeta, position: u64, reader: Option<Mutex<ObjectReader>> },
+    Writing(Upload),
+    Written(Meta),
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFile").finish_non_exhaustive()
+    }
+}
+
+impl OpenFile {
+    fn written(fs: &S3FileSystem, size: u64, written: Written) -> Self {
+        let Written { etag, last_modified: modified } = written;
+        let meta = Meta { kind: Kind::File, size, etag: Some(etag), modified };
+        Self { fs: fs.clone(), state: FileState::Written(meta) }
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        let FileState::Writing(upload) = &mut self.state else {
+            return Err(Failure::BadRequest("the file is not open for writing".to_owned()));
+        };
+        let Some(writer) = &mut upload.writer else {
+            return Err(Failure::BadRequest("the upload has failed already".to_owned()));
+        };
+        if upload.expected.is_some_and(|expected| writer.written() + bytes.len() as u64 > expected) {
+            upload.writer = None;
+            return Err(Failure::BadRequest("the body is longer than announced".to_owned()));
+        }
+        let written = writer.write(bytes).await;
+        if written.is_err() {
+            upload.writer = None;
+        }
+        Ok(written?)
+    }
+
+    async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
+        let FileState::Reading { key, meta, position, reader } = &mut self.state else {
+            return Err(Failure::BadRequest("the file is not open for reading".to_owned()));
+        };
+        let reader = reader.get_or_insert_with(|| {
+            let end = range_end(&self.fs.context, *position, meta.size);
+            let store = self.fs.patient_store();
+            // Never locked: the engine wants files to be shareable, and a body's stream is not.
+            Mutex::new(ObjectReader::new(store, key.clone(), meta.etag.clone(), *position, end))
+        });
+        let bytes = reader.get_mut().read(count).await?;
+        *position += bytes.len() as u64;
+        Ok(bytes)
+    }
+}
+
+/// Where reading from `start` ends: the engine tells a file only where a range begins.
+fn range_end(context: &RequestContext, start: u64, size: u64) -> u64 {
+    match context.range {
+        Some(range) if range.first == start => {
+            range.last.map_or(size, |last| size.min(last.saturating_add(1)))
+        }
+        _ => size,
+    }
+}
+
+impl DavFile for OpenFile {
+    fn metadata(&mut self) -> FsFuture<'_, Box<dyn DavMetaData>> {
+        let meta = match &self.state {
+            FileState::Reading { meta, .. } => Meta {
+                kind: Kind::File,
+                size: meta.size,
+                etag: Some(meta.etag.clone()),
+                modified: meta.last_modified,
+            },
+            FileState::Written(meta) => meta.clone(),
+            FileState::Writing(_) => {
+                Meta { kind: Kind::File, size: 0, etag: None, modified: SystemTime::now() }
+            }
+        };
+        Box::pin(async move { Ok(Box::new(meta) as Box<dyn DavMetaData>) })
+    }
+
+    fn write_buf(&mut self, mut buffer: Box<dyn Buf + Send>) -> FsFuture<'_, ()> {
+        let bytes = buffer.copy_to_bytes(buffer.remaining());
+        self.write_bytes(bytes)
+    }
+
+    fn write_bytes(&mut self, bytes: Bytes) -> FsFuture<'_, ()> {
+        Box::pin(async move {
+            let result = self.write(bytes).await;
+            self.fs.report(result)
+        })
+    }
+
+    fn read_bytes(&mut self, count: usize) -> FsFuture<'_, Bytes> {
+        Box::pin(async move {
+            let result = self.read(count).await;
+            self.fs.report(result)
+        })
+    }
+
+    fn seek(&mut self, to: SeekFrom) -> FsFuture<'_, u64> {
+        Box::pin(async move {
+            let (FileState::Reading { position, reader, .. }, SeekFrom::Start(start)) = (&mut self.state, to)
+            else {
+                return Err(FsError::NotImplemented);
+            };
+            *position = start;
+            *reader = None;
+            Ok(start)
+        })
+    }
+
+    fn flush(&mut self) -> FsFuture<'_, ()> {
+        Box::pin(async move {
+            let FileState::Writing(upload) = &mut self.state else { return Ok(()) };
+            let result = self.fs.commit(upload).await;
+            let (size, written) = self.fs.report(result)?;
+            *self = Self::written(&self.fs, size, written);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! Keys that no path can show, within a tree.
+
+use crate::fs::path::is_showable_key;
+use crate::store::tree::Leaf;
+
+/// The hidden ones among `leaves`, which are in byte order: impossible names, and objects that a
+/// folder of the same name covers.
+pub(super) fn hidden_keys(leaves: &[Leaf]) -> Vec<&str> {
+    let is_folder = |name: &str| {
+        let prefix = format!("{name}/");
+        let at = leaves.partition_point(|leaf| leaf.key.as_str() < prefix.as_str());
+        leaves.get(at).is_some_and(|leaf| leaf.key.as_str().starts_with(&prefix))
+    };
+    let keys = leaves.iter().map(|leaf| leaf.key.as_str());
+    keys.filter(|key| !is_showable_key(key) || (!key.ends_with('/') && is_folder(key))).collect()
+}
+
+/// What the user is told when a folder cannot be deleted because of them.
+pub(super) fn refusal(keys: &[&str]) -> String {
+    let first: Vec<String> = keys.iter().take(5).map(|key| format!("{key:?}")).collect();
+    format!(
+        "the folder holds {} object(s) that no path can show, e.g. {}; start the gateway with \
+         --delete-hidden to delete them along",
+        keys.len(),
+        first.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{ETag, Key};
+
+    #[test]
+    fn impossible_and_covered_keys_are_hidden() {
+        let mut keys = ["t/", "t//x", "t/a", "t/a!", "t/a/b", "t/./y", "t/c\u{7}"];
+        keys.sort();
+        let leaf =
+            |key: &&str| Leaf { key: Key::new(key).unwrap(), etag: ETag::new("e"), storage_class: None };
+        let leaves: Vec<Leaf> = keys.iter().map(leaf).collect();
+        let mut hidden = hidden_keys(&leaves);
+        hidden.sort();
+        assert_eq!(hidden, ["t/./y", "t//x", "t/a", "t/c\u{7}"]);
+        assert!(refusal(&hidden).contains("--delete-hidden"));
+    }
+}

@@ -1,0 +1,265 @@
+//! Finding what is at a path, and saying it to the engine.
+
+use std::time::SystemTime;
+
+use dav_server::fs::{DavMetaData, FsResult};
+use futures_util::future::{join, join_all};
+
+use super::names::other_spellings;
+use super::{Resource, ResourcePath, S3FileSystem};
+use crate::fs::Failure;
+use crate::object::{ETag, Key, ObjectMeta};
+use crate::store::{ListRequest, StoreError, StoreResult};
+
+/// Something that exists.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Located {
+    /// As it is stored, which may be another spelling than the path's. No slash at the end; empty
+    /// for the root.
+    pub(super) key: String,
+    pub(super) node: Node,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Node {
+    File(ObjectMeta),
+    Folder {
+        /// An object has the folder's name and cannot be seen.
+        covers_object: bool,
+    },
+}
+
+impl Located {
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self.node, Node::Folder { .. })
+    }
+
+    /// The prefix of a folder's children.
+    pub(super) fn prefix(&self) -> String {
+        folder_prefix(&self.key)
+    }
+
+    /// The resource's name in the state database.
+    pub(super) fn id(&self) -> String {
+        match self.is_folder() {
+            true => self.prefix(),
+            false => self.key.clone(),
+        }
+    }
+}
+
+/// `a` -> `a/`; the root's prefix is empty.
+pub(super) fn folder_prefix(key: &str) -> String {
+    match key {
+        "" => String::new(),
+        key => format!("{key}/"),
+    }
+}
+
+impl S3FileSystem {
+    /// What is at `path`; `None` if nothing is. Asked once per request.
+    pub(super) async fn locate(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+        if path.is_root() {
+            let node = Node::Folder { covers_object: false };
+            return Ok(Some(Located { key: String::new(), node }));
+        }
+        if let Some(known) = self.located.lock().get(path) {
+            return Ok(known.clone());
+        }
+        let found = self.search(path).await?;
+        self.context.outcome.note_existence(path, found.is_some());
+        self.located.lock().insert(path.clone(), found.clone());
+        Ok(found)
+    }
+
+    /// Asks for all spellings at once; the exact one goes first.
+    async fn search(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+        if path.is_reserved() {
+            return Ok(None);
+        }
+        if self.is_protected(path) {
+            return self.locate_bucket(path).await;
+        }
+        let spellings = other_spellings(path);
+        let asked = std::iter::once(path).chain(&spellings).map(|spelling| self.locate_key(spelling.key()));
+        for found in join_all(asked).await {
+            if let Some(located) = found? {
+                return Ok(Some(located));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The folder of one of several buckets: known without asking S3.
+    async fn locate_bucket(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+        let prefix = folder_prefix(&path.key());
+        let folders = self.store.list(&ListRequest::children("")).await?.prefixes;
+        let node = Node::Folder { covers_object: false };
+        Ok(folders.contains(&prefix).then(|| Located { key: path.key(), node }))
+    }
+
+    /// A file, or a folder by anything below it, in one round trip. A folder covers a file.
+    async fn locate_key(&self, text: String) -> Result<Option<Located>, Failure> {
+        let Ok(key) = Key::new(&text) else { return Ok(None) };
+        let below = ListRequest::probe(&folder_prefix(&text));
+        let (head, below) = join(self.store.head(&key), self.store.list(&below)).await;
+        let is_folder = !below?.objects.is_empty();
+        let object = existing(head)?;
+        Ok(match (is_folder, object) {
+            (true, object) => {
+                Some(Located { key: text, node: Node::Folder { covers_object: object.is_some() } })
+            }
+            (false, Some(meta)) => Some(Located { key: text, node: Node::File(meta) }),
+            (false, None) => None,
+        })
+    }
+
+    /// The folder that holds `path`, or why nothing can be made there.
+    pub(super) async fn parent_of(&self, path: &ResourcePath) -> Result<Located, Failure> {
+        match self.locate(&path.parent()).await? {
+            Some(parent) if parent.is_folder() => Ok(parent),
+            _ => Err(Failure::ParentMissing),
+        }
+    }
+
+    /// What the engine is told of a path. The target of DELETE, and source and destination of a
+    /// deep COPY or MOVE, are opaque: neither file nor folder, so that the engine hands the whole
+    /// tree to one call instead of walking it.
+    pub(super) async fn engine_metadata(&self, path: &ResourcePath) -> Result<Box<dyn DavMetaData>, Failure> {
+        let creates = matches!(self.context.method.as_str(), "PUT" | "MKCOL" | "LOCK");
+        let located = match creates && path.same_resource(&self.context.path) {
+            // Asked later anyway: both in one round trip.
+            true => join(self.locate(path), self.locate(&path.parent())).await.0?,
+            false => self.locate(path).await?,
+        };
+        let located = located.ok_or(Failure::NotFound)?;
+        let mut meta = self.meta(&located);
+        if located.is_folder() && self.is_opaque(path) {
+            meta.kind = Kind::Opaque;
+        }
+        Ok(Box::new(meta))
+    }
+
+    fn is_opaque(&self, path: &ResourcePath) -> bool {
+        let context = &self.context;
+        let is_target = path.same_resource(&context.path);
+        let is_destination = context.destination.as_ref().is_some_and(|d| d.same_resource(path));
+        match context.method.as_str() {
+            "DELETE" | "MOVE" => is_target || is_destination,
+            "COPY" if context.depth == Some(crate::fs::context::Depth::Zero) => is_destination,
+            "COPY" => is_target || is_destination,
+            _ => false,
+        }
+    }
+
+    pub(super) fn meta(&self, located: &Located) -> Meta {
+        match &located.node {
+            Node::File(meta) => Meta {
+                kind: Kind::File,
+                size: meta.size,
+                etag: Some(meta.etag.clone()),
+                modified: meta.last_modified,
+            },
+            Node::Folder { .. } => Meta {
+                kind: Kind::Folder,
+                size: 0,
+                etag: None,
+                modified: self.shared.dates.of(&located.prefix()),
+            },
+        }
+    }
+
+    pub(super) fn resource(&self, located: &Located) -> Resource {
+        let name = located.key.rsplit('/').next().unwrap_or_default().to_owned();
+        match &located.node {
+            Node::File(meta) => self.file_resource(name, located.key.clone(), meta),
+            Node::Folder { .. } => self.folder_resource(name, located.prefix()),
+        }
+    }
+
+    pub(super) fn file_resource(&self, name: String, key: String, meta: &ObjectMeta) -> Resource {
+        Resource {
+            content_type: meta.content_type.clone().or_else(|| guessed_type(&name)),
+            name,
+            id: key,
+            is_folder: false,
+            size: meta.size,
+            modified: meta.last_modified,
+            etag: Some(meta.etag.clone()),
+            kept_mtime: meta.user.get(KEPT_MTIME).cloned(),
+        }
+    }
+
+    pub(super) fn folder_resource(&self, name: String, prefix: String) -> Resource {
+        Resource {
+            name,
+            is_folder: true,
+            size: 0,
+            modified: self.shared.dates.of(&prefix),
+            etag: None,
+            content_type: None,
+            kept_mtime: None,
+            id: prefix,
+        }
+    }
+}
+
+/// An object, or proof that there is none.
+pub(super) fn existing(head: StoreResult<ObjectMeta>) -> Result<Option<ObjectMeta>, Failure> {
+    match head {
+        Ok(meta) => Ok(Some(meta)),
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The content type that a name's extension suggests.
+pub(super) fn guessed_type(name: &str) -> Option<String> {
+    mime_guess::from_path(name).first_raw().map(str::to_owned)
+}
+
+/// The user metadata in which a client's modification time is kept; rclone's name for it.
+pub(super) const KEPT_MTIME: &str = "mtime";
+
+/// Metadata as the engine wants it.
+#[derive(Debug, Clone)]
+pub(super) struct Meta {
+    pub(super) kind: Kind,
+    pub(super) size: u64,
+    pub(super) etag: Option<ETag>,
+    pub(super) modified: SystemTime,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+    /// A tree to be handled in one call.
+    Opaque,
+}
+
+impl DavMetaData for Meta {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn modified(&self) -> FsResult<SystemTime> {
+        Ok(self.modified)
+    }
+
+    fn is_dir(&self) -> bool {
+        self.kind == Kind::Folder
+    }
+
+    fn is_file(&self) -> bool {
+        self.kind == Kind::File
+    }
+
+    fn is_symlink(&self) -> bool {
+        false
+    }
+
+    fn etag(&self) -> Option<String> {
+        self.etag.as_ref().map(|etag| etag.unquoted().to_owned())
+    }
+}

@@ -1,0 +1,185 @@
+//! COPY and MOVE: server-side, whole trees in one call, the destination replaced and never removed
+//! first.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::metadata::{Located, Node, folder_prefix};
+use super::removal::{deletable, delete_keys, keep_parent, put_marker};
+use super::{Failure, ResourcePath, S3FileSystem, Shared};
+use crate::object::{Condition, Key};
+use crate::store::tree::{self, Leaf};
+use crate::store::{CopySource, ObjectStore, StoreError};
+
+/// Whether the source stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Copy,
+    Move,
+}
+
+impl S3FileSystem {
+    /// Copies or moves a file or a folder with everything in it.
+    pub(super) async fn transfer(
+        &self,
+        from: ResourcePath,
+        to: ResourcePath,
+        kind: Kind,
+    ) -> Result<(), Failure> {
+        let source = self.locate(&from).await?.ok_or(Failure::NotFound)?;
+        if kind == Kind::Move {
+            self.refuse_protected(&from, "moved")?;
+        }
+        let target = self.transfer_target(&to).await?;
+        // Two spellings of one name can slip through the check of the paths.
+        let (a, b) = (folder_prefix(&source.key), folder_prefix(&target.key));
+        if a.starts_with(&b) || b.starts_with(&a) {
+            return Err(Failure::Forbidden("source and destination are, or contain, each other".to_owned()));
+        }
+        let work = Transfer {
+            store: Arc::clone(&self.store),
+            shared: Arc::clone(&self.shared),
+            source,
+            target,
+            kind,
+            overwrite: self.context.overwrite,
+        };
+        self.detached(work.run()).await
+    }
+
+    /// COPY of a folder with `Depth: 0`: the folder and its properties, none of its children.
+    pub(super) async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
+        let source = self.locate(&self.context.path).await?.ok_or(Failure::NotFound)?;
+        let target = self.transfer_target(to).await?;
+        let (store, shared) = (Arc::clone(&self.store), Arc::clone(&self.shared));
+        self.detached(async move {
+            let prefix = folder_prefix(&target.key);
+            let old = target.old_keys(&store, &shared).await?;
+            match put_marker(&*store, &prefix).await {
+                Ok(()) | Err(Failure::Store(StoreError::ConditionFailed)) => {}
+                Err(failure) => return Err(failure),
+            }
+            delete_keys(&store, &without(old, |key| key == prefix)).await?;
+            shared.dates.touch_parent(&prefix);
+            shared.dates.touch(&prefix);
+            let own = shared.state.properties(&source.id()).await?;
+            shared.state.remove_properties(&prefix).await?;
+            let own = own.into_iter().map(crate::state::PropertyChange::Set).collect::<Vec<_>>();
+            match own.is_empty() {
+                true => Ok(()),
+                false => Ok(shared.state.change_properties(&prefix, own).await?),
+            }
+        })
+        .await
+    }
+
+    async fn transfer_target(&self, to: &ResourcePath) -> Result<TransferTarget, Failure> {
+        self.refuse_protected(to, "replaced")?;
+        if to.is_reserved() {
+            return Err(Failure::Forbidden(format!("/{} belongs to the gateway", crate::fs::path::RESERVED)));
+        }
+        match self.locate(to).await? {
+            Some(old) => Ok(TransferTarget { key: old.key.clone(), old: Some(old) }),
+            None => {
+                let parent = self.parent_of(to).await?;
+                Ok(TransferTarget { key: self.new_key(&parent, to.name()), old: None })
+            }
+        }
+    }
+}
+
+/// Where a transfer goes.
+struct TransferTarget {
+    /// Without a slash at the end.
+    key: String,
+    /// What it replaces.
+    old: Option<Located>,
+}
+
+impl TransferTarget {
+    /// The keys of what is replaced, if it may be: the same rule as for DELETE.
+    async fn old_keys(&self, store: &Arc<dyn ObjectStore>, shared: &Shared) -> Result<Vec<Key>, Failure> {
+        match &self.old {
+            None => Ok(Vec::new()),
+            Some(Located { node: Node::File(_), key }) => Ok(vec![Key::new(key).map_err(StoreError::from)?]),
+            Some(folder) => {
+                Ok(deletable(store, shared, folder).await?.into_iter().map(|leaf| leaf.key).collect())
+            }
+        }
+    }
+}
+
+/// A COPY or MOVE that nothing interrupts.
+struct Transfer {
+    store: Arc<dyn ObjectStore>,
+    shared: Arc<Shared>,
+    source: Located,
+    target: TransferTarget,
+    kind: Kind,
+    /// The destination may be replaced.
+    overwrite: bool,
+}
+
+impl Transfer {
+    async fn run(self) -> Result<(), Failure> {
+        let old = self.target.old_keys(&self.store, &self.shared).await?;
+        let (copied, written) = match &self.source.node {
+            Node::File(_) => self.copy_file().await?,
+            Node::Folder { .. } => self.copy_tree().await?,
+        };
+        delete_keys(&self.store, &without(old, |key| written.contains(key))).await?;
+        if self.kind == Kind::Move {
+            delete_keys(&self.store, &copied).await?;
+        }
+        let (from, to) = (self.source.id(), self.target_id());
+        let keep_source = self.kind == Kind::Copy;
+        if let Some(old) = &self.target.old {
+            self.shared.state.remove_properties(&old.id()).await?;
+        }
+        self.shared.state.transfer_properties(&from, &to, keep_source).await?;
+        self.shared.dates.touch_parent(&to);
+        if self.kind == Kind::Move {
+            keep_parent(&self.store, &self.shared, &self.source.key).await?;
+        }
+        Ok(())
+    }
+
+    fn target_id(&self) -> String {
+        match self.source.is_folder() {
+            true => folder_prefix(&self.target.key),
+            false => self.target.key.clone(),
+        }
+    }
+
+    /// Returns the source's keys, and those that were written.
+    async fn copy_file(&self) -> Result<(Vec<Key>, HashSet<String>), Failure> {
+        let Node::File(meta) = &self.source.node else { return Err(Failure::IsFolder) };
+        let from = Key::new(&self.source.key).map_err(StoreError::from)?;
+        let to = Key::new(&self.target.key).map_err(StoreError::from)?;
+        let source = CopySource {
+            address: self.store.address(&from),
+            etag: Some(meta.etag.clone()),
+            storage_class: meta.storage_class.clone(),
+        };
+        let condition = match self.overwrite {
+            true => Condition::None,
+            false => Condition::IfAbsent,
+        };
+        self.store.copy(&source, &to, &condition).await?;
+        Ok((vec![from], HashSet::from([self.target.key.clone()])))
+    }
+
+    /// As [`Self::copy_file`], for everything below the folder, hidden keys included.
+    async fn copy_tree(&self) -> Result<(Vec<Key>, HashSet<String>), Failure> {
+        let (from, to) = (self.source.prefix(), folder_prefix(&self.target.key));
+        let leaves: Vec<Leaf> = tree::list(&self.store, &from).await?;
+        tree::copy(&self.store, &leaves, &from, &to).await?;
+        let target = |leaf: &Leaf| leaf.key.as_str().strip_prefix(&from).map(|rest| format!("{to}{rest}"));
+        let written = leaves.iter().filter_map(target).collect();
+        Ok((leaves.into_iter().map(|leaf| leaf.key).collect(), written))
+    }
+}
+
+fn without(keys: Vec<Key>, is_kept: impl Fn(&str) -> bool) -> Vec<Key> {
+    keys.into_iter().filter(|key| !is_kept(key.as_str())).collect()
+}

@@ -1,0 +1,148 @@
+//! Request bodies: bounded, watched, and given back when nobody wanted them.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::metrics::{Direction, Metrics};
+
+/// Reads a whole body of at most `limit` bytes.
+pub(super) async fn read(mut body: Lent, limit: usize) -> Result<Bytes, (StatusCode, String)> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if read.len() + data.len() > limit {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the body is over {limit} bytes")));
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(read.freeze())
+}
+
+/// Where a body returns to when whoever had it lets go of it.
+#[derive(Clone, Default)]
+pub(super) struct Home(Arc<Mutex<Option<Incoming>>>);
+
+impl Home {
+    /// Lends `body` out.
+    pub(super) fn lend(&self, body: Incoming, stall: Duration, metrics: Metrics) -> Lent {
+        Lent { body: Some(body), home: self.clone(), stall, timer: Box::pin(sleep(stall)), metrics }
+    }
+
+    /// Reads what is left of the body, so that the connection can live on; says whether it can.
+    pub(super) async fn drain(&self) -> bool {
+        let Some(mut body) = self.0.lock().take() else { return true };
+        let all = async {
+            let mut left = DRAIN_BYTES;
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return false };
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(DRAIN_TIME, all).await.unwrap_or(false)
+    }
+}
+
+/// A body that must go on arriving.
+pub(super) struct Lent {
+    body: Option<Incoming>,
+    home: Home,
+    stall: Duration,
+    timer: Pin<Box<Sleep>>,
+    metrics: Metrics,
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                this.metrics.body_bytes(Direction::Received, length);
+                this.timer.as_mut().reset(Instant::now() + this.stall);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.body = None;
+                Poll::Ready(Some(Err(io::Error::other(error))))
+            }
+            Poll::Ready(None) => {
+                this.body = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                std::task::ready!(this.timer.as_mut().poll(cx));
+                this.body = None;
+                let message = "the body stopped arriving";
+                Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            *self.home.0.lock() = Some(body);
+        }
+    }
+}
+
+/// An answer's body, counted.
+pub(super) struct Counted {
+    pub(super) body: crate::dav::Body,
+    pub(super) metrics: Metrics,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            self.metrics.body_bytes(Direction::Sent, frame.data_ref().map_or(0, Bytes::len) as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A refused upload is read up to here rather than resetting the connection.
+const DRAIN_BYTES: usize = 64 << 20;
+/// And for so long.
+const DRAIN_TIME: Duration = Duration::from_secs(10);

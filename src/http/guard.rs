@@ -1,0 +1,295 @@
+//! What is refused before anything behind the front sees it, and what every layer behind may rely
+//! on: the [`RequestContext`] made from the checked headers.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use tokio::time::Instant;
+
+use super::conditions;
+use crate::fs::context::{Depth, Outcome};
+use crate::fs::{Client, PathError, RequestContext, ResourcePath};
+use crate::object::ByteRange;
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+}
+
+fn refused(status: StatusCode, message: impl Into<String>) -> Refused {
+    Refused { status, message: message.into() }
+}
+
+fn bad_request(message: impl Into<String>) -> Refused {
+    refused(StatusCode::BAD_REQUEST, message)
+}
+
+impl From<PathError> for Refused {
+    fn from(error: PathError) -> Self {
+        let failure = crate::fs::Failure::Path(error);
+        refused(failure.status(), failure.to_string())
+    }
+}
+
+/// The names under which this server may be addressed. Anything else is a page in a browser that
+/// was led here by its DNS (rebinding), or a mistake.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hosts {
+    pub(super) allowed: Vec<String>,
+}
+
+impl Hosts {
+    fn allows(&self, host: &str, local: IpAddr) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_local = host.parse::<IpAddr>().is_ok_and(|ip| ip == local || ip.is_loopback());
+        is_local
+            || host.eq_ignore_ascii_case("localhost")
+            || self.allowed.iter().any(|name| name.eq_ignore_ascii_case(host))
+    }
+
+    /// Refuses requests that are addressed to another name, or come from another site's page.
+    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap, local: IpAddr) -> Result<(), Refused> {
+        let host = conditions::single(headers, &header::HOST).map_err(bad_request)?;
+        let host = uri.authority().map(Authority::as_str).or(host);
+        let host = host.ok_or_else(|| bad_request("the request names no host"))?;
+        let host: Authority = host.parse().map_err(|_| bad_request("the host is malformed"))?;
+        if !self.allows(host.host(), local) {
+            let message =
+                format!("{:?} is not a name of this server; allow it with --allowed-host", host.host());
+            return Err(refused(StatusCode::FORBIDDEN, message));
+        }
+        if let Some(origin) = headers.get(header::ORIGIN) {
+            let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+            let known = origin.and_then(|origin| origin.host().map(|host| self.allows(host, local)));
+            if known != Some(true) {
+                return Err(refused(
+                    StatusCode::FORBIDDEN,
+                    "requests of other sites' pages are not answered",
+                ));
+            }
+        }
+        let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        if says("sec-fetch-site") == Some(b"cross-site") && says("sec-fetch-mode") != Some(b"navigate") {
+            return Err(refused(StatusCode::FORBIDDEN, "other sites' pages may not embed what is here"));
+        }
+        Ok(())
+    }
+}
+
+/// What the front knows of a request besides its head.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) principal: Option<String>,
+    pub(super) peer: IpAddr,
+    /// How long requests may take; `None`: by the client's kind.
+    pub(super) budget: Option<Duration>,
+}
+
+/// Checks a request's head and makes the context of it. The headers are put right for the engine.
+pub(super) fn admit(
+    method: &Method,
+    uri: &Uri,
+    headers: &mut HeaderMap,
+    facts: Facts,
+) -> Result<RequestContext, Refused> {
+    if uri.path().len() > MAX_URI {
+        return Err(refused(StatusCode::URI_TOO_LONG, format!("the path is over {MAX_URI} bytes")));
+    }
+    let path = ResourcePath::parse(uri.path())?;
+    for name in ["x-litmus", "x-expected-entity-length", "x-update-range"] {
+        // The first two change the engine's behaviour at the client's wish, the third writes parts.
+        headers.remove(name);
+    }
+    let tokens = conditions::check(headers).map_err(bad_request)?;
+    let depth = depth(method, headers)?;
+    let overwrite = overwrite(headers)?;
+    timeout(headers)?;
+    let destination = match method.as_str() {
+        "COPY" | "MOVE" => Some(destination(uri, headers, &path)?),
+        _ => None,
+    };
+    if method == Method::PUT {
+        check_put(headers, &path)?;
+    }
+    if let Some(expect) = headers.get(header::EXPECT) {
+        if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+            return Err(refused(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"));
+        }
+    }
+    let client = client(headers, &facts);
+    let budget = facts.budget.unwrap_or(if client.is_webdavfs() { FINDER_BUDGET } else { BUDGET });
+    Ok(RequestContext {
+        method: method.clone(),
+        range: range(headers),
+        if_match: conditions::if_match(headers),
+        content_type: text(headers, header::CONTENT_TYPE.as_str()),
+        mtime: mtime(headers)?,
+        path,
+        destination,
+        depth,
+        overwrite,
+        tokens,
+        client,
+        budget,
+        deadline: Instant::now() + budget,
+        outcome: Outcome::default(),
+    })
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn client(headers: &HeaderMap, facts: &Facts) -> Client {
+    let agent = text(headers, header::USER_AGENT.as_str()).unwrap_or_default();
+    let product = agent.split(['/', ' ']).next().unwrap_or_default().chars().take(64).collect();
+    Client { principal: facts.principal.clone(), address: facts.peer, product }
+}
+
+fn depth(method: &Method, headers: &mut HeaderMap) -> Result<Option<Depth>, Refused> {
+    let Some(value) = conditions::single(headers, &"depth".parse().map_err(|_| bad_request("depth"))?)
+        .map_err(bad_request)?
+    else {
+        return Ok(None);
+    };
+    let depth = match value.trim().to_ascii_lowercase().as_str() {
+        "0" => Depth::Zero,
+        "1" => Depth::One,
+        "infinity" => Depth::Infinity,
+        _ => return Err(bad_request("depth is neither 0, 1 nor infinity")),
+    };
+    let allowed = match method.as_str() {
+        "COPY" | "LOCK" => depth != Depth::One,
+        "MOVE" => depth == Depth::Infinity,
+        "DELETE" => depth != Depth::One,
+        _ => true,
+    };
+    match allowed {
+        true => Ok(Some(depth)),
+        false => Err(bad_request(format!("{method} does not go with this depth"))),
+    }
+}
+
+fn overwrite(headers: &HeaderMap) -> Result<bool, Refused> {
+    match headers.get("overwrite").map(HeaderValue::as_bytes) {
+        None | Some(b"T" | b"t") => Ok(true),
+        Some(b"F" | b"f") => Ok(false),
+        Some(_) => Err(bad_request("overwrite is neither T nor F")),
+    }
+}
+
+/// Checks a lock's timeout and leaves the engine the first choice of it, without the blanks that it
+/// stumbles over.
+fn timeout(headers: &mut HeaderMap) -> Result<(), Refused> {
+    let Some(value) = text(headers, "timeout") else { return Ok(()) };
+    let is_valid = |choice: &str| {
+        choice.eq_ignore_ascii_case("infinite")
+            || choice
+                .strip_prefix("Second-")
+                .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let choices: Vec<&str> = value.split(',').map(str::trim).collect();
+    if !choices.iter().all(|choice| is_valid(choice)) {
+        return Err(bad_request("timeout is malformed"));
+    }
+    let first = choices.first().copied().unwrap_or("Infinite");
+    let seconds = first.strip_prefix("Second-").map(|n| n.parse::<u32>().unwrap_or(u32::MAX));
+    let value = seconds.map_or_else(|| "Infinite".to_owned(), |n| format!("Second-{n}"));
+    headers.insert("timeout", HeaderValue::try_from(value).map_err(|_| bad_request("timeout is malformed"))?);
+    Ok(())
+}
+
+/// Checks where a COPY or MOVE goes, and writes it as the engine cannot misread it.
+fn destination(uri: &Uri, headers: &mut HeaderMap, path: &ResourcePath) -> Result<ResourcePath, Refused> {
+    let name = header::HeaderName::from_static("destination");
+    let value = conditions::single(headers, &name).map_err(bad_request)?;
+    let value = value.ok_or_else(|| bad_request("destination is missing"))?;
+    let target: Uri = value.trim().parse().map_err(|_| bad_request("destination is malformed"))?;
+    if target.query().is_some() || !target.path().starts_with('/') {
+        return Err(bad_request("destination is malformed"));
+    }
+    if let Some(host) = target.authority() {
+        let own = uri.authority().map(|own| own.as_str().to_owned()).or_else(|| text(headers, "host"));
+        if !own.is_some_and(|own| own.eq_ignore_ascii_case(host.as_str())) {
+            return Err(refused(StatusCode::BAD_GATEWAY, "the destination is on another server"));
+        }
+    }
+    let destination = ResourcePath::parse(target.path())?;
+    if path.is_root() || destination.is_root() || destination.same_resource(path) {
+        return Err(refused(
+            StatusCode::FORBIDDEN,
+            "source and destination are the same, or one is the root",
+        ));
+    }
+    if destination.overlaps(path) {
+        return Err(refused(StatusCode::CONFLICT, "source and destination contain each other"));
+    }
+    let plain = HeaderValue::from_str(target.path()).map_err(|_| bad_request("destination is malformed"))?;
+    headers.insert(name, plain);
+    Ok(destination)
+}
+
+fn check_put(headers: &HeaderMap, path: &ResourcePath) -> Result<(), Refused> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(bad_request("a part of a file cannot be written"));
+    }
+    if path.is_root() || path.has_trailing_slash() {
+        return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "a folder is made with MKCOL"));
+    }
+    Ok(())
+}
+
+/// A single range that has a beginning. Too many ranges are ignored, as RFC 9110 allows.
+fn range(headers: &mut HeaderMap) -> Option<ByteRange> {
+    let value = text(headers, header::RANGE.as_str())?;
+    if value.matches(',').count() >= MAX_RANGES {
+        headers.remove(header::RANGE);
+        return None;
+    }
+    let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
+    let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
+    Some(ByteRange { first: first.parse().ok()?, last })
+}
+
+fn mtime(headers: &HeaderMap) -> Result<Option<String>, Refused> {
+    let Some(value) = text(headers, "x-oc-mtime") else { return Ok(None) };
+    match value.trim().parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() => Ok(Some(value.trim().to_owned())),
+        _ => Err(bad_request("x-oc-mtime is not a number of seconds")),
+    }
+}
+
+/// Escapes triple a name; a key of 1,024 bytes fits.
+const MAX_URI: usize = 8 << 10;
+/// More would only serve to multiply the answer.
+const MAX_RANGES: usize = 8;
+/// macOS gives most operations 90 s.
+const FINDER_BUDGET: Duration = Duration::from_secs(75);
+/// Other clients give up after a minute at the most.
+const BUDGET: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(name: &str) -> bool {
+        let hosts = Hosts { allowed: vec!["files.example".into()] };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_str(name).unwrap());
+        hosts.check(&Uri::from_static("/"), &headers, "127.0.0.1".parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn only_own_names_are_answered() {
+        for name in ["127.0.0.1:8330", "localhost", "[::1]:1", "FILES.example:99"] {
+            assert!(hosts(name), "{name}");
+        }
+        for name in ["evil.example", "192.168.1.1", "localhost.evil.example", "127.0.0.1.nip.io"] {
+            assert!(!hosts(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The front: what stands between the network and WebDAV.
+//!
+//! [`server`] accepts and drains, [`service`] is the life of one request from top to bottom,
+//! [`guard`] refuses what nobody behind must see.
+
+pub mod auth;
+mod body;
+mod conditions;
+mod guard;
+pub mod server;
+mod service;
+mod status;
+
+pub use server::{Limits, Server};
+pub use service::{Service, ServiceOptions};

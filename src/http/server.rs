@@ -1,0 +1,148 @@
+//! Accepting connections, and letting them end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::service::{Ends, Service};
+use crate::shutdown::Shutdown;
+
+/// Bounds on connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once; more wait in the socket's queue.
+    pub connections: usize,
+    /// From one request to the end of the next one's headers. Long, since a client like Finder
+    /// takes a closed connection badly.
+    pub header_time: Duration,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Headers of a request.
+    pub headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 512, header_time: Duration::from_secs(600), header_bytes: 64 << 10, headers: 100 }
+    }
+}
+
+/// A server that has its sockets and waits for [`Server::run`].
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    service: Service,
+    limits: Limits,
+}
+
+impl Server {
+    pub fn new(listeners: Vec<TcpListener>, service: Service, limits: Limits) -> Self {
+        Self { listeners, service, limits }
+    }
+
+    /// The addresses that are served.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until the shutdown begins; then lets requests in flight finish within `grace`.
+    pub async fn run(self, shutdown: &Shutdown, grace: Duration) {
+        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            let (service, places) = (self.service.clone(), Arc::clone(&places));
+            accepting.spawn(accept(listener, service, self.limits, places, shutdown.clone(), grace));
+        }
+        while accepting.join_next().await.is_some() {}
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    service: Service,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    shutdown: Shutdown,
+    grace: Duration,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let next = async {
+            // The semaphore is never closed.
+            let place = Arc::clone(&places).acquire_owned().await.ok();
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            next = next => next,
+            Some(_) = connections.join_next() => continue,
+            () = shutdown.begun() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (service, shutdown) = (service.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    let _counted = service.metrics().connection();
+                    serve(stream, peer, service, limits, shutdown).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, all).await.is_err() {
+        tracing::warn!(?grace, "requests were still running at the end");
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, service: Service, limits: Limits, shutdown: Shutdown) {
+    let Ok(local) = stream.local_addr() else { return };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection without TCP_NODELAY will be slow");
+    }
+    let answer = service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(service.answer(request, Ends { local, peer }).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time)
+        .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
+        .max_headers(limits.headers)
+        .half_close(false);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = shutdown.begun() => {
+            // No further request on this connection; the one under way goes on.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}
+
+/// Makes a socket for an address.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Out of file descriptors, most likely: let some go before the next try.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// hyper's own least.
+const MIN_BUFFER: usize = 8192;

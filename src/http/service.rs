@@ -1,0 +1,215 @@
+//! The life of one request, from top to bottom.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::Instant;
+
+use super::auth::Auth;
+use super::body::{Counted, Home, read};
+use super::guard::{Facts, Hosts, Refused, admit};
+use super::status;
+use crate::dav::engine::Engine;
+use crate::dav::{Body, check_xml, full, text};
+use crate::fs::RequestContext;
+use crate::metrics::Metrics;
+
+/// How requests are treated.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// Refuse everything that changes something.
+    pub read_only: bool,
+    pub auth: Auth,
+    /// More names for the Host check.
+    pub allowed_hosts: Vec<String>,
+    /// How long a request may wait for S3; `None`: by the client's kind.
+    pub request_budget: Option<Duration>,
+    /// A request body that pauses for longer is given up.
+    pub body_stall: Duration,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            auth: Auth::None,
+            allowed_hosts: Vec::new(),
+            request_budget: None,
+            body_stall: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Answers requests. Cloning shares everything.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    options: ServiceOptions,
+    hosts: Hosts,
+    metrics: Metrics,
+}
+
+/// The ends of a request's connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+}
+
+impl Service {
+    pub fn new(engine: Engine, options: ServiceOptions, metrics: Metrics) -> Self {
+        let hosts = Hosts { allowed: options.allowed_hosts.clone() };
+        Self(Arc::new(Inner { engine, options, hosts, metrics }))
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Answers one request.
+    pub(super) async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Response<Counted> {
+        let begun = Instant::now();
+        let method = request.method().clone();
+        let home = Home::default();
+        let expects = request.headers().contains_key(header::EXPECT);
+        let mut answer = self.route(request, ends, &home).await.unwrap_or_else(|refusal| *refusal);
+        // A client that waits for "100 Continue" sends no body now, so there is none to read.
+        if !expects && !home.drain().await {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
+        self.0.metrics.dav_request(known(&method), answer.status().as_u16(), begun.elapsed());
+        tracing::debug!(%method, status = answer.status().as_u16(), elapsed = ?begun.elapsed(), "answered");
+        answer.map(|body| Counted { body, metrics: self.0.metrics.clone() })
+    }
+
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        ends: Ends,
+        home: &Home,
+    ) -> Result<Response<Body>, Box<Response<Body>>> {
+        let inner = &*self.0;
+        let (mut parts, body) = request.into_parts();
+        let body = home.lend(body, inner.options.body_stall, inner.metrics.clone());
+        inner.hosts.check(&parts.uri, &parts.headers, canonical(ends.local)).map_err(refuse)?;
+        if parts.uri.path() == status::HEALTH {
+            return Ok(status::health(&parts.method));
+        }
+        let principal = inner.options.auth.check(&parts.headers).map_err(Box::new)?;
+        if parts.uri.path() == status::METRICS {
+            return Ok(status::metrics(&parts.method, &inner.metrics));
+        }
+        self.check_method(&parts.method)?;
+        if parts.method == Method::OPTIONS {
+            return Ok(self.options());
+        }
+        let facts = Facts { principal, peer: canonical(ends.peer), budget: inner.options.request_budget };
+        let context = admit(&parts.method, &parts.uri, &mut parts.headers, facts).map_err(refuse)?;
+        let context = Arc::new(context);
+        parts.uri = engine_uri(&context);
+        if parts.method == Method::PUT {
+            let body = body.boxed_unsync();
+            return Ok(inner.engine.handle(&context, Request::from_parts(parts, body)).await);
+        }
+        let body = self.small_body(&parts, body).await?;
+        if parts.method.as_str() == "PROPFIND" {
+            return Ok(inner.engine.propfind(&context, &parts.headers, &body).await);
+        }
+        Ok(inner.engine.handle(&context, Request::from_parts(parts, full(body))).await)
+    }
+
+    fn check_method(&self, method: &Method) -> Result<(), Box<Response<Body>>> {
+        let name = method.as_str();
+        if !READS.contains(&name) && !WRITES.contains(&name) {
+            let status = match name {
+                "POST" | "PATCH" | "TRACE" | "CONNECT" | "REPORT" | "SEARCH" | "ACL" => {
+                    StatusCode::METHOD_NOT_ALLOWED
+                }
+                _ => StatusCode::NOT_IMPLEMENTED,
+            };
+            let mut answer = text(status, "this method is not served");
+            answer.headers_mut().insert(header::ALLOW, self.allowed());
+            return Err(Box::new(answer));
+        }
+        if self.0.options.read_only && WRITES.contains(&name) {
+            return Err(Box::new(text(StatusCode::FORBIDDEN, "the gateway runs with --read-only")));
+        }
+        Ok(())
+    }
+
+    /// From memory: mounting must not depend on S3.
+    fn options(&self) -> Response<Body> {
+        let mut answer = text(StatusCode::OK, "");
+        let headers = answer.headers_mut();
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::ALLOW, self.allowed());
+        // Class 2 is locking; without it macOS mounts read-only, as it should then.
+        let class = if self.0.options.read_only { "1" } else { "1, 2" };
+        headers.insert("dav", HeaderValue::from_static(class));
+        headers.insert("ms-author-via", HeaderValue::from_static("DAV"));
+        answer
+    }
+
+    fn allowed(&self) -> HeaderValue {
+        HeaderValue::from_static(match self.0.options.read_only {
+            true => "OPTIONS, GET, HEAD, PROPFIND",
+            false => "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, PUT, MKCOL, DELETE, COPY, MOVE, LOCK, UNLOCK",
+        })
+    }
+
+    /// The body of anything but a PUT: small, and XML where there is one.
+    async fn small_body(
+        &self,
+        parts: &http::request::Parts,
+        body: super::body::Lent,
+    ) -> Result<Bytes, Box<Response<Body>>> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let body =
+            read(body, MAX_BODY).await.map_err(|(status, message)| Box::new(text(status, &message)))?;
+        let takes_xml = matches!(parts.method.as_str(), "PROPFIND" | "PROPPATCH" | "LOCK");
+        if takes_xml && !body.is_empty() {
+            check_xml(&body).map_err(|message| Box::new(text(StatusCode::BAD_REQUEST, &message)))?;
+        }
+        if !takes_xml && !body.is_empty() {
+            let message = "this method takes no body";
+            return Err(Box::new(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)));
+        }
+        Ok(body)
+    }
+}
+
+fn refuse(refused: Refused) -> Box<Response<Body>> {
+    Box::new(text(refused.status, &refused.message))
+}
+
+/// The target as every layer read it, spelled so that the engine cannot read it otherwise.
+fn engine_uri(context: &RequestContext) -> http::Uri {
+    let path = crate::dav::propfind::href(&context.path, context.path.has_trailing_slash());
+    // Escaped throughout: always a valid URI.
+    path.parse().unwrap_or_else(|_| http::Uri::from_static("/"))
+}
+
+/// An IPv4 client of an IPv6 socket is still an IPv4 client.
+fn canonical(address: SocketAddr) -> IpAddr {
+    address.ip().to_canonical()
+}
+
+fn known(method: &Method) -> &'static str {
+    READS.iter().chain(WRITES).find(|name| **name == method.as_str()).copied().unwrap_or("other")
+}
+
+const READS: &[&str] = &["OPTIONS", "GET", "HEAD", "PROPFIND"];
+const WRITES: &[&str] = &["PUT", "DELETE", "MKCOL", "COPY", "MOVE", "PROPPATCH", "LOCK", "UNLOCK"];
+const SERVER: &str = concat!("s3dav/", env!("CARGO_PKG_VERSION"));
+/// XML bodies of real clients are below 2 KiB; PROPPATCH of many properties may need more.
+const MAX_BODY: usize = 64 << 10;
