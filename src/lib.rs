@@ -1,3 +1,25 @@
+//! s3dav serves S3 as WebDAV, for Finder and everyone else.
+//!
+//! A request walks down this list once, and its answer walks back up; a module uses only those
+//! below it (`tests/gateway/layering.rs` holds the exact table):
+//!
+//! - [`cli`]: the command line's structs.
+//! - [`commands`]: one file a command; puts the layers together.
+//! - [`config`]: one complete, typed configuration.
+//! - [`http`]: the front; the life of one request is in `http/service.rs`.
+//! - [`dav`]: WebDAV; the engine behind its intercepts, PROPFIND, locks.
+//! - [`fs`]: a bucket as a file system; what it promises is in `fs/s3/SEMANTICS.md`.
+//! - [`store`]: object stores; `store/s3` is the only place that sees the AWS SDK.
+//! - [`state`]: the local database of one source.
+//! - [`object`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
+//!
+//! Beside it stands [`embedded`], an S3 server for the demo and the tests.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod dav;
 #[cfg(feature = "demo")]
 pub mod embedded;

@@ -127,7 +127,7 @@ impl Writer {
             "creationdate" => rfc3339(resource.modified)?,
             "getetag" => escape_etag(resource.etag.as_ref()?.quoted()),
             "getcontenttype" => escape(resource.content_type.as_deref()?),
-            "displayname" => escape(&resource.name),
+            "displayname" if !resource.name.is_empty() => escape(&resource.name),
             "supportedlock" => SUPPORTED_LOCK.to_owned(),
             "lockdiscovery" => self.locks.discovery(href),
             _ => return None,

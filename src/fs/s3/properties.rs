@@ -25,7 +25,17 @@ fn change(set: bool, prop: &DavProp) -> PropertyChange {
     let name =
         PropertyName { namespace: prop.namespace.clone().unwrap_or_default(), local: prop.name.clone() };
     match set {
-        true => PropertyChange::Set(StoredProperty { name, xml: prop.xml.clone().unwrap_or_default() }),
+        true => PropertyChange::Set(StoredProperty {
+            name,
+            xml: element(prop.xml.as_deref().unwrap_or_default()),
+        }),
         false => PropertyChange::Remove(name),
     }
+}
+
+/// The element without the XML declaration that the engine puts before it.
+fn element(xml: &[u8]) -> Vec<u8> {
+    let declaration =
+        xml.starts_with(b"<?xml").then(|| xml.windows(2).position(|pair| pair == b"?>")).flatten();
+    declaration.map_or(xml, |end| &xml[end + 2..]).trim_ascii().to_vec()
 }

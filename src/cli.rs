@@ -1,0 +1,207 @@
+//! The command line: clap's structs and nothing else. What the options mean stands in `config`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::units::{parse_duration, parse_size};
+
+/// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "s3dav", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// How the log on standard error is written
+    #[arg(long, global = true, env = "S3DAV_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, env = "S3DAV_VERBOSE", action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve one or more buckets
+    Serve(Box<ServeArgs>),
+    /// Try it out on an S3 server inside this program
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
+    /// The S3 server of the demo, alone
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    EmbeddedS3(EmbeddedArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChecksumsArg {
+    /// As AWS recommends on AWS, only where required elsewhere
+    Auto,
+    WhenSupported,
+    WhenRequired,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Bucket to serve, or access point ARN or alias, with an optional prefix; several show as
+    /// folders
+    #[arg(long, env = "S3DAV_BUCKET", value_name = "NAME[/PREFIX]", required = true, value_delimiter = ',')]
+    pub bucket: Vec<String>,
+
+    /// Region of the buckets; found out if it is not given
+    #[arg(long, env = "S3DAV_REGION", help_heading = "S3")]
+    pub region: Option<String>,
+
+    /// Profile of the AWS configuration files
+    #[arg(long, env = "S3DAV_PROFILE", value_name = "NAME", help_heading = "S3")]
+    pub profile: Option<String>,
+
+    /// Another S3 server than AWS
+    #[arg(long, env = "S3DAV_ENDPOINT_URL", value_name = "URL", help_heading = "S3")]
+    pub endpoint_url: Option<String>,
+
+    /// Name the bucket in the path instead of the host, as many other servers want it
+    #[arg(long, env = "S3DAV_FORCE_PATH_STYLE", help_heading = "S3")]
+    pub force_path_style: bool,
+
+    /// Storage class of new objects
+    #[arg(long, env = "S3DAV_STORAGE_CLASS", value_name = "CLASS", help_heading = "S3")]
+    pub storage_class: Option<String>,
+
+    /// Encryption of new objects: AES256, aws:kms or aws:kms:dsse
+    #[arg(long, env = "S3DAV_SSE", value_name = "KIND", help_heading = "S3")]
+    pub sse: Option<String>,
+
+    /// KMS key for --sse aws:kms
+    #[arg(long, env = "S3DAV_SSE_KMS_KEY_ID", value_name = "KEY", requires = "sse", help_heading = "S3")]
+    pub sse_kms_key_id: Option<String>,
+
+    /// Agree to pay for requests to requester-pays buckets
+    #[arg(long, env = "S3DAV_REQUESTER_PAYS", help_heading = "S3")]
+    pub requester_pays: bool,
+
+    /// Account that must own the buckets
+    #[arg(long, env = "S3DAV_EXPECTED_BUCKET_OWNER", value_name = "ACCOUNT", help_heading = "S3")]
+    pub expected_bucket_owner: Option<String>,
+
+    /// When to send and check checksums
+    #[arg(long, env = "S3DAV_CHECKSUMS", value_enum, default_value = "auto", help_heading = "S3")]
+    pub checksums: ChecksumsArg,
+
+    /// PEM file of certificate authorities to trust, besides the system's
+    #[arg(long, env = "S3DAV_CA_BUNDLE", value_name = "FILE", help_heading = "S3")]
+    pub ca_bundle: Option<PathBuf>,
+
+    /// Upload files up to this size in one request
+    #[arg(long, env = "S3DAV_MULTIPART_THRESHOLD", value_name = "SIZE", value_parser = parse_size, default_value = "16MiB", help_heading = "S3")]
+    pub multipart_threshold: u64,
+
+    /// Size of the parts of larger files
+    #[arg(long, env = "S3DAV_PART_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "8MiB", help_heading = "S3")]
+    pub part_size: u64,
+
+    /// Memory for all uploads together
+    #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", value_parser = parse_size, default_value = "128MiB", help_heading = "S3")]
+    pub upload_memory: u64,
+
+    /// How long a request may wait for S3 [default: 75s for Finder, 30s for others]
+    #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "S3")]
+    pub request_budget: Option<Duration>,
+
+    /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
+    #[arg(
+        long,
+        env = "S3DAV_LISTEN",
+        value_name = "IP:PORT",
+        value_delimiter = ',',
+        help_heading = "Access"
+    )]
+    pub listen: Vec<String>,
+
+    /// Refuse everything that would change something
+    #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access")]
+    pub read_only: bool,
+
+    /// Let DELETE of a folder take along objects that no path can show
+    #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access")]
+    pub delete_hidden: bool,
+
+    /// Ask clients for this name (HTTP Basic)
+    #[arg(
+        long,
+        env = "S3DAV_USER",
+        value_name = "NAME",
+        requires = "password_file",
+        help_heading = "Access"
+    )]
+    pub user: Option<String>,
+
+    /// File whose first line is the password
+    #[arg(
+        long,
+        env = "S3DAV_PASSWORD_FILE",
+        value_name = "FILE",
+        requires = "user",
+        help_heading = "Access"
+    )]
+    pub password_file: Option<PathBuf>,
+
+    /// Host name, besides this machine's own, that clients may use; may be given several times
+    #[arg(
+        long,
+        env = "S3DAV_ALLOWED_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Access"
+    )]
+    pub allowed_host: Vec<String>,
+
+    /// Where to keep what S3 has no place for [default: one directory per source]
+    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR", help_heading = "Life")]
+    pub state_dir: Option<PathBuf>,
+
+    /// How long requests may go on after Ctrl-C
+    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Life")]
+    pub shutdown_timeout: Duration,
+}
+
+#[cfg(feature = "demo")]
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Keep the files here instead of in memory
+    #[arg(long, env = "S3DAV_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
+    #[arg(long, env = "S3DAV_LISTEN", value_name = "IP:PORT", value_delimiter = ',')]
+    pub listen: Vec<String>,
+}
+
+#[cfg(feature = "demo")]
+#[derive(Debug, Clone, Args)]
+pub struct EmbeddedArgs {
+    /// Address to serve at
+    #[arg(long, env = "S3DAV_LISTEN", value_name = "IP:PORT")]
+    pub listen: String,
+
+    /// Keep the objects here instead of in memory
+    #[arg(long, env = "S3DAV_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Add this to every answer
+    #[arg(long, env = "S3DAV_LATENCY", value_name = "TIME", value_parser = parse_duration, default_value = "0ms")]
+    pub latency: Duration,
+
+    /// Bucket that exists from the start; may be given several times
+    #[arg(long, env = "S3DAV_BUCKET", value_name = "NAME", value_delimiter = ',', default_value = "bucket")]
+    pub bucket: Vec<String>,
+}

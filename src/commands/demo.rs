@@ -1,0 +1,117 @@
+//! `s3dav demo`: the whole gateway on an S3 server inside this process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bytes::Bytes;
+use tokio::net::TcpListener;
+
+use super::CommandError;
+use super::gateway::{self, Gateway};
+use super::serve::until_stopped;
+use crate::cli::DemoArgs;
+use crate::config::{BucketSpec, Config, Listen};
+use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
+use crate::http::{Limits, ServiceOptions};
+use crate::metrics::Metrics;
+use crate::object::{Attributes, Condition, Key};
+use crate::shutdown::Shutdown;
+use crate::store::s3::{S3Options, S3Store};
+use crate::store::{ListRequest, ObjectStore};
+
+pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
+    let listeners = gateway::bind(&Listen::parse(&args.listen)?).await?;
+    let socket = TcpListener::bind("127.0.0.1:0").await.context("the embedded S3 server has no socket")?;
+    let options =
+        EmbeddedOptions { data: args.data.clone(), buckets: vec![BUCKET.into()], ..Default::default() };
+    let s3 = EmbeddedS3::start(socket, options).await.context("the embedded S3 server did not start")?;
+    let temporary = tempfile::tempdir().context("no temporary directory")?;
+    let state_dir = match &args.data {
+        Some(data) => state_beside(data),
+        None => temporary.path().join("state"),
+    };
+    let config = config(s3.endpoint_url(), state_dir, &args)?;
+    add_samples(&config.s3).await?;
+    let shutdown = Shutdown::default();
+    let gateway = Gateway::new(config, listeners, shutdown.clone()).await?;
+    print!("{}", welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args));
+    until_stopped(gateway, shutdown).await
+}
+
+fn config(endpoint: String, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, CommandError> {
+    let (access_key, secret) = CREDENTIALS;
+    Ok(Config {
+        buckets: vec![BucketSpec { bucket: BUCKET.into(), prefix: String::new() }],
+        s3: S3Options {
+            endpoint_url: Some(endpoint),
+            force_path_style: true,
+            credentials: Some((access_key.into(), secret.into())),
+            ..S3Options::default()
+        },
+        uploads: Default::default(),
+        file_system: Default::default(),
+        listen: Listen::parse(&args.listen)?,
+        service: ServiceOptions::default(),
+        limits: Limits::default(),
+        state_dir,
+        shutdown_timeout: std::time::Duration::from_secs(10),
+    })
+}
+
+/// The state must outlive the process as the data does, but not lie among the buckets.
+fn state_beside(data: &std::path::Path) -> PathBuf {
+    let mut name = data.as_os_str().to_owned();
+    name.push(".state");
+    PathBuf::from(name)
+}
+
+/// Puts something to look at into an empty bucket.
+async fn add_samples(options: &S3Options) -> Result<(), CommandError> {
+    let store: Arc<dyn ObjectStore> =
+        Arc::new(S3Store::new(BUCKET, options.clone(), Metrics::default()).await?);
+    if !store.list(&ListRequest::probe("")).await?.objects.is_empty() {
+        return Ok(());
+    }
+    for (key, content_type, content) in SAMPLES {
+        let attributes = Attributes { content_type: Some((*content_type).into()), ..Attributes::default() };
+        let body = Bytes::from_static(content.as_bytes());
+        store.put(&Key::new(key)?, body, &attributes, &Condition::None).await?;
+    }
+    Ok(())
+}
+
+fn welcome(url: &str, args: &DemoArgs) -> String {
+    let kept = match &args.data {
+        Some(data) => format!("The files are kept in {}.", data.display()),
+        None => "The files are in memory and gone when this ends.".to_owned(),
+    };
+    format!(
+        "A sample bucket is served at {url}\n\n\
+         Three things to try:\n  \
+         - Finder: Go > Connect to Server (Cmd-K), {url}\n  \
+         - curl -T README.md {url}  and then  curl {url}README.md\n  \
+         - a browser: {url}\n\n\
+         {kept} Ctrl-C stops it.\n"
+    )
+}
+
+const BUCKET: &str = "demo";
+
+const SAMPLES: &[(&str, &str, &str)] = &[
+    (
+        "Welcome.txt",
+        "text/plain; charset=utf-8",
+        "This file is an object in an S3 bucket.\n\nEdit it, rename it, drag something in beside it: each is one \
+         request to S3.\n",
+    ),
+    ("Documents/", "application/x-directory", ""),
+    ("Documents/Shopping list.txt", "text/plain; charset=utf-8", "apples\nbread\ncheese\n"),
+    ("Documents/Übersicht.csv", "text/csv; charset=utf-8", "month,visitors\nMay,120\nJune,340\n"),
+    (
+        "Pictures/sunrise.svg",
+        "image/svg+xml",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"320\" height=\"200\"><rect width=\"320\" height=\"200\" \
+         fill=\"#fbd38d\"/><circle cx=\"160\" cy=\"200\" r=\"80\" fill=\"#f56565\"/></svg>\n",
+    ),
+];

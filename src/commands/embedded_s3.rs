@@ -1,0 +1,22 @@
+//! `s3dav embedded-s3`: the demo's S3 server as a process of its own, for benches and measurements.
+
+use anyhow::Context;
+
+use super::{CommandError, gateway};
+use crate::cli::EmbeddedArgs;
+use crate::config::Listen;
+use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
+use crate::shutdown;
+
+pub(super) async fn run(args: EmbeddedArgs) -> Result<(), CommandError> {
+    let listen = Listen::parse(std::slice::from_ref(&args.listen))?;
+    let mut listeners = gateway::bind(&listen).await?;
+    let listener = listeners.pop().context("no address to serve at")?;
+    let options = EmbeddedOptions { data: args.data, buckets: args.bucket, latency: args.latency };
+    let s3 = EmbeddedS3::start(listener, options).await.context("the server did not start")?;
+    let (access_key, secret) = CREDENTIALS;
+    println!("endpoint_url={}", s3.endpoint_url());
+    println!("aws_access_key_id={access_key}\naws_secret_access_key={secret}");
+    shutdown::signal().await?;
+    Ok(())
+}

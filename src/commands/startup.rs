@@ -1,0 +1,71 @@
+//! What is found out about the buckets before they are served.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::CommandError;
+use crate::store::{ListRequest, ObjectStore, StoreError};
+
+/// Asks each bucket for its first key. What only a person can change ends the program, each with a
+/// message of its own; what can heal by itself is said, and the program goes on.
+pub async fn check(stores: &BTreeMap<String, Arc<dyn ObjectStore>>) -> Result<(), CommandError> {
+    let checks = stores.iter().map(|(name, store)| async move {
+        let probe = ListRequest::probe("");
+        let answer = tokio::time::timeout(PATIENCE, store.list(&probe)).await;
+        (name, answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into()))))
+    });
+    for (name, answer) in join_all(checks).await {
+        match answer {
+            Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
+            Err(error) if heals(&error) => {
+                let hint = error.hint().unwrap_or_default();
+                tracing::warn!(bucket = %name, %error, hint, "S3 cannot be used yet; serving, and going on when it can");
+            }
+            Err(error) => return Err(fatal(name, error)),
+        }
+    }
+    Ok(())
+}
+
+fn heals(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(_) | StoreError::Credentials(_) | StoreError::InvalidAnswer(_))
+}
+
+fn fatal(bucket: &str, error: StoreError) -> CommandError {
+    let (message, hint) = match &error {
+        StoreError::NoSuchBucket | StoreError::NotFound => (
+            format!("there is no bucket {bucket:?}"),
+            "check its spelling, the account (--profile) and the server (--endpoint-url)",
+        ),
+        StoreError::AccessDenied(cause) if cause.to_string().contains("s3:ListBucket") => (
+            format!("the bucket {bucket:?} may not be listed"),
+            "grant s3:ListBucket on the bucket: without it no folder can be shown",
+        ),
+        StoreError::AccessDenied(cause) if is_wrong_key(&cause.to_string()) => (
+            "S3 does not accept these credentials".to_owned(),
+            "check the access key and its secret, or choose another --profile",
+        ),
+        StoreError::AccessDenied(_) => (
+            format!("access to the bucket {bucket:?} is denied"),
+            "the policies of the bucket and of the credentials must allow s3:ListBucket, s3:GetObject, \
+             s3:PutObject and s3:DeleteObject",
+        ),
+        StoreError::ClockSkew => (
+            "this machine's clock and S3's differ by over 15 minutes".to_owned(),
+            "set the clock, then start again",
+        ),
+        _ => (format!("the bucket {bucket:?} cannot be served"), ""),
+    };
+    let hint = Some(hint).filter(|hint| !hint.is_empty()).map(str::to_owned).or_else(|| error.hint());
+    CommandError { error: anyhow::Error::new(error).context(message), hint, exit_code: 1 }
+}
+
+fn is_wrong_key(cause: &str) -> bool {
+    cause.contains("InvalidAccessKeyId") || cause.contains("SignatureDoesNotMatch")
+}
+
+/// A start that takes longer looks like a hang.
+const PATIENCE: Duration = Duration::from_secs(10);
