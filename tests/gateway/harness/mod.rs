@@ -1,0 +1,267 @@
+//! A real gateway over a real S3 protocol server, in a few lines.
+
+pub mod clients;
+pub mod process;
+pub mod raw;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Client, Method, RequestBuilder, Response};
+use s3dav::commands::gateway::Gateway;
+use s3dav::config::{BucketSpec, Config, Listen};
+use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3, Hooks};
+use s3dav::metrics::Metrics;
+use s3dav::object::{Attributes, Condition, Key};
+use s3dav::shutdown::Shutdown;
+use s3dav::store::s3::{S3Options, S3Store};
+use s3dav::store::{ListRequest, ObjectStore, StoreError};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The bucket of most tests.
+pub const BUCKET: &str = "bucket";
+
+/// A gateway that runs until dropped, and the S3 server behind it.
+pub struct TestGateway {
+    pub url: String,
+    pub s3: Arc<EmbeddedS3>,
+    pub client: Client,
+    pub shutdown: Shutdown,
+    pub state: Arc<TempDir>,
+    running: Option<JoinHandle<()>>,
+}
+
+/// An embedded server with a bucket.
+pub async fn embedded() -> Arc<EmbeddedS3> {
+    embedded_with(&[BUCKET]).await
+}
+
+pub async fn embedded_with(buckets: &[&str]) -> Arc<EmbeddedS3> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let buckets = buckets.iter().map(|name| name.to_string()).collect();
+    Arc::new(EmbeddedS3::start(listener, EmbeddedOptions { buckets, ..Default::default() }).await.unwrap())
+}
+
+/// Options to reach an endpoint with the embedded server's credentials.
+pub fn s3_options(endpoint: &str) -> S3Options {
+    let (access_key, secret) = CREDENTIALS;
+    S3Options {
+        endpoint_url: Some(endpoint.to_owned()),
+        force_path_style: true,
+        credentials: Some((access_key.into(), secret.into())),
+        ..S3Options::default()
+    }
+}
+
+/// A configuration that serves `buckets` of an endpoint.
+pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
+    let buckets: Vec<BucketSpec> = buckets.iter().map(|name| BucketSpec::parse(name).unwrap()).collect();
+    Config {
+        file_system: s3dav::fs::s3::S3FileSystemOptions {
+            bucket_folders: buckets.len() > 1,
+            delete_hidden: false,
+        },
+        buckets,
+        s3: s3_options(endpoint),
+        uploads: Default::default(),
+        listen: Listen::parse(&["127.0.0.1:0".to_owned()]).unwrap(),
+        service: Default::default(),
+        limits: Default::default(),
+        state_dir: state.path().join("state"),
+        shutdown_timeout: Duration::from_secs(10),
+    }
+}
+
+impl TestGateway {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts with a changed configuration.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(embedded().await, Arc::new(tempfile::tempdir().unwrap()), change).await
+    }
+
+    /// Starts on a server and a state that were there before.
+    pub async fn start_on(
+        s3: Arc<EmbeddedS3>,
+        state: Arc<TempDir>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = config(&s3.endpoint_url(), &[BUCKET], &state);
+        change(&mut config);
+        let listeners = vec![TcpListener::bind("127.0.0.1:0").await.unwrap()];
+        let shutdown = Shutdown::default();
+        let gateway = Gateway::new(config, listeners, shutdown.clone()).await;
+        let gateway = gateway.unwrap_or_else(|failure| panic!("{:#} ({:?})", failure.error, failure.hint));
+        let url = gateway.urls()[0].trim_end_matches('/').to_owned();
+        let running = Some(tokio::spawn(gateway.run()));
+        s3.hooks().reset();
+        Self { url, s3, client: client(), shutdown, state, running }
+    }
+
+    /// Ends it as Ctrl-C does; returns the server and the state for another one.
+    pub async fn stop(mut self) -> (Arc<EmbeddedS3>, Arc<TempDir>) {
+        self.shutdown.begin();
+        self.running.take().unwrap().await.unwrap();
+        (Arc::clone(&self.s3), Arc::clone(&self.state))
+    }
+
+    pub fn hooks(&self) -> &Hooks {
+        self.s3.hooks()
+    }
+
+    pub fn address(&self) -> String {
+        self.url.trim_start_matches("http://").to_owned()
+    }
+
+    /// A request to a path, percent-encoded as given.
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// The status of a request without a body.
+    pub async fn status(&self, method: &str, path: &str) -> u16 {
+        self.request(method, path).send().await.unwrap().status().as_u16()
+    }
+
+    pub async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> u16 {
+        self.request("PUT", path).body(body).send().await.unwrap().status().as_u16()
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Bytes) {
+        let answer = self.request("GET", path).send().await.unwrap();
+        (answer.status().as_u16(), answer.bytes().await.unwrap())
+    }
+
+    /// COPY or MOVE.
+    pub async fn transfer(&self, method: &str, from: &str, to: &str) -> u16 {
+        let request = self.request(method, from).header("Destination", format!("{}{to}", self.url));
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// The hrefs of a PROPFIND, in order.
+    pub async fn hrefs(&self, path: &str, depth: &str) -> Vec<String> {
+        let answer = self.propfind(path, depth, "").await;
+        assert_eq!(answer.status(), 207, "{path}");
+        hrefs(&answer.text().await.unwrap())
+    }
+
+    pub async fn propfind(&self, path: &str, depth: &str, body: &str) -> Response {
+        let request = self.request("PROPFIND", path).header("Depth", depth).body(body.to_owned());
+        request.send().await.unwrap()
+    }
+
+    /// The S3 behind, past the gateway.
+    pub async fn bucket(&self) -> Bucket {
+        Bucket::of(&self.s3.endpoint_url(), BUCKET).await
+    }
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the latest requests to S3:");
+            let transcript = self.s3.hooks().transcript();
+            transcript
+                .iter()
+                .rev()
+                .take(40)
+                .rev()
+                .for_each(|(operation, target)| eprintln!("  {operation} {target}"));
+        }
+        self.shutdown.begin();
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
+    }
+}
+
+/// A client that never pools longer than a test and never follows redirects.
+pub fn client() -> Client {
+    Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+}
+
+/// The texts of all `href` elements of a multistatus.
+pub fn hrefs(xml: &str) -> Vec<String> {
+    let starts = xml.split("<D:href>").skip(1);
+    starts.map(|rest| rest.split("</D:href>").next().unwrap().to_owned()).collect()
+}
+
+/// A bucket as any other S3 program sees it.
+#[derive(Clone)]
+pub struct Bucket(pub Arc<dyn ObjectStore>);
+
+impl Bucket {
+    pub async fn of(endpoint: &str, name: &str) -> Self {
+        Self(Arc::new(S3Store::new(name, s3_options(endpoint), Metrics::default()).await.unwrap()))
+    }
+
+    pub async fn put(&self, key: &str, body: &str) {
+        self.put_bytes(key, Bytes::from(body.to_owned())).await;
+    }
+
+    pub async fn put_bytes(&self, key: &str, body: Bytes) {
+        self.0.put(&Key::new(key).unwrap(), body, &Attributes::default(), &Condition::None).await.unwrap();
+    }
+
+    /// The content of an object; `None` if there is none.
+    pub async fn get(&self, key: &str) -> Option<Bytes> {
+        match self.0.get(&Key::new(key).unwrap(), None, None).await {
+            Ok(content) => Some(content.collect().await.unwrap()),
+            Err(StoreError::NotFound) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// All keys.
+    pub async fn keys(&self) -> Vec<String> {
+        let leaves = s3dav::store::tree::list(&self.0, "").await.unwrap();
+        leaves.into_iter().map(|leaf| leaf.key.to_string()).collect()
+    }
+
+    /// Keys and contents.
+    pub async fn contents(&self) -> BTreeMap<String, Bytes> {
+        let mut all = BTreeMap::new();
+        for key in self.keys().await {
+            let content = self.get(&key).await.unwrap();
+            all.insert(key, content);
+        }
+        all
+    }
+
+    pub async fn is_empty(&self) -> bool {
+        self.0.list(&ListRequest::probe("")).await.unwrap().objects.is_empty()
+    }
+}
+
+/// Waits until `condition` holds; a test that waits for more than a minute has failed.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let end = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < end, "never came: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The ids of the multipart uploads under way in the bucket.
+pub async fn open_uploads(s3: &EmbeddedS3) -> Vec<String> {
+    let (access_key, secret) = CREDENTIALS;
+    let credentials = aws_sdk_s3::config::Credentials::new(access_key, secret, None, None, "test");
+    let config = aws_sdk_s3::config::Builder::new()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12())
+        .region(aws_sdk_s3::config::Region::new("us-east-1"))
+        .endpoint_url(s3.endpoint_url())
+        .force_path_style(true)
+        .credentials_provider(credentials)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    let output = client.list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
+    output.uploads().iter().filter_map(|upload| upload.upload_id().map(str::to_owned)).collect()
+}

@@ -1,0 +1,109 @@
+//! The program as a process of its own: for what ends a process, and to measure its memory.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use s3dav::embedded::CREDENTIALS;
+
+use super::BUCKET;
+
+/// A running `s3dav`.
+pub struct Process {
+    pub child: Child,
+    /// Of the gateway, or of the S3 server.
+    pub url: String,
+}
+
+/// A command line of the program, with nothing of the environment that could change it.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_s3dav"));
+    let (access_key, secret) = CREDENTIALS;
+    for (name, _) in std::env::vars() {
+        if name.starts_with("AWS_")
+            || name.starts_with("S3DAV_")
+            || name.to_ascii_lowercase().ends_with("_proxy")
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .env("AWS_ACCESS_KEY_ID", access_key)
+        .env("AWS_SECRET_ACCESS_KEY", secret)
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_CONFIG_FILE", "/nonexistent")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// What a command that ends by itself said: exit code, standard output, standard error.
+pub async fn outcome(mut command: Command) -> (i32, String, String) {
+    let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
+    let output = output.expect("the command does not end").unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+impl Process {
+    /// An S3 server that keeps its objects on disk.
+    pub async fn embedded_s3(data: &TempDir) -> Self {
+        let data = data.path().to_str().unwrap();
+        let mut command =
+            command(&["embedded-s3", "--listen", "127.0.0.1:0", "--data", data, "--bucket", BUCKET]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap().unwrap();
+        let url = line.strip_prefix("endpoint_url=").unwrap().to_owned();
+        Self { child, url }
+    }
+
+    /// A gateway over an endpoint.
+    pub async fn gateway(endpoint: &str, state: &TempDir, more: &[&str]) -> Self {
+        let state = state.path().join("state");
+        let mut arguments =
+            vec!["serve", "--bucket", BUCKET, "--endpoint-url", endpoint, "--force-path-style"];
+        arguments.extend(["--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()]);
+        arguments.extend(more);
+        Self::serving(command(&arguments)).await
+    }
+
+    /// Waits for the line that tells the address.
+    pub async fn serving(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let url = loop {
+            let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+            let Ok(Ok(Some(line))) = line else { panic!("the gateway did not start:\n{said}") };
+            said.push_str(&line);
+            said.push('\n');
+            if let Some(at) = line.find("http://127.0.0.1:") {
+                if line.contains("urls=") {
+                    break line[at..].split(['/', '"', ' ']).take(3).collect::<Vec<_>>().join("/");
+                }
+            }
+        };
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, url }
+    }
+
+    /// Sends a signal by its name.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("the process runs").to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().await.unwrap().success());
+    }
+
+    /// The most memory it ever used, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}

@@ -1,0 +1,122 @@
+//! Arrows between modules point down, and foreign types stay behind their doors.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which modules a module may use.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("object", &[]),
+    ("metrics", &[]),
+    ("shutdown", &[]),
+    ("logging", &[]),
+    ("state", &[]),
+    ("store", &["object", "metrics", "shutdown", "state"]),
+    ("fs", &["object", "metrics", "shutdown", "state", "store"]),
+    ("dav", &["object", "state", "fs"]),
+    ("http", &["object", "metrics", "shutdown", "fs", "dav"]),
+    // The command line's structs parse units while clap reads them.
+    ("cli", &["config"]),
+    ("config", &["cli", "state", "store", "fs", "http"]),
+    ("embedded", &[]),
+    (
+        "commands",
+        &[
+            "object", "metrics", "shutdown", "logging", "state", "store", "fs", "dav", "http", "config",
+            "cli", "embedded",
+        ],
+    ),
+];
+
+/// Crates, and the only places that may name them.
+const DOORS: &[(&str, &[&str])] = &[
+    ("aws_", &["src/store/s3/"]),
+    ("dav_server", &["src/fs/", "src/dav/"]),
+    ("clap", &["src/cli.rs", "src/main.rs"]),
+    ("redb", &["src/state/"]),
+    ("s3s", &["src/embedded/"]),
+    ("anyhow", &["src/commands/"]),
+    ("prometheus_client", &["src/metrics.rs"]),
+    ("quick_xml", &["src/dav/"]),
+];
+
+/// Lines of a file that are not tests; more do not fit a head.
+const MAX_LINES: usize = 400;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, found),
+                false if path.extension().is_some_and(|e| e == "rs") => found.push(path),
+                false => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    let relative = |path: PathBuf| path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_owned();
+    found.into_iter().map(|path| (relative(path.clone()), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The text before its unit tests, without comments.
+fn code(text: &str) -> String {
+    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+    text[..end].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn arrows_point_down() {
+    let allowed: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let module = path.iter().nth(1).unwrap().to_string_lossy().trim_end_matches(".rs").to_owned();
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let may = allowed.get(module.as_str()).unwrap_or_else(|| panic!("{module} is not in the table"));
+        for rest in code(&text).split("crate::").skip(1) {
+            let used: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if used != module && !may.contains(&used.as_str()) {
+                wrong.push(format!("{} uses {used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn foreign_types_stay_behind_their_doors() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let path = path.to_string_lossy().into_owned();
+        for (name, places) in DOORS {
+            let names = code(&text).lines().any(|line| {
+                line.contains(&format!("use {name}"))
+                    || line.contains(&format!(" {name}::"))
+                    || line.contains(&format!("<{name}::"))
+            });
+            if names && !places.iter().any(|place| path.starts_with(place)) {
+                wrong.push(format!("{path} names {name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_and_functions_fit_a_head_and_a_screen() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+        let lines = text[..end].lines().count();
+        if lines > MAX_LINES {
+            wrong.push(format!("{}: {lines} lines", path.display()));
+        }
+        if !text.trim_start().starts_with("//!") {
+            wrong.push(format!("{} does not say what it is for", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

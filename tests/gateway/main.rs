@@ -1,0 +1,16 @@
+//! Everything that is tested from outside: one binary, one harness.
+
+mod bad_inputs;
+mod cli;
+mod conformance;
+mod cuts;
+mod harness;
+mod layering;
+mod locks;
+mod methods;
+mod propfind;
+mod readme;
+mod scale;
+mod semantics;
+mod startup;
+mod stores;

@@ -1,0 +1,284 @@
+//! GET, PUT and their kin, beyond what litmus looks at.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use s3dav::embedded::{Action, Gate};
+
+use crate::harness::{TestGateway, open_uploads};
+
+async fn header(
+    gateway: &TestGateway,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    name: &str,
+) -> (u16, String) {
+    let mut request = gateway.request(method, path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.unwrap();
+    let value = answer.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+    (answer.status().as_u16(), value)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_are_exact() {
+    let gateway = TestGateway::start().await;
+    gateway.put("/r", "0123456789").await;
+    for (range, status, expected) in
+        [("0-0", 206, "0"), ("2-4", 206, "234"), ("7-", 206, "789"), ("-3", 206, "789"), ("8-99", 206, "89")]
+    {
+        let answer =
+            gateway.request("GET", "/r").header("Range", format!("bytes={range}")).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{range}");
+        assert_eq!(answer.text().await.unwrap(), expected, "{range}");
+    }
+    let several = gateway.request("GET", "/r").header("Range", "bytes=0-1,8-9").send().await.unwrap();
+    assert_eq!(several.status(), 206);
+    let several = several.text().await.unwrap();
+    assert!(
+        several.contains("01") && several.contains("89") && several.contains("bytes 8-9/10"),
+        "{several}"
+    );
+    let (_, etag) = header(&gateway, "HEAD", "/r", &[], "etag").await;
+    let range = [("Range", "bytes=1-2"), ("If-Range", etag.as_str())];
+    assert_eq!(header(&gateway, "GET", "/r", &range, "content-range").await, (206, "bytes 1-2/10".into()));
+    let range = [("Range", "bytes=1-2"), ("If-Range", "\"other\"")];
+    assert_eq!(header(&gateway, "GET", "/r", &range, "content-length").await, (200, "10".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preconditions_are_those_of_rfc_9110() {
+    let gateway = TestGateway::start().await;
+    gateway.put("/p", "1").await;
+    let (_, etag) = header(&gateway, "HEAD", "/p", &[], "etag").await;
+    for (name, value, status) in [
+        ("If-None-Match", etag.as_str(), 304),
+        ("If-None-Match", "*", 304),
+        ("If-None-Match", "\"other\"", 200),
+        ("If-Match", etag.as_str(), 200),
+        ("If-Match", "\"other\"", 412),
+        ("If-Unmodified-Since", "Mon, 01 Jan 2024 00:00:00 GMT", 412),
+        ("If-Modified-Since", "Mon, 01 Jan 2024 00:00:00 GMT", 200),
+    ] {
+        assert_eq!(header(&gateway, "GET", "/p", &[(name, value)], "x").await.0, status, "{name}: {value}");
+    }
+    for (name, value, status) in
+        [("If-None-Match", "*", 412), ("If-Match", "\"other\"", 412), ("If-Match", etag.as_str(), 204)]
+    {
+        let put = gateway.request("PUT", "/p").header(name, value).body("2").send().await.unwrap();
+        assert_eq!(put.status(), status, "{name}: {value}");
+    }
+    let put = gateway.request("PUT", "/q").header("If-Match", "*").body("2").send().await.unwrap();
+    assert_eq!(put.status(), 412);
+    let put = gateway.request("PUT", "/q").header("If-None-Match", "*").body("2").send().await.unwrap();
+    assert_eq!(put.status(), 201);
+    let delete = gateway.request("DELETE", "/q").header("If-Match", "\"other\"").send().await.unwrap();
+    assert_eq!(delete.status(), 412);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_types_are_those_of_s3() {
+    let gateway = TestGateway::start().await;
+    let put = gateway.request("PUT", "/a.bin").header("Content-Type", "image/x-own").body("x");
+    assert_eq!(put.send().await.unwrap().status(), 201);
+    assert_eq!(header(&gateway, "GET", "/a.bin", &[], "content-type").await.1, "image/x-own");
+    gateway.put("/b.png", "x").await;
+    assert_eq!(header(&gateway, "HEAD", "/b.png", &[], "content-type").await.1, "image/png");
+    let form = gateway
+        .request("PUT", "/c.csv")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body("x");
+    form.send().await.unwrap();
+    assert_eq!(header(&gateway, "GET", "/c.csv", &[], "content-type").await.1, "text/csv");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_of_every_size_arrive_whole() {
+    let gateway = TestGateway::start_with(|config| {
+        config.uploads.multipart_threshold = 6 << 20;
+        config.uploads.part_size = 5 << 20;
+        config.uploads.memory = 12 << 20;
+    })
+    .await;
+    let bucket = gateway.bucket().await;
+    let mib = 1 << 20;
+    for size in [0, 1, 5 * mib - 1, 5 * mib, 6 * mib, 6 * mib + 1, 10 * mib, 23 * mib + 7] {
+        let content: Bytes = (0..size).map(|n| (n / 97 % 251) as u8).collect::<Vec<_>>().into();
+        assert!(matches!(gateway.put("/known", content.clone()).await, 201 | 204), "{size}");
+        assert!(bucket.get("known").await.unwrap() == content, "{size}");
+        let chunks: Vec<Result<Bytes, std::io::Error>> =
+            content.chunks(100_003).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+        assert!(matches!(gateway.put("/unknown", body).await, 201 | 204), "{size}");
+        assert!(bucket.get("unknown").await.unwrap() == content, "{size}, chunked");
+        assert!(gateway.get("/known").await.1 == content, "{size}, read back");
+    }
+    assert!(open_uploads(&gateway.s3).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_uploads_share_a_small_memory_without_deadlock() {
+    let gateway = TestGateway::start_with(|config| {
+        config.uploads.part_size = 5 << 20;
+        config.uploads.memory = 10 << 20;
+    })
+    .await;
+    let content = Bytes::from(vec![7_u8; 12 << 20]);
+    let uploads = (0..8).map(|n| {
+        let (content, path) = (content.clone(), format!("/{n}"));
+        let body = match n % 2 {
+            0 => reqwest::Body::from(content),
+            _ => reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(content)])),
+        };
+        let request = gateway.request("PUT", &path).body(body);
+        async move { request.send().await.unwrap().status().as_u16() }
+    });
+    let all = tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(uploads));
+    assert_eq!(all.await.expect("a deadlock"), [201; 8]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_upload_leaves_the_connection_alive() {
+    let gateway = TestGateway::start().await;
+    gateway.status("MKCOL", "/d").await;
+    let body = Bytes::from(vec![1_u8; 8 << 20]);
+    let answer = gateway.request("PUT", "/d").body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 405);
+    assert!(!answer.headers().contains_key("connection"), "{:?}", answer.headers());
+    assert!(gateway.bucket().await.keys().await == ["d/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_resumes_over_broken_connections() {
+    let gateway = TestGateway::start().await;
+    let content = Bytes::from((0..3_000_000).map(|n| (n % 251) as u8).collect::<Vec<_>>());
+    gateway.bucket().await.put_bytes("big", content.clone()).await;
+    gateway.hooks().next(3, "GetObject", Action::CutBody(700_000));
+    assert!(gateway.get("/big").await.1 == content);
+    assert!(gateway.hooks().count("GetObject") >= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_object_breaks_a_download_off() {
+    let gateway = TestGateway::start().await;
+    let bucket = gateway.bucket().await;
+    bucket.put_bytes("big", vec![1_u8; 4 << 20].into()).await;
+    let gate = Gate::default();
+    gateway.hooks().next(1, "GetObject", Action::StallBody(1 << 20, gate.clone()));
+    gateway.hooks().next(1, "GetObject", Action::CutBody(1 << 20));
+    let mut stream = gateway.request("GET", "/big").send().await.unwrap().bytes_stream();
+    let first = stream.next().await.unwrap().unwrap();
+    bucket.put_bytes("big", vec![2_u8; 4 << 20].into()).await;
+    gate.open();
+    let mut read = first.to_vec();
+    let mut broken = false;
+    while let Some(chunk) = stream.next().await {
+        match chunk {
+            Ok(chunk) => read.extend_from_slice(&chunk),
+            Err(_) => broken = true,
+        }
+    }
+    assert!(read.iter().all(|byte| *byte == 1), "never a mix");
+    assert!(broken || read.len() == 4 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_come_from_memory_and_tell_the_truth() {
+    let gateway = TestGateway::start().await;
+    assert_eq!(header(&gateway, "OPTIONS", "/", &[], "dav").await, (200, "1, 2".into()));
+    assert!(header(&gateway, "OPTIONS", "/any/where", &[], "allow").await.1.contains("PROPPATCH"));
+    let gateway = TestGateway::start_with(|config| config.service.read_only = true).await;
+    gateway.bucket().await.put("a", "1").await;
+    assert_eq!(header(&gateway, "OPTIONS", "/", &[], "dav").await, (200, "1".into()));
+    for (method, path) in [
+        ("PUT", "/b"),
+        ("DELETE", "/a"),
+        ("MKCOL", "/d"),
+        ("PROPPATCH", "/a"),
+        ("LOCK", "/a"),
+        ("UNLOCK", "/a"),
+    ] {
+        assert_eq!(gateway.status(method, path).await, 403, "{method}");
+    }
+    assert_eq!(gateway.transfer("MOVE", "/a", "/b").await, 403);
+    assert_eq!(gateway.get("/a").await, (200, "1".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_asked_for() {
+    let gateway = TestGateway::start_with(|config| {
+        config.service.auth =
+            s3dav::http::auth::Auth::Basic(s3dav::http::auth::Credentials::new("me", "s3cr\u{e9}t"));
+    })
+    .await;
+    let (status, challenge) = header(&gateway, "GET", "/", &[], "www-authenticate").await;
+    assert_eq!(status, 401);
+    assert!(challenge.starts_with("Basic realm="));
+    let with = |user: &str, password: &str| {
+        gateway.request("PROPFIND", "/").header("Depth", "0").basic_auth(user, Some(password))
+    };
+    assert_eq!(with("me", "s3cr\u{e9}t").send().await.unwrap().status(), 207);
+    assert_eq!(with("me", "wrong").send().await.unwrap().status(), 401);
+    assert_eq!(with("you", "s3cr\u{e9}t").send().await.unwrap().status(), 401);
+    assert_eq!(gateway.status("GET", "/.s3dav/metrics").await, 401);
+    assert_eq!(gateway.status("GET", "/.s3dav/health").await, 200, "health needs none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics_are_there_and_never_listed() {
+    let gateway = TestGateway::start().await;
+    gateway.put("/a", "12345").await;
+    assert_eq!(gateway.get("/.s3dav/health").await, (200, "ok\n".into()));
+    let text = String::from_utf8(gateway.get("/.s3dav/metrics").await.1.to_vec()).unwrap();
+    for part in [
+        "s3dav_s3_requests_total{operation=\"PutObject\",outcome=\"ok\"} 1",
+        "s3dav_dav_requests_total{method=\"PUT\",status=\"201\"} 1",
+        "s3dav_dav_body_bytes_total{direction=\"received\"} 5",
+        "s3dav_dav_latency_seconds_count{method=\"PUT\"} 1",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert_eq!(gateway.hrefs("/", "1").await, ["/", "/a"]);
+    assert_eq!(gateway.status("DELETE", "/.s3dav/metrics").await, 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_buckets_are_folders() {
+    let s3 = crate::harness::embedded_with(&["one", "two"]).await;
+    let state = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let (endpoint, for_config) = (s3.endpoint_url(), std::sync::Arc::clone(&state));
+    let gateway = TestGateway::start_on(s3, state, move |c| {
+        *c = crate::harness::config(&endpoint, &["one", "two/inner"], &for_config);
+    })
+    .await;
+    assert_eq!(gateway.hrefs("/", "1").await, ["/", "/one/", "/two/"]);
+    assert_eq!(gateway.put("/one/a", "1").await, 201);
+    assert_eq!(gateway.transfer("COPY", "/one/a", "/two/a").await, 201);
+    assert_eq!(gateway.transfer("MOVE", "/one/a", "/two/b").await, 201);
+    assert_eq!(gateway.hooks().count("GetObject"), 0, "copies are made by S3");
+    let two = crate::harness::Bucket::of(&gateway.s3.endpoint_url(), "two").await;
+    assert_eq!(two.keys().await, ["inner/a", "inner/b"]);
+    assert_eq!(gateway.put("/three", "x").await, 403);
+    assert_eq!(gateway.status("MKCOL", "/three").await, 403);
+    assert_eq!(gateway.status("PROPFIND", "/three").await, 404);
+    assert_eq!(gateway.transfer("MOVE", "/one", "/two/one").await, 403);
+    assert_eq!(gateway.status("DELETE", "/two").await, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_a_page_for_a_browser() {
+    let gateway = TestGateway::start().await;
+    gateway.bucket().await.put("d/<script>alert(1)</script>", "x").await;
+    for path in ["/d", "/d/"] {
+        let answer = gateway.request("GET", path).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+        let page = answer.text().await.unwrap();
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"), "{page}");
+    }
+    assert_eq!(gateway.status("HEAD", "/d/").await, 200);
+}

@@ -1,0 +1,215 @@
+//! Starting: what ends the program, each with a message of its own, and what heals.
+
+use std::time::Duration;
+
+use s3dav::embedded::Action;
+use tokio::net::TcpListener;
+
+use crate::harness::process::{Process, command, outcome};
+use crate::harness::{BUCKET, Bucket, TestGateway, embedded, eventually};
+
+/// Starts `serve` against an endpoint and returns how it ended.
+async fn failing(endpoint: &str, more: &[&str]) -> (i32, String) {
+    let state = tempfile::tempdir().unwrap();
+    let state = state.path().join("state");
+    let mut arguments = vec!["serve", "--bucket", BUCKET, "--endpoint-url", endpoint, "--force-path-style"];
+    arguments.extend(["--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()]);
+    arguments.extend(more);
+    let (code, _, said) = outcome(command(&arguments)).await;
+    (code, said)
+}
+
+fn fail(status: u16, code: &'static str, message: &'static str) -> Action {
+    Action::Fail { status, code, message }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_person_can_change_is_said_and_ends_the_program() {
+    let s3 = embedded().await;
+    let list = "User: arn:aws:iam::1:user/x is not authorized to perform: s3:ListBucket on resource: y";
+    for (action, message, hint) in [
+        (fail(404, "NoSuchBucket", "x"), "there is no bucket \"bucket\"", "--endpoint-url"),
+        (fail(403, "AccessDenied", "Access Denied"), "is denied", "policies"),
+        (fail(403, "AccessDenied", list), "may not be listed", "grant s3:ListBucket"),
+        (fail(403, "RequestTimeTooSkewed", "x"), "clock", "set the clock"),
+        (fail(403, "InvalidAccessKeyId", "x"), "does not accept these credentials", "--profile"),
+    ] {
+        s3.hooks().heal();
+        s3.hooks().always(action);
+        let (code, said) = failing(&s3.endpoint_url(), &[]).await;
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(message) && said.contains("hint: ") && said.contains(hint), "{said}");
+        assert!(!said.contains("not-a-secret"), "no secret in the log");
+    }
+    s3.hooks().heal();
+    let (code, said) = failing(&s3.endpoint_url(), &["--profile", "nobody"]).await;
+    assert!(code == 1 && said.contains("profile \"nobody\"") && said.contains("list-profiles"), "{said}");
+    let (code, said) = failing(&s3.endpoint_url(), &["--ca-bundle", "/nonexistent.pem"]).await;
+    assert!(code == 1 && said.contains("/nonexistent.pem") && said.contains("hint: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_network_it_serves_and_goes_on_when_there_is_one() {
+    // A port that nobody listens at yet.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let state = tempfile::tempdir().unwrap();
+    let gateway = Process::gateway(&format!("http://{address}"), &state, &["--request-budget", "1s"]).await;
+    let client = crate::harness::client();
+    let options = client.request(reqwest::Method::OPTIONS, &gateway.url).send().await.unwrap();
+    assert_eq!(options.status(), 200);
+    let file = format!("{}/file", gateway.url);
+    let answer = client.get(&file).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    let listener = TcpListener::bind(address).await.unwrap();
+    let options = s3dav::embedded::EmbeddedOptions { buckets: vec![BUCKET.into()], ..Default::default() };
+    let s3 = s3dav::embedded::EmbeddedS3::start(listener, options).await.unwrap();
+    Bucket::of(&s3.endpoint_url(), BUCKET).await.put("file", "content").await;
+    eventually("it is served", || async { client.get(&file).send().await.unwrap().status() == 200 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_an_expired_token_it_serves_says_so_and_goes_on() {
+    let s3 = embedded().await;
+    Bucket::of(&s3.endpoint_url(), BUCKET).await.put("file", "content").await;
+    s3.hooks().always(fail(400, "ExpiredToken", "The provided token has expired."));
+    let state = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let gateway = TestGateway::start_on(s3, state, |_| {}).await;
+    assert_eq!(gateway.status("GET", "/file").await, 503);
+    gateway.hooks().heal();
+    assert_eq!(gateway.get("/file").await, (200, "content".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_credentials_are_read_again() {
+    let s3 = embedded().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("credentials");
+    let write = |secret: &str| {
+        let (access_key, _) = s3dav::embedded::CREDENTIALS;
+        std::fs::write(
+            &file,
+            format!("[default]\naws_access_key_id={access_key}\naws_secret_access_key={secret}\n"),
+        )
+        .unwrap();
+    };
+    write("outdated");
+    s3.hooks().always(fail(400, "ExpiredToken", "The provided token has expired."));
+    let state = directory.path().join("state");
+    let endpoint = s3.endpoint_url();
+    let mut serve = command(&[
+        "serve",
+        "--bucket",
+        BUCKET,
+        "--endpoint-url",
+        &endpoint,
+        "--force-path-style",
+        "--listen",
+        "127.0.0.1:0",
+        "--state-dir",
+        state.to_str().unwrap(),
+    ]);
+    serve
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_SHARED_CREDENTIALS_FILE", &file);
+    let gateway = Process::serving(serve).await;
+    Bucket::of(&endpoint, BUCKET).await;
+    write(s3dav::embedded::CREDENTIALS.1);
+    let client = crate::harness::client();
+    let url = format!("{}/nothing", gateway.url);
+    assert_eq!(client.get(&url).send().await.unwrap().status(), 503);
+    // One more request says that they ended; by then they can be read anew.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    s3.hooks().heal();
+    s3.hooks().next(1, "HeadObject", fail(400, "ExpiredToken", "The provided token has expired."));
+    s3.hooks().next(1, "ListObjectsV2", fail(400, "ExpiredToken", "The provided token has expired."));
+    eventually("the new ones are used", || async { client.get(&url).send().await.unwrap().status() == 404 })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_in_another_region_is_found_and_used() {
+    let s3 = embedded().await;
+    Bucket::of(&s3.endpoint_url(), BUCKET).await.put("file", "content").await;
+    s3.hooks().set_region(Some("eu-central-1"));
+    let state = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let gateway = TestGateway::start_on(s3, state, |_| {}).await;
+    assert_eq!(gateway.get("/file").await, (200, "content".into()));
+    assert_eq!(gateway.put("/file", "new").await, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_of_the_environment_is_used() {
+    let proxy = embedded().await;
+    let state = tempfile::tempdir().unwrap();
+    let directory = state.path().join("state");
+    let mut serve = command(&[
+        "serve",
+        "--bucket",
+        BUCKET,
+        "--endpoint-url",
+        "http://s3.invalid",
+        "--force-path-style",
+        "--listen",
+        "127.0.0.1:0",
+        "--state-dir",
+        directory.to_str().unwrap(),
+    ]);
+    serve.env("HTTP_PROXY", proxy.endpoint_url()).env("NO_PROXY", "169.254.169.254");
+    let gateway = Process::serving(serve).await;
+    let seen = proxy.hooks().transcript();
+    assert!(seen.iter().any(|(_, target)| target.contains("s3.invalid")), "{seen:?}");
+    drop(gateway);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_gateway_on_the_same_state_names_the_first() {
+    let s3 = embedded().await;
+    let state = tempfile::tempdir().unwrap();
+    let first = Process::gateway(&s3.endpoint_url(), &state, &[]).await;
+    let directory = state.path().join("state");
+    let arguments = [
+        "serve",
+        "--bucket",
+        BUCKET,
+        "--endpoint-url",
+        &s3.endpoint_url(),
+        "--force-path-style",
+        "--listen",
+        "127.0.0.1:0",
+        "--state-dir",
+        directory.to_str().unwrap(),
+    ];
+    let (code, _, said) = outcome(command(&arguments)).await;
+    assert!(code == 1 && said.contains(&first.url) && said.contains("hint: "), "{said}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&directory).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_directory_is_named_after_the_source() {
+    let s3 = embedded().await;
+    let home = tempfile::tempdir().unwrap();
+    let endpoint = s3.endpoint_url();
+    let mut serve = command(&[
+        "serve",
+        "--bucket",
+        BUCKET,
+        "--endpoint-url",
+        &endpoint,
+        "--force-path-style",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    serve.env("XDG_STATE_HOME", home.path());
+    let gateway = Process::serving(serve).await;
+    let names: Vec<_> =
+        std::fs::read_dir(home.path().join("s3dav")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let name = names[0].to_string_lossy().into_owned();
+    let hash = name.strip_prefix("bucket-").unwrap();
+    assert!(names.len() == 1 && hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
+    drop(gateway);
+}

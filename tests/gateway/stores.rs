@@ -1,0 +1,307 @@
+//! One suite for every store: what the file system relies on.
+//!
+//! Deviations of other servers are listed by name, and tested as such.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use s3dav::metrics::Metrics;
+use s3dav::object::{Attributes, ByteRange, Condition, ETag, Key};
+use s3dav::store::buckets::Buckets;
+use s3dav::store::memory::MemoryStore;
+use s3dav::store::prefixed::Prefixed;
+use s3dav::store::s3::S3Store;
+use s3dav::store::{CopySource, ListRequest, ObjectStore, StoreError};
+
+use crate::harness::clients::Moto;
+use crate::harness::{BUCKET, embedded, s3_options};
+
+/// What a server is known to do otherwise than S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Deviation {
+    /// A copy goes through although the source has another ETag.
+    IgnoresCopySourceCondition,
+    /// A completion goes through although the object has another ETag.
+    IgnoresIfMatchOnComplete,
+    /// If-Match on a missing key is 412 where S3 says 404.
+    MissingKeyIsPrecondition,
+    /// Keys with control characters are not kept.
+    LosesControlCharacters,
+}
+
+use Deviation::*;
+
+type Store = Arc<dyn ObjectStore>;
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+async fn put(store: &Store, name: &str, body: &str) -> ETag {
+    let body = Bytes::from(body.to_owned());
+    store.put(&key(name), body, &Attributes::default(), &Condition::None).await.unwrap().etag
+}
+
+async fn read(store: &Store, name: &str) -> Bytes {
+    store.get(&key(name), None, None).await.unwrap().collect().await.unwrap()
+}
+
+async fn suite(store: Store, deviations: &[Deviation]) {
+    let deviations = deviations.iter().copied().collect();
+    contents_and_attributes(&store).await;
+    ranges(&store).await;
+    conditions(&store, &deviations).await;
+    odd_keys(&store, &deviations).await;
+    listings(&store).await;
+    deletes(&store).await;
+    copies(&store, &deviations).await;
+    multipart(&store, &deviations).await;
+}
+
+async fn contents_and_attributes(store: &Store) {
+    let mut attributes = Attributes { content_type: Some("text/x-test".into()), ..Default::default() };
+    attributes.user.insert("mtime".into(), "1.5".into());
+    let written = store.put(&key("attr"), Bytes::from("body"), &attributes, &Condition::None).await.unwrap();
+    let meta = store.head(&key("attr")).await.unwrap();
+    assert_eq!((meta.size, &meta.etag), (4, &written.etag));
+    assert_eq!(meta.content_type.as_deref(), Some("text/x-test"));
+    assert_eq!(meta.user.get("mtime").map(String::as_str), Some("1.5"));
+    let drift = meta.last_modified.duration_since(written.last_modified).unwrap_or_default();
+    assert!(drift.as_secs() <= 2, "the answer's date is the object's");
+    assert_eq!(read(store, "attr").await, "body");
+    put(store, "empty", "").await;
+    assert_eq!(read(store, "empty").await, "");
+    assert!(matches!(store.head(&key("nothing")).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.get(&key("nothing"), None, None).await, Err(StoreError::NotFound)));
+}
+
+async fn ranges(store: &Store) {
+    let etag = put(store, "range", "0123456789").await;
+    for (first, last, expected) in
+        [(0, Some(0), "0"), (3, Some(5), "345"), (8, Some(99), "89"), (4, None, "456789")]
+    {
+        let content = store.get(&key("range"), Some(ByteRange { first, last }), Some(&etag)).await.unwrap();
+        assert_eq!((content.first, content.length, content.meta.size), (first, expected.len() as u64, 10));
+        assert_eq!(content.collect().await.unwrap(), expected);
+    }
+    let beyond = store.get(&key("range"), Some(ByteRange { first: 10, last: None }), None).await;
+    assert!(matches!(beyond, Err(StoreError::RangeNotSatisfiable)));
+    let other = store.get(&key("range"), None, Some(&ETag::new("other"))).await;
+    assert!(matches!(other, Err(StoreError::ConditionFailed)));
+}
+
+async fn conditions(store: &Store, deviations: &BTreeSet<Deviation>) {
+    let attributes = Attributes::default();
+    let put_if = |body: &'static str, condition: Condition| {
+        let (store, attributes) = (Arc::clone(store), attributes.clone());
+        async move { store.put(&key("cond"), Bytes::from(body), &attributes, &condition).await }
+    };
+    let first = put_if("1", Condition::IfAbsent).await.unwrap().etag;
+    assert!(matches!(put_if("2", Condition::IfAbsent).await, Err(StoreError::ConditionFailed)));
+    let second = put_if("3", Condition::IfMatch(first.clone())).await.unwrap().etag;
+    assert!(matches!(put_if("4", Condition::IfMatch(first.clone())).await, Err(StoreError::ConditionFailed)));
+    assert_eq!(read(store, "cond").await, "3");
+    assert_ne!(first, second);
+    let missing = store.put(&key("gone"), Bytes::new(), &attributes, &Condition::IfMatch(first)).await;
+    match deviations.contains(&MissingKeyIsPrecondition) {
+        true => assert!(matches!(missing, Err(StoreError::ConditionFailed))),
+        false => assert!(matches!(missing, Err(StoreError::NotFound)), "{missing:?}"),
+    }
+}
+
+async fn odd_keys(store: &Store, deviations: &BTreeSet<Deviation>) {
+    let mut keys = vec![
+        "odd/a//b",
+        "odd/./x",
+        "odd/../y",
+        "odd/ leading",
+        "odd/trailing ",
+        "odd/plus+and%25",
+        "odd/q?#&=;:@",
+        "odd/\u{e9}",
+        "odd/e\u{301}",
+        "odd/\u{1f600}",
+        "odd/'quotes\"",
+        "odd/<a&b>",
+        "odd/a",
+        "odd/a/b",
+        "odd/back\\slash",
+    ];
+    if !deviations.contains(&LosesControlCharacters) {
+        keys.push("odd/bell\u{7}");
+    }
+    for name in &keys {
+        put(store, name, name).await;
+    }
+    for name in &keys {
+        assert_eq!(read(store, name).await, *name, "{name:?}");
+    }
+    let listed = s3dav::store::tree::list(store, "odd/").await.unwrap();
+    let listed: BTreeSet<String> = listed.into_iter().map(|leaf| leaf.key.to_string()).collect();
+    assert_eq!(listed, keys.iter().map(|name| name.to_string()).collect());
+    let long = format!("long/{}", "x".repeat(1019));
+    put(store, &long, "long").await;
+    assert_eq!(read(store, &long).await, "long");
+    let all: Vec<Key> = keys.iter().map(|name| key(name)).collect();
+    assert!(store.delete_many(&all).await.unwrap().is_empty());
+    assert!(store.list(&ListRequest::probe("odd/")).await.unwrap().objects.is_empty());
+}
+
+async fn listings(store: &Store) {
+    for name in ["l/a", "l/b/1", "l/b/2", "l/b!", "l/c", "l/d/", "lx"] {
+        put(store, name, "x").await;
+    }
+    let page = store.list(&ListRequest::children("l/")).await.unwrap();
+    let names: Vec<&str> = page.objects.iter().map(|object| object.key.as_str()).collect();
+    assert_eq!(names, ["l/a", "l/b!", "l/c"]);
+    assert_eq!(page.prefixes, ["l/b/", "l/d/"]);
+    assert!(page.continuation.is_none());
+    assert_eq!(
+        page.objects[0].meta.etag,
+        store.head(&key("l/a")).await.unwrap().etag,
+        "listings carry ETags"
+    );
+    // In pages of every size the same comes out.
+    for max_keys in 1..=6 {
+        let mut request = ListRequest { max_keys, ..ListRequest::children("l/") };
+        let mut names = Vec::new();
+        loop {
+            let page = store.list(&request).await.unwrap();
+            assert!(page.objects.len() + page.prefixes.len() <= max_keys);
+            names.extend(page.objects.iter().map(|object| object.key.to_string()));
+            names.extend(page.prefixes);
+            match page.continuation {
+                Some(token) => request.continuation = Some(token),
+                None => break,
+            }
+        }
+        names.sort();
+        assert_eq!(names, ["l/a", "l/b!", "l/b/", "l/c", "l/d/"], "pages of {max_keys}");
+    }
+    let nothing = store.list(&ListRequest::children("nowhere/")).await.unwrap();
+    assert!(nothing.objects.is_empty() && nothing.prefixes.is_empty());
+}
+
+async fn deletes(store: &Store) {
+    put(store, "del/1", "x").await;
+    store.delete(&key("del/1"), &Condition::None).await.unwrap();
+    store.delete(&key("del/1"), &Condition::None).await.unwrap();
+    assert!(matches!(store.head(&key("del/1")).await, Err(StoreError::NotFound)));
+}
+
+async fn copies(store: &Store, deviations: &BTreeSet<Deviation>) {
+    let mut attributes = Attributes { content_type: Some("image/x-test".into()), ..Default::default() };
+    attributes.user.insert("mtime".into(), "7".into());
+    let name = key("copy/s ö+urce%");
+    let etag = store.put(&name, Bytes::from("copied"), &attributes, &Condition::None).await.unwrap().etag;
+    let source = CopySource { address: store.address(&name), etag: Some(etag), storage_class: None };
+    store.copy(&source, &key("copy/target"), &Condition::None).await.unwrap();
+    let meta = store.head(&key("copy/target")).await.unwrap();
+    assert_eq!(meta.content_type.as_deref(), Some("image/x-test"));
+    assert_eq!(meta.user.get("mtime").map(String::as_str), Some("7"));
+    assert_eq!(read(store, "copy/target").await, "copied");
+    let other = CopySource { etag: Some(ETag::new("0123456789abcdef0123456789abcdef")), ..source.clone() };
+    let copied = store.copy(&other, &key("copy/other"), &Condition::None).await;
+    match deviations.contains(&IgnoresCopySourceCondition) {
+        true => assert!(copied.is_ok()),
+        false => assert!(matches!(copied, Err(StoreError::ConditionFailed)), "{copied:?}"),
+    }
+    let missing =
+        CopySource { address: store.address(&key("copy/nothing")), etag: None, storage_class: None };
+    assert!(matches!(
+        store.copy(&missing, &key("copy/x"), &Condition::None).await,
+        Err(StoreError::NotFound)
+    ));
+}
+
+async fn multipart(store: &Store, deviations: &BTreeSet<Deviation>) {
+    let name = key("multi part/ö");
+    let attributes = Attributes { content_type: Some("video/x-test".into()), ..Default::default() };
+    let upload = store.create_upload(&name, &attributes).await.unwrap();
+    let body = |n: usize, byte: u8| Bytes::from(vec![byte; n]);
+    let second = store.upload_part(&upload, 2, body(10, b'b')).await.unwrap();
+    let first = store.upload_part(&upload, 1, body(5 << 20, b'a')).await.unwrap();
+    assert!(matches!(store.head(&name).await, Err(StoreError::NotFound)), "nothing is seen before the end");
+    let size = (5 << 20) + 10;
+    let written = store.complete_upload(&upload, &[first, second], size, &Condition::IfAbsent).await.unwrap();
+    let meta = store.head(&name).await.unwrap();
+    assert_eq!((meta.size, meta.etag.clone()), (size, written.etag));
+    assert!(meta.etag.unquoted().ends_with("-2"));
+    assert_eq!(meta.content_type.as_deref(), Some("video/x-test"));
+    let tail = store
+        .get(&name, Some(ByteRange { first: (5 << 20) - 2, last: Some((5 << 20) + 1) }), None)
+        .await
+        .unwrap();
+    assert_eq!(tail.collect().await.unwrap(), "aabb");
+
+    let again = store.create_upload(&name, &attributes).await.unwrap();
+    let part = store.upload_part(&again, 1, body(3, b'c')).await.unwrap();
+    let wrong = Condition::IfMatch(ETag::new("0123456789abcdef0123456789abcdef"));
+    let completed = store.complete_upload(&again, &[part], 3, &wrong).await;
+    match deviations.contains(&IgnoresIfMatchOnComplete) {
+        true => assert!(completed.is_ok()),
+        false => assert!(matches!(completed, Err(StoreError::ConditionFailed)), "{completed:?}"),
+    }
+    let third = store.create_upload(&name, &attributes).await.unwrap();
+    store.upload_part(&third, 1, body(3, b'd')).await.unwrap();
+    store.abort_upload(&third).await.unwrap();
+    store.abort_upload(&third).await.unwrap();
+    assert!(store.upload_part(&third, 2, body(3, b'd')).await.is_err());
+}
+
+#[tokio::test]
+async fn the_memory_store_passes_the_suite() {
+    suite(Arc::new(MemoryStore::default()), &[]).await;
+}
+
+#[tokio::test]
+async fn a_prefixed_store_passes_the_suite() {
+    suite(Prefixed::wrap(Arc::new(MemoryStore::default()), "some/where"), &[]).await;
+}
+
+#[tokio::test]
+async fn one_of_several_buckets_passes_the_suite() {
+    let stores = [("a", MemoryStore::default()), ("b", MemoryStore::default())];
+    let stores = stores.map(|(name, store)| (name.to_owned(), Arc::new(store) as Store));
+    suite(Prefixed::wrap(Arc::new(Buckets::new(stores.into())), "b"), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_server_passes_the_suite() {
+    let s3 = embedded().await;
+    let store = S3Store::new(BUCKET, s3_options(&s3.endpoint_url()), Metrics::default()).await.unwrap();
+    suite(Arc::new(store), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_server_passes_the_suite_with_checksums_and_on_disk() {
+    let data = tempfile::tempdir().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = s3dav::embedded::EmbeddedOptions {
+        data: Some(data.path().to_owned()),
+        buckets: vec![BUCKET.into()],
+        ..Default::default()
+    };
+    let s3 = s3dav::embedded::EmbeddedS3::start(listener, options.clone()).await.unwrap();
+    let mut s3_options = s3_options(&s3.endpoint_url());
+    s3_options.checksums = s3dav::store::s3::Checksums::WhenSupported;
+    let store: Store = Arc::new(S3Store::new(BUCKET, s3_options.clone(), Metrics::default()).await.unwrap());
+    suite(Arc::clone(&store), &[]).await;
+    let before = s3dav::store::tree::list(&store, "").await.unwrap();
+    drop(s3);
+    // What was stored is there again after a restart.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let s3 = s3dav::embedded::EmbeddedS3::start(listener, options).await.unwrap();
+    s3_options.endpoint_url = Some(s3.endpoint_url());
+    let store: Store = Arc::new(S3Store::new(BUCKET, s3_options, Metrics::default()).await.unwrap());
+    assert_eq!(s3dav::store::tree::list(&store, "").await.unwrap(), before);
+    assert_eq!(read(&store, "copy/target").await, "copied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moto_passes_the_suite_but_for_its_deviations() {
+    let Some(moto) = Moto::start().await else { return };
+    let store = S3Store::new(BUCKET, s3_options(&moto.endpoint), Metrics::default()).await.unwrap();
+    suite(Arc::new(store), &[IgnoresCopySourceCondition, IgnoresIfMatchOnComplete]).await;
+}
