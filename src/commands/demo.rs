@@ -13,6 +13,7 @@ use super::serve::until_stopped;
 use crate::cli::DemoArgs;
 use crate::config::{BucketSpec, Config, Listen};
 use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
+use crate::http::auth::Auth;
 use crate::http::{Limits, ServiceOptions};
 use crate::metrics::Metrics;
 use crate::object::{Attributes, Condition, Key};
@@ -21,7 +22,9 @@ use crate::store::s3::{S3Options, S3Store};
 use crate::store::{ListRequest, ObjectStore};
 
 pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
-    let listeners = gateway::bind(&Listen::parse(&args.listen)?).await?;
+    let listen = Listen::parse(&args.listen)?;
+    listen.check(&Auth::None)?;
+    let listeners = gateway::bind(&listen).await?;
     let socket = TcpListener::bind("127.0.0.1:0").await.context("the embedded S3 server has no socket")?;
     let options =
         EmbeddedOptions { data: args.data.clone(), buckets: vec![BUCKET.into()], ..Default::default() };

@@ -15,7 +15,7 @@ use crate::fs::s3::S3Share;
 use crate::http::{Server, Service, server};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::state::{State, StateError};
+use crate::state::{State, StateError, UploadRow};
 use crate::store::ObjectStore;
 use crate::store::buckets::Buckets;
 use crate::store::multipart_writer::Uploads;
@@ -59,7 +59,8 @@ impl Gateway {
             }
         };
         let uploads = Uploads::new(config.uploads, state.clone(), shutdown.clone());
-        abort_leftovers(&uploads, Arc::clone(&store), &shutdown);
+        let leftovers = state.uploads().await?;
+        abort_leftovers(&uploads, Arc::clone(&store), leftovers, &shutdown);
         let share = S3Share::new(
             store,
             uploads,
@@ -98,20 +99,24 @@ impl Gateway {
 }
 
 /// Aborting what the last life left may wait for S3; serving need not wait for it.
-fn abort_leftovers(uploads: &Uploads, store: Arc<dyn ObjectStore>, shutdown: &Shutdown) {
+fn abort_leftovers(
+    uploads: &Uploads,
+    store: Arc<dyn ObjectStore>,
+    rows: Vec<UploadRow>,
+    shutdown: &Shutdown,
+) {
+    if rows.is_empty() {
+        return;
+    }
     let (uploads, stop) = (uploads.clone(), shutdown.clone());
     shutdown.background(async move {
         let patience = Patience { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
         let store = Patient::new(store, patience);
-        let aborted = tokio::select! {
-            aborted = uploads.abort_leftovers(&store) => aborted,
+        let (ended, left) = tokio::select! {
+            counts = uploads.abort_leftovers(&store, rows) => counts,
             () = stop.begun() => return,
         };
-        match aborted {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "aborted uploads that were cut off when the gateway last ran"),
-            Err(error) => tracing::warn!(%error, "uploads of the last run could not be aborted; the next start tries again"),
-        }
+        tracing::info!(ended, left, "saw to uploads that were cut off when the gateway last ran");
     });
 }
 

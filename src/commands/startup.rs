@@ -31,6 +31,9 @@ pub async fn check(stores: &BTreeMap<String, Arc<dyn ObjectStore>>) -> Result<()
 }
 
 fn heals(error: &StoreError) -> bool {
+    if matches!(error, StoreError::Credentials(cause) if is_wrong_key(&cause.to_string())) {
+        return false;
+    }
     matches!(error, StoreError::Unavailable(_) | StoreError::Credentials(_) | StoreError::InvalidAnswer(_))
 }
 
@@ -44,10 +47,14 @@ fn fatal(bucket: &str, error: StoreError) -> CommandError {
             format!("the bucket {bucket:?} may not be listed"),
             "grant s3:ListBucket on the bucket: without it no folder can be shown",
         ),
-        StoreError::AccessDenied(cause) if is_wrong_key(&cause.to_string()) => (
-            "S3 does not accept these credentials".to_owned(),
-            "check the access key and its secret, or choose another --profile",
-        ),
+        StoreError::AccessDenied(cause) | StoreError::Credentials(cause)
+            if is_wrong_key(&cause.to_string()) =>
+        {
+            (
+                "S3 does not accept these credentials".to_owned(),
+                "check the access key and its secret, or choose another --profile",
+            )
+        }
         StoreError::AccessDenied(_) => (
             format!("access to the bucket {bucket:?} is denied"),
             "the policies of the bucket and of the credentials must allow s3:ListBucket, s3:GetObject, \

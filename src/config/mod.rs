@@ -63,7 +63,8 @@ pub const DEFAULT_PORT: u16 = 8330;
 
 impl Config {
     /// Completes and checks what `serve` was given. Reads the password file.
-    pub fn of_serve(args: ServeArgs) -> Result<Self, ConfigError> {
+    pub fn of_serve(mut args: ServeArgs) -> Result<Self, ConfigError> {
+        args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
         let buckets = buckets(&args.bucket)?;
         let listen = Listen::parse(&args.listen)?;
         let auth = auth(&args)?;
@@ -94,6 +95,16 @@ impl Config {
             s3: s3(args)?,
         })
     }
+}
+
+/// The variables that every AWS program honours, the one for S3 first.
+fn endpoint_of_environment() -> Option<String> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    {
+        return None;
+    }
+    variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"))
 }
 
 fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, ConfigError> {
@@ -127,7 +138,8 @@ impl Listen {
         Ok(Self { addresses: given.iter().map(parse).collect::<Result<_, _>>()?, is_default: false })
     }
 
-    fn check(&self, auth: &Auth) -> Result<(), ConfigError> {
+    /// Refuses to be reached by others without asking them for a password.
+    pub fn check(&self, auth: &Auth) -> Result<(), ConfigError> {
         let beyond = self.addresses.iter().find(|address| !address.ip().is_loopback());
         match (beyond, auth) {
             (Some(address), Auth::None) => Err(mistake(

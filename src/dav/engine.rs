@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 
 use super::locks::LockTable;
-use super::{Body, full, index, propfind, text};
+use super::{Body, full, index, propfind, refuse, refused, text};
 use crate::fs::{RequestContext, Share};
 
 /// WebDAV over a share.
@@ -97,6 +97,10 @@ impl Engine {
         if let Some(stored) = stored.filter(|_| !multipart) {
             answer.headers_mut().insert(header::CONTENT_TYPE, stored);
         }
+        // What lies in a bucket is not this server's own word: a page there must not act for it.
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static("sandbox"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
         if context.method == Method::HEAD {
             return answer;
         }
@@ -111,23 +115,14 @@ impl Engine {
                 answer
             }
             Ok(answer) => answer,
-            Err(failure) => {
-                let (status, message) = (failure.status(), failure.to_string());
-                context.report(failure);
-                text(status, &message)
-            }
+            Err(failure) => refuse(context, failure),
         }
     }
 }
 
 /// The answer to a failure that the engine cannot express.
 fn refusal(context: &RequestContext) -> Option<Response<Body>> {
-    let refusal = context.outcome.refusal()?;
-    let mut answer = text(refusal.status, &refusal.message);
-    if let Some(seconds) = refusal.retry_after {
-        answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    Some(answer)
+    context.outcome.refusal().as_ref().map(refused)
 }
 
 /// Waits for the first bytes, so that a store that is away is a 503 and not a broken 200.

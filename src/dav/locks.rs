@@ -68,9 +68,24 @@ impl LockTable {
             .collect()
     }
 
-    /// Adds a lock; drops those that expired meanwhile. `None`: there are too many.
-    fn insert(&self, row: &LockRow) -> Option<Vec<String>> {
+    /// Adds a lock if no other one conflicts, in one step; drops those that expired meanwhile and
+    /// returns their tokens. Fails with a lock that is in the way.
+    fn insert(&self, row: &LockRow) -> Result<Vec<String>, LockRow> {
         let (mut locks, now) = (self.0.locks.lock(), now());
+        let prefix = format!("{}/", row.path.trim_end_matches('/'));
+        let conflicts = |lock: &&LockRow| {
+            let above = lock.deep && ancestors(&row.path).any(|path| path == lock.path);
+            let below = row.deep && lock.path.starts_with(&prefix);
+            let near = lock.path == row.path || above || below;
+            // A token names one lock, wherever it is.
+            let same = lock.token == row.token;
+            let other = near && !same && !(row.shared && lock.shared);
+            lock.expires_at > now
+                && (other || (same && (lock.path != row.path || lock.principal != row.principal)))
+        };
+        if let Some(other) = locks.values().flatten().find(conflicts) {
+            return Err(other.clone());
+        }
         let mut expired = Vec::new();
         locks.retain(|_, here| {
             here.retain(|lock| {
@@ -83,11 +98,11 @@ impl LockTable {
             !here.is_empty()
         });
         if locks.values().map(Vec::len).sum::<usize>() >= MAX_LOCKS {
-            return None;
+            return Err(row.clone());
         }
         locks.entry(row.path.clone()).or_default().push(row.clone());
         expired.retain(|token| *token != row.token);
-        Some(expired)
+        Ok(expired)
     }
 
     /// Removes the locks that `is_gone` picks; returns their tokens.
@@ -127,7 +142,7 @@ impl RequestLocks {
     /// The content of `lockdiscovery` for the resource at `href`.
     pub fn discovery(&self, href: &str) -> String {
         let Ok(path) = ResourcePath::parse(href) else { return String::new() };
-        self.table.covering(&path.to_string()).iter().map(active_lock).collect()
+        self.table.covering(&path.spelled_once()).iter().map(active_lock).collect()
     }
 
     /// Whether this request may act against `lock`: it has the token, or it is the macOS client
@@ -194,25 +209,17 @@ impl RequestLocks {
     }
 
     async fn take(&self, row: LockRow) -> Result<LockRow, LockRow> {
-        let conflict = |lock: &LockRow| !(row.shared && lock.shared);
-        let mut others = self.table.covering(&row.path);
-        if row.deep {
-            others.extend(self.table.below(&row.path));
-        }
-        if let Some(other) = others.into_iter().find(conflict) {
-            return Err(other);
-        }
-        let foreign = self.obstacle(&row.path, false, &self.context.tokens);
-        if let Some(lock) = foreign.filter(|lock| lock.path != row.path && !lock.shared) {
-            return Err(lock);
-        }
-        match self.table.insert(&row) {
-            Some(expired) => {
-                self.table.store(vec![row.clone()], expired).await;
-                Ok(row)
+        if self.changes_members(&row.path) {
+            // Making the file that is to be locked adds a member to its folder.
+            let parent = parent(&row.path);
+            let own = self.table.covering(parent).into_iter().filter(|lock| lock.path == parent);
+            if let Some(lock) = own.into_iter().find(|lock| !self.holds(lock, &self.context.tokens)) {
+                return Err(lock);
             }
-            None => Err(row),
         }
+        let expired = self.table.insert(&row)?;
+        self.table.store(vec![row.clone()], expired).await;
+        Ok(row)
     }
 }
 
@@ -261,7 +268,7 @@ impl DavLockSystem for RequestLocks {
             let known = self.table.covering(&path).into_iter().find(|lock| lock.token == token);
             let timeout = granted(timeout);
             let row = match known {
-                Some(row) => LockRow {
+                Some(row) if row.principal == self.context.client.principal => LockRow {
                     expires_at: now() + timeout.as_millis() as u64,
                     timeout: timeout.as_secs(),
                     ..row
@@ -270,9 +277,9 @@ impl DavLockSystem for RequestLocks {
                 None if self.context.client.is_webdavfs() => {
                     LockRow { token, ..self.new_row(path, None, Some(timeout), false, false) }
                 }
-                None => return Err(()),
+                _ => return Err(()),
             };
-            let expired = self.table.insert(&row).ok_or(())?;
+            let expired = self.table.insert(&row).map_err(|_| ())?;
             self.table.store(vec![row.clone()], expired).await;
             Ok(dav_lock(&row, dav_path))
         })
@@ -324,7 +331,9 @@ impl DavLockSystem for RequestLocks {
 
 /// The path as locks name it; the root is `/`.
 fn lock_path(path: &DavPath) -> String {
-    ResourcePath::parse(&path.as_url_string()).map(|path| path.to_string()).unwrap_or_else(|_| "/".to_owned())
+    ResourcePath::parse(&path.as_url_string())
+        .map(|path| path.spelled_once())
+        .unwrap_or_else(|_| "/".to_owned())
 }
 
 /// The paths above `path`, the nearest first.

@@ -13,6 +13,9 @@ use http::{Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
+use crate::fs::context::Refusal;
+use crate::fs::{Failure, RequestContext};
+
 pub use xml::check as check_xml;
 
 /// A body on its way to or from the client. An error ends it in a way that cannot be taken for its
@@ -22,6 +25,22 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 /// A body that is there already.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// The answer to a failure; its cause is logged.
+pub(crate) fn refuse(context: &RequestContext, failure: Failure) -> Response<Body> {
+    let refusal = Refusal::of(&failure);
+    context.report(failure);
+    refused(&refusal)
+}
+
+/// What the client is told of a failure.
+fn refused(refusal: &Refusal) -> Response<Body> {
+    let mut answer = text(refusal.status, &refusal.message);
+    if let Some(seconds) = refusal.retry_after {
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    answer
 }
 
 /// An answer with a short text for people.

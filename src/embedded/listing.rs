@@ -28,8 +28,13 @@ pub(super) fn list(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result<ListO
     let after = token.or_else(|| input.start_after.clone());
     let page = collect(bucket, &prefix, delimiter.as_deref(), after.as_deref(), max_keys);
     let encoded = input.encoding_type.is_some();
-    let text =
-        |text: &str| if encoded { utf8_percent_encode(text, ESCAPED).to_string() } else { text.to_owned() };
+    let text = |text: &str| {
+        if encoded {
+            utf8_percent_encode(text, ESCAPED).to_string().replace("%20", "+")
+        } else {
+            text.to_owned()
+        }
+    };
     let contents = page.objects.iter().map(|(key, object)| listed(text(key), object)).collect();
     let prefixes = page.prefixes.iter().map(|p| CommonPrefix { prefix: Some(text(p)) }).collect();
     Ok(ListObjectsV2Output {

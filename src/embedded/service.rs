@@ -269,6 +269,12 @@ impl S3 for Service {
         let input = req.input;
         check_key(&input.key)?;
         let source = self.source(&input.copy_source, input.copy_source_if_match.as_ref())?;
+        if matches!(&input.copy_source, CopySource::Bucket { bucket, key, .. } if **bucket == *input.bucket && **key == *input.key)
+            && input.metadata_directive.is_none()
+            && input.storage_class.is_none()
+        {
+            return Err(s3_error!(InvalidRequest, "This copy request is illegal because it changes nothing"));
+        }
         let size = source.content.len();
         if size > uploads::LARGEST_COPY {
             return Err(s3_error!(

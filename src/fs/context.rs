@@ -92,6 +92,12 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    pub fn of(failure: &Failure) -> Self {
+        Self { status: failure.status(), retry_after: failure.retry_after(), message: failure.to_string() }
+    }
+}
+
 impl RequestContext {
     /// Turns a failure into what the engine understands, and keeps what it does not. The cause is
     /// logged here, since it ends here.
@@ -109,12 +115,7 @@ impl RequestContext {
             Failure::Forbidden(_) => FsError::Forbidden,
             _ => FsError::GeneralFailure,
         };
-        let told = Refusal {
-            status: failure.status(),
-            retry_after: failure.retry_after(),
-            message: failure.to_string(),
-        };
-        self.outcome.0.lock().failure.get_or_insert(told);
+        self.outcome.0.lock().failure.get_or_insert(Refusal::of(&failure));
         engine
     }
 
@@ -155,10 +156,10 @@ impl Outcome {
     /// Notes whether a resource exists, for the locks: only a change of a folder's members needs
     /// the folder's own lock.
     pub fn note_existence(&self, path: &ResourcePath, exists: bool) {
-        self.0.lock().exists.insert(path.to_string(), exists);
+        self.0.lock().exists.insert(path.spelled_once(), exists);
     }
 
-    /// What was noted, by the path's text.
+    /// What was noted, by [`ResourcePath::spelled_once`].
     pub fn existence(&self, path: &str) -> Option<bool> {
         self.0.lock().exists.get(path).copied()
     }

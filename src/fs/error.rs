@@ -74,6 +74,7 @@ fn store_status(error: &StoreError) -> StatusCode {
         StoreError::InvalidKey(_) => StatusCode::URI_TOO_LONG,
         StoreError::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
         StoreError::Credentials(_)
+        | StoreError::UploadGone
         | StoreError::NoSuchBucket
         | StoreError::WrongRegion(_)
         | StoreError::ClockSkew

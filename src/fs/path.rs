@@ -48,7 +48,7 @@ impl ResourcePath {
         let Some(rest) = encoded.strip_prefix('/') else { return Err(PathError::Relative) };
         let trailing_slash = rest.is_empty() || rest.ends_with('/');
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let segments = match rest.is_empty() {
+        let segments = match encoded == "/" {
             true => Vec::new(),
             false => rest.split('/').map(decode_segment).collect::<Result<Vec<_>, _>>()?,
         };
@@ -98,6 +98,12 @@ impl ResourcePath {
     pub fn overlaps(&self, other: &Self) -> bool {
         let shared = self.segments.len().min(other.segments.len());
         self.segments[..shared] == other.segments[..shared]
+    }
+
+    /// The path as text in one spelling (NFC): what tells resources apart that find the same object.
+    pub fn spelled_once(&self) -> String {
+        use unicode_normalization::UnicodeNormalization;
+        format!("/{}", self.key().nfc().collect::<String>())
     }
 
     /// Whether it is, or lies in, the gateway's own folder.

@@ -32,17 +32,30 @@ pub(super) async fn read(mut body: Lent, limit: usize) -> Result<Bytes, (StatusC
 
 /// Where a body returns to when whoever had it lets go of it.
 #[derive(Clone, Default)]
-pub(super) struct Home(Arc<Mutex<Option<Incoming>>>);
+pub(super) struct Home(Arc<Mutex<Returned>>);
+
+#[derive(Default)]
+struct Returned {
+    body: Option<Incoming>,
+    /// Why it did not arrive whole.
+    failure: Option<StatusCode>,
+}
 
 impl Home {
     /// Lends `body` out.
     pub(super) fn lend(&self, body: Incoming, stall: Duration, metrics: Metrics) -> Lent {
-        Lent { body: Some(body), home: self.clone(), stall, timer: Box::pin(sleep(stall)), metrics }
+        let timer = Box::pin(sleep(stall));
+        Lent { body: Some(body), home: self.clone(), stall, timer, waiting: false, metrics }
+    }
+
+    /// The status for a body that did not arrive whole: the client's doing, whatever came of it.
+    pub(super) fn failure(&self) -> Option<StatusCode> {
+        self.0.lock().failure
     }
 
     /// Reads what is left of the body, so that the connection can live on; says whether it can.
     pub(super) async fn drain(&self) -> bool {
-        let Some(mut body) = self.0.lock().take() else { return true };
+        let Some(mut body) = self.0.lock().body.take() else { return self.failure().is_none() };
         let all = async {
             let mut left = DRAIN_BYTES;
             while let Some(frame) = body.frame().await {
@@ -64,7 +77,16 @@ pub(super) struct Lent {
     home: Home,
     stall: Duration,
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer runs: it does only while the client is waited for.
+    waiting: bool,
     metrics: Metrics,
+}
+
+impl Lent {
+    fn fail(&mut self, status: StatusCode) {
+        self.body = None;
+        self.home.0.lock().failure = Some(status);
+    }
 }
 
 impl HttpBody for Lent {
@@ -78,11 +100,11 @@ impl HttpBody for Lent {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 this.metrics.body_bytes(Direction::Received, length);
-                this.timer.as_mut().reset(Instant::now() + this.stall);
+                this.waiting = false;
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.body = None;
+                this.fail(StatusCode::BAD_REQUEST);
                 Poll::Ready(Some(Err(io::Error::other(error))))
             }
             Poll::Ready(None) => {
@@ -90,8 +112,12 @@ impl HttpBody for Lent {
                 Poll::Ready(None)
             }
             Poll::Pending => {
+                if !this.waiting {
+                    this.waiting = true;
+                    this.timer.as_mut().reset(Instant::now() + this.stall);
+                }
                 std::task::ready!(this.timer.as_mut().poll(cx));
-                this.body = None;
+                this.fail(StatusCode::REQUEST_TIMEOUT);
                 let message = "the body stopped arriving";
                 Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message))))
             }
@@ -110,7 +136,7 @@ impl HttpBody for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
-            *self.home.0.lock() = Some(body);
+            self.home.0.lock().body = Some(body);
         }
     }
 }

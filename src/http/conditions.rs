@@ -1,12 +1,15 @@
 //! The grammar of `If`, `If-Match` and their kin. The engine's own parsers panic on some malformed
-//! values and take others for "no condition", so both are refused here.
+//! values and take others, also legal ones, for "no condition": the former are refused here, the
+//! latter written in the one form that it reads.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::dav::propfind::href;
+use crate::fs::ResourcePath;
 use crate::object::ETag;
 
 /// Checks the conditional headers; returns the lock tokens of `If`.
-pub(super) fn check(headers: &HeaderMap) -> Result<Vec<String>, String> {
+pub(super) fn check(headers: &mut HeaderMap) -> Result<Vec<String>, String> {
     for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
         if let Some(value) = single(headers, &name)? {
             if value.trim() != "*" {
@@ -20,10 +23,12 @@ pub(super) fn check(headers: &HeaderMap) -> Result<Vec<String>, String> {
             return Err("if-range is malformed".to_owned());
         }
     }
-    match single(headers, &HeaderName::from_static("if"))? {
-        None => Ok(Vec::new()),
-        Some(value) => lists(value).ok_or_else(|| "if is malformed".to_owned()),
-    }
+    let name = HeaderName::from_static("if");
+    let Some(value) = single(headers, &name)? else { return Ok(Vec::new()) };
+    let lists = lists(value).ok_or_else(|| "if is malformed".to_owned())?;
+    let canonical = HeaderValue::try_from(lists.canonical).map_err(|_| "if is malformed".to_owned())?;
+    headers.insert(name, canonical);
+    Ok(lists.tokens)
 }
 
 /// The strong ETag of `If-Match`, if it is just one.
@@ -68,62 +73,85 @@ fn etag(text: &str) -> Option<(String, &str)> {
     let opened = text.get(start..)?.strip_prefix('"')?;
     let length = opened.find('"')?;
     let end = start + 1 + length + 1;
+    // The engine splits lists at any comma, and `If` at any blank; S3's tags have neither.
+    if opened.get(..length)?.contains([',', ' ', '[', ']', '(', ')', '<', '>']) {
+        return None;
+    }
     Some((text.get(..end)?.to_owned(), text.get(end..)?))
 }
 
-/// The lists of an `If` header (RFC 4918, section 10.4); returns their state tokens.
-fn lists(value: &str) -> Option<Vec<String>> {
-    let mut tokens = Vec::new();
+/// An `If` header that was read.
+#[derive(Debug, Default, PartialEq)]
+struct Lists {
+    /// Its state tokens.
+    tokens: Vec<String>,
+    /// The same header, every list with its own tag, spelled as the engine reads it.
+    canonical: String,
+}
+
+/// Reads the lists of an `If` header (RFC 4918, section 10.4).
+fn lists(value: &str) -> Option<Lists> {
+    let mut lists = Lists::default();
     let mut rest = value.trim();
     let tagged = rest.starts_with('<');
-    let mut any = false;
+    let mut tag = String::new();
     while !rest.is_empty() {
-        if let Some(tag) = rest.strip_prefix('<') {
+        if let Some(opened) = rest.strip_prefix('<') {
             // Once a list is tagged, all are; the tag names a resource of this server.
             if !tagged {
                 return None;
             }
-            let (resource, after) = tag.split_once('>')?;
-            let is_url = resource.starts_with('/')
-                || resource.starts_with("http://")
-                || resource.starts_with("https://");
-            if !is_url || resource.chars().any(char::is_whitespace) {
-                return None;
-            }
+            let (resource, after) = opened.split_once('>')?;
+            tag = resource_tag(resource)?;
             rest = after.trim_start();
-            if !rest.starts_with('(') {
-                return None;
-            }
         }
-        rest = list(rest, &mut tokens)?;
-        any = true;
+        lists.canonical.push_str(&tag);
+        rest = list(rest, &mut lists)?;
     }
-    any.then_some(tokens)
+    (!lists.canonical.is_empty()).then_some(lists)
+}
+
+/// A tag as an absolute URL; the engine looks at its path alone.
+fn resource_tag(resource: &str) -> Option<String> {
+    let path = match resource.starts_with('/') {
+        true => resource,
+        false => {
+            let rest = resource.strip_prefix("http://").or_else(|| resource.strip_prefix("https://"))?;
+            &rest[rest.find('/')?..]
+        }
+    };
+    let path = ResourcePath::parse(path).ok()?;
+    Some(format!("<http://localhost{}>", href(&path, path.has_trailing_slash())))
 }
 
 /// One parenthesised list at the start of `text`; returns what follows.
-fn list<'a>(text: &'a str, tokens: &mut Vec<String>) -> Option<&'a str> {
+fn list<'a>(text: &'a str, lists: &mut Lists) -> Option<&'a str> {
     let mut rest = text.strip_prefix('(')?.trim_start();
-    let mut conditions = 0;
+    let mut conditions = Vec::new();
     loop {
         if let Some(after) = rest.strip_prefix(')') {
-            return (conditions > 0).then_some(after.trim_start());
+            lists.canonical.push_str(&format!("({})", conditions.join(" ")));
+            return (!conditions.is_empty()).then_some(after.trim_start());
         }
+        let mut condition = String::new();
         if rest.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("not")) {
             rest = rest.get(3..)?.trim_start();
+            condition.push_str("Not ");
         }
         if let Some(after) = rest.strip_prefix('<') {
             let (token, after) = after.split_once('>')?;
-            if token.is_empty() || token.chars().any(|c| c.is_whitespace() || c == '<') {
+            if !token.contains(':') || token.chars().any(|c| c.is_whitespace() || "<\"[]()".contains(c)) {
                 return None;
             }
-            tokens.push(token.to_owned());
+            lists.tokens.push(token.to_owned());
+            condition.push_str(&format!("<{token}>"));
             rest = after.trim_start();
         } else {
-            let (_, after) = etag(rest.strip_prefix('[')?)?;
+            let (tag, after) = etag(rest.strip_prefix('[')?)?;
+            condition.push_str(&format!("[{tag}]"));
             rest = after.strip_prefix(']')?.trim_start();
         }
-        conditions += 1;
+        conditions.push(condition);
     }
 }
 
@@ -133,9 +161,13 @@ mod tests {
 
     #[test]
     fn if_headers_are_read() {
-        let tokens = lists("(<urn:uuid:1> [\"e\"]) (Not <DAV:no-lock>)").unwrap();
-        assert_eq!(tokens, ["urn:uuid:1", "DAV:no-lock"]);
-        assert!(lists("<http://h/a> (<t>) <http://h/b> ([W/\"x\"] not <u>)").is_some());
+        let read = lists("(<urn:uuid:1> [\"e\"]) (not <DAV:no-lock>)").unwrap();
+        assert_eq!(read.tokens, ["urn:uuid:1", "DAV:no-lock"]);
+        assert_eq!(read.canonical, "(<urn:uuid:1> [\"e\"])(Not <DAV:no-lock>)");
+        let read = lists("</a%20b> (<t:1>) ([\"e\"]) <http://h/b/> ([W/\"x\"] not <u:2>)").unwrap();
+        let tag = "<http://localhost/a%20b>";
+        let expected = format!("{tag}(<t:1>){tag}([\"e\"])<http://localhost/b/>([W/\"x\"] Not <u:2>)");
+        assert_eq!(read.canonical, expected);
     }
 
     #[test]
@@ -157,6 +189,9 @@ mod tests {
             "([\"e)",
             "([])",
             "(<>)",
+            "(<no-colon>)",
+            "(<urn:a\"b>)",
+            "([\"a b\"])",
         ] {
             assert!(lists(value).is_none(), "{value:?}");
         }
@@ -165,7 +200,7 @@ mod tests {
     #[test]
     fn etag_lists_are_read() {
         assert_eq!(etags("\"a\", W/\"b\""), Some(vec!["\"a\"".into(), "W/\"b\"".into()]));
-        for value in ["\"", "W/\"", "a", "\"a\" \"b\"", "", "\"a"] {
+        for value in ["\"", "W/\"", "\",\"", "a", "\"a\" \"b\"", "", "\"a"] {
             assert!(etags(value).is_none(), "{value:?}");
         }
     }

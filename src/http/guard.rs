@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::conditions;
 use crate::fs::context::{Depth, Outcome};
+use crate::fs::path::RESERVED;
 use crate::fs::{Client, PathError, RequestContext, ResourcePath};
 use crate::object::ByteRange;
 
@@ -100,6 +101,7 @@ pub(super) fn admit(
         return Err(refused(StatusCode::URI_TOO_LONG, format!("the path is over {MAX_URI} bytes")));
     }
     let path = ResourcePath::parse(uri.path())?;
+    check_size(headers)?;
     for name in ["x-litmus", "x-expected-entity-length", "x-update-range"] {
         // The first two change the engine's behaviour at the client's wish, the third writes parts.
         headers.remove(name);
@@ -140,6 +142,16 @@ pub(super) fn admit(
     })
 }
 
+fn check_size(headers: &HeaderMap) -> Result<(), Refused> {
+    match headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() {
+        0..=MAX_HEADERS => Ok(()),
+        _ => Err(refused(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            format!("the headers are over {MAX_HEADERS} bytes"),
+        )),
+    }
+}
+
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
@@ -174,12 +186,16 @@ fn depth(method: &Method, headers: &mut HeaderMap) -> Result<Option<Depth>, Refu
     }
 }
 
-fn overwrite(headers: &HeaderMap) -> Result<bool, Refused> {
-    match headers.get("overwrite").map(HeaderValue::as_bytes) {
-        None | Some(b"T" | b"t") => Ok(true),
-        Some(b"F" | b"f") => Ok(false),
-        Some(_) => Err(bad_request("overwrite is neither T nor F")),
-    }
+/// Leaves the engine the one spelling that it knows: it takes every other for `T`.
+fn overwrite(headers: &mut HeaderMap) -> Result<bool, Refused> {
+    let name = header::HeaderName::from_static("overwrite");
+    let (overwrite, spelled) = match conditions::single(headers, &name).map_err(bad_request)? {
+        None | Some("T" | "t") => (true, "T"),
+        Some("F" | "f") => (false, "F"),
+        Some(_) => return Err(bad_request("overwrite is neither T nor F")),
+    };
+    headers.insert(name, HeaderValue::from_static(spelled));
+    Ok(overwrite)
 }
 
 /// Checks a lock's timeout and leaves the engine the first choice of it, without the blanks that it
@@ -208,6 +224,10 @@ fn destination(uri: &Uri, headers: &mut HeaderMap, path: &ResourcePath) -> Resul
     let name = header::HeaderName::from_static("destination");
     let value = conditions::single(headers, &name).map_err(bad_request)?;
     let value = value.ok_or_else(|| bad_request("destination is missing"))?;
+    if value.contains('#') {
+        // It would be cut off unseen, and another file be replaced.
+        return Err(bad_request("destination has a fragment; a # in a name is written %23"));
+    }
     let target: Uri = value.trim().parse().map_err(|_| bad_request("destination is malformed"))?;
     if target.query().is_some() || !target.path().starts_with('/') {
         return Err(bad_request("destination is malformed"));
@@ -224,6 +244,9 @@ fn destination(uri: &Uri, headers: &mut HeaderMap, path: &ResourcePath) -> Resul
             StatusCode::FORBIDDEN,
             "source and destination are the same, or one is the root",
         ));
+    }
+    if destination.is_reserved() {
+        return Err(refused(StatusCode::FORBIDDEN, format!("/{RESERVED} belongs to the gateway")));
     }
     if destination.overlaps(path) {
         return Err(refused(StatusCode::CONFLICT, "source and destination contain each other"));
@@ -243,11 +266,16 @@ fn check_put(headers: &HeaderMap, path: &ResourcePath) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A single range that has a beginning. Too many ranges are ignored, as RFC 9110 allows.
+/// A single range that has a beginning and will apply. Too many ranges are ignored, as RFC 9110
+/// allows.
 fn range(headers: &mut HeaderMap) -> Option<ByteRange> {
     let value = text(headers, header::RANGE.as_str())?;
-    if value.matches(',').count() >= MAX_RANGES {
+    let given_twice = headers.get_all(header::RANGE).iter().count() > 1;
+    if given_twice || value.matches(',').count() >= MAX_RANGES {
         headers.remove(header::RANGE);
+        return None;
+    }
+    if headers.contains_key(header::IF_RANGE) {
         return None;
     }
     let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
@@ -265,6 +293,8 @@ fn mtime(headers: &HeaderMap) -> Result<Option<String>, Refused> {
 
 /// Escapes triple a name; a key of 1,024 bytes fits.
 const MAX_URI: usize = 8 << 10;
+/// Names and values together; clients send below 2 KiB.
+const MAX_HEADERS: usize = 32 << 10;
 /// More would only serve to multiply the answer.
 const MAX_RANGES: usize = 8;
 /// macOS gives most operations 90 s.

@@ -88,10 +88,10 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (service, shutdown) = (service.clone(), shutdown.clone());
+                let (service, shutdown, places) = (service.clone(), shutdown.clone(), Arc::clone(&places));
                 connections.spawn(async move {
                     let _counted = service.metrics().connection();
-                    serve(stream, peer, service, limits, shutdown).await;
+                    serve(stream, peer, service, limits, places, shutdown).await;
                     drop(place);
                 });
             }
@@ -105,22 +105,33 @@ async fn accept(
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, all).await.is_err() {
         tracing::warn!(?grace, "requests were still running at the end");
+        // Waits until they are gone, so that what they leave behind is known to the shutdown.
+        connections.shutdown().await;
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, service: Service, limits: Limits, shutdown: Shutdown) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: Service,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    shutdown: Shutdown,
+) {
     let Ok(local) = stream.local_addr() else { return };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY will be slow");
     }
     let answer = service_fn(move |request| {
         let service = service.clone();
-        async move { Ok::<_, Infallible>(service.answer(request, Ends { local, peer }).await) }
+        let crowded = places.available_permits() == 0;
+        async move { Ok::<_, Infallible>(service.answer(request, Ends { local, peer }, crowded).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
         .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
+        .max_header_size(limits.header_bytes)
         .max_headers(limits.headers)
         .half_close(false);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));

@@ -1,10 +1,12 @@
 //! The life of one request, from top to bottom.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -73,15 +75,30 @@ impl Service {
         &self.0.metrics
     }
 
-    /// Answers one request.
-    pub(super) async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Response<Counted> {
+    /// Answers one request. `crowded`: others wait for a connection, so this one is not kept.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        ends: Ends,
+        crowded: bool,
+    ) -> Response<Counted> {
         let begun = Instant::now();
         let method = request.method().clone();
         let home = Home::default();
         let expects = request.headers().contains_key(header::EXPECT);
-        let mut answer = self.route(request, ends, &home).await.unwrap_or_else(|refusal| *refusal);
+        let routed = AssertUnwindSafe(self.route(request, ends, &home)).catch_unwind().await;
+        let mut answer = match routed {
+            Ok(answer) => answer.unwrap_or_else(|refusal| *refusal),
+            Err(_) => {
+                tracing::error!(%method, "a request panicked");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+            }
+        };
+        if let Some(status) = home.failure() {
+            answer = text(status, "the body did not arrive whole");
+        }
         // A client that waits for "100 Continue" sends no body now, so there is none to read.
-        if !expects && !home.drain().await {
+        if crowded || (!expects && !home.drain().await) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -43,8 +44,8 @@ pub enum PropertyChange {
 }
 
 /// Which resources have properties.
-#[derive(Debug, Default)]
-pub(super) struct Index(RwLock<BTreeSet<String>>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Index(Arc<RwLock<BTreeSet<String>>>);
 
 impl Index {
     pub(super) fn load(database: &Database) -> Result<Self, StateError> {
@@ -54,7 +55,7 @@ impl Index {
             let (key, _) = row?;
             resources.insert(resource_of(key.value()).to_owned());
         }
-        Ok(Self(RwLock::new(resources)))
+        Ok(Self(Arc::new(RwLock::new(resources))))
     }
 
     fn contains(&self, resource: &str) -> bool {
@@ -103,25 +104,24 @@ impl State {
         resource: &str,
         changes: Vec<PropertyChange>,
     ) -> Result<(), StateError> {
-        let name = resource.to_owned();
-        let left = self
-            .write(Durability::Immediate, move |transaction| {
-                let mut table = transaction.open_table(TABLE)?;
-                for change in &changes {
-                    match change {
-                        PropertyChange::Set(p) => table.insert(&*row_key(&name, &p.name), &*p.xml)?,
-                        PropertyChange::Remove(p) => table.remove(&*row_key(&name, p))?,
-                    };
-                }
-                let left = rows_of(&table, &name)?.len();
-                if left > MAX_PER_RESOURCE {
-                    return Err(StateError::TooManyProperties(MAX_PER_RESOURCE));
-                }
-                Ok(left)
-            })
-            .await?;
-        self.0.properties.note(resource, left > 0);
-        Ok(())
+        let (name, index) = (resource.to_owned(), self.0.properties.clone());
+        self.write(Durability::Immediate, move |transaction| {
+            let mut table = transaction.open_table(TABLE)?;
+            for change in &changes {
+                match change {
+                    PropertyChange::Set(p) => table.insert(&*row_key(&name, &p.name), &*p.xml)?,
+                    PropertyChange::Remove(p) => table.remove(&*row_key(&name, p))?,
+                };
+            }
+            let left = rows_of(&table, &name)?.len();
+            if left > MAX_PER_RESOURCE {
+                return Err(StateError::TooManyProperties(MAX_PER_RESOURCE));
+            }
+            // Here, where there is one writer at a time, the index cannot fall behind.
+            index.note(&name, left > 0);
+            Ok(())
+        })
+        .await
     }
 
     /// Forgets the properties of `resource` and, if it is a folder, of all below it.

@@ -15,6 +15,9 @@ const TABLE: TableDefinition<&str, &str> = TableDefinition::new("uploads");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UploadRow {
     pub id: String,
+    pub bucket: String,
+    /// The key within the bucket.
+    pub object: String,
     /// The key as the source's whole store names it.
     pub key: String,
 }

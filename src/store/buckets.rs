@@ -64,8 +64,15 @@ impl ObjectStore for Buckets {
         let Some(store) = self.0.get(name) else { return Ok(ListPage::default()) };
         let mut page = store.list(&ListRequest { prefix: rest.to_owned(), ..request.clone() }).await?;
         for object in &mut page.objects {
-            object.key = Key::new(format!("{name}/{}", object.key))?;
+            // Lost in a folder's listing, where no path could name it; a tree must be whole.
+            match Key::new(format!("{name}/{}", object.key)) {
+                Ok(key) => object.key = key,
+                Err(error) if !request.delimited => return Err(error.into()),
+                Err(error) => tracing::warn!(key = %object.key, %error, "left out of a listing"),
+            }
         }
+        page.objects
+            .retain(|object| object.key.as_str().strip_prefix(name).is_some_and(|k| k.starts_with('/')));
         for prefix in &mut page.prefixes {
             *prefix = format!("{name}/{prefix}");
         }

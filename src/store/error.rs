@@ -14,6 +14,9 @@ pub enum StoreError {
     /// No object has this key. Proven, never guessed from another failure.
     #[error("no such object")]
     NotFound,
+    /// A multipart upload has ended: completed, aborted, or expired by a rule of the bucket.
+    #[error("the multipart upload has ended already")]
+    UploadGone,
     /// The condition of a request did not hold.
     #[error("the object changed meanwhile")]
     ConditionFailed,

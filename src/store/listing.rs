@@ -56,6 +56,18 @@ pub fn pages(
     })
 }
 
+/// Whether any key begins with `prefix`. A page may be empty and yet not the last.
+pub async fn any(store: &dyn ObjectStore, prefix: &str) -> StoreResult<bool> {
+    let mut request = ListRequest::probe(prefix);
+    loop {
+        let page = store.list(&request).await?;
+        match page.continuation {
+            Some(token) if page.objects.is_empty() => request.continuation = Some(token),
+            _ => return Ok(!page.objects.is_empty()),
+        }
+    }
+}
+
 /// A page's objects and prefixes as one sequence in byte order.
 pub fn merged(page: ListPage) -> impl Iterator<Item = Entry> {
     let mut objects = page.objects.into_iter().peekable();

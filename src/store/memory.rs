@@ -68,7 +68,7 @@ impl Shelves {
     }
 
     fn upload(&mut self, upload: &Upload) -> StoreResult<&mut PendingUpload> {
-        self.uploads.get_mut(&upload.id).ok_or(StoreError::NotFound)
+        self.uploads.get_mut(&upload.id).ok_or(StoreError::UploadGone)
     }
 }
 
@@ -190,6 +190,7 @@ impl ObjectStore for MemoryStore {
         condition: &Condition,
     ) -> StoreResult<Written> {
         let mut shelves = self.0.lock();
+        shelves.upload(upload)?;
         shelves.check(&upload.key, condition)?;
         let pending = shelves.upload(upload)?;
         let (mut content, mut digests) = (BytesMut::new(), Md5::new());

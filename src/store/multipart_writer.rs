@@ -78,16 +78,31 @@ impl Uploads {
         })
     }
 
-    /// Aborts what an earlier life of this source left behind.
-    pub async fn abort_leftovers(&self, store: &dyn ObjectStore) -> StoreResult<usize> {
-        let rows = self.state.uploads().await?;
-        let count = rows.len();
+    /// Aborts what an earlier life of this source left behind: `rows`, read before anything new
+    /// was begun. Returns how many were ended and how many could not be.
+    pub async fn abort_leftovers(&self, store: &dyn ObjectStore, rows: Vec<UploadRow>) -> (usize, usize) {
+        let (mut ended, mut left) = (0, 0);
         for row in rows {
-            let upload = Upload { key: Key::new(&row.key)?, id: row.id, begun: SystemTime::UNIX_EPOCH };
-            store.abort_upload(&upload).await?;
-            self.state.end_upload(&upload.id).await?;
+            match self.abort_leftover(store, &row).await {
+                Ok(()) => ended += 1,
+                Err(error) => {
+                    tracing::warn!(%error, key = %row.key, "an upload of the last run could not be aborted");
+                    left += 1;
+                }
+            }
         }
-        Ok(count)
+        (ended, left)
+    }
+
+    async fn abort_leftover(&self, store: &dyn ObjectStore, row: &UploadRow) -> StoreResult<()> {
+        let key = Key::new(&row.key)?;
+        let address = store.address(&key);
+        if address.bucket != row.bucket || address.key.as_str() != row.object {
+            return Err(StoreError::Rejected("it belongs to a bucket that is not served now".into()));
+        }
+        let upload = Upload { key, id: row.id.clone(), begun: SystemTime::UNIX_EPOCH };
+        store.abort_upload(&upload).await?;
+        Ok(self.state.end_upload(&upload.id).await?)
     }
 
     /// The largest part that two fit into the memory of.
@@ -275,7 +290,13 @@ impl OpenUpload {
         // Detached: a client that leaves between the two steps must not leave an upload unnoted.
         let begun = shutdown.complete(async move {
             let upload = store.create_upload(&key, &attributes).await?;
-            let row = UploadRow { id: upload.id.clone(), key: key.to_string() };
+            let address = store.address(&key);
+            let row = UploadRow {
+                id: upload.id.clone(),
+                bucket: address.bucket,
+                object: address.key.to_string(),
+                key: key.to_string(),
+            };
             let (state, running) = (shared.state.clone(), JoinSet::new());
             let open = Self { upload, store, shared, sent: 0, running, done: Vec::new(), ended: false };
             state.begin_upload(row).await?;

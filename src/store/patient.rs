@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -75,9 +75,11 @@ impl Patient {
         let mut maybe_applied = false;
         loop {
             let result = match kind {
-                Kind::Read => timeout_at(deadline, attempt()).await.unwrap_or_else(|_| {
-                    Err(StoreError::Unavailable("no answer within the request's budget".into()))
-                }),
+                Kind::Read => {
+                    timeout_at(deadline.max(Instant::now() + LEAST_READ), attempt()).await.unwrap_or_else(
+                        |_| Err(StoreError::Unavailable("no answer within the request's budget".into())),
+                    )
+                }
                 Kind::Write => attempt().await,
             };
             let error = match result {
@@ -114,6 +116,29 @@ impl Patient {
     }
 }
 
+/// The ETag of an object made of these parts, where their ETags are MD5s.
+fn composite_etag(parts: &[Part]) -> Option<ETag> {
+    let mut digest = Md5::new();
+    for part in parts.iter() {
+        digest.update(hex::decode(part.etag.unquoted()).ok().filter(|bytes| bytes.len() == 16)?);
+    }
+    Some(ETag::new(format!("{}-{}", hex::encode(digest.finalize()), parts.len())))
+}
+
+fn is_md5(etag: &ETag) -> bool {
+    etag.unquoted().len() == 32 && etag.unquoted().bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether an object was made since `begun`; dates have whole seconds, and clocks differ a little.
+fn is_since(meta: &ObjectMeta, begun: SystemTime) -> bool {
+    meta.last_modified + CLOCK_SLACK >= begun
+}
+
+/// Off the runtime: a body of many MiB takes its time.
+async fn md5_of(body: Bytes) -> String {
+    tokio::task::spawn_blocking(move || hex::encode(Md5::digest(&body))).await.unwrap_or_default()
+}
+
 /// Whether an attempt may be cut off in the middle.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -121,6 +146,9 @@ enum Kind {
     Write,
 }
 
+/// Work that outlived its request's budget still gets this long for a read.
+const LEAST_READ: Duration = Duration::from_secs(1);
+const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// Short beside a round trip to S3, so that a blip costs little.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// An outage that ends is noticed within this time.
@@ -152,33 +180,71 @@ impl ObjectStore for Patient {
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
+        let begun = SystemTime::now();
         let attempt = || self.inner.put(key, body.clone(), attributes, condition);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
             Err(StoreError::ConditionFailed) if maybe_applied => {
-                let md5 = hex::encode(Md5::digest(&body));
-                let found = self.is_ours(key, |meta| meta.etag.unquoted() == md5).await?;
-                found.ok_or(StoreError::ConditionFailed)
+                let (md5, size) = (md5_of(body.clone()).await, body.len() as u64);
+                // Encrypted with KMS, an ETag is no MD5; then size and date must tell.
+                let ours = |meta: &ObjectMeta| match is_md5(&meta.etag) {
+                    true => meta.etag.unquoted() == md5,
+                    false => meta.size == size && is_since(meta, begun),
+                };
+                self.is_ours(key, ours).await?.ok_or(StoreError::ConditionFailed)
             }
             other => other,
         }
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        self.retry(Kind::Write, || self.inner.copy(source, to, condition)).await
+        let begun = SystemTime::now();
+        let attempt = || self.inner.copy(source, to, condition);
+        let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
+        match result {
+            Err(StoreError::ConditionFailed) if maybe_applied && *condition != Condition::None => {
+                // A copy keeps the ETag, or gets one of its own; then its date must tell.
+                let ours =
+                    |meta: &ObjectMeta| Some(&meta.etag) == source.etag.as_ref() || is_since(meta, begun);
+                self.is_ours(to, ours).await?.ok_or(StoreError::ConditionFailed)
+            }
+            other => other,
+        }
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        self.retry(Kind::Write, || self.inner.delete(key, condition)).await
+        let attempt = || self.inner.delete(key, condition);
+        match self.retry_noting(Kind::Write, attempt).await {
+            // The lost attempt did it.
+            (Err(StoreError::NotFound), true) => Ok(()),
+            (result, _) => result,
+        }
     }
 
     async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
-        self.retry(Kind::Write, || self.inner.delete_many(keys)).await
+        let deadline = self.patience.limit.deadline();
+        let mut left = keys.to_vec();
+        let mut failed = Vec::new();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = self.retry(Kind::Write, || self.inner.delete_many(&left)).await?;
+            let (passing, lasting): (Vec<_>, Vec<_>) =
+                answer.into_iter().partition(|(_, error)| error.is_transient());
+            failed.extend(lasting);
+            if passing.is_empty() || Instant::now() + pause >= deadline {
+                failed.extend(passing);
+                return Ok(failed);
+            }
+            sleep_until(Instant::now() + pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            left = passing.into_iter().map(|(key, _)| key).collect();
+        }
     }
 
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        // Not repeated here: an answer that was lost may have left an upload that nobody knows.
-        self.inner.create_upload(key, attributes).await
+        // A lost answer may leave an upload that nobody knows, empty and unbilled; giving the whole
+        // body up for it would be worse.
+        self.retry(Kind::Write, || self.inner.create_upload(key, attributes)).await
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
@@ -195,9 +261,14 @@ impl ObjectStore for Patient {
         let attempt = || self.inner.complete_upload(upload, parts, size, condition);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
-            Err(error @ (StoreError::ConditionFailed | StoreError::NotFound)) if maybe_applied => {
-                let suffix = format!("-{}", parts.len());
-                let ours = |meta: &ObjectMeta| meta.size == size && meta.etag.unquoted().ends_with(&suffix);
+            Err(error @ (StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone))
+                if maybe_applied =>
+            {
+                let expected = composite_etag(parts);
+                let ours = |meta: &ObjectMeta| match &expected {
+                    Some(etag) => meta.etag == *etag,
+                    None => meta.size == size && meta.last_modified == upload.begun,
+                };
                 self.is_ours(&upload.key, ours).await?.ok_or(error)
             }
             other => other,

@@ -63,9 +63,13 @@ async fn options_come_from_the_environment_too() {
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let mut lines =
         tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stderr.take().unwrap()));
-    let line = lines.next_line().await.unwrap().unwrap();
-    let json: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let url = json["fields"]["urls"].as_str().unwrap().to_owned();
+    let url = loop {
+        let line = lines.next_line().await.unwrap().unwrap();
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if let Some(url) = json["fields"]["urls"].as_str() {
+            break url.to_owned();
+        }
+    };
     let answer = crate::harness::client().put(format!("{url}x")).body("x").send().await.unwrap();
     assert_eq!(answer.status(), 403);
 }

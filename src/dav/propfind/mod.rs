@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use super::locks::RequestLocks;
-use super::{Body, full, text};
+use super::{Body, full, refuse, text};
 use crate::fs::context::{Depth, RequestContext};
 use crate::fs::{Children, Failure, Resource, View};
 
@@ -45,7 +45,7 @@ pub async fn handle(
     };
     let (resource, children) = match found {
         Ok(found) => found,
-        Err(failure) => return refusal(context, failure),
+        Err(failure) => return refuse(context, failure),
     };
     let minimal = wants_minimal(headers);
     let base = href(&context.path, resource.is_folder);
@@ -70,7 +70,7 @@ impl Multistatus {
     ) -> Response<Body> {
         let mut head = response::HEAD.to_owned();
         if let Err(failure) = self.write(&mut head, &self.base, &resource).await {
-            return refusal(&context, failure);
+            return refuse(&context, failure);
         }
         let body = match children {
             None => {
@@ -120,13 +120,6 @@ impl Multistatus {
         self.writer.write(text, href, resource, &dead).await;
         Ok(())
     }
-}
-
-/// A failure before anything was sent.
-fn refusal(context: &RequestContext, failure: Failure) -> Response<Body> {
-    let (status, message) = (failure.status(), failure.to_string());
-    context.report(failure);
-    text(status, &message)
 }
 
 fn infinite_depth() -> Response<Body> {

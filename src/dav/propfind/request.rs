@@ -91,10 +91,18 @@ fn dav_name(name: &PropertyName) -> &str {
 fn name(reader: &NsReader<&[u8]>, element: &BytesStart<'_>) -> Result<PropertyName, String> {
     let (namespace, local) = reader.resolver().resolve_element(element.name());
     let namespace = match namespace {
-        ResolveResult::Bound(namespace) => namespace.as_ref().to_owned(),
+        ResolveResult::Bound(namespace) => {
+            // As it stands in the attribute, escapes and all.
+            let text = quick_xml::escape::unescape(namespace.as_ref());
+            text.map_err(|error| format!("the XML is not well-formed: {error}"))?.into_owned()
+        }
         ResolveResult::Unbound => String::new(),
         ResolveResult::Unknown(_) => return Err("the XML uses a prefix that it does not declare".to_owned()),
     };
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.') || !c.is_ascii();
+    if !local.as_ref().chars().all(is_name) {
+        return Err("the XML has an element whose name is none".to_owned());
+    }
     Ok(PropertyName { namespace, local: local.as_ref().to_owned() })
 }
 

@@ -1,7 +1,5 @@
 //! Listing a folder: one request a page, nothing per entry.
 
-use std::sync::Arc;
-
 use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt};
 
@@ -41,7 +39,9 @@ impl S3FileSystem {
         let (head, first) = match key {
             Some(key) => {
                 let (head, first) = join(self.store.head(&key), self.store.list(&request)).await;
-                (existing(head)?, first?)
+                // The listing says more of a failure than a HEAD, which has no body.
+                let first = first?;
+                (existing(head)?, first)
             }
             None => (None, self.store.list(&request).await?),
         };
@@ -54,7 +54,8 @@ impl S3FileSystem {
     }
 
     fn children(&self, folder: &Located, request: ListRequest, first: ListPage) -> (Resource, Children) {
-        let pages = listing::pages(Arc::clone(&self.store), request, first);
+        // The client reads at its own pace, so each further page has a budget of its own.
+        let pages = listing::pages(self.patient_store(), request, first);
         let view = (self.clone(), folder.prefix());
         (self.resource(folder), visible(pages, view).boxed())
     }

@@ -28,8 +28,12 @@ impl S3FileSystem {
         if !options.write {
             return self.open_to_read(&path).await;
         }
+        let is_lock = self.context.method.as_str() == "LOCK";
+        if is_lock && path.has_trailing_slash() {
+            return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
+        }
         let target = self.write_target(&path).await?;
-        if self.context.method.as_str() == "LOCK" {
+        if is_lock {
             let written = self.create_empty(&target).await?;
             return Ok(Box::new(OpenFile::written(self, 0, written)));
         }
@@ -128,7 +132,7 @@ impl S3FileSystem {
                 if is_new {
                     shared.dates.touch_parent(&key);
                     // A file of this name may have been deleted by others.
-                    shared.state.remove_properties(&key).await?;
+                    shared.afterwards(shared.state.remove_properties(&key).await);
                 }
                 Ok(written)
             })
@@ -207,7 +211,13 @@ impl OpenFile {
             // Never locked: the engine wants files to be shareable, and a body's stream is not.
             Mutex::new(ObjectReader::new(store, key.clone(), meta.etag.clone(), *position, end))
         });
-        let bytes = reader.get_mut().read(count).await?;
+        let bytes = match reader.get_mut().read(count).await {
+            // The client set no such condition: the file was replaced while it was read.
+            Err(StoreError::ConditionFailed) => {
+                return Err(StoreError::Unavailable("the file was replaced while it was read".into()).into());
+            }
+            read => read?,
+        };
         *position += bytes.len() as u64;
         Ok(bytes)
     }

@@ -9,7 +9,7 @@ use super::names::other_spellings;
 use super::{Resource, ResourcePath, S3FileSystem};
 use crate::fs::Failure;
 use crate::object::{ETag, Key, ObjectMeta};
-use crate::store::{ListRequest, StoreError, StoreResult};
+use crate::store::{ListRequest, StoreError, StoreResult, listing};
 
 /// Something that exists.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,11 @@ pub(super) enum Node {
 impl Located {
     pub(super) fn is_folder(&self) -> bool {
         matches!(self.node, Node::Folder { .. })
+    }
+
+    /// Whether it is a folder that hides an object of the same name.
+    pub(super) fn covers_object(&self) -> bool {
+        matches!(self.node, Node::Folder { covers_object: true })
     }
 
     /// The prefix of a folder's children.
@@ -101,9 +106,9 @@ impl S3FileSystem {
     /// A file, or a folder by anything below it, in one round trip. A folder covers a file.
     async fn locate_key(&self, text: String) -> Result<Option<Located>, Failure> {
         let Ok(key) = Key::new(&text) else { return Ok(None) };
-        let below = ListRequest::probe(&folder_prefix(&text));
-        let (head, below) = join(self.store.head(&key), self.store.list(&below)).await;
-        let is_folder = !below?.objects.is_empty();
+        let prefix = folder_prefix(&text);
+        let (head, is_folder) = join(self.store.head(&key), listing::any(&*self.store, &prefix)).await;
+        let is_folder = is_folder?;
         let object = existing(head)?;
         Ok(match (is_folder, object) {
             (true, object) => {

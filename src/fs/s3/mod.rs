@@ -91,6 +91,16 @@ impl Share for S3Share {
     }
 }
 
+impl Shared {
+    /// What follows a finished operation must not make it look unfinished.
+    fn afterwards<E: Into<Failure>>(&self, result: Result<(), E>) {
+        if let Err(error) = result {
+            let error = error.into();
+            tracing::warn!(%error, "done, but not all that goes with it");
+        }
+    }
+}
+
 /// The bucket, for one request.
 #[derive(Debug, Clone)]
 struct S3FileSystem {

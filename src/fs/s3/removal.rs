@@ -10,8 +10,8 @@ use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::context::Depth;
 use crate::object::{Attributes, Condition, Key};
-use crate::store::tree::{self, Leaf};
-use crate::store::{ListRequest, ObjectStore, StoreError};
+use crate::store::tree;
+use crate::store::{ObjectStore, StoreError, listing};
 
 impl S3FileSystem {
     /// MKCOL: a marker, the zero-byte object `folder/`.
@@ -20,7 +20,7 @@ impl S3FileSystem {
             return Err(Failure::Exists);
         }
         let target = self.write_target(path).await?;
-        let (store, shared) = (Arc::clone(&self.store), Arc::clone(&self.shared));
+        let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         self.detached(async move {
             let prefix = format!("{}/", target.key);
             match put_marker(&*store, &prefix).await {
@@ -30,7 +30,8 @@ impl S3FileSystem {
             }
             shared.dates.touch_parent(&prefix);
             shared.dates.touch(&prefix);
-            Ok(shared.state.remove_properties(&prefix).await?)
+            shared.afterwards(shared.state.remove_properties(&prefix).await);
+            Ok(())
         })
         .await
     }
@@ -42,7 +43,7 @@ impl S3FileSystem {
         if located.is_folder() && self.context.depth == Some(Depth::Zero) {
             return Err(Failure::BadRequest("a folder is deleted with Depth: infinity".to_owned()));
         }
-        let (store, shared) = (Arc::clone(&self.store), Arc::clone(&self.shared));
+        let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         let condition = self.context.if_match.clone().map_or(Condition::None, Condition::IfMatch);
         self.detached(async move {
             match &located.node {
@@ -51,8 +52,9 @@ impl S3FileSystem {
                 }
                 Node::Folder { .. } => delete_tree(&store, &shared, &located).await?,
             }
-            shared.state.remove_properties(&located.id()).await?;
-            keep_parent(&store, &shared, &located.key).await
+            shared.afterwards(shared.state.remove_properties(&located.id()).await);
+            shared.afterwards(keep_parent(&store, &shared, &located.key).await);
+            Ok(())
         })
         .await
     }
@@ -68,31 +70,31 @@ impl S3FileSystem {
 
 /// Deletes a folder's objects, unless some of them could not be seen by whoever asked.
 async fn delete_tree(store: &Arc<dyn ObjectStore>, shared: &Shared, folder: &Located) -> Result<(), Failure> {
-    let leaves = deletable(store, shared, folder).await?;
-    let mut keys: Vec<Key> = leaves.into_iter().map(|leaf| leaf.key).collect();
-    if matches!(folder.node, Node::Folder { covers_object: true }) {
-        keys.push(Key::new(&folder.key).map_err(StoreError::from)?);
-    }
+    let keys = deletable(store, shared, folder).await?;
     delete_keys(store, &keys).await
 }
 
-/// A folder's objects, if it may be deleted or replaced.
+/// The keys that make a folder, and the one that it covers, if it may be deleted or replaced.
 pub(super) async fn deletable(
     store: &Arc<dyn ObjectStore>,
     shared: &Shared,
     folder: &Located,
-) -> Result<Vec<Leaf>, Failure> {
+) -> Result<Vec<Key>, Failure> {
     let leaves = tree::list(store, &folder.prefix()).await?;
     if !shared.options.delete_hidden {
         let mut hidden = hidden_keys(&leaves);
-        if matches!(folder.node, Node::Folder { covers_object: true }) {
+        if folder.covers_object() {
             hidden.push(&folder.key);
         }
         if !hidden.is_empty() {
             return Err(Failure::Conflict(refusal(&hidden)));
         }
     }
-    Ok(leaves)
+    let mut keys: Vec<Key> = leaves.into_iter().map(|leaf| leaf.key).collect();
+    if folder.covers_object() {
+        keys.push(Key::new(&folder.key).map_err(StoreError::from)?);
+    }
+    Ok(keys)
 }
 
 pub(super) async fn delete_keys(store: &Arc<dyn ObjectStore>, keys: &[Key]) -> Result<(), Failure> {
@@ -116,7 +118,7 @@ pub(super) async fn keep_parent(
     if parent.is_empty() || is_bucket {
         return Ok(());
     }
-    if !store.list(&ListRequest::probe(parent)).await?.objects.is_empty() {
+    if listing::any(&**store, parent).await? {
         return Ok(());
     }
     match put_marker(&**store, parent).await {

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::hidden::refusal;
 use super::metadata::{Located, Node, folder_prefix};
 use super::removal::{deletable, delete_keys, keep_parent, put_marker};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
@@ -31,13 +32,9 @@ impl S3FileSystem {
             self.refuse_protected(&from, "moved")?;
         }
         let target = self.transfer_target(&to).await?;
-        // Two spellings of one name can slip through the check of the paths.
-        let (a, b) = (folder_prefix(&source.key), folder_prefix(&target.key));
-        if a.starts_with(&b) || b.starts_with(&a) {
-            return Err(Failure::Forbidden("source and destination are, or contain, each other".to_owned()));
-        }
+        self.refuse_unsuitable(&source, &target)?;
         let work = Transfer {
-            store: Arc::clone(&self.store),
+            store: self.patient_store(),
             shared: Arc::clone(&self.shared),
             source,
             target,
@@ -51,7 +48,8 @@ impl S3FileSystem {
     pub(super) async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
         let source = self.locate(&self.context.path).await?.ok_or(Failure::NotFound)?;
         let target = self.transfer_target(to).await?;
-        let (store, shared) = (Arc::clone(&self.store), Arc::clone(&self.shared));
+        self.refuse_unsuitable(&source, &target)?;
+        let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         self.detached(async move {
             let prefix = folder_prefix(&target.key);
             let old = target.old_keys(&store, &shared).await?;
@@ -71,6 +69,19 @@ impl S3FileSystem {
             }
         })
         .await
+    }
+
+    /// What the front and the engine let pass: two spellings of one name, and a destination that
+    /// appeared under another spelling than the one that was asked for.
+    fn refuse_unsuitable(&self, source: &Located, target: &TransferTarget) -> Result<(), Failure> {
+        let (a, b) = (folder_prefix(&source.key), folder_prefix(&target.key));
+        if a.starts_with(&b) || b.starts_with(&a) {
+            return Err(Failure::Forbidden("source and destination are, or contain, each other".to_owned()));
+        }
+        match target.old.is_some() && !self.context.overwrite {
+            true => Err(StoreError::ConditionFailed.into()),
+            false => Ok(()),
+        }
     }
 
     async fn transfer_target(&self, to: &ResourcePath) -> Result<TransferTarget, Failure> {
@@ -102,9 +113,7 @@ impl TransferTarget {
         match &self.old {
             None => Ok(Vec::new()),
             Some(Located { node: Node::File(_), key }) => Ok(vec![Key::new(key).map_err(StoreError::from)?]),
-            Some(folder) => {
-                Ok(deletable(store, shared, folder).await?.into_iter().map(|leaf| leaf.key).collect())
-            }
+            Some(folder) => deletable(store, shared, folder).await,
         }
     }
 }
@@ -122,25 +131,43 @@ struct Transfer {
 
 impl Transfer {
     async fn run(self) -> Result<(), Failure> {
+        if self.kind == Kind::Move && self.source.covers_object() {
+            return Err(Failure::Conflict(refusal(&[&self.source.key])));
+        }
         let old = self.target.old_keys(&self.store, &self.shared).await?;
         let (copied, written) = match &self.source.node {
             Node::File(_) => self.copy_file().await?,
             Node::Folder { .. } => self.copy_tree().await?,
         };
         delete_keys(&self.store, &without(old, |key| written.contains(key))).await?;
-        if self.kind == Kind::Move {
-            delete_keys(&self.store, &copied).await?;
-        }
         let (from, to) = (self.source.id(), self.target_id());
-        let keep_source = self.kind == Kind::Copy;
-        if let Some(old) = &self.target.old {
-            self.shared.state.remove_properties(&old.id()).await?;
-        }
-        self.shared.state.transfer_properties(&from, &to, keep_source).await?;
         self.shared.dates.touch_parent(&to);
         if self.kind == Kind::Move {
-            keep_parent(&self.store, &self.shared, &self.source.key).await?;
+            self.remove_source(copied).await?;
         }
+        if let Some(old) = &self.target.old {
+            self.shared.afterwards(self.shared.state.remove_properties(&old.id()).await);
+        }
+        let keep_source = self.kind == Kind::Copy;
+        self.shared.afterwards(self.shared.state.transfer_properties(&from, &to, keep_source).await);
+        Ok(())
+    }
+
+    /// Deletes what was copied; a file only in the version that was.
+    async fn remove_source(&self, copied: Vec<Key>) -> Result<(), Failure> {
+        match (&self.source.node, copied.first()) {
+            (Node::File(meta), Some(key)) => {
+                let condition = Condition::IfMatch(meta.etag.clone());
+                match self.store.delete(key, &condition).await {
+                    Err(StoreError::NotFound) => {}
+                    // Servers without conditional deletes; the copy was conditional still.
+                    Err(StoreError::Unsupported(_)) => self.store.delete(key, &Condition::None).await?,
+                    deleted => deleted?,
+                }
+            }
+            _ => delete_keys(&self.store, &copied).await?,
+        }
+        self.shared.afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
         Ok(())
     }
 

@@ -52,29 +52,37 @@ pub(super) struct Clients {
     options: S3Options,
     http: SharedHttpClient,
     metrics: Metrics,
-    current: RwLock<[Client; 3]>,
-    reload: Mutex<Instant>,
+    /// And how often they were made anew.
+    current: RwLock<([Client; 3], u64)>,
+    reload: Mutex<Option<Instant>>,
 }
 
 impl Clients {
     /// Reads configuration and credentials sources; sends nothing to S3.
-    pub(super) async fn new(options: S3Options, metrics: Metrics) -> Result<Arc<Self>, ConnectError> {
-        check_profile(&options).await?;
-        let http = http_client(&options).await?;
-        let config = load(&options, &http).await;
+    pub(super) async fn new(options: &mut S3Options, metrics: Metrics) -> Result<Arc<Self>, ConnectError> {
+        check_profile(options).await?;
+        let http = http_client(options).await?;
+        let config = load(options, &http).await;
+        if options.endpoint_url.is_none() {
+            // The profile may name one; whether it is AWS must not be judged without it.
+            options.endpoint_url = config.endpoint_url().map(str::to_owned);
+        }
+        let options = options.clone();
         let region = options.region.clone().or_else(|| config.region().map(ToString::to_string));
-        let current = RwLock::new(build(&options, &config, region, &metrics));
-        Ok(Arc::new(Self { options, http, metrics, current, reload: Mutex::new(Instant::now()) }))
+        let current = RwLock::new((build(&options, &config, region, &metrics), 0));
+        Ok(Arc::new(Self { options, http, metrics, current, reload: Mutex::new(None) }))
     }
 
-    /// The client for a class of requests.
-    pub(super) fn get(&self, class: Class) -> Client {
-        let [list, read, write] = &*self.current.read();
-        match class {
-            Class::List => list.clone(),
-            Class::Read => read.clone(),
-            Class::Write => write.clone(),
-        }
+    /// The client for a class of requests, and its generation.
+    pub(super) fn get(&self, class: Class) -> (Client, u64) {
+        let current = self.current.read();
+        let ([list, read, write], generation) = &*current;
+        let client = match class {
+            Class::List => list,
+            Class::Read => read,
+            Class::Write => write,
+        };
+        (client.clone(), *generation)
     }
 
     /// Goes on with another region.
@@ -84,22 +92,28 @@ impl Clients {
     }
 
     /// Reads the credentials sources again, at most every [`RELOAD_PAUSE`]: a file may have been
-    /// renewed that the SDK thinks valid still. Says whether it did.
-    pub(super) async fn reload(&self) -> bool {
+    /// renewed that the SDK thinks valid still. Says whether there are newer clients than those of
+    /// `generation`.
+    pub(super) async fn reload(&self, generation: u64) -> bool {
         let mut last = self.reload.lock().await;
-        if last.elapsed() < RELOAD_PAUSE {
+        let (client, current) = self.get(Class::List);
+        if current != generation {
+            return true;
+        }
+        if last.is_some_and(|last| last.elapsed() < RELOAD_PAUSE) {
             return false;
         }
-        let region = self.get(Class::List).config().region().map(ToString::to_string);
+        let region = client.config().region().map(ToString::to_string);
         self.rebuild(region).await;
-        *last = Instant::now();
+        *last = Some(Instant::now());
         true
     }
 
     async fn rebuild(&self, region: Option<String>) {
         let config = load(&self.options, &self.http).await;
         let clients = build(&self.options, &config, region, &self.metrics);
-        *self.current.write() = clients;
+        let mut current = self.current.write();
+        *current = (clients, current.1 + 1);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between S3's forms and ours. What an S3 server always sends is demanded here: a page of a
 //! captive portal passes the SDK's own checks.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
@@ -27,11 +27,16 @@ pub(super) fn list_request(client: Client, request: &ListRequest) -> ListObjects
 
 /// A listing's answer. A page that was cut short parses, so it must show that it is whole.
 pub(super) fn list_page(output: ListObjectsV2Output) -> StoreResult<ListPage> {
-    let Some(truncated) = output.is_truncated() else {
+    let (Some(truncated), Some(_)) = (output.is_truncated(), output.name()) else {
         return Err(invalid("a listing that does not say whether it is complete"));
     };
-    if truncated && output.next_continuation_token().is_none() {
+    let continuation = output.next_continuation_token().filter(|token| truncated && !token.is_empty());
+    if truncated && continuation.is_none() {
         return Err(invalid("a listing that goes on but does not say how"));
+    }
+    let count = output.contents().len() + output.common_prefixes().len();
+    if output.key_count().is_some_and(|told| told as usize != count) {
+        return Err(invalid("a listing that was cut short"));
     }
     let encoded = output.encoding_type() == Some(&EncodingType::Url);
     let text = |text: &str| -> StoreResult<String> {
@@ -40,7 +45,7 @@ pub(super) fn list_page(output: ListObjectsV2Output) -> StoreResult<ListPage> {
             false => Ok(text.to_owned()),
         }
     };
-    let mut page = ListPage { continuation: output.next_continuation_token.clone(), ..ListPage::default() };
+    let mut page = ListPage { continuation: continuation.map(str::to_owned), ..ListPage::default() };
     for object in output.contents() {
         let key = text(object.key().ok_or_else(|| invalid("a listed object without a key"))?)?;
         page.objects.push(ListedObject { key: Key::new(key)?, meta: listed(object)? });
@@ -97,7 +102,10 @@ pub(super) fn etag(etag: Option<&str>) -> StoreResult<ETag> {
 }
 
 pub(super) fn date(date: Option<&DateTime>) -> StoreResult<SystemTime> {
-    date.and_then(|date| SystemTime::try_from(*date).ok()).ok_or_else(|| invalid("an object without a date"))
+    let date = date.ok_or_else(|| invalid("an object without a date"))?;
+    // HTTP cannot write other years; some servers send the year 1 for want of a date.
+    let seconds = date.secs().clamp(0, LAST_HTTP_SECOND);
+    Ok(SystemTime::UNIX_EPOCH + Duration::new(seconds as u64, date.subsec_nanos()))
 }
 
 pub(super) fn invalid(what: &str) -> StoreError {
@@ -125,6 +133,8 @@ pub(super) fn has_control(key: &Key) -> bool {
     key.as_str().chars().any(|c| c.is_control() && !matches!(c, '\t') || matches!(c, '\u{fffe}' | '\u{ffff}'))
 }
 
+/// The end of the year 9999.
+const LAST_HTTP_SECOND: i64 = 253_402_300_799;
 /// Everything but the unreserved characters and the slash.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 

@@ -38,13 +38,17 @@ where
         ) => StoreError::WrongRegion(region),
         (301 | 307, _) => StoreError::WrongRegion(region),
         (400, "") if region.is_some() => StoreError::WrongRegion(region),
+        // HEAD has no body to say more; an expired token is what it usually means.
+        (400, "") => StoreError::Credentials(cause()),
         (
             _,
             "ExpiredToken"
             | "InvalidToken"
             | "TokenRefreshRequired"
             | "RequestExpired"
-            | "ExpiredTokenException",
+            | "ExpiredTokenException"
+            // A rotated key: the file that holds the new one is read again.
+            | "InvalidAccessKeyId",
         ) => StoreError::Credentials(cause()),
         (_, "RequestTimeTooSkewed") => StoreError::ClockSkew,
         (_, "InvalidObjectState" | "ObjectNotInActiveTierError") => {
@@ -58,8 +62,11 @@ where
             | "RequestTimeout"
             | "OperationAborted"
             | "IncompleteBody"
-            | "ConditionalRequestConflict",
+            | "ConditionalRequestConflict"
+            | "BadDigest",
         ) => StoreError::Unavailable(cause()),
+        (_, code) if code.contains("Throttling") => StoreError::Unavailable(cause()),
+        (404, "NoSuchUpload") => StoreError::UploadGone,
         (404, _) => StoreError::NotFound,
         (412, _) => StoreError::ConditionFailed,
         (416, _) => StoreError::RangeNotSatisfiable,

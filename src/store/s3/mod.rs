@@ -23,6 +23,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
 use crate::metrics::Metrics;
@@ -44,15 +45,20 @@ pub struct S3Store {
     clients: Arc<Clients>,
     options: S3Options,
     bucket: String,
-    connections: Arc<Semaphore>,
+    /// Downloads, each counted until its last byte was taken: a client that pauses one must not
+    /// keep everything else from S3.
+    downloads: Arc<Semaphore>,
+    /// Everything else.
+    requests: Arc<Semaphore>,
 }
 
 impl S3Store {
     /// Prepares access to `bucket`. Nothing is sent to S3 yet.
-    pub async fn new(bucket: &str, options: S3Options, metrics: Metrics) -> Result<Self, ConnectError> {
-        let connections = Arc::new(Semaphore::new(options.max_connections));
-        let clients = Clients::new(options.clone(), metrics).await?;
-        Ok(Self { clients, options, bucket: bucket.to_owned(), connections })
+    pub async fn new(bucket: &str, mut options: S3Options, metrics: Metrics) -> Result<Self, ConnectError> {
+        let downloads = Arc::new(Semaphore::new(options.max_connections));
+        let requests = Arc::new(Semaphore::new(options.max_connections));
+        let clients = Clients::new(&mut options, metrics).await?;
+        Ok(Self { clients, options, bucket: bucket.to_owned(), downloads, requests })
     }
 
     /// Runs one call; when the answer says that region or credentials are others now, once more
@@ -62,12 +68,13 @@ impl S3Store {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        Ok(self.call_holding(class, call).await?.0)
+        Ok(self.call_holding(&self.requests, class, call).await?.0)
     }
 
     /// As [`Self::call`]; the connection counts as used until the permit is dropped.
     async fn call_holding<T, E, F>(
         &self,
+        places: &Arc<Semaphore>,
         class: Class,
         call: impl Fn(Client) -> F,
     ) -> StoreResult<(T, OwnedSemaphorePermit)>
@@ -75,18 +82,22 @@ impl S3Store {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let permit = Arc::clone(&self.connections).acquire_owned().await;
+        let permit = Arc::clone(places).acquire_owned();
+        let permit = timeout(PLACE_PATIENCE, permit).await;
+        let permit = permit.map_err(|e| StoreError::Unavailable(e.into()))?;
         let permit = permit.map_err(|closed| StoreError::Unavailable(closed.into()))?;
-        let error = match call(self.clients.get(class)).await {
+        let (client, generation) = self.clients.get(class);
+        let error = match call(client).await {
             Ok(output) => return Ok((output, permit)),
             Err(error) => classify(error),
         };
         match &error {
             StoreError::WrongRegion(Some(region)) => self.clients.move_to(region.clone()).await,
-            StoreError::Credentials(_) if self.clients.reload().await => {}
+            StoreError::Credentials(_) if self.clients.reload(generation).await => {}
             _ => return Err(error),
         }
-        Ok((call(self.clients.get(class)).await.map_err(classify)?, permit))
+        let (client, _) = self.clients.get(class);
+        Ok((call(client).await.map_err(classify)?, permit))
     }
 
     fn payer(&self) -> Option<RequestPayer> {
@@ -164,7 +175,7 @@ impl ObjectStore for S3Store {
         if_match: Option<&ETag>,
     ) -> StoreResult<Content> {
         let (output, permit) = self
-            .call_holding(Class::Read, |client| {
+            .call_holding(&self.downloads, Class::Read, |client| {
                 client
                     .get_object()
                     .bucket(&self.bucket)
@@ -422,7 +433,7 @@ impl ObjectStore for S3Store {
             })
             .await;
         match aborted {
-            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+            Ok(_) | Err(StoreError::NotFound | StoreError::UploadGone) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -432,6 +443,8 @@ impl ObjectStore for S3Store {
     }
 }
 
+/// A request that waits longer for its turn is asked for again later.
+const PLACE_PATIENCE: Duration = Duration::from_secs(20);
 /// Below this many bytes a second an upload's attempt is given up.
 const SLOWEST_UPLINK: u64 = 64 << 10;
 /// Copies and completions are answered when S3 is done; minutes for large objects.
