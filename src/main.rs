@@ -1,5 +1,7 @@
 //! Parses, runs, and prints what went wrong.
 
+#![allow(clippy::print_stderr)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -7,6 +7,7 @@
 mod blob;
 mod hooks;
 mod listing;
+mod rules;
 mod server;
 mod service;
 mod storage;

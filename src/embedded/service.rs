@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use md5::{Digest, Md5};
 use s3s::crypto::{Checksum, Crc32};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::blob::{Blob, BlobWriter};
+use super::rules::{
+    Conditions, DEFAULT_TYPE, Received, base64, check_key, check_metadata, internal, matches, md5_of,
+    read_conditions, streaming,
+};
 use super::storage::{Bucket, Headers, Object, Storage};
 use super::{listing, uploads};
 
@@ -89,65 +91,6 @@ impl Service {
             Some(condition) if !matches(condition, &object) => Err(s3_error!(PreconditionFailed)),
             _ => Ok(object),
         }
-    }
-}
-
-/// A body that was taken in.
-pub(super) struct Received {
-    pub(super) content: Blob,
-    /// Hex.
-    pub(super) md5: String,
-    /// Base64.
-    pub(super) crc32: String,
-}
-
-impl Received {
-    /// Refuses a body that is not the one the client computed a checksum of.
-    pub(super) fn verify(&self, crc32: Option<&str>, md5: Option<&str>) -> S3Result<()> {
-        let expected = hex::decode(&self.md5).map(|md5| base64(&md5)).unwrap_or_default();
-        if crc32.is_some_and(|sent| sent != self.crc32) || md5.is_some_and(|sent| sent != expected) {
-            return Err(s3_error!(BadDigest));
-        }
-        Ok(())
-    }
-}
-
-/// The conditions of a write.
-#[derive(Debug, Default)]
-pub(super) struct Conditions {
-    pub(super) if_match: Option<ETagCondition>,
-    pub(super) if_none_match: Option<ETagCondition>,
-}
-
-impl Conditions {
-    /// CopyObject has conditions on its destination that `s3s` does not parse.
-    fn of_headers(headers: &http::HeaderMap) -> Self {
-        let read =
-            |name: &str| headers.get(name).and_then(|v| ETagCondition::parse_http_header(v.as_bytes()).ok());
-        Self { if_match: read("if-match"), if_none_match: read("if-none-match") }
-    }
-
-    pub(super) fn check(&self, current: Option<&Object>) -> S3Result<()> {
-        match (&self.if_match, current) {
-            (Some(_), None) => return Err(s3_error!(NoSuchKey)),
-            (Some(condition), Some(object)) if !matches(condition, object) => {
-                return Err(s3_error!(PreconditionFailed));
-            }
-            _ => {}
-        }
-        match (&self.if_none_match, current) {
-            (Some(condition), Some(object)) if matches(condition, object) => {
-                Err(s3_error!(PreconditionFailed))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn matches(condition: &ETagCondition, object: &Object) -> bool {
-    match condition.as_etag() {
-        Some(etag) => etag.value() == object.etag,
-        None => true,
     }
 }
 
@@ -401,63 +344,3 @@ impl S3 for Service {
         uploads::list_parts(self, req.input).map(S3Response::new)
     }
 }
-
-fn read_conditions(
-    object: &Object,
-    if_match: &Option<ETagCondition>,
-    if_none_match: &Option<ETagCondition>,
-) -> S3Result<()> {
-    if if_match.as_ref().is_some_and(|condition| !matches(condition, object)) {
-        return Err(s3_error!(PreconditionFailed));
-    }
-    if if_none_match.as_ref().is_some_and(|condition| matches(condition, object)) {
-        return Err(s3_error!(NotModified));
-    }
-    Ok(())
-}
-
-pub(super) fn check_key(key: &str) -> S3Result<()> {
-    match key.len() {
-        1..=1024 => Ok(()),
-        _ => Err(s3_error!(KeyTooLongError)),
-    }
-}
-
-/// S3 takes 2 KB of names and values together.
-pub(super) fn check_metadata(
-    metadata: Option<Metadata>,
-) -> S3Result<std::collections::BTreeMap<String, String>> {
-    let metadata = metadata.unwrap_or_default();
-    match metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() {
-        0..=2048 => Ok(metadata.into_iter().collect()),
-        _ => Err(s3_error!(MetadataTooLarge)),
-    }
-}
-
-/// A stream as the protocol layer takes it.
-pub(super) fn streaming(bytes: BoxStream<'static, std::io::Result<Bytes>>) -> StreamingBlob {
-    let frames = bytes.map_ok(hyper::body::Frame::data).map_err(s3s::StdError::from);
-    StreamingBlob::from(s3s::Body::http_body_unsync(http_body_util::StreamBody::new(frames)))
-}
-
-async fn md5_of(content: &Blob) -> std::io::Result<String> {
-    let mut md5 = Md5::new();
-    let mut bytes = content.read(0..content.len()).await?;
-    while let Some(chunk) = bytes.next().await {
-        md5.update(&chunk?);
-    }
-    Ok(hex::encode(md5.finalize()))
-}
-
-pub(super) fn internal(error: std::io::Error) -> s3s::S3Error {
-    tracing::warn!(%error, "the embedded server cannot keep its data");
-    s3s::S3Error::internal_error(error)
-}
-
-pub(super) fn base64(bytes: &[u8]) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-/// What S3 says of objects that were stored without a type.
-const DEFAULT_TYPE: &str = "binary/octet-stream";

@@ -8,7 +8,8 @@ use s3s::{S3Result, s3_error};
 use uuid::Uuid;
 
 use super::blob::Blob;
-use super::service::{Conditions, Service, check_key, check_metadata, internal, streaming};
+use super::rules::{Conditions, check_key, check_metadata, internal, streaming};
+use super::service::Service;
 use super::storage::{Headers, Upload};
 
 pub(super) fn create(

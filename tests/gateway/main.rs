@@ -1,5 +1,7 @@
 //! Everything that is tested from outside: one binary, one harness.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
 mod bad_inputs;
 mod cli;
 mod conformance;

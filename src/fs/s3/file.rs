@@ -128,7 +128,11 @@ impl S3FileSystem {
         let Target { key, is_new } = upload.target.clone();
         let written = self
             .detached(async move {
-                let written = writer.finish().await?;
+                let written = writer.finish().await.map_err(|error| match error {
+                    // `If-Match` met no object at all.
+                    StoreError::NotFound => StoreError::ConditionFailed,
+                    other => other,
+                })?;
                 if is_new {
                     shared.dates.touch_parent(&key);
                     // A file of this name may have been deleted by others.

@@ -200,7 +200,12 @@ impl Transfer {
     async fn copy_tree(&self) -> Result<(Vec<Key>, HashSet<String>), Failure> {
         let (from, to) = (self.source.prefix(), folder_prefix(&self.target.key));
         let leaves: Vec<Leaf> = tree::list(&self.store, &from).await?;
-        tree::copy(&self.store, &leaves, &from, &to).await?;
+        match tree::copy(&self.store, &leaves, &from, &to).await {
+            Err(StoreError::NotFound | StoreError::ConditionFailed) => {
+                return Err(Failure::Conflict("the folder changed while it was copied".to_owned()));
+            }
+            copied => copied?,
+        }
         let target = |leaf: &Leaf| leaf.key.as_str().strip_prefix(&from).map(|rest| format!("{to}{rest}"));
         let written = leaves.iter().filter_map(target).collect();
         Ok((leaves.into_iter().map(|leaf| leaf.key).collect(), written))

@@ -22,6 +22,24 @@ impl Intercept for CountRequests {
         "CountRequests"
     }
 
+    /// The answer to a delete has nothing that must be there, so a captive portal's page would
+    /// pass for one.
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let operation = config.load::<Metadata>().map(|metadata| metadata.name().to_owned());
+        let deletes = matches!(operation.as_deref(), Some("DeleteObject" | "AbortMultipartUpload"));
+        let is_page =
+            context.response().headers().get("content-type").is_some_and(|t| t.starts_with("text/html"));
+        match deletes && is_page {
+            true => Err("a web page came where S3 should answer".into()),
+            false => Ok(()),
+        }
+    }
+
     fn read_after_attempt(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,

@@ -5,131 +5,23 @@
 //! nobody has locked, is no reason to refuse a write; and macOS's client, which forgets its token
 //! when a refresh fails once, is never locked out by its own lock.
 
-use std::collections::BTreeMap;
+mod table;
+
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use dav_server::davpath::DavPath;
 use dav_server::ls::{DavLock, DavLockSystem, LsFuture};
-use parking_lot::Mutex;
 use uuid::Uuid;
 use xmltree::Element;
 
 use super::xml::escape;
 use crate::fs::{RequestContext, ResourcePath};
-use crate::state::{LockRow, State, StateError};
+use crate::state::LockRow;
 
-/// All locks of a source. Cloning shares them.
-#[derive(Debug, Clone)]
-pub struct LockTable(Arc<Inner>);
+pub use table::LockTable;
 
-#[derive(Debug)]
-struct Inner {
-    /// By path, see [`LockRow::path`].
-    locks: Mutex<BTreeMap<String, Vec<LockRow>>>,
-    state: State,
-}
-
-impl LockTable {
-    /// Takes up the locks that were there before a restart.
-    pub async fn load(state: State) -> Result<Self, StateError> {
-        let mut locks: BTreeMap<String, Vec<LockRow>> = BTreeMap::new();
-        let now = now();
-        for row in state.locks().await? {
-            if row.expires_at > now {
-                locks.entry(row.path.clone()).or_default().push(row);
-            }
-        }
-        Ok(Self(Arc::new(Inner { locks: Mutex::new(locks), state })))
-    }
-
-    /// The locks as one request sees them.
-    pub fn for_request(&self, context: Arc<RequestContext>) -> RequestLocks {
-        RequestLocks { table: self.clone(), context }
-    }
-
-    /// The locks that apply to `path`: its own, and deep ones above it.
-    fn covering(&self, path: &str) -> Vec<LockRow> {
-        let (locks, now) = (self.0.locks.lock(), now());
-        let at = |place: &str| locks.get(place).into_iter().flatten().filter(|lock| lock.expires_at > now);
-        let above = ancestors(path).flat_map(|place| at(place).filter(|lock| lock.deep));
-        at(path).chain(above).cloned().collect()
-    }
-
-    /// The locks below `path`.
-    fn below(&self, path: &str) -> Vec<LockRow> {
-        let (locks, now) = (self.0.locks.lock(), now());
-        let prefix = format!("{}/", path.trim_end_matches('/'));
-        let below = locks.range(prefix.clone()..).take_while(|(place, _)| place.starts_with(&prefix));
-        below
-            .flat_map(|(_, locks)| locks)
-            .filter(|lock| lock.expires_at > now && lock.path != path)
-            .cloned()
-            .collect()
-    }
-
-    /// Adds a lock if no other one conflicts, in one step; drops those that expired meanwhile and
-    /// returns their tokens. Fails with a lock that is in the way.
-    fn insert(&self, row: &LockRow) -> Result<Vec<String>, LockRow> {
-        let (mut locks, now) = (self.0.locks.lock(), now());
-        let prefix = format!("{}/", row.path.trim_end_matches('/'));
-        let conflicts = |lock: &&LockRow| {
-            let above = lock.deep && ancestors(&row.path).any(|path| path == lock.path);
-            let below = row.deep && lock.path.starts_with(&prefix);
-            let near = lock.path == row.path || above || below;
-            // A token names one lock, wherever it is.
-            let same = lock.token == row.token;
-            let other = near && !same && !(row.shared && lock.shared);
-            lock.expires_at > now
-                && (other || (same && (lock.path != row.path || lock.principal != row.principal)))
-        };
-        if let Some(other) = locks.values().flatten().find(conflicts) {
-            return Err(other.clone());
-        }
-        let mut expired = Vec::new();
-        locks.retain(|_, here| {
-            here.retain(|lock| {
-                let alive = lock.expires_at > now && lock.token != row.token;
-                if !alive {
-                    expired.push(lock.token.clone());
-                }
-                alive
-            });
-            !here.is_empty()
-        });
-        if locks.values().map(Vec::len).sum::<usize>() >= MAX_LOCKS {
-            return Err(row.clone());
-        }
-        locks.entry(row.path.clone()).or_default().push(row.clone());
-        expired.retain(|token| *token != row.token);
-        Ok(expired)
-    }
-
-    /// Removes the locks that `is_gone` picks; returns their tokens.
-    fn remove(&self, is_gone: impl Fn(&LockRow) -> bool) -> Vec<String> {
-        let mut removed = Vec::new();
-        self.0.locks.lock().retain(|_, here| {
-            here.retain(|lock| {
-                let gone = is_gone(lock);
-                if gone {
-                    removed.push(lock.token.clone());
-                }
-                !gone
-            });
-            !here.is_empty()
-        });
-        removed
-    }
-
-    async fn store(&self, keep: Vec<LockRow>, forget: Vec<String>) {
-        if keep.is_empty() && forget.is_empty() {
-            return;
-        }
-        if let Err(error) = self.0.state.store_locks(keep, forget).await {
-            tracing::warn!(%error, "locks will not survive a restart");
-        }
-    }
-}
+use table::{ancestors, now, parent};
 
 /// The lock system for one request.
 #[derive(Debug, Clone)]
@@ -336,18 +228,6 @@ fn lock_path(path: &DavPath) -> String {
         .unwrap_or_else(|_| "/".to_owned())
 }
 
-/// The paths above `path`, the nearest first.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors((path != "/").then(|| parent(path)), |path| (*path != "/").then(|| parent(path)))
-}
-
-fn parent(path: &str) -> &str {
-    match path.rfind('/') {
-        Some(0) | None => "/",
-        Some(slash) => &path[..slash],
-    }
-}
-
 fn granted(asked: Option<Duration>) -> Duration {
     asked.unwrap_or(DEFAULT_TIMEOUT).clamp(Duration::from_secs(1), MAX_TIMEOUT)
 }
@@ -393,15 +273,9 @@ fn element_text(element: &Element) -> Option<String> {
     (text.len() <= MAX_OWNER).then_some(text)
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
-}
-
 /// For clients that name none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// A client that died should not lock others out for longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
-/// Each some hundred bytes; no client holds more than one for each open file.
-const MAX_LOCKS: usize = 10_000;
 /// Bytes of an owner element.
 const MAX_OWNER: usize = 4096;

@@ -1,0 +1,142 @@
+//! All locks of a source: what covers what, and what is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use super::RequestLocks;
+use crate::fs::RequestContext;
+use crate::state::{LockRow, State, StateError};
+
+/// All locks of a source. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct LockTable(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// By path, see [`LockRow::path`].
+    locks: Mutex<BTreeMap<String, Vec<LockRow>>>,
+    state: State,
+}
+
+impl LockTable {
+    /// Takes up the locks that were there before a restart.
+    pub async fn load(state: State) -> Result<Self, StateError> {
+        let mut locks: BTreeMap<String, Vec<LockRow>> = BTreeMap::new();
+        let now = now();
+        for row in state.locks().await? {
+            if row.expires_at > now {
+                locks.entry(row.path.clone()).or_default().push(row);
+            }
+        }
+        Ok(Self(Arc::new(Inner { locks: Mutex::new(locks), state })))
+    }
+
+    /// The locks as one request sees them.
+    pub fn for_request(&self, context: Arc<RequestContext>) -> RequestLocks {
+        RequestLocks { table: self.clone(), context }
+    }
+
+    /// The locks that apply to `path`: its own, and deep ones above it.
+    pub(super) fn covering(&self, path: &str) -> Vec<LockRow> {
+        let (locks, now) = (self.0.locks.lock(), now());
+        let at = |place: &str| locks.get(place).into_iter().flatten().filter(|lock| lock.expires_at > now);
+        let above = ancestors(path).flat_map(|place| at(place).filter(|lock| lock.deep));
+        at(path).chain(above).cloned().collect()
+    }
+
+    /// The locks below `path`.
+    pub(super) fn below(&self, path: &str) -> Vec<LockRow> {
+        let (locks, now) = (self.0.locks.lock(), now());
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let below = locks.range(prefix.clone()..).take_while(|(place, _)| place.starts_with(&prefix));
+        below
+            .flat_map(|(_, locks)| locks)
+            .filter(|lock| lock.expires_at > now && lock.path != path)
+            .cloned()
+            .collect()
+    }
+
+    /// Adds a lock if no other one conflicts, in one step; drops those that expired meanwhile and
+    /// returns their tokens. Fails with a lock that is in the way.
+    pub(super) fn insert(&self, row: &LockRow) -> Result<Vec<String>, LockRow> {
+        let (mut locks, now) = (self.0.locks.lock(), now());
+        let prefix = format!("{}/", row.path.trim_end_matches('/'));
+        let conflicts = |lock: &&LockRow| {
+            let above = lock.deep && ancestors(&row.path).any(|path| path == lock.path);
+            let below = row.deep && lock.path.starts_with(&prefix);
+            let near = lock.path == row.path || above || below;
+            // A token names one lock, wherever it is.
+            let same = lock.token == row.token;
+            let other = near && !same && !(row.shared && lock.shared);
+            lock.expires_at > now
+                && (other || (same && (lock.path != row.path || lock.principal != row.principal)))
+        };
+        if let Some(other) = locks.values().flatten().find(conflicts) {
+            return Err(other.clone());
+        }
+        let mut expired = Vec::new();
+        locks.retain(|_, here| {
+            here.retain(|lock| {
+                let alive = lock.expires_at > now && lock.token != row.token;
+                if !alive {
+                    expired.push(lock.token.clone());
+                }
+                alive
+            });
+            !here.is_empty()
+        });
+        if locks.values().map(Vec::len).sum::<usize>() >= MAX_LOCKS {
+            return Err(row.clone());
+        }
+        locks.entry(row.path.clone()).or_default().push(row.clone());
+        expired.retain(|token| *token != row.token);
+        Ok(expired)
+    }
+
+    /// Removes the locks that `is_gone` picks; returns their tokens.
+    pub(super) fn remove(&self, is_gone: impl Fn(&LockRow) -> bool) -> Vec<String> {
+        let mut removed = Vec::new();
+        self.0.locks.lock().retain(|_, here| {
+            here.retain(|lock| {
+                let gone = is_gone(lock);
+                if gone {
+                    removed.push(lock.token.clone());
+                }
+                !gone
+            });
+            !here.is_empty()
+        });
+        removed
+    }
+
+    pub(super) async fn store(&self, keep: Vec<LockRow>, forget: Vec<String>) {
+        if keep.is_empty() && forget.is_empty() {
+            return;
+        }
+        if let Err(error) = self.0.state.store_locks(keep, forget).await {
+            tracing::warn!(%error, "locks will not survive a restart");
+        }
+    }
+}
+
+/// The paths above `path`, the nearest first.
+pub(super) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors((path != "/").then(|| parent(path)), |path| (*path != "/").then(|| parent(path)))
+}
+
+pub(super) fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(0) | None => "/",
+        Some(slash) => &path[..slash],
+    }
+}
+
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+/// Each some hundred bytes; no client holds more than one for each open file.
+const MAX_LOCKS: usize = 10_000;

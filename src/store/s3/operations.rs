@@ -1,0 +1,359 @@
+//! The store's operations, each one S3 request.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier, StorageClass,
+};
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::client::Class;
+use super::convert::{
+    self, content_range, copy_source, date, etag, has_control, if_match, if_none_match, invalid, length,
+    metadata,
+};
+use super::counting::AnswerDate;
+use super::{S3Store, errors};
+use crate::object::{Attributes, ByteRange, Condition, ETag, Key, ObjectAddress, ObjectMeta, Written};
+use crate::store::{
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+};
+
+/// A request's own time limit, in place of the client's.
+fn within(limit: Duration) -> Builder {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(limit).build();
+    Builder::new().timeout_config(timeouts)
+}
+
+/// How long one attempt to send `bytes` may take.
+fn sending(base: Duration, bytes: usize) -> Builder {
+    within(base + Duration::from_secs(bytes as u64 / SLOWEST_UPLINK))
+}
+
+/// A write that depends on the object's state is not repeated below: its own first attempt may be
+/// what it meets. Whoever waits for this one knows how to tell.
+fn once_if(conditional: bool, config: Builder) -> Builder {
+    match conditional {
+        true => config.retry_config(RetryConfig::disabled()),
+        false => config,
+    }
+}
+
+/// Sends an operation's builder, with options that the builder itself does not have.
+macro_rules! send {
+    ($store:expr, $builder:expr, $config:expr, $date:expr) => {{
+        let operation = $builder.customize().config_override($config).interceptor($date.clone());
+        // Over TLS the payload's hash protects nothing that TLS and the checksum do not.
+        match $store.options.is_https() {
+            true => operation.disable_payload_signing().send(),
+            false => operation.send(),
+        }
+    }};
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        let output = self
+            .call(Class::Read, |client| {
+                client
+                    .head_object()
+                    .bucket(&self.bucket)
+                    .key(key.as_str())
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await?;
+        Ok(ObjectMeta {
+            size: length(output.content_length())?,
+            etag: etag(output.e_tag())?,
+            last_modified: date(output.last_modified())?,
+            content_type: output.content_type,
+            storage_class: output.storage_class.map(|class| class.as_str().to_owned()),
+            user: output.metadata.unwrap_or_default().into_iter().collect(),
+        })
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        if_match: Option<&ETag>,
+    ) -> StoreResult<Content> {
+        let (output, permit) = self
+            .call_holding(&self.downloads, Class::Read, |client| {
+                client
+                    .get_object()
+                    .bucket(&self.bucket)
+                    .key(key.as_str())
+                    .set_range(range.map(|range| range.to_string()))
+                    .set_if_match(if_match.map(|etag| etag.quoted().to_owned()))
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await?;
+        let length = length(output.content_length())?;
+        let (first, size) = match output.content_range() {
+            Some(range) => content_range(range)?,
+            None => (0, length),
+        };
+        let meta = ObjectMeta {
+            size,
+            etag: etag(output.e_tag())?,
+            last_modified: date(output.last_modified())?,
+            content_type: output.content_type,
+            storage_class: output.storage_class.map(|class| class.as_str().to_owned()),
+            user: output.metadata.unwrap_or_default().into_iter().collect(),
+        };
+        let body = stream::unfold((output.body, permit), |(mut body, permit)| async move {
+            let chunk = body.next().await?;
+            Some((chunk.map_err(|e| StoreError::Unavailable(e.into())), (body, permit)))
+        });
+        Ok(Content { meta, first, length, body: Box::pin(body) })
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let output = self
+            .call(Class::List, |client| {
+                convert::list_request(client, request)
+                    .bucket(&self.bucket)
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await?;
+        convert::list_page(output)
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let date = AnswerDate::default();
+        let output = self
+            .call(Class::Write, |client| {
+                let builder = client
+                    .put_object()
+                    .bucket(&self.bucket)
+                    .key(key.as_str())
+                    .content_length(body.len() as i64)
+                    .set_content_type(attributes.content_type.clone())
+                    .set_metadata(metadata(attributes))
+                    .set_storage_class(self.storage_class())
+                    .set_server_side_encryption(self.encryption())
+                    .set_ssekms_key_id(self.kms_key())
+                    .set_if_none_match(if_none_match(condition))
+                    .set_if_match(if_match(condition))
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .body(ByteStream::from(body.clone()));
+                let config = sending(self.options.attempt_timeout, body.len());
+                let config = once_if(*condition != Condition::None, config);
+                send!(self, builder, config, date)
+            })
+            .await?;
+        Ok(Written { etag: etag(output.e_tag())?, last_modified: date.get() })
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        let output = self
+            .call(Class::Write, |client| {
+                client
+                    .copy_object()
+                    .bucket(&self.bucket)
+                    .key(to.as_str())
+                    .copy_source(copy_source(&source.address))
+                    .set_copy_source_if_match(source.etag.as_ref().map(|etag| etag.quoted().to_owned()))
+                    .set_if_none_match(if_none_match(condition))
+                    .set_if_match(if_match(condition))
+                    .set_storage_class(source.storage_class.as_deref().map(StorageClass::from))
+                    .set_server_side_encryption(self.encryption())
+                    .set_ssekms_key_id(self.kms_key())
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .customize()
+                    .config_override(once_if(*condition != Condition::None, within(SERVER_SIDE_WORK)))
+                    .send()
+            })
+            .await?;
+        let result = output.copy_object_result.ok_or_else(|| invalid("a copy without a result"))?;
+        Ok(Written { etag: etag(result.e_tag())?, last_modified: date(result.last_modified())? })
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        self.call(Class::Write, |client| {
+            client
+                .delete_object()
+                .bucket(&self.bucket)
+                .key(key.as_str())
+                .set_if_match(if_match(condition))
+                .set_request_payer(self.payer())
+                .set_expected_bucket_owner(self.owner())
+                .customize()
+                .config_override(once_if(*condition != Condition::None, within(self.options.attempt_timeout)))
+                .send()
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
+        // Such keys cannot be written in XML 1.0, so they go one by one.
+        let (single, batch): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| has_control(key));
+        let mut failed = Vec::new();
+        for key in single {
+            if let Err(error) = self.delete(key, &Condition::None).await {
+                failed.push((key.clone(), error));
+            }
+        }
+        if batch.is_empty() {
+            return Ok(failed);
+        }
+        let identifiers: Result<Vec<_>, _> =
+            batch.iter().map(|key| ObjectIdentifier::builder().key(key.as_str()).build()).collect();
+        let delete = identifiers.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
+        let delete = delete.map_err(|e| StoreError::Rejected(e.into()))?;
+        let output = self
+            .call(Class::Write, |client| {
+                client
+                    .delete_objects()
+                    .bucket(&self.bucket)
+                    .delete(delete.clone())
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .customize()
+                    .config_override(within(SERVER_SIDE_WORK))
+                    .send()
+            })
+            .await?;
+        for error in output.errors() {
+            let key = Key::new(error.key().unwrap_or_default())?;
+            failed.push((key, errors::of_key(error)));
+        }
+        Ok(failed)
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        let date = AnswerDate::default();
+        // The parts' checksums come with the SDK's default, CRC32, and S3 wants to know beforehand.
+        let algorithm = self.options.sends_checksums().then_some(ChecksumAlgorithm::Crc32);
+        let output = self
+            .call(Class::Write, |client| {
+                client
+                    .create_multipart_upload()
+                    .bucket(&self.bucket)
+                    .key(key.as_str())
+                    .set_content_type(attributes.content_type.clone())
+                    .set_metadata(metadata(attributes))
+                    .set_checksum_algorithm(algorithm.clone())
+                    .set_storage_class(self.storage_class())
+                    .set_server_side_encryption(self.encryption())
+                    .set_ssekms_key_id(self.kms_key())
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .customize()
+                    // An upload that a lost answer began would be known to nobody.
+                    .config_override(once_if(true, within(self.options.attempt_timeout)))
+                    .interceptor(date.clone())
+                    .send()
+            })
+            .await?;
+        let id = output.upload_id.ok_or_else(|| invalid("an upload without an id"))?;
+        Ok(Upload { key: key.clone(), id, begun: date.get() })
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        let output = self
+            .call(Class::Write, |client| {
+                let builder = client
+                    .upload_part()
+                    .bucket(&self.bucket)
+                    .key(upload.key.as_str())
+                    .upload_id(&upload.id)
+                    .part_number(number as i32)
+                    .content_length(body.len() as i64)
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .body(ByteStream::from(body.clone()));
+                let config = sending(self.options.attempt_timeout, body.len());
+                send!(self, builder, config, AnswerDate::default())
+            })
+            .await?;
+        Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let parts = parts.iter().map(|part| {
+            CompletedPart::builder()
+                .part_number(part.number as i32)
+                .e_tag(part.etag.quoted())
+                .set_checksum_crc32(part.crc32.clone())
+                .build()
+        });
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let output = self
+            .call(Class::Write, |client| {
+                client
+                    .complete_multipart_upload()
+                    .bucket(&self.bucket)
+                    .key(upload.key.as_str())
+                    .upload_id(&upload.id)
+                    .multipart_upload(parts.clone())
+                    .mpu_object_size(size as i64)
+                    .set_if_none_match(if_none_match(condition))
+                    .set_if_match(if_match(condition))
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .customize()
+                    .config_override(once_if(true, within(SERVER_SIDE_WORK)))
+                    .send()
+            })
+            .await?;
+        Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun })
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        let aborted = self
+            .call(Class::Write, |client| {
+                client
+                    .abort_multipart_upload()
+                    .bucket(&self.bucket)
+                    .key(upload.key.as_str())
+                    .upload_id(&upload.id)
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await;
+        match aborted {
+            Ok(_) | Err(StoreError::NotFound | StoreError::UploadGone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        ObjectAddress { bucket: self.bucket.clone(), key: key.clone() }
+    }
+}
+
+/// Below this many bytes a second an upload's attempt is given up.
+const SLOWEST_UPLINK: u64 = 64 << 10;
+/// Copies and completions are answered when S3 is done; minutes for large objects.
+const SERVER_SIDE_WORK: Duration = Duration::from_secs(300);
