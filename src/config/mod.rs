@@ -184,18 +184,19 @@ fn uploads(args: &ServeArgs) -> Result<UploadOptions, ConfigError> {
 }
 
 fn s3(args: ServeArgs) -> Result<S3Options, ConfigError> {
-    if let Some(url) = &args.endpoint_url {
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(mistake(
-                format!("{url:?} is not a URL"),
-                "write e.g. --endpoint-url https://minio.example:9000",
-            ));
-        }
+    if let Some(url) = &args.endpoint_url
+        && !url.starts_with("http://")
+        && !url.starts_with("https://")
+    {
+        return Err(mistake(
+            format!("{url:?} is not a URL"),
+            "write e.g. --endpoint-url https://minio.example:9000",
+        ));
     }
-    if let Some(kind) = args.sse.as_deref() {
-        if !["AES256", "aws:kms", "aws:kms:dsse"].contains(&kind) {
-            return Err(mistake(format!("--sse {kind:?} is unknown"), "use AES256, aws:kms or aws:kms:dsse"));
-        }
+    if let Some(kind) = args.sse.as_deref()
+        && !["AES256", "aws:kms", "aws:kms:dsse"].contains(&kind)
+    {
+        return Err(mistake(format!("--sse {kind:?} is unknown"), "use AES256, aws:kms or aws:kms:dsse"));
     }
     Ok(S3Options {
         region: args.region,

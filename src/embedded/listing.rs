@@ -76,10 +76,11 @@ fn collect<'a>(
         _ => Bound::Included(prefix.to_owned()),
     };
     // A rolled-up prefix is left behind in one step, however many keys it has.
-    if let (Some(delimiter), Some(after)) = (delimiter, after) {
-        if after.len() > prefix.len() && after.ends_with(delimiter) {
-            start = Bound::Excluded(format!("{after}{HIGHEST}"));
-        }
+    if let (Some(delimiter), Some(after)) = (delimiter, after)
+        && after.len() > prefix.len()
+        && after.ends_with(delimiter)
+    {
+        start = Bound::Excluded(format!("{after}{HIGHEST}"));
     }
     while let Some((key, object)) = bucket.objects.range((start.clone(), Bound::Unbounded)).next() {
         let Some(rest) = key.strip_prefix(prefix) else { break };

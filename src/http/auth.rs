@@ -43,14 +43,14 @@ impl Credentials {
 
 impl Auth {
     /// The name of who asks, or the answer that asks for it.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Option<String>, Response<Body>> {
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Option<String>, Box<Response<Body>>> {
         let Self::Basic(credentials) = self else { return Ok(None) };
         let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(decode);
         match sent {
             Some(sent) if bool::from(hash(&sent).ct_eq(&credentials.hash)) => {
                 Ok(Some(credentials.user.clone()))
             }
-            _ => Err(challenge()),
+            _ => Err(Box::new(challenge())),
         }
     }
 }

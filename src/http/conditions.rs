@@ -11,10 +11,10 @@ use crate::object::ETag;
 /// Checks the conditional headers; returns the lock tokens of `If`.
 pub(super) fn check(headers: &mut HeaderMap) -> Result<Vec<String>, String> {
     for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
-        if let Some(value) = single(headers, &name)? {
-            if value.trim() != "*" {
-                etags(value).ok_or_else(|| format!("{name} is malformed"))?;
-            }
+        if let Some(value) = single(headers, &name)?
+            && value.trim() != "*"
+        {
+            etags(value).ok_or_else(|| format!("{name} is malformed"))?;
         }
     }
     if let Some(value) = single(headers, &header::IF_RANGE)? {

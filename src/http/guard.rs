@@ -117,10 +117,10 @@ pub(super) fn admit(
     if method == Method::PUT {
         check_put(headers, &path)?;
     }
-    if let Some(expect) = headers.get(header::EXPECT) {
-        if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") {
-            return Err(refused(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"));
-        }
+    if let Some(expect) = headers.get(header::EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(refused(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"));
     }
     let client = client(headers, &facts);
     let budget = facts.budget.unwrap_or(if client.is_webdavfs() { FINDER_BUDGET } else { BUDGET });

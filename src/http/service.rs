@@ -120,7 +120,7 @@ impl Service {
         if parts.uri.path() == status::HEALTH {
             return Ok(status::health(&parts.method));
         }
-        let principal = inner.options.auth.check(&parts.headers).map_err(Box::new)?;
+        let principal = inner.options.auth.check(&parts.headers)?;
         if parts.uri.path() == status::METRICS {
             return Ok(status::metrics(&parts.method, &inner.metrics));
         }

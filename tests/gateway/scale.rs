@@ -75,7 +75,7 @@ async fn two_gibibytes_go_up_and_down_in_little_memory() {
     assert_eq!(answer.headers()["content-length"], (u64::from(CHUNKS) * CHUNK as u64).to_string().as_str());
     let (mut received, mut body) = (Sha256::new(), answer.bytes_stream());
     while let Some(chunk) = body.next().await {
-        received.update(&chunk.unwrap());
+        received.update(chunk.unwrap());
     }
     let sent = sent.lock().unwrap().clone();
     assert_eq!(received.finalize(), sent.finalize());

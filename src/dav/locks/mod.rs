@@ -100,13 +100,13 @@ impl RequestLocks {
         }
     }
 
-    async fn take(&self, row: LockRow) -> Result<LockRow, LockRow> {
+    async fn take(&self, row: LockRow) -> Result<LockRow, Box<LockRow>> {
         if self.changes_members(&row.path) {
             // Making the file that is to be locked adds a member to its folder.
             let parent = parent(&row.path);
             let own = self.table.covering(parent).into_iter().filter(|lock| lock.path == parent);
             if let Some(lock) = own.into_iter().find(|lock| !self.holds(lock, &self.context.tokens)) {
-                return Err(lock);
+                return Err(Box::new(lock));
             }
         }
         let expired = self.table.insert(&row)?;

@@ -61,7 +61,7 @@ impl LockTable {
 
     /// Adds a lock if no other one conflicts, in one step; drops those that expired meanwhile and
     /// returns their tokens. Fails with a lock that is in the way.
-    pub(super) fn insert(&self, row: &LockRow) -> Result<Vec<String>, LockRow> {
+    pub(super) fn insert(&self, row: &LockRow) -> Result<Vec<String>, Box<LockRow>> {
         let (mut locks, now) = (self.0.locks.lock(), now());
         let prefix = format!("{}/", row.path.trim_end_matches('/'));
         let conflicts = |lock: &&LockRow| {
@@ -75,7 +75,7 @@ impl LockTable {
                 && (other || (same && (lock.path != row.path || lock.principal != row.principal)))
         };
         if let Some(other) = locks.values().flatten().find(conflicts) {
-            return Err(other.clone());
+            return Err(Box::new(other.clone()));
         }
         let mut expired = Vec::new();
         locks.retain(|_, here| {
@@ -89,7 +89,7 @@ impl LockTable {
             !here.is_empty()
         });
         if locks.values().map(Vec::len).sum::<usize>() >= MAX_LOCKS {
-            return Err(row.clone());
+            return Err(Box::new(row.clone()));
         }
         locks.entry(row.path.clone()).or_default().push(row.clone());
         expired.retain(|token| *token != row.token);

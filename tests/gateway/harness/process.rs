@@ -84,10 +84,10 @@ impl Process {
             let Ok(Ok(Some(line))) = line else { panic!("the gateway did not start:\n{said}") };
             said.push_str(&line);
             said.push('\n');
-            if let Some(at) = line.find("http://127.0.0.1:") {
-                if line.contains("urls=") {
-                    break line[at..].split(['/', '"', ' ']).take(3).collect::<Vec<_>>().join("/");
-                }
+            if let Some(at) = line.find("http://127.0.0.1:")
+                && line.contains("urls=")
+            {
+                break line[at..].split(['/', '"', ' ']).take(3).collect::<Vec<_>>().join("/");
             }
         };
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
