@@ -85,6 +85,10 @@ impl StoreError {
             Self::NoSuchBucket => "check the spelling, the account and --endpoint-url",
             Self::WrongRegion(_) => "name the bucket's own region with --region",
             Self::ClockSkew => "set this machine's clock (S3 tolerates 15 minutes)",
+            Self::Unavailable(cause) if cause.to_string().contains("certificate") => {
+                "the server's certificate is not trusted: name its authority with --ca-bundle, or see whether a \
+                 proxy stands between"
+            }
             Self::Unavailable(_) => "check the network, the proxy settings and --endpoint-url",
             Self::Archived(_) => {
                 "restore it with `aws s3api restore-object`; it costs money, so s3dav never does"

@@ -213,3 +213,59 @@ async fn the_state_directory_is_named_after_the_source() {
     assert!(names.len() == 1 && hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
     drop(gateway);
 }
+
+/// A certificate authority and a certificate for this machine, as PEM files.
+async fn certificates(directory: &std::path::Path) -> Option<()> {
+    let openssl = crate::harness::clients::find("openssl")?;
+    std::fs::write(directory.join("ext"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        .unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for command in [
+        format!("req -x509 {key} -days 2 -keyout ca.key -out ca.pem -subj /CN=authority"),
+        format!("req {key} -keyout key.pem -out request.pem -subj /CN=localhost"),
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem".to_owned(),
+    ] {
+        let ran = tokio::process::Command::new(&openssl).args(command.split(' ')).current_dir(directory).output().await;
+        assert!(ran.unwrap().status.success(), "{command}");
+    }
+    Some(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_with_an_own_authority_carries_uploads_with_and_without_checksums() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(()) = certificates(directory.path()).await else { return };
+    let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let Some(moto) = crate::harness::clients::Moto::start_tls(&file("cert.pem"), &file("key.pem")).await
+    else {
+        return;
+    };
+    let Some(curl) = crate::harness::clients::find("curl") else { return };
+    let bucket = format!("{}/{BUCKET}", moto.endpoint);
+    let made = tokio::process::Command::new(curl)
+        .args(["-sf", "--cacert", &file("ca.pem"), "-X", "PUT", &bucket])
+        .status();
+    assert!(made.await.unwrap().success());
+    for checksums in ["when-required", "when-supported"] {
+        let state = tempfile::tempdir().unwrap();
+        let gateway = Process::gateway(
+            &moto.endpoint,
+            &state,
+            &["--ca-bundle", &file("ca.pem"), "--checksums", checksums],
+        )
+        .await;
+        let client = crate::harness::client();
+        for size in [5_usize, 20 << 20] {
+            let content = bytes::Bytes::from(vec![size as u8; size]);
+            let url = format!("{}/{checksums}-{size}", gateway.url);
+            assert_eq!(client.put(&url).body(content.clone()).send().await.unwrap().status(), 201);
+            assert!(client.get(&url).send().await.unwrap().bytes().await.unwrap() == content);
+        }
+    }
+    // Without the authority it is not trusted, and says what to do.
+    let state = tempfile::tempdir().unwrap();
+    let gateway = Process::gateway(&moto.endpoint, &state, &["--request-budget", "1s"]).await;
+    let answer = crate::harness::client().get(format!("{}/x", gateway.url)).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().await.unwrap().contains("certificate"));
+}

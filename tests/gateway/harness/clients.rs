@@ -34,12 +34,22 @@ pub struct Moto {
 impl Moto {
     /// Starts it with a bucket. `S3DAV_MOTO` names the program where it is not in the path.
     pub async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts it on https, with a certificate and its key as PEM files.
+    pub async fn start_tls(certificate: &str, key: &str) -> Option<Self> {
+        Self::start_with(&["-c", certificate, "-k", key]).await
+    }
+
+    async fn start_with(more: &[&str]) -> Option<Self> {
         let program = match std::env::var_os("S3DAV_MOTO") {
             Some(path) => PathBuf::from(path),
             None => find("moto_server")?,
         };
         let mut child = Command::new(program)
             .args(["-H", "127.0.0.1", "-p", "0"])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -48,14 +58,17 @@ impl Moto {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let endpoint = loop {
             let line = lines.next_line().await.unwrap().expect("moto ended");
-            if let Some(at) = line.find("http://127.0.0.1:") {
+            if let Some(at) = line.find("http://127.0.0.1:").or_else(|| line.find("https://127.0.0.1:")) {
                 break line[at..].split_whitespace().next().unwrap().to_owned();
             }
         };
         // Its log must be read, or it blocks.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let created = super::client().put(format!("{endpoint}/{}", super::BUCKET)).send().await.unwrap();
-        assert!(created.status().is_success());
-        Some(Self { endpoint, _child: child })
+        let moto = Self { endpoint, _child: child };
+        if more.is_empty() {
+            let url = format!("{}/{}", moto.endpoint, super::BUCKET);
+            assert!(super::client().put(url).send().await.unwrap().status().is_success());
+        }
+        Some(moto)
     }
 }
