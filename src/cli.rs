@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::units::{parse_duration, parse_size};
@@ -70,7 +71,7 @@ pub struct ServeArgs {
     pub endpoint_url: Option<String>,
 
     /// Name the bucket in the path instead of the host, as many other servers want it
-    #[arg(long, env = "S3DAV_FORCE_PATH_STYLE", help_heading = "S3")]
+    #[arg(long, env = "S3DAV_FORCE_PATH_STYLE", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub force_path_style: bool,
 
     /// Storage class of new objects
@@ -86,7 +87,7 @@ pub struct ServeArgs {
     pub sse_kms_key_id: Option<String>,
 
     /// Agree to pay for requests to requester-pays buckets
-    #[arg(long, env = "S3DAV_REQUESTER_PAYS", help_heading = "S3")]
+    #[arg(long, env = "S3DAV_REQUESTER_PAYS", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub requester_pays: bool,
 
     /// Account that must own the buckets
@@ -128,11 +129,11 @@ pub struct ServeArgs {
     pub listen: Vec<String>,
 
     /// Refuse everything that would change something
-    #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access")]
+    #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub read_only: bool,
 
     /// Let DELETE of a folder take along objects that no path can show
-    #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access")]
+    #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub delete_hidden: bool,
 
     /// Ask clients for this name (HTTP Basic)

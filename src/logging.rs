@@ -34,13 +34,12 @@ pub fn start(format: LogFormat, verbosity: u8) {
 }
 
 fn filter(verbosity: u8) -> EnvFilter {
-    // The SDK warns of every composite checksum it cannot check, and the engine reports each
-    // refused request: both are told by us, where they matter.
+    // The libraries warn of what is told by us, with a hint, where it matters.
     let ours = match verbosity {
         0 => "info",
         1 => "debug",
         _ => "trace",
     };
-    let default = format!("warn,s3dav={ours},aws_sdk_s3::http_response_checksum=error,dav_server=off");
+    let default = format!("error,s3dav={ours},aws_config=off,dav_server=off");
     EnvFilter::try_from_env("S3DAV_LOG").unwrap_or_else(|_| EnvFilter::new(default))
 }

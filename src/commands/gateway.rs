@@ -153,9 +153,10 @@ fn url(address: SocketAddr) -> String {
 
 fn taken(error: StateError) -> CommandError {
     match error {
-        StateError::Taken { .. } => {
-            CommandError::hinted(error, "use that one, or give this one a --state-dir of its own")
-        }
+        StateError::Taken { .. } => CommandError::hinted(
+            error,
+            "use that one, or give this one a state of its own: --state-dir, or another --data for the demo",
+        ),
         other => other.into(),
     }
 }

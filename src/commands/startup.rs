@@ -19,6 +19,9 @@ pub async fn check(stores: &BTreeMap<String, Arc<dyn ObjectStore>>) -> Result<()
     });
     for (name, answer) in join_all(checks).await {
         match answer {
+            Ok(page) if page.objects.is_empty() && page.continuation.is_none() => {
+                tracing::info!(bucket = %name, "the bucket, or what lies below the prefix, is empty");
+            }
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
             Err(error) if heals(&error) => {
                 let hint = error.hint().unwrap_or_default();

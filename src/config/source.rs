@@ -24,6 +24,12 @@ impl BucketSpec {
                 "{text:?} is a URL; give the bucket's name alone, e.g. --bucket photos/2026"
             ));
         }
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !text.starts_with("arn:") && !bucket.chars().all(is_legal) {
+            return Err(format!(
+                "{bucket:?} is no bucket's name: those have letters, digits, dots and dashes"
+            ));
+        }
         if text.starts_with("arn:") && !bucket.contains(":accesspoint/") {
             return Err(format!("{text:?} is not the ARN of an access point; give a bucket's name instead"));
         }
@@ -68,6 +74,8 @@ mod tests {
     fn mistakes_are_named() {
         assert!(BucketSpec::parse("s3://photos").unwrap_err().contains("URL"));
         assert!(BucketSpec::parse("arn:aws:s3:::photos").unwrap_err().contains("access point"));
+        assert!(BucketSpec::parse("Bad Name!").is_err());
+        assert!(BucketSpec::parse("Bad_Name!!").is_err());
         assert!(BucketSpec::parse("").is_err());
         assert!(BucketSpec::parse("a/../b").is_err());
     }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, BodyStream, StreamBody, combinators::UnsyncBoxBody
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use s3s::auth::SimpleAuth;
+use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -47,7 +47,7 @@ impl EmbeddedS3 {
         let storage = Storage::open(options.data.as_deref(), &options.buckets).await?;
         let mut builder = S3ServiceBuilder::new(Service::new(storage));
         let (access_key, secret) = super::CREDENTIALS;
-        builder.set_auth(SimpleAuth::from_single(access_key, secret));
+        builder.set_auth(KnownKey { access_key, secret });
         let hooks = Hooks::default();
         hooks.set_latency(options.latency);
         let address = listener.local_addr()?;
@@ -70,6 +70,22 @@ impl Drop for EmbeddedS3 {
     fn drop(&mut self) {
         // The connections are owned by the accepting task and end with it.
         self.accepting.abort();
+    }
+}
+
+/// Lets one key in, and says of others what S3 says.
+struct KnownKey {
+    access_key: &'static str,
+    secret: &'static str,
+}
+
+#[async_trait::async_trait]
+impl S3Auth for KnownKey {
+    async fn get_secret_key(&self, access_key: &str) -> s3s::S3Result<SecretKey> {
+        match access_key == self.access_key {
+            true => Ok(SecretKey::from(self.secret)),
+            false => Err(s3s::s3_error!(InvalidAccessKeyId)),
+        }
     }
 }
 

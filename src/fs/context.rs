@@ -61,6 +61,8 @@ pub struct RequestContext {
     /// The one strong ETag of `If-Match`, if it has just one.
     pub if_match: Option<ETag>,
     pub content_type: Option<String>,
+    /// MD5 that the body must have, if the client told one.
+    pub content_md5: Option<Vec<u8>>,
     /// Lock tokens in the `If` header.
     pub tokens: Vec<String>,
     /// `X-OC-Mtime`: seconds since 1970.

@@ -50,7 +50,8 @@ impl Auth {
             Some(sent) if bool::from(hash(&sent).ct_eq(&credentials.hash)) => {
                 Ok(Some(credentials.user.clone()))
             }
-            _ => Err(Box::new(challenge())),
+            Some(_) => Err(Box::new(challenge("the name or the password is wrong"))),
+            None => Err(Box::new(challenge("a name and a password are needed"))),
         }
     }
 }
@@ -67,8 +68,8 @@ fn hash(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-fn challenge() -> Response<Body> {
-    let mut answer = text(StatusCode::UNAUTHORIZED, "a name and a password are needed");
+fn challenge(message: &str) -> Response<Body> {
+    let mut answer = text(StatusCode::UNAUTHORIZED, message);
     let value = HeaderValue::from_static("Basic realm=\"s3dav\", charset=\"UTF-8\"");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     answer

@@ -4,6 +4,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::dav::locks::NEGATED;
 use crate::dav::propfind::href;
 use crate::fs::ResourcePath;
 use crate::object::ETag;
@@ -144,7 +145,9 @@ fn list<'a>(text: &'a str, lists: &mut Lists) -> Option<&'a str> {
                 return None;
             }
             lists.tokens.push(token.to_owned());
-            condition.push_str(&format!("<{token}>"));
+            // The lock system is lenient with tokens that nobody knows, but not where they are negated.
+            let mark = if condition.is_empty() { "" } else { NEGATED };
+            condition.push_str(&format!("<{mark}{token}>"));
             rest = after.trim_start();
         } else {
             let (tag, after) = etag(rest.strip_prefix('[')?)?;
@@ -163,10 +166,12 @@ mod tests {
     fn if_headers_are_read() {
         let read = lists("(<urn:uuid:1> [\"e\"]) (not <DAV:no-lock>)").unwrap();
         assert_eq!(read.tokens, ["urn:uuid:1", "DAV:no-lock"]);
-        assert_eq!(read.canonical, "(<urn:uuid:1> [\"e\"])(Not <DAV:no-lock>)");
+        assert_eq!(read.canonical, "(<urn:uuid:1> [\"e\"])(Not <urn:x-s3dav-negated:DAV:no-lock>)");
         let read = lists("</a%20b> (<t:1>) ([\"e\"]) <http://h/b/> ([W/\"x\"] not <u:2>)").unwrap();
         let tag = "<http://localhost/a%20b>";
-        let expected = format!("{tag}(<t:1>){tag}([\"e\"])<http://localhost/b/>([W/\"x\"] Not <u:2>)");
+        let expected = format!(
+            "{tag}(<t:1>){tag}([\"e\"])<http://localhost/b/>([W/\"x\"] Not <urn:x-s3dav-negated:u:2>)"
+        );
         assert_eq!(read.canonical, expected);
     }
 

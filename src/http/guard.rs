@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::time::Instant;
@@ -129,6 +131,7 @@ pub(super) fn admit(
         range: range(headers),
         if_match: conditions::if_match(headers),
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
+        content_md5: content_md5(headers)?,
         mtime: mtime(headers)?,
         path,
         destination,
@@ -266,12 +269,12 @@ fn check_put(headers: &HeaderMap, path: &ResourcePath) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A single range that has a beginning and will apply. Too many ranges are ignored, as RFC 9110
-/// allows.
+/// A single range that has a beginning and will apply. Several ranges are ignored, as RFC 9110
+/// allows: the engine marks them off by a fixed boundary, which a file may hold.
 fn range(headers: &mut HeaderMap) -> Option<ByteRange> {
     let value = text(headers, header::RANGE.as_str())?;
     let given_twice = headers.get_all(header::RANGE).iter().count() > 1;
-    if given_twice || value.matches(',').count() >= MAX_RANGES {
+    if given_twice || value.contains(',') {
         headers.remove(header::RANGE);
         return None;
     }
@@ -281,6 +284,14 @@ fn range(headers: &mut HeaderMap) -> Option<ByteRange> {
     let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
     let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
     Some(ByteRange { first: first.parse().ok()?, last })
+}
+
+fn content_md5(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refused> {
+    let Some(value) = text(headers, "content-md5") else { return Ok(None) };
+    match STANDARD.decode(value.trim()) {
+        Ok(digest) if digest.len() == 16 => Ok(Some(digest)),
+        _ => Err(bad_request("content-md5 is no MD5 in base64")),
+    }
 }
 
 fn mtime(headers: &HeaderMap) -> Result<Option<String>, Refused> {
@@ -295,8 +306,6 @@ fn mtime(headers: &HeaderMap) -> Result<Option<String>, Refused> {
 const MAX_URI: usize = 8 << 10;
 /// Names and values together; clients send below 2 KiB.
 const MAX_HEADERS: usize = 32 << 10;
-/// More would only serve to multiply the answer.
-const MAX_RANGES: usize = 8;
 /// macOS gives most operations 90 s.
 const FINDER_BUDGET: Duration = Duration::from_secs(75);
 /// Other clients give up after a minute at the most.

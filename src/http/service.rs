@@ -101,6 +101,10 @@ impl Service {
         if crowded || (!expects && !home.drain().await) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        if answer.status() == StatusCode::METHOD_NOT_ALLOWED && !answer.headers().contains_key(header::ALLOW)
+        {
+            answer.headers_mut().insert(header::ALLOW, self.allowed());
+        }
         answer.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
         self.0.metrics.dav_request(known(&method), answer.status().as_u16(), begun.elapsed());
         tracing::debug!(%method, status = answer.status().as_u16(), elapsed = ?begun.elapsed(), "answered");

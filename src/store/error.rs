@@ -80,7 +80,8 @@ impl StoreError {
         let hint = match self {
             Self::AccessDenied(_) => "check the policy of the bucket and of the credentials in use",
             Self::Credentials(_) => {
-                "renew them, e.g. `aws sso login --profile NAME`; s3dav goes on by itself afterwards"
+                "renew them (`aws sso login --profile NAME`) or set them up (`aws configure`); s3dav goes on by itself \
+                 afterwards"
             }
             Self::NoSuchBucket => "check the spelling, the account and --endpoint-url",
             Self::WrongRegion(_) => "name the bucket's own region with --region",

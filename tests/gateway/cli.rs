@@ -12,6 +12,7 @@ async fn usage_errors_end_with_2_and_say_what_to_do() {
     let cases: &[(&[&str], &str)] = &[
         (&["serve"], "--bucket"),
         (&["serve", "--bucket", "s3://photos"], "URL"),
+        (&["serve", "--bucket", "Bad_Name!!"], "no bucket's name"),
         (&["serve", "--bucket", "b", "--request-budget", "10"], "write e.g. 10s"),
         (&["serve", "--bucket", "b", "--part-size", "8"], "write e.g. 8MiB"),
         (&["serve", "--bucket", "b", "--part-size", "1MiB"], "5MiB to 5GiB"),
@@ -55,7 +56,7 @@ async fn options_come_from_the_environment_too() {
     serve
         .env("S3DAV_BUCKET", BUCKET)
         .env("S3DAV_ENDPOINT_URL", s3.endpoint_url())
-        .env("S3DAV_FORCE_PATH_STYLE", "true")
+        .env("S3DAV_FORCE_PATH_STYLE", "1")
         .env("S3DAV_LISTEN", "127.0.0.1:0")
         .env("S3DAV_READ_ONLY", "true")
         .env("S3DAV_STATE_DIR", state.path().join("state"));

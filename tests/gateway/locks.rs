@@ -83,6 +83,7 @@ async fn a_stale_token_does_no_harm_where_nobody_holds_a_lock() {
     let gateway = TestGateway::start().await;
     gateway.put("/a", "1").await;
     assert_eq!(put_with(&gateway, "/a", ("If", "(<urn:uuid:gone>)".into()), "2").await, 204);
+    assert_eq!(put_with(&gateway, "/a", ("If", "(Not <urn:uuid:gone>)".into()), "2").await, 204);
     let (_, token) = lock(&gateway, "/a", "0", "Second-60", "x").await;
     assert_eq!(put_with(&gateway, "/a", ("If", "(<urn:uuid:gone>)".into()), "3").await, 412);
     assert_eq!(put_with(&gateway, "/a", ("If", format!("({token} [\"wrong\"])")), "4").await, 412);

@@ -34,7 +34,12 @@ impl RequestLocks {
     /// The content of `lockdiscovery` for the resource at `href`.
     pub fn discovery(&self, href: &str) -> String {
         let Ok(path) = ResourcePath::parse(href) else { return String::new() };
-        self.table.covering(&path.spelled_once()).iter().map(active_lock).collect()
+        let own = path.spelled_once();
+        let root = |lock: &LockRow| match lock.path == own {
+            true => href.to_owned(),
+            false => folder_href(&lock.path),
+        };
+        self.table.covering(&own).iter().map(|lock| active_lock(lock, &root(lock))).collect()
     }
 
     /// Whether this request may act against `lock`: it has the token, or it is the macOS client
@@ -42,7 +47,7 @@ impl RequestLocks {
     fn holds(&self, lock: &LockRow, tokens: &[String]) -> bool {
         let same_principal = lock.principal == self.context.client.principal;
         let forgetful = self.context.client.is_webdavfs() && lock.client == self.context.client.to_string();
-        same_principal && (forgetful || tokens.contains(&lock.token))
+        same_principal && (forgetful || tokens.iter().any(|token| plain(token) == lock.token))
     }
 
     /// The first lock that stands in the way of a change.
@@ -126,9 +131,10 @@ impl DavLockSystem for RequestLocks {
         deep: bool,
     ) -> LsFuture<'_, Result<DavLock, DavLock>> {
         let (dav_path, row) = (path.clone(), self.new_row(lock_path(path), owner, timeout, shared, deep));
+        let owner = owner.cloned();
         Box::pin(async move {
             match self.take(row).await {
-                Ok(row) => Ok(dav_lock(&row, dav_path)),
+                Ok(row) => Ok(DavLock { owner: owner.map(Box::new), ..dav_lock(&row, dav_path) }),
                 Err(other) => Err(dav_lock(&other, dav_path)),
             }
         })
@@ -190,8 +196,10 @@ impl DavLockSystem for RequestLocks {
             // The engine evaluates a token in an `If` header: is this resource locked by it?
             true => {
                 let locks = self.table.covering(&text);
-                match locks.iter().any(|lock| tokens.contains(&lock.token)) {
+                let is_negated = tokens.iter().any(|token| token.starts_with(NEGATED));
+                match locks.iter().any(|lock| tokens.iter().any(|token| plain(token) == lock.token)) {
                     true => None,
+                    false if is_negated => Some(self.new_row(text, None, None, false, false)),
                     false => locks.into_iter().next(),
                 }
             }
@@ -221,6 +229,13 @@ impl DavLockSystem for RequestLocks {
     }
 }
 
+/// Put before a token that stands behind `Not` in an `If` header.
+pub const NEGATED: &str = "urn:x-s3dav-negated:";
+
+fn plain(token: &str) -> &str {
+    token.strip_prefix(NEGATED).unwrap_or(token)
+}
+
 /// The path as locks name it; the root is `/`.
 fn lock_path(path: &DavPath) -> String {
     ResourcePath::parse(&path.as_url_string())
@@ -246,12 +261,16 @@ fn dav_lock(row: &LockRow, path: DavPath) -> DavLock {
     }
 }
 
-fn active_lock(row: &LockRow) -> String {
+/// The href of a folder by its lock's path.
+fn folder_href(path: &str) -> String {
+    let segments = path.split('/').skip(1).filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
+    super::propfind::href_of(&ResourcePath::default().with_segments(segments))
+}
+
+fn active_lock(row: &LockRow, root: &str) -> String {
     let scope = if row.shared { "shared" } else { "exclusive" };
     let depth = if row.deep { "infinity" } else { "0" };
     let left = row.expires_at.saturating_sub(now()).div_ceil(1000);
-    let root =
-        ResourcePath::default().with_segments(row.path.split('/').skip(1).map(str::to_owned).collect());
     format!(
         "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{scope}/></D:lockscope>\
          <D:depth>{depth}</D:depth>{}<D:timeout>Second-{left}</D:timeout>\
@@ -259,7 +278,7 @@ fn active_lock(row: &LockRow) -> String {
          <D:lockroot><D:href>{}</D:href></D:lockroot></D:activelock>",
         row.owner.as_deref().unwrap_or(""),
         escape(&row.token),
-        super::propfind::href_of(&root),
+        root,
     )
 }
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use bytes::{Buf, Bytes};
 use dav_server::fs::{DavFile, DavMetaData, FsError, FsFuture, OpenOptions};
+use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
 use super::metadata::{KEPT_MTIME, Kind, Located, Meta, Node, folder_prefix, guessed_type};
@@ -48,7 +49,8 @@ impl S3FileSystem {
         let key = Key::new(&target.key).map_err(StoreError::from)?;
         let writer =
             self.shared.uploads.writer(self.patient_store(), key, attributes, condition, options.size)?;
-        let upload = Upload { writer: Some(writer), target, expected: options.size };
+        let md5 = self.context.content_md5.as_ref().map(|_| Md5::new());
+        let upload = Upload { writer: Some(writer), target, expected: options.size, md5 };
         Ok(Box::new(OpenFile { fs: self.clone(), state: FileState::Writing(upload) }))
     }
 
@@ -124,6 +126,10 @@ impl S3FileSystem {
             // Dropping the writer undoes everything.
             return Err(Failure::BadRequest(format!("the body ended after {size} bytes")));
         }
+        let found = upload.md5.take().map(|md5| md5.finalize().to_vec());
+        if found != self.context.content_md5 {
+            return Err(Failure::BadRequest("the body is not the one that content-md5 tells of".to_owned()));
+        }
         let shared = Arc::clone(&self.shared);
         let Target { key, is_new } = upload.target.clone();
         let written = self
@@ -160,6 +166,8 @@ struct Upload {
     writer: Option<MultipartWriter>,
     target: Target,
     expected: Option<u64>,
+    /// Runs along if the client told what must come out.
+    md5: Option<Md5>,
 }
 
 /// An open file as the engine drives it.
@@ -197,6 +205,9 @@ impl OpenFile {
         if upload.expected.is_some_and(|expected| writer.written() + bytes.len() as u64 > expected) {
             upload.writer = None;
             return Err(Failure::BadRequest("the body is longer than announced".to_owned()));
+        }
+        if let Some(md5) = &mut upload.md5 {
+            md5.update(&bytes);
         }
         let written = writer.write(bytes).await;
         if written.is_err() {

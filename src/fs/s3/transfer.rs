@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::hidden::refusal;
 use super::metadata::{Located, Node, folder_prefix};
 use super::removal::{deletable, delete_keys, keep_parent, put_marker};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
@@ -132,7 +131,12 @@ struct Transfer {
 impl Transfer {
     async fn run(self) -> Result<(), Failure> {
         if self.kind == Kind::Move && self.source.covers_object() {
-            return Err(Failure::Conflict(refusal(&[&self.source.key])));
+            // Moving the folder alone would leave a file of its name behind, as if by magic.
+            return Err(Failure::Conflict(format!(
+                "the object {:?} lies hidden beside this folder and would show in its place; rename it with an \
+                 S3 program first",
+                self.source.key
+            )));
         }
         let old = self.target.old_keys(&self.store, &self.shared).await?;
         let (copied, written) = match &self.source.node {

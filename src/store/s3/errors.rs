@@ -116,8 +116,8 @@ fn element(answer: &HttpResponse, name: &str) -> Option<String> {
 /// Code, message and the ids that AWS support asks for.
 fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, status: u16) -> String {
     let mut text = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
+        (Some(code), Some(message)) if code != message => format!("{code}: {message}"),
+        (Some(code), _) => code.to_owned(),
         _ => "no error code".to_owned(),
     };
     text.push_str(&format!(" (status {status}"));
