@@ -32,6 +32,12 @@ pub(super) fn check(headers: &mut HeaderMap) -> Result<Vec<String>, String> {
     Ok(lists.tokens)
 }
 
+/// Whether any condition is set.
+pub(super) fn any(headers: &HeaderMap) -> bool {
+    let names = ["if", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"];
+    names.iter().any(|name| headers.contains_key(*name))
+}
+
 /// The strong ETag of `If-Match`, if it is just one.
 pub(super) fn if_match(headers: &HeaderMap) -> Option<ETag> {
     let value = headers.get(header::IF_MATCH)?.to_str().ok()?;

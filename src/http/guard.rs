@@ -130,6 +130,7 @@ pub(super) fn admit(
         method: method.clone(),
         range: range(headers),
         if_match: conditions::if_match(headers),
+        is_conditional: conditions::any(headers),
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
         content_md5: content_md5(headers)?,
         mtime: mtime(headers)?,

@@ -30,6 +30,12 @@ impl ObjectReader {
         Self { store, key, etag, position: start, end, open: None, rest: Bytes::new(), resumptions: 0 }
     }
 
+    /// Begins with content that was asked for already, from this reader's start on.
+    pub fn continuing(self, content: Option<Content>) -> Self {
+        let open = content.filter(|content| content.first == self.position && content.meta.etag == self.etag);
+        Self { open, ..self }
+    }
+
     /// Up to `most` bytes, at least one. An error, never an empty answer, when the content ends
     /// before the range does.
     pub async fn read(&mut self, most: usize) -> StoreResult<Bytes> {

@@ -126,7 +126,7 @@ async fn an_error_midway_never_looks_like_a_complete_listing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_costs_one_request_a_page() {
+async fn looking_and_reading_cost_what_they_must() {
     let gateway = TestGateway::start().await;
     let bucket = gateway.bucket().await;
     for n in 0..30 {
@@ -142,6 +142,13 @@ async fn a_listing_costs_one_request_a_page() {
     gateway.hooks().reset();
     gateway.hrefs("/d/5", "0").await;
     assert_eq!(gateway.hooks().total(), 2, "HEAD and LIST in one round trip");
+    gateway.hooks().reset();
+    bucket.put("d/file", "content").await;
+    gateway.hooks().reset();
+    assert_eq!(gateway.get("/d/file").await, (200, "content".into()));
+    let part = gateway.request("GET", "/d/file").header("Range", "bytes=3-5").send().await.unwrap();
+    assert_eq!((part.status().as_u16(), part.text().await.unwrap()), (206, "ten".to_owned()));
+    assert_eq!(gateway.hooks().total(), 2, "a GET is its own stat: {:?}", gateway.hooks().transcript());
     gateway.hooks().reset();
     gateway.hrefs("/", "0").await;
     gateway.status("OPTIONS", "/").await;

@@ -224,7 +224,8 @@ impl OpenFile {
             let end = range_end(&self.fs.context, *position, meta.size);
             let store = self.fs.patient_store();
             // Never locked: the engine wants files to be shareable, and a body's stream is not.
-            Mutex::new(ObjectReader::new(store, key.clone(), meta.etag.clone(), *position, end))
+            let reader = ObjectReader::new(store, key.clone(), meta.etag.clone(), *position, end);
+            Mutex::new(reader.continuing(self.fs.begun_at(*position)))
         });
         let bytes = match reader.get_mut().read(count).await {
             // The client set no such condition: the file was replaced while it was read.

@@ -131,6 +131,9 @@ impl S3FileSystem {
     /// deep COPY or MOVE, are opaque: neither file nor folder, so that the engine hands the whole
     /// tree to one call instead of walking it.
     pub(super) async fn engine_metadata(&self, path: &ResourcePath) -> Result<Box<dyn DavMetaData>, Failure> {
+        if let Some(located) = self.locate_by_reading(path).await? {
+            return Ok(Box::new(self.meta(&located)));
+        }
         let creates = matches!(self.context.method.as_str(), "PUT" | "MKCOL" | "LOCK");
         let located = match creates && path.same_resource(&self.context.path) {
             // Asked later anyway: both in one round trip.

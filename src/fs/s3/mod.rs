@@ -1,6 +1,7 @@
 //! A bucket as a file system. What it promises stands in `SEMANTICS.md` beside this file.
 
 mod directory;
+mod download;
 mod file;
 mod folder_dates;
 mod hidden;
@@ -26,9 +27,9 @@ use super::{Children, Failure, RequestContext, Resource, ResourcePath, Share, Vi
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::{State, StoredProperty};
-use crate::store::ObjectStore;
 use crate::store::multipart_writer::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
+use crate::store::{Content, ObjectStore};
 
 use folder_dates::FolderDates;
 use metadata::Located;
@@ -77,7 +78,13 @@ impl S3Share {
         let patience =
             Patience { limit: Limit::At(context.deadline), for_credentials: context.client.is_webdavfs() };
         let store: Arc<dyn ObjectStore> = Arc::new(Patient::new(Arc::clone(&self.0.store), patience));
-        S3FileSystem { shared: Arc::clone(&self.0), store, context, located: Arc::default() }
+        S3FileSystem {
+            shared: Arc::clone(&self.0),
+            store,
+            context,
+            located: Arc::default(),
+            begun: Arc::default(),
+        }
     }
 }
 
@@ -110,6 +117,8 @@ struct S3FileSystem {
     context: Arc<RequestContext>,
     /// What was found in this request: the engine asks more than once.
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
+    /// The content on its way that told that the target is a file.
+    begun: Arc<Mutex<Option<Content>>>,
 }
 
 impl S3FileSystem {

@@ -1,0 +1,34 @@
+//! GET as its own stat: the first request for a file's content also tells that it is a file.
+
+use super::metadata::{Located, Node};
+use super::{Failure, ResourcePath, S3FileSystem};
+use crate::object::Key;
+use crate::store::{Content, StoreError};
+
+impl S3FileSystem {
+    /// Asks for the content of the GET under way and keeps it for reading. `None` where that would
+    /// not do: a folder's path, another spelling, or a condition that may make the content needless.
+    pub(super) async fn locate_by_reading(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+        let context = &self.context;
+        let is_target = context.method == http::Method::GET && path.same_resource(&context.path);
+        let cannot_be_file = path.has_trailing_slash() || path.is_reserved() || self.is_protected(path);
+        if !is_target || cannot_be_file || context.is_conditional {
+            return Ok(None);
+        }
+        let key = Key::new(path.key()).map_err(StoreError::from)?;
+        let content = match self.store.get(&key, context.range, None).await {
+            Ok(content) => content,
+            Err(StoreError::NotFound | StoreError::RangeNotSatisfiable) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let located = Located { key: path.key(), node: Node::File(content.meta.clone()) };
+        self.located.lock().insert(path.clone(), Some(located.clone()));
+        *self.begun.lock() = Some(content);
+        Ok(Some(located))
+    }
+
+    /// The content that was asked for already, if it begins at `position`.
+    pub(super) fn begun_at(&self, position: u64) -> Option<Content> {
+        self.begun.lock().take().filter(|content| content.first == position)
+    }
+}
