@@ -5,13 +5,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use dav_server::{DavConfig, DavHandler};
 use futures_util::{FutureExt, StreamExt};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, BodyStream, StreamBody};
+use http_body_util::{BodyExt, BodyStream, Collected, StreamBody};
 
 use super::locks::LockTable;
-use super::{Body, full, index, propfind, refuse, refused, text};
+use super::{Body, full, index, propfind, proppatch, refuse, refused, text};
 use crate::fs::{RequestContext, Share};
 
 /// WebDAV over a share.
@@ -37,6 +39,31 @@ impl Engine {
         let view = self.share.view(Arc::clone(context));
         let locks = self.locks.for_request(Arc::clone(context));
         propfind::handle(context, view, locks, headers, body).await
+    }
+
+    /// Answers a PROPPATCH whose body has been read and checked.
+    pub async fn proppatch(
+        &self,
+        context: &Arc<RequestContext>,
+        parts: Parts,
+        body: Bytes,
+    ) -> Response<Body> {
+        let lost = proppatch::lost_removals(&body);
+        let answer = self.handle(context, Request::from_parts(parts, full(body))).await;
+        if lost.is_empty() || answer.status() != StatusCode::MULTI_STATUS {
+            return answer;
+        }
+        let (head, body) = answer.into_parts();
+        let Ok(body) = body.collect().await.map(Collected::to_bytes) else {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made");
+        };
+        if proppatch::all_succeeded(&body) {
+            let view = self.share.view(Arc::clone(context));
+            if let Err(failure) = view.remove_properties(&context.path, lost).await {
+                return refuse(context, failure);
+            }
+        }
+        Response::from_parts(head, full(body))
     }
 
     /// Answers any other request. Its headers have been checked.

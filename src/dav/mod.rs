@@ -4,6 +4,7 @@ pub mod engine;
 mod index;
 pub mod locks;
 pub mod propfind;
+mod proppatch;
 mod xml;
 
 use std::io;

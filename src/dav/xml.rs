@@ -1,7 +1,10 @@
 //! XML, as far as WebDAV needs it: checking what clients send, writing what they get.
 
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::ResolveResult;
+use quick_xml::{NsReader, Reader};
+
+use crate::state::PropertyName;
 
 /// Refuses what the engine's parser must not see: anything that is not well-formed UTF-8, document
 /// types (entities that multiply), and depths that overflow its stack.
@@ -58,6 +61,28 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// An element's qualified name.
+pub(super) fn element_name(
+    reader: &NsReader<&[u8]>,
+    element: &BytesStart<'_>,
+) -> Result<PropertyName, String> {
+    let (namespace, local) = reader.resolver().resolve_element(element.name());
+    let namespace = match namespace {
+        ResolveResult::Bound(namespace) => {
+            // As it stands in the attribute, escapes and all.
+            let text = quick_xml::escape::unescape(namespace.as_ref());
+            text.map_err(|error| format!("the XML is not well-formed: {error}"))?.into_owned()
+        }
+        ResolveResult::Unbound => String::new(),
+        ResolveResult::Unknown(_) => return Err("the XML uses a prefix that it does not declare".to_owned()),
+    };
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.') || !c.is_ascii();
+    if !local.as_ref().chars().all(is_name) {
+        return Err("the XML has an element whose name is none".to_owned());
+    }
+    Ok(PropertyName { namespace, local: local.as_ref().to_owned() })
 }
 
 /// No client nests deeper than 6; the parser behind overflows its stack at some thousands.

@@ -17,7 +17,7 @@ use dav_server::fs::GuardedFileSystem;
 use futures_util::stream::BoxStream;
 
 use crate::object::ETag;
-use crate::state::StoredProperty;
+use crate::state::{PropertyName, StoredProperty};
 
 pub use context::{Client, RequestContext};
 pub use error::Failure;
@@ -66,4 +66,7 @@ pub trait View: Send + Sync {
 
     /// The dead properties of a resource.
     async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure>;
+
+    /// Removes dead properties of what is at `path`.
+    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure>;
 }

@@ -144,6 +144,9 @@ impl Service {
         if parts.method.as_str() == "PROPFIND" {
             return Ok(inner.engine.propfind(&context, &parts.headers, &body).await);
         }
+        if parts.method.as_str() == "PROPPATCH" {
+            return Ok(inner.engine.proppatch(&context, parts, body).await);
+        }
         Ok(inner.engine.handle(&context, Request::from_parts(parts, full(body))).await)
     }
 

@@ -57,6 +57,26 @@ async fn dead_properties_come_once_and_only_if_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_display_name_can_be_set_and_removed() {
+    let gateway = TestGateway::start().await;
+    gateway.put("/a", "1").await;
+    let patch = |what: &str| {
+        let body = format!("<D:propertyupdate xmlns:D=\"DAV:\">{what}</D:propertyupdate>");
+        gateway.request("PROPPATCH", "/a").body(body).send()
+    };
+    let name =
+        || async { gateway.propfind("/a", "0", &some("<D:displayname/>")).await.text().await.unwrap() };
+    patch("<D:set><D:prop><D:displayname>Other</D:displayname></D:prop></D:set>").await.unwrap();
+    assert!(name().await.contains(">Other<"));
+    // Refused as a whole, so nothing is removed.
+    let both = "<D:remove><D:prop><D:displayname/></D:prop></D:remove><D:set><D:prop><D:getetag>x</D:getetag></D:prop></D:set>";
+    assert!(patch(both).await.unwrap().text().await.unwrap().contains("424"));
+    assert!(name().await.contains(">Other<"));
+    patch("<D:remove><D:prop><D:displayname/></D:prop></D:remove>").await.unwrap();
+    assert!(name().await.contains("<D:displayname>a</D:displayname>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hrefs_are_ascii_echo_the_request_and_round_trip() {
     let gateway = TestGateway::start().await;
     let bucket = gateway.bucket().await;

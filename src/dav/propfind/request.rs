@@ -1,9 +1,9 @@
 //! What a PROPFIND asks for.
 
 use quick_xml::NsReader;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::ResolveResult;
+use quick_xml::events::Event;
 
+use crate::dav::xml::element_name;
 use crate::state::PropertyName;
 
 /// See RFC 4918, section 14.20.
@@ -31,7 +31,7 @@ impl PropertyRequest {
         loop {
             match reader.read_event().map_err(broken)? {
                 Event::Start(element) => {
-                    let name = name(&reader, &element)?;
+                    let name = element_name(&reader, &element)?;
                     found.element(&parents, &name);
                     parents.push(name);
                 }
@@ -86,24 +86,6 @@ fn dav_name(name: &PropertyName) -> &str {
         "DAV:" => &name.local,
         _ => "",
     }
-}
-
-fn name(reader: &NsReader<&[u8]>, element: &BytesStart<'_>) -> Result<PropertyName, String> {
-    let (namespace, local) = reader.resolver().resolve_element(element.name());
-    let namespace = match namespace {
-        ResolveResult::Bound(namespace) => {
-            // As it stands in the attribute, escapes and all.
-            let text = quick_xml::escape::unescape(namespace.as_ref());
-            text.map_err(|error| format!("the XML is not well-formed: {error}"))?.into_owned()
-        }
-        ResolveResult::Unbound => String::new(),
-        ResolveResult::Unknown(_) => return Err("the XML uses a prefix that it does not declare".to_owned()),
-    };
-    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.') || !c.is_ascii();
-    if !local.as_ref().chars().all(is_name) {
-        return Err("the XML has an element whose name is none".to_owned());
-    }
-    Ok(PropertyName { namespace, local: local.as_ref().to_owned() })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use super::{Children, Failure, RequestContext, Resource, ResourcePath, Share, View};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::state::{State, StoredProperty};
+use crate::state::{PropertyChange, PropertyName, State, StoredProperty};
 use crate::store::multipart_writer::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::{Content, ObjectStore};
@@ -260,5 +260,11 @@ impl View for S3FileSystem {
 
     async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
         Ok(self.shared.state.properties(id).await?)
+    }
+
+    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
+        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        let changes = names.into_iter().map(PropertyChange::Remove).collect();
+        Ok(self.shared.state.change_properties(&located.id(), changes).await?)
     }
 }
