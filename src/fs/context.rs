@@ -60,7 +60,8 @@ pub struct RequestContext {
     pub range: Option<ByteRange>,
     /// The one strong ETag of `If-Match`, if it has just one.
     pub if_match: Option<ETag>,
-    /// Whether a header may make the answer one without content.
+    /// Whether a header may make the answer one without content, or one whose first byte is known
+    /// only with the size.
     pub is_conditional: bool,
     pub content_type: Option<String>,
     /// MD5 that the body must have, if the client told one.

@@ -37,6 +37,8 @@ pub(super) struct Home(Arc<Mutex<Returned>>);
 #[derive(Default)]
 struct Returned {
     body: Option<Incoming>,
+    /// Somebody asked for it, so that a client that waited for that is sending now.
+    asked: bool,
     /// Why it did not arrive whole.
     failure: Option<StatusCode>,
 }
@@ -45,12 +47,18 @@ impl Home {
     /// Lends `body` out.
     pub(super) fn lend(&self, body: Incoming, stall: Duration, metrics: Metrics) -> Lent {
         let timer = Box::pin(sleep(stall));
-        Lent { body: Some(body), home: self.clone(), stall, timer, waiting: false, metrics }
+        Lent { body: Some(body), home: self.clone(), stall, timer, waiting: false, asked: false, metrics }
     }
 
     /// The status for a body that did not arrive whole: the client's doing, whatever came of it.
     pub(super) fn failure(&self) -> Option<StatusCode> {
         self.0.lock().failure
+    }
+
+    /// Whether the client still waits for being asked for its body.
+    pub(super) fn is_awaited(&self) -> bool {
+        let returned = self.0.lock();
+        returned.body.is_some() && !returned.asked
     }
 
     /// Reads what is left of the body, so that the connection can live on; says whether it can.
@@ -79,6 +87,7 @@ pub(super) struct Lent {
     timer: Pin<Box<Sleep>>,
     /// Whether the timer runs: it does only while the client is waited for.
     waiting: bool,
+    asked: bool,
     metrics: Metrics,
 }
 
@@ -96,6 +105,10 @@ impl HttpBody for Lent {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        if !this.asked {
+            this.asked = true;
+            this.home.0.lock().asked = true;
+        }
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;

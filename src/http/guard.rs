@@ -124,13 +124,14 @@ pub(super) fn admit(
     {
         return Err(refused(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"));
     }
+    let range = range(headers);
     let client = client(headers, &facts);
     let budget = facts.budget.unwrap_or(if client.is_webdavfs() { FINDER_BUDGET } else { BUDGET });
     Ok(RequestContext {
         method: method.clone(),
-        range: range(headers),
         if_match: conditions::if_match(headers),
-        is_conditional: conditions::any(headers),
+        is_conditional: conditions::any(headers) || (range.is_none() && headers.contains_key(header::RANGE)),
+        range,
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
         content_md5: content_md5(headers)?,
         mtime: mtime(headers)?,

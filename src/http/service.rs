@@ -97,8 +97,9 @@ impl Service {
         if let Some(status) = home.failure() {
             answer = text(status, "the body did not arrive whole");
         }
-        // A client that waits for "100 Continue" sends no body now, so there is none to read.
-        if crowded || (!expects && !home.drain().await) {
+        // A client that waits for "100 Continue" has sent no body to read, and sends none now.
+        let whole = !(expects && home.is_awaited()) && home.drain().await;
+        if crowded || !whole {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED && !answer.headers().contains_key(header::ALLOW)

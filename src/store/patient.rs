@@ -198,14 +198,13 @@ impl ObjectStore for Patient {
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let begun = SystemTime::now();
         let attempt = || self.inner.copy(source, to, condition);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
-            Err(StoreError::ConditionFailed) if maybe_applied && *condition != Condition::None => {
-                // A copy keeps the ETag, or gets one of its own; then its date must tell.
-                let ours =
-                    |meta: &ObjectMeta| Some(&meta.etag) == source.etag.as_ref() || is_since(meta, begun);
+            Err(StoreError::ConditionFailed) if maybe_applied => {
+                // The same ETag is the same content, whoever put it there. Where a copy gets an ETag
+                // of its own nothing tells, and a doubtful copy must not cost a MOVE its source.
+                let ours = |meta: &ObjectMeta| Some(&meta.etag) == source.etag.as_ref();
                 self.is_ours(to, ours).await?.ok_or(StoreError::ConditionFailed)
             }
             other => other,
@@ -217,6 +216,10 @@ impl ObjectStore for Patient {
         match self.retry_noting(Kind::Write, attempt).await {
             // The lost attempt did it.
             (Err(StoreError::NotFound), true) => Ok(()),
+            (Err(StoreError::ConditionFailed), true) => match self.head(key).await {
+                Err(StoreError::NotFound) => Ok(()),
+                _ => Err(StoreError::ConditionFailed),
+            },
             (result, _) => result,
         }
     }

@@ -3,6 +3,7 @@
 //! Keys are carried byte-exact, also those that no path can name.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -65,12 +66,14 @@ async fn copy_leaf(store: Arc<dyn ObjectStore>, to: String, leaf: Leaf) -> Store
     Ok(())
 }
 
-/// Deletes `keys` in batches. Every batch is tried; the first failure is returned with the number
-/// of keys that are left.
+/// Deletes `keys` in batches. Once a batch fails as a whole the others are not asked for any more:
+/// each would wait for the store as long. The first failure is returned with the number of keys that
+/// are left.
 pub async fn delete(store: &Arc<dyn ObjectStore>, keys: &[Key]) -> Result<(), DeleteFailure> {
     let batches: Vec<Vec<Key>> = keys.chunks(PAGE_KEYS).map(<[Key]>::to_vec).collect();
+    let given_up = Arc::new(AtomicBool::new(false));
     let failed: Vec<(Key, StoreError)> = stream::iter(batches)
-        .map(|batch| delete_batch(Arc::clone(store), batch))
+        .map(|batch| delete_batch(Arc::clone(store), Arc::clone(&given_up), batch))
         .buffer_unordered(PARALLEL_BATCHES)
         .concat()
         .await;
@@ -82,10 +85,19 @@ pub async fn delete(store: &Arc<dyn ObjectStore>, keys: &[Key]) -> Result<(), De
 }
 
 /// The keys of a batch that are left, with the reason.
-async fn delete_batch(store: Arc<dyn ObjectStore>, batch: Vec<Key>) -> Vec<(Key, StoreError)> {
-    match store.delete_many(&batch).await {
+async fn delete_batch(
+    store: Arc<dyn ObjectStore>,
+    given_up: Arc<AtomicBool>,
+    batch: Vec<Key>,
+) -> Vec<(Key, StoreError)> {
+    let answer = match given_up.load(Ordering::Relaxed) {
+        true => Err(StoreError::Unavailable("given up after another failure".into())),
+        false => store.delete_many(&batch).await,
+    };
+    match answer {
         Ok(failed) => failed,
         Err(error) => {
+            given_up.store(true, Ordering::Relaxed);
             let reason = error.to_string();
             let mut failed = vec![error];
             failed.extend(batch.iter().skip(1).map(|_| StoreError::Rejected(reason.clone().into())));

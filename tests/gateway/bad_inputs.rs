@@ -31,6 +31,7 @@ fn nested(depth: usize) -> String {
 }
 
 /// The cases: what it is, the bytes, and the statuses that are right.
+#[allow(clippy::too_many_lines)]
 fn cases() -> Vec<(String, Vec<u8>, Vec<u16>)> {
     let mut cases: Vec<(String, Vec<u8>, Vec<u16>)> = Vec::new();
     let mut case = |name: &str, bytes: Vec<u8>, right: &[u16]| cases.push((name.into(), bytes, right.into()));

@@ -145,6 +145,8 @@ async fn folders() {
     bucket.put("both", "object").await;
     bucket.put("both/child", "x").await;
     assert_eq!(gateway.hrefs("/", "1").await, ["/", "/both/", "/file/", "/made", "/other/"]);
+    assert_eq!(gateway.hrefs("/both", "0").await, ["/both/"]);
+    assert_eq!(gateway.get("/both").await, (200, "object".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

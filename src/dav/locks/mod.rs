@@ -163,21 +163,19 @@ impl DavLockSystem for RequestLocks {
     ) -> LsFuture<'_, Result<DavLock, ()>> {
         let (dav_path, path, token) = (path.clone(), lock_path(path), token.to_owned());
         Box::pin(async move {
-            let known = self.table.covering(&path).into_iter().find(|lock| lock.token == token);
             let timeout = granted(timeout);
-            let row = match known {
-                Some(row) if row.principal == self.context.client.principal => LockRow {
-                    expires_at: now() + timeout.as_millis() as u64,
-                    timeout: timeout.as_secs(),
-                    ..row
-                },
+            let until = (now() + timeout.as_millis() as u64, timeout.as_secs());
+            let principal = &self.context.client.principal;
+            let (row, expired) = match self.table.refresh(&path, &token, principal, until) {
+                Some(row) => (row, Vec::new()),
                 // A refresh that fails makes macOS forget its lock: give it back instead.
                 None if self.context.client.is_webdavfs() => {
-                    LockRow { token, ..self.new_row(path, None, Some(timeout), false, false) }
+                    let row = LockRow { token, ..self.new_row(path, None, Some(timeout), false, false) };
+                    let expired = self.table.insert(&row).map_err(|_| ())?;
+                    (row, expired)
                 }
-                _ => return Err(()),
+                None => return Err(()),
             };
-            let expired = self.table.insert(&row).map_err(|_| ())?;
             self.table.store(vec![row.clone()], expired).await;
             Ok(dav_lock(&row, dav_path))
         })

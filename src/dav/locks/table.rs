@@ -96,6 +96,27 @@ impl LockTable {
         Ok(expired)
     }
 
+    /// Gives a lock that covers `path` a new end, if `principal` holds it; in one step, so that one
+    /// that was just given back does not return.
+    pub(super) fn refresh(
+        &self,
+        path: &str,
+        token: &str,
+        principal: &Option<String>,
+        (expires_at, timeout): (u64, u64),
+    ) -> Option<LockRow> {
+        let (mut locks, now) = (self.0.locks.lock(), now());
+        let covers =
+            |lock: &LockRow| lock.path == path || (lock.deep && ancestors(path).any(|a| a == lock.path));
+        let is_meant = |lock: &&mut LockRow| {
+            lock.token == token && lock.principal == *principal && lock.expires_at > now && covers(lock)
+        };
+        let lock = locks.values_mut().flatten().find(is_meant)?;
+        lock.expires_at = expires_at;
+        lock.timeout = timeout;
+        Some(lock.clone())
+    }
+
     /// Removes the locks that `is_gone` picks; returns their tokens.
     pub(super) fn remove(&self, is_gone: impl Fn(&LockRow) -> bool) -> Vec<String> {
         let mut removed = Vec::new();

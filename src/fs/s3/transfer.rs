@@ -165,7 +165,9 @@ impl Transfer {
                 match self.store.delete(key, &condition).await {
                     Err(StoreError::NotFound) => {}
                     // Servers without conditional deletes; the copy was conditional still.
-                    Err(StoreError::Unsupported(_)) => self.store.delete(key, &Condition::None).await?,
+                    Err(StoreError::Unsupported(_) | StoreError::Rejected(_)) => {
+                        self.store.delete(key, &Condition::None).await?
+                    }
                     deleted => deleted?,
                 }
             }
@@ -196,7 +198,13 @@ impl Transfer {
             true => Condition::None,
             false => Condition::IfAbsent,
         };
-        self.store.copy(&source, &to, &condition).await?;
+        match self.store.copy(&source, &to, &condition).await {
+            // Servers without conditional copies; that nothing is there was seen before.
+            Err(StoreError::Unsupported(_)) if condition != Condition::None => {
+                self.store.copy(&source, &to, &Condition::None).await?;
+            }
+            copied => drop(copied?),
+        }
         Ok((vec![from], HashSet::from([self.target.key.clone()])))
     }
 

@@ -36,11 +36,16 @@ fn sending(base: Duration, bytes: usize) -> Builder {
     within(base + Duration::from_secs(bytes as u64 / SLOWEST_UPLINK))
 }
 
+/// A request that whoever waits for it repeats: twice would multiply the time it may take.
+fn once(config: Builder) -> Builder {
+    config.retry_config(RetryConfig::disabled())
+}
+
 /// A write that depends on the object's state is not repeated below: its own first attempt may be
 /// what it meets. Whoever waits for this one knows how to tell.
 fn once_if(conditional: bool, config: Builder) -> Builder {
     match conditional {
-        true => config.retry_config(RetryConfig::disabled()),
+        true => once(config),
         false => config,
     }
 }
@@ -183,7 +188,7 @@ impl ObjectStore for S3Store {
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
                     .customize()
-                    .config_override(once_if(*condition != Condition::None, within(SERVER_SIDE_WORK)))
+                    .config_override(once(within(SERVER_SIDE_WORK)))
                     .send()
             })
             .await?;
@@ -213,8 +218,10 @@ impl ObjectStore for S3Store {
         let (single, batch): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| has_control(key));
         let mut failed = Vec::new();
         for key in single {
-            if let Err(error) = self.delete(key, &Condition::None).await {
-                failed.push((key.clone(), error));
+            match self.delete(key, &Condition::None).await {
+                // Gone is what was wanted.
+                Ok(()) | Err(StoreError::NotFound) => {}
+                Err(error) => failed.push((key.clone(), error)),
             }
         }
         if batch.is_empty() {
@@ -233,13 +240,15 @@ impl ObjectStore for S3Store {
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
                     .customize()
-                    .config_override(within(SERVER_SIDE_WORK))
+                    .config_override(once(within(SERVER_SIDE_WORK)))
                     .send()
             })
             .await?;
         for error in output.errors() {
-            let key = Key::new(error.key().unwrap_or_default())?;
-            failed.push((key, errors::of_key(error)));
+            match errors::of_key(error) {
+                StoreError::NotFound => {}
+                reason => failed.push((Key::new(error.key().unwrap_or_default())?, reason)),
+            }
         }
         Ok(failed)
     }
@@ -264,7 +273,7 @@ impl ObjectStore for S3Store {
                     .set_expected_bucket_owner(self.owner())
                     .customize()
                     // An upload that a lost answer began would be known to nobody.
-                    .config_override(once_if(true, within(self.options.attempt_timeout)))
+                    .config_override(once(within(self.options.attempt_timeout)))
                     .interceptor(date.clone())
                     .send()
             })
@@ -322,7 +331,7 @@ impl ObjectStore for S3Store {
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
                     .customize()
-                    .config_override(once_if(true, within(SERVER_SIDE_WORK)))
+                    .config_override(once(within(SERVER_SIDE_WORK)))
                     .send()
             })
             .await?;
