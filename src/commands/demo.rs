@@ -1,5 +1,6 @@
 //! `s3dav demo`: the whole gateway on an S3 server inside this process.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,7 +39,9 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     add_samples(&config.s3).await?;
     let shutdown = Shutdown::default();
     let gateway = Gateway::new(config, listeners, shutdown.clone()).await?;
-    print!("{}", welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args));
+    let welcome = welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args);
+    // Nobody may be reading; it serves all the same.
+    let _ = std::io::stdout().write_all(welcome.as_bytes());
     until_stopped(gateway, shutdown).await
 }
 

@@ -1,5 +1,7 @@
 //! `s3dav embedded-s3`: the demo's S3 server as a process of its own, for benches and measurements.
 
+use std::io::Write;
+
 use anyhow::Context;
 
 use super::{CommandError, gateway};
@@ -15,8 +17,12 @@ pub(super) async fn run(args: EmbeddedArgs) -> Result<(), CommandError> {
     let options = EmbeddedOptions { data: args.data, buckets: args.bucket, latency: args.latency };
     let s3 = EmbeddedS3::start(listener, options).await.context("the server did not start")?;
     let (access_key, secret) = CREDENTIALS;
-    println!("endpoint_url={}", s3.endpoint_url());
-    println!("aws_access_key_id={access_key}\naws_secret_access_key={secret}");
+    let endpoint_url = s3.endpoint_url();
+    let access = format!(
+        "endpoint_url={endpoint_url}\naws_access_key_id={access_key}\naws_secret_access_key={secret}\n"
+    );
+    // In one piece, and whoever started it may have read enough: not a reason to end.
+    let _ = std::io::stdout().write_all(access.as_bytes());
     shutdown::signal().await?;
     Ok(())
 }

@@ -61,6 +61,8 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().unwrap();
         let url = line.strip_prefix("endpoint_url=").unwrap().to_owned();
+        // Its output must be read, or it ends when it prints more.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { child, url }
     }
 
@@ -90,7 +92,14 @@ impl Process {
                 break line[at..].split(['/', '"', ' ']).take(3).collect::<Vec<_>>().join("/");
             }
         };
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // Shown when a test fails.
+                if line.contains("WARN") || line.contains("ERROR") {
+                    eprintln!("the gateway said: {line}");
+                }
+            }
+        });
         Self { child, url }
     }
 
