@@ -12,7 +12,7 @@ use crate::config::{Config, Listen};
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::fs::s3::S3Share;
-use crate::http::{Server, Service, server};
+use crate::http::{Server, Service};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::{State, StateError, UploadRow};
@@ -124,7 +124,7 @@ fn abort_leftovers(
 pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
     let mut listeners = Vec::new();
     for address in &listen.addresses {
-        match server::bind(*address).await {
+        match TcpListener::bind(*address).await {
             Ok(listener) => listeners.push(listener),
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 let message = anyhow::anyhow!("the port of {address} is taken");

@@ -116,12 +116,8 @@ impl Engine {
             *answer.body_mut() = full("");
             return answer;
         }
-        let multipart = answer
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|t| t.as_bytes().starts_with(b"multipart/"));
         let stored = context.outcome.content_type().and_then(|t| t.parse().ok());
-        if let Some(stored) = stored.filter(|_| !multipart) {
+        if let Some(stored) = stored {
             answer.headers_mut().insert(header::CONTENT_TYPE, stored);
         }
         // What lies in a bucket is not this server's own word: a page there must not act for it.

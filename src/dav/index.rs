@@ -2,9 +2,8 @@
 
 use futures_util::StreamExt;
 use http::{Response, StatusCode, header};
-use http_body_util::BodyExt;
 
-use super::propfind::{child_href_of, href_of};
+use super::propfind::{child_href, href};
 use super::xml::escape;
 use super::{Body, full};
 use crate::fs::{Failure, Resource, ResourcePath, View};
@@ -15,7 +14,7 @@ pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Respo
     if !folder.is_folder {
         return Err(Failure::NotFound);
     }
-    let base = href_of(path);
+    let base = href(path, true);
     let title = escape(&path.to_string());
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
@@ -32,7 +31,7 @@ pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Respo
         }
     }
     page.push_str("</table></body></html>\n");
-    let mut answer = Response::new(full(page).boxed_unsync());
+    let mut answer = Response::new(full(page));
     *answer.status_mut() = StatusCode::OK;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
@@ -42,12 +41,12 @@ pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Respo
 }
 
 fn row(base: &str, child: &Resource) -> String {
-    let (href, name) = (child_href_of(base, child), escape(&child.name));
+    let (link, name) = (child_href(base, child), escape(&child.name));
     let date = httpdate::fmt_http_date(child.modified);
     match child.is_folder {
-        true => format!("<tr><td><a href=\"{href}\">{name}/</a></td><td></td><td></td></tr>\n"),
+        true => format!("<tr><td><a href=\"{link}\">{name}/</a></td><td></td><td></td></tr>\n"),
         false => {
-            format!("<tr><td><a href=\"{href}\">{name}</a></td><td>{}</td><td>{date}</td></tr>\n", child.size)
+            format!("<tr><td><a href=\"{link}\">{name}</a></td><td>{}</td><td>{date}</td></tr>\n", child.size)
         }
     }
 }

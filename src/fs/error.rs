@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::path::PathError;
+use crate::object::InvalidKey;
 use crate::state::StateError;
 use crate::store::StoreError;
 
@@ -33,6 +34,12 @@ pub enum Failure {
     State(#[from] StateError),
     #[error("the work ended early")]
     Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl From<InvalidKey> for Failure {
+    fn from(error: InvalidKey) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl Failure {

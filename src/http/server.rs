@@ -1,7 +1,6 @@
 //! Accepting connections, and letting them end.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -146,11 +145,6 @@ async fn serve(
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection ended early");
     }
-}
-
-/// Makes a socket for an address.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
 }
 
 /// Out of file descriptors, most likely: let some go before the next try.

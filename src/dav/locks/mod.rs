@@ -21,7 +21,7 @@ use crate::state::LockRow;
 
 pub use table::LockTable;
 
-use table::{ancestors, now, parent};
+use table::{covers, now, parent, seconds_left};
 
 /// The lock system for one request.
 #[derive(Debug, Clone)]
@@ -144,10 +144,9 @@ impl DavLockSystem for RequestLocks {
         let (path, token) = (lock_path(path), token.to_owned());
         Box::pin(async move {
             let principal = &self.context.client.principal;
-            let covers =
-                |lock: &LockRow| lock.path == path || (lock.deep && ancestors(&path).any(|a| a == lock.path));
-            let removed =
-                self.table.remove(|lock| lock.token == token && covers(lock) && lock.principal == *principal);
+            let is_meant =
+                |lock: &LockRow| lock.token == token && lock.principal == *principal && covers(lock, &path);
+            let removed = self.table.remove(is_meant);
             // What macOS wants to be rid of, it is rid of.
             let ended = !removed.is_empty() || self.context.client.is_webdavfs();
             self.table.store(Vec::new(), removed).await;
@@ -246,14 +245,13 @@ fn granted(asked: Option<Duration>) -> Duration {
 }
 
 fn dav_lock(row: &LockRow, path: DavPath) -> DavLock {
-    let left = row.expires_at.saturating_sub(now()).div_ceil(1000);
     DavLock {
         token: row.token.clone(),
         path: Box::new(path),
         principal: row.principal.clone(),
         owner: row.owner.as_ref().and_then(|xml| Element::parse(xml.as_bytes()).ok()).map(Box::new),
         timeout_at: Some(UNIX_EPOCH + Duration::from_millis(row.expires_at)),
-        timeout: Some(Duration::from_secs(left)),
+        timeout: Some(Duration::from_secs(seconds_left(row))),
         shared: row.shared,
         deep: row.deep,
     }
@@ -262,13 +260,13 @@ fn dav_lock(row: &LockRow, path: DavPath) -> DavLock {
 /// The href of a folder by its lock's path.
 fn folder_href(path: &str) -> String {
     let segments = path.split('/').skip(1).filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
-    super::propfind::href_of(&ResourcePath::default().with_segments(segments))
+    super::propfind::href(&ResourcePath::default().with_segments(segments), true)
 }
 
 fn active_lock(row: &LockRow, root: &str) -> String {
     let scope = if row.shared { "shared" } else { "exclusive" };
     let depth = if row.deep { "infinity" } else { "0" };
-    let left = row.expires_at.saturating_sub(now()).div_ceil(1000);
+    let left = seconds_left(row);
     format!(
         "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{scope}/></D:lockscope>\
          <D:depth>{depth}</D:depth>{}<D:timeout>Second-{left}</D:timeout>\

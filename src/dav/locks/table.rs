@@ -65,9 +65,8 @@ impl LockTable {
         let (mut locks, now) = (self.0.locks.lock(), now());
         let prefix = format!("{}/", row.path.trim_end_matches('/'));
         let conflicts = |lock: &&LockRow| {
-            let above = lock.deep && ancestors(&row.path).any(|path| path == lock.path);
             let below = row.deep && lock.path.starts_with(&prefix);
-            let near = lock.path == row.path || above || below;
+            let near = covers(lock, &row.path) || below;
             // A token names one lock, wherever it is.
             let same = lock.token == row.token;
             let other = near && !same && !(row.shared && lock.shared);
@@ -106,10 +105,8 @@ impl LockTable {
         (expires_at, timeout): (u64, u64),
     ) -> Option<LockRow> {
         let (mut locks, now) = (self.0.locks.lock(), now());
-        let covers =
-            |lock: &LockRow| lock.path == path || (lock.deep && ancestors(path).any(|a| a == lock.path));
         let is_meant = |lock: &&mut LockRow| {
-            lock.token == token && lock.principal == *principal && lock.expires_at > now && covers(lock)
+            lock.token == token && lock.principal == *principal && lock.expires_at > now && covers(lock, path)
         };
         let lock = locks.values_mut().flatten().find(is_meant)?;
         lock.expires_at = expires_at;
@@ -143,8 +140,18 @@ impl LockTable {
     }
 }
 
+/// Whether a lock applies to `path`: its own, or a deep one above it.
+pub(super) fn covers(lock: &LockRow, path: &str) -> bool {
+    lock.path == path || (lock.deep && ancestors(path).any(|above| above == lock.path))
+}
+
+/// Seconds until a lock ends, rounded up.
+pub(super) fn seconds_left(lock: &LockRow) -> u64 {
+    lock.expires_at.saturating_sub(now()).div_ceil(1000)
+}
+
 /// The paths above `path`, the nearest first.
-pub(super) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors((path != "/").then(|| parent(path)), |path| (*path != "/").then(|| parent(path)))
 }
 

@@ -21,6 +21,7 @@ use crate::fs::{Children, Failure, Resource, View};
 
 pub use request::PropertyRequest;
 use response::Writer;
+pub(super) use response::child_href;
 pub use response::href;
 
 /// Answers a PROPFIND. `body` has passed [`super::check_xml`].
@@ -98,9 +99,7 @@ impl Multistatus {
             };
             for child in batch {
                 let written = match child {
-                    Ok(child) => {
-                        this.write(&mut text, &response::child_href(&this.base, &child), &child).await
-                    }
+                    Ok(child) => this.write(&mut text, &child_href(&this.base, &child), &child).await,
                     Err(failure) => Err(failure),
                 };
                 if let Err(failure) = written {
@@ -142,13 +141,3 @@ fn wants_minimal(headers: &HeaderMap) -> bool {
 
 /// Entries in one chunk, if they are there: about 100 KiB.
 const BATCH: usize = 256;
-
-/// The href of a folder's path.
-pub(super) fn href_of(path: &crate::fs::ResourcePath) -> String {
-    href(path, true)
-}
-
-/// The href of a folder's child.
-pub(super) fn child_href_of(base: &str, child: &Resource) -> String {
-    response::child_href(base, child)
-}

@@ -185,7 +185,7 @@ pub fn href(path: &ResourcePath, is_folder: bool) -> String {
 }
 
 /// A child's href, below its folder's.
-pub(super) fn child_href(base: &str, child: &Resource) -> String {
+pub(in crate::dav) fn child_href(base: &str, child: &Resource) -> String {
     let name = utf8_percent_encode(&child.name, HREF);
     match child.is_folder {
         true => format!("{base}{name}/"),

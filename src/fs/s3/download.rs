@@ -15,7 +15,7 @@ impl S3FileSystem {
         if !is_target || cannot_be_file || context.is_conditional {
             return Ok(None);
         }
-        let key = Key::new(path.key()).map_err(StoreError::from)?;
+        let key = Key::new(path.key())?;
         let content = match self.store.get(&key, context.range, None).await {
             Ok(content) => content,
             Err(StoreError::NotFound | StoreError::RangeNotSatisfiable) => return Ok(None),

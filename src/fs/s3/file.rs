@@ -46,7 +46,7 @@ impl S3FileSystem {
             false => self.context.if_match.clone().map_or(Condition::None, Condition::IfMatch),
         };
         let attributes = self.attributes(path.name());
-        let key = Key::new(&target.key).map_err(StoreError::from)?;
+        let key = Key::new(&target.key)?;
         let writer =
             self.shared.uploads.writer(self.patient_store(), key, attributes, condition, options.size)?;
         let md5 = self.context.content_md5.as_ref().map(|_| Md5::new());
@@ -58,7 +58,7 @@ impl S3FileSystem {
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
         let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
         self.context.outcome.set_content_type(meta.content_type.clone());
-        let key = Key::new(key).map_err(StoreError::from)?;
+        let key = Key::new(key)?;
         let state = FileState::Reading { key, meta, position: 0, reader: None };
         Ok(Box::new(OpenFile { fs: self.clone(), state }))
     }
@@ -91,7 +91,7 @@ impl S3FileSystem {
     }
 
     async fn create_empty(&self, target: &Target) -> Result<Written, Failure> {
-        let key = Key::new(&target.key).map_err(StoreError::from)?;
+        let key = Key::new(&target.key)?;
         let attributes = self.attributes(target.key.rsplit('/').next().unwrap_or_default());
         let (store, shared, key_text) =
             (Arc::clone(&self.store), Arc::clone(&self.shared), target.key.clone());

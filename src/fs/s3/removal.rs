@@ -47,9 +47,7 @@ impl S3FileSystem {
         let condition = self.context.if_match.clone().map_or(Condition::None, Condition::IfMatch);
         self.detached(async move {
             match &located.node {
-                Node::File(_) => {
-                    store.delete(&Key::new(&located.key).map_err(StoreError::from)?, &condition).await?
-                }
+                Node::File(_) => store.delete(&Key::new(&located.key)?, &condition).await?,
                 Node::Folder { .. } => delete_tree(&store, &shared, &located).await?,
             }
             shared.afterwards(shared.state.remove_properties(&located.id()).await);
@@ -92,7 +90,7 @@ pub(super) async fn deletable(
     }
     let mut keys: Vec<Key> = leaves.into_iter().map(|leaf| leaf.key).collect();
     if folder.covers_object() {
-        keys.push(Key::new(&folder.key).map_err(StoreError::from)?);
+        keys.push(Key::new(&folder.key)?);
     }
     Ok(keys)
 }
@@ -129,7 +127,7 @@ pub(super) async fn keep_parent(
 
 /// Writes a folder's marker if there is none.
 pub(super) async fn put_marker(store: &dyn ObjectStore, prefix: &str) -> Result<(), Failure> {
-    let key = Key::new(prefix).map_err(StoreError::from)?;
+    let key = Key::new(prefix)?;
     let attributes =
         Attributes { content_type: Some("application/x-directory".to_owned()), ..Attributes::default() };
     store.put(&key, Bytes::new(), &attributes, &Condition::IfAbsent).await?;

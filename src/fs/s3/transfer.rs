@@ -85,9 +85,6 @@ impl S3FileSystem {
 
     async fn transfer_target(&self, to: &ResourcePath) -> Result<TransferTarget, Failure> {
         self.refuse_protected(to, "replaced")?;
-        if to.is_reserved() {
-            return Err(Failure::Forbidden(format!("/{} belongs to the gateway", crate::fs::path::RESERVED)));
-        }
         match self.locate(to).await? {
             Some(old) => Ok(TransferTarget { key: old.key.clone(), old: Some(old) }),
             None => {
@@ -111,7 +108,7 @@ impl TransferTarget {
     async fn old_keys(&self, store: &Arc<dyn ObjectStore>, shared: &Shared) -> Result<Vec<Key>, Failure> {
         match &self.old {
             None => Ok(Vec::new()),
-            Some(Located { node: Node::File(_), key }) => Ok(vec![Key::new(key).map_err(StoreError::from)?]),
+            Some(Located { node: Node::File(_), key }) => Ok(vec![Key::new(key)?]),
             Some(folder) => deletable(store, shared, folder).await,
         }
     }
@@ -187,8 +184,8 @@ impl Transfer {
     /// Returns the source's keys, and those that were written.
     async fn copy_file(&self) -> Result<(Vec<Key>, HashSet<String>), Failure> {
         let Node::File(meta) = &self.source.node else { return Err(Failure::IsFolder) };
-        let from = Key::new(&self.source.key).map_err(StoreError::from)?;
-        let to = Key::new(&self.target.key).map_err(StoreError::from)?;
+        let from = Key::new(&self.source.key)?;
+        let to = Key::new(&self.target.key)?;
         let source = CopySource {
             address: self.store.address(&from),
             etag: Some(meta.etag.clone()),
