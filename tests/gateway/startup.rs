@@ -5,17 +5,13 @@ use std::time::Duration;
 use s3dav::embedded::Action;
 use tokio::net::TcpListener;
 
-use crate::harness::process::{Process, command, outcome};
+use crate::harness::process::{Process, command, outcome, serve};
 use crate::harness::{BUCKET, Bucket, TestGateway, embedded, eventually};
 
 /// Starts `serve` against an endpoint and returns how it ended.
 async fn failing(endpoint: &str, more: &[&str]) -> (i32, String) {
     let state = tempfile::tempdir().unwrap();
-    let state = state.path().join("state");
-    let mut arguments = vec!["serve", "--bucket", BUCKET, "--endpoint-url", endpoint, "--force-path-style"];
-    arguments.extend(["--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()]);
-    arguments.extend(more);
-    let (code, _, said) = outcome(command(&arguments)).await;
+    let (code, _, said) = outcome(serve(endpoint, &state, more)).await;
     (code, said)
 }
 
@@ -97,20 +93,8 @@ async fn renewed_credentials_are_read_again() {
     };
     write("outdated");
     s3.hooks().always(fail(400, "ExpiredToken", "The provided token has expired."));
-    let state = directory.path().join("state");
     let endpoint = s3.endpoint_url();
-    let mut serve = command(&[
-        "serve",
-        "--bucket",
-        BUCKET,
-        "--endpoint-url",
-        &endpoint,
-        "--force-path-style",
-        "--listen",
-        "127.0.0.1:0",
-        "--state-dir",
-        state.to_str().unwrap(),
-    ]);
+    let mut serve = serve(&endpoint, &directory, &[]);
     serve
         .env_remove("AWS_ACCESS_KEY_ID")
         .env_remove("AWS_SECRET_ACCESS_KEY")
@@ -144,19 +128,7 @@ async fn a_bucket_in_another_region_is_found_and_used() {
 async fn the_proxy_of_the_environment_is_used() {
     let proxy = embedded().await;
     let state = tempfile::tempdir().unwrap();
-    let directory = state.path().join("state");
-    let mut serve = command(&[
-        "serve",
-        "--bucket",
-        BUCKET,
-        "--endpoint-url",
-        "http://s3.invalid",
-        "--force-path-style",
-        "--listen",
-        "127.0.0.1:0",
-        "--state-dir",
-        directory.to_str().unwrap(),
-    ]);
+    let mut serve = serve("http://s3.invalid", &state, &[]);
     serve.env("HTTP_PROXY", proxy.endpoint_url()).env("NO_PROXY", "169.254.169.254");
     let gateway = Process::serving(serve).await;
     let seen = proxy.hooks().transcript();
@@ -170,19 +142,7 @@ async fn a_second_gateway_on_the_same_state_names_the_first() {
     let state = tempfile::tempdir().unwrap();
     let first = Process::gateway(&s3.endpoint_url(), &state, &[]).await;
     let directory = state.path().join("state");
-    let arguments = [
-        "serve",
-        "--bucket",
-        BUCKET,
-        "--endpoint-url",
-        &s3.endpoint_url(),
-        "--force-path-style",
-        "--listen",
-        "127.0.0.1:0",
-        "--state-dir",
-        directory.to_str().unwrap(),
-    ];
-    let (code, _, said) = outcome(command(&arguments)).await;
+    let (code, _, said) = outcome(serve(&s3.endpoint_url(), &state, &[])).await;
     assert!(code == 1 && said.contains(&first.url) && said.contains("hint: "), "{said}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&directory).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o700);

@@ -43,6 +43,14 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// The command line that serves the bucket of an endpoint on a free port, its state in `state`.
+pub fn serve(endpoint: &str, state: &TempDir, more: &[&str]) -> Command {
+    let mut command =
+        command(&["serve", "--bucket", BUCKET, "--endpoint-url", endpoint, "--force-path-style"]);
+    command.args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(state.path().join("state")).args(more);
+    command
+}
+
 /// What a command that ends by itself said: exit code, standard output, standard error.
 pub async fn outcome(mut command: Command) -> (i32, String, String) {
     let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
@@ -68,12 +76,7 @@ impl Process {
 
     /// A gateway over an endpoint.
     pub async fn gateway(endpoint: &str, state: &TempDir, more: &[&str]) -> Self {
-        let state = state.path().join("state");
-        let mut arguments =
-            vec!["serve", "--bucket", BUCKET, "--endpoint-url", endpoint, "--force-path-style"];
-        arguments.extend(["--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()]);
-        arguments.extend(more);
-        Self::serving(command(&arguments)).await
+        Self::serving(serve(endpoint, state, more)).await
     }
 
     /// Waits for the line that tells the address.
