@@ -29,7 +29,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let socket = TcpListener::bind("127.0.0.1:0").await.context("the embedded S3 server has no socket")?;
     let options =
         EmbeddedOptions { data: args.data.clone(), buckets: vec![BUCKET.into()], ..Default::default() };
-    let s3 = EmbeddedS3::start(socket, options).await.context("the embedded S3 server did not start")?;
+    let s3 = EmbeddedS3::start(socket, options).await.map_err(|error| no_server(error, &args))?;
     let temporary = tempfile::tempdir().context("no temporary directory")?;
     let state_dir = match &args.data {
         Some(data) => state_beside(data),
@@ -43,6 +43,17 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     // Nobody may be reading; it serves all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
     until_stopped(gateway, shutdown).await
+}
+
+fn no_server(error: std::io::Error, args: &DemoArgs) -> CommandError {
+    let error = anyhow::Error::new(error);
+    match &args.data {
+        Some(data) => CommandError::hinted(
+            error.context(format!("files cannot be kept in {}", data.display())),
+            "--data names a directory that you may write to; it is made if it does not exist",
+        ),
+        None => error.context("the embedded S3 server did not start").into(),
+    }
 }
 
 fn config(endpoint: String, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, CommandError> {
