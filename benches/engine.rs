@@ -75,6 +75,7 @@ async fn gateway() -> (String, impl Drop) {
             credentials: Some((CREDENTIALS.0.into(), CREDENTIALS.1.into())),
             ..S3Options::default()
         },
+        cache: Default::default(),
         uploads: Default::default(),
         file_system: Default::default(),
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),

@@ -114,6 +114,18 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", value_parser = parse_size, default_value = "128MiB", help_heading = "S3")]
     pub upload_memory: u64,
 
+    /// Memory for what is remembered of the bucket: listings, metadata and small files
+    #[arg(long, env = "S3DAV_CACHE_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
+    pub cache_size: u64,
+
+    /// Remember the content of files up to this size
+    #[arg(long, env = "S3DAV_CACHE_FILE_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "128KiB", help_heading = "Cache")]
+    pub cache_file_limit: u64,
+
+    /// How long changes made by others may go unnoticed; 0s asks S3 each time
+    #[arg(long, env = "S3DAV_METADATA_TTL", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Cache")]
+    pub metadata_ttl: Duration,
+
     /// How long a request may wait for S3 [default: 75s for Finder, 30s for others]
     #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "S3")]
     pub request_budget: Option<Duration>,

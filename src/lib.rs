@@ -10,6 +10,7 @@
 //! - [`dav`]: WebDAV; the engine behind its intercepts, PROPFIND, locks.
 //! - [`fs`]: a bucket as a file system; what it promises is in `fs/s3/SEMANTICS.md`.
 //! - [`store`]: object stores; `store/s3` is the only place that sees the AWS SDK.
+//! - [`cache`]: what is known without asking; pure structures.
 //! - [`state`]: the local database of one source.
 //! - [`object`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
 //!
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -26,6 +26,7 @@ struct Inner {
     dav_latency: Family<MethodLabel, Histogram, fn() -> Histogram>,
     bytes: Family<DirectionLabel, Counter>,
     hidden_keys: Counter,
+    stale_answers: Counter,
     open_connections: Gauge,
 }
 
@@ -77,6 +78,9 @@ impl Default for Metrics {
         registry.register_with_unit("dav_body", "Body bytes by direction", Unit::Bytes, bytes.clone());
         let hidden_keys = Counter::default();
         registry.register("hidden_keys", "Keys met that no path can show", hidden_keys.clone());
+        let stale_answers = Counter::default();
+        let help = "Answers from memory, of any age, while S3 was away";
+        registry.register("stale_answers", help, stale_answers.clone());
         let open_connections = Gauge::default();
         registry.register("connections", "Open client connections", open_connections.clone());
         Self(Arc::new(Inner {
@@ -86,6 +90,7 @@ impl Default for Metrics {
             dav_latency,
             bytes,
             hidden_keys,
+            stale_answers,
             open_connections,
         }))
     }
@@ -115,6 +120,11 @@ impl Metrics {
     /// Counts keys that were left out of a listing.
     pub fn hidden_keys(&self, count: u64) {
         self.0.hidden_keys.inc_by(count);
+    }
+
+    /// Counts an answer from memory while S3 was away.
+    pub fn stale_answer(&self) {
+        self.0.stale_answers.inc();
     }
 
     /// Counts a client connection for as long as the answer lives.

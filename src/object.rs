@@ -55,6 +55,12 @@ pub enum InvalidKey {
     TooLong(usize),
 }
 
+/// The prefix of the folder that holds a key or a folder's prefix; empty for the root.
+pub fn parent_prefix(key: &str) -> &str {
+    let plain = key.strip_suffix('/').unwrap_or(key);
+    plain.rfind('/').map_or("", |slash| &plain[..=slash])
+}
+
 /// An entity tag, with its quotes, exactly as the store sent it. It is opaque: never computed on.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ETag(Arc<str>);
@@ -112,6 +118,32 @@ pub struct ListedObject {
     pub meta: ObjectMeta,
 }
 
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ListPage {
+    /// Objects in byte order of their keys.
+    pub objects: Vec<ListedObject>,
+    /// Common prefixes in byte order, each ending with a slash.
+    pub prefixes: Vec<String>,
+    /// How to ask for the next page; `None`: this is the last.
+    pub continuation: Option<String>,
+}
+
+impl ListPage {
+    /// Whether there is nothing, here and further on.
+    pub fn is_nothing(&self) -> bool {
+        self.objects.is_empty() && self.prefixes.is_empty() && self.continuation.is_none()
+    }
+}
+
+/// What has a name: an object with that key, keys below it, both or nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Stat {
+    pub object: Option<ObjectMeta>,
+    /// Some key begins with the name and a slash.
+    pub is_prefix: bool,
+}
+
 /// What must hold for a write to take place. The store checks it and writes in one step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Condition {
@@ -124,12 +156,37 @@ pub enum Condition {
     IfMatch(ETag),
 }
 
+/// What must hold for an object to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ReadCondition {
+    #[default]
+    None,
+    /// Only this version.
+    IfMatch(ETag),
+    /// Only another version than this.
+    IfNoneMatch(ETag),
+}
+
 /// What is stored beside an object's content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attributes {
     pub content_type: Option<String>,
     /// User metadata, as in [`ObjectMeta::user`].
     pub user: BTreeMap<String, String>,
+}
+
+/// An object to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doomed {
+    pub key: Key,
+    /// Only this version of it.
+    pub etag: Option<ETag>,
+}
+
+impl From<Key> for Doomed {
+    fn from(key: Key) -> Self {
+        Self { key, etag: None }
+    }
 }
 
 /// The store's answer to a write.
@@ -174,6 +231,14 @@ mod tests {
         assert_eq!(Key::new(""), Err(InvalidKey::Empty));
         assert!(Key::new("a".repeat(1024)).is_ok());
         assert_eq!(Key::new("é".repeat(513)), Err(InvalidKey::TooLong(1026)));
+    }
+
+    #[test]
+    fn parents_of_keys_and_folders() {
+        assert_eq!(parent_prefix("a"), "");
+        assert_eq!(parent_prefix("a/"), "");
+        assert_eq!(parent_prefix("a/b"), "a/");
+        assert_eq!(parent_prefix("a/b/"), "a/");
     }
 
     #[test]

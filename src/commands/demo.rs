@@ -66,6 +66,7 @@ fn config(endpoint: String, state_dir: PathBuf, args: &DemoArgs) -> Result<Confi
             credentials: Some((access_key.into(), secret.into())),
             ..S3Options::default()
         },
+        cache: Default::default(),
         uploads: Default::default(),
         file_system: Default::default(),
         listen: Listen::parse(&args.listen)?,

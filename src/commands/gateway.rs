@@ -18,6 +18,7 @@ use crate::shutdown::Shutdown;
 use crate::state::{State, StateError, UploadRow};
 use crate::store::ObjectStore;
 use crate::store::buckets::Buckets;
+use crate::store::cached::Cached;
 use crate::store::multipart_writer::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::prefixed::Prefixed;
@@ -58,6 +59,7 @@ impl Gateway {
                 Arc::new(Buckets::new(stores))
             }
         };
+        let store: Arc<dyn ObjectStore> = Arc::new(Cached::new(store, config.cache, metrics.clone()));
         let uploads = Uploads::new(config.uploads, state.clone(), shutdown.clone());
         let leftovers = state.uploads().await?;
         abort_leftovers(&uploads, Arc::clone(&store), leftovers, &shutdown);

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cache::{CacheOptions, Times};
 use crate::cli::{ChecksumsArg, ServeArgs};
 use crate::fs::s3::S3FileSystemOptions;
 use crate::http::auth::{Auth, Credentials};
@@ -25,6 +26,7 @@ pub use source::BucketSpec;
 pub struct Config {
     pub buckets: Vec<BucketSpec>,
     pub s3: S3Options,
+    pub cache: CacheOptions,
     pub uploads: UploadOptions,
     pub file_system: S3FileSystemOptions,
     pub listen: Listen,
@@ -80,6 +82,7 @@ impl Config {
                 delete_hidden: args.delete_hidden,
             },
             buckets,
+            cache: cache(&args),
             uploads,
             listen,
             service: ServiceOptions {
@@ -181,6 +184,14 @@ fn uploads(args: &ServeArgs) -> Result<UploadOptions, ConfigError> {
         part_size: args.part_size,
         memory: args.upload_memory,
     })
+}
+
+fn cache(args: &ServeArgs) -> CacheOptions {
+    CacheOptions {
+        size: args.cache_size,
+        file_limit: args.cache_file_limit,
+        times: Times { metadata: args.metadata_ttl, ..Times::default() },
+    }
 }
 
 fn s3(args: ServeArgs) -> Result<S3Options, ConfigError> {

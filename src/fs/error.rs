@@ -75,6 +75,7 @@ fn store_status(error: &StoreError) -> StatusCode {
     match error {
         StoreError::NotFound => StatusCode::NOT_FOUND,
         StoreError::ConditionFailed => StatusCode::PRECONDITION_FAILED,
+        StoreError::NotModified => StatusCode::NOT_MODIFIED,
         StoreError::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         StoreError::AccessDenied(_) | StoreError::Archived(_) => StatusCode::FORBIDDEN,
         StoreError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
-use crate::object::{Attributes, ByteRange, Condition, ETag, Key, ObjectAddress, ObjectMeta, Written};
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+};
 
 /// See the module.
 #[derive(Debug)]
@@ -48,10 +50,10 @@ impl ObjectStore for Buckets {
         &self,
         key: &Key,
         range: Option<ByteRange>,
-        if_match: Option<&ETag>,
+        condition: &ReadCondition,
     ) -> StoreResult<Content> {
         let (store, key) = self.route(key)?;
-        store.get(&key, range, if_match).await
+        store.get(&key, range, condition).await
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -100,16 +102,17 @@ impl ObjectStore for Buckets {
         store.delete(&key, condition).await
     }
 
-    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
-        let mut by_store: BTreeMap<&str, Vec<Key>> = BTreeMap::new();
-        for key in keys {
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let mut by_store: BTreeMap<&str, Vec<Doomed>> = BTreeMap::new();
+        for Doomed { key, etag } in objects {
             let (name, _) = key.as_str().split_once('/').ok_or(StoreError::NotFound)?;
-            by_store.entry(name).or_default().push(self.route(key)?.1);
+            let inner = Doomed { key: self.route(key)?.1, etag: etag.clone() };
+            by_store.entry(name).or_default().push(inner);
         }
         let mut failed = Vec::new();
-        for (name, keys) in by_store {
+        for (name, objects) in by_store {
             let Some(store) = self.0.get(name) else { continue };
-            for (key, error) in store.delete_many(&keys).await? {
+            for (key, error) in store.delete_many(&objects).await? {
                 failed.push((Key::new(format!("{name}/{key}"))?, error));
             }
         }

@@ -20,6 +20,9 @@ pub enum StoreError {
     /// The condition of a request did not hold.
     #[error("the object changed meanwhile")]
     ConditionFailed,
+    /// The object is still the version that is known.
+    #[error("the object has not changed")]
+    NotModified,
     /// The range lies beyond the object's end.
     #[error("the range lies outside the object")]
     RangeNotSatisfiable,

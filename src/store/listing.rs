@@ -57,7 +57,7 @@ pub fn pages(
 }
 
 /// Whether any key begins with `prefix`. A page may be empty and yet not the last.
-pub async fn any(store: &dyn ObjectStore, prefix: &str) -> StoreResult<bool> {
+pub async fn any<S: ObjectStore + ?Sized>(store: &S, prefix: &str) -> StoreResult<bool> {
     let mut request = ListRequest::probe(prefix);
     loop {
         let page = store.list(&request).await?;

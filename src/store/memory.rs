@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 
 use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
 use crate::object::{
-    Attributes, ByteRange, Condition, ETag, Key, ListedObject, ObjectAddress, ObjectMeta, Written,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ListedObject, ObjectAddress, ObjectMeta,
+    ReadCondition, Written,
 };
 
 /// See the module. Cloning shares the objects.
@@ -82,11 +83,17 @@ impl ObjectStore for MemoryStore {
         &self,
         key: &Key,
         range: Option<ByteRange>,
-        if_match: Option<&ETag>,
+        condition: &ReadCondition,
     ) -> StoreResult<Content> {
         let object = self.0.lock().get(key)?.clone();
-        if if_match.is_some_and(|etag| *etag != object.meta.etag) {
-            return Err(StoreError::ConditionFailed);
+        match condition {
+            ReadCondition::IfMatch(etag) if *etag != object.meta.etag => {
+                return Err(StoreError::ConditionFailed);
+            }
+            ReadCondition::IfNoneMatch(etag) if *etag == object.meta.etag => {
+                return Err(StoreError::NotModified);
+            }
+            _ => {}
         }
         let size = object.meta.size;
         let first = range.map_or(0, |range| range.first);
@@ -161,10 +168,18 @@ impl ObjectStore for MemoryStore {
         Ok(())
     }
 
-    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
         let mut shelves = self.0.lock();
-        keys.iter().for_each(|key| drop(shelves.objects.remove(key)));
-        Ok(Vec::new())
+        let mut failed = Vec::new();
+        for Doomed { key, etag } in objects {
+            let condition = etag.clone().map_or(Condition::None, Condition::IfMatch);
+            match shelves.check(key, &condition) {
+                Ok(()) => drop(shelves.objects.remove(key)),
+                Err(StoreError::NotFound) => {}
+                Err(error) => failed.push((key.clone(), error)),
+            }
+        }
+        Ok(failed)
     }
 
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {

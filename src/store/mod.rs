@@ -2,9 +2,10 @@
 //!
 //! [`ObjectStore`] is S3 reduced to what a file system needs. [`s3`] speaks to a real endpoint and
 //! is the only place that sees the SDK; [`memory`] is complete and serves tests. New behaviour is a
-//! wrapper ([`prefixed`], [`buckets`], [`patient`]), not an `if`.
+//! wrapper ([`prefixed`], [`buckets`], [`cached`], [`patient`]), not an `if`.
 
 pub mod buckets;
+pub mod cached;
 mod error;
 pub mod listing;
 pub mod memory;
@@ -20,15 +21,19 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::join;
 use futures_util::stream::BoxStream;
 
 use crate::object::{
-    Attributes, ByteRange, Condition, ETag, Key, ListedObject, ObjectAddress, ObjectMeta, Written,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
+    Written,
 };
+
+pub use crate::object::ListPage;
 
 pub use error::{StoreError, StoreResult};
 
-/// The most keys a listing page or a batch of deletes holds; S3's own limit.
+/// The most keys a listing's page or a batch of deletes holds; S3's own limit.
 pub const PAGE_KEYS: usize = 1000;
 
 /// A bucket, or something that behaves like one.
@@ -41,10 +46,53 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// What is known of the object at `key`.
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta>;
 
-    /// The object's content, or a range of it. `if_match` makes it fail with
-    /// [`StoreError::ConditionFailed`] if the object has another ETag.
-    async fn get(&self, key: &Key, range: Option<ByteRange>, if_match: Option<&ETag>)
-    -> StoreResult<Content>;
+    /// The object's content, or a range of it. A condition that does not hold is
+    /// [`StoreError::ConditionFailed`] (another version than wanted) or
+    /// [`StoreError::NotModified`] (still the version that is known).
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        condition: &ReadCondition,
+    ) -> StoreResult<Content>;
+
+    /// What has the name `name`: asked in one round trip where nothing is known.
+    async fn stat(&self, name: &Key) -> StoreResult<Stat> {
+        let prefix = format!("{name}/");
+        let (head, is_prefix) = join(self.head(name), self.is_prefix(&prefix)).await;
+        // The listing says more of a failure than a HEAD, which has no body.
+        let is_prefix = is_prefix?;
+        match head {
+            Ok(meta) => Ok(Stat { object: Some(meta), is_prefix }),
+            Err(StoreError::NotFound) => Ok(Stat { object: None, is_prefix }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`ObjectStore::stat`], for what is going to be listed as a tree: where that costs nothing
+    /// more, its first page comes along.
+    async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        let tree = ListRequest::tree(&format!("{name}/"));
+        let (head, page) = join(self.head(name), self.list(&tree)).await;
+        let page = page?;
+        let object = match head {
+            Ok(meta) => Some(meta),
+            Err(StoreError::NotFound) => None,
+            Err(error) => return Err(error),
+        };
+        Ok((Stat { object, is_prefix: !page.is_nothing() }, Some(page)))
+    }
+
+    /// Whether any key begins with `prefix`.
+    async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
+        listing::any(self, prefix).await
+    }
+
+    /// How a child of `prefix` that means the same as `name` to Unicode is really spelled, if that
+    /// is known without asking.
+    fn respelled(&self, _prefix: &str, _name: &str) -> Option<String> {
+        None
+    }
 
     /// One page of keys, in byte order.
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage>;
@@ -64,8 +112,9 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Deletes one object. Without a condition a missing object is a success.
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()>;
 
-    /// Deletes up to [`PAGE_KEYS`] objects; returns those that failed.
-    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>>;
+    /// Deletes up to [`PAGE_KEYS`] objects; returns those that failed. One that is missing already
+    /// is a success.
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>>;
 
     /// Begins a multipart upload.
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload>;
@@ -95,6 +144,8 @@ pub struct CopySource {
     pub address: ObjectAddress,
     /// The version meant; another one fails with [`StoreError::ConditionFailed`].
     pub etag: Option<ETag>,
+    /// Bytes; large objects are copied in parts.
+    pub size: u64,
     /// The copy's storage class; `None` is STANDARD.
     pub storage_class: Option<String>,
 }
@@ -145,17 +196,6 @@ impl ListRequest {
     pub fn probe(prefix: &str) -> Self {
         Self { max_keys: 1, ..Self::tree(prefix) }
     }
-}
-
-/// One page of a listing.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ListPage {
-    /// Objects in byte order of their keys.
-    pub objects: Vec<ListedObject>,
-    /// Common prefixes in byte order, each ending with a slash.
-    pub prefixes: Vec<String>,
-    /// How to ask for the next page; `None`: this is the last.
-    pub continuation: Option<String>,
 }
 
 /// An object's content on its way.

@@ -3,6 +3,7 @@
 //! Each request of a client has a budget of time; within it a store that is away for a moment is
 //! asked again. The SDK's own few retries lie below, for the blips; this is for outages of seconds.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,7 +14,10 @@ use md5::{Digest, Md5};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
-use crate::object::{Attributes, ByteRange, Condition, ETag, Key, ObjectAddress, ObjectMeta, Written};
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
+    Written,
+};
 
 /// How long to go on. No attempt is begun, and no read waited for, beyond the limit.
 #[derive(Debug, Clone, Copy)]
@@ -164,9 +168,25 @@ impl ObjectStore for Patient {
         &self,
         key: &Key,
         range: Option<ByteRange>,
-        if_match: Option<&ETag>,
+        condition: &ReadCondition,
     ) -> StoreResult<Content> {
-        self.retry(Kind::Read, || self.inner.get(key, range, if_match)).await
+        self.retry(Kind::Read, || self.inner.get(key, range, condition)).await
+    }
+
+    async fn stat(&self, name: &Key) -> StoreResult<Stat> {
+        self.retry(Kind::Read, || self.inner.stat(name)).await
+    }
+
+    async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        self.retry(Kind::Read, || self.inner.stat_tree(name)).await
+    }
+
+    async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
+        self.retry(Kind::Read, || self.inner.is_prefix(prefix)).await
+    }
+
+    fn respelled(&self, prefix: &str, name: &str) -> Option<String> {
+        self.inner.respelled(prefix, name)
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -224,9 +244,9 @@ impl ObjectStore for Patient {
         }
     }
 
-    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
         let deadline = self.patience.limit.deadline();
-        let mut left = keys.to_vec();
+        let mut left = objects.to_vec();
         let mut failed = Vec::new();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -240,7 +260,8 @@ impl ObjectStore for Patient {
             }
             sleep_until(Instant::now() + pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            left = passing.into_iter().map(|(key, _)| key).collect();
+            let again: HashSet<Key> = passing.into_iter().map(|(key, _)| key).collect();
+            left.retain(|object| again.contains(&object.key));
         }
     }
 

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
-use crate::object::{Attributes, ByteRange, Condition, ETag, Key, ObjectAddress, ObjectMeta, Written};
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+};
 
 /// See the module. `prefix` ends with a slash.
 #[derive(Debug)]
@@ -49,9 +51,9 @@ impl ObjectStore for Prefixed {
         &self,
         key: &Key,
         range: Option<ByteRange>,
-        if_match: Option<&ETag>,
+        condition: &ReadCondition,
     ) -> StoreResult<Content> {
-        self.inner.get(&self.full(key)?, range, if_match).await
+        self.inner.get(&self.full(key)?, range, condition).await
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -88,8 +90,9 @@ impl ObjectStore for Prefixed {
         self.inner.delete(&self.full(key)?, condition).await
     }
 
-    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
-        let full = keys.iter().map(|key| self.full(key)).collect::<StoreResult<Vec<_>>>()?;
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let full = |object: &Doomed| Ok(Doomed { key: self.full(&object.key)?, etag: object.etag.clone() });
+        let full = objects.iter().map(full).collect::<StoreResult<Vec<_>>>()?;
         let failed = self.inner.delete_many(&full).await?;
         failed.into_iter().map(|(key, error)| Ok((Key::new(self.strip(key.as_str())?)?, error))).collect()
     }

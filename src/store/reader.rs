@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::{Content, ObjectStore, StoreError, StoreResult};
-use crate::object::{ByteRange, ETag, Key};
+use crate::object::{ByteRange, ETag, Key, ReadCondition};
 
 /// Reads an object's bytes in order. Every request carries the ETag, so that what is read is one
 /// version: if the object is replaced meanwhile, reading fails and never mixes.
@@ -56,7 +56,10 @@ impl ObjectReader {
             Some(content) => content,
             None => {
                 let range = ByteRange { first: self.position, last: self.end.checked_sub(1) };
-                let content = self.store.get(&self.key, Some(range), Some(&self.etag)).await?;
+                let content = self
+                    .store
+                    .get(&self.key, Some(range), &ReadCondition::IfMatch(self.etag.clone()))
+                    .await?;
                 if content.first != self.position {
                     return Err(StoreError::InvalidAnswer("another range came than was asked for".into()));
                 }

@@ -7,20 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{CopySource, ListRequest, ObjectStore, PAGE_KEYS, StoreError, StoreResult, listing};
-use crate::object::{Condition, ETag, Key, ListedObject};
+use super::{CopySource, ListPage, ListRequest, ObjectStore, PAGE_KEYS, StoreError, StoreResult, listing};
+use crate::object::{Condition, Doomed, ETag, Key, ListedObject, ObjectMeta};
 
 /// An object of a tree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leaf {
     pub key: Key,
     pub etag: ETag,
+    /// Bytes.
+    pub size: u64,
     pub storage_class: Option<String>,
 }
 
 impl From<ListedObject> for Leaf {
     fn from(object: ListedObject) -> Self {
-        Self { key: object.key, etag: object.meta.etag, storage_class: object.meta.storage_class }
+        let ObjectMeta { etag, size, storage_class, .. } = object.meta;
+        Self { key: object.key, etag, size, storage_class }
     }
 }
 
@@ -30,15 +33,30 @@ impl Leaf {
         CopySource {
             address: store.address(&self.key),
             etag: Some(self.etag.clone()),
+            size: self.size,
             storage_class: self.storage_class.clone(),
         }
+    }
+
+    /// This object as one to delete, in the version that was listed.
+    pub fn doomed(&self) -> Doomed {
+        Doomed { key: self.key.clone(), etag: Some(self.etag.clone()) }
     }
 }
 
 /// Every object whose key starts with `prefix`, in byte order.
 pub async fn list(store: &Arc<dyn ObjectStore>, prefix: &str) -> StoreResult<Vec<Leaf>> {
+    let first = store.list(&ListRequest::tree(prefix)).await?;
+    list_from(store, prefix, first).await
+}
+
+/// As [`list`], with the first page at hand.
+pub async fn list_from(
+    store: &Arc<dyn ObjectStore>,
+    prefix: &str,
+    first: ListPage,
+) -> StoreResult<Vec<Leaf>> {
     let request = ListRequest::tree(prefix);
-    let first = store.list(&request).await?;
     let mut leaves = Vec::new();
     let mut pages = std::pin::pin!(listing::pages(Arc::clone(store), request, first));
     while let Some(page) = pages.try_next().await? {
@@ -66,11 +84,11 @@ async fn copy_leaf(store: Arc<dyn ObjectStore>, to: String, leaf: Leaf) -> Store
     Ok(())
 }
 
-/// Deletes `keys` in batches. Once a batch fails as a whole the others are not asked for any more:
+/// Deletes `objects` in batches. Once a batch fails as a whole the others are not asked for any more:
 /// each would wait for the store as long. The first failure is returned with the number of keys that
 /// are left.
-pub async fn delete(store: &Arc<dyn ObjectStore>, keys: &[Key]) -> Result<(), DeleteFailure> {
-    let batches: Vec<Vec<Key>> = keys.chunks(PAGE_KEYS).map(<[Key]>::to_vec).collect();
+pub async fn delete(store: &Arc<dyn ObjectStore>, objects: &[Doomed]) -> Result<(), DeleteFailure> {
+    let batches: Vec<Vec<Doomed>> = objects.chunks(PAGE_KEYS).map(<[Doomed]>::to_vec).collect();
     let given_up = Arc::new(AtomicBool::new(false));
     let failed: Vec<(Key, StoreError)> = stream::iter(batches)
         .map(|batch| delete_batch(Arc::clone(store), Arc::clone(&given_up), batch))
@@ -88,7 +106,7 @@ pub async fn delete(store: &Arc<dyn ObjectStore>, keys: &[Key]) -> Result<(), De
 async fn delete_batch(
     store: Arc<dyn ObjectStore>,
     given_up: Arc<AtomicBool>,
-    batch: Vec<Key>,
+    batch: Vec<Doomed>,
 ) -> Vec<(Key, StoreError)> {
     let answer = match given_up.load(Ordering::Relaxed) {
         true => Err(StoreError::Unavailable("given up after another failure".into())),
@@ -101,7 +119,7 @@ async fn delete_batch(
             let reason = error.to_string();
             let mut failed = vec![error];
             failed.extend(batch.iter().skip(1).map(|_| StoreError::Rejected(reason.clone().into())));
-            batch.into_iter().zip(failed).collect()
+            batch.into_iter().map(|object| object.key).zip(failed).collect()
         }
     }
 }

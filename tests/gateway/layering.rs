@@ -10,14 +10,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("shutdown", &[]),
     ("logging", &[]),
+    ("cache", &["object"]),
     ("state", &[]),
-    ("store", &["object", "metrics", "shutdown", "state"]),
+    ("store", &["object", "metrics", "shutdown", "state", "cache"]),
     ("fs", &["object", "metrics", "shutdown", "state", "store"]),
     ("dav", &["object", "state", "fs"]),
     ("http", &["object", "metrics", "shutdown", "fs", "dav"]),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config"]),
-    ("config", &["cli", "state", "store", "fs", "http"]),
+    ("config", &["cli", "cache", "state", "store", "fs", "http"]),
     ("embedded", &[]),
     (
         "commands",

@@ -5,6 +5,7 @@
 mod bad_inputs;
 mod cli;
 mod conformance;
+mod costs;
 mod cuts;
 mod harness;
 mod layering;

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use s3dav::cache::{CacheOptions, Times};
 use s3dav::metrics::Metrics;
-use s3dav::object::{Attributes, ByteRange, Condition, ETag, Key};
+use s3dav::object::{Attributes, ByteRange, Condition, Doomed, ETag, Key, ReadCondition};
 use s3dav::store::buckets::Buckets;
+use s3dav::store::cached::Cached;
 use s3dav::store::memory::MemoryStore;
 use s3dav::store::prefixed::Prefixed;
 use s3dav::store::s3::S3Store;
@@ -44,7 +47,7 @@ async fn put(store: &Store, name: &str, body: &str) -> ETag {
 }
 
 async fn read(store: &Store, name: &str) -> Bytes {
-    store.get(&key(name), None, None).await.unwrap().collect().await.unwrap()
+    store.get(&key(name), None, &ReadCondition::None).await.unwrap().collect().await.unwrap()
 }
 
 async fn suite(store: Store, deviations: &[Deviation]) {
@@ -73,7 +76,10 @@ async fn contents_and_attributes(store: &Store) {
     put(store, "empty", "").await;
     assert_eq!(read(store, "empty").await, "");
     assert!(matches!(store.head(&key("nothing")).await, Err(StoreError::NotFound)));
-    assert!(matches!(store.get(&key("nothing"), None, None).await, Err(StoreError::NotFound)));
+    assert!(matches!(
+        store.get(&key("nothing"), None, &ReadCondition::None).await,
+        Err(StoreError::NotFound)
+    ));
 }
 
 async fn ranges(store: &Store) {
@@ -81,13 +87,17 @@ async fn ranges(store: &Store) {
     for (first, last, expected) in
         [(0, Some(0), "0"), (3, Some(5), "345"), (8, Some(99), "89"), (4, None, "456789")]
     {
-        let content = store.get(&key("range"), Some(ByteRange { first, last }), Some(&etag)).await.unwrap();
+        let content = store
+            .get(&key("range"), Some(ByteRange { first, last }), &ReadCondition::IfMatch(etag.clone()))
+            .await
+            .unwrap();
         assert_eq!((content.first, content.length, content.meta.size), (first, expected.len() as u64, 10));
         assert_eq!(content.collect().await.unwrap(), expected);
     }
-    let beyond = store.get(&key("range"), Some(ByteRange { first: 10, last: None }), None).await;
+    let beyond =
+        store.get(&key("range"), Some(ByteRange { first: 10, last: None }), &ReadCondition::None).await;
     assert!(matches!(beyond, Err(StoreError::RangeNotSatisfiable)));
-    let other = store.get(&key("range"), None, Some(&ETag::new("other"))).await;
+    let other = store.get(&key("range"), None, &ReadCondition::IfMatch(ETag::new("other"))).await;
     assert!(matches!(other, Err(StoreError::ConditionFailed)));
 }
 
@@ -144,7 +154,7 @@ async fn odd_keys(store: &Store, deviations: &BTreeSet<Deviation>) {
     let long = format!("long/{}", "x".repeat(1000));
     put(store, &long, "long").await;
     assert_eq!(read(store, &long).await, "long");
-    let all: Vec<Key> = keys.iter().map(|name| key(name)).collect();
+    let all: Vec<Doomed> = keys.iter().map(|name| key(name).into()).collect();
     assert!(store.delete_many(&all).await.unwrap().is_empty());
     assert!(store.list(&ListRequest::probe("odd/")).await.unwrap().objects.is_empty());
 }
@@ -196,7 +206,7 @@ async fn copies(store: &Store, deviations: &BTreeSet<Deviation>) {
     attributes.user.insert("mtime".into(), "7".into());
     let name = key("copy/s ö+urce%");
     let etag = store.put(&name, Bytes::from("copied"), &attributes, &Condition::None).await.unwrap().etag;
-    let source = CopySource { address: store.address(&name), etag: Some(etag), storage_class: None };
+    let source = CopySource { address: store.address(&name), etag: Some(etag), size: 6, storage_class: None };
     store.copy(&source, &key("copy/target"), &Condition::None).await.unwrap();
     let meta = store.head(&key("copy/target")).await.unwrap();
     assert_eq!(meta.content_type.as_deref(), Some("image/x-test"));
@@ -209,7 +219,7 @@ async fn copies(store: &Store, deviations: &BTreeSet<Deviation>) {
         false => assert!(matches!(copied, Err(StoreError::ConditionFailed)), "{copied:?}"),
     }
     let missing =
-        CopySource { address: store.address(&key("copy/nothing")), etag: None, storage_class: None };
+        CopySource { address: store.address(&key("copy/nothing")), etag: None, size: 0, storage_class: None };
     assert!(matches!(
         store.copy(&missing, &key("copy/x"), &Condition::None).await,
         Err(StoreError::NotFound)
@@ -231,7 +241,7 @@ async fn multipart(store: &Store, deviations: &BTreeSet<Deviation>) {
     assert!(meta.etag.unquoted().ends_with("-2"));
     assert_eq!(meta.content_type.as_deref(), Some("video/x-test"));
     let tail = store
-        .get(&name, Some(ByteRange { first: (5 << 20) - 2, last: Some((5 << 20) + 1) }), None)
+        .get(&name, Some(ByteRange { first: (5 << 20) - 2, last: Some((5 << 20) + 1) }), &ReadCondition::None)
         .await
         .unwrap();
     assert_eq!(tail.collect().await.unwrap(), "aabb");
@@ -259,6 +269,17 @@ async fn the_memory_store_passes_the_suite() {
 #[tokio::test]
 async fn a_prefixed_store_passes_the_suite() {
     suite(Prefixed::wrap(Arc::new(MemoryStore::default()), "some/where"), &[]).await;
+}
+
+#[tokio::test]
+async fn a_remembering_store_passes_the_suite() {
+    let store = Cached::new(Arc::new(MemoryStore::default()), CacheOptions::default(), Metrics::default());
+    suite(Arc::new(store), &[]).await;
+    let forgetful = CacheOptions {
+        times: Times { metadata: Duration::ZERO, ..Times::default() },
+        ..CacheOptions::default()
+    };
+    suite(Arc::new(Cached::new(Arc::new(MemoryStore::default()), forgetful, Metrics::default())), &[]).await;
 }
 
 #[tokio::test]

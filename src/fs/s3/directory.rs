@@ -45,7 +45,7 @@ impl S3FileSystem {
             }
             None => (None, self.store.list(&request).await?),
         };
-        if is_empty(&first) && !path.is_root() {
+        if first.is_nothing() && !path.is_root() {
             let located = head.map(|meta| Located { key: path.key(), node: Node::File(meta) });
             return Ok(located.map(|located| (self.resource(&located), stream::empty().boxed())));
         }
@@ -81,10 +81,6 @@ impl S3FileSystem {
         tracing::debug!(key, "left out of a listing: no path can show it");
         self.shared.metrics.hidden_keys(1);
     }
-}
-
-fn is_empty(page: &ListPage) -> bool {
-    page.objects.is_empty() && page.prefixes.is_empty() && page.continuation.is_none()
 }
 
 /// The children that pages hold, in order, ending with the first error.

@@ -2,7 +2,7 @@
 
 use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem};
-use crate::object::Key;
+use crate::object::{Key, ReadCondition};
 use crate::store::{Content, StoreError};
 
 impl S3FileSystem {
@@ -16,7 +16,7 @@ impl S3FileSystem {
             return Ok(None);
         }
         let key = Key::new(path.key())?;
-        let content = match self.store.get(&key, context.range, None).await {
+        let content = match self.store.get(&key, context.range, &ReadCondition::None).await {
             Ok(content) => content,
             Err(StoreError::NotFound | StoreError::RangeNotSatisfiable) => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -9,6 +9,8 @@ use std::time::SystemTime;
 
 use moka::sync::Cache;
 
+use crate::object::parent_prefix;
+
 /// The dates, by folder prefix (`a/b/`; empty for the root).
 #[derive(Debug)]
 pub(super) struct FolderDates {
@@ -38,24 +40,5 @@ impl FolderDates {
     }
 }
 
-/// The prefix of the folder that holds a key or a folder's prefix.
-pub(super) fn parent_prefix(key: &str) -> &str {
-    let plain = key.strip_suffix('/').unwrap_or(key);
-    plain.rfind('/').map_or("", |slash| &plain[..=slash])
-}
-
 /// About 200 bytes each: 20 MB at most.
 const MAX_FOLDERS: u64 = 100_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parents_of_keys_and_folders() {
-        assert_eq!(parent_prefix("a"), "");
-        assert_eq!(parent_prefix("a/"), "");
-        assert_eq!(parent_prefix("a/b"), "a/");
-        assert_eq!(parent_prefix("a/b/"), "a/");
-    }
-}

@@ -35,8 +35,12 @@ mod tests {
     fn impossible_and_covered_keys_are_hidden() {
         let mut keys = ["t/", "t//x", "t/a", "t/a!", "t/a/b", "t/./y", "t/c\u{7}"];
         keys.sort();
-        let leaf =
-            |key: &&str| Leaf { key: Key::new(key).unwrap(), etag: ETag::new("e"), storage_class: None };
+        let leaf = |key: &&str| Leaf {
+            key: Key::new(key).unwrap(),
+            etag: ETag::new("e"),
+            size: 0,
+            storage_class: None,
+        };
         let leaves: Vec<Leaf> = keys.iter().map(leaf).collect();
         let mut hidden = hidden_keys(&leaves);
         hidden.sort();

@@ -9,7 +9,7 @@ use super::names::other_spellings;
 use super::{Resource, ResourcePath, S3FileSystem};
 use crate::fs::Failure;
 use crate::object::{ETag, Key, ObjectMeta};
-use crate::store::{ListRequest, StoreError, StoreResult, listing};
+use crate::store::{ListRequest, StoreError, StoreResult};
 
 /// Something that exists.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +92,19 @@ impl S3FileSystem {
                 return Ok(Some(located));
             }
         }
-        Ok(None)
+        match self.respelled(path, &spellings) {
+            Some(key) => self.locate_key(key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A key in the parent's listing that means the same to Unicode, however it is composed.
+    fn respelled(&self, path: &ResourcePath, spellings: &[ResourcePath]) -> Option<String> {
+        let name = path.name();
+        let mut parents =
+            std::iter::once(path).chain(spellings).map(|path| folder_prefix(&path.parent().key()));
+        let spelled = |prefix: String| Some(format!("{prefix}{}", self.store.respelled(&prefix, name)?));
+        if name.is_ascii() { None } else { parents.find_map(spelled) }
     }
 
     /// The folder of one of several buckets: known without asking S3.
@@ -106,11 +118,15 @@ impl S3FileSystem {
     /// A file, or a folder by anything below it, in one round trip. A folder covers a file.
     async fn locate_key(&self, text: String) -> Result<Option<Located>, Failure> {
         let Ok(key) = Key::new(&text) else { return Ok(None) };
-        let prefix = folder_prefix(&text);
-        let (head, is_folder) = join(self.store.head(&key), listing::any(&*self.store, &prefix)).await;
-        let is_folder = is_folder?;
-        let object = existing(head)?;
-        Ok(match (is_folder, object) {
+        let stat = match self.context.method == http::Method::DELETE {
+            true => {
+                let (stat, page) = self.store.stat_tree(&key).await?;
+                *self.tree.lock() = page.map(|page| (folder_prefix(&text), page));
+                stat
+            }
+            false => self.store.stat(&key).await?,
+        };
+        Ok(match (stat.is_prefix, stat.object) {
             (true, object) => {
                 Some(Located { key: text, node: Node::Folder { covers_object: object.is_some() } })
             }
@@ -134,7 +150,7 @@ impl S3FileSystem {
         if let Some(located) = self.locate_by_reading(path).await? {
             return Ok(Box::new(self.meta(&located)));
         }
-        let creates = matches!(self.context.method.as_str(), "PUT" | "MKCOL" | "LOCK");
+        let creates = matches!(self.context.method.as_str(), "PUT" | "MKCOL");
         let located = match creates && path.same_resource(&self.context.path) {
             // Asked later anyway: both in one round trip.
             true => join(self.locate(path), self.locate(&path.parent())).await.0?,

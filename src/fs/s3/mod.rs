@@ -29,7 +29,7 @@ use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, PropertyName, State, StoredProperty};
 use crate::store::multipart_writer::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
-use crate::store::{Content, ObjectStore};
+use crate::store::{Content, ListPage, ObjectStore};
 
 use folder_dates::FolderDates;
 use metadata::Located;
@@ -84,6 +84,7 @@ impl S3Share {
             context,
             located: Arc::default(),
             begun: Arc::default(),
+            tree: Arc::default(),
         }
     }
 }
@@ -119,6 +120,8 @@ struct S3FileSystem {
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
     /// The content on its way that told that the target is a file.
     begun: Arc<Mutex<Option<Content>>>,
+    /// The first page of the tree that is to be deleted, with its prefix.
+    tree: Arc<Mutex<Option<(String, ListPage)>>>,
 }
 
 impl S3FileSystem {

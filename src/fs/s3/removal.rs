@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::folder_dates::parent_prefix;
 use super::hidden::{hidden_keys, refusal};
 use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::context::Depth;
-use crate::object::{Attributes, Condition, Key};
-use crate::store::tree;
-use crate::store::{ObjectStore, StoreError, listing};
+use crate::object::{Attributes, Condition, Doomed, Key, parent_prefix};
+use crate::store::tree::{self, Leaf};
+use crate::store::{ObjectStore, StoreError};
 
 impl S3FileSystem {
     /// MKCOL: a marker, the zero-byte object `folder/`.
@@ -44,11 +43,18 @@ impl S3FileSystem {
             return Err(Failure::BadRequest("a folder is deleted with Depth: infinity".to_owned()));
         }
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
+        let tree = self.tree.lock().take().filter(|(prefix, _)| *prefix == located.prefix());
         let condition = self.context.if_match.clone().map_or(Condition::None, Condition::IfMatch);
         self.detached(async move {
             match &located.node {
                 Node::File(_) => store.delete(&Key::new(&located.key)?, &condition).await?,
-                Node::Folder { .. } => delete_tree(&store, &shared, &located).await?,
+                Node::Folder { .. } => {
+                    let leaves = match tree {
+                        Some((prefix, first)) => tree::list_from(&store, &prefix, first).await?,
+                        None => tree::list(&store, &located.prefix()).await?,
+                    };
+                    delete_objects(&store, &deletable(leaves, &shared, &located)?).await?
+                }
             }
             shared.afterwards(shared.state.remove_properties(&located.id()).await);
             shared.afterwards(keep_parent(&store, &shared, &located.key).await);
@@ -66,19 +72,13 @@ impl S3FileSystem {
     }
 }
 
-/// Deletes a folder's objects, unless some of them could not be seen by whoever asked.
-async fn delete_tree(store: &Arc<dyn ObjectStore>, shared: &Shared, folder: &Located) -> Result<(), Failure> {
-    let keys = deletable(store, shared, folder).await?;
-    delete_keys(store, &keys).await
-}
-
-/// The keys that make a folder, and the one that it covers, if it may be deleted or replaced.
-pub(super) async fn deletable(
-    store: &Arc<dyn ObjectStore>,
+/// The objects that make a folder, `leaves`, and the one that it covers, if it may be deleted or
+/// replaced: not while it holds what whoever asked could not see.
+pub(super) fn deletable(
+    leaves: Vec<Leaf>,
     shared: &Shared,
     folder: &Located,
-) -> Result<Vec<Key>, Failure> {
-    let leaves = tree::list(store, &folder.prefix()).await?;
+) -> Result<Vec<Doomed>, Failure> {
     if !shared.options.delete_hidden {
         let mut hidden = hidden_keys(&leaves);
         if folder.covers_object() {
@@ -88,15 +88,15 @@ pub(super) async fn deletable(
             return Err(Failure::Conflict(refusal(&hidden)));
         }
     }
-    let mut keys: Vec<Key> = leaves.into_iter().map(|leaf| leaf.key).collect();
+    let mut objects: Vec<Doomed> = leaves.iter().map(Leaf::doomed).collect();
     if folder.covers_object() {
-        keys.push(Key::new(&folder.key)?);
+        objects.push(Key::new(&folder.key)?.into());
     }
-    Ok(keys)
+    Ok(objects)
 }
 
-pub(super) async fn delete_keys(store: &Arc<dyn ObjectStore>, keys: &[Key]) -> Result<(), Failure> {
-    tree::delete(store, keys).await.map_err(|failure| Failure::DeleteIncomplete {
+pub(super) async fn delete_objects(store: &Arc<dyn ObjectStore>, objects: &[Doomed]) -> Result<(), Failure> {
+    tree::delete(store, objects).await.map_err(|failure| Failure::DeleteIncomplete {
         key: failure.key.to_string(),
         left: failure.left,
         source: failure.error,
@@ -116,7 +116,7 @@ pub(super) async fn keep_parent(
     if parent.is_empty() || is_bucket {
         return Ok(());
     }
-    if listing::any(&**store, parent).await? {
+    if store.is_prefix(parent).await? {
         return Ok(());
     }
     match put_marker(&**store, parent).await {

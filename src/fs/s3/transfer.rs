@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::metadata::{Located, Node, folder_prefix};
-use super::removal::{deletable, delete_keys, keep_parent, put_marker};
+use super::removal::{deletable, delete_objects, keep_parent, put_marker};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
-use crate::object::{Condition, Key};
+use crate::object::{Condition, Doomed, Key};
 use crate::store::tree::{self, Leaf};
 use crate::store::{CopySource, ObjectStore, StoreError};
 
@@ -51,12 +51,12 @@ impl S3FileSystem {
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         self.detached(async move {
             let prefix = folder_prefix(&target.key);
-            let old = target.old_keys(&store, &shared).await?;
+            let old = target.old_objects(&store, &shared).await?;
             match put_marker(&*store, &prefix).await {
                 Ok(()) | Err(Failure::Store(StoreError::ConditionFailed)) => {}
                 Err(failure) => return Err(failure),
             }
-            delete_keys(&store, &without(old, |key| key == prefix)).await?;
+            delete_objects(&store, &without(old, |key| key == prefix)).await?;
             shared.dates.touch_parent(&prefix);
             shared.dates.touch(&prefix);
             let own = shared.state.properties(&source.id()).await?;
@@ -104,12 +104,18 @@ struct TransferTarget {
 }
 
 impl TransferTarget {
-    /// The keys of what is replaced, if it may be: the same rule as for DELETE.
-    async fn old_keys(&self, store: &Arc<dyn ObjectStore>, shared: &Shared) -> Result<Vec<Key>, Failure> {
+    /// The objects of what is replaced, if it may be: the same rule as for DELETE.
+    async fn old_objects(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shared: &Shared,
+    ) -> Result<Vec<Doomed>, Failure> {
         match &self.old {
             None => Ok(Vec::new()),
-            Some(Located { node: Node::File(_), key }) => Ok(vec![Key::new(key)?]),
-            Some(folder) => deletable(store, shared, folder).await,
+            Some(Located { node: Node::File(meta), key }) => {
+                Ok(vec![Doomed { key: Key::new(key)?, etag: Some(meta.etag.clone()) }])
+            }
+            Some(folder) => deletable(tree::list(store, &folder.prefix()).await?, shared, folder),
         }
     }
 }
@@ -135,12 +141,12 @@ impl Transfer {
                 self.source.key
             )));
         }
-        let old = self.target.old_keys(&self.store, &self.shared).await?;
+        let old = self.target.old_objects(&self.store, &self.shared).await?;
         let (copied, written) = match &self.source.node {
             Node::File(_) => self.copy_file().await?,
             Node::Folder { .. } => self.copy_tree().await?,
         };
-        delete_keys(&self.store, &without(old, |key| written.contains(key))).await?;
+        delete_objects(&self.store, &without(old, |key| written.contains(key))).await?;
         let (from, to) = (self.source.id(), self.target_id());
         self.shared.dates.touch_parent(&to);
         if self.kind == Kind::Move {
@@ -155,9 +161,9 @@ impl Transfer {
     }
 
     /// Deletes what was copied; a file only in the version that was.
-    async fn remove_source(&self, copied: Vec<Key>) -> Result<(), Failure> {
+    async fn remove_source(&self, copied: Vec<Doomed>) -> Result<(), Failure> {
         match (&self.source.node, copied.first()) {
-            (Node::File(meta), Some(key)) => {
+            (Node::File(meta), Some(Doomed { key, .. })) => {
                 let condition = Condition::IfMatch(meta.etag.clone());
                 match self.store.delete(key, &condition).await {
                     Err(StoreError::NotFound) => {}
@@ -168,7 +174,7 @@ impl Transfer {
                     deleted => deleted?,
                 }
             }
-            _ => delete_keys(&self.store, &copied).await?,
+            _ => delete_objects(&self.store, &copied).await?,
         }
         self.shared.afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
         Ok(())
@@ -182,13 +188,14 @@ impl Transfer {
     }
 
     /// Returns the source's keys, and those that were written.
-    async fn copy_file(&self) -> Result<(Vec<Key>, HashSet<String>), Failure> {
+    async fn copy_file(&self) -> Result<(Vec<Doomed>, HashSet<String>), Failure> {
         let Node::File(meta) = &self.source.node else { return Err(Failure::IsFolder) };
         let from = Key::new(&self.source.key)?;
         let to = Key::new(&self.target.key)?;
         let source = CopySource {
             address: self.store.address(&from),
             etag: Some(meta.etag.clone()),
+            size: meta.size,
             storage_class: meta.storage_class.clone(),
         };
         let condition = match self.overwrite {
@@ -202,11 +209,14 @@ impl Transfer {
             }
             copied => drop(copied?),
         }
-        Ok((vec![from], HashSet::from([self.target.key.clone()])))
+        Ok((
+            vec![Doomed { key: from, etag: Some(meta.etag.clone()) }],
+            HashSet::from([self.target.key.clone()]),
+        ))
     }
 
     /// As [`Self::copy_file`], for everything below the folder, hidden keys included.
-    async fn copy_tree(&self) -> Result<(Vec<Key>, HashSet<String>), Failure> {
+    async fn copy_tree(&self) -> Result<(Vec<Doomed>, HashSet<String>), Failure> {
         let (from, to) = (self.source.prefix(), folder_prefix(&self.target.key));
         let leaves: Vec<Leaf> = tree::list(&self.store, &from).await?;
         match tree::copy(&self.store, &leaves, &from, &to).await {
@@ -217,10 +227,10 @@ impl Transfer {
         }
         let target = |leaf: &Leaf| leaf.key.as_str().strip_prefix(&from).map(|rest| format!("{to}{rest}"));
         let written = leaves.iter().filter_map(target).collect();
-        Ok((leaves.into_iter().map(|leaf| leaf.key).collect(), written))
+        Ok((leaves.iter().map(Leaf::doomed).collect(), written))
     }
 }
 
-fn without(keys: Vec<Key>, is_kept: impl Fn(&str) -> bool) -> Vec<Key> {
-    keys.into_iter().filter(|key| !is_kept(key.as_str())).collect()
+fn without(objects: Vec<Doomed>, is_kept: impl Fn(&str) -> bool) -> Vec<Doomed> {
+    objects.into_iter().filter(|object| !is_kept(object.key.as_str())).collect()
 }

@@ -68,6 +68,7 @@ where
         (_, code) if code.contains("Throttling") => StoreError::Unavailable(cause()),
         (404, "NoSuchUpload") => StoreError::UploadGone,
         (404, _) => StoreError::NotFound,
+        (304, _) => StoreError::NotModified,
         (412, _) => StoreError::ConditionFailed,
         (416, _) => StoreError::RangeNotSatisfiable,
         (403, _) => StoreError::AccessDenied(cause()),

@@ -20,7 +20,9 @@ use super::convert::{
 };
 use super::counting::AnswerDate;
 use super::{S3Store, errors};
-use crate::object::{Attributes, ByteRange, Condition, ETag, Key, ObjectAddress, ObjectMeta, Written};
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+};
 use crate::store::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
@@ -90,8 +92,13 @@ impl ObjectStore for S3Store {
         &self,
         key: &Key,
         range: Option<ByteRange>,
-        if_match: Option<&ETag>,
+        condition: &ReadCondition,
     ) -> StoreResult<Content> {
+        let (wanted, known) = match condition {
+            ReadCondition::None => (None, None),
+            ReadCondition::IfMatch(etag) => (Some(etag), None),
+            ReadCondition::IfNoneMatch(etag) => (None, Some(etag)),
+        };
         let (output, permit) = self
             .call_holding(&self.downloads, Class::Read, |client| {
                 client
@@ -99,7 +106,8 @@ impl ObjectStore for S3Store {
                     .bucket(&self.bucket)
                     .key(key.as_str())
                     .set_range(range.map(|range| range.to_string()))
-                    .set_if_match(if_match.map(|etag| etag.quoted().to_owned()))
+                    .set_if_match(wanted.map(|etag| etag.quoted().to_owned()))
+                    .set_if_none_match(known.map(|etag| etag.quoted().to_owned()))
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
                     .send()
@@ -213,12 +221,13 @@ impl ObjectStore for S3Store {
         Ok(())
     }
 
-    async fn delete_many(&self, keys: &[Key]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
         // Such keys cannot be written in XML 1.0, so they go one by one.
-        let (single, batch): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| has_control(key));
+        let (single, batch): (Vec<&Doomed>, Vec<&Doomed>) = objects.iter().partition(|o| has_control(&o.key));
         let mut failed = Vec::new();
-        for key in single {
-            match self.delete(key, &Condition::None).await {
+        for Doomed { key, etag } in single {
+            let condition = etag.clone().map_or(Condition::None, Condition::IfMatch);
+            match self.delete(key, &condition).await {
                 // Gone is what was wanted.
                 Ok(()) | Err(StoreError::NotFound) => {}
                 Err(error) => failed.push((key.clone(), error)),
@@ -227,8 +236,11 @@ impl ObjectStore for S3Store {
         if batch.is_empty() {
             return Ok(failed);
         }
-        let identifiers: Result<Vec<_>, _> =
-            batch.iter().map(|key| ObjectIdentifier::builder().key(key.as_str()).build()).collect();
+        let identifier = |object: &&Doomed| {
+            let etag = object.etag.as_ref().map(|etag| etag.quoted().to_owned());
+            ObjectIdentifier::builder().key(object.key.as_str()).set_e_tag(etag).build()
+        };
+        let identifiers: Result<Vec<_>, _> = batch.iter().map(identifier).collect();
         let delete = identifiers.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
         let delete = delete.map_err(|e| StoreError::Rejected(e.into()))?;
         let output = self

@@ -14,7 +14,7 @@ use s3dav::commands::gateway::Gateway;
 use s3dav::config::{BucketSpec, Config, Listen};
 use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3, Hooks};
 use s3dav::metrics::Metrics;
-use s3dav::object::{Attributes, Condition, Key};
+use s3dav::object::{Attributes, Condition, Key, ReadCondition};
 use s3dav::shutdown::Shutdown;
 use s3dav::store::s3::{S3Options, S3Store};
 use s3dav::store::{ListRequest, ObjectStore, StoreError};
@@ -67,6 +67,7 @@ pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
         },
         buckets,
         s3: s3_options(endpoint),
+        cache: Default::default(),
         uploads: Default::default(),
         listen: Listen::parse(&["127.0.0.1:0".to_owned()]).unwrap(),
         service: Default::default(),
@@ -79,6 +80,11 @@ pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
 impl TestGateway {
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
+    }
+
+    /// Starts one that remembers nothing, for tests that change the bucket behind its back.
+    pub async fn forgetful() -> Self {
+        Self::start_with(|config| config.cache.times.metadata = Duration::ZERO).await
     }
 
     /// Starts with a changed configuration.
@@ -212,7 +218,7 @@ impl Bucket {
 
     /// The content of an object; `None` if there is none.
     pub async fn get(&self, key: &str) -> Option<Bytes> {
-        match self.0.get(&Key::new(key).unwrap(), None, None).await {
+        match self.0.get(&Key::new(key).unwrap(), None, &ReadCondition::None).await {
             Ok(content) => Some(content.collect().await.unwrap()),
             Err(StoreError::NotFound) => None,
             Err(error) => panic!("{error}"),

@@ -1,0 +1,67 @@
+//! The content of small files, by key and ETag.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::sync::Cache;
+
+use crate::object::{ETag, Key, ObjectMeta};
+
+/// One version's content.
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub meta: ObjectMeta,
+    pub content: Bytes,
+}
+
+/// See the module. Content is right for ever for its ETag; whether that is still the object's is
+/// not for this cache to know.
+#[derive(Debug)]
+pub struct ContentCache {
+    held: Cache<Key, Arc<Held>>,
+    file_limit: u64,
+}
+
+impl ContentCache {
+    /// `size`: bytes in all; `file_limit`: bytes of the largest content.
+    pub fn new(size: u64, file_limit: u64) -> Self {
+        let held = Cache::builder().max_capacity(size).weigher(weight).build();
+        Self { held, file_limit: file_limit.min(size) }
+    }
+
+    /// Whether content of so many bytes is kept.
+    pub fn takes(&self, size: u64) -> bool {
+        size <= self.file_limit
+    }
+
+    /// What is held of `key`, whichever version it is.
+    pub fn get(&self, key: &Key) -> Option<Arc<Held>> {
+        self.held.get(key)
+    }
+
+    /// What is held of this version.
+    pub fn version(&self, key: &Key, etag: &ETag) -> Option<Arc<Held>> {
+        self.held.get(key).filter(|held| held.meta.etag == *etag)
+    }
+
+    /// Keeps a version's content instead of another's.
+    pub fn put(&self, key: &Key, meta: ObjectMeta, content: Bytes) -> Arc<Held> {
+        // A slice would keep the whole buffer that it was cut from.
+        let content = Bytes::copy_from_slice(&content);
+        let held = Arc::new(Held { meta, content });
+        self.held.insert(key.clone(), Arc::clone(&held));
+        held
+    }
+
+    /// Lets go of what cannot be the object's any more.
+    pub fn remove(&self, key: &Key) {
+        self.held.invalidate(key);
+    }
+}
+
+fn weight(key: &Key, held: &Arc<Held>) -> u32 {
+    u32::try_from(key.as_str().len() + held.content.len() + OVERHEAD).unwrap_or(u32::MAX)
+}
+
+/// Bytes of an entry beside its key and content: metadata, and moka's own.
+const OVERHEAD: usize = 512;

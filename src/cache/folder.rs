@@ -1,0 +1,381 @@
+//! What is known of one folder: its listing as far as it was read, and what was learned of single
+//! children since.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use unicode_normalization::UnicodeNormalization;
+
+use super::Times;
+use crate::object::{ListPage, ListedObject, ObjectMeta};
+
+/// A place in the order of all questions and changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Tick(pub(super) u64);
+
+/// How old something may be to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As old as a listing may get.
+    Listed,
+    /// As old as a single fact may get.
+    Single,
+    /// Any age, for want of better.
+    Any,
+}
+
+/// What has a name. Names are whole keys, or whole prefixes with their slash.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    Object(ObjectMeta),
+    Prefix,
+    Nothing,
+    /// It changed, nobody knows how.
+    Doubtful,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Folder {
+    /// Empty for the root.
+    prefix: Box<str>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    listing: Option<Listing>,
+    /// Newer than the listing, or of what it does not cover.
+    facts: BTreeMap<Box<str>, Fact>,
+    /// Answers to older questions are not believed.
+    barrier: Tick,
+    /// The child that was last asked for while nothing was known, composed.
+    cold: Option<(String, Instant)>,
+}
+
+#[derive(Debug, Clone)]
+struct Fact {
+    what: What,
+    asked: Tick,
+    learned: Instant,
+}
+
+#[derive(Debug)]
+struct Listing {
+    asked: Tick,
+    learned: Instant,
+    /// One after the other, from the first on.
+    pages: Vec<Page>,
+    /// Names that are not ASCII, by their composed form.
+    spellings: HashMap<String, Box<str>>,
+}
+
+#[derive(Debug)]
+struct Page {
+    page: ListPage,
+    /// The last name that this page tells of; `None`: it tells of all that follow.
+    end: Option<String>,
+}
+
+impl Folder {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into(), known: Mutex::default() }
+    }
+
+    /// What has `name`; `None` if that is not known.
+    pub(super) fn look(&self, name: &str, freshness: Freshness, times: &Times) -> Option<What> {
+        let (known, now) = (self.known.lock(), Instant::now());
+        let listing = known.listing(freshness, times, now);
+        if let Some(fact) = known.facts.get(name) {
+            let counts = match freshness {
+                Freshness::Any => true,
+                _ => now < fact.learned + times.metadata || listing.is_some_and(|l| fact.asked > l.asked),
+            };
+            if counts {
+                return Some(fact.what.clone()).filter(|what| *what != What::Doubtful);
+            }
+        }
+        listing?.find(name, &self.prefix)
+    }
+
+    /// The page that `continuation` asks for, with all that was learned since.
+    pub(super) fn page(
+        &self,
+        continuation: Option<&str>,
+        freshness: Freshness,
+        times: &Times,
+    ) -> Option<ListPage> {
+        let known = self.known.lock();
+        let listing = known.listing(freshness, times, Instant::now())?;
+        let token = |index: usize| match index {
+            0 => None,
+            _ => listing.pages[index - 1].page.continuation.as_deref(),
+        };
+        let index = (0..listing.pages.len()).find(|index| token(*index) == continuation)?;
+        let mut page = listing.pages[index].page.clone();
+        for (name, fact) in known.facts_of(listing, index) {
+            if fact.what == What::Doubtful {
+                return None;
+            }
+            apply(&mut page, name, &fact.what, &self.prefix);
+        }
+        Some(page)
+    }
+
+    /// How a child that means `name` to Unicode is spelled.
+    pub(super) fn spelled(&self, name: &str, times: &Times) -> Option<String> {
+        let known = self.known.lock();
+        let listing = known.listing(Freshness::Listed, times, Instant::now())?;
+        let composed: String = name.nfc().collect();
+        listing.spellings.get(&composed).map(|spelled| spelled.to_string())
+    }
+
+    /// Whether the folder is known to hold something, or nothing.
+    pub(super) fn is_empty(&self, times: &Times) -> Option<bool> {
+        let known = self.known.lock();
+        let is_there = |fact: &Fact| matches!(fact.what, What::Object(_) | What::Prefix);
+        let now = Instant::now();
+        let young = |fact: &Fact| now < fact.learned + times.metadata;
+        if known.facts.values().any(|fact| is_there(fact) && young(fact)) {
+            return Some(false);
+        }
+        let listing = known.listing(Freshness::Listed, times, now)?;
+        let newer = |name: &str| known.facts.get(name).filter(|fact| fact.asked > listing.asked);
+        let stays = |name: &str| newer(name).is_none_or(is_there);
+        if listing.names().any(stays) {
+            return Some(false);
+        }
+        let complete = listing.pages.last().is_some_and(|page| page.end.is_none());
+        let doubtful = known.facts.values().any(|fact| fact.what == What::Doubtful);
+        (complete && !doubtful).then_some(true)
+    }
+
+    /// Whether another child than `name` was asked for a moment ago while nothing was known, and
+    /// the listing has not been begun.
+    pub(super) fn is_asked_again(&self, name: &str, times: &Times) -> bool {
+        let (mut known, now) = (self.known.lock(), Instant::now());
+        if known.listing(Freshness::Listed, times, now).is_some() {
+            return false;
+        }
+        let composed: String = name.nfc().collect();
+        let before = known.cold.replace((composed.clone(), now));
+        before.is_some_and(|(other, at)| other != composed && now < at + times.metadata)
+    }
+
+    /// Takes what was learned of one child, unless something newer is known. An object's date stays
+    /// the one that was first given for its version.
+    pub(super) fn learn(&self, name: &str, mut what: What, asked: Tick, times: &Times) -> bool {
+        let mut known = self.known.lock();
+        let newer = |listing: &Listing| listing.asked > asked && listing.page_of(name).is_some();
+        if asked < known.barrier
+            || known.facts.get(name).is_some_and(|fact| fact.asked >= asked)
+            || known.listing.as_ref().is_some_and(newer)
+        {
+            return false;
+        }
+        if let What::Object(meta) = &mut what {
+            known.complete(name, meta, &self.prefix);
+        }
+        let learned = Instant::now();
+        known.facts.insert(name.into(), Fact { what, asked, learned });
+        if known.facts.len() > MAX_FACTS {
+            known.shed(asked, learned, times);
+        }
+        true
+    }
+
+    /// Takes a page of the listing, if it continues what is known and nothing newer is.
+    pub(super) fn learn_page(&self, continuation: Option<&str>, page: &ListPage, asked: Tick) -> bool {
+        let known = &mut *self.known.lock();
+        if asked < known.barrier || !is_ordered(page) {
+            return false;
+        }
+        let mut page = page.clone();
+        for ListedObject { key, meta } in &mut page.objects {
+            known.complete(key.as_str(), meta, &self.prefix);
+        }
+        let end = page.continuation.is_some().then(|| last_name(&page).map(str::to_owned));
+        let page = match end {
+            // Legal, but it tells of nothing.
+            Some(None) => return false,
+            Some(Some(end)) => Page { page, end: Some(end) },
+            None => Page { page, end: None },
+        };
+        match (continuation, &mut known.listing) {
+            (None, Some(listing)) if listing.asked > asked => return false,
+            (None, _) => {
+                let learned = Instant::now();
+                known.facts.retain(|_, fact| fact.asked > asked);
+                known.listing =
+                    Some(Listing { asked, learned, pages: Vec::new(), spellings: HashMap::new() });
+            }
+            (Some(token), Some(listing)) if listing.continues_with(token) => {}
+            _ => return false,
+        }
+        let Some(listing) = &mut known.listing else { return false };
+        listing.push(page, &self.prefix);
+        true
+    }
+
+    /// Forgets everything; answers to questions asked before `now` are not believed.
+    pub(super) fn forget(&self, now: Tick) {
+        *self.known.lock() = Known { barrier: now, ..Known::default() };
+    }
+
+    /// Bytes of memory, roughly.
+    pub(super) fn weight(&self) -> usize {
+        let known = self.known.lock();
+        let listing = known.listing.as_ref().map_or(0, |listing| {
+            listing.names().map(|name| name.len() + LISTED).sum::<usize>() + listing.spellings.len() * LISTED
+        });
+        OVERHEAD + self.prefix.len() + known.facts.len() * FACT + listing
+    }
+}
+
+impl Known {
+    fn listing(&self, freshness: Freshness, times: &Times, now: Instant) -> Option<&Listing> {
+        self.listing.as_ref().filter(|listing| match freshness {
+            Freshness::Listed => now < listing.learned + times.of_listing(listing.pages.len()),
+            Freshness::Single => now < listing.learned + times.metadata,
+            Freshness::Any => true,
+        })
+    }
+
+    /// The facts that are newer than the listing, of the names that a page tells of.
+    fn facts_of(&self, listing: &Listing, index: usize) -> impl Iterator<Item = (&str, &Fact)> {
+        let before = index.checked_sub(1).and_then(|before| listing.pages[before].end.as_deref());
+        let start = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let end = listing.pages[index].end.as_deref().map_or(Bound::Unbounded, Bound::Included);
+        let asked = listing.asked;
+        let facts = self.facts.range::<str, _>((start, end)).filter(move |(_, fact)| fact.asked > asked);
+        facts.map(|(name, fact)| (&**name, fact))
+    }
+
+    /// Adds to an object what is known of the same version: the date that was first given, and what a
+    /// listing leaves out.
+    fn complete(&self, name: &str, meta: &mut ObjectMeta, prefix: &str) {
+        let before = match self.facts.get(name) {
+            Some(Fact { what: What::Object(before), .. }) => Some(before),
+            _ => self.listing.as_ref().and_then(|listing| listing.object(name, prefix)),
+        };
+        let Some(before) = before.filter(|before| before.etag == meta.etag) else { return };
+        let apart = meta.last_modified.duration_since(before.last_modified).unwrap_or_default();
+        if meta.content_type.is_none() && apart <= SAME_WRITE {
+            // A listing does not tell these.
+            meta.content_type.clone_from(&before.content_type);
+            meta.user.clone_from(&before.user);
+        }
+        meta.last_modified = before.last_modified;
+    }
+
+    /// Makes room: first what is too old to count, and if that does not help, everything.
+    fn shed(&mut self, asked: Tick, now: Instant, times: &Times) {
+        let listed = self.listing.as_ref().map(|listing| listing.asked);
+        self.facts.retain(|_, fact| {
+            now < fact.learned + times.metadata || listed.is_some_and(|listed| fact.asked > listed)
+        });
+        if self.facts.len() > MAX_FACTS {
+            *self = Self { barrier: asked, ..Self::default() };
+        }
+    }
+}
+
+impl Listing {
+    fn push(&mut self, page: Page, prefix: &str) {
+        let objects = page.page.objects.iter().map(|object| object.key.as_str());
+        for name in objects.chain(page.page.prefixes.iter().map(String::as_str)) {
+            let child = name.strip_prefix(prefix).unwrap_or(name).trim_end_matches('/');
+            if !child.is_ascii() {
+                self.spellings.insert(child.nfc().collect(), child.into());
+            }
+        }
+        self.pages.push(page);
+    }
+
+    fn continues_with(&self, token: &str) -> bool {
+        self.pages.last().is_some_and(|page| page.page.continuation.as_deref() == Some(token))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.pages.iter().flat_map(|page| {
+            let objects = page.page.objects.iter().map(|object| object.key.as_str());
+            objects.chain(page.page.prefixes.iter().map(String::as_str))
+        })
+    }
+
+    /// The page that tells of `name`.
+    fn page_of(&self, name: &str) -> Option<&ListPage> {
+        let index = self.pages.partition_point(|page| page.end.as_deref().is_some_and(|end| end < name));
+        self.pages.get(index).map(|page| &page.page)
+    }
+
+    fn object(&self, name: &str, prefix: &str) -> Option<&ObjectMeta> {
+        if is_prefix(name, prefix) {
+            return None;
+        }
+        let objects = &self.page_of(name)?.objects;
+        let at = objects.binary_search_by(|object| object.key.as_str().cmp(name)).ok()?;
+        objects.get(at).map(|object| &object.meta)
+    }
+
+    fn find(&self, name: &str, prefix: &str) -> Option<What> {
+        let page = self.page_of(name)?;
+        Some(match is_prefix(name, prefix) {
+            true => match page.prefixes.binary_search_by(|other| other.as_str().cmp(name)) {
+                Ok(_) => What::Prefix,
+                Err(_) => What::Nothing,
+            },
+            false => self.object(name, prefix).map_or(What::Nothing, |meta| What::Object(meta.clone())),
+        })
+    }
+}
+
+/// Whether a name in the folder `own` is a prefix: its own marker ends with a slash, too.
+fn is_prefix(name: &str, own: &str) -> bool {
+    name.ends_with('/') && name != own
+}
+
+/// Brings a page up to date.
+fn apply(page: &mut ListPage, name: &str, what: &What, own: &str) {
+    if is_prefix(name, own) {
+        let at = page.prefixes.binary_search_by(|other| other.as_str().cmp(name));
+        match (what, at) {
+            (What::Prefix, Err(at)) => page.prefixes.insert(at, name.to_owned()),
+            (What::Nothing, Ok(at)) => drop(page.prefixes.remove(at)),
+            _ => {}
+        }
+        return;
+    }
+    let at = page.objects.binary_search_by(|object| object.key.as_str().cmp(name));
+    match (what, at) {
+        (What::Object(meta), Ok(at)) => page.objects[at].meta = meta.clone(),
+        (What::Object(meta), Err(at)) => {
+            // A name that was an object's is a key.
+            let Ok(key) = crate::object::Key::new(name) else { return };
+            page.objects.insert(at, ListedObject { key, meta: meta.clone() });
+        }
+        (What::Nothing, Ok(at)) => drop(page.objects.remove(at)),
+        _ => {}
+    }
+}
+
+fn last_name(page: &ListPage) -> Option<&str> {
+    let object = page.objects.last().map(|object| object.key.as_str());
+    object.max(page.prefixes.last().map(String::as_str))
+}
+
+/// Some stores list in no order; what such a page does not tell cannot be known.
+fn is_ordered(page: &ListPage) -> bool {
+    page.objects.is_sorted_by(|a, b| a.key < b.key) && page.prefixes.is_sorted_by(|a, b| a < b)
+}
+
+/// A write's answer and a listing may give dates so far apart for the same write.
+const SAME_WRITE: Duration = Duration::from_secs(5);
+/// Facts beyond a listing; more and the folder is listed again.
+const MAX_FACTS: usize = 10_000;
+/// Bytes of a folder beside its children, of a fact, and of a listed child beside its name.
+const OVERHEAD: usize = 512;
+const FACT: usize = 400;
+const LISTED: usize = 200;

@@ -1,0 +1,261 @@
+//! What is known of keys and prefixes, folder by folder.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+
+use super::Times;
+use super::folder::{Folder, Freshness, Tick, What};
+use crate::object::{Key, ListPage, ObjectMeta, parent_prefix};
+
+/// See the module.
+#[derive(Debug)]
+pub struct MetadataCache {
+    folders: Cache<String, Arc<Folder>>,
+    ticks: AtomicU64,
+    times: Times,
+}
+
+/// A question under way. Its answer counts for what has not changed since it was asked.
+///
+/// It holds the folder's record: if the record is dropped meanwhile, so is what would be learned.
+#[derive(Debug)]
+pub struct Question<'a> {
+    cache: &'a MetadataCache,
+    folder: Arc<Folder>,
+    prefix: Box<str>,
+    asked: Tick,
+}
+
+impl MetadataCache {
+    /// `size`: bytes in all.
+    pub fn new(size: u64, times: Times) -> Self {
+        let weight = |_: &String, folder: &Arc<Folder>| u32::try_from(folder.weight()).unwrap_or(u32::MAX);
+        let folders = Cache::builder().max_capacity(size).weigher(weight).build();
+        Self { folders, ticks: AtomicU64::new(1), times }
+    }
+
+    /// Whether anything is remembered at all.
+    pub fn is_on(&self) -> bool {
+        !self.times.metadata.is_zero()
+    }
+
+    /// The object at `key`: unknown, known to be absent, or there.
+    pub fn object(&self, key: &Key, freshness: Freshness) -> Option<Option<ObjectMeta>> {
+        if key.as_str().ends_with('/') {
+            // A marker: its name is known as the folder's.
+            return None;
+        }
+        match self.look(key.as_str(), freshness)? {
+            What::Object(meta) => Some(Some(meta)),
+            _ => Some(None),
+        }
+    }
+
+    /// Whether anything lies below `prefix`, which ends with a slash.
+    pub fn prefix(&self, prefix: &str, freshness: Freshness) -> Option<bool> {
+        if let Some(what) = self.look(prefix, freshness) {
+            return Some(what == What::Prefix);
+        }
+        self.folders.get(prefix)?.is_empty(&self.times).map(|empty| !empty)
+    }
+
+    /// A page of a folder's listing.
+    pub fn page(&self, prefix: &str, continuation: Option<&str>, freshness: Freshness) -> Option<ListPage> {
+        self.folders.get(prefix)?.page(continuation, freshness, &self.times)
+    }
+
+    /// How a child of `prefix` that means the same as `name` to Unicode is spelled.
+    pub fn spelled(&self, prefix: &str, name: &str) -> Option<String> {
+        self.folders.get(prefix)?.spelled(name, &self.times)
+    }
+
+    /// Whether this is the second child of its folder in a row of which nothing is known: then the
+    /// next ones are near, and a page of the listing serves them all.
+    pub fn is_asked_again(&self, name: &Key) -> bool {
+        self.folder(parent_prefix(name.as_str())).is_asked_again(name.as_str(), &self.times)
+    }
+
+    /// Notes that something about the children of `prefix` is being asked.
+    pub fn ask(&self, prefix: &str) -> Question<'_> {
+        let folder = self.folder(prefix);
+        Question { cache: self, folder, prefix: prefix.into(), asked: self.tick() }
+    }
+
+    /// `key` has been written.
+    pub fn wrote(&self, key: &Key, meta: ObjectMeta) {
+        let (name, now) = (key.as_str(), self.tick());
+        if name.ends_with('/') {
+            // A marker stands in its own folder's listing.
+            self.learn(name, name, What::Object(meta), now);
+            self.appeared(name, now);
+        } else {
+            self.learn(parent_prefix(name), name, What::Object(meta), now);
+            self.appeared(parent_prefix(name), now);
+        }
+    }
+
+    /// `key` has been deleted.
+    pub fn removed(&self, key: &Key) {
+        let (name, now) = (key.as_str(), self.tick());
+        let folder = if name.ends_with('/') { name } else { parent_prefix(name) };
+        self.learn(folder, name, What::Nothing, now);
+        self.thinned(folder, now);
+    }
+
+    /// `key` may have changed, or may change yet.
+    pub fn doubt(&self, key: &Key) {
+        let (name, now) = (key.as_str(), self.tick());
+        let folder = if name.ends_with('/') { name } else { parent_prefix(name) };
+        self.learn(folder, name, What::Doubtful, now);
+        self.thinned(folder, now);
+    }
+
+    /// Everything below `prefix` has changed.
+    pub fn forget_tree(&self, prefix: &str) {
+        let now = self.tick();
+        for (name, folder) in &self.folders {
+            if name.starts_with(prefix) {
+                folder.forget(now);
+            }
+        }
+        self.thinned(prefix, now);
+    }
+
+    fn look(&self, name: &str, freshness: Freshness) -> Option<What> {
+        let parent = parent_prefix(name);
+        if let Some(folder) = self.folders.get(parent)
+            && let Some(what) = folder.look(name, freshness, &self.times)
+        {
+            return Some(what);
+        }
+        // Where there is no folder there is nothing in it.
+        match parent.is_empty() {
+            true => None,
+            false => (self.look(parent, freshness)? == What::Nothing).then_some(What::Nothing),
+        }
+    }
+
+    /// Something lies below `prefix` now, and so below all that it lies in.
+    fn appeared(&self, mut prefix: &str, now: Tick) {
+        while !prefix.is_empty() {
+            let parent = parent_prefix(prefix);
+            if let Some(folder) = self.folders.get(parent)
+                && folder.look(prefix, Freshness::Listed, &self.times) != Some(What::Prefix)
+            {
+                folder.learn(prefix, What::Prefix, now, &self.times);
+            }
+            prefix = parent;
+        }
+    }
+
+    /// Something below `prefix` may be gone: if it was the last, so is the folder.
+    fn thinned(&self, mut prefix: &str, now: Tick) {
+        while !prefix.is_empty() {
+            let what = match self.folders.get(prefix).and_then(|folder| folder.is_empty(&self.times)) {
+                Some(false) => return,
+                Some(true) => What::Nothing,
+                None => What::Doubtful,
+            };
+            if let Some(folder) = self.folders.get(parent_prefix(prefix)) {
+                folder.learn(prefix, what, now, &self.times);
+            }
+            prefix = parent_prefix(prefix);
+        }
+    }
+
+    fn learn(&self, prefix: &str, name: &str, what: What, asked: Tick) {
+        let folder = self.folder(prefix);
+        if folder.learn(name, what, asked, &self.times) {
+            self.weigh_sometimes(prefix, &folder, asked);
+        }
+    }
+
+    fn folder(&self, prefix: &str) -> Arc<Folder> {
+        self.folders.get_with_by_ref(prefix, || Arc::new(Folder::new(prefix)))
+    }
+
+    fn tick(&self) -> Tick {
+        Tick(self.ticks.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Facts are small: that a folder has grown by some need not be known at once.
+    fn weigh_sometimes(&self, prefix: &str, folder: &Arc<Folder>, now: Tick) {
+        if now.0.is_multiple_of(WEIGH_EVERY) {
+            self.weigh(prefix, folder);
+        }
+    }
+
+    /// Tells moka the weight of a folder that has grown, if it still is the folder's record.
+    fn weigh(&self, prefix: &str, folder: &Arc<Folder>) {
+        self.folders.entry_by_ref(prefix).and_compute_with(|entry| match entry {
+            Some(entry) if Arc::ptr_eq(entry.value(), folder) => Op::Put(Arc::clone(folder)),
+            _ => Op::Nop,
+        });
+    }
+}
+
+impl Question<'_> {
+    /// The answer is about one object.
+    pub fn object(&self, key: &Key, meta: Option<ObjectMeta>) {
+        let what = meta.map_or(What::Nothing, What::Object);
+        self.learn(key.as_str(), what);
+    }
+
+    /// The answer is whether anything lies below a prefix.
+    pub fn prefix(&self, prefix: &str, is_there: bool) {
+        self.learn(prefix, if is_there { What::Prefix } else { What::Nothing });
+    }
+
+    /// The answer is a page of the folder's listing.
+    pub fn page(&self, continuation: Option<&str>, page: &ListPage) {
+        if !self.folder.learn_page(continuation, page, self.asked) {
+            return;
+        }
+        self.cache.weigh(&self.prefix, &self.folder);
+        if continuation.is_none() && !self.prefix.is_empty() {
+            // A listing also tells whether the folder exists.
+            let what = if page.is_nothing() { What::Nothing } else { What::Prefix };
+            if let Some(parent) = self.cache.folders.get(parent_prefix(&self.prefix)) {
+                parent.learn(&self.prefix, what, self.asked, &self.cache.times);
+            }
+        }
+    }
+
+    /// The answer is everything below the folder, undelimited and in one page.
+    pub fn tree(&self, page: &ListPage) {
+        let mut folders: BTreeMap<&str, ListPage> = BTreeMap::new();
+        folders.entry(&self.prefix).or_default();
+        for object in &page.objects {
+            let name = object.key.as_str();
+            // A marker stands in its own folder's listing.
+            let folder = if name.ends_with('/') { name } else { parent_prefix(name) };
+            folders.entry(folder).or_default().objects.push(object.clone());
+            let mut below = folder;
+            while below.len() > self.prefix.len() {
+                let above = folders.entry(parent_prefix(below)).or_default();
+                if above.prefixes.last().is_none_or(|last| last != below) {
+                    above.prefixes.push(below.to_owned());
+                }
+                below = parent_prefix(below);
+            }
+        }
+        for (prefix, page) in folders {
+            let folder = self.cache.folder(prefix);
+            Question { cache: self.cache, folder, prefix: prefix.into(), asked: self.asked }
+                .page(None, &page);
+        }
+    }
+
+    fn learn(&self, name: &str, what: What) {
+        if self.folder.learn(name, what, self.asked, &self.cache.times) {
+            self.cache.weigh_sometimes(&self.prefix, &self.folder, self.asked);
+        }
+    }
+}
+
+/// Facts between two weighings: some 25 KiB.
+const WEIGH_EVERY: u64 = 64;

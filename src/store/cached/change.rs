@@ -1,0 +1,60 @@
+//! A change under way, and what it leaves the caches to believe.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use crate::cache::{ContentCache, MetadataCache};
+use crate::object::{Key, ObjectMeta};
+use crate::store::StoreError;
+
+/// A write to some keys. Dropped before its outcome is known, it leaves them in doubt: a request
+/// that failed, or that nobody waited for, may have been carried out.
+pub(super) struct Change<'a> {
+    metadata: &'a MetadataCache,
+    content: &'a ContentCache,
+    keys: Vec<Key>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn new(
+        metadata: &'a MetadataCache,
+        content: &'a ContentCache,
+        keys: impl IntoIterator<Item = Key>,
+    ) -> Self {
+        Self { metadata, content, keys: keys.into_iter().collect() }
+    }
+
+    /// The one key is this object now.
+    pub(super) fn wrote(mut self, meta: ObjectMeta, body: Option<Bytes>) {
+        for key in std::mem::take(&mut self.keys) {
+            match &body {
+                Some(body) if self.content.takes(meta.size) && !key.as_str().ends_with('/') => {
+                    self.content.put(&key, meta.clone(), body.clone());
+                }
+                _ => self.content.remove(&key),
+            }
+            self.metadata.wrote(&key, meta.clone());
+        }
+    }
+
+    /// The keys are gone, but for those that failed.
+    pub(super) fn removed(mut self, failed: &[(Key, StoreError)]) {
+        let failed: HashSet<&Key> = failed.iter().map(|(key, _)| key).collect();
+        for key in std::mem::take(&mut self.keys) {
+            self.content.remove(&key);
+            match failed.contains(&key) {
+                true => self.metadata.doubt(&key),
+                false => self.metadata.removed(&key),
+            }
+        }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        for key in &self.keys {
+            self.metadata.doubt(key);
+        }
+    }
+}

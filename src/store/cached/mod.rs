@@ -1,0 +1,322 @@
+//! A store that remembers: metadata, listings and the content of small files.
+//!
+//! What is known and young enough is answered from memory; what several ask for at once is asked
+//! for once. Every write tells the caches what became of it, also when it failed or was given up.
+//! While S3 is away what was known is better than nothing, however old, but for absences: those
+//! must be proven.
+
+mod change;
+mod flights;
+mod read;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join;
+
+use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
+use crate::metrics::Metrics;
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat, Written,
+    parent_prefix,
+};
+
+use change::Change;
+use flights::Flights;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Cached {
+    inner: Arc<dyn ObjectStore>,
+    metadata: MetadataCache,
+    content: ContentCache,
+    flights: Flights,
+    metrics: Metrics,
+}
+
+impl Cached {
+    /// Wraps `inner`, which must be reached by no other way: it tells the caches of changes.
+    pub fn new(inner: Arc<dyn ObjectStore>, options: CacheOptions, metrics: Metrics) -> Self {
+        let half = options.size / 2;
+        Self {
+            inner,
+            metadata: MetadataCache::new(half, options.times),
+            content: ContentCache::new(options.size - half, options.file_limit),
+            flights: Flights::default(),
+            metrics,
+        }
+    }
+
+    /// What is known of a name without asking.
+    fn known_stat(&self, name: &Key, freshness: Freshness) -> Option<Stat> {
+        let object = self.metadata.object(name, freshness)?;
+        let is_prefix = self.metadata.prefix(&format!("{name}/"), freshness)?;
+        Some(Stat { object, is_prefix })
+    }
+
+    async fn ask_stat(&self, name: &Key) -> StoreResult<Stat> {
+        let _flight = self.flight("stat", name.as_str()).await;
+        if let Some(stat) = self.stat_by_listing(name).await? {
+            return Ok(stat);
+        }
+        let prefix = format!("{name}/");
+        let (object, is_prefix) = join(self.head(name), self.is_prefix(&prefix)).await;
+        // The listing says more of a failure than a HEAD, which has no body.
+        let is_prefix = is_prefix?;
+        Ok(Stat { object: existing(object)?, is_prefix })
+    }
+
+    /// What is known of a name, or what its folder's listing tells of it: the second of a folder's
+    /// children that is asked for brings it, since others will follow.
+    async fn stat_by_listing(&self, name: &Key) -> StoreResult<Option<Stat>> {
+        if let Some(stat) = self.known_stat(name, Freshness::Listed) {
+            return Ok(Some(stat));
+        }
+        if !self.metadata.is_on() || !self.metadata.is_asked_again(name) {
+            return Ok(None);
+        }
+        let page = self.list(&ListRequest::children(parent_prefix(name.as_str()))).await;
+        match (page, self.known_stat(name, Freshness::Listed)) {
+            (_, Some(stat)) => Ok(Some(stat)),
+            (Err(error), None) if error.is_transient() => Err(error),
+            // Beyond the first page, or not for us to list.
+            _ => Ok(None),
+        }
+    }
+
+    async fn ask_page(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let (prefix, token) = (request.prefix.as_str(), request.continuation.as_deref());
+        let _flight = self.flight("list", &format!("{prefix}\n{}", token.unwrap_or_default())).await;
+        if let Some(page) = self.metadata.page(prefix, token, Freshness::Listed) {
+            return Ok(page);
+        }
+        let question = self.metadata.ask(prefix);
+        let page = self.inner.list(request).await?;
+        question.page(token, &page);
+        Ok(page)
+    }
+
+    /// A tree is always asked for: what is done with it must be done to all that is there. One page
+    /// that tells of the whole tree tells of each folder in it.
+    async fn ask_tree(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let question = self.metadata.ask(&request.prefix);
+        let page = self.inner.list(request).await?;
+        if page.continuation.is_none() {
+            question.tree(&page);
+        }
+        Ok(page)
+    }
+
+    async fn ask_head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        let question = self.metadata.ask(parent_prefix(key.as_str()));
+        let meta = existing(self.inner.head(key).await)?;
+        question.object(key, meta.clone());
+        meta.ok_or(StoreError::NotFound)
+    }
+
+    async fn ask_prefix(&self, prefix: &str) -> StoreResult<bool> {
+        let question = self.metadata.ask(parent_prefix(prefix));
+        let is_there = self.inner.is_prefix(prefix).await?;
+        question.prefix(prefix, is_there);
+        Ok(is_there)
+    }
+
+    /// Waits while the same is being asked by somebody else: then it may be known.
+    async fn flight(&self, kind: &'static str, name: &str) -> Option<flights::Seat> {
+        match self.metadata.is_on() {
+            true => Some(self.flights.board(kind, name).await),
+            // Nothing is learned from others, so nobody waits for them.
+            false => None,
+        }
+    }
+
+    fn change(&self, keys: impl IntoIterator<Item = Key>) -> Change<'_> {
+        Change::new(&self.metadata, &self.content, keys)
+    }
+
+    /// An answer from memory for a store that is away.
+    fn recalled<T>(&self, error: StoreError, known: Option<T>) -> StoreResult<T> {
+        let is_away = error.is_transient() || matches!(error, StoreError::Credentials(_));
+        match known.filter(|_| is_away) {
+            Some(known) => {
+                tracing::debug!(%error, "answered from memory");
+                self.metrics.stale_answer();
+                Ok(known)
+            }
+            None => Err(error),
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Cached {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        match self.metadata.object(key, Freshness::Listed) {
+            Some(None) => Err(StoreError::NotFound),
+            // A listing does not tell everything that a HEAD does.
+            Some(Some(meta)) if meta.content_type.is_some() => Ok(meta),
+            _ => self.ask_head(key).await,
+        }
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        condition: &ReadCondition,
+    ) -> StoreResult<Content> {
+        match condition {
+            ReadCondition::None => self.read(key, range).await,
+            other => self.inner.get(key, range, other).await,
+        }
+    }
+
+    async fn stat(&self, name: &Key) -> StoreResult<Stat> {
+        if let Some(stat) = self.known_stat(name, Freshness::Listed) {
+            return Ok(stat);
+        }
+        let error = match self.ask_stat(name).await {
+            Err(error) => error,
+            answer => return answer,
+        };
+        let known = self.known_stat(name, Freshness::Any);
+        self.recalled(error, known.filter(|stat| stat.is_prefix || stat.object.is_some()))
+    }
+
+    async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        if let Some(stat) = self.stat_by_listing(name).await? {
+            return Ok((stat, None));
+        }
+        let tree = ListRequest::tree(&format!("{name}/"));
+        let (object, page) = join(self.head(name), self.list(&tree)).await;
+        let page = page?;
+        Ok((Stat { object: existing(object)?, is_prefix: !page.is_nothing() }, Some(page)))
+    }
+
+    async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
+        match self.metadata.prefix(prefix, Freshness::Listed) {
+            Some(known) => Ok(known),
+            None => self.ask_prefix(prefix).await,
+        }
+    }
+
+    fn respelled(&self, prefix: &str, name: &str) -> Option<String> {
+        self.metadata.spelled(prefix, name)
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let (prefix, token) = (request.prefix.as_str(), request.continuation.as_deref());
+        let of_folder =
+            ListRequest { continuation: request.continuation.clone(), ..ListRequest::children(prefix) };
+        if *request == ListRequest::tree(prefix) {
+            return self.ask_tree(request).await;
+        }
+        if *request != of_folder {
+            return self.inner.list(request).await;
+        }
+        if let Some(page) = self.metadata.page(prefix, token, Freshness::Listed) {
+            return Ok(page);
+        }
+        match self.ask_page(request).await {
+            Err(error) => {
+                let known = self.metadata.page(prefix, token, Freshness::Any);
+                self.recalled(error, known.filter(|page| !page.is_nothing()))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let change = self.change([key.clone()]);
+        let written = self.inner.put(key, body.clone(), attributes, condition).await?;
+        let meta = ObjectMeta {
+            size: body.len() as u64,
+            etag: written.etag.clone(),
+            last_modified: written.last_modified,
+            content_type: attributes.content_type.clone(),
+            storage_class: None,
+            user: attributes.user.clone(),
+        };
+        change.wrote(meta, Some(body));
+        Ok(written)
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        let change = self.change([to.clone()]);
+        let written = self.inner.copy(source, to, condition).await?;
+        change.wrote(listed(source.size, &written, source.storage_class.clone()), None);
+        Ok(written)
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let change = self.change([key.clone()]);
+        self.inner.delete(key, condition).await?;
+        change.removed(&[]);
+        Ok(())
+    }
+
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let change = self.change(objects.iter().map(|object| object.key.clone()));
+        let failed = self.inner.delete_many(objects).await?;
+        change.removed(&failed);
+        Ok(failed)
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        self.inner.create_upload(key, attributes).await
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        self.inner.upload_part(upload, number, body).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let change = self.change([upload.key.clone()]);
+        let written = self.inner.complete_upload(upload, parts, size, condition).await?;
+        change.wrote(listed(size, &written, None), None);
+        Ok(written)
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        self.inner.abort_upload(upload).await
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        self.inner.address(key)
+    }
+}
+
+/// What is known of a new object as a listing would tell it.
+fn listed(size: u64, written: &Written, storage_class: Option<String>) -> ObjectMeta {
+    ObjectMeta {
+        size,
+        etag: written.etag.clone(),
+        last_modified: written.last_modified,
+        content_type: None,
+        storage_class,
+        user: Default::default(),
+    }
+}
+
+/// An object, or proof that there is none.
+fn existing(head: StoreResult<ObjectMeta>) -> StoreResult<Option<ObjectMeta>> {
+    match head {
+        Ok(meta) => Ok(Some(meta)),
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
