@@ -114,6 +114,15 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", value_parser = parse_size, default_value = "128MiB", help_heading = "S3")]
     pub upload_memory: u64,
 
+    /// Room on disk for copies of large uploads, which keep them from being lost when somebody else
+    /// changes the file meanwhile
+    #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", value_parser = parse_size, default_value = "16GiB", help_heading = "S3")]
+    pub upload_spool: u64,
+
+    /// Make all parts of an upload one size, as Cloudflare R2 wants it
+    #[arg(long, env = "S3DAV_EQUAL_PARTS", help_heading = "S3", value_parser = BoolishValueParser::new())]
+    pub equal_parts: bool,
+
     /// Memory for what is remembered of the bucket: listings, metadata and small files
     #[arg(long, env = "S3DAV_CACHE_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
     pub cache_size: u64,

@@ -27,6 +27,7 @@ struct Inner {
     bytes: Family<DirectionLabel, Counter>,
     hidden_keys: Counter,
     stale_answers: Counter,
+    conflicts: Counter,
     open_connections: Gauge,
 }
 
@@ -81,6 +82,9 @@ impl Default for Metrics {
         let stale_answers = Counter::default();
         let help = "Answers from memory, of any age, while S3 was away";
         registry.register("stale_answers", help, stale_answers.clone());
+        let conflicts = Counter::default();
+        let help = "Writes that were kept beside what somebody else had written meanwhile";
+        registry.register("conflicts", help, conflicts.clone());
         let open_connections = Gauge::default();
         registry.register("connections", "Open client connections", open_connections.clone());
         Self(Arc::new(Inner {
@@ -91,6 +95,7 @@ impl Default for Metrics {
             bytes,
             hidden_keys,
             stale_answers,
+            conflicts,
             open_connections,
         }))
     }
@@ -120,6 +125,11 @@ impl Metrics {
     /// Counts keys that were left out of a listing.
     pub fn hidden_keys(&self, count: u64) {
         self.0.hidden_keys.inc_by(count);
+    }
+
+    /// Counts a write that was kept beside another.
+    pub fn conflict(&self) {
+        self.0.conflicts.inc();
     }
 
     /// Counts an answer from memory while S3 was away.

@@ -19,7 +19,7 @@ use crate::state::{State, StateError, UploadRow};
 use crate::store::ObjectStore;
 use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
-use crate::store::multipart_writer::Uploads;
+use crate::store::multipart::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::prefixed::Prefixed;
 use crate::store::s3::{ConnectError, S3Store};

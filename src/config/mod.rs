@@ -16,7 +16,7 @@ use crate::fs::s3::S3FileSystemOptions;
 use crate::http::auth::{Auth, Credentials};
 use crate::http::{Limits, ServiceOptions};
 use crate::state::{SourceIdentity, default_directory};
-use crate::store::multipart_writer::UploadOptions;
+use crate::store::multipart::UploadOptions;
 use crate::store::s3::{Checksums, S3Options};
 
 pub use source::BucketSpec;
@@ -183,6 +183,8 @@ fn uploads(args: &ServeArgs) -> Result<UploadOptions, ConfigError> {
         multipart_threshold: args.multipart_threshold,
         part_size: args.part_size,
         memory: args.upload_memory,
+        spool: args.upload_spool,
+        equal_parts: args.equal_parts,
     })
 }
 

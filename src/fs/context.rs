@@ -172,9 +172,9 @@ impl Outcome {
 
 fn hint(failure: &Failure) -> String {
     match failure {
-        Failure::Store(error) | Failure::DeleteIncomplete { source: error, .. } => {
-            error.hint().unwrap_or_default()
-        }
+        Failure::Store(error)
+        | Failure::DeleteIncomplete { source: error, .. }
+        | Failure::CopyIncomplete { source: error, .. } => error.hint().unwrap_or_default(),
         _ => String::new(),
     }
 }

@@ -6,6 +6,7 @@ use super::path::PathError;
 use crate::object::InvalidKey;
 use crate::state::StateError;
 use crate::store::StoreError;
+use crate::store::tree::DeleteFailure;
 
 /// A failure, named by its meaning.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,11 @@ pub enum Failure {
     Path(#[from] PathError),
     #[error("some objects could not be deleted: {left} are left, the first is {key:?}")]
     DeleteIncomplete { key: String, left: usize, source: StoreError },
+    #[error("{done} of {total} objects were copied; no source was deleted")]
+    CopyIncomplete { done: usize, total: usize, source: StoreError },
+    /// An object is another version than was known; it is asked for again.
+    #[error("somebody else changed it meanwhile")]
+    Changed { status: StatusCode },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -42,6 +48,13 @@ impl From<InvalidKey> for Failure {
     }
 }
 
+impl From<DeleteFailure> for Failure {
+    fn from(failure: DeleteFailure) -> Self {
+        let DeleteFailure { key, error, keys, .. } = failure;
+        Self::DeleteIncomplete { key: key.to_string(), left: keys.len(), source: error }
+    }
+}
+
 impl Failure {
     /// The status that tells a WebDAV client the truth.
     pub fn status(&self) -> StatusCode {
@@ -53,7 +66,10 @@ impl Failure {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Path(PathError::NameTooLong | PathError::TooLong) => StatusCode::URI_TOO_LONG,
             Self::Path(_) => StatusCode::BAD_REQUEST,
-            Self::DeleteIncomplete { source, .. } => store_status(source),
+            Self::DeleteIncomplete { source, .. } | Self::CopyIncomplete { source, .. } => {
+                store_status(source)
+            }
+            Self::Changed { status } => *status,
             Self::Store(error) => store_status(error),
             Self::State(StateError::TooManyProperties(_)) => StatusCode::INSUFFICIENT_STORAGE,
             Self::State(_) | Self::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -9,7 +9,7 @@ pub mod cached;
 mod error;
 pub mod listing;
 pub mod memory;
-pub mod multipart_writer;
+pub mod multipart;
 pub mod patient;
 pub mod prefixed;
 pub mod reader;
@@ -141,6 +141,8 @@ pub trait ObjectStore: Debug + Send + Sync {
 /// What to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopySource {
+    /// The source's key in the store that is asked to copy.
+    pub key: Key,
     pub address: ObjectAddress,
     /// The version meant; another one fails with [`StoreError::ConditionFailed`].
     pub etag: Option<ETag>,

@@ -1,14 +1,15 @@
-//! Whole prefixes at once: list, copy and delete everything below a folder.
+//! Whole prefixes at once: list and delete everything below a folder.
 //!
 //! Keys are carried byte-exact, also those that no path can name.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{CopySource, ListPage, ListRequest, ObjectStore, PAGE_KEYS, StoreError, StoreResult, listing};
-use crate::object::{Condition, Doomed, ETag, Key, ListedObject, ObjectMeta};
+use crate::object::{Doomed, ETag, Key, ListedObject, ObjectMeta};
 
 /// An object of a tree.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,7 @@ impl Leaf {
     /// This object as the source of a copy, in the version that was listed.
     pub fn source(&self, store: &dyn ObjectStore) -> CopySource {
         CopySource {
+            key: self.key.clone(),
             address: store.address(&self.key),
             etag: Some(self.etag.clone()),
             size: self.size,
@@ -68,22 +70,6 @@ pub async fn list_from(
     Ok(leaves)
 }
 
-/// Copies `leaves` from below `from` to below `to`, each in the version that was listed. Stops at
-/// the first failure; what was copied until then stays.
-pub async fn copy(store: &Arc<dyn ObjectStore>, leaves: &[Leaf], from: &str, to: &str) -> StoreResult<()> {
-    let copies = stream::iter(leaves.to_vec()).map(|leaf| {
-        // Leaves were listed below `from`.
-        let rest = leaf.key.as_str().strip_prefix(from).unwrap_or_default();
-        copy_leaf(Arc::clone(store), format!("{to}{rest}"), leaf)
-    });
-    copies.buffer_unordered(PARALLEL_COPIES).try_for_each(|()| async { Ok(()) }).await
-}
-
-async fn copy_leaf(store: Arc<dyn ObjectStore>, to: String, leaf: Leaf) -> StoreResult<()> {
-    store.copy(&leaf.source(&*store), &Key::new(to)?, &Condition::None).await?;
-    Ok(())
-}
-
 /// Deletes `objects` in batches. Once a batch fails as a whole the others are not asked for any more:
 /// each would wait for the store as long. The first failure is returned with the number of keys that
 /// are left.
@@ -95,10 +81,11 @@ pub async fn delete(store: &Arc<dyn ObjectStore>, objects: &[Doomed]) -> Result<
         .buffer_unordered(PARALLEL_BATCHES)
         .concat()
         .await;
-    let left = failed.len();
+    let keys: HashSet<Key> = failed.iter().map(|(key, _)| key.clone()).collect();
+    let only_changed = failed.iter().all(|(_, error)| matches!(error, StoreError::ConditionFailed));
     match failed.into_iter().next() {
         None => Ok(()),
-        Some((key, error)) => Err(DeleteFailure { key, error, left }),
+        Some((key, error)) => Err(DeleteFailure { key, error, keys, only_changed }),
     }
 }
 
@@ -130,12 +117,12 @@ pub struct DeleteFailure {
     /// The first of them.
     pub key: Key,
     pub error: StoreError,
-    /// How many there are.
-    pub left: usize,
+    /// All of them.
+    pub keys: HashSet<Key>,
+    /// They are left because they are other versions than were meant.
+    pub only_changed: bool,
 }
 
-/// Copies are answered when S3 is done, mostly within 100 ms; this many use a few connections.
-const PARALLEL_COPIES: usize = 16;
 /// S3 takes 3,500 deletes a second and prefix; four batches are as fast as it goes.
 const PARALLEL_BATCHES: usize = 4;
 /// A tree's keys are held in memory: about 150 bytes each, 150 MB at most.

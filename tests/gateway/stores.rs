@@ -206,7 +206,13 @@ async fn copies(store: &Store, deviations: &BTreeSet<Deviation>) {
     attributes.user.insert("mtime".into(), "7".into());
     let name = key("copy/s ö+urce%");
     let etag = store.put(&name, Bytes::from("copied"), &attributes, &Condition::None).await.unwrap().etag;
-    let source = CopySource { address: store.address(&name), etag: Some(etag), size: 6, storage_class: None };
+    let source = CopySource {
+        key: name.clone(),
+        address: store.address(&name),
+        etag: Some(etag),
+        size: 6,
+        storage_class: None,
+    };
     store.copy(&source, &key("copy/target"), &Condition::None).await.unwrap();
     let meta = store.head(&key("copy/target")).await.unwrap();
     assert_eq!(meta.content_type.as_deref(), Some("image/x-test"));
@@ -218,8 +224,13 @@ async fn copies(store: &Store, deviations: &BTreeSet<Deviation>) {
         true => assert!(copied.is_ok()),
         false => assert!(matches!(copied, Err(StoreError::ConditionFailed)), "{copied:?}"),
     }
-    let missing =
-        CopySource { address: store.address(&key("copy/nothing")), etag: None, size: 0, storage_class: None };
+    let missing = CopySource {
+        key: key("copy/nothing"),
+        address: store.address(&key("copy/nothing")),
+        etag: None,
+        size: 0,
+        storage_class: None,
+    };
     assert!(matches!(
         store.copy(&missing, &key("copy/x"), &Condition::None).await,
         Err(StoreError::NotFound)

@@ -2,20 +2,18 @@
 
 use std::fmt;
 use std::io::SeekFrom;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Buf, Bytes};
 use dav_server::fs::{DavFile, DavMetaData, FsError, FsFuture, OpenOptions};
-use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
 use super::metadata::{KEPT_MTIME, Kind, Located, Meta, Node, folder_prefix, guessed_type};
 use super::names::composed;
+use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
-use crate::object::{Attributes, Condition, Key, ObjectMeta, Written};
+use crate::object::{Attributes, Key, ObjectMeta, Written};
 use crate::store::StoreError;
-use crate::store::multipart_writer::MultipartWriter;
 use crate::store::reader::ObjectReader;
 
 impl S3FileSystem {
@@ -35,23 +33,14 @@ impl S3FileSystem {
         }
         let target = self.write_target(&path).await?;
         if is_lock {
-            let written = self.create_empty(&target).await?;
-            return Ok(Box::new(OpenFile::written(self, 0, written)));
+            return Ok(Box::new(OpenFile::written(self, self.create_empty(&target).await?)));
         }
         if !options.truncate {
             return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
         }
-        let condition = match options.create_new {
-            true => Condition::IfAbsent,
-            false => self.context.if_match.clone().map_or(Condition::None, Condition::IfMatch),
-        };
         let attributes = self.attributes(path.name());
-        let key = Key::new(&target.key)?;
-        let writer =
-            self.shared.uploads.writer(self.patient_store(), key, attributes, condition, options.size)?;
-        let md5 = self.context.content_md5.as_ref().map(|_| Md5::new());
-        let upload = Upload { writer: Some(writer), target, expected: options.size, md5 };
-        Ok(Box::new(OpenFile { fs: self.clone(), state: FileState::Writing(upload) }))
+        let upload = self.begin_upload(target, attributes, options.create_new, options.size)?;
+        Ok(Box::new(OpenFile { fs: self.clone(), state: FileState::Writing(Box::new(upload)) }))
     }
 
     async fn open_to_read(&self, path: &ResourcePath) -> Result<Box<dyn DavFile>, Failure> {
@@ -72,11 +61,11 @@ impl S3FileSystem {
             return Err(Failure::Forbidden("only buckets are here, and they cannot be made".to_owned()));
         }
         match self.locate(path).await? {
-            Some(found) if found.is_folder() => Err(Failure::IsFolder),
-            Some(found) => Ok(Target { key: found.key, is_new: false }),
+            Some(Located { node: Node::Folder { .. }, .. }) => Err(Failure::IsFolder),
+            Some(Located { node: Node::File(meta), key }) => Ok(Target { key, replaces: Some(meta.etag) }),
             None => {
                 let parent = self.parent_of(path).await?;
-                Ok(Target { key: self.new_key(&parent, path.name()), is_new: true })
+                Ok(Target { key: self.new_key(&parent, path.name()), replaces: None })
             }
         }
     }
@@ -90,17 +79,12 @@ impl S3FileSystem {
         format!("{}{name}", folder_prefix(&parent.key))
     }
 
-    async fn create_empty(&self, target: &Target) -> Result<Written, Failure> {
-        let key = Key::new(&target.key)?;
-        let attributes = self.attributes(target.key.rsplit('/').next().unwrap_or_default());
-        let (store, shared, key_text) =
-            (Arc::clone(&self.store), Arc::clone(&self.shared), target.key.clone());
-        self.detached(async move {
-            let written = store.put(&key, Bytes::new(), &attributes, &Condition::IfAbsent).await?;
-            shared.dates.touch_parent(&key_text);
-            Ok(written)
-        })
-        .await
+    /// An empty object, unless somebody else was first; says what is there then.
+    async fn create_empty(&self, target: &Target) -> Result<Placed, Failure> {
+        let name = target.key.rsplit('/').next().unwrap_or_default();
+        let attributes = self.attributes(name);
+        let mut upload = self.begin_upload(target.clone(), attributes, false, Some(0))?;
+        self.commit(&mut upload).await
     }
 
     /// What is stored beside the content.
@@ -115,59 +99,6 @@ impl S3FileSystem {
         }
         attributes
     }
-
-    /// Puts the object in place; once begun it goes on without the client.
-    async fn commit(&self, upload: &mut Upload) -> Result<(u64, Written), Failure> {
-        let Some(writer) = upload.writer.take() else {
-            return Err(Failure::BadRequest("the upload has failed already".to_owned()));
-        };
-        let size = writer.written();
-        if upload.expected.is_some_and(|expected| expected != size) {
-            // Dropping the writer undoes everything.
-            return Err(Failure::BadRequest(format!("the body ended after {size} bytes")));
-        }
-        let found = upload.md5.take().map(|md5| md5.finalize().to_vec());
-        if found != self.context.content_md5 {
-            return Err(Failure::BadRequest("the body is not the one that content-md5 tells of".to_owned()));
-        }
-        let shared = Arc::clone(&self.shared);
-        let Target { key, is_new } = upload.target.clone();
-        let written = self
-            .detached(async move {
-                let written = writer.finish().await.map_err(|error| match error {
-                    // `If-Match` met no object at all.
-                    StoreError::NotFound => StoreError::ConditionFailed,
-                    other => other,
-                })?;
-                if is_new {
-                    shared.dates.touch_parent(&key);
-                    // A file of this name may have been deleted by others.
-                    shared.afterwards(shared.state.remove_properties(&key).await);
-                }
-                Ok(written)
-            })
-            .await?;
-        if self.context.mtime.is_some() {
-            self.context.outcome.set_mtime_kept();
-        }
-        Ok((size, written))
-    }
-}
-
-/// Where an object is written to.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) key: String,
-    pub(super) is_new: bool,
-}
-
-/// An object on its way.
-struct Upload {
-    writer: Option<MultipartWriter>,
-    target: Target,
-    expected: Option<u64>,
-    /// Runs along if the client told what must come out.
-    md5: Option<Md5>,
 }
 
 /// An open file as the engine drives it.
@@ -178,7 +109,7 @@ struct OpenFile {
 
 enum FileState {
     Reading { key: Key, meta: ObjectMeta, position: u64, reader: Option<Mutex<ObjectReader>> },
-    Writing(Upload),
+    Writing(Box<Upload>),
     Written(Meta),
 }
 
@@ -189,31 +120,27 @@ impl fmt::Debug for OpenFile {
 }
 
 impl OpenFile {
-    fn written(fs: &S3FileSystem, size: u64, written: Written) -> Self {
-        let Written { etag, last_modified: modified } = written;
-        let meta = Meta { kind: Kind::File, size, etag: Some(etag), modified };
+    fn written(fs: &S3FileSystem, placed: Placed) -> Self {
+        let meta = match placed {
+            Placed::There { size, written: Written { etag, last_modified: modified } } => {
+                Meta { kind: Kind::File, size, etag: Some(etag), modified }
+            }
+            // The object's own ETag is not that of what the client sent.
+            Placed::Beside { size } => {
+                Meta { kind: Kind::File, size, etag: None, modified: SystemTime::now() }
+            }
+            Placed::Existing(ObjectMeta { size, etag, last_modified: modified, .. }) => {
+                Meta { kind: Kind::File, size, etag: Some(etag), modified }
+            }
+        };
         Self { fs: fs.clone(), state: FileState::Written(meta) }
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        let FileState::Writing(upload) = &mut self.state else {
-            return Err(Failure::BadRequest("the file is not open for writing".to_owned()));
-        };
-        let Some(writer) = &mut upload.writer else {
-            return Err(Failure::BadRequest("the upload has failed already".to_owned()));
-        };
-        if upload.expected.is_some_and(|expected| writer.written() + bytes.len() as u64 > expected) {
-            upload.writer = None;
-            return Err(Failure::BadRequest("the body is longer than announced".to_owned()));
+        match &mut self.state {
+            FileState::Writing(upload) => upload.write(bytes).await,
+            _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
         }
-        if let Some(md5) = &mut upload.md5 {
-            md5.update(&bytes);
-        }
-        let written = writer.write(bytes).await;
-        if written.is_err() {
-            upload.writer = None;
-        }
-        Ok(written?)
     }
 
     async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
@@ -301,8 +228,7 @@ impl DavFile for OpenFile {
         Box::pin(async move {
             let FileState::Writing(upload) = &mut self.state else { return Ok(()) };
             let result = self.fs.commit(upload).await;
-            let (size, written) = self.fs.report(result)?;
-            *self = Self::written(&self.fs, size, written);
+            *self = Self::written(&self.fs, self.fs.report(result)?);
             Ok(())
         })
     }

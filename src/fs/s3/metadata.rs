@@ -148,6 +148,7 @@ impl S3FileSystem {
     /// tree to one call instead of walking it.
     pub(super) async fn engine_metadata(&self, path: &ResourcePath) -> Result<Box<dyn DavMetaData>, Failure> {
         if let Some(located) = self.locate_by_reading(path).await? {
+            self.note_basis(path, &located);
             return Ok(Box::new(self.meta(&located)));
         }
         let creates = matches!(self.context.method.as_str(), "PUT" | "MKCOL");
@@ -157,11 +158,23 @@ impl S3FileSystem {
             false => self.locate(path).await?,
         };
         let located = located.ok_or(Failure::NotFound)?;
+        self.note_basis(path, &located);
         let mut meta = self.meta(&located);
         if located.is_folder() && self.is_opaque(path) {
             meta.kind = Kind::Opaque;
         }
         Ok(Box::new(meta))
+    }
+
+    /// Whoever gets a file, or hears that it has not changed, has this version.
+    fn note_basis(&self, path: &ResourcePath, located: &Located) {
+        let context = &self.context;
+        if let Node::File(meta) = &located.node
+            && context.method == http::Method::GET
+            && path.same_resource(&context.path)
+        {
+            self.shared.bases.saw(&context.client, &located.key, &meta.etag);
+        }
     }
 
     fn is_opaque(&self, path: &ResourcePath) -> bool {

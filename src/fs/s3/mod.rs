@@ -1,5 +1,7 @@
 //! A bucket as a file system. What it promises stands in `SEMANTICS.md` beside this file.
 
+mod basis;
+mod conflict;
 mod directory;
 mod download;
 mod file;
@@ -7,9 +9,11 @@ mod folder_dates;
 mod hidden;
 mod metadata;
 mod names;
+mod placing;
 mod properties;
 mod removal;
 mod transfer;
+mod upload;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,10 +31,11 @@ use super::{Children, Failure, RequestContext, Resource, ResourcePath, Share, Vi
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, PropertyName, State, StoredProperty};
-use crate::store::multipart_writer::Uploads;
+use crate::store::multipart::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::{Content, ListPage, ObjectStore};
 
+use basis::Bases;
 use folder_dates::FolderDates;
 use metadata::Located;
 
@@ -58,6 +63,7 @@ struct Shared {
     shutdown: Shutdown,
     options: S3FileSystemOptions,
     dates: FolderDates,
+    bases: Bases,
 }
 
 impl S3Share {
@@ -70,8 +76,8 @@ impl S3Share {
         shutdown: Shutdown,
         options: S3FileSystemOptions,
     ) -> Self {
-        let dates = FolderDates::default();
-        Self(Arc::new(Shared { store, uploads, state, metrics, shutdown, options, dates }))
+        let (dates, bases) = (FolderDates::default(), Bases::default());
+        Self(Arc::new(Shared { store, uploads, state, metrics, shutdown, options, dates, bases }))
     }
 
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
@@ -100,6 +106,13 @@ impl Share for S3Share {
 }
 
 impl Shared {
+    /// Says that what was meant for `key` lies at `copy`.
+    fn report_conflict(&self, key: &str, copy: &str) {
+        tracing::warn!(key, copy, "somebody else changed the file meanwhile; both versions are kept");
+        self.metrics.conflict();
+        self.dates.touch_parent(copy);
+    }
+
     /// What follows a finished operation must not make it look unfinished.
     fn afterwards<E: Into<Failure>>(&self, result: Result<(), E>) {
         if let Err(error) = result {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 
 use super::hidden::{hidden_keys, refusal};
 use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
+use crate::fs::Client;
 use crate::fs::context::Depth;
 use crate::object::{Attributes, Condition, Doomed, Key, parent_prefix};
 use crate::store::tree::{self, Leaf};
@@ -44,10 +46,22 @@ impl S3FileSystem {
         }
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         let tree = self.tree.lock().take().filter(|(prefix, _)| *prefix == located.prefix());
-        let condition = self.context.if_match.clone().map_or(Condition::None, Condition::IfMatch);
+        let (client, own_condition) = (self.context.client.clone(), self.context.if_match.clone());
         self.detached(async move {
             match &located.node {
-                Node::File(_) => store.delete(&Key::new(&located.key)?, &condition).await?,
+                Node::File(meta) => {
+                    let etag = own_condition.as_ref().unwrap_or(&meta.etag).clone();
+                    let key = Key::new(&located.key)?;
+                    match store.delete(&key, &Condition::IfMatch(etag)).await {
+                        // It is gone, as was wanted.
+                        Err(StoreError::NotFound) if own_condition.is_none() => {}
+                        Err(StoreError::ConditionFailed) if own_condition.is_none() => {
+                            return Err(changed(&client));
+                        }
+                        deleted => deleted?,
+                    }
+                    shared.bases.forget(&client, &located.key);
+                }
                 Node::Folder { .. } => {
                     let leaves = match tree {
                         Some((prefix, first)) => tree::list_from(&store, &prefix, first).await?,
@@ -70,6 +84,13 @@ impl S3FileSystem {
             false => Ok(()),
         }
     }
+}
+
+/// What a client is told whose DELETE met a version that it cannot have meant. macOS takes 412 for
+/// an input/output error, and 423 for a file in use.
+fn changed(client: &Client) -> Failure {
+    let status = if client.is_webdavfs() { StatusCode::LOCKED } else { StatusCode::PRECONDITION_FAILED };
+    Failure::Changed { status }
 }
 
 /// The objects that make a folder, `leaves`, and the one that it covers, if it may be deleted or
@@ -96,11 +117,7 @@ pub(super) fn deletable(
 }
 
 pub(super) async fn delete_objects(store: &Arc<dyn ObjectStore>, objects: &[Doomed]) -> Result<(), Failure> {
-    tree::delete(store, objects).await.map_err(|failure| Failure::DeleteIncomplete {
-        key: failure.key.to_string(),
-        left: failure.left,
-        source: failure.error,
-    })
+    Ok(tree::delete(store, objects).await?)
 }
 
 /// After `key` (a file's, or a folder's without its slash) is gone: the folder that held it stays,

@@ -1,15 +1,17 @@
 //! COPY and MOVE: server-side, whole trees in one call, the destination replaced and never removed
 //! first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::metadata::{Located, Node, folder_prefix};
+use super::placing::{Job, Placing};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
-use crate::object::{Condition, Doomed, Key};
+use crate::fs::Client;
+use crate::object::{Condition, Doomed, ETag, Key};
 use crate::store::tree::{self, Leaf};
-use crate::store::{CopySource, ObjectStore, StoreError};
+use crate::store::{ObjectStore, StoreError};
 
 /// Whether the source stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,7 @@ impl S3FileSystem {
         let work = Transfer {
             store: self.patient_store(),
             shared: Arc::clone(&self.shared),
+            client: self.context.client.clone(),
             source,
             target,
             kind,
@@ -124,6 +127,7 @@ impl TransferTarget {
 struct Transfer {
     store: Arc<dyn ObjectStore>,
     shared: Arc<Shared>,
+    client: Client,
     source: Located,
     target: TransferTarget,
     kind: Kind,
@@ -142,42 +146,64 @@ impl Transfer {
             )));
         }
         let old = self.target.old_objects(&self.store, &self.shared).await?;
-        let (copied, written) = match &self.source.node {
-            Node::File(_) => self.copy_file().await?,
-            Node::Folder { .. } => self.copy_tree().await?,
+        let jobs = self.jobs(&old).await?;
+        let written: HashSet<String> = jobs.iter().map(|job| job.to.to_string()).collect();
+        let placing = Placing {
+            store: Arc::clone(&self.store),
+            shared: Arc::clone(&self.shared),
+            client: self.client.clone(),
+            kind: self.kind,
+            may_replace: self.overwrite,
         };
+        let result = placing.run(jobs).await;
+        self.shared.dates.touch_parent(&self.target_id());
+        result?;
         delete_objects(&self.store, &without(old, |key| written.contains(key))).await?;
-        let (from, to) = (self.source.id(), self.target_id());
-        self.shared.dates.touch_parent(&to);
         if self.kind == Kind::Move {
-            self.remove_source(copied).await?;
+            self.shared.afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
         }
         if let Some(old) = &self.target.old {
             self.shared.afterwards(self.shared.state.remove_properties(&old.id()).await);
         }
-        let keep_source = self.kind == Kind::Copy;
+        let (from, to, keep_source) = (self.source.id(), self.target_id(), self.kind == Kind::Copy);
         self.shared.afterwards(self.shared.state.transfer_properties(&from, &to, keep_source).await);
         Ok(())
     }
 
-    /// Deletes what was copied; a file only in the version that was.
-    async fn remove_source(&self, copied: Vec<Doomed>) -> Result<(), Failure> {
-        match (&self.source.node, copied.first()) {
-            (Node::File(meta), Some(Doomed { key, .. })) => {
-                let condition = Condition::IfMatch(meta.etag.clone());
-                match self.store.delete(key, &condition).await {
-                    Err(StoreError::NotFound) => {}
-                    // Servers without conditional deletes; the copy was conditional still.
-                    Err(StoreError::Unsupported(_) | StoreError::Rejected(_)) => {
-                        self.store.delete(key, &Condition::None).await?
-                    }
-                    deleted => deleted?,
-                }
+    /// What is to be copied where, hidden keys included; `old` is what is there now.
+    async fn jobs(&self, old: &[Doomed]) -> Result<Vec<Job>, Failure> {
+        let old: HashMap<&str, &ETag> =
+            old.iter().filter_map(|old| Some((old.key.as_str(), old.etag.as_ref()?))).collect();
+        let to = self.target_id();
+        let leaves = match &self.source.node {
+            Node::Folder { .. } => tree::list(&self.store, &self.source.prefix()).await?,
+            Node::File(meta) => vec![Leaf {
+                key: Key::new(&self.source.key)?,
+                etag: meta.etag.clone(),
+                size: meta.size,
+                storage_class: meta.storage_class.clone(),
+            }],
+        };
+        let from = self.source.id();
+        let job = |leaf: Leaf| {
+            // Leaves were listed below the source.
+            let rest = leaf.key.as_str().strip_prefix(&from).unwrap_or_default();
+            let to = Key::new(format!("{to}{rest}"))?;
+            let condition = self.condition(&to, old.get(to.as_str()).copied());
+            Ok(Job { from: leaf, to, condition })
+        };
+        leaves.into_iter().map(job).collect()
+    }
+
+    /// The destination's basis is what this client last saw there, else what is there now.
+    fn condition(&self, to: &Key, old: Option<&ETag>) -> Condition {
+        match old.filter(|_| self.overwrite) {
+            None => Condition::IfAbsent,
+            Some(now) => {
+                let basis = self.shared.bases.of(&self.client, to.as_str());
+                Condition::IfMatch(basis.unwrap_or_else(|| now.clone()))
             }
-            _ => delete_objects(&self.store, &copied).await?,
         }
-        self.shared.afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
-        Ok(())
     }
 
     fn target_id(&self) -> String {
@@ -185,49 +211,6 @@ impl Transfer {
             true => folder_prefix(&self.target.key),
             false => self.target.key.clone(),
         }
-    }
-
-    /// Returns the source's keys, and those that were written.
-    async fn copy_file(&self) -> Result<(Vec<Doomed>, HashSet<String>), Failure> {
-        let Node::File(meta) = &self.source.node else { return Err(Failure::IsFolder) };
-        let from = Key::new(&self.source.key)?;
-        let to = Key::new(&self.target.key)?;
-        let source = CopySource {
-            address: self.store.address(&from),
-            etag: Some(meta.etag.clone()),
-            size: meta.size,
-            storage_class: meta.storage_class.clone(),
-        };
-        let condition = match self.overwrite {
-            true => Condition::None,
-            false => Condition::IfAbsent,
-        };
-        match self.store.copy(&source, &to, &condition).await {
-            // Servers without conditional copies; that nothing is there was seen before.
-            Err(StoreError::Unsupported(_)) if condition != Condition::None => {
-                self.store.copy(&source, &to, &Condition::None).await?;
-            }
-            copied => drop(copied?),
-        }
-        Ok((
-            vec![Doomed { key: from, etag: Some(meta.etag.clone()) }],
-            HashSet::from([self.target.key.clone()]),
-        ))
-    }
-
-    /// As [`Self::copy_file`], for everything below the folder, hidden keys included.
-    async fn copy_tree(&self) -> Result<(Vec<Doomed>, HashSet<String>), Failure> {
-        let (from, to) = (self.source.prefix(), folder_prefix(&self.target.key));
-        let leaves: Vec<Leaf> = tree::list(&self.store, &from).await?;
-        match tree::copy(&self.store, &leaves, &from, &to).await {
-            Err(StoreError::NotFound | StoreError::ConditionFailed) => {
-                return Err(Failure::Conflict("the folder changed while it was copied".to_owned()));
-            }
-            copied => copied?,
-        }
-        let target = |leaf: &Leaf| leaf.key.as_str().strip_prefix(&from).map(|rest| format!("{to}{rest}"));
-        let written = leaves.iter().filter_map(target).collect();
-        Ok((leaves.iter().map(Leaf::doomed).collect(), written))
     }
 }
 

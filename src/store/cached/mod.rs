@@ -251,7 +251,12 @@ impl ObjectStore for Cached {
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
         let change = self.change([to.clone()]);
-        let written = self.inner.copy(source, to, condition).await?;
+        let copied = self.inner.copy(source, to, condition).await;
+        if matches!(copied, Err(StoreError::ConditionFailed | StoreError::NotFound)) {
+            // Either end is another than was believed.
+            self.metadata.doubt(&source.key);
+        }
+        let written = copied?;
         change.wrote(listed(source.size, &written, source.storage_class.clone()), None);
         Ok(written)
     }

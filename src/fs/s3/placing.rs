@@ -1,0 +1,174 @@
+//! Objects copied or moved to their places, one by one or thousands at once.
+//!
+//! Both ends are conditional. A source that changed meanwhile is copied again in its new version; a
+//! destination that changed keeps what it has, and the copy goes beside it.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+
+use super::conflict::beside;
+use super::transfer::Kind;
+use super::{Failure, Shared};
+use crate::fs::Client;
+use crate::object::{Condition, Key, Written};
+use crate::store::tree::{self, Leaf};
+use crate::store::{ObjectStore, StoreError};
+
+/// One object to copy or move.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) from: Leaf,
+    pub(super) to: Key,
+    /// Of the destination.
+    pub(super) condition: Condition,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Placing {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: Client,
+    pub(super) kind: Kind,
+    /// The client lets the destination be replaced; otherwise it is told that there is something.
+    pub(super) may_replace: bool,
+}
+
+/// Where a copy went, of which version of its source.
+#[derive(Debug)]
+struct Placed {
+    from: Leaf,
+    to: Key,
+    written: Written,
+}
+
+impl Placing {
+    /// Carries out all jobs. A failure ends it; what was copied stays, and no source is deleted of
+    /// which the copy is not there.
+    pub(super) async fn run(&self, mut jobs: Vec<Job>) -> Result<(), Failure> {
+        for _ in 0..MOST_ROUNDS {
+            let placed = self.copy_all(jobs).await?;
+            if self.kind == Kind::Copy {
+                return Ok(());
+            }
+            jobs = self.remove_sources(placed).await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(Failure::Conflict("it changed again and again while it was moved".to_owned()))
+    }
+
+    async fn copy_all(&self, jobs: Vec<Job>) -> Result<Vec<Placed>, Failure> {
+        let total = jobs.len();
+        let copies = stream::iter(jobs).map(|job| {
+            let placing = self.clone();
+            async move { placing.copy(job).await }
+        });
+        let mut copies = std::pin::pin!(copies.buffer_unordered(PARALLEL_COPIES));
+        let mut placed = Vec::with_capacity(total);
+        while let Some(copy) = copies.next().await {
+            match copy {
+                // Of a tree it is told how far it came; of a file there is nothing to tell.
+                Err(Failure::Store(error)) if total > 1 => {
+                    return Err(Failure::CopyIncomplete { done: placed.len(), total, source: error });
+                }
+                copy => placed.extend(copy?),
+            }
+        }
+        if placed.is_empty() && total == 1 {
+            return Err(Failure::NotFound);
+        }
+        Ok(placed)
+    }
+
+    /// Copies one object; `None` if the source is gone, which in a tree is no failure.
+    async fn copy(&self, mut job: Job) -> Result<Option<Placed>, Failure> {
+        for _ in 0..MOST_ROUNDS {
+            let lost = match self.store.copy(&job.from.source(&*self.store), &job.to, &job.condition).await {
+                Err(error @ (StoreError::ConditionFailed | StoreError::NotFound)) => error,
+                written => return Ok(Some(self.placed(job, written?))),
+            };
+            // Either end may have changed. Both are in doubt now, so this asks S3.
+            match self.store.head(&job.from.key).await {
+                Err(StoreError::NotFound) => return Ok(None),
+                meta => {
+                    let meta = meta?;
+                    if meta.etag != job.from.etag {
+                        job.from = Leaf { key: job.from.key, etag: meta.etag, size: meta.size, ..job.from };
+                        continue;
+                    }
+                }
+            }
+            if !self.may_replace {
+                return Err(StoreError::ConditionFailed.into());
+            }
+            match lost {
+                // What should be replaced was deleted.
+                StoreError::NotFound => job.condition = Condition::IfAbsent,
+                _ => return self.copy_beside(job).await.map(Some),
+            }
+        }
+        Err(Failure::Conflict("it changed again and again while it was copied".to_owned()))
+    }
+
+    async fn copy_beside(&self, job: Job) -> Result<Placed, Failure> {
+        let source = job.from.source(&*self.store);
+        let copy = |key: Key| {
+            let (store, source) = (&self.store, &source);
+            async move { store.copy(source, &key, &Condition::IfAbsent).await }
+        };
+        let (to, written) = beside(job.to.as_str(), copy).await?;
+        self.shared.report_conflict(job.to.as_str(), to.as_str());
+        Ok(Placed { from: job.from, to, written })
+    }
+
+    fn placed(&self, job: Job, written: Written) -> Placed {
+        self.shared.bases.saw(&self.client, job.to.as_str(), &written.etag);
+        Placed { from: job.from, to: job.to, written }
+    }
+
+    /// Deletes what was copied, in the versions that were. Returns what must be done again since it
+    /// changed in between.
+    async fn remove_sources(&self, placed: Vec<Placed>) -> Result<Vec<Job>, Failure> {
+        let mut again = Vec::new();
+        for placed in self.changed_sources(placed).await? {
+            let meta = match self.store.head(&placed.from.key).await {
+                Err(StoreError::NotFound) => continue,
+                meta => meta?,
+            };
+            let from = Leaf { etag: meta.etag, size: meta.size, ..placed.from };
+            again.push(Job { from, to: placed.to, condition: Condition::IfMatch(placed.written.etag) });
+        }
+        Ok(again)
+    }
+
+    async fn changed_sources(&self, mut placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
+        placed.iter().for_each(|placed| self.shared.bases.forget(&self.client, placed.from.key.as_str()));
+        if let [only] = placed.as_slice() {
+            let condition = Condition::IfMatch(only.from.etag.clone());
+            return match self.store.delete(&only.from.key, &condition).await {
+                Err(StoreError::ConditionFailed) => Ok(placed),
+                Ok(()) | Err(StoreError::NotFound) => Ok(Vec::new()),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let doomed: Vec<_> = placed.iter().map(|placed| placed.from.doomed()).collect();
+        let failure = match tree::delete(&self.store, &doomed).await {
+            Ok(()) => return Ok(Vec::new()),
+            Err(failure) => failure,
+        };
+        if failure.only_changed {
+            let left = failure.keys;
+            placed.retain(|placed| left.contains(&placed.from.key));
+            return Ok(placed);
+        }
+        Err(failure.into())
+    }
+}
+
+/// Copies are answered when S3 is done, mostly within 100 ms; this many use a few connections.
+const PARALLEL_COPIES: usize = 16;
+/// Who changes an object more often than this while it is moved is moving it himself.
+const MOST_ROUNDS: usize = 3;

@@ -1,0 +1,202 @@
+//! PUT: an object written whole, on the condition that nobody else's change is replaced.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+
+use super::conflict::beside;
+use super::{Failure, S3FileSystem, Shared};
+use crate::fs::Client;
+use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
+use crate::store::multipart::{Kept, MultipartWriter, Unfinished};
+use crate::store::{ObjectStore, StoreError};
+
+/// Where an object is written to.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) key: String,
+    /// The newest version that is known; `None`: there is nothing yet.
+    pub(super) replaces: Option<ETag>,
+}
+
+/// What became of a body.
+#[derive(Debug)]
+pub(super) enum Placed {
+    /// It is the object now.
+    There { size: u64, written: Written },
+    /// It lies beside the object, which somebody else changed.
+    Beside { size: u64 },
+    /// It was empty, and somebody else made the object first.
+    Existing(ObjectMeta),
+}
+
+/// An object on its way.
+pub(super) struct Upload {
+    writer: Option<MultipartWriter>,
+    target: Target,
+    expected: Option<u64>,
+    /// Runs along if the client told what must come out.
+    md5: Option<Md5>,
+    /// Everything that the end of it needs.
+    placement: Placement,
+}
+
+/// How a body is put in its place.
+#[derive(Debug, Clone)]
+struct Placement {
+    shared: Arc<Shared>,
+    store: Arc<dyn ObjectStore>,
+    client: Client,
+    key: Key,
+    attributes: Attributes,
+    condition: Condition,
+    /// The client asked for the condition itself, and is told when it does not hold.
+    is_clients_own: bool,
+}
+
+impl S3FileSystem {
+    /// Begins to write to `target`; `length` in bytes if the client told it.
+    pub(super) fn begin_upload(
+        &self,
+        target: Target,
+        attributes: Attributes,
+        create_new: bool,
+        length: Option<u64>,
+    ) -> Result<Upload, Failure> {
+        let context = &self.context;
+        let basis = self.shared.bases.of(&context.client, &target.key).or(target.replaces.clone());
+        let condition = match (&context.if_match, basis) {
+            _ if create_new => Condition::IfAbsent,
+            (Some(etag), _) => Condition::IfMatch(etag.clone()),
+            (None, Some(basis)) => Condition::IfMatch(basis),
+            (None, None) => Condition::IfAbsent,
+        };
+        let is_clients_own = create_new || context.if_match.is_some() || context.is_conditional;
+        let placement = Placement {
+            shared: Arc::clone(&self.shared),
+            store: self.patient_store(),
+            client: context.client.clone(),
+            key: Key::new(&target.key)?,
+            attributes,
+            condition,
+            is_clients_own,
+        };
+        let what = (placement.key.clone(), placement.attributes.clone(), placement.condition.clone());
+        let store = Arc::clone(&placement.store);
+        let writer = self.shared.uploads.writer(store, what, length, !is_clients_own)?;
+        let md5 = context.content_md5.as_ref().map(|_| Md5::new());
+        Ok(Upload { writer: Some(writer), target, expected: length, md5, placement })
+    }
+
+    /// Puts the object in place; once begun it goes on without the client.
+    pub(super) async fn commit(&self, upload: &mut Upload) -> Result<Placed, Failure> {
+        let Some(writer) = upload.writer.take() else { return Err(failed_before()) };
+        let size = writer.written();
+        if upload.expected.is_some_and(|expected| expected != size) {
+            // Dropping the writer undoes everything.
+            return Err(Failure::BadRequest(format!("the body ended after {size} bytes")));
+        }
+        let found = upload.md5.take().map(|md5| md5.finalize().to_vec());
+        if found != self.context.content_md5 {
+            return Err(Failure::BadRequest("the body is not the one that content-md5 tells of".to_owned()));
+        }
+        let (placement, is_new) = (upload.placement.clone(), upload.target.replaces.is_none());
+        let placed = self.detached(async move { placement.finish(writer, is_new).await }).await?;
+        if self.context.mtime.is_some() {
+            self.context.outcome.set_mtime_kept();
+        }
+        Ok(placed)
+    }
+}
+
+impl Upload {
+    /// Takes the next bytes of the body. After an error nothing more is taken.
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        let Some(writer) = &mut self.writer else { return Err(failed_before()) };
+        if self.expected.is_some_and(|expected| writer.written() + bytes.len() as u64 > expected) {
+            self.writer = None;
+            return Err(Failure::BadRequest("the body is longer than announced".to_owned()));
+        }
+        if let Some(md5) = &mut self.md5 {
+            md5.update(&bytes);
+        }
+        let written = writer.write(bytes).await;
+        if written.is_err() {
+            self.writer = None;
+        }
+        Ok(written?)
+    }
+}
+
+impl Placement {
+    async fn finish(self, writer: MultipartWriter, is_new: bool) -> Result<Placed, Failure> {
+        let size = writer.written();
+        let placed = match writer.finish().await {
+            Ok(written) => Placed::There { size, written },
+            Err(unfinished) => self.settle(unfinished).await?,
+        };
+        let shared = &self.shared;
+        if let Placed::There { written, .. } = &placed {
+            shared.bases.saw(&self.client, self.key.as_str(), &written.etag);
+        }
+        if is_new {
+            shared.dates.touch_parent(self.key.as_str());
+            // A file of this name may have been deleted by others.
+            shared.afterwards(shared.state.remove_properties(self.key.as_str()).await);
+        }
+        Ok(placed)
+    }
+
+    /// Finds the body another place, if its own was taken and the client did not ask to be told.
+    async fn settle(&self, unfinished: Unfinished) -> Result<Placed, Failure> {
+        let Unfinished { error, kept } = unfinished;
+        let is_lost =
+            matches!(error, StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone);
+        match (is_lost, self.is_clients_own, kept) {
+            (false, ..) => Err(error.into()),
+            // `If-Match` met no object at all, or another one.
+            (true, true, _) => Err(StoreError::ConditionFailed.into()),
+            (true, false, Some(kept)) => self.place_again(kept, error).await,
+            (true, false, None) => {
+                Err(Failure::Conflict("somebody else changed the file while it was sent".to_owned()))
+            }
+        }
+    }
+
+    async fn place_again(&self, kept: Kept, mut error: StoreError) -> Result<Placed, Failure> {
+        let size = kept.size();
+        if matches!(error, StoreError::UploadGone) {
+            // Nothing may have changed: a delete at the same moment ends a conditional upload.
+            match self.store_at(&kept, &self.key, &self.condition).await {
+                Err(again @ (StoreError::ConditionFailed | StoreError::NotFound)) => error = again,
+                written => return Ok(Placed::There { size, written: written? }),
+            }
+        }
+        if matches!(error, StoreError::NotFound) {
+            // The version that it should replace was deleted: there is nobody's change to lose.
+            match self.store_at(&kept, &self.key, &Condition::IfAbsent).await {
+                Err(StoreError::ConditionFailed) => {}
+                written => return Ok(Placed::There { size, written: written? }),
+            }
+        }
+        if size == 0 && self.condition == Condition::IfAbsent {
+            return Ok(Placed::Existing(self.store.head(&self.key).await?));
+        }
+        let write = |key: Key| {
+            let kept = &kept;
+            async move { self.store_at(kept, &key, &Condition::IfAbsent).await }
+        };
+        let (copy, _) = beside(self.key.as_str(), write).await?;
+        self.shared.report_conflict(self.key.as_str(), copy.as_str());
+        Ok(Placed::Beside { size })
+    }
+
+    async fn store_at(&self, kept: &Kept, key: &Key, condition: &Condition) -> Result<Written, StoreError> {
+        kept.store(&self.shared.uploads, &self.store, key, &self.attributes, condition).await
+    }
+}
+
+fn failed_before() -> Failure {
+    Failure::BadRequest("the upload has failed already".to_owned())
+}

@@ -1,0 +1,173 @@
+//! Writing an object whose length need not be known: one PUT if it is small, parts otherwise.
+//!
+//! Parts are sent while the body still arrives. Memory is reserved before it is filled, from one
+//! pool for all writers, in a way that cannot deadlock: a writer waits only while it holds nothing,
+//! or while what it holds is on its way out. A writer that is dropped unfinished leaves no trace:
+//! its upload is aborted, and the ledger row sees to it if we die.
+
+mod kept;
+mod open;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{ObjectStore, StoreError, StoreResult, Upload};
+use crate::object::{Attributes, Condition, Key};
+use crate::shutdown::Shutdown;
+use crate::state::{State, UploadRow};
+
+pub use kept::Kept;
+pub use writer::{MultipartWriter, Unfinished};
+
+use kept::Spool;
+use open::Target;
+
+/// How uploads are cut and how much memory they share.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadOptions {
+    /// Bodies up to this many bytes are sent in one PUT.
+    pub multipart_threshold: u64,
+    /// Bytes of a part; grows with the object so that 10,000 suffice.
+    pub part_size: u64,
+    /// Bytes that all uploads together may hold.
+    pub memory: u64,
+    /// Bytes on disk for copies of bodies whose condition may be lost; a body that finds no room is
+    /// not kept, and refused if that happens.
+    pub spool: u64,
+    /// All parts of an object have one size but the last, as some servers want it.
+    pub equal_parts: bool,
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self {
+            multipart_threshold: 16 << 20,
+            part_size: 8 << 20,
+            memory: 128 << 20,
+            spool: 16 << 30,
+            equal_parts: false,
+        }
+    }
+}
+
+/// What all writers of a source share.
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    options: UploadOptions,
+    /// One permit a KiB.
+    memory: Arc<Semaphore>,
+    /// Bytes that spools may still use.
+    room: Arc<AtomicU64>,
+    state: State,
+    shutdown: Shutdown,
+}
+
+impl Uploads {
+    /// `state` keeps the ledger; aborts run under `shutdown`.
+    pub fn new(options: UploadOptions, state: State, shutdown: Shutdown) -> Self {
+        let memory = Arc::new(Semaphore::new(kib(options.memory) as usize));
+        let room = Arc::new(AtomicU64::new(options.spool));
+        Self { options, memory, room, state, shutdown }
+    }
+
+    /// A writer to a key. `length` in bytes if the client told it. With `keep`, a body that is not
+    /// stored because its condition is lost is handed back. Nothing is sent yet.
+    pub fn writer(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        (key, attributes, condition): (Key, Attributes, Condition),
+        length: Option<u64>,
+        keep: bool,
+    ) -> StoreResult<MultipartWriter> {
+        let largest = self.largest_object();
+        if let Some(length) = length.filter(|length| *length > largest) {
+            return Err(StoreError::TooLarge(format!(
+                "{length} bytes, and {largest} is the most with this upload memory"
+            )));
+        }
+        let target = Target { store, key, attributes };
+        Ok(MultipartWriter::new(self.clone(), target, condition, length, keep))
+    }
+
+    /// A place on disk for a body of which at least `size` bytes are coming.
+    fn spool(&self, size: u64) -> Option<Spool> {
+        if size > self.room.load(std::sync::atomic::Ordering::Acquire) {
+            return None;
+        }
+        let spool = Spool::new(self.state.directory(), &self.room);
+        spool.inspect_err(|error| tracing::info!(%error, "uploads cannot be kept")).ok()
+    }
+
+    /// Aborts what an earlier life of this source left behind: `rows`, read before anything new
+    /// was begun. Returns how many were ended and how many could not be.
+    pub async fn abort_leftovers(&self, store: &dyn ObjectStore, rows: Vec<UploadRow>) -> (usize, usize) {
+        let (mut ended, mut left) = (0, 0);
+        for row in rows {
+            match self.abort_leftover(store, &row).await {
+                Ok(()) => ended += 1,
+                Err(error) => {
+                    tracing::warn!(%error, key = %row.key, "an upload of the last run could not be aborted");
+                    left += 1;
+                }
+            }
+        }
+        (ended, left)
+    }
+
+    async fn abort_leftover(&self, store: &dyn ObjectStore, row: &UploadRow) -> StoreResult<()> {
+        let key = Key::new(&row.key)?;
+        let address = store.address(&key);
+        if address.bucket != row.bucket || address.key.as_str() != row.object {
+            return Err(StoreError::Rejected("it belongs to a bucket that is not served now".into()));
+        }
+        let upload = Upload { key, id: row.id.clone(), begun: SystemTime::UNIX_EPOCH };
+        store.abort_upload(&upload).await?;
+        Ok(self.state.end_upload(&upload.id).await?)
+    }
+
+    /// The largest part that two fit into the memory of.
+    fn largest_part(&self) -> u64 {
+        (self.options.memory / 2).clamp(self.options.part_size, MAX_PART)
+    }
+
+    fn largest_object(&self) -> u64 {
+        self.largest_part().saturating_mul(u64::from(MAX_PARTS))
+    }
+
+    /// The size of part `number`: equal parts where the length is known, else doubling every 1,000.
+    fn part_size(&self, number: u32, length: Option<u64>) -> u64 {
+        let size = match length {
+            Some(length) => {
+                let needed = length.div_ceil(u64::from(MAX_PARTS)).next_multiple_of(1 << 20);
+                needed.max(self.options.part_size)
+            }
+            None if self.options.equal_parts => self.options.part_size,
+            None => self.options.part_size << ((number - 1) / 1000).min(20),
+        };
+        size.min(self.largest_part())
+    }
+
+    /// Waits for memory for `bytes`.
+    async fn reserve(&self, bytes: u64) -> OwnedSemaphorePermit {
+        let permits = kib(bytes).min(kib(self.options.memory));
+        // The semaphore is never closed.
+        match Arc::clone(&self.memory).acquire_many_owned(permits).await {
+            Ok(permit) => permit,
+            Err(_) => unreachable!("the upload memory is never closed"),
+        }
+    }
+}
+
+/// Permits for `bytes`, rounded up.
+fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+/// S3's limit.
+const MAX_PARTS: u32 = 10_000;
+/// S3's limit: 5 GiB.
+const MAX_PART: u64 = 5 << 30;

@@ -1,0 +1,151 @@
+//! A multipart upload under way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+
+use super::kept::Spool;
+use super::{MAX_PARTS, Uploads};
+use crate::object::{Attributes, Condition, Key, Written};
+use crate::state::UploadRow;
+use crate::store::{ObjectStore, Part, StoreError, StoreResult, Upload};
+
+/// Where the object goes, for the tasks.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) key: Key,
+    pub(super) attributes: Attributes,
+}
+
+/// A multipart upload that was begun and noted. Dropped unfinished, it aborts itself.
+#[derive(Debug)]
+pub(super) struct OpenUpload {
+    upload: Upload,
+    store: Arc<dyn ObjectStore>,
+    shared: Uploads,
+    pub(super) sent: u32,
+    /// Bytes sent.
+    position: u64,
+    /// Keeps what is sent.
+    spool: Option<Spool>,
+    running: JoinSet<StoreResult<Part>>,
+    done: Vec<Part>,
+    ended: bool,
+}
+
+impl OpenUpload {
+    pub(super) async fn begin(target: &Target, shared: &Uploads, spool: Option<Spool>) -> StoreResult<Self> {
+        let (Target { store, key, attributes }, shared) = (target.clone(), shared.clone());
+        let shutdown = shared.shutdown.clone();
+        // Detached: a client that leaves between the two steps must not leave an upload unnoted.
+        let begun = shutdown.complete(async move {
+            let upload = store.create_upload(&key, &attributes).await?;
+            let address = store.address(&key);
+            let row = UploadRow {
+                id: upload.id.clone(),
+                bucket: address.bucket,
+                object: address.key.to_string(),
+                key: key.to_string(),
+            };
+            let (state, running) = (shared.state.clone(), JoinSet::new());
+            let open = Self {
+                upload,
+                store,
+                shared,
+                sent: 0,
+                position: 0,
+                spool,
+                running,
+                done: Vec::new(),
+                ended: false,
+            };
+            state.begin_upload(row).await?;
+            Ok(open)
+        });
+        begun.await.map_err(|e| StoreError::Unavailable(e.into()))?
+    }
+
+    /// What keeps the body, if anything does.
+    pub(super) fn spool(&self) -> Option<Spool> {
+        self.spool.clone()
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        body: Bytes,
+        memory: Option<OwnedSemaphorePermit>,
+    ) -> StoreResult<()> {
+        while self.running.len() >= PARALLEL_PARTS {
+            let Some(part) = self.running.join_next().await else { break };
+            self.done.push(joined(part)?);
+        }
+        while let Some(part) = self.running.try_join_next() {
+            self.done.push(joined(part)?);
+        }
+        if self.sent == MAX_PARTS {
+            let reason = format!("over {MAX_PARTS} parts; raise --upload-memory or --part-size");
+            return Err(StoreError::TooLarge(reason));
+        }
+        self.sent += 1;
+        let (store, upload, number) = (Arc::clone(&self.store), self.upload.clone(), self.sent);
+        let (spool, position) = (self.spool.clone(), self.position);
+        self.position += body.len() as u64;
+        self.running.spawn(async move {
+            let keeping = async {
+                if let Some(spool) = spool {
+                    spool.write(position, body.clone()).await;
+                }
+            };
+            let (part, ()) = join(store.upload_part(&upload, number, body.clone()), keeping).await;
+            drop((body, memory));
+            part
+        });
+        Ok(())
+    }
+
+    pub(super) async fn complete(mut self, size: u64, condition: &Condition) -> StoreResult<Written> {
+        while let Some(part) = self.running.join_next().await {
+            self.done.push(joined(part)?);
+        }
+        self.done.sort_by_key(|part| part.number);
+        let written = self.store.complete_upload(&self.upload, &self.done, size, condition).await?;
+        self.ended = true;
+        if let Err(error) = self.shared.state.end_upload(&self.upload.id).await {
+            tracing::warn!(%error, "an ended upload stays noted; the next start aborts it in vain");
+        }
+        Ok(written)
+    }
+}
+
+impl Drop for OpenUpload {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let (store, state, upload) =
+            (Arc::clone(&self.store), self.shared.state.clone(), self.upload.clone());
+        let mut running = std::mem::take(&mut self.running);
+        self.shared.shutdown.background(async move {
+            // A part that arrives after the abort would be billed: stop them first.
+            running.shutdown().await;
+            let ended = match store.abort_upload(&upload).await {
+                Ok(()) => state.end_upload(&upload.id).await.map_err(StoreError::from),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                tracing::warn!(%error, key = %upload.key, "an unfinished upload stays until the next start");
+            }
+        });
+    }
+}
+
+fn joined(part: Result<StoreResult<Part>, tokio::task::JoinError>) -> StoreResult<Part> {
+    part.map_err(|e| StoreError::Unavailable(e.into()))?
+}
+
+/// One upload alone fills a fast line with this many; the memory bounds them all.
+pub(super) const PARALLEL_PARTS: usize = 8;

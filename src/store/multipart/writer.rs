@@ -1,0 +1,196 @@
+//! The writer of one object.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::kept::{Kept, Spool};
+use super::open::{OpenUpload, Target};
+use super::{Uploads, kib};
+use crate::object::{Condition, Written};
+use crate::store::{StoreError, StoreResult};
+
+/// One object being written; see the module. Nothing is visible before [`Self::finish`].
+#[derive(Debug)]
+pub struct MultipartWriter {
+    shared: Uploads,
+    target: Target,
+    condition: Condition,
+    length: Option<u64>,
+    written: u64,
+    buffer: BytesMut,
+    /// The memory that `buffer` may use.
+    reserved: Option<OwnedSemaphorePermit>,
+    parts: Option<OpenUpload>,
+    keep: bool,
+}
+
+/// An object that was not stored.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub error: StoreError,
+    /// Its body, if it was to be kept and there was room.
+    pub kept: Option<Kept>,
+}
+
+impl From<StoreError> for Unfinished {
+    fn from(error: StoreError) -> Self {
+        Self { error, kept: None }
+    }
+}
+
+impl MultipartWriter {
+    pub(super) fn new(
+        shared: Uploads,
+        target: Target,
+        condition: Condition,
+        length: Option<u64>,
+        keep: bool,
+    ) -> Self {
+        Self {
+            shared,
+            target,
+            condition,
+            length,
+            written: 0,
+            buffer: BytesMut::new(),
+            reserved: None,
+            parts: None,
+            keep,
+        }
+    }
+
+    /// Bytes taken so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Takes the next bytes of the body; waits while memory is short.
+    pub async fn write(&mut self, mut bytes: Bytes) -> StoreResult<()> {
+        self.written += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let room = self.room().await?;
+            let chunk = bytes.split_to(room.min(bytes.len()));
+            self.buffer.extend_from_slice(&chunk);
+        }
+        Ok(())
+    }
+
+    /// Stores the object. Everything before was invisible; this is the moment it appears.
+    pub async fn finish(mut self) -> Result<Written, Unfinished> {
+        if self.parts.is_some() {
+            while !self.buffer.is_empty() {
+                self.send_part().await?;
+            }
+        }
+        let Target { store, key, attributes } = &self.target;
+        match self.parts.take() {
+            Some(parts) => {
+                let spool = parts.spool();
+                let written = parts.complete(self.written, &self.condition).await;
+                let kept =
+                    || spool.filter(Spool::is_whole).map(|spool| Kept::Disk { spool, size: self.written });
+                written.map_err(|error| Unfinished { error, kept: kept() })
+            }
+            None => {
+                let body = self.buffer.split().freeze();
+                let written = store.put(key, body.clone(), attributes, &self.condition).await;
+                let reserved = self.reserved.take();
+                let kept = self.keep.then_some(Kept::Memory { body, reserved });
+                written.map_err(|error| Unfinished { error, kept })
+            }
+        }
+    }
+
+    /// How many more bytes the buffer may take; makes room if there is none.
+    async fn room(&mut self) -> StoreResult<usize> {
+        loop {
+            let held = self.reserved.as_ref().map_or(0, |permit| permit.num_permits() as u64 * 1024);
+            let limit = self.buffer_limit().min(held);
+            let filled = self.buffer.len() as u64;
+            if filled < limit {
+                return Ok((limit - filled) as usize);
+            }
+            if filled == 0 {
+                let first = self.first_reservation();
+                self.reserved = Some(self.shared.reserve(first).await);
+                self.buffer.reserve(first as usize);
+            } else if !self.grow() {
+                self.send_part().await?;
+            }
+        }
+    }
+
+    /// What is reserved while nothing is held: the whole body if it fits one PUT, else one part.
+    fn first_reservation(&self) -> u64 {
+        match self.length {
+            Some(length) if self.fits_one_put(length) => length.max(1),
+            _ => self.next_part_size(),
+        }
+    }
+
+    fn fits_one_put(&self, length: u64) -> bool {
+        self.parts.is_none() && length <= self.single_put_limit()
+    }
+
+    fn single_put_limit(&self) -> u64 {
+        self.shared.options.multipart_threshold.min(self.shared.options.memory)
+    }
+
+    /// How much the buffer holds before a part is cut off.
+    fn buffer_limit(&self) -> u64 {
+        let may_be_one_put = self.length.is_none_or(|length| self.fits_one_put(length));
+        match self.parts.is_none() && may_be_one_put {
+            // Whole parts: what is left over when the first are cut must not be a small one.
+            true if self.length.is_none() => {
+                let part = self.next_part_size();
+                (self.single_put_limit() / part * part).max(part)
+            }
+            true => self.single_put_limit().max(self.next_part_size()),
+            false => self.next_part_size(),
+        }
+    }
+
+    fn next_part_size(&self) -> u64 {
+        let number = self.parts.as_ref().map_or(1, |parts| parts.sent + 1);
+        self.shared.part_size(number, self.length)
+    }
+
+    /// Takes memory for one more part before the first is cut, if it is there at once. Waiting for
+    /// it while holding some could deadlock with another writer that does the same.
+    fn grow(&mut self) -> bool {
+        if self.buffer.len() as u64 >= self.buffer_limit() {
+            return false;
+        }
+        let more = kib(self.shared.options.part_size);
+        match (Arc::clone(&self.shared.memory).try_acquire_many_owned(more), &mut self.reserved) {
+            (Ok(permit), Some(reserved)) => {
+                reserved.merge(permit);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sends what is buffered, up to a part's size; its memory is free again when S3 has it.
+    async fn send_part(&mut self) -> StoreResult<()> {
+        let size = self.next_part_size().min(self.buffer.len() as u64);
+        let body = self.buffer.split_to(size as usize).freeze();
+        let memory = match &mut self.reserved {
+            Some(reserved) if !self.buffer.is_empty() => reserved.split(kib(size) as usize),
+            _ => self.reserved.take(),
+        };
+        let parts = match &mut self.parts {
+            Some(parts) => parts,
+            none => {
+                let spool = match self.keep {
+                    true => self.shared.spool(self.length.unwrap_or_default()),
+                    false => None,
+                };
+                none.insert(OpenUpload::begin(&self.target, &self.shared, spool).await?)
+            }
+        };
+        parts.send(body, memory).await
+    }
+}
