@@ -76,7 +76,9 @@ async fn gateway() -> (String, impl Drop) {
             ..S3Options::default()
         },
         cache: Default::default(),
+        trusts_conditions: true,
         uploads: Default::default(),
+        read_ahead: Default::default(),
         file_system: Default::default(),
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),
         service: Default::default(),

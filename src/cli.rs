@@ -51,6 +51,14 @@ pub enum ChecksumsArg {
     WhenRequired,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConditionalWritesArg {
+    /// AWS does; others are asked, on keys of their own, before the first write
+    Auto,
+    /// It does
+    Yes,
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     /// Bucket to serve, or access point ARN or alias, with an optional prefix; several show as
@@ -98,6 +106,11 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_CHECKSUMS", value_enum, default_value = "auto", help_heading = "S3")]
     pub checksums: ChecksumsArg,
 
+    /// Whether the endpoint keeps the conditions of writes; if it does not, s3dav looks before it
+    /// writes
+    #[arg(long, env = "S3DAV_CONDITIONAL_WRITES", value_enum, default_value = "auto", help_heading = "S3")]
+    pub conditional_writes: ConditionalWritesArg,
+
     /// PEM file of certificate authorities to trust, besides the system's
     #[arg(long, env = "S3DAV_CA_BUNDLE", value_name = "FILE", help_heading = "S3")]
     pub ca_bundle: Option<PathBuf>,
@@ -134,6 +147,14 @@ pub struct ServeArgs {
     /// How long changes made by others may go unnoticed; 0s asks S3 each time
     #[arg(long, env = "S3DAV_METADATA_TTL", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Cache")]
     pub metadata_ttl: Duration,
+
+    /// Memory to read ahead of one download; 0 for none
+    #[arg(long, env = "S3DAV_READ_AHEAD", value_name = "SIZE", value_parser = parse_size, default_value = "32MiB", help_heading = "Cache")]
+    pub read_ahead: u64,
+
+    /// Memory to read ahead of all downloads together
+    #[arg(long, env = "S3DAV_READ_AHEAD_TOTAL", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
+    pub read_ahead_total: u64,
 
     /// How long a request may wait for S3 [default: 75s for Finder, 30s for others]
     #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "S3")]

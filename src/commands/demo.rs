@@ -67,7 +67,9 @@ fn config(endpoint: String, state_dir: PathBuf, args: &DemoArgs) -> Result<Confi
             ..S3Options::default()
         },
         cache: Default::default(),
+        trusts_conditions: true,
         uploads: Default::default(),
+        read_ahead: Default::default(),
         file_system: Default::default(),
         listen: Listen::parse(&args.listen)?,
         service: ServiceOptions::default(),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::{CommandError, startup};
-use crate::config::{Config, Listen};
+use crate::config::{BucketSpec, Config, Listen};
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
+use crate::fs::path::RESERVED;
 use crate::fs::s3::S3Share;
 use crate::http::{Server, Service};
 use crate::metrics::Metrics;
@@ -19,9 +20,11 @@ use crate::state::{State, StateError, UploadRow};
 use crate::store::ObjectStore;
 use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
+use crate::store::conditional::Conditional;
 use crate::store::multipart::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::prefixed::Prefixed;
+use crate::store::read_ahead::ReadAheads;
 use crate::store::s3::{ConnectError, S3Store};
 
 /// A gateway that has its sockets, its state and its clients, and waits for [`Gateway::run`].
@@ -59,6 +62,10 @@ impl Gateway {
                 Arc::new(Buckets::new(stores))
             }
         };
+        let store = match config.trusts_conditions || config.s3.is_aws() {
+            true => store,
+            false => Arc::new(Conditional::new(store, &scratch_prefix(&config.buckets))),
+        };
         let store: Arc<dyn ObjectStore> = Arc::new(Cached::new(store, config.cache, metrics.clone()));
         let uploads = Uploads::new(config.uploads, state.clone(), shutdown.clone());
         let leftovers = state.uploads().await?;
@@ -66,6 +73,7 @@ impl Gateway {
         let share = S3Share::new(
             store,
             uploads,
+            ReadAheads::new(config.read_ahead),
             state.clone(),
             metrics.clone(),
             shutdown.clone(),
@@ -97,6 +105,15 @@ impl Gateway {
         if let Err(error) = state.sync().await {
             tracing::warn!(%error, "the state could not be synced");
         }
+    }
+}
+
+/// Where the endpoint may be asked what it can: below the gateway's own folder, of the first bucket
+/// if there are several.
+fn scratch_prefix(buckets: &[BucketSpec]) -> String {
+    match buckets {
+        [first, _, ..] => format!("{}/{RESERVED}/", first.folder()),
+        _ => format!("{RESERVED}/"),
     }
 }
 

@@ -11,12 +11,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cache::{CacheOptions, Times};
-use crate::cli::{ChecksumsArg, ServeArgs};
+use crate::cli::{ChecksumsArg, ConditionalWritesArg, ServeArgs};
 use crate::fs::s3::S3FileSystemOptions;
 use crate::http::auth::{Auth, Credentials};
 use crate::http::{Limits, ServiceOptions};
 use crate::state::{SourceIdentity, default_directory};
 use crate::store::multipart::UploadOptions;
+use crate::store::read_ahead::ReadAheadOptions;
 use crate::store::s3::{Checksums, S3Options};
 
 pub use source::BucketSpec;
@@ -27,7 +28,10 @@ pub struct Config {
     pub buckets: Vec<BucketSpec>,
     pub s3: S3Options,
     pub cache: CacheOptions,
+    /// The endpoint is known to keep the conditions of writes, so it is not asked.
+    pub trusts_conditions: bool,
     pub uploads: UploadOptions,
+    pub read_ahead: ReadAheadOptions,
     pub file_system: S3FileSystemOptions,
     pub listen: Listen,
     pub service: ServiceOptions,
@@ -83,7 +87,9 @@ impl Config {
             },
             buckets,
             cache: cache(&args),
+            trusts_conditions: args.conditional_writes == ConditionalWritesArg::Yes,
             uploads,
+            read_ahead: ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total },
             listen,
             service: ServiceOptions {
                 read_only: args.read_only,

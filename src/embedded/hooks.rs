@@ -18,6 +18,7 @@ struct State {
     latency: Duration,
     region: Option<String>,
     rules: Vec<Rule>,
+    unconditional: Vec<String>,
 }
 
 /// An instruction: the next `times` requests that fit are treated so.
@@ -122,6 +123,16 @@ impl Hooks {
     /// Takes all rules back.
     pub fn heal(&self) {
         self.0.lock().rules.clear();
+    }
+
+    /// Ignores the conditions of these operations from now on, as some servers do. `CopyObject` is
+    /// a copy's destination, `CopySource` its source.
+    pub fn ignore_conditions_of(&self, operations: &[&str]) {
+        self.0.lock().unconditional = operations.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    pub(super) fn ignores_conditions_of(&self, operation: &str) -> bool {
+        self.0.lock().unconditional.iter().any(|name| name == operation)
     }
 
     pub(super) fn latency(&self) -> Duration {

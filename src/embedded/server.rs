@@ -45,10 +45,10 @@ impl EmbeddedS3 {
     /// Serves on `listener` until dropped.
     pub async fn start(listener: TcpListener, options: EmbeddedOptions) -> std::io::Result<Self> {
         let storage = Storage::open(options.data.as_deref(), &options.buckets).await?;
-        let mut builder = S3ServiceBuilder::new(Service::new(storage));
+        let hooks = Hooks::default();
+        let mut builder = S3ServiceBuilder::new(Service::new(storage, hooks.clone()));
         let (access_key, secret) = super::CREDENTIALS;
         builder.set_auth(KnownKey { access_key, secret });
-        let hooks = Hooks::default();
         hooks.set_latency(options.latency);
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(accept(listener, builder.build(), hooks.clone())).abort_handle();

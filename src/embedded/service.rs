@@ -9,6 +9,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::blob::{Blob, BlobWriter};
+use super::hooks::Hooks;
 use super::rules::{
     Conditions, DEFAULT_TYPE, Received, base64, check_key, check_metadata, internal, matches, md5_of,
     read_conditions, streaming,
@@ -20,11 +21,20 @@ use super::{listing, uploads};
 #[derive(Debug, Clone)]
 pub(super) struct Service {
     pub(super) storage: Storage,
+    hooks: Hooks,
 }
 
 impl Service {
-    pub(super) fn new(storage: Storage) -> Self {
-        Self { storage }
+    pub(super) fn new(storage: Storage, hooks: Hooks) -> Self {
+        Self { storage, hooks }
+    }
+
+    /// The conditions that count: some servers ignore them, and this one can be told to.
+    pub(super) fn heeded(&self, operation: &str, conditions: Conditions) -> Conditions {
+        match self.hooks.ignores_conditions_of(operation) {
+            true => Conditions::default(),
+            false => conditions,
+        }
     }
 
     /// Runs `work` on a bucket in one step.
@@ -87,6 +97,7 @@ impl Service {
     ) -> S3Result<Arc<Object>> {
         let CopySource::Bucket { bucket, key, .. } = source else { return Err(s3_error!(NotImplemented)) };
         let object = self.object(bucket, key)?;
+        let if_match = if_match.filter(|_| !self.hooks.ignores_conditions_of("CopySource"));
         match if_match {
             Some(condition) if !matches(condition, &object) => Err(s3_error!(PreconditionFailed)),
             _ => Ok(object),
@@ -199,6 +210,7 @@ impl S3 for Service {
         let received = self.receive(&input.bucket, input.body).await?;
         received.verify(input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
         let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+        let conditions = self.heeded("PutObject", conditions);
         let target = (input.bucket.as_str(), input.key.as_str());
         let object = self.store(target, received.content, received.md5, headers, conditions).await?;
         Ok(S3Response::new(PutObjectOutput {
@@ -238,7 +250,7 @@ impl S3 for Service {
             true => md5_of(&content).await.map_err(internal)?,
             false => source.etag.clone(),
         };
-        let conditions = Conditions::of_headers(&req.headers);
+        let conditions = self.heeded("CopyObject", Conditions::of_headers(&req.headers));
         let target = (input.bucket.as_str(), input.key.as_str());
         let object = self.store(target, content, etag, headers, conditions).await?;
         let result = CopyObjectResult {
@@ -255,6 +267,7 @@ impl S3 for Service {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = req.input;
         let conditions = Conditions { if_match: input.if_match, if_none_match: None };
+        let conditions = self.heeded("DeleteObject", conditions);
         let removed = self.bucket(&input.bucket, |bucket| {
             conditions.check(bucket.objects.get(&input.key).map(|o| &**o))?;
             Ok(bucket.objects.remove(&input.key))
@@ -275,7 +288,7 @@ impl S3 for Service {
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for object in input.delete.objects {
             let if_match = object.e_tag.map(ETagCondition::ETag);
-            let conditions = Conditions { if_match, if_none_match: None };
+            let conditions = self.heeded("DeleteObjects", Conditions { if_match, if_none_match: None });
             let removed = self.bucket(&input.bucket, |bucket| {
                 match conditions.check(bucket.objects.get(&object.key).map(|o| &**o)) {
                     Ok(()) => Ok(Ok(bucket.objects.remove(&object.key))),

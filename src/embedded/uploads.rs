@@ -115,6 +115,7 @@ pub(super) async fn complete(
         return Err(s3_error!(InvalidRequest, "The provided x-amz-mp-object-size does not match"));
     }
     let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+    let conditions = service.heeded("CompleteMultipartUpload", conditions);
     service.bucket(&input.bucket, |bucket| conditions.check(bucket.objects.get(&input.key).map(|o| &**o)))?;
     // Taken out first: of two completions at once only one can find it.
     let taken = service.bucket(&input.bucket, |bucket| Ok(bucket.uploads.remove(&input.upload_id)))?;

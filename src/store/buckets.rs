@@ -64,7 +64,10 @@ impl ObjectStore for Buckets {
             };
         };
         let Some(store) = self.0.get(name) else { return Ok(ListPage::default()) };
-        let mut page = store.list(&ListRequest { prefix: rest.to_owned(), ..request.clone() }).await?;
+        let after = request.start_after.as_deref().and_then(|key| key.strip_prefix(name)?.strip_prefix('/'));
+        let start_after = after.map(str::to_owned);
+        let mut page =
+            store.list(&ListRequest { prefix: rest.to_owned(), start_after, ..request.clone() }).await?;
         for object in &mut page.objects {
             // Lost in a folder's listing, where no path could name it; a tree must be whole.
             match Key::new(format!("{name}/{}", object.key)) {

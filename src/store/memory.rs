@@ -118,7 +118,8 @@ impl ObjectStore for MemoryStore {
                 Some(slash) => &key.as_str()[..request.prefix.len() + slash + 1],
                 None => key.as_str(),
             };
-            let seen = request.continuation.as_deref().is_some_and(|token| name <= token);
+            let before = request.continuation.as_deref().or(request.start_after.as_deref());
+            let seen = before.is_some_and(|before| name <= before);
             if seen || prefixes.contains(name) {
                 continue;
             }

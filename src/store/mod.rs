@@ -2,17 +2,19 @@
 //!
 //! [`ObjectStore`] is S3 reduced to what a file system needs. [`s3`] speaks to a real endpoint and
 //! is the only place that sees the SDK; [`memory`] is complete and serves tests. New behaviour is a
-//! wrapper ([`prefixed`], [`buckets`], [`cached`], [`patient`]), not an `if`.
+//! wrapper ([`prefixed`], [`buckets`], [`conditional`], [`cached`], [`patient`]), not an `if`.
 
 pub mod buckets;
 pub mod cached;
+pub mod conditional;
 mod error;
 pub mod listing;
 pub mod memory;
 pub mod multipart;
 pub mod patient;
 pub mod prefixed;
-pub mod reader;
+pub mod read_ahead;
+mod reader;
 pub mod s3;
 pub mod tree;
 
@@ -181,12 +183,15 @@ pub struct ListRequest {
     pub max_keys: usize,
     /// Where the page before ended.
     pub continuation: Option<String>,
+    /// Only keys behind this one.
+    pub start_after: Option<String>,
 }
 
 impl ListRequest {
     /// The direct children of a folder: `prefix` is empty or ends with a slash.
     pub fn children(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned(), delimited: true, max_keys: PAGE_KEYS, continuation: None }
+        let prefix = prefix.to_owned();
+        Self { prefix, delimited: true, max_keys: PAGE_KEYS, continuation: None, start_after: None }
     }
 
     /// Everything below a prefix.

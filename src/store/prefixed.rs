@@ -57,7 +57,9 @@ impl ObjectStore for Prefixed {
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
-        let request = ListRequest { prefix: format!("{}{}", self.prefix, request.prefix), ..request.clone() };
+        let full = |text: &String| format!("{}{text}", self.prefix);
+        let start_after = request.start_after.as_ref().map(full);
+        let request = ListRequest { prefix: full(&request.prefix), start_after, ..request.clone() };
         let page = self.inner.list(&request).await?;
         let mut shown = ListPage { continuation: page.continuation, ..ListPage::default() };
         for mut object in page.objects {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use s3dav::embedded::{Action, Gate};
 
 use crate::harness::{TestGateway, eventually};
@@ -328,4 +329,17 @@ async fn moving_folders() {
     assert_eq!(asked(&gateway), "50 CopyObject, 1 DeleteObjects, 1 ListObjectsV2", "warm");
     assert_eq!(gateway.hrefs("/", "1").await, ["/", "/u/"]);
     assert_eq!(asked(&gateway), "", "the listings know");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn getting_a_large_file() {
+    let gateway = TestGateway::start().await;
+    let bucket = gateway.bucket().await;
+    let body: Vec<u8> = (0..50_u64 << 20).map(|n| (n % 251) as u8).collect();
+    bucket.put_bytes("large", Bytes::from(body.clone())).await;
+    asked(&gateway);
+    assert!(gateway.get("/large").await.1 == body, "the content is right");
+    assert_eq!(asked(&gateway), "7 GetObject", "8 MiB each");
+    assert!(gateway.get("/large").await.1 == body, "the content is right");
+    assert_eq!(asked(&gateway), "7 GetObject", "the same when it is known");
 }

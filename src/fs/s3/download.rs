@@ -3,6 +3,7 @@
 use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem};
 use crate::object::{Key, ReadCondition};
+use crate::store::read_ahead::ReadAheads;
 use crate::store::{Content, StoreError};
 
 impl S3FileSystem {
@@ -16,7 +17,15 @@ impl S3FileSystem {
             return Ok(None);
         }
         let key = Key::new(path.key())?;
-        let content = match self.store.get(&key, context.range, &ReadCondition::None).await {
+        let range = ReadAheads::first_range(context.range);
+        let content = match self.store.get(&key, Some(range), &ReadCondition::None).await {
+            // An empty object has no first byte.
+            Err(StoreError::RangeNotSatisfiable) if context.range.is_none() => {
+                self.store.get(&key, None, &ReadCondition::None).await
+            }
+            content => content,
+        };
+        let content = match content {
             Ok(content) => content,
             Err(StoreError::NotFound | StoreError::RangeNotSatisfiable) => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -14,7 +14,7 @@ use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::object::{Attributes, Key, ObjectMeta, Written};
 use crate::store::StoreError;
-use crate::store::reader::ObjectReader;
+use crate::store::read_ahead::ReadAhead;
 
 impl S3FileSystem {
     /// Opens for reading (GET, HEAD) or for writing a whole object (PUT), or makes the empty object
@@ -48,7 +48,7 @@ impl S3FileSystem {
         let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
         self.context.outcome.set_content_type(meta.content_type.clone());
         let key = Key::new(key)?;
-        let state = FileState::Reading { key, meta, position: 0, reader: None };
+        let state = FileState::Reading(Box::new(Reading { key, meta, position: 0, reader: None }));
         Ok(Box::new(OpenFile { fs: self.clone(), state }))
     }
 
@@ -108,7 +108,7 @@ struct OpenFile {
 }
 
 enum FileState {
-    Reading { key: Key, meta: ObjectMeta, position: u64, reader: Option<Mutex<ObjectReader>> },
+    Reading(Box<Reading>),
     Writing(Box<Upload>),
     Written(Meta),
 }
@@ -144,15 +144,29 @@ impl OpenFile {
     }
 
     async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
-        let FileState::Reading { key, meta, position, reader } = &mut self.state else {
-            return Err(Failure::BadRequest("the file is not open for reading".to_owned()));
-        };
-        let reader = reader.get_or_insert_with(|| {
-            let end = range_end(&self.fs.context, *position, meta.size);
-            let store = self.fs.patient_store();
-            // Never locked: the engine wants files to be shareable, and a body's stream is not.
-            let reader = ObjectReader::new(store, key.clone(), meta.etag.clone(), *position, end);
-            Mutex::new(reader.continuing(self.fs.begun_at(*position)))
+        match &mut self.state {
+            FileState::Reading(reading) => reading.read(&self.fs, count).await,
+            _ => Err(Failure::BadRequest("the file is not open for reading".to_owned())),
+        }
+    }
+}
+
+/// One version of an object being read.
+struct Reading {
+    key: Key,
+    meta: ObjectMeta,
+    position: u64,
+    /// Never locked: the engine wants files to be shareable, and a body's stream is not.
+    reader: Option<Mutex<ReadAhead>>,
+}
+
+impl Reading {
+    async fn read(&mut self, fs: &S3FileSystem, count: usize) -> Result<Bytes, Failure> {
+        let reader = self.reader.get_or_insert_with(|| {
+            let end = range_end(&fs.context, self.position, self.meta.size);
+            let version = (self.key.clone(), self.meta.etag.clone());
+            let begun = fs.begun_at(self.position);
+            Mutex::new(fs.shared.read_aheads.reader(fs.patient_store(), version, (self.position, end), begun))
         });
         let bytes = match reader.get_mut().read(count).await {
             // The client set no such condition: the file was replaced while it was read.
@@ -161,7 +175,7 @@ impl OpenFile {
             }
             read => read?,
         };
-        *position += bytes.len() as u64;
+        self.position += bytes.len() as u64;
         Ok(bytes)
     }
 }
@@ -179,11 +193,11 @@ fn range_end(context: &RequestContext, start: u64, size: u64) -> u64 {
 impl DavFile for OpenFile {
     fn metadata(&mut self) -> FsFuture<'_, Box<dyn DavMetaData>> {
         let meta = match &self.state {
-            FileState::Reading { meta, .. } => Meta {
+            FileState::Reading(reading) => Meta {
                 kind: Kind::File,
-                size: meta.size,
-                etag: Some(meta.etag.clone()),
-                modified: meta.last_modified,
+                size: reading.meta.size,
+                etag: Some(reading.meta.etag.clone()),
+                modified: reading.meta.last_modified,
             },
             FileState::Written(meta) => meta.clone(),
             FileState::Writing(_) => {
@@ -214,12 +228,11 @@ impl DavFile for OpenFile {
 
     fn seek(&mut self, to: SeekFrom) -> FsFuture<'_, u64> {
         Box::pin(async move {
-            let (FileState::Reading { position, reader, .. }, SeekFrom::Start(start)) = (&mut self.state, to)
-            else {
+            let (FileState::Reading(reading), SeekFrom::Start(start)) = (&mut self.state, to) else {
                 return Err(FsError::NotImplemented);
             };
-            *position = start;
-            *reader = None;
+            reading.position = start;
+            reading.reader = None;
             Ok(start)
         })
     }

@@ -33,6 +33,7 @@ use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, PropertyName, State, StoredProperty};
 use crate::store::multipart::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
+use crate::store::read_ahead::ReadAheads;
 use crate::store::{Content, ListPage, ObjectStore};
 
 use basis::Bases;
@@ -58,6 +59,7 @@ pub struct S3Share(Arc<Shared>);
 struct Shared {
     store: Arc<dyn ObjectStore>,
     uploads: Uploads,
+    read_aheads: ReadAheads,
     state: State,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -71,13 +73,24 @@ impl S3Share {
     pub fn new(
         store: Arc<dyn ObjectStore>,
         uploads: Uploads,
+        read_aheads: ReadAheads,
         state: State,
         metrics: Metrics,
         shutdown: Shutdown,
         options: S3FileSystemOptions,
     ) -> Self {
         let (dates, bases) = (FolderDates::default(), Bases::default());
-        Self(Arc::new(Shared { store, uploads, state, metrics, shutdown, options, dates, bases }))
+        Self(Arc::new(Shared {
+            store,
+            uploads,
+            read_aheads,
+            state,
+            metrics,
+            shutdown,
+            options,
+            dates,
+            bases,
+        }))
     }
 
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {

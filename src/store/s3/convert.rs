@@ -22,6 +22,7 @@ pub(super) fn list_request(client: Client, request: &ListRequest) -> ListObjects
         .set_delimiter(request.delimited.then(|| "/".to_owned()))
         .max_keys(i32::try_from(request.max_keys).unwrap_or(i32::MAX))
         .set_continuation_token(request.continuation.clone())
+        .set_start_after(request.start_after.clone())
         .encoding_type(EncodingType::Url)
 }
 

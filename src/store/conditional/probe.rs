@@ -1,0 +1,122 @@
+//! Asking an endpoint whether it keeps a condition: writes that must fail, on keys that are nobody's.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::Kind;
+use crate::object::{Attributes, Condition, Doomed, ETag, Key};
+use crate::store::{CopySource, ObjectStore, StoreError, StoreResult};
+
+/// The questions; each cleans up behind itself.
+pub(super) struct Probe<'a> {
+    pub(super) store: &'a dyn ObjectStore,
+    pub(super) prefix: &'a str,
+}
+
+impl Probe<'_> {
+    /// Whether the endpoint keeps the conditions of such writes. Errors that pass are errors; an
+    /// endpoint that refuses such writes altogether does not keep their conditions.
+    pub(super) async fn ask(&self, kind: Kind) -> StoreResult<bool> {
+        let (key, other) = (self.key()?, self.key()?);
+        let answer = match self.put(&key, &Condition::None).await {
+            Ok(()) => self.ask_on(kind, &key, &other).await,
+            Err(error) => Err(error),
+        };
+        for key in [&key, &other] {
+            match self.store.delete(key, &Condition::None).await {
+                Ok(()) | Err(StoreError::NotFound) => {}
+                Err(error) => tracing::warn!(%key, %error, "a key that was made to ask the endpoint stays"),
+            }
+        }
+        answer
+    }
+
+    async fn ask_on(&self, kind: Kind, key: &Key, other: &Key) -> StoreResult<bool> {
+        let attempts: Vec<StoreResult<()>> = match kind {
+            Kind::Put => vec![
+                self.put(key, &Condition::IfAbsent).await,
+                self.put(key, &wrong()).await,
+                self.put(other, &wrong()).await,
+            ],
+            Kind::Complete => {
+                vec![self.complete(key, &Condition::IfAbsent).await, self.complete(key, &wrong()).await]
+            }
+            Kind::CopySource => vec![self.copy(key, Some(wrong_etag()), other, &Condition::None).await],
+            Kind::CopyDestination => {
+                self.put(other, &Condition::None).await?;
+                vec![
+                    self.copy(key, None, other, &Condition::IfAbsent).await,
+                    self.copy(key, None, other, &wrong()).await,
+                ]
+            }
+            Kind::Delete => vec![self.store.delete(key, &wrong()).await],
+            Kind::DeleteMany => vec![self.delete_many(key).await],
+        };
+        for attempt in attempts {
+            match attempt {
+                Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
+                Ok(())
+                | Err(StoreError::Unsupported(_) | StoreError::Rejected(_) | StoreError::AccessDenied(_)) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn put(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let body = Bytes::from_static(CONTENT);
+        self.store.put(key, body, &Attributes::default(), condition).await.map(drop)
+    }
+
+    async fn complete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let upload = self.store.create_upload(key, &Attributes::default()).await?;
+        let completed = match self.store.upload_part(&upload, 1, Bytes::from_static(CONTENT)).await {
+            Ok(part) => {
+                self.store.complete_upload(&upload, &[part], CONTENT.len() as u64, condition).await.map(drop)
+            }
+            Err(error) => Err(error),
+        };
+        if completed.is_err()
+            && let Err(error) = self.store.abort_upload(&upload).await
+        {
+            tracing::warn!(%key, %error, "an upload that was begun to ask the endpoint stays");
+        }
+        completed
+    }
+
+    async fn copy(&self, from: &Key, etag: Option<ETag>, to: &Key, condition: &Condition) -> StoreResult<()> {
+        let address = self.store.address(from);
+        let size = CONTENT.len() as u64;
+        let source = CopySource { key: from.clone(), address, etag, size, storage_class: None };
+        self.store.copy(&source, to, condition).await.map(drop)
+    }
+
+    async fn delete_many(&self, key: &Key) -> StoreResult<()> {
+        let doomed = Doomed { key: key.clone(), etag: Some(wrong_etag()) };
+        match self.store.delete_many(&[doomed]).await?.pop() {
+            Some((_, error)) => Err(error),
+            // Nothing failed; but what counts is whether it is gone.
+            None => self.store.head(key).await.map_or_else(
+                |error| if matches!(error, StoreError::NotFound) { Ok(()) } else { Err(error) },
+                |_| Err(StoreError::ConditionFailed),
+            ),
+        }
+    }
+
+    fn key(&self) -> StoreResult<Key> {
+        Ok(Key::new(format!("{}question-{}", self.prefix, Uuid::new_v4().simple()))?)
+    }
+}
+
+fn wrong() -> Condition {
+    Condition::IfMatch(wrong_etag())
+}
+
+/// The MD5 of nothing that was ever stored here.
+fn wrong_etag() -> ETag {
+    ETag::new("00000000000000000000000000000000")
+}
+
+const CONTENT: &[u8] = b"s3dav asks whether this endpoint keeps conditions; this object may be deleted";
