@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod bad_inputs;
+mod capabilities;
 mod cli;
+mod conflicts;
 mod conformance;
 mod costs;
 mod cuts;
@@ -15,5 +17,6 @@ mod propfind;
 mod readme;
 mod scale;
 mod semantics;
+mod stalls;
 mod startup;
 mod stores;
