@@ -171,6 +171,14 @@ pub enum ReadCondition {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attributes {
     pub content_type: Option<String>,
+    pub cache_control: Option<String>,
+    pub content_disposition: Option<String>,
+    pub content_encoding: Option<String>,
+    pub content_language: Option<String>,
+    /// `None`: what the store gives new objects.
+    pub storage_class: Option<String>,
+    /// Tags as a URL query.
+    pub tagging: Option<String>,
     /// User metadata, as in [`ObjectMeta::user`].
     pub user: BTreeMap<String, String>,
 }

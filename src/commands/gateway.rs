@@ -22,6 +22,7 @@ use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
 use crate::store::conditional::Conditional;
 use crate::store::multipart::Uploads;
+use crate::store::paced::Paced;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::prefixed::Prefixed;
 use crate::store::read_ahead::ReadAheads;
@@ -62,6 +63,7 @@ impl Gateway {
                 Arc::new(Buckets::new(stores))
             }
         };
+        let store: Arc<dyn ObjectStore> = Arc::new(Paced::new(store));
         let store = match config.trusts_conditions || config.s3.is_aws() {
             true => store,
             false => Arc::new(Conditional::new(store, &scratch_prefix(&config.buckets))),

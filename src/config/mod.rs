@@ -191,6 +191,7 @@ fn uploads(args: &ServeArgs) -> Result<UploadOptions, ConfigError> {
         memory: args.upload_memory,
         spool: args.upload_spool,
         equal_parts: args.equal_parts,
+        ..UploadOptions::default()
     })
 }
 

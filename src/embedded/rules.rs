@@ -101,6 +101,13 @@ pub(super) fn check_metadata(metadata: Option<Metadata>) -> S3Result<BTreeMap<St
     }
 }
 
+/// Tags out of the URL query in which they are set.
+pub(super) fn tags(query: &str) -> Vec<Tag> {
+    let text = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| Tag { key: Some(text(key)), value: Some(text(value)) }).collect()
+}
+
 /// A stream as the protocol layer takes it.
 pub(super) fn streaming(bytes: BoxStream<'static, std::io::Result<Bytes>>) -> StreamingBlob {
     let frames = bytes.map_ok(hyper::body::Frame::data).map_err(s3s::StdError::from);

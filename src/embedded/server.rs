@@ -241,6 +241,7 @@ fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> &'static str {
         ("PUT", false) => "CreateBucket",
         ("POST", false) if has("delete") => "DeleteObjects",
         ("GET", true) if has("uploadId") => "ListParts",
+        ("GET", true) if has("tagging") => "GetObjectTagging",
         ("GET", true) => "GetObject",
         ("HEAD", true) => "HeadObject",
         ("PUT", true) if has("partNumber") && copies => "UploadPartCopy",

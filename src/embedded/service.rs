@@ -12,7 +12,7 @@ use super::blob::{Blob, BlobWriter};
 use super::hooks::Hooks;
 use super::rules::{
     Conditions, DEFAULT_TYPE, Received, base64, check_key, check_metadata, internal, matches, md5_of,
-    read_conditions, streaming,
+    read_conditions, streaming, tags,
 };
 use super::storage::{Bucket, Headers, Object, Storage};
 use super::{listing, uploads};
@@ -192,6 +192,15 @@ impl S3 for Service {
             true => Ok(S3Response::with_status(output, http::StatusCode::PARTIAL_CONTENT)),
             false => Ok(S3Response::new(output)),
         }
+    }
+
+    async fn get_object_tagging(
+        &self,
+        req: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        let object = self.object(&req.input.bucket, &req.input.key)?;
+        let tag_set = tags(object.headers.tagging.as_deref().unwrap_or_default());
+        Ok(S3Response::new(GetObjectTaggingOutput { tag_set, ..Default::default() }))
     }
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {

@@ -103,6 +103,7 @@ fn store_status(error: &StoreError) -> StatusCode {
         | StoreError::WrongRegion(_)
         | StoreError::ClockSkew
         | StoreError::Unavailable(_)
+        | StoreError::SlowDown(_)
         | StoreError::InvalidAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
         StoreError::Rejected(_) => StatusCode::BAD_GATEWAY,
         StoreError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
 
 /// See the module.
@@ -122,6 +122,11 @@ impl ObjectStore for Buckets {
         Ok(failed)
     }
 
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        let (store, key) = self.route(key)?;
+        store.attributes(&key, version).await
+    }
+
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let (store, inner) = self.route(key)?;
         let upload = store.create_upload(&inner, attributes).await?;
@@ -131,6 +136,17 @@ impl ObjectStore for Buckets {
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
         let (store, upload) = self.route_upload(upload)?;
         store.upload_part(&upload, number, body).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        let (store, upload) = self.route_upload(upload)?;
+        store.copy_part(&upload, number, source, range).await
     }
 
     async fn complete_upload(

@@ -44,6 +44,9 @@ pub enum StoreError {
     /// Network, timeout, 5xx, throttling: worth another try, now or later.
     #[error("the store is not reachable or overloaded: {0}")]
     Unavailable(#[source] Cause),
+    /// More at once than the store takes; slower, it will.
+    #[error("the store asks to slow down: {0}")]
+    SlowDown(#[source] Cause),
     /// The object lies in an archive class and must be restored first.
     #[error("the object is archived ({0}) and must be restored before it can be read")]
     Archived(String),
@@ -70,7 +73,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same request may succeed a moment later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::InvalidAnswer(_))
+        matches!(self, Self::Unavailable(_) | Self::SlowDown(_) | Self::InvalidAnswer(_))
     }
 
     /// Whether the request may have been carried out although it failed.
@@ -94,6 +97,7 @@ impl StoreError {
                  proxy stands between"
             }
             Self::Unavailable(_) => "check the network, the proxy settings and --endpoint-url",
+            Self::SlowDown(_) => "the bucket is busy; s3dav goes slower by itself",
             Self::Archived(_) => {
                 "restore it with `aws s3api restore-object`; it costs money, so s3dav never does"
             }

@@ -157,7 +157,8 @@ impl ObjectStore for MemoryStore {
             return Err(StoreError::ConditionFailed);
         }
         shelves.check(to, condition)?;
-        let attributes = Attributes { content_type: object.meta.content_type, user: object.meta.user };
+        let ObjectMeta { content_type, user, .. } = object.meta;
+        let attributes = Attributes { content_type, user, ..Attributes::default() };
         let etag = ETag::new(hex::encode(Md5::digest(&object.content)));
         Ok(shelves.store(to, object.content, &attributes, etag))
     }
@@ -183,6 +184,15 @@ impl ObjectStore for MemoryStore {
         Ok(failed)
     }
 
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        let object = self.0.lock().get(key)?.clone();
+        if object.meta.etag != *version {
+            return Err(StoreError::ConditionFailed);
+        }
+        let ObjectMeta { content_type, user, .. } = object.meta;
+        Ok(Attributes { content_type, user, ..Attributes::default() })
+    }
+
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let mut shelves = self.0.lock();
         shelves.uploads_made += 1;
@@ -196,6 +206,25 @@ impl ObjectStore for MemoryStore {
         let etag = ETag::new(hex::encode(Md5::digest(&body)));
         self.0.lock().upload(upload)?.parts.insert(number, body);
         Ok(Part { number, etag, crc32: None })
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        let content = {
+            let shelves = self.0.lock();
+            let object = shelves.get(&source.address.key)?;
+            if source.etag.as_ref().is_some_and(|etag| *etag != object.meta.etag) {
+                return Err(StoreError::ConditionFailed);
+            }
+            let end = range.last.map_or(object.meta.size, |last| object.meta.size.min(last + 1));
+            object.content.slice(range.first as usize..end as usize)
+        };
+        self.upload_part(upload, number, content).await
     }
 
     async fn complete_upload(

@@ -2,7 +2,7 @@
 //!
 //! [`ObjectStore`] is S3 reduced to what a file system needs. [`s3`] speaks to a real endpoint and
 //! is the only place that sees the SDK; [`memory`] is complete and serves tests. New behaviour is a
-//! wrapper ([`prefixed`], [`buckets`], [`conditional`], [`cached`], [`patient`]), not an `if`.
+//! wrapper ([`prefixed`], [`buckets`], [`paced`], [`conditional`], [`cached`], [`patient`]), not an `if`.
 
 pub mod buckets;
 pub mod cached;
@@ -11,6 +11,7 @@ mod error;
 pub mod listing;
 pub mod memory;
 pub mod multipart;
+pub mod paced;
 pub mod patient;
 pub mod prefixed;
 pub mod read_ahead;
@@ -118,11 +119,23 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// is a success.
     async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>>;
 
+    /// Everything that is stored beside a version's content, for a copy in parts.
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes>;
+
     /// Begins a multipart upload.
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload>;
 
     /// Uploads one part; `number` counts from 1.
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part>;
+
+    /// Makes a part of a range of another object.
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part>;
 
     /// Makes the object from its parts, in order. `size` is the whole object's length in bytes.
     async fn complete_upload(

@@ -265,6 +265,10 @@ impl ObjectStore for Patient {
         }
     }
 
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.retry(Kind::Read, || self.inner.attributes(key, version)).await
+    }
+
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         // A lost answer may leave an upload that nobody knows, empty and unbilled; giving the whole
         // body up for it would be worse.
@@ -273,6 +277,16 @@ impl ObjectStore for Patient {
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
         self.retry(Kind::Write, || self.inner.upload_part(upload, number, body.clone())).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        self.retry(Kind::Write, || self.inner.copy_part(upload, number, source, range)).await
     }
 
     async fn complete_upload(

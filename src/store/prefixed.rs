@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
 
 /// See the module. `prefix` ends with a slash.
@@ -99,6 +99,10 @@ impl ObjectStore for Prefixed {
         failed.into_iter().map(|(key, error)| Ok((Key::new(self.strip(key.as_str())?)?, error))).collect()
     }
 
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.inner.attributes(&self.full(key)?, version).await
+    }
+
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let upload = self.inner.create_upload(&self.full(key)?, attributes).await?;
         Ok(Upload { key: key.clone(), ..upload })
@@ -106,6 +110,16 @@ impl ObjectStore for Prefixed {
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
         self.inner.upload_part(&self.upload(upload)?, number, body).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        self.inner.copy_part(&self.upload(upload)?, number, source, range).await
     }
 
     async fn complete_upload(

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{CopySource, ListPage, ListRequest, ObjectStore, PAGE_KEYS, StoreError, StoreResult, listing};
-use crate::object::{Doomed, ETag, Key, ListedObject, ObjectMeta};
+use crate::object::{Condition, Doomed, ETag, Key, ListedObject, ObjectMeta};
 
 /// An object of a tree.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +99,10 @@ async fn delete_batch(
         true => Err(StoreError::Unavailable("given up after another failure".into())),
         false => store.delete_many(&batch).await,
     };
+    let answer = match answer {
+        Err(StoreError::Unsupported(_)) => Ok(delete_singly(&store, &batch).await),
+        answer => answer,
+    };
     match answer {
         Ok(failed) => failed,
         Err(error) => {
@@ -109,6 +113,21 @@ async fn delete_batch(
             batch.into_iter().map(|object| object.key).zip(failed).collect()
         }
     }
+}
+
+/// For endpoints that delete no more than one object at once.
+async fn delete_singly(store: &Arc<dyn ObjectStore>, batch: &[Doomed]) -> Vec<(Key, StoreError)> {
+    let deletes = stream::iter(batch.to_vec()).map(|Doomed { key, etag }| {
+        let store = Arc::clone(store);
+        async move {
+            let condition = etag.map_or(Condition::None, Condition::IfMatch);
+            match store.delete(&key, &condition).await {
+                Ok(()) | Err(StoreError::NotFound) => None,
+                Err(error) => Some((key, error)),
+            }
+        }
+    });
+    deletes.buffer_unordered(PARALLEL_DELETES).filter_map(std::future::ready).collect().await
 }
 
 /// Some keys could not be deleted.
@@ -125,5 +144,7 @@ pub struct DeleteFailure {
 
 /// S3 takes 3,500 deletes a second and prefix; four batches are as fast as it goes.
 const PARALLEL_BATCHES: usize = 4;
+/// Single deletes at once, where there are no others.
+const PARALLEL_DELETES: usize = 16;
 /// A tree's keys are held in memory: about 150 bytes each, 150 MB at most.
 const MAX_LEAVES: usize = 1_000_000;

@@ -69,7 +69,7 @@ async fn round(n: usize, a: &TestGateway, b: &TestGateway, bucket: &Bucket) -> V
     if matches!(race, Race::MoveOntoPut | Race::MovePlain) {
         assert_eq!(a.put(&temporary, mine.clone()).await, 201);
     }
-    if n % 11 == 0 {
+    if n.is_multiple_of(11) {
         // An answer is lost: whoever it hits must not take its own object for another's.
         bucket.0.head(&Key::new(&key).unwrap()).await.unwrap();
         a.hooks().next(1, "PutObject", Action::ApplyThenFail);
@@ -104,7 +104,7 @@ async fn round(n: usize, a: &TestGateway, b: &TestGateway, bucket: &Bucket) -> V
     if (200..300).contains(&second) {
         acknowledged.push(theirs);
     }
-    let may_fail = matches!(race, Race::DeletePut) || n % 11 == 0;
+    let may_fail = matches!(race, Race::DeletePut) || n.is_multiple_of(11);
     assert!(may_fail || (200..300).contains(&first), "{race:?}: {first}");
     acknowledged
 }

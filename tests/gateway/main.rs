@@ -20,3 +20,4 @@ mod semantics;
 mod stalls;
 mod startup;
 mod stores;
+mod trees;

@@ -86,7 +86,7 @@ impl Placing {
     /// Copies one object; `None` if the source is gone, which in a tree is no failure.
     async fn copy(&self, mut job: Job) -> Result<Option<Placed>, Failure> {
         for _ in 0..MOST_ROUNDS {
-            let lost = match self.store.copy(&job.from.source(&*self.store), &job.to, &job.condition).await {
+            let lost = match self.copy_to(&job.from, &job.to, &job.condition).await {
                 Err(error @ (StoreError::ConditionFailed | StoreError::NotFound)) => error,
                 written => return Ok(Some(self.placed(job, written?))),
             };
@@ -114,14 +114,16 @@ impl Placing {
     }
 
     async fn copy_beside(&self, job: Job) -> Result<Placed, Failure> {
-        let source = job.from.source(&*self.store);
-        let copy = |key: Key| {
-            let (store, source) = (&self.store, &source);
-            async move { store.copy(source, &key, &Condition::IfAbsent).await }
-        };
+        let from = &job.from;
+        let copy = |key: Key| async move { self.copy_to(from, &key, &Condition::IfAbsent).await };
         let (to, written) = beside(job.to.as_str(), copy).await?;
         self.shared.report_conflict(job.to.as_str(), to.as_str());
         Ok(Placed { from: job.from, to, written })
+    }
+
+    async fn copy_to(&self, from: &Leaf, to: &Key, condition: &Condition) -> Result<Written, StoreError> {
+        let source = from.source(&*self.store);
+        self.shared.uploads.copy(&self.store, &source, to, condition).await
     }
 
     fn placed(&self, job: Job, written: Written) -> Placed {

@@ -19,8 +19,8 @@ use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Store
 use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
 use crate::metrics::Metrics;
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat, Written,
-    parent_prefix,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
+    Written, parent_prefix,
 };
 
 use change::Change;
@@ -275,12 +275,26 @@ impl ObjectStore for Cached {
         Ok(failed)
     }
 
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.inner.attributes(key, version).await
+    }
+
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         self.inner.create_upload(key, attributes).await
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
         self.inner.upload_part(upload, number, body).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        self.inner.copy_part(upload, number, source, range).await
     }
 
     async fn complete_upload(

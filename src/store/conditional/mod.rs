@@ -198,12 +198,32 @@ impl ObjectStore for Conditional {
         }
     }
 
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.inner.attributes(key, version).await
+    }
+
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         self.inner.create_upload(key, attributes).await
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
         self.inner.upload_part(upload, number, body).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        if self.keeps(Kind::CopySource).await? {
+            return self.inner.copy_part(upload, number, source, range).await;
+        }
+        if let Some(etag) = &source.etag {
+            self.look(&source.key, &Condition::IfMatch(etag.clone())).await?;
+        }
+        self.inner.copy_part(upload, number, &CopySource { etag: None, ..source.clone() }, range).await
     }
 
     async fn complete_upload(

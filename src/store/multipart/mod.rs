@@ -5,6 +5,7 @@
 //! or while what it holds is on its way out. A writer that is dropped unfinished leaves no trace:
 //! its upload is aborted, and the ledger row sees to it if we die.
 
+mod copy;
 mod kept;
 mod open;
 mod writer;
@@ -40,6 +41,10 @@ pub struct UploadOptions {
     pub spool: u64,
     /// All parts of an object have one size but the last, as some servers want it.
     pub equal_parts: bool,
+    /// Bytes of the largest object that one request can copy.
+    pub copy_limit: u64,
+    /// Bytes of a part of larger copies.
+    pub copy_part: u64,
 }
 
 impl Default for UploadOptions {
@@ -50,6 +55,8 @@ impl Default for UploadOptions {
             memory: 128 << 20,
             spool: 16 << 30,
             equal_parts: false,
+            copy_limit: 5_000_000_000,
+            copy_part: 256 << 20,
         }
     }
 }

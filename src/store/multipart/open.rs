@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 
 use super::kept::Spool;
 use super::{MAX_PARTS, Uploads};
-use crate::object::{Attributes, Condition, Key, Written};
+use crate::object::{Attributes, ByteRange, Condition, Key, Written};
 use crate::state::UploadRow;
-use crate::store::{ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::store::{CopySource, ObjectStore, Part, StoreError, StoreResult, Upload};
 
 /// Where the object goes, for the tasks.
 #[derive(Debug, Clone)]
@@ -74,24 +74,14 @@ impl OpenUpload {
         self.spool.clone()
     }
 
+    /// Sends the next part; `memory` is what its body uses.
     pub(super) async fn send(
         &mut self,
         body: Bytes,
         memory: Option<OwnedSemaphorePermit>,
     ) -> StoreResult<()> {
-        while self.running.len() >= PARALLEL_PARTS {
-            let Some(part) = self.running.join_next().await else { break };
-            self.done.push(joined(part)?);
-        }
-        while let Some(part) = self.running.try_join_next() {
-            self.done.push(joined(part)?);
-        }
-        if self.sent == MAX_PARTS {
-            let reason = format!("over {MAX_PARTS} parts; raise --upload-memory or --part-size");
-            return Err(StoreError::TooLarge(reason));
-        }
-        self.sent += 1;
-        let (store, upload, number) = (Arc::clone(&self.store), self.upload.clone(), self.sent);
+        let number = self.next_number().await?;
+        let (store, upload) = (Arc::clone(&self.store), self.upload.clone());
         let (spool, position) = (self.spool.clone(), self.position);
         self.position += body.len() as u64;
         self.running.spawn(async move {
@@ -105,6 +95,31 @@ impl OpenUpload {
             part
         });
         Ok(())
+    }
+
+    /// Makes the next part of a range of another object.
+    pub(super) async fn send_copy(&mut self, source: &CopySource, range: ByteRange) -> StoreResult<()> {
+        let number = self.next_number().await?;
+        let (store, upload, source) = (Arc::clone(&self.store), self.upload.clone(), source.clone());
+        self.running.spawn(async move { store.copy_part(&upload, number, &source, range).await });
+        Ok(())
+    }
+
+    /// Waits for a place among the parts under way.
+    async fn next_number(&mut self) -> StoreResult<u32> {
+        while self.running.len() >= PARALLEL_PARTS {
+            let Some(part) = self.running.join_next().await else { break };
+            self.done.push(joined(part)?);
+        }
+        while let Some(part) = self.running.try_join_next() {
+            self.done.push(joined(part)?);
+        }
+        if self.sent == MAX_PARTS {
+            let reason = format!("over {MAX_PARTS} parts; raise --upload-memory or --part-size");
+            return Err(StoreError::TooLarge(reason));
+        }
+        self.sent += 1;
+        Ok(self.sent)
     }
 
     pub(super) async fn complete(mut self, size: u64, condition: &Condition) -> StoreResult<Written> {

@@ -72,6 +72,7 @@ const OPERATIONS: &[&str] = &[
     "DeleteObject",
     "DeleteObjects",
     "GetObject",
+    "GetObjectTagging",
     "HeadObject",
     "ListObjectsV2",
     "PutObject",

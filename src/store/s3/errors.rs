@@ -54,10 +54,10 @@ where
         (_, "InvalidObjectState" | "ObjectNotInActiveTierError") => {
             StoreError::Archived(archive_class(answer))
         }
+        (_, "SlowDown" | "RequestLimitExceeded" | "TooManyRequests") => StoreError::SlowDown(cause()),
         (
             _,
-            "SlowDown"
-            | "ServiceUnavailable"
+            "ServiceUnavailable"
             | "InternalError"
             | "RequestTimeout"
             | "OperationAborted"
@@ -65,7 +65,7 @@ where
             | "ConditionalRequestConflict"
             | "BadDigest",
         ) => StoreError::Unavailable(cause()),
-        (_, code) if code.contains("Throttling") => StoreError::Unavailable(cause()),
+        (_, code) if code.contains("Throttling") => StoreError::SlowDown(cause()),
         (404, "NoSuchUpload") => StoreError::UploadGone,
         (404, _) => StoreError::NotFound,
         (304, _) => StoreError::NotModified,
@@ -77,7 +77,8 @@ where
             StoreError::TooLarge(describe(&error, status))
         }
         (200, _) => StoreError::InvalidAnswer(describe(&error, status)),
-        (429 | 500.., _) => StoreError::Unavailable(cause()),
+        (429, _) => StoreError::SlowDown(cause()),
+        (500.., _) => StoreError::Unavailable(cause()),
         _ => StoreError::Rejected(cause()),
     }
 }
@@ -154,9 +155,8 @@ pub(super) fn of_key(error: &aws_sdk_s3::types::Error) -> StoreError {
         "AccessDenied" => StoreError::AccessDenied(text.into()),
         "NoSuchKey" => StoreError::NotFound,
         "PreconditionFailed" => StoreError::ConditionFailed,
-        "SlowDown" | "InternalError" | "ServiceUnavailable" | "OperationAborted" => {
-            StoreError::Unavailable(text.into())
-        }
+        "SlowDown" => StoreError::SlowDown(text.into()),
+        "InternalError" | "ServiceUnavailable" | "OperationAborted" => StoreError::Unavailable(text.into()),
         _ => StoreError::Rejected(text.into()),
     }
 }

@@ -2,7 +2,9 @@
 
 mod client;
 mod convert;
+mod copying;
 mod counting;
+mod deleting;
 mod errors;
 mod operations;
 mod options;

@@ -7,28 +7,25 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier, StorageClass,
-};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, StorageClass};
 use bytes::Bytes;
 use futures_util::stream;
 
+use super::S3Store;
 use super::client::Class;
 use super::convert::{
-    self, content_range, copy_source, date, etag, has_control, if_match, if_none_match, invalid, length,
-    metadata,
+    self, content_range, copy_source, date, etag, if_match, if_none_match, invalid, length, metadata,
 };
 use super::counting::AnswerDate;
-use super::{S3Store, errors};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
 use crate::store::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
 
 /// A request's own time limit, in place of the client's.
-fn within(limit: Duration) -> Builder {
+pub(super) fn within(limit: Duration) -> Builder {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(limit).build();
     Builder::new().timeout_config(timeouts)
 }
@@ -39,7 +36,7 @@ fn sending(base: Duration, bytes: usize) -> Builder {
 }
 
 /// A request that whoever waits for it repeats: twice would multiply the time it may take.
-fn once(config: Builder) -> Builder {
+pub(super) fn once(config: Builder) -> Builder {
     config.retry_config(RetryConfig::disabled())
 }
 
@@ -222,53 +219,19 @@ impl ObjectStore for S3Store {
     }
 
     async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        // Such keys cannot be written in XML 1.0, so they go one by one.
-        let (single, batch): (Vec<&Doomed>, Vec<&Doomed>) = objects.iter().partition(|o| has_control(&o.key));
-        let mut failed = Vec::new();
-        for Doomed { key, etag } in single {
-            let condition = etag.clone().map_or(Condition::None, Condition::IfMatch);
-            match self.delete(key, &condition).await {
-                // Gone is what was wanted.
-                Ok(()) | Err(StoreError::NotFound) => {}
-                Err(error) => failed.push((key.clone(), error)),
-            }
-        }
-        if batch.is_empty() {
-            return Ok(failed);
-        }
-        let identifier = |object: &&Doomed| {
-            let etag = object.etag.as_ref().map(|etag| etag.quoted().to_owned());
-            ObjectIdentifier::builder().key(object.key.as_str()).set_e_tag(etag).build()
-        };
-        let identifiers: Result<Vec<_>, _> = batch.iter().map(identifier).collect();
-        let delete = identifiers.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
-        let delete = delete.map_err(|e| StoreError::Rejected(e.into()))?;
-        let output = self
-            .call(Class::Write, |client| {
-                client
-                    .delete_objects()
-                    .bucket(&self.bucket)
-                    .delete(delete.clone())
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.owner())
-                    .customize()
-                    .config_override(once(within(SERVER_SIDE_WORK)))
-                    .send()
-            })
-            .await?;
-        for error in output.errors() {
-            match errors::of_key(error) {
-                StoreError::NotFound => {}
-                reason => failed.push((Key::new(error.key().unwrap_or_default())?, reason)),
-            }
-        }
-        Ok(failed)
+        self.delete_objects(objects).await
+    }
+
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.all_attributes(key, version).await
     }
 
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let date = AnswerDate::default();
         // The parts' checksums come with the SDK's default, CRC32, and S3 wants to know beforehand.
         let algorithm = self.options.sends_checksums().then_some(ChecksumAlgorithm::Crc32);
+        let own_class = attributes.storage_class.as_deref().map(StorageClass::from);
+        let class = own_class.or_else(|| self.storage_class());
         let output = self
             .call(Class::Write, |client| {
                 client
@@ -276,9 +239,14 @@ impl ObjectStore for S3Store {
                     .bucket(&self.bucket)
                     .key(key.as_str())
                     .set_content_type(attributes.content_type.clone())
+                    .set_cache_control(attributes.cache_control.clone())
+                    .set_content_disposition(attributes.content_disposition.clone())
+                    .set_content_encoding(attributes.content_encoding.clone())
+                    .set_content_language(attributes.content_language.clone())
+                    .set_tagging(attributes.tagging.clone())
                     .set_metadata(metadata(attributes))
                     .set_checksum_algorithm(algorithm.clone())
-                    .set_storage_class(self.storage_class())
+                    .set_storage_class(class.clone())
                     .set_server_side_encryption(self.encryption())
                     .set_ssekms_key_id(self.kms_key())
                     .set_request_payer(self.payer())
@@ -312,6 +280,16 @@ impl ObjectStore for S3Store {
             })
             .await?;
         Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        self.upload_part_copy(upload, number, source, range).await
     }
 
     async fn complete_upload(
@@ -377,4 +355,4 @@ impl ObjectStore for S3Store {
 /// Below this many bytes a second an upload's attempt is given up.
 const SLOWEST_UPLINK: u64 = 64 << 10;
 /// Copies and completions are answered when S3 is done; minutes for large objects.
-const SERVER_SIDE_WORK: Duration = Duration::from_secs(300);
+pub(super) const SERVER_SIDE_WORK: Duration = Duration::from_secs(300);

@@ -1,0 +1,37 @@
+//! Copies of objects too large for one request: server-side, in parts.
+
+use std::sync::Arc;
+
+use super::open::{OpenUpload, Target};
+use super::{MAX_PARTS, Uploads};
+use crate::object::{ByteRange, Condition, Key, Written};
+use crate::store::{CopySource, ObjectStore, StoreResult};
+
+impl Uploads {
+    /// Copies an object, whatever its size. In parts it keeps what CopyObject keeps, and the
+    /// condition is checked at the end.
+    pub async fn copy(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        source: &CopySource,
+        to: &Key,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let Some(etag) = source.etag.as_ref().filter(|_| source.size > self.options.copy_limit) else {
+            return store.copy(source, to, condition).await;
+        };
+        let mut attributes = store.attributes(&source.key, etag).await?;
+        attributes.storage_class.clone_from(&source.storage_class);
+        let target = Target { store: Arc::clone(store), key: to.clone(), attributes };
+        let mut upload = OpenUpload::begin(&target, self, None).await?;
+        let needed = source.size.div_ceil(u64::from(MAX_PARTS)).next_multiple_of(1 << 20);
+        let size = self.options.copy_part.max(needed);
+        let mut first = 0;
+        while first < source.size {
+            let last = source.size.min(first + size) - 1;
+            upload.send_copy(source, ByteRange { first, last: Some(last) }).await?;
+            first = last + 1;
+        }
+        upload.complete(source.size, condition).await
+    }
+}

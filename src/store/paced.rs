@@ -1,0 +1,213 @@
+//! A store that slows down when it is told to.
+//!
+//! S3 answers a burst with SlowDown while it makes room. Going on at the same pace only makes it
+//! last, so the number of writes under way is halved then, and grows again one by one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+};
+
+/// See the module. Reads are not held back: somebody waits for them.
+#[derive(Debug)]
+pub struct Paced {
+    inner: Arc<dyn ObjectStore>,
+    places: Semaphore,
+    pace: Mutex<Pace>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    /// Writes that may be under way.
+    limit: usize,
+    /// Places to be taken away as they become free.
+    debt: usize,
+    /// Writes since the limit last changed.
+    successes: usize,
+    slowed: Option<Instant>,
+}
+
+impl Paced {
+    pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        let pace = Pace { limit: MOST_WRITES, debt: 0, successes: 0, slowed: None };
+        Self { inner, places: Semaphore::new(MOST_WRITES), pace: Mutex::new(pace) }
+    }
+
+    /// How many writes may be under way now.
+    pub fn limit(&self) -> usize {
+        self.pace.lock().limit
+    }
+
+    async fn paced<T>(&self, write: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+        // The semaphore is never closed.
+        let place = self.places.acquire().await.map_err(|closed| StoreError::Unavailable(closed.into()))?;
+        let result = write.await;
+        let mut pace = self.pace.lock();
+        match &result {
+            Err(StoreError::SlowDown(_)) => pace.slow_down(),
+            _ if pace.speeds_up() => self.places.add_permits(1),
+            _ => {}
+        }
+        if pace.debt > 0 {
+            pace.debt -= 1;
+            place.forget();
+        }
+        result
+    }
+}
+
+impl Pace {
+    fn slow_down(&mut self) {
+        let now = Instant::now();
+        self.successes = 0;
+        // Writes that were under way together are told together; that is one sign, not many.
+        if self.slowed.is_some_and(|before| now < before + ONE_SIGN) {
+            return;
+        }
+        self.slowed = Some(now);
+        let less = (self.limit / 2).max(1);
+        self.debt += self.limit - less;
+        self.limit = less;
+        tracing::info!(limit = less, "S3 asks to slow down");
+    }
+
+    /// Whether one more place is to be made; after as many successes as there are places.
+    fn speeds_up(&mut self) -> bool {
+        self.successes += 1;
+        if self.limit == MOST_WRITES || self.successes < self.limit {
+            return false;
+        }
+        self.limit += 1;
+        self.successes = 0;
+        match self.debt {
+            0 => true,
+            _ => {
+                self.debt -= 1;
+                false
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Paced {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        self.inner.head(key).await
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        condition: &ReadCondition,
+    ) -> StoreResult<Content> {
+        self.inner.get(key, range, condition).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        self.inner.list(request).await
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        self.paced(self.inner.put(key, body, attributes, condition)).await
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        self.paced(self.inner.copy(source, to, condition)).await
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        self.paced(self.inner.delete(key, condition)).await
+    }
+
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        self.paced(self.inner.delete_many(objects)).await
+    }
+
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.inner.attributes(key, version).await
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        self.paced(self.inner.create_upload(key, attributes)).await
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        self.paced(self.inner.upload_part(upload, number, body)).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        self.paced(self.inner.copy_part(upload, number, source, range)).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        self.paced(self.inner.complete_upload(upload, parts, size, condition)).await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        self.inner.abort_upload(upload).await
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        self.inner.address(key)
+    }
+}
+
+/// As many as there are connections for them.
+const MOST_WRITES: usize = 64;
+/// About the time that a write takes.
+const ONE_SIGN: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pace_halves_once_a_burst_and_grows_back() {
+        let store = Paced::new(Arc::new(crate::store::memory::MemoryStore::default()));
+        let told =
+            || async { store.paced(async { Err::<(), _>(StoreError::SlowDown("busy".into())) }).await };
+        for _ in 0..10 {
+            told().await.unwrap_err();
+        }
+        assert_eq!(store.limit(), 32, "one burst");
+        tokio::time::advance(ONE_SIGN).await;
+        told().await.unwrap_err();
+        assert_eq!(store.limit(), 16);
+        for _ in 0..16 {
+            store.paced(async { Ok(()) }).await.unwrap();
+        }
+        assert_eq!(store.limit(), 17);
+        for _ in 0..10_000 {
+            store.paced(async { Ok(()) }).await.unwrap();
+        }
+        assert_eq!((store.limit(), store.places.available_permits()), (MOST_WRITES, MOST_WRITES));
+    }
+}

@@ -1,0 +1,57 @@
+//! Deletes of many objects at once.
+
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+
+use super::client::Class;
+use super::convert::has_control;
+use super::operations::{SERVER_SIDE_WORK, once, within};
+use super::{S3Store, StoreError, StoreResult, errors};
+use crate::object::{Condition, Doomed, Key};
+use crate::store::ObjectStore;
+
+impl S3Store {
+    /// DeleteObjects.
+    pub(super) async fn delete_objects(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        // Such keys cannot be written in XML 1.0, so they go one by one.
+        let (single, batch): (Vec<&Doomed>, Vec<&Doomed>) = objects.iter().partition(|o| has_control(&o.key));
+        let mut failed = Vec::new();
+        for Doomed { key, etag } in single {
+            let condition = etag.clone().map_or(Condition::None, Condition::IfMatch);
+            match self.delete(key, &condition).await {
+                // Gone is what was wanted.
+                Ok(()) | Err(StoreError::NotFound) => {}
+                Err(error) => failed.push((key.clone(), error)),
+            }
+        }
+        if batch.is_empty() {
+            return Ok(failed);
+        }
+        let identifier = |object: &&Doomed| {
+            let etag = object.etag.as_ref().map(|etag| etag.quoted().to_owned());
+            ObjectIdentifier::builder().key(object.key.as_str()).set_e_tag(etag).build()
+        };
+        let identifiers: Result<Vec<_>, _> = batch.iter().map(identifier).collect();
+        let delete = identifiers.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
+        let delete = delete.map_err(|e| StoreError::Rejected(e.into()))?;
+        let output = self
+            .call(Class::Write, |client| {
+                client
+                    .delete_objects()
+                    .bucket(&self.bucket)
+                    .delete(delete.clone())
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .customize()
+                    .config_override(once(within(SERVER_SIDE_WORK)))
+                    .send()
+            })
+            .await?;
+        for error in output.errors() {
+            match errors::of_key(error) {
+                StoreError::NotFound => {}
+                reason => failed.push((Key::new(error.key().unwrap_or_default())?, reason)),
+            }
+        }
+        Ok(failed)
+    }
+}
