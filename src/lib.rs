@@ -30,6 +30,8 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod object;
+#[doc(hidden)]
+pub mod seeded;
 pub mod shutdown;
 pub mod state;
 pub mod store;

@@ -10,6 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::Times;
 use crate::object::{ListPage, ListedObject, ObjectMeta};
+use crate::seeded::{self, Bug};
 
 /// A place in the order of all questions and changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -169,10 +170,10 @@ impl Folder {
     pub(super) fn learn(&self, name: &str, mut what: What, asked: Tick, times: &Times) -> bool {
         let mut known = self.known.lock();
         let newer = |listing: &Listing| listing.asked > asked && listing.page_of(name).is_some();
-        if asked < known.barrier
+        let is_stale = asked < known.barrier
             || known.facts.get(name).is_some_and(|fact| fact.asked >= asked)
-            || known.listing.as_ref().is_some_and(newer)
-        {
+            || known.listing.as_ref().is_some_and(newer);
+        if is_stale && !seeded::has(Bug::StaleFill) {
             return false;
         }
         if let What::Object(meta) = &mut what {
@@ -207,7 +208,7 @@ impl Folder {
             (None, Some(listing)) if listing.asked > asked => return false,
             (None, _) => {
                 let learned = Instant::now();
-                known.facts.retain(|_, fact| fact.asked > asked);
+                known.facts.retain(|_, fact| fact.asked > asked && !seeded::has(Bug::StaleFill));
                 known.listing =
                     Some(Listing { asked, learned, pages: Vec::new(), spellings: HashMap::new() });
             }

@@ -13,6 +13,7 @@ mod harness;
 mod layering;
 mod locks;
 mod methods;
+mod model;
 mod propfind;
 mod readme;
 mod scale;

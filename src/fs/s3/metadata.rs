@@ -169,10 +169,11 @@ impl S3FileSystem {
     /// Whoever gets a file, or hears that it has not changed, has this version.
     fn note_basis(&self, path: &ResourcePath, located: &Located) {
         let context = &self.context;
-        if let Node::File(meta) = &located.node
-            && context.method == http::Method::GET
-            && path.same_resource(&context.path)
-        {
+        let Node::File(meta) = &located.node else { return };
+        let is_got = context.method == http::Method::GET && path.same_resource(&context.path);
+        let is_refused = context.range.is_some_and(|range| range.first >= meta.size)
+            || context.if_match.as_ref().is_some_and(|wanted| *wanted != meta.etag);
+        if is_got && !is_refused {
             self.shared.bases.saw(&context.client, &located.key, &meta.etag);
         }
     }

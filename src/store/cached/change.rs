@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::cache::{ContentCache, MetadataCache};
 use crate::object::{Key, ObjectMeta};
+use crate::seeded::{self, Bug};
 use crate::store::StoreError;
 
 /// A write to some keys. Dropped before its outcome is known, it leaves them in doubt: a request
@@ -45,6 +46,7 @@ impl<'a> Change<'a> {
             self.content.remove(&key);
             match failed.contains(&key) {
                 true => self.metadata.doubt(&key),
+                false if seeded::has(Bug::MissedInvalidation) => {}
                 false => self.metadata.removed(&key),
             }
         }

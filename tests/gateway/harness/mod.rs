@@ -119,6 +119,18 @@ impl TestGateway {
         (Arc::clone(&self.s3), Arc::clone(&self.state))
     }
 
+    /// The same gateway for another task; this one must outlive it.
+    pub fn clone_handle(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            s3: Arc::clone(&self.s3),
+            client: self.client.clone(),
+            shutdown: Shutdown::default(),
+            state: Arc::clone(&self.state),
+            running: None,
+        }
+    }
+
     pub fn hooks(&self) -> &Hooks {
         self.s3.hooks()
     }

@@ -1,0 +1,141 @@
+//! Random sequences of operations, of several clients and of a program that writes past the gateway,
+//! against a simple model of what should come of them.
+//!
+//! `S3DAV_MODEL_CASES` says how many sequences, `S3DAV_MODEL_SEED` where to begin. A failure is
+//! shrunk, and told as the shortest list of steps that still fails.
+
+#[expect(clippy::module_inception, reason = "the simple model that the others serve")]
+mod model;
+mod ops;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use tokio::runtime::Handle;
+
+use crate::harness::TestGateway;
+use ops::Op;
+use world::{TTL, World};
+
+/// Sequences that run at once: they wait more than they work.
+const LANES: usize = 8;
+
+async fn gateway() -> TestGateway {
+    TestGateway::start_with(|config| {
+        config.cache.times.metadata = TTL;
+        config.service.request_budget = Some(Duration::from_secs(5));
+    })
+    .await
+}
+
+async fn play(gateway: &TestGateway, sequence: &[Op], root: String) -> Result<(), String> {
+    let mut world = World::new(gateway, gateway.bucket().await, root).await;
+    // The model knows of all; the gateway may not yet.
+    tokio::time::sleep(TTL).await;
+    for op in sequence {
+        world.step(op).await?;
+    }
+    Ok(())
+}
+
+/// A sequence that went wrong, and how.
+struct Wrong {
+    problem: String,
+    sequence: Vec<Op>,
+}
+
+/// Runs `cases` sequences from `seed` on, until one goes wrong or `found` says that another lane's
+/// did.
+fn run(handle: &Handle, cases: u32, seed: u64, found: &AtomicBool) -> Option<Wrong> {
+    let gateway = handle.block_on(gateway());
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let number = AtomicUsize::new(0);
+    let attempt = |sequence: &[Op]| {
+        let root = format!("s{}", number.fetch_add(1, Ordering::Relaxed));
+        handle.block_on(play(&gateway, sequence, root))
+    };
+    let result = runner.run(&ops::sequence(), |sequence| match found.load(Ordering::Relaxed) {
+        true => Ok(()),
+        false => attempt(&sequence).map_err(TestCaseError::fail),
+    });
+    match result {
+        Ok(()) => None,
+        Err(TestError::Fail(reason, sequence)) => {
+            found.store(true, Ordering::Relaxed);
+            Some(shortest(Wrong { problem: reason.message().to_owned(), sequence }, attempt))
+        }
+        Err(TestError::Abort(reason)) => panic!("{reason}"),
+    }
+}
+
+/// Leaves out step after step for as long as it still goes wrong.
+fn shortest(mut wrong: Wrong, attempt: impl Fn(&[Op]) -> Result<(), String>) -> Wrong {
+    for index in (0..wrong.sequence.len()).rev() {
+        let mut fewer = wrong.sequence.clone();
+        fewer.remove(index);
+        if let Err(problem) = attempt(&fewer) {
+            wrong = Wrong { problem, sequence: fewer };
+        }
+    }
+    wrong
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+async fn run_in_lanes(cases: u64, seed: u64) -> Result<(), String> {
+    let found = Arc::new(AtomicBool::new(false));
+    let lanes: Vec<_> = (0..LANES as u64)
+        .map(|lane| {
+            let (handle, found) = (Handle::current(), Arc::clone(&found));
+            let cases = u32::try_from(cases.div_ceil(LANES as u64)).unwrap();
+            let seed = seed * LANES as u64 + lane;
+            (seed, tokio::task::spawn_blocking(move || run(&handle, cases, seed, &found)))
+        })
+        .collect();
+    let mut result = Ok(());
+    for (seed, lane) in lanes {
+        if let Some(Wrong { problem, sequence }) = lane.await.unwrap() {
+            let steps: Vec<String> = sequence.iter().map(|op| format!("  {op:?}")).collect();
+            result = Err(format!("{problem}\nafter these steps (of seed {seed}):\n{}", steps.join("\n")));
+        }
+    }
+    result
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_of_operations_do_what_the_model_says() {
+    let (cases, seed) = (setting("S3DAV_MODEL_CASES", 1000), setting("S3DAV_MODEL_SEED", 1));
+    if let Err(problem) = run_in_lanes(cases, seed).await {
+        panic!("{problem}");
+    }
+}
+
+/// A test that cannot fail shows nothing: each of these bugs must be found.
+#[cfg(feature = "seeded-bugs")]
+#[tokio::test(flavor = "multi_thread")]
+async fn each_seeded_bug_is_found() {
+    use s3dav::seeded::{Bug, sow};
+    let bugs = [
+        Bug::StaleFill,
+        Bug::LostCondition,
+        Bug::MissedInvalidation,
+        Bug::WrongRange,
+        Bug::SwallowedListError,
+    ];
+    for bug in bugs {
+        sow(Some(bug));
+        let found = run_in_lanes(setting("S3DAV_MODEL_CASES", 1000), setting("S3DAV_MODEL_SEED", 1)).await;
+        sow(None);
+        let problem = found.expect_err(&format!("{bug:?} was not found"));
+        eprintln!("{bug:?}: {problem}");
+    }
+}

@@ -1,0 +1,535 @@
+//! A sequence carried out on a real gateway, and checked step by step.
+//!
+//! After each step the bucket itself is looked at. What the gateway did must be what the model
+//! expects, exactly, where nobody else changed anything a moment ago. Where somebody did, the gateway
+//! may still see the bucket as it was, but not longer than promised, never older than its own last
+//! change, and it must not lose what it did not see.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use s3dav::embedded::{Action, Gate, Rule};
+use s3dav::object::{Condition, Key};
+
+use super::model::{self, Expected, Objects};
+use super::ops::{Fault, Op};
+use crate::harness::{Bucket, TestGateway};
+
+/// How long the gateway may not know of others' changes.
+pub const TTL: Duration = Duration::from_millis(40);
+/// Between the moment that something is said and the moment it is seen.
+const SLACK: Duration = Duration::from_millis(40);
+
+pub struct World<'a> {
+    gateway: &'a TestGateway,
+    bucket: Bucket,
+    /// The sequence's own folder.
+    root: String,
+    objects: Objects,
+    /// What was at each key, and from when on; the newest last.
+    history: BTreeMap<String, Vec<(Instant, Option<String>)>>,
+    /// When the gateway last changed a key itself.
+    own: BTreeMap<String, Instant>,
+    outside: Option<Instant>,
+    bases: HashMap<(usize, String), String>,
+    /// Contents that were ever written, by their MD5.
+    written: HashMap<String, String>,
+    /// Whether somebody else changed something shortly before the step began.
+    recent: bool,
+}
+
+type Checked = Result<(), String>;
+
+/// What a request came to.
+struct Answer {
+    status: u16,
+    /// `None`: it broke off.
+    body: Option<Bytes>,
+}
+
+impl Answer {
+    fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+impl<'a> World<'a> {
+    pub async fn new(gateway: &'a TestGateway, bucket: Bucket, root: String) -> Self {
+        bucket.put(&format!("{root}/"), "").await;
+        let (objects, history) = ([(String::new(), String::new())].into(), BTreeMap::new());
+        let mut world = Self {
+            gateway,
+            bucket,
+            root,
+            objects,
+            history,
+            own: BTreeMap::new(),
+            outside: None,
+            bases: HashMap::new(),
+            written: [(hex::encode(Md5::digest("")), String::new())].into(),
+            recent: false,
+        };
+        world.objects = world.look().await;
+        world
+    }
+
+    pub async fn step(&mut self, op: &Op) -> Checked {
+        let result = self.run(op, false).await;
+        self.gateway.hooks().heal();
+        result.map_err(|problem| format!("{op:?}: {problem}"))
+    }
+
+    /// `lenient`: S3 refuses something, so a refusal is an answer.
+    async fn run(&mut self, op: &Op, lenient: bool) -> Checked {
+        self.recent = self.outside.is_some_and(|at| at.elapsed() < TTL + SLACK);
+        match op {
+            Op::Put { client, path, length } => self.put(*client, path, *length, lenient).await,
+            Op::Get { .. } | Op::GetRange { .. } | Op::Head { .. } | Op::List { .. } => {
+                let begun = Instant::now();
+                let answer = request(self.gateway, &self.root, op).await;
+                self.check_read(op, answer, begun, lenient)
+            }
+            Op::MakeFolder { folder } => {
+                let expected = model::make_folder(&self.objects, folder);
+                let answer = self.plain("MKCOL", 0, folder).await;
+                self.check_write(answer, expected, lenient, None).await
+            }
+            Op::Delete { client, path } => {
+                let expected =
+                    model::delete(&self.objects, path).filter(|_| self.objects.contains_key(*path));
+                let answer = self.plain("DELETE", *client, path).await;
+                if answer.is_success() {
+                    self.bases.remove(&(*client, (*path).to_owned()));
+                }
+                self.check_write(answer, expected, lenient, Some(path)).await
+            }
+            Op::DeleteFolder { folder } => {
+                let expected = model::delete(&self.objects, folder);
+                let answer = self.plain("DELETE", 0, folder).await;
+                self.check_write(answer, expected, lenient, Some(folder)).await
+            }
+            Op::Transfer { client, moves, from, to, overwrite } => {
+                self.transfer(*client, *moves, (from, to), *overwrite, lenient).await
+            }
+            Op::TransferFolder { client, moves, from, to } => {
+                self.transfer(*client, *moves, (from, to), true, lenient).await
+            }
+            Op::OutsidePut { path, length } => {
+                let content = self.content(*length);
+                self.bucket.put(&format!("{}/{path}", self.root), &content).await;
+                self.note_outside(path, Some(content));
+                Ok(())
+            }
+            Op::OutsideDelete { path } => {
+                let key = Key::new(format!("{}/{path}", self.root)).unwrap();
+                self.bucket.0.delete(&key, &Condition::None).await.unwrap();
+                self.note_outside(path, None);
+                Ok(())
+            }
+            Op::Wait => {
+                tokio::time::sleep(TTL + SLACK).await;
+                Ok(())
+            }
+            Op::Faulty(fault, op) => {
+                self.harm(*fault);
+                Box::pin(self.run(op, matches!(fault, Fault::ListRefused))).await
+            }
+            Op::Held(read, write) => self.held(read, write).await,
+        }
+    }
+
+    fn harm(&self, fault: Fault) {
+        let refused = Action::Fail { status: 403, code: "AccessDenied", message: "not now" };
+        let (operation, action) = match fault {
+            Fault::LostPutAnswer => ("PutObject", Action::ApplyThenFail),
+            Fault::LostCopyAnswer => ("CopyObject", Action::ApplyThenFail),
+            Fault::LostDeleteAnswer => ("DeleteObject", Action::ApplyThenFail),
+            Fault::BrokenBody => ("GetObject", Action::CutBody(3)),
+            Fault::ListRefused => ("ListObjectsV2", refused),
+        };
+        let times = if matches!(fault, Fault::ListRefused) { 2 } else { 1 };
+        self.gateway.hooks().next(times, operation, action);
+    }
+
+    async fn held(&mut self, read: &Op, write: &Op) -> Checked {
+        let gate = Gate::default();
+        let operation = match read {
+            Op::List { .. } => "ListObjectsV2",
+            Op::Head { .. } => "HeadObject",
+            _ => "GetObject",
+        };
+        self.gateway.hooks().add(Rule {
+            operation: Some(operation.into()),
+            target: None,
+            times: 1,
+            action: Action::Hold(gate.clone()),
+        });
+        let before = self.gateway.hooks().count(operation);
+        let (gateway, root) = (self.gateway.clone_handle(), self.root.clone());
+        let op = read.clone();
+        let reading = tokio::spawn(async move { request(&gateway, &root, &op).await });
+        while self.gateway.hooks().count(operation) == before && !reading.is_finished() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The step may itself wait for what is held: then it goes on when the gate opens.
+        let opener = gate.clone();
+        let opening = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+            opener.open();
+        });
+        let written = Box::pin(self.run(write, false)).await;
+        gate.open();
+        let _ = (reading.await, opening.await);
+        written?;
+        self.gateway.hooks().heal();
+        // What was held is of before; what is asked now is not.
+        Box::pin(self.run(read, false)).await?;
+        Box::pin(self.run(&Op::List { folder: "" }, false)).await
+    }
+
+    async fn put(&mut self, client: usize, path: &str, length: usize, lenient: bool) -> Checked {
+        let content = self.content(length);
+        let before = self.objects.clone();
+        let current = before.get(path).cloned();
+        let basis = self.bases.get(&(client, path.to_owned())).cloned();
+        let overtaken = basis.is_some() && current.is_some() && basis != current;
+        let answer = send(self.gateway, &self.root, "PUT", client, path, Some(content.clone()), None).await;
+        let expected = match overtaken {
+            // Where it goes is seen below.
+            true => Some(before.clone()),
+            false => model::put(&before, path, &content),
+        };
+        if !answer.is_success() {
+            return self.check_write(answer, expected, lenient, None).await;
+        }
+        let now = self.look().await;
+        let copy = now.iter().find(|(key, body)| key.contains(" (conflict ") && **body == content);
+        match copy.map(|(key, _)| key.clone()) {
+            Some(copy) => {
+                let mut unchanged = now.clone();
+                unchanged.remove(&copy);
+                let may_lose = overtaken || self.recent;
+                if !may_lose || unchanged != before {
+                    return Err(format!("a conflict copy {copy:?}, from {before:?}"));
+                }
+                self.adopt(now);
+                Ok(())
+            }
+            None if overtaken => {
+                Err(format!("replaced {current:?}, which this client had not seen ({basis:?})"))
+            }
+            None => {
+                self.bases.insert((client, path.to_owned()), content);
+                self.check_write(answer, expected, lenient, None).await
+            }
+        }
+    }
+
+    async fn transfer(
+        &mut self,
+        client: usize,
+        moves: bool,
+        (from, to): (&str, &str),
+        overwrite: bool,
+        lenient: bool,
+    ) -> Checked {
+        let before = self.objects.clone();
+        let expected = model::transfer(&before, from, to, moves, overwrite);
+        let method = if moves { "MOVE" } else { "COPY" };
+        let headers = [
+            ("Destination", format!("{}{}", self.gateway.url, url(&self.root, to))),
+            ("Overwrite", if overwrite { "T" } else { "F" }.to_owned()),
+        ];
+        let answer = send(self.gateway, &self.root, method, client, from, None, Some(&headers)).await;
+        if !answer.is_success() {
+            return self.check_write(answer, expected, lenient, None).await;
+        }
+        let now = self.look().await;
+        let of = |key: &str, path: &str| key == path || key.starts_with(&format!("{path}/"));
+        // Objects at the destination that this client had another version of keep their place.
+        let overtaken = before.iter().any(|(key, body)| {
+            of(key, to) && self.bases.get(&(client, key.clone())).is_some_and(|basis| basis != body)
+        });
+        for key in before.keys().filter(|key| of(key, from)) {
+            if moves {
+                self.bases.remove(&(client, key.clone()));
+            }
+            let target = format!("{to}{}", &key[from.len()..]);
+            if let Some(content) = now.get(&target).filter(|content| before.get(key) == Some(content)) {
+                self.bases.insert((client, target), content.clone());
+            }
+        }
+        if overtaken {
+            self.check_nothing_lost(&before, &now, to)?;
+            self.adopt(now);
+            return Ok(());
+        }
+        self.check_write(answer, expected, lenient, Some(to)).await
+    }
+
+    /// `replaced`: contents below this path may be gone afterwards.
+    async fn check_write(
+        &mut self,
+        answer: Answer,
+        expected: Expected,
+        lenient: bool,
+        replaced: Option<&str>,
+    ) -> Checked {
+        let (before, now) = (self.objects.clone(), self.look().await);
+        if self.recent || lenient {
+            self.check_nothing_lost(&before, &now, replaced.unwrap_or("\0"))?;
+        } else {
+            match (answer.is_success(), expected) {
+                (true, Some(expected)) if now == expected => {}
+                (false, None) if now == before => {}
+                (_, expected) => {
+                    return Err(format!(
+                        "answered {}; the bucket was {before:?}, is {now:?} and should be {:?}",
+                        answer.status,
+                        expected.unwrap_or(before.clone())
+                    ));
+                }
+            }
+        }
+        self.adopt(now);
+        Ok(())
+    }
+
+    /// No content that was there has vanished but below `replaced`, or by being replaced.
+    fn check_nothing_lost(&self, before: &Objects, now: &Objects, replaced: &str) -> Checked {
+        for (key, content) in before.iter().filter(|(_, content)| !content.is_empty()) {
+            let may_go = key == replaced || key.starts_with(&format!("{replaced}/"));
+            let put_over = now.get(key).is_some_and(|other| other != content);
+            if !may_go && !put_over && !now.values().any(|other| other == content) {
+                return Err(format!("{content:?} at {key:?} is lost: {now:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_read(&mut self, op: &Op, answer: Answer, begun: Instant, lenient: bool) -> Checked {
+        if lenient && !answer.is_success() {
+            return Ok(());
+        }
+        match op {
+            Op::List { folder } => self.check_listing(folder, answer, begun),
+            Op::Get { client, path } => {
+                self.check_content(path, &answer, begun, |content| Some(content.to_owned()))?;
+                if let (200, Some(body)) = (answer.status, answer.body) {
+                    let body = String::from_utf8(body.to_vec()).map_err(|error| error.to_string())?;
+                    self.bases.insert((*client, (*path).to_owned()), body);
+                }
+                Ok(())
+            }
+            Op::GetRange { client, path, first, last } => {
+                let range =
+                    |content: &str| content.get(*first..content.len().min(last + 1)).map(str::to_owned);
+                let range = |content: &str| range(content).filter(|part| !part.is_empty());
+                self.check_content(path, &answer, begun, range)?;
+                if answer.status == 206 {
+                    let seen = self.admissible(path, begun);
+                    let body = answer.body.unwrap_or_default();
+                    let version = seen
+                        .into_iter()
+                        .flatten()
+                        .find(|content| range(content).is_some_and(|part| part == body));
+                    self.bases.extend(version.map(|version| ((*client, (*path).to_owned()), version)));
+                }
+                Ok(())
+            }
+            Op::Head { path } => {
+                let is_there: Vec<bool> = self.admissible(path, begun).iter().map(Option::is_some).collect();
+                match is_there.contains(&answer.is_success()) {
+                    true => Ok(()),
+                    false => Err(format!("answered {}", answer.status)),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_content(
+        &self,
+        path: &str,
+        answer: &Answer,
+        begun: Instant,
+        part: impl Fn(&str) -> Option<String>,
+    ) -> Checked {
+        let admissible = self.admissible(path, begun);
+        let fits = |version: &Option<String>| match (version, answer.status) {
+            (Some(content), 200 | 206) => {
+                part(content).is_some_and(|part| answer.body.as_ref().is_some_and(|body| *body == part))
+            }
+            (Some(content), 416) => part(content).is_none(),
+            (None, 404) => true,
+            _ => false,
+        };
+        match admissible.iter().any(fits) {
+            true => Ok(()),
+            false => Err(format!("answered {} {:?}, may be {admissible:?}", answer.status, answer.body)),
+        }
+    }
+
+    fn check_listing(&self, folder: &str, answer: Answer, begun: Instant) -> Checked {
+        let shown = |body: &Bytes| -> Vec<String> {
+            let hrefs = crate::harness::hrefs(&String::from_utf8_lossy(body));
+            let own = url(&self.root, folder);
+            let decode =
+                |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+            let own = format!("{}/", decode(&own).trim_end_matches('/'));
+            hrefs
+                .iter()
+                .filter_map(|href| decode(href).strip_prefix(&own).map(str::to_owned))
+                .filter(|n| !n.is_empty())
+                .collect()
+        };
+        let expected = model::children(&self.objects, folder);
+        let shown = match answer.status {
+            207 => Some(shown(&answer.body.ok_or("the listing broke off")?)),
+            404 => None,
+            other => return Err(format!("answered {other}")),
+        };
+        if shown == expected {
+            return Ok(());
+        }
+        if !self.recent {
+            return Err(format!("shows {shown:?} instead of {expected:?}"));
+        }
+        // Somebody else changed something: each file by itself must have been so.
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let files = self.history.keys().filter(|key| {
+            key.strip_prefix(&prefix).is_some_and(|name| !name.is_empty() && !name.contains('/'))
+        });
+        let shown = shown.unwrap_or_default();
+        for key in files {
+            let is_shown = shown.iter().any(|name| *name == key[prefix.len()..]);
+            if !self.admissible(key, begun).iter().any(|version| version.is_some() == is_shown) {
+                return Err(format!("{key:?} is shown: {is_shown}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the gateway may believe to be at a key: what was there within its memory, but nothing
+    /// from before its own last change.
+    fn admissible(&self, key: &str, begun: Instant) -> Vec<Option<String>> {
+        let Some(history) = self.history.get(key) else { return vec![self.objects.get(key).cloned()] };
+        let oldest = begun.checked_sub(TTL + SLACK).unwrap_or(begun);
+        let oldest = self.own.get(key).map_or(oldest, |own| oldest.max(*own));
+        let mut admissible: Vec<Option<String>> = Vec::new();
+        for (index, (_, version)) in history.iter().enumerate() {
+            let until = history.get(index + 1).map(|(from, _)| *from);
+            if until.is_none_or(|until| until > oldest) {
+                admissible.push(version.clone());
+            }
+        }
+        admissible
+    }
+
+    fn note_outside(&mut self, key: &str, content: Option<String>) {
+        let now = Instant::now();
+        self.outside = Some(now);
+        self.remember(key, content.clone(), now);
+        match content {
+            Some(content) => drop(self.objects.insert(key.to_owned(), content)),
+            None => drop(self.objects.remove(key)),
+        }
+    }
+
+    fn remember(&mut self, key: &str, content: Option<String>, at: Instant) {
+        let before = self.objects.get(key).cloned();
+        let history = self
+            .history
+            .entry(key.to_owned())
+            .or_insert_with(|| vec![(at - Duration::from_secs(60), before)]);
+        history.push((at, content));
+    }
+
+    /// Takes over what the gateway did.
+    fn adopt(&mut self, now: Objects) {
+        let at = Instant::now();
+        let mut keys: Vec<String> = self.objects.keys().chain(now.keys()).cloned().collect();
+        keys.dedup();
+        for key in keys {
+            if self.objects.get(&key) != now.get(&key) {
+                self.remember(&key, now.get(&key).cloned(), at);
+                self.own.insert(key, at);
+            }
+        }
+        self.objects = now;
+    }
+
+    /// The bucket as it is.
+    async fn look(&self) -> Objects {
+        // What was to harm the step must not harm the look at what it did.
+        self.gateway.hooks().heal();
+        let prefix = format!("{}/", self.root);
+        let mut objects = Objects::new();
+        for leaf in s3dav::store::tree::list(&self.bucket.0, &prefix).await.unwrap() {
+            let key = leaf.key.as_str().strip_prefix(&prefix).unwrap().to_owned();
+            // Contents are told by their MD5, which is what the ETag is here.
+            let content = self.written.get(leaf.etag.unquoted()).cloned();
+            objects.insert(key, content.unwrap_or_else(|| format!("unknown content {:?}", leaf.etag)));
+        }
+        objects
+    }
+
+    /// A content that was never there before.
+    fn content(&mut self, length: usize) -> String {
+        let number = self.written.len();
+        let filling = "0123456789abcdefghijklmnopqrstuvwxyz".get(..length).unwrap_or_default();
+        let content = format!("{number}:{filling}");
+        self.written.insert(hex::encode(Md5::digest(&content)), content.clone());
+        content
+    }
+
+    async fn plain(&self, method: &str, client: usize, path: &str) -> Answer {
+        send(self.gateway, &self.root, method, client, path, None, None).await
+    }
+}
+
+fn url(root: &str, path: &str) -> String {
+    let segments = path.split('/').map(|segment| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string());
+    format!("/{root}/{}", segments.collect::<Vec<_>>().join("/"))
+}
+
+async fn request(gateway: &TestGateway, root: &str, op: &Op) -> Answer {
+    match op {
+        Op::Get { client, path } => send(gateway, root, "GET", *client, path, None, None).await,
+        Op::GetRange { client, path, first, last } => {
+            let range = [("Range", format!("bytes={first}-{last}"))];
+            send(gateway, root, "GET", *client, path, None, Some(&range)).await
+        }
+        Op::Head { path } => send(gateway, root, "HEAD", 0, path, None, None).await,
+        Op::List { folder } => {
+            let depth = [("Depth", "1".to_owned())];
+            send(gateway, root, "PROPFIND", 0, folder, None, Some(&depth)).await
+        }
+        _ => unreachable!("only reads are asked for so"),
+    }
+}
+
+async fn send(
+    gateway: &TestGateway,
+    root: &str,
+    method: &str,
+    client: usize,
+    path: &str,
+    body: Option<String>,
+    headers: Option<&[(&str, String)]>,
+) -> Answer {
+    let mut request =
+        gateway.request(method, &url(root, path)).header("User-Agent", format!("client{client}/1"));
+    for (name, value) in headers.unwrap_or_default() {
+        request = request.header(*name, value);
+    }
+    if let Some(body) = body {
+        request = request.body(body);
+    }
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    Answer { status, body: answer.bytes().await.ok() }
+}
