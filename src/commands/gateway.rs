@@ -80,7 +80,8 @@ impl Gateway {
             metrics.clone(),
             shutdown.clone(),
             config.file_system,
-        );
+        )
+        .await?;
         let locks = LockTable::load(state.clone()).await?;
         let service = Service::new(Engine::new(Arc::new(share), locks), config.service, metrics.clone());
         let server = Server::new(listeners, service, config.limits);

@@ -1,10 +1,11 @@
 //! The local memory of one source: a directory, held by one gateway at a time, with one database.
 //!
 //! Nothing of ours lies in the bucket, so what WebDAV needs and S3 has no place for is kept here:
-//! dead properties, locks, and the multipart uploads that must be aborted should we die. Losing the
+//! dead properties, locks, the dates of folders, and the multipart uploads that must be aborted should we die. Losing the
 //! directory loses no file. Database work runs off the runtime's threads.
 
 mod directory;
+mod folder_dates;
 mod locks;
 mod properties;
 mod uploads;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use redb::{Database, Durability};
 
 pub use directory::{SourceIdentity, default_directory};
+pub use folder_dates::FolderDate;
 pub use locks::LockRow;
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use uploads::UploadRow;
@@ -82,6 +84,7 @@ impl State {
         properties::create_table(&transaction)?;
         locks::create_table(&transaction)?;
         uploads::create_table(&transaction)?;
+        folder_dates::create_table(&transaction)?;
         transaction.commit()?;
         let properties = Index::load(&database)?;
         Ok(Self(Arc::new(Inner { database: Arc::new(database), properties, held })))

@@ -117,7 +117,25 @@ async fn dates() {
     let before = folder_date().await;
     tokio::time::sleep(Duration::from_millis(1100)).await;
     gateway.put("/d/x", "1").await;
-    assert_ne!(folder_date().await, before);
+    let after = folder_date().await;
+    assert_ne!(after, before);
+    // It stays over a restart, and moves when a listing shows that others changed something.
+    gateway.hrefs("/d/", "1").await;
+    let (s3, state) = gateway.stop().await;
+    let gateway = TestGateway::start_on(s3, state, |config| {
+        config.cache.times.metadata = Duration::ZERO;
+    })
+    .await;
+    let folder_date = || async {
+        let own = gateway.propfind("/d/", "0", "").await.text().await.unwrap();
+        own.split("<D:getlastmodified>").nth(1).unwrap().split('<').next().unwrap().to_owned()
+    };
+    assert_eq!(folder_date().await, after);
+    gateway.hrefs("/d/", "1").await;
+    assert_eq!(folder_date().await, after, "nothing has changed");
+    gateway.bucket().await.put("d/y", "theirs").await;
+    gateway.hrefs("/d/", "1").await;
+    assert_ne!(folder_date().await, after);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt};
 
+use super::folder_dates::Seen;
 use super::metadata::{Located, Node, existing, folder_prefix};
 use super::{Children, Failure, Resource, ResourcePath, S3FileSystem};
 use crate::fs::path::is_showable_key;
@@ -59,27 +60,59 @@ impl S3FileSystem {
         let view = (self.clone(), folder.prefix());
         (self.resource(folder), visible(pages, view).boxed())
     }
+}
 
-    /// An entry as a child of `prefix`; `None` for the folder's own marker and hidden keys.
-    fn child(&self, entry: Entry, prefix: &str) -> Option<Resource> {
-        let name = entry.name().strip_prefix(prefix)?;
+/// A folder's pages on their way to the client.
+struct Showing {
+    fs: S3FileSystem,
+    prefix: String,
+    /// Gone after an error: then the end is none.
+    filter: Option<ShadowFilter>,
+    seen: Seen,
+}
+
+impl Showing {
+    fn page(&mut self, page: ListPage) -> Vec<Resource> {
+        let mut shown = Vec::with_capacity(page.objects.len() + page.prefixes.len());
+        for entry in listing::merged(page) {
+            let sifted = self.filter.as_mut().map(|filter| filter.push(entry)).unwrap_or_default();
+            sifted.shadowed.iter().for_each(|object| self.hide(object.key.as_str()));
+            shown.extend(sifted.shown.into_iter().filter_map(|entry| self.child(entry)));
+        }
+        shown
+    }
+
+    fn end(&mut self) -> Vec<Resource> {
+        let Some(filter) = self.filter.take() else { return Vec::new() };
+        let last = filter.finish().into_iter().filter_map(|entry| self.child(entry)).collect();
+        self.fs.shared.dates.saw(&self.prefix, std::mem::take(&mut self.seen));
+        last
+    }
+
+    /// An entry as a child; `None` for the folder's own marker and hidden keys.
+    fn child(&mut self, entry: Entry) -> Option<Resource> {
+        let name = entry.name().strip_prefix(&self.prefix)?;
         if name.is_empty() {
+            if let Entry::Object(marker) = &entry {
+                self.seen.marker(marker.meta.last_modified);
+            }
             return None;
         }
         if !is_showable_key(entry.name()) {
             self.hide(entry.name());
             return None;
         }
+        self.seen.child(name);
         let name = name.strip_suffix('/').unwrap_or(name).to_owned();
         Some(match entry {
-            Entry::Object(object) => self.file_resource(name, object.key.to_string(), &object.meta),
-            Entry::Prefix(prefix) => self.folder_resource(name, prefix),
+            Entry::Object(object) => self.fs.file_resource(name, object.key.to_string(), &object.meta),
+            Entry::Prefix(prefix) => self.fs.folder_resource(name, prefix),
         })
     }
 
     fn hide(&self, key: &str) {
         tracing::debug!(key, "left out of a listing: no path can show it");
-        self.shared.metrics.hidden_keys(1);
+        self.fs.shared.metrics.hidden_keys(1);
     }
 }
 
@@ -88,27 +121,18 @@ fn visible(
     pages: impl Stream<Item = StoreResult<ListPage>> + Send + 'static,
     (fs, prefix): (S3FileSystem, String),
 ) -> impl Stream<Item = Result<Resource, Failure>> + Send {
+    let showing = Showing { fs, prefix, filter: Some(ShadowFilter::default()), seen: Seen::default() };
     let pages = pages.map(Some).chain(stream::iter([None]));
-    let entries = pages.scan(Some(ShadowFilter::default()), move |filter, page| {
+    let children = pages.scan(showing, |showing, page| {
         let children: Vec<Result<Resource, Failure>> = match page {
-            Some(Ok(page)) => listing::merged(page)
-                .flat_map(|entry| {
-                    let sifted = filter.as_mut().map(|filter| filter.push(entry)).unwrap_or_default();
-                    sifted.shadowed.iter().for_each(|object| fs.hide(object.key.as_str()));
-                    sifted.shown
-                })
-                .filter_map(|entry| fs.child(entry, &prefix).map(Ok))
-                .collect(),
+            Some(Ok(page)) => showing.page(page).into_iter().map(Ok).collect(),
             Some(Err(error)) => {
-                *filter = None;
+                showing.filter = None;
                 vec![Err(error.into())]
             }
-            None => {
-                let held = filter.take().map(ShadowFilter::finish).unwrap_or_default();
-                held.into_iter().filter_map(|entry| fs.child(entry, &prefix).map(Ok)).collect()
-            }
+            None => showing.end().into_iter().map(Ok).collect(),
         };
         std::future::ready(Some(stream::iter(children)))
     });
-    entries.flatten()
+    children.flatten()
 }

@@ -1,44 +1,134 @@
 //! When a folder last changed, as far as this gateway saw.
 //!
 //! S3 keeps no date for a folder, but clients judge by it whether what they remember of its
-//! children still holds. So a folder's date is that of the last change of its set of children made
-//! here, else the moment this gateway started: never in the past of a change, and the same in the
-//! parent's listing and in its own PROPFIND.
+//! children still holds. So a folder's date is the later of its marker's and the time at which this
+//! gateway last saw its set of children change, by its own doing or in a listing; at first sight it
+//! is that moment. It is kept over restarts, and is the same in the parent's listing and in the
+//! folder's own PROPFIND.
 
-use std::time::SystemTime;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use moka::sync::Cache;
+use parking_lot::Mutex;
 
 use crate::object::parent_prefix;
+use crate::shutdown::Shutdown;
+use crate::state::{FolderDate, State};
 
-/// The dates, by folder prefix (`a/b/`; empty for the root).
+/// The dates, by folder prefix (`a/b/`; empty for the root). Cloning shares them.
+#[derive(Debug, Clone)]
+pub(super) struct FolderDates(Arc<Inner>);
+
 #[derive(Debug)]
-pub(super) struct FolderDates {
-    started: SystemTime,
-    changed: Cache<String, SystemTime>,
-}
-
-impl Default for FolderDates {
-    fn default() -> Self {
-        Self { started: SystemTime::now(), changed: Cache::new(MAX_FOLDERS) }
-    }
+struct Inner {
+    known: Cache<String, FolderDate>,
+    /// What the database does not have yet.
+    unwritten: Mutex<HashMap<String, FolderDate>>,
+    state: State,
+    shutdown: Shutdown,
 }
 
 impl FolderDates {
-    pub(super) fn of(&self, prefix: &str) -> SystemTime {
-        self.changed.get(prefix).unwrap_or(self.started)
+    /// With the dates that the database has. Those of the longest unchanged folders are let go of if
+    /// there are too many.
+    pub(super) async fn load(state: State, shutdown: Shutdown) -> Result<Self, crate::state::StateError> {
+        let mut rows = state.folder_dates().await?;
+        if rows.len() > MAX_FOLDERS as usize {
+            rows.sort_by_key(|(_, date)| std::cmp::Reverse(date.changed));
+            let forget = rows.split_off(MAX_FOLDERS as usize).into_iter().map(|(prefix, _)| prefix);
+            state.store_folder_dates(Vec::new(), forget.collect()).await?;
+        }
+        let known = Cache::new(MAX_FOLDERS);
+        rows.into_iter().for_each(|(prefix, date)| known.insert(prefix, date));
+        Ok(Self(Arc::new(Inner { known, unwritten: Mutex::default(), state, shutdown })))
     }
 
-    /// The children of `prefix` are others now.
+    /// The folder's date; from now on, if it was never seen before.
+    pub(super) fn of(&self, prefix: &str) -> SystemTime {
+        match self.0.known.get(prefix) {
+            Some(date) => date.changed,
+            None => self.put(prefix, FolderDate { changed: SystemTime::now(), children: None }),
+        }
+    }
+
+    /// The children of `prefix` are others now. The date is another one in any case, even within
+    /// the second that is the finest that clients are told.
     pub(super) fn touch(&self, prefix: &str) {
-        self.changed.insert(prefix.to_owned(), SystemTime::now());
+        let now = SystemTime::now();
+        let before = self.0.known.get(prefix).map(|date| date.changed);
+        let same = before.is_some_and(|before| seconds(before) == seconds(now));
+        let changed = if same { now + Duration::from_secs(1) } else { now };
+        self.put(prefix, FolderDate { changed, children: None });
     }
 
     /// A child of the folder that holds `key` came or went.
     pub(super) fn touch_parent(&self, key: &str) {
         self.touch(parent_prefix(key));
     }
+
+    /// The folder was listed to its end.
+    pub(super) fn saw(&self, prefix: &str, seen: Seen) {
+        let children = Some(seen.names.finish());
+        let Some(before) = self.0.known.get(prefix) else { return };
+        if before.children.is_some() && before.children != children {
+            self.touch(prefix);
+        }
+        let changed = self.of(prefix);
+        let changed = seen.marker.map_or(changed, |marker| changed.max(marker));
+        if before.children != children || before.changed != changed {
+            self.put(prefix, FolderDate { changed, children });
+        }
+    }
+
+    fn put(&self, prefix: &str, date: FolderDate) -> SystemTime {
+        self.0.known.insert(prefix.to_owned(), date);
+        let is_first = {
+            let mut unwritten = self.0.unwritten.lock();
+            unwritten.insert(prefix.to_owned(), date);
+            unwritten.len() == 1
+        };
+        if is_first {
+            let dates = self.clone();
+            self.0.shutdown.background(async move { dates.write_soon().await });
+        }
+        date.changed
+    }
+
+    async fn write_soon(&self) {
+        let inner = &self.0;
+        let _ = tokio::time::timeout(WRITE_AFTER, inner.shutdown.begun()).await;
+        let rows = std::mem::take(&mut *inner.unwritten.lock()).into_iter().collect();
+        if let Err(error) = inner.state.store_folder_dates(rows, Vec::new()).await {
+            tracing::warn!(%error, "the dates of folders are not kept");
+        }
+    }
+}
+
+/// What a listing told of a folder.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    names: DefaultHasher,
+    marker: Option<SystemTime>,
+}
+
+impl Seen {
+    pub(super) fn child(&mut self, name: &str) {
+        name.hash(&mut self.names);
+    }
+
+    pub(super) fn marker(&mut self, date: SystemTime) {
+        self.marker = Some(date);
+    }
+}
+
+fn seconds(date: SystemTime) -> u64 {
+    date.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// About 200 bytes each: 20 MB at most.
 const MAX_FOLDERS: u64 = 100_000;
+/// Many changes are written at once.
+const WRITE_AFTER: Duration = Duration::from_secs(1);

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use super::{Children, Failure, RequestContext, Resource, ResourcePath, Share, View};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::state::{PropertyChange, PropertyName, State, StoredProperty};
+use crate::state::{PropertyChange, PropertyName, State, StateError, StoredProperty};
 use crate::store::multipart::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::read_ahead::ReadAheads;
@@ -70,7 +70,7 @@ struct Shared {
 
 impl S3Share {
     /// Serves `store`; `state` keeps what S3 has no place for.
-    pub fn new(
+    pub async fn new(
         store: Arc<dyn ObjectStore>,
         uploads: Uploads,
         read_aheads: ReadAheads,
@@ -78,9 +78,10 @@ impl S3Share {
         metrics: Metrics,
         shutdown: Shutdown,
         options: S3FileSystemOptions,
-    ) -> Self {
-        let (dates, bases) = (FolderDates::default(), Bases::default());
-        Self(Arc::new(Shared {
+    ) -> Result<Self, StateError> {
+        let dates = FolderDates::load(state.clone(), shutdown.clone()).await?;
+        let bases = Bases::default();
+        Ok(Self(Arc::new(Shared {
             store,
             uploads,
             read_aheads,
@@ -90,7 +91,7 @@ impl S3Share {
             options,
             dates,
             bases,
-        }))
+        })))
     }
 
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
