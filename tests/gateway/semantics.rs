@@ -68,9 +68,10 @@ async fn success_means_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conditions_are_checked_by_s3() {
+async fn no_change_is_silently_overwritten() {
     let gateway = TestGateway::start().await;
     let bucket = gateway.bucket().await;
+    bucket.put("shared.txt", "original").await;
     // Somebody else writes between the gateway's look and its write.
     let gate = s3dav::embedded::Gate::default();
     gateway.hooks().next(1, "HeadObject", Action::Hold(gate.clone()));
@@ -86,6 +87,43 @@ async fn conditions_are_checked_by_s3() {
     let put = gateway.request("PUT", "/new").header("If-None-Match", "*").body("mine").send().await.unwrap();
     assert_eq!(put.status(), 201);
     assert_eq!(bucket.get("new").await.unwrap(), "mine");
+    // Two clients that have seen the same: who comes second keeps his content beside the first.
+    let by = |client: &'static str, method, body: &'static str| {
+        let request = gateway.request(method, "/shared.txt").header("User-Agent", client);
+        async move { request.body(body).send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!((by("one/1", "GET", "").await, by("two/1", "GET", "").await), (200, 200));
+    assert_eq!(by("one/1", "PUT", "of one").await, 204);
+    assert_eq!(by("two/1", "PUT", "of two").await, 204);
+    assert_eq!(bucket.get("shared.txt").await.unwrap(), "of one");
+    let keys = bucket.keys().await;
+    let copy =
+        keys.iter().find(|key| key.starts_with("shared (conflict ") && key.ends_with(").txt")).unwrap();
+    assert_eq!(bucket.get(copy).await.unwrap(), "of two");
+    // A move of what somebody else changed moves the change.
+    assert_eq!(gateway.transfer("MOVE", "/shared.txt", "/moved.txt").await, 201);
+    assert_eq!(bucket.get("moved.txt").await.unwrap(), "of one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staleness_is_bounded() {
+    let ttl = Duration::from_millis(400);
+    let gateway = TestGateway::start_with(|config| config.cache.times.metadata = ttl).await;
+    let bucket = gateway.bucket().await;
+    bucket.put("d/f", "old").await;
+    assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/f"]);
+    assert_eq!(gateway.get("/d/f").await.1, "old");
+    bucket.put("d/f", "new").await;
+    bucket.put("d/g", "new").await;
+    let begun = std::time::Instant::now();
+    assert_eq!(gateway.put("/d/own", "own").await, 201);
+    assert!(gateway.hrefs("/d/", "1").await.contains(&"/d/own".to_owned()), "at once");
+    crate::harness::eventually("others' changes are seen", || async {
+        gateway.hrefs("/d/", "1").await == ["/d/", "/d/f", "/d/g", "/d/own"]
+            && gateway.get("/d/f").await.1 == "new"
+    })
+    .await;
+    assert!(begun.elapsed() < ttl * 3, "soon: {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,6 +332,22 @@ async fn no_5xx_for_what_can_wait() {
     {
         assert_eq!(gateway.status(method, path).await, 503, "{method} {path}");
     }
+    gateway.hooks().heal();
+    // What is known is answered for while S3 is away, however old; what is not known, is not.
+    let (s3, state) = gateway.stop().await;
+    let gateway = TestGateway::start_on(s3, state, |config| {
+        config.service.request_budget = Some(Duration::from_millis(300));
+        config.cache.times.metadata = Duration::from_millis(50);
+    })
+    .await;
+    assert_eq!(gateway.hrefs("/", "1").await, ["/", "/file"]);
+    assert_eq!(gateway.get("/file").await.0, 200);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gateway.hooks().always(AWAY);
+    assert_eq!(gateway.hrefs("/", "1").await, ["/", "/file"]);
+    assert_eq!(gateway.get("/file").await, (200, "new".into()));
+    assert_eq!(gateway.status("HEAD", "/file").await, 200);
+    assert_eq!(gateway.status("HEAD", "/other").await, 503, "an absence must be proven");
     gateway.hooks().heal();
     assert_eq!(gateway.bucket().await.contents().await.len(), 1, "nothing came of any of it");
 }
