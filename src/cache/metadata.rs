@@ -201,6 +201,11 @@ impl MetadataCache {
 impl Question<'_> {
     /// The answer is about one object.
     pub fn object(&self, key: &Key, meta: Option<ObjectMeta>) {
+        if key.as_str().ends_with('/') {
+            // A marker: where there is one there is the folder; without it there may be one still.
+            meta.into_iter().for_each(|_| self.learn(key.as_str(), What::Prefix));
+            return;
+        }
         let what = meta.map_or(What::Nothing, What::Object);
         self.learn(key.as_str(), what);
     }

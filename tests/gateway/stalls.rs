@@ -176,3 +176,12 @@ async fn a_write_whose_outcome_is_not_known_is_asked_for() {
     gateway.hooks().heal();
     assert_folder(&gateway, "/d/", &["b"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_whose_making_was_lost_on_the_way_back_is_there() {
+    let gateway = TestGateway::start().await;
+    gateway.hooks().next(1, "PutObject", Action::ApplyThenFail);
+    assert_eq!(gateway.status("MKCOL", "/made").await, 201);
+    assert_eq!(gateway.put("/made/file", "x").await, 201);
+    assert_folder(&gateway, "/", &["made/"]).await;
+}

@@ -1,0 +1,179 @@
+//! s3dav beside rclone and beside bare SDK programs: the same work on the same S3 server, through one
+//! proxy with a latency and a speed. `benches/peers/run` gets what it needs and runs it.
+//!
+//! Columns: S3 requests, seconds, CPU seconds and peak memory of the program. Each work is done by a
+//! fresh program; what is done twice shows what was remembered. The table goes into the README.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod bare;
+mod client;
+mod contenders;
+mod proxy;
+mod setup;
+mod work;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use contenders::{Contender, Running, Used};
+use proxy::{Proxy, Shape};
+use setup::S3;
+use work::{Outcome, Work};
+
+const SHAPED: Shape = Shape { round_trip: Duration::from_millis(30), speed: Some(125_000_000) };
+const UNSHAPED: Shape = Shape { round_trip: Duration::ZERO, speed: None };
+
+/// One row's figures.
+#[derive(Debug, Clone)]
+struct Measured {
+    work: String,
+    contender: Contender,
+    requests: u64,
+    outcome: Outcome,
+    used: Used,
+}
+
+#[tokio::main]
+async fn main() {
+    if bare::child().await {
+        return;
+    }
+    let s3 = S3::start().await;
+    let shaped = measure(&s3, SHAPED, |_| true).await;
+    let is_about_cpu = |work: &Work| work.gib > 0.0 || work.name == "list 10,000";
+    let unshaped = measure(&s3, UNSHAPED, is_about_cpu).await;
+    let mut text = format!("{}\n\n", heading());
+    text.push_str("At 30 ms and 1 Gbit/s (requests to S3 · seconds · CPU seconds · peak MiB):\n\n");
+    text.push_str(&table(&shaped));
+    text.push_str("\nWithout latency or limit:\n\n");
+    text.push_str(&table(&unshaped));
+    text.push('\n');
+    text.push_str(&ratios(&shaped, &unshaped));
+    println!("{text}");
+    setup::write_readme(&text);
+}
+
+async fn measure(s3: &S3, shape: Shape, which: impl Fn(&Work) -> bool) -> Vec<Measured> {
+    let proxy = Proxy::start(s3.address, shape).await;
+    let mut all = Vec::new();
+    for work in Work::all().into_iter().filter(which) {
+        for contender in Contender::ALL {
+            let who = setup::tag(contender);
+            s3.prepare(&work, &who).await;
+            proxy.take_requests();
+            let name = work.name.to_owned();
+            eprintln!("{name}: {}", contender.name());
+            if contender == Contender::Bare {
+                let task = {
+                    let work = work.clone();
+                    let address = proxy.address;
+                    move || bare::run(&work, address)
+                };
+                let (outcome, used) = tokio::task::spawn_blocking(task).await.unwrap();
+                // Its first request only opens a connection.
+                let requests = proxy.take_requests() - 1;
+                all.push(Measured { work: name, contender, requests, outcome, used });
+                continue;
+            }
+            let address = proxy.address;
+            let running =
+                tokio::task::spawn_blocking(move || Running::serve(contender, address)).await.unwrap();
+            proxy.take_requests();
+            let before = running.used();
+            let outcome = work.run(running.address, &who).await;
+            let used = since(before, running.used());
+            all.push(Measured {
+                work: name.clone(),
+                contender,
+                requests: proxy.take_requests(),
+                outcome,
+                used,
+            });
+            if work.is_repeated() {
+                let before = running.used();
+                let outcome = work.run(running.address, &who).await;
+                let used = since(before, running.used());
+                let requests = proxy.take_requests();
+                all.push(Measured { work: format!("{name}, again"), contender, requests, outcome, used });
+            }
+        }
+    }
+    all
+}
+
+fn since(before: Used, after: Used) -> Used {
+    Used { cpu: after.cpu - before.cpu, ..after }
+}
+
+fn heading() -> String {
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    let date = time::OffsetDateTime::now_utc().date();
+    format!(
+        "Measured {date} on {cpus} cores of {}, with the S3 server, the proxy and the client on the same machine.",
+        model.unwrap_or("an unknown processor")
+    )
+}
+
+fn table(all: &[Measured]) -> String {
+    let mut text = String::from("| work |");
+    Contender::ALL.iter().for_each(|contender| write!(text, " {} |", contender.name()).unwrap());
+    text.push_str("\n|---|---|---|---|---|\n");
+    let mut names: Vec<&str> = all.iter().map(|row| row.work.as_str()).collect();
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(*name));
+    for name in names {
+        write!(text, "| {name} |").unwrap();
+        for contender in Contender::ALL {
+            match find(all, name, contender) {
+                Some(row) => {
+                    let Measured { requests, outcome, used, .. } = row;
+                    let peak = used.peak >> 20;
+                    write!(text, " {requests} · {:.2} · {:.2} · {peak} |", outcome.seconds, used.cpu)
+                        .unwrap();
+                }
+                None => text.push_str(" |"),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn find<'a>(all: &'a [Measured], work: &str, contender: Contender) -> Option<&'a Measured> {
+    all.iter().find(|row| row.work == work && row.contender == contender)
+}
+
+/// The figures that the project holds itself to.
+fn ratios(shaped: &[Measured], unshaped: &[Measured]) -> String {
+    fn get<'a>(all: &'a [Measured], work: &str, contender: Contender) -> &'a Measured {
+        find(all, work, contender).expect("it was measured")
+    }
+    let seconds = |all: &[Measured], work: &str, contender| get(all, work, contender).outcome.seconds;
+    let best_rclone = |all: &[Measured], work: &str| {
+        seconds(all, work, Contender::Rclone).min(seconds(all, work, Contender::RcloneTuned))
+    };
+    let mut text = String::new();
+    for work in ["read 1 GiB", "write 1 GiB"] {
+        let ratio = seconds(shaped, work, Contender::Bare) / seconds(shaped, work, Contender::S3dav);
+        writeln!(text, "- {work} at 30 ms and 1 Gbit/s: {ratio:.2} of the bare SDK's speed").unwrap();
+    }
+    let first = get(shaped, "read 1 GiB", Contender::S3dav).outcome.first_byte.unwrap_or_default();
+    writeln!(text, "- first byte of a file that nothing is known of: {:.1} ms", first.as_secs_f64() * 1e3)
+        .unwrap();
+    for (all, work) in [(shaped, "rename 1,000"), (unshaped, "list 10,000, again")] {
+        let ratio = best_rclone(all, work) / seconds(all, work, Contender::S3dav);
+        writeln!(text, "- {work}: {ratio:.1} times as fast as rclone's better run").unwrap();
+    }
+    let requests = get(shaped, "delete 1,000", Contender::S3dav).requests;
+    writeln!(text, "- delete of a folder of 1,000, cold: {requests} requests").unwrap();
+    for work in ["read 1 GiB", "write 1 GiB"] {
+        let cpu = |contender| get(unshaped, work, contender).used.cpu;
+        let (own, bare) = (cpu(Contender::S3dav), cpu(Contender::Bare));
+        writeln!(text, "- {work}, CPU seconds: {own:.2}, the bare SDK's {bare:.2}: {:.2} times", own / bare)
+            .unwrap();
+    }
+    text
+}
