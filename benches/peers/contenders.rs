@@ -114,7 +114,7 @@ fn rclone(s3: SocketAddr, address: SocketAddr, flags: &[&str]) -> Command {
     let program = std::env::var("S3DAV_RCLONE").unwrap_or_else(|_| "rclone".to_owned());
     let (key, secret) = CREDENTIALS;
     let remote = format!(
-        ":s3,provider=Other,endpoint='http://{s3}',access_key_id={key},secret_access_key={secret},\
+        ":s3,provider=Other,list_version=2,endpoint='http://{s3}',access_key_id={key},secret_access_key={secret},\
          region=us-east-1,force_path_style=true:{BUCKET}"
     );
     let mut command = Command::new(program);

@@ -17,6 +17,9 @@ pub struct Work {
     pub gib: f64,
 }
 
+/// For the memory that many at once need; by s3dav alone.
+pub const CROWD: &str = "16 readers and 4 writers of 1 GiB";
+
 /// How long it took.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
@@ -38,6 +41,7 @@ impl Work {
             work("rename 1,000", "/rename-", 0.0),
             work("delete 1,000", "/delete-", 0.0),
             work("put 200 small", "/put-", 0.0),
+            work(CROWD, "/written/", 20.0),
         ]
     }
 
@@ -97,6 +101,18 @@ impl Work {
                     let answer = client.put(&format!("{}{who}/{n}", self.path), 4096).await;
                     assert!(answer.status < 300, "{}", answer.status);
                 }
+            }
+            CROWD => {
+                let readers = (0..16).map(|_| async move {
+                    let mut client = Client::connect(address).await;
+                    assert_eq!(client.request("GET", "/large/0", "").await.bytes, 1 << 30);
+                });
+                let writers = (0..4).map(|n| async move {
+                    let mut client = Client::connect(address).await;
+                    let answer = client.put(&format!("/written/{n}"), 1 << 30).await;
+                    assert!(answer.status < 300, "{}", answer.status);
+                });
+                futures_util::future::join(join_all(readers), join_all(writers)).await;
             }
             other => panic!("{other}?"),
         }

@@ -190,34 +190,58 @@ fn whole(text: String) -> Body {
 
 /// `body` up to `after` bytes; then an error, or a pause until the gate opens.
 fn interrupted(body: Body, after: u64, gate: Option<super::Gate>) -> Body {
-    let frames = stream::unfold((BodyStream::new(body), after, gate, true), |state| async move {
-        let (mut frames, left, gate, healthy) = state;
-        if !healthy {
-            return None;
-        }
-        if left == 0 {
-            match gate {
-                None => return Some((Err(BoxError::from("cut by a hook")), (frames, 0, None, false))),
-                Some(gate) => gate.passed().await,
-            }
-            let frame = frames.next().await?;
-            return Some((frame, (frames, u64::MAX, None, true)));
-        }
-        let frame = frames.next().await?;
-        let (frame, left) = match frame.map(Frame::into_data) {
-            Ok(Ok(mut data)) => {
-                data.truncate(left.min(data.len() as u64) as usize);
-                let left = if left == u64::MAX { left } else { left - data.len() as u64 };
-                (Ok(Frame::data(data)), left)
-            }
-            Ok(Err(other)) => (Ok(other), left),
-            Err(error) => (Err(error), left),
-        };
-        Some((frame, (frames, left, gate, true)))
+    let chunks = BodyStream::new(body).filter_map(|frame| {
+        std::future::ready(match frame {
+            Ok(frame) => frame.into_data().ok().map(Ok),
+            Err(error) => Some(Err(error)),
+        })
+    });
+    let before =
+        Interrupted { chunks: Box::pin(chunks), rest: Bytes::new(), left: after, gate, has_failed: false };
+    let frames = stream::unfold(before, |mut body| async move {
+        let frame = body.next().await?.map(Frame::data);
+        Some((frame, body))
     });
     let frames: Pin<Box<dyn futures_util::Stream<Item = Result<Frame<Bytes>, BoxError>> + Send>> =
         Box::pin(frames);
     StreamBody::new(frames).boxed_unsync()
+}
+
+/// A body that is interrupted at a byte, and loses none.
+struct Interrupted {
+    chunks: Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, BoxError>> + Send>>,
+    /// What of a chunk lies behind the interruption.
+    rest: Bytes,
+    /// Bytes until then.
+    left: u64,
+    gate: Option<super::Gate>,
+    has_failed: bool,
+}
+
+impl Interrupted {
+    async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
+        if self.has_failed {
+            return None;
+        }
+        if self.left == 0 {
+            let Some(gate) = self.gate.take() else {
+                self.has_failed = true;
+                return Some(Err("cut by a hook".into()));
+            };
+            gate.passed().await;
+            self.left = u64::MAX;
+        }
+        let mut chunk = match self.rest.is_empty() {
+            true => match self.chunks.next().await? {
+                Ok(chunk) => chunk,
+                error => return Some(error),
+            },
+            false => std::mem::take(&mut self.rest),
+        };
+        self.rest = chunk.split_off(chunk.len().min(self.left.min(usize::MAX as u64) as usize));
+        self.left -= chunk.len() as u64;
+        Some(Ok(chunk))
+    }
 }
 
 /// Whether the signature's scope names this region.

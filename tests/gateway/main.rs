@@ -21,4 +21,5 @@ mod semantics;
 mod stalls;
 mod startup;
 mod stores;
+mod streams;
 mod trees;

@@ -41,11 +41,13 @@ pub(super) struct Writer {
     locks: RequestLocks,
     /// Leave out what is not there.
     minimal: bool,
+    /// What `allprop` asks for.
+    all: Vec<PropertyName>,
 }
 
 impl Writer {
     pub(super) fn new(wanted: PropertyRequest, locks: RequestLocks, minimal: bool) -> Self {
-        Self { wanted, locks, minimal }
+        Self { wanted, locks, minimal, all: all_names() }
     }
 
     /// Adds a resource's `response`.
@@ -62,7 +64,7 @@ impl Writer {
         let (found, missing) = match &self.wanted {
             PropertyRequest::Some(names) => self.some(names, href, resource, dead),
             PropertyRequest::All { include } => {
-                let (mut found, _) = self.some(&all_names(), href, resource, dead);
+                let (mut found, _) = self.some(&self.all, href, resource, dead);
                 let shown = |p: &&StoredProperty| {
                     p.name.namespace != "DAV:" || !LIVE.contains(&p.name.local.as_str())
                 };
@@ -90,7 +92,7 @@ impl Writer {
         resource: &Resource,
         dead: &[StoredProperty],
     ) -> (String, String) {
-        let (mut found, mut missing) = (String::new(), String::new());
+        let (mut found, mut missing) = (String::with_capacity(EXPECTED), String::new());
         for name in names {
             match dead.iter().find(|property| property.name == *name) {
                 Some(property) => found.push_str(&String::from_utf8_lossy(&property.xml)),
@@ -104,10 +106,8 @@ impl Writer {
     }
 
     fn names(&self, href: &str, resource: &Resource, dead: &[StoredProperty]) -> String {
-        let live = all_names().into_iter().filter(|name| self.live(name, href, resource).is_some());
-        live.chain(dead.iter().map(|property| property.name.clone()))
-            .map(|name| empty_element(&name))
-            .collect()
+        let live = self.all.iter().filter(|name| self.live(name, href, resource).is_some());
+        live.chain(dead.iter().map(|property| &property.name)).map(empty_element).collect()
     }
 
     /// A live property's element; `None` where the resource has no such.
@@ -135,6 +135,9 @@ impl Writer {
         Some(format!("<D:{0}>{content}</D:{0}>", name.local))
     }
 }
+
+/// Bytes that a resource's properties mostly take.
+const EXPECTED: usize = 1024;
 
 /// Quotes need no escape in content, and clients compare the text.
 fn escape_etag(etag: &str) -> String {

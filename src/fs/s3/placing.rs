@@ -170,7 +170,7 @@ impl Placing {
     }
 }
 
-/// Copies are answered when S3 is done, mostly within 100 ms; this many use a few connections.
-const PARALLEL_COPIES: usize = 16;
+/// Copies are answered when S3 is done, mostly within 100 ms; half of the connections may wait so.
+const PARALLEL_COPIES: usize = 32;
 /// Who changes an object more often than this while it is moved is moving it himself.
 const MOST_ROUNDS: usize = 3;
