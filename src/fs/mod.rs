@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dav_server::fs::GuardedFileSystem;
 use futures_util::stream::BoxStream;
 
@@ -28,8 +29,22 @@ pub trait Share: Send + Sync {
     /// The file system for the engine, for one request.
     fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>>;
 
+    /// The content of a file that is in memory and known to be the newest; asks nobody.
+    fn hot(&self, _context: &RequestContext) -> Option<HotFile> {
+        None
+    }
+
     /// The same, for PROPFIND.
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View>;
+}
+
+/// A small file's whole content.
+#[derive(Debug, Clone)]
+pub struct HotFile {
+    pub content: Bytes,
+    pub etag: ETag,
+    pub modified: SystemTime,
+    pub content_type: Option<String>,
 }
 
 /// A file or a folder, as a listing shows it.

@@ -115,6 +115,11 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Deletes one object. Without a condition a missing object is a success.
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()>;
 
+    /// The whole content of a small object that is known to be the newest, from memory.
+    fn held(&self, _key: &Key) -> Option<(ObjectMeta, Bytes)> {
+        None
+    }
+
     /// Deletes up to [`PAGE_KEYS`] objects; returns those that failed. One that is missing already
     /// is a success.
     async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>>;

@@ -88,6 +88,7 @@ impl ReadAheads {
             etag,
             head: Head::Direct(head),
             pieces: VecDeque::new(),
+            start,
             position: start,
             head_end,
             next,
@@ -106,6 +107,7 @@ pub struct ReadAhead {
     head: Head,
     /// What follows the head, in order.
     pieces: VecDeque<Piece>,
+    start: u64,
     /// The next byte to hand out.
     position: u64,
     /// Where the head ends.
@@ -121,13 +123,13 @@ pub struct ReadAhead {
 /// What is read now.
 enum Head {
     Direct(ObjectReader),
-    Fetched { piece: Piece, rest: Bytes },
+    Fetched { piece: Piece, ready: VecDeque<Bytes> },
 }
 
 /// A range that is being fetched into memory.
 struct Piece {
     length: u64,
-    chunks: mpsc::UnboundedReceiver<StoreResult<Bytes>>,
+    batches: mpsc::UnboundedReceiver<StoreResult<VecDeque<Bytes>>>,
     /// Ends with the reader.
     _fetching: AbortOnDropHandle<()>,
     _memory: OwnedSemaphorePermit,
@@ -143,11 +145,11 @@ impl ReadAhead {
         self.fetch_ahead();
         let chunk = match &mut self.head {
             Head::Direct(reader) => reader.read(most).await?,
-            Head::Fetched { piece, rest } => {
-                if rest.is_empty() {
-                    *rest = piece.chunks.recv().await.unwrap_or_else(|| Err(ended()))?;
+            Head::Fetched { piece, ready } => {
+                while ready.is_empty() {
+                    *ready = piece.batches.recv().await.unwrap_or_else(|| Err(ended()))?;
                 }
-                rest.split_to(most.min(rest.len()))
+                take(ready, most)
             }
         };
         self.position += chunk.len() as u64;
@@ -160,7 +162,7 @@ impl ReadAhead {
         match self.pieces.pop_front() {
             Some(piece) => {
                 self.head_end += piece.length;
-                self.head = Head::Fetched { piece, rest: Bytes::new() };
+                self.head = Head::Fetched { piece, ready: VecDeque::new() };
             }
             None => {
                 let end = self.end.min(self.next.saturating_add(PIECE));
@@ -188,28 +190,59 @@ impl ReadAhead {
     fn fetch(&self, length: u64, memory: OwnedSemaphorePermit) -> Piece {
         let (start, end) = (self.next, self.next + length);
         let (store, key, etag) = (Arc::clone(&self.store), self.key.clone(), self.etag.clone());
-        let (sender, chunks) = mpsc::unbounded_channel();
-        let fetching = tokio::spawn(async move {
-            let mut reader = ObjectReader::new(store, key, etag, start, end);
-            let mut position = start;
-            while position < end {
-                let chunk = reader.read((end - position) as usize).await;
-                position += chunk.as_ref().map_or(end, |chunk| chunk.len() as u64);
-                if sender.send(chunk).is_err() {
-                    return;
-                }
-            }
-        });
-        Piece { length, chunks, _fetching: AbortOnDropHandle::new(fetching), _memory: memory }
+        let (sender, batches) = mpsc::unbounded_channel();
+        let reader = ObjectReader::new(store, key, etag, start, end);
+        let fetching = AbortOnDropHandle::new(tokio::spawn(fetch_into(sender, reader, length)));
+        Piece { length, batches, _fetching: fetching, _memory: memory }
     }
 }
 
 impl Drop for ReadAhead {
     fn drop(&mut self) {
-        if self.position < self.end || self.window > 0 {
+        // Of short reads there is nothing to learn.
+        if self.position - self.start >= PIECE {
             self.shared.stopped.insert((self.key.clone(), self.position), self.window);
         }
     }
+}
+
+/// Fetches a range and hands it over in batches: waking the reader for every chunk that the network
+/// brings would cost more than the chunk.
+async fn fetch_into(
+    sender: mpsc::UnboundedSender<StoreResult<VecDeque<Bytes>>>,
+    mut reader: ObjectReader,
+    mut left: u64,
+) {
+    let (mut batch, mut size) = (VecDeque::new(), 0);
+    while left > 0 {
+        match reader.read(left as usize).await {
+            Ok(chunk) => {
+                left -= chunk.len() as u64;
+                size += chunk.len();
+                batch.push_back(chunk);
+            }
+            Err(error) => {
+                let _ = (sender.send(Ok(batch)), sender.send(Err(error)));
+                return;
+            }
+        }
+        if size >= BATCH || left == 0 {
+            size = 0;
+            if sender.send(Ok(std::mem::take(&mut batch))).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Up to `most` bytes of the first chunk, of which there is one.
+fn take(ready: &mut VecDeque<Bytes>, most: usize) -> Bytes {
+    let Some(first) = ready.front_mut() else { return Bytes::new() };
+    let taken = first.split_to(most.min(first.len()));
+    if first.is_empty() {
+        ready.pop_front();
+    }
+    taken
 }
 
 fn ended() -> StoreError {
@@ -224,6 +257,8 @@ fn permits(bytes: u64) -> u32 {
 /// Bytes of one request. A round trip costs little beside it, and S3 serves single connections at
 /// some 50 to 100 MiB/s.
 const PIECE: u64 = 8 << 20;
+/// Bytes that are handed over at once.
+const BATCH: usize = 512 << 10;
 /// About 100 bytes each.
 const MAX_STOPPED: u64 = 10_000;
 const STOPPED_FOR: Duration = Duration::from_secs(60);

@@ -50,9 +50,9 @@ async fn a_folder_of_100_000_lists_completely_in_little_memory() {
     a_window_left_open_costs_little(s3).await;
 }
 
-/// An hour in the life of an open window, shrunk to 12 seconds.
+/// An hour in the life of an open window, shrunk to 30 seconds.
 async fn a_window_left_open_costs_little(s3: Arc<s3dav::embedded::EmbeddedS3>) {
-    const SHRUNK: u32 = 300;
+    const SHRUNK: u32 = 120;
     let gateway = TestGateway::start_on(s3, Arc::new(tempfile::tempdir().unwrap()), |config| {
         config.cache.times.metadata /= SHRUNK;
         config.cache.times.longest_listing /= SHRUNK;

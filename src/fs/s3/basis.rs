@@ -28,7 +28,11 @@ impl Bases {
 
     /// The client has got or made this version.
     pub(super) fn saw(&self, client: &Client, key: &str, etag: &ETag) {
-        self.0.insert((client.clone(), key.to_owned()), etag.clone());
+        let name = (client.clone(), key.to_owned());
+        // Reading the same again is common, and looking is cheaper than writing.
+        if self.0.get(&name).is_none_or(|known| known != *etag) {
+            self.0.insert(name, etag.clone());
+        }
     }
 
     /// The client has removed the object, or moved it away.

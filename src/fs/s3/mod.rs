@@ -27,8 +27,9 @@ use dav_server::fs::{
 use http::StatusCode;
 use parking_lot::Mutex;
 
-use super::{Children, Failure, RequestContext, Resource, ResourcePath, Share, View};
+use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, View};
 use crate::metrics::Metrics;
+use crate::object::Key;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, PropertyName, State, StateError, StoredProperty};
 use crate::store::multipart::Uploads;
@@ -112,6 +113,20 @@ impl S3Share {
 impl Share for S3Share {
     fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>> {
         Box::new(self.for_request(context))
+    }
+
+    fn hot(&self, context: &RequestContext) -> Option<HotFile> {
+        let path = &context.path;
+        let may_be_folder = path.is_root() || path.has_trailing_slash() || path.is_reserved();
+        let key = Key::new(path.key()).ok().filter(|_| !may_be_folder)?;
+        let (meta, content) = self.0.store.held(&key)?;
+        self.0.bases.saw(&context.client, key.as_str(), &meta.etag);
+        Some(HotFile {
+            content,
+            etag: meta.etag,
+            modified: meta.last_modified,
+            content_type: meta.content_type,
+        })
     }
 
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View> {

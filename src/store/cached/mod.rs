@@ -210,6 +210,12 @@ impl ObjectStore for Cached {
         self.metadata.spelled(prefix, name)
     }
 
+    fn held(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
+        let meta = self.metadata.object(key, Freshness::Single)??;
+        let held = self.content.version(key, &meta.etag)?;
+        Some((held.meta.clone(), held.content.clone()))
+    }
+
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
         let (prefix, token) = (request.prefix.as_str(), request.continuation.as_deref());
         let of_folder =
