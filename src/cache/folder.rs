@@ -14,7 +14,15 @@ use crate::seeded::{self, Bug};
 
 /// A place in the order of all questions and changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Tick(pub(super) u64);
+pub(super) struct Tick(pub(super) u64);
+
+/// When a question was asked, or a change was ended: its place in the order, and the moment from
+/// which on its age counts. An answer is as old as its question, however long it was on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) tick: Tick,
+    pub(super) at: Instant,
+}
 
 /// How old something may be to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +175,8 @@ impl Folder {
 
     /// Takes what was learned of one child, unless something newer is known. An object's date stays
     /// the one that was first given for its version.
-    pub(super) fn learn(&self, name: &str, mut what: What, asked: Tick, times: &Times) -> bool {
+    pub(super) fn learn(&self, name: &str, mut what: What, asked: Asked, times: &Times) -> bool {
+        let Asked { tick: asked, at: learned } = asked;
         let mut known = self.known.lock();
         let newer = |listing: &Listing| listing.asked > asked && listing.page_of(name).is_some();
         let is_stale = asked < known.barrier
@@ -179,16 +188,16 @@ impl Folder {
         if let What::Object(meta) = &mut what {
             known.complete(name, meta, &self.prefix);
         }
-        let learned = Instant::now();
         known.facts.insert(name.into(), Fact { what, asked, learned });
         if known.facts.len() > MAX_FACTS {
-            known.shed(asked, learned, times);
+            known.shed(asked, Instant::now(), times);
         }
         true
     }
 
     /// Takes a page of the listing, if it continues what is known and nothing newer is.
-    pub(super) fn learn_page(&self, continuation: Option<&str>, page: &ListPage, asked: Tick) -> bool {
+    pub(super) fn learn_page(&self, continuation: Option<&str>, page: &ListPage, asked: Asked) -> bool {
+        let Asked { tick: asked, at: learned } = asked;
         let known = &mut *self.known.lock();
         if asked < known.barrier || !is_ordered(page) {
             return false;
@@ -207,7 +216,6 @@ impl Folder {
         match (continuation, &mut known.listing) {
             (None, Some(listing)) if listing.asked > asked => return false,
             (None, _) => {
-                let learned = Instant::now();
                 known.facts.retain(|_, fact| fact.asked > asked && !seeded::has(Bug::StaleFill));
                 known.listing =
                     Some(Listing { asked, learned, pages: Vec::new(), spellings: HashMap::new() });
@@ -218,11 +226,6 @@ impl Folder {
         let Some(listing) = &mut known.listing else { return false };
         listing.push(page, &self.prefix);
         true
-    }
-
-    /// Forgets everything; answers to questions asked before `now` are not believed.
-    pub(super) fn forget(&self, now: Tick) {
-        *self.known.lock() = Known { barrier: now, ..Known::default() };
     }
 
     /// Bytes of memory, roughly.

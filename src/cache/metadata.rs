@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
 use super::Times;
-use super::folder::{Folder, Freshness, Tick, What};
+use super::folder::{Asked, Folder, Freshness, Tick, What};
 use crate::object::{Key, ListPage, ObjectMeta, parent_prefix};
 
 /// See the module.
@@ -27,7 +28,7 @@ pub struct Question<'a> {
     cache: &'a MetadataCache,
     folder: Arc<Folder>,
     prefix: Box<str>,
-    asked: Tick,
+    asked: Asked,
 }
 
 impl MetadataCache {
@@ -82,12 +83,12 @@ impl MetadataCache {
     /// Notes that something about the children of `prefix` is being asked.
     pub fn ask(&self, prefix: &str) -> Question<'_> {
         let folder = self.folder(prefix);
-        Question { cache: self, folder, prefix: prefix.into(), asked: self.tick() }
+        Question { cache: self, folder, prefix: prefix.into(), asked: self.asked(Instant::now()) }
     }
 
-    /// `key` has been written.
-    pub fn wrote(&self, key: &Key, meta: ObjectMeta) {
-        let (name, now) = (key.as_str(), self.tick());
+    /// `key` has been written, by a request that was `begun` then.
+    pub fn wrote(&self, key: &Key, meta: ObjectMeta, begun: Instant) {
+        let (name, now) = (key.as_str(), self.asked(begun));
         if name.ends_with('/') {
             // A marker stands in its own folder's listing.
             self.learn(name, name, What::Object(meta), now);
@@ -98,9 +99,9 @@ impl MetadataCache {
         }
     }
 
-    /// `key` has been deleted.
-    pub fn removed(&self, key: &Key) {
-        let (name, now) = (key.as_str(), self.tick());
+    /// `key` has been deleted, by a request that was `begun` then.
+    pub fn removed(&self, key: &Key, begun: Instant) {
+        let (name, now) = (key.as_str(), self.asked(begun));
         let folder = if name.ends_with('/') { name } else { parent_prefix(name) };
         self.learn(folder, name, What::Nothing, now);
         self.thinned(folder, now);
@@ -108,21 +109,10 @@ impl MetadataCache {
 
     /// `key` may have changed, or may change yet.
     pub fn doubt(&self, key: &Key) {
-        let (name, now) = (key.as_str(), self.tick());
+        let (name, now) = (key.as_str(), self.asked(Instant::now()));
         let folder = if name.ends_with('/') { name } else { parent_prefix(name) };
         self.learn(folder, name, What::Doubtful, now);
         self.thinned(folder, now);
-    }
-
-    /// Everything below `prefix` has changed.
-    pub fn forget_tree(&self, prefix: &str) {
-        let now = self.tick();
-        for (name, folder) in &self.folders {
-            if name.starts_with(prefix) {
-                folder.forget(now);
-            }
-        }
-        self.thinned(prefix, now);
     }
 
     fn look(&self, name: &str, freshness: Freshness) -> Option<What> {
@@ -140,7 +130,7 @@ impl MetadataCache {
     }
 
     /// Something lies below `prefix` now, and so below all that it lies in.
-    fn appeared(&self, mut prefix: &str, now: Tick) {
+    fn appeared(&self, mut prefix: &str, now: Asked) {
         while !prefix.is_empty() {
             let parent = parent_prefix(prefix);
             if let Some(folder) = self.folders.get(parent)
@@ -153,7 +143,7 @@ impl MetadataCache {
     }
 
     /// Something below `prefix` may be gone: if it was the last, so is the folder.
-    fn thinned(&self, mut prefix: &str, now: Tick) {
+    fn thinned(&self, mut prefix: &str, now: Asked) {
         while !prefix.is_empty() {
             let what = match self.folders.get(prefix).and_then(|folder| folder.is_empty(&self.times)) {
                 Some(false) => return,
@@ -167,10 +157,10 @@ impl MetadataCache {
         }
     }
 
-    fn learn(&self, prefix: &str, name: &str, what: What, asked: Tick) {
+    fn learn(&self, prefix: &str, name: &str, what: What, asked: Asked) {
         let folder = self.folder(prefix);
         if folder.learn(name, what, asked, &self.times) {
-            self.weigh_sometimes(prefix, &folder, asked);
+            self.weigh_sometimes(prefix, &folder, asked.tick);
         }
     }
 
@@ -178,8 +168,8 @@ impl MetadataCache {
         self.folders.get_with_by_ref(prefix, || Arc::new(Folder::new(prefix)))
     }
 
-    fn tick(&self) -> Tick {
-        Tick(self.ticks.fetch_add(1, Ordering::Relaxed))
+    fn asked(&self, at: Instant) -> Asked {
+        Asked { tick: Tick(self.ticks.fetch_add(1, Ordering::Relaxed)), at }
     }
 
     /// Facts are small: that a folder has grown by some need not be known at once.
@@ -257,7 +247,7 @@ impl Question<'_> {
 
     fn learn(&self, name: &str, what: What) {
         if self.folder.learn(name, what, self.asked, &self.cache.times) {
-            self.cache.weigh_sometimes(&self.prefix, &self.folder, self.asked);
+            self.cache.weigh_sometimes(&self.prefix, &self.folder, self.asked.tick);
         }
     }
 }

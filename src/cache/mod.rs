@@ -4,7 +4,7 @@
 //! they get too large. They ask nobody; `store::cached` does that.
 //!
 //! Two rules keep them true. What is known has an age, and nothing older than its limit counts
-//! ([`Times`]). And every answer remembers when its question was asked ([`Tick`]): an answer whose
+//! ([`Times`]). And every answer remembers when its question was asked: an answer whose
 //! question is older than a change of the same thing is not believed.
 
 mod content;
@@ -14,7 +14,7 @@ mod metadata;
 use std::time::Duration;
 
 pub use content::{ContentCache, Held};
-pub use folder::{Freshness, Tick};
+pub use folder::Freshness;
 pub use metadata::{MetadataCache, Question};
 
 /// How much is remembered, and for how long.

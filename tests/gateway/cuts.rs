@@ -123,7 +123,7 @@ async fn after_kill_9_the_next_start_aborts_our_uploads_and_only_ours() {
     let foreign =
         bucket.0.create_upload(&s3dav::object::Key::new("file").unwrap(), &Default::default()).await.unwrap();
     let state = tempfile::tempdir().unwrap();
-    let gateway = Process::gateway(&endpoint, &state, &[]).await;
+    let mut gateway = Process::gateway(&endpoint, &state, &[]).await;
     let address = gateway.url.trim_start_matches("http://").to_owned();
     let body = content();
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -133,7 +133,8 @@ async fn after_kill_9_the_next_start_aborts_our_uploads_and_only_ours() {
     eventually("parts are sent", || async { s3.hooks().count("UploadPart") >= 2 }).await;
     assert_eq!(open_uploads(&s3).await.len(), 2);
     gateway.signal("KILL").await;
-    drop(gateway);
+    // It holds its state until it is gone.
+    gateway.child.wait().await.unwrap();
 
     let again = Process::gateway(&endpoint, &state, &[]).await;
     eventually("ours is aborted", || async { open_uploads(&s3).await.len() == 1 }).await;

@@ -123,7 +123,7 @@ async fn staleness_is_bounded() {
             && gateway.get("/d/f").await.1 == "new"
     })
     .await;
-    assert!(begun.elapsed() < ttl * 3, "soon: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < ttl * 10, "soon: {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

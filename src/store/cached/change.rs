@@ -1,6 +1,7 @@
 //! A change under way, and what it leaves the caches to believe.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -15,6 +16,7 @@ pub(super) struct Change<'a> {
     metadata: &'a MetadataCache,
     content: &'a ContentCache,
     keys: Vec<Key>,
+    begun: Instant,
 }
 
 impl<'a> Change<'a> {
@@ -23,7 +25,7 @@ impl<'a> Change<'a> {
         content: &'a ContentCache,
         keys: impl IntoIterator<Item = Key>,
     ) -> Self {
-        Self { metadata, content, keys: keys.into_iter().collect() }
+        Self { metadata, content, keys: keys.into_iter().collect(), begun: Instant::now() }
     }
 
     /// The one key is this object now.
@@ -35,7 +37,7 @@ impl<'a> Change<'a> {
                 }
                 _ => self.content.remove(&key),
             }
-            self.metadata.wrote(&key, meta.clone());
+            self.metadata.wrote(&key, meta.clone(), self.begun);
         }
     }
 
@@ -47,7 +49,7 @@ impl<'a> Change<'a> {
             match failed.contains(&key) {
                 true => self.metadata.doubt(&key),
                 false if seeded::has(Bug::MissedInvalidation) => {}
-                false => self.metadata.removed(&key),
+                false => self.metadata.removed(&key, self.begun),
             }
         }
     }
