@@ -191,6 +191,13 @@ pub struct Doomed {
     pub etag: Option<ETag>,
 }
 
+impl Doomed {
+    /// The condition of its delete.
+    pub fn condition(&self) -> Condition {
+        self.etag.clone().map_or(Condition::None, Condition::IfMatch)
+    }
+}
+
 impl From<Key> for Doomed {
     fn from(key: Key) -> Self {
         Self { key, etag: None }

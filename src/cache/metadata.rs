@@ -89,30 +89,22 @@ impl MetadataCache {
     /// `key` has been written, by a request that was `begun` then.
     pub fn wrote(&self, key: &Key, meta: ObjectMeta, begun: Instant) {
         let (name, now) = (key.as_str(), self.asked(begun));
-        if name.ends_with('/') {
-            // A marker stands in its own folder's listing.
-            self.learn(name, name, What::Object(meta), now);
-            self.appeared(name, now);
-        } else {
-            self.learn(parent_prefix(name), name, What::Object(meta), now);
-            self.appeared(parent_prefix(name), now);
-        }
+        self.learn(home(name), name, What::Object(meta), now);
+        self.appeared(home(name), now);
     }
 
     /// `key` has been deleted, by a request that was `begun` then.
     pub fn removed(&self, key: &Key, begun: Instant) {
         let (name, now) = (key.as_str(), self.asked(begun));
-        let folder = if name.ends_with('/') { name } else { parent_prefix(name) };
-        self.learn(folder, name, What::Nothing, now);
-        self.thinned(folder, now);
+        self.learn(home(name), name, What::Nothing, now);
+        self.thinned(home(name), now);
     }
 
     /// `key` may have changed, or may change yet.
     pub fn doubt(&self, key: &Key) {
         let (name, now) = (key.as_str(), self.asked(Instant::now()));
-        let folder = if name.ends_with('/') { name } else { parent_prefix(name) };
-        self.learn(folder, name, What::Doubtful, now);
-        self.thinned(folder, now);
+        self.learn(home(name), name, What::Doubtful, now);
+        self.thinned(home(name), now);
     }
 
     fn look(&self, name: &str, freshness: Freshness) -> Option<What> {
@@ -158,9 +150,13 @@ impl MetadataCache {
     }
 
     fn learn(&self, prefix: &str, name: &str, what: What, asked: Asked) {
-        let folder = self.folder(prefix);
-        if folder.learn(name, what, asked, &self.times) {
-            self.weigh_sometimes(prefix, &folder, asked.tick);
+        self.learn_in(prefix, &self.folder(prefix), name, what, asked);
+    }
+
+    /// Facts are small: that a folder has grown by some need not be known at once.
+    fn learn_in(&self, prefix: &str, folder: &Arc<Folder>, name: &str, what: What, asked: Asked) {
+        if folder.learn(name, what, asked, &self.times) && asked.tick.0.is_multiple_of(WEIGH_EVERY) {
+            self.weigh(prefix, folder);
         }
     }
 
@@ -170,13 +166,6 @@ impl MetadataCache {
 
     fn asked(&self, at: Instant) -> Asked {
         Asked { tick: Tick(self.ticks.fetch_add(1, Ordering::Relaxed)), at }
-    }
-
-    /// Facts are small: that a folder has grown by some need not be known at once.
-    fn weigh_sometimes(&self, prefix: &str, folder: &Arc<Folder>, now: Tick) {
-        if now.0.is_multiple_of(WEIGH_EVERY) {
-            self.weigh(prefix, folder);
-        }
     }
 
     /// Tells moka the weight of a folder that has grown, if it still is the folder's record.
@@ -225,9 +214,7 @@ impl Question<'_> {
         let mut folders: BTreeMap<&str, ListPage> = BTreeMap::new();
         folders.entry(&self.prefix).or_default();
         for object in &page.objects {
-            let name = object.key.as_str();
-            // A marker stands in its own folder's listing.
-            let folder = if name.ends_with('/') { name } else { parent_prefix(name) };
+            let folder = home(object.key.as_str());
             folders.entry(folder).or_default().objects.push(object.clone());
             let mut below = folder;
             while below.len() > self.prefix.len() {
@@ -246,10 +233,13 @@ impl Question<'_> {
     }
 
     fn learn(&self, name: &str, what: What) {
-        if self.folder.learn(name, what, self.asked, &self.cache.times) {
-            self.cache.weigh_sometimes(&self.prefix, &self.folder, self.asked.tick);
-        }
+        self.cache.learn_in(&self.prefix, &self.folder, name, what, self.asked);
     }
+}
+
+/// The folder in whose listing a key stands; a marker stands in its own.
+fn home(key: &str) -> &str {
+    if key.ends_with('/') { key } else { parent_prefix(key) }
 }
 
 /// Facts between two weighings: some 25 KiB.

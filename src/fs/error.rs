@@ -27,12 +27,12 @@ pub enum Failure {
     BadRequest(String),
     #[error(transparent)]
     Path(#[from] PathError),
-    #[error("some objects could not be deleted: {left} are left, the first is {key:?}")]
+    #[error("some objects could not be deleted: {left} are left, the first is {key:?}: {source}")]
     DeleteIncomplete { key: String, left: usize, source: StoreError },
-    #[error("{done} of {total} objects were copied; no source was deleted")]
+    #[error("{done} of {total} objects were copied; no source was deleted: {source}")]
     CopyIncomplete { done: usize, total: usize, source: StoreError },
     /// An object is another version than was known; it is asked for again.
-    #[error("somebody else changed it meanwhile")]
+    #[error("somebody else changed it meanwhile; look at it, and delete it again if you still want to")]
     Changed { status: StatusCode },
     #[error(transparent)]
     Store(#[from] StoreError),

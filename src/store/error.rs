@@ -5,6 +5,15 @@ use crate::object::InvalidKey;
 /// A store's result.
 pub type StoreResult<T> = Result<T, StoreError>;
 
+/// What was asked for, or proof that it is not there.
+pub fn existing<T>(answer: StoreResult<T>) -> StoreResult<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The cause: for the log, never for decisions.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::stream;
 use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
@@ -95,15 +94,7 @@ impl ObjectStore for MemoryStore {
             }
             _ => {}
         }
-        let size = object.meta.size;
-        let first = range.map_or(0, |range| range.first);
-        let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
-        if range.is_some() && first >= end {
-            return Err(StoreError::RangeNotSatisfiable);
-        }
-        let body = object.content.slice(first as usize..end as usize);
-        let chunks: Vec<StoreResult<Bytes>> = (!body.is_empty()).then_some(Ok(body)).into_iter().collect();
-        Ok(Content { meta: object.meta, first, length: end - first, body: Box::pin(stream::iter(chunks)) })
+        Content::of_memory(object.meta, &object.content, range)
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -173,12 +164,11 @@ impl ObjectStore for MemoryStore {
     async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
         let mut shelves = self.0.lock();
         let mut failed = Vec::new();
-        for Doomed { key, etag } in objects {
-            let condition = etag.clone().map_or(Condition::None, Condition::IfMatch);
-            match shelves.check(key, &condition) {
-                Ok(()) => drop(shelves.objects.remove(key)),
+        for object in objects {
+            match shelves.check(&object.key, &object.condition()) {
+                Ok(()) => drop(shelves.objects.remove(&object.key)),
                 Err(StoreError::NotFound) => {}
-                Err(error) => failed.push((key.clone(), error)),
+                Err(error) => failed.push((object.key.clone(), error)),
             }
         }
         Ok(failed)

@@ -25,7 +25,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
@@ -34,7 +34,7 @@ use crate::object::{
 
 pub use crate::object::ListPage;
 
-pub use error::{StoreError, StoreResult};
+pub use error::{StoreError, StoreResult, existing};
 
 /// The most keys a listing's page or a batch of deletes holds; S3's own limit.
 pub const PAGE_KEYS: usize = 1000;
@@ -61,29 +61,13 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// What has the name `name`: asked in one round trip where nothing is known.
     async fn stat(&self, name: &Key) -> StoreResult<Stat> {
-        let prefix = format!("{name}/");
-        let (head, is_prefix) = join(self.head(name), self.is_prefix(&prefix)).await;
-        // The listing says more of a failure than a HEAD, which has no body.
-        let is_prefix = is_prefix?;
-        match head {
-            Ok(meta) => Ok(Stat { object: Some(meta), is_prefix }),
-            Err(StoreError::NotFound) => Ok(Stat { object: None, is_prefix }),
-            Err(error) => Err(error),
-        }
+        look_up(self, name).await
     }
 
     /// As [`ObjectStore::stat`], for what is going to be listed as a tree: where that costs nothing
     /// more, its first page comes along.
     async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
-        let tree = ListRequest::tree(&format!("{name}/"));
-        let (head, page) = join(self.head(name), self.list(&tree)).await;
-        let page = page?;
-        let object = match head {
-            Ok(meta) => Some(meta),
-            Err(StoreError::NotFound) => None,
-            Err(error) => return Err(error),
-        };
-        Ok((Stat { object, is_prefix: !page.is_nothing() }, Some(page)))
+        look_up_tree(self, name).await
     }
 
     /// Whether any key begins with `prefix`.
@@ -156,6 +140,31 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// Where the object at `key` lies, for [`ObjectStore::copy`].
     fn address(&self, key: &Key) -> ObjectAddress;
+}
+
+/// Asks for what has a name, in one round trip.
+async fn look_up<S: ObjectStore + ?Sized>(store: &S, name: &Key) -> StoreResult<Stat> {
+    let prefix = format!("{name}/");
+    let (head, is_prefix) = join(store.head(name), store.is_prefix(&prefix)).await;
+    // The listing says more of a failure than a HEAD, which has no body.
+    let is_prefix = is_prefix?;
+    Ok(Stat { object: existing(head)?, is_prefix })
+}
+
+/// As [`look_up`], by the first page of the tree.
+async fn look_up_tree<S: ObjectStore + ?Sized>(
+    store: &S,
+    name: &Key,
+) -> StoreResult<(Stat, Option<ListPage>)> {
+    let tree = ListRequest::tree(&format!("{name}/"));
+    let (head, page) = join(store.head(name), store.list(&tree)).await;
+    let page = page?;
+    Ok((Stat { object: existing(head)?, is_prefix: !page.is_nothing() }, Some(page)))
+}
+
+/// Permits of a pool of memory for `bytes`, rounded up: one a KiB.
+fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 /// What to copy.
@@ -244,6 +253,19 @@ impl Debug for Content {
 }
 
 impl Content {
+    /// Content that lies in memory, or a range of it.
+    pub fn of_memory(meta: ObjectMeta, content: &Bytes, range: Option<ByteRange>) -> StoreResult<Self> {
+        let size = content.len() as u64;
+        let first = range.map_or(0, |range| range.first);
+        let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
+        if range.is_some() && first >= end {
+            return Err(StoreError::RangeNotSatisfiable);
+        }
+        let body = content.slice(first as usize..end as usize);
+        let chunks: Vec<StoreResult<Bytes>> = (!body.is_empty()).then_some(Ok(body)).into_iter().collect();
+        Ok(Self { meta, first, length: end - first, body: Box::pin(stream::iter(chunks)) })
+    }
+
     /// The whole body at once; for small objects and tests.
     pub async fn collect(mut self) -> StoreResult<Bytes> {
         use futures_util::StreamExt;

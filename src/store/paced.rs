@@ -42,11 +42,6 @@ impl Paced {
         Self { inner, places: Semaphore::new(MOST_WRITES), pace: Mutex::new(pace) }
     }
 
-    /// How many writes may be under way now.
-    pub fn limit(&self) -> usize {
-        self.pace.lock().limit
-    }
-
     async fn paced<T>(&self, write: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
         // The semaphore is never closed.
         let place = self.places.acquire().await.map_err(|closed| StoreError::Unavailable(closed.into()))?;
@@ -197,17 +192,17 @@ mod tests {
         for _ in 0..10 {
             told().await.unwrap_err();
         }
-        assert_eq!(store.limit(), 32, "one burst");
+        assert_eq!(store.pace.lock().limit, 32, "one burst");
         tokio::time::advance(ONE_SIGN).await;
         told().await.unwrap_err();
-        assert_eq!(store.limit(), 16);
+        assert_eq!(store.pace.lock().limit, 16);
         for _ in 0..16 {
             store.paced(async { Ok(()) }).await.unwrap();
         }
-        assert_eq!(store.limit(), 17);
+        assert_eq!(store.pace.lock().limit, 17);
         for _ in 0..10_000 {
             store.paced(async { Ok(()) }).await.unwrap();
         }
-        assert_eq!((store.limit(), store.places.available_permits()), (MOST_WRITES, MOST_WRITES));
+        assert_eq!((store.pace.lock().limit, store.places.available_permits()), (MOST_WRITES, MOST_WRITES));
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::reader::ObjectReader;
-use super::{Content, ObjectStore, StoreError, StoreResult};
+use super::{Content, ObjectStore, StoreError, StoreResult, kib};
 use crate::object::{ByteRange, ETag, Key};
 
 /// How much memory reading ahead may take.
@@ -46,7 +46,7 @@ pub struct ReadAheads {
 
 impl ReadAheads {
     pub fn new(options: ReadAheadOptions) -> Self {
-        let memory = Arc::new(Semaphore::new(permits(options.total) as usize));
+        let memory = Arc::new(Semaphore::new(kib(options.total) as usize));
         let stopped = Cache::builder().max_capacity(MAX_STOPPED).time_to_live(STOPPED_FOR).build();
         Self { options, memory, stopped }
     }
@@ -180,7 +180,7 @@ impl ReadAhead {
             if self.next - self.head_end + length > self.window {
                 return;
             }
-            let memory = Arc::clone(&self.shared.memory).try_acquire_many_owned(permits(length));
+            let memory = Arc::clone(&self.shared.memory).try_acquire_many_owned(kib(length));
             let Ok(memory) = memory else { return };
             self.pieces.push_back(self.fetch(length, memory));
             self.next += length;
@@ -247,11 +247,6 @@ fn take(ready: &mut VecDeque<Bytes>, most: usize) -> Bytes {
 
 fn ended() -> StoreError {
     StoreError::Unavailable("the content ended early".into())
-}
-
-/// Permits for `bytes`, rounded up.
-fn permits(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 /// Bytes of one request. A round trip costs little beside it, and S3 serves single connections at

@@ -30,9 +30,8 @@ impl ObjectReader {
         Self { store, key, etag, position: start, end, open: None, rest: Bytes::new(), resumptions: 0 }
     }
 
-    /// Begins with content that was asked for already, from this reader's start on.
-    pub fn continuing(self, content: Option<Content>) -> Self {
-        let open = content.filter(|content| content.first == self.position && content.meta.etag == self.etag);
+    /// Begins with content that was asked for already: this version's, from this reader's start on.
+    pub fn continuing(self, open: Option<Content>) -> Self {
         Self { open, ..self }
     }
 

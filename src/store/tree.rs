@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{CopySource, ListPage, ListRequest, ObjectStore, PAGE_KEYS, StoreError, StoreResult, listing};
-use crate::object::{Condition, Doomed, ETag, Key, ListedObject, ObjectMeta};
+use super::{
+    CopySource, ListPage, ListRequest, ObjectStore, PAGE_KEYS, StoreError, StoreResult, existing, listing,
+};
+use crate::object::{Doomed, ETag, Key, ListedObject, ObjectMeta};
 
 /// An object of a tree.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,17 +119,16 @@ async fn delete_batch(
 
 /// For endpoints that delete no more than one object at once.
 async fn delete_singly(store: &Arc<dyn ObjectStore>, batch: &[Doomed]) -> Vec<(Key, StoreError)> {
-    let deletes = stream::iter(batch.to_vec()).map(|Doomed { key, etag }| {
+    let deletes = stream::iter(batch.to_vec()).map(|object| {
         let store = Arc::clone(store);
-        async move {
-            let condition = etag.map_or(Condition::None, Condition::IfMatch);
-            match store.delete(&key, &condition).await {
-                Ok(()) | Err(StoreError::NotFound) => None,
-                Err(error) => Some((key, error)),
-            }
-        }
+        async move { delete_one(&*store, &object).await.err().map(|error| (object.key, error)) }
     });
     deletes.buffer_unordered(PARALLEL_DELETES).filter_map(std::future::ready).collect().await
+}
+
+/// Deletes one object; that it is gone already is what was wanted.
+pub(super) async fn delete_one<S: ObjectStore + ?Sized>(store: &S, object: &Doomed) -> StoreResult<()> {
+    existing(store.delete(&object.key, &object.condition()).await).map(drop)
 }
 
 /// Some keys could not be deleted.

@@ -343,3 +343,58 @@ async fn getting_a_large_file() {
     assert!(gateway.get("/large").await.1 == body, "the content is right");
     assert_eq!(asked(&gateway), "7 GetObject", "the same when it is known");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_of_many_pages() {
+    let gateway = TestGateway::start().await;
+    let bucket = gateway.bucket().await;
+    for n in 0..2100 {
+        bucket.put(&format!("t/{n:04}"), "").await;
+    }
+    asked(&gateway);
+    assert_eq!(gateway.transfer("MOVE", "/t", "/u").await, 201);
+    assert_eq!(
+        asked(&gateway),
+        "2100 CopyObject, 3 DeleteObjects, 1 HeadObject, 5 ListObjectsV2",
+        "cold: three pages, the source's stat, and the root, which has no target"
+    );
+    assert_eq!(gateway.status("DELETE", "/u").await, 204);
+    assert_eq!(asked(&gateway), "3 DeleteObjects, 3 ListObjectsV2", "warm");
+    for n in 0..2100 {
+        bucket.put(&format!("v/{n:04}"), "").await;
+    }
+    let (s3, state) = gateway.stop().await;
+    let gateway = TestGateway::start_on(s3, state, |_| {}).await;
+    assert_eq!(gateway.status("DELETE", "/v").await, 204);
+    assert_eq!(asked(&gateway), "3 DeleteObjects, 1 HeadObject, 3 ListObjectsV2", "cold");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn putting_a_large_file_where_nothing_is_known() {
+    let gateway = over(&["d/f"]).await;
+    assert_eq!(gateway.put("/d/large", vec![7_u8; 40 << 20]).await, 201);
+    assert_eq!(
+        asked(&gateway),
+        "1 CompleteMultipartUpload, 1 CreateMultipartUpload, 2 HeadObject, 2 ListObjectsV2, 5 UploadPart"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_file_is_answered_with_the_same_headers() {
+    let gateway = over(&["d/f.txt", "d/odd"]).await;
+    for path in ["/d/f.txt", "/d/odd"] {
+        let headers = async || {
+            let answer = gateway.request("GET", path).send().await.unwrap();
+            let mut headers = answer.headers().clone();
+            headers.remove("date");
+            let named =
+                headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+            let headers: BTreeMap<String, String> = named.collect();
+            (headers, answer.bytes().await.unwrap())
+        };
+        let cold = headers().await;
+        asked(&gateway);
+        assert_eq!(headers().await, cold);
+        assert_eq!(asked(&gateway), "");
+    }
+}

@@ -4,12 +4,12 @@ use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt};
 
 use super::folder_dates::Seen;
-use super::metadata::{Located, Node, existing, folder_prefix};
+use super::metadata::{Located, Node, folder_prefix};
 use super::{Children, Failure, Resource, ResourcePath, S3FileSystem};
 use crate::fs::path::is_showable_key;
 use crate::object::Key;
 use crate::store::listing::{self, Entry, ShadowFilter};
-use crate::store::{ListPage, ListRequest, StoreResult};
+use crate::store::{ListPage, ListRequest, StoreResult, existing};
 
 impl S3FileSystem {
     /// See [`crate::fs::View::list`]. The listing itself is the proof that the folder exists; a

@@ -165,7 +165,7 @@ impl Reading {
         let reader = self.reader.get_or_insert_with(|| {
             let end = range_end(&fs.context, self.position, self.meta.size);
             let version = (self.key.clone(), self.meta.etag.clone());
-            let begun = fs.begun_at(self.position);
+            let begun = fs.begun();
             Mutex::new(fs.shared.read_aheads.reader(fs.patient_store(), version, (self.position, end), begun))
         });
         let bytes = match reader.get_mut().read(count).await {

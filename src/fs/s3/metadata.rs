@@ -9,7 +9,7 @@ use super::names::other_spellings;
 use super::{Resource, ResourcePath, S3FileSystem};
 use crate::fs::Failure;
 use crate::object::{ETag, Key, ObjectMeta};
-use crate::store::{ListRequest, StoreError, StoreResult};
+use crate::store::ListRequest;
 
 /// Something that exists.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +121,10 @@ impl S3FileSystem {
         let stat = match self.context.method == http::Method::DELETE {
             true => {
                 let (stat, page) = self.store.stat_tree(&key).await?;
-                *self.tree.lock() = page.map(|page| (folder_prefix(&text), page));
+                // Other spellings of the name are asked for at once, and have no tree.
+                if let Some(page) = page.filter(|_| stat.is_prefix) {
+                    *self.tree.lock() = Some((folder_prefix(&text), page));
+                }
                 stat
             }
             false => self.store.stat(&key).await?,
@@ -239,15 +242,6 @@ impl S3FileSystem {
             kept_mtime: None,
             id: prefix,
         }
-    }
-}
-
-/// An object, or proof that there is none.
-pub(super) fn existing(head: StoreResult<ObjectMeta>) -> Result<Option<ObjectMeta>, Failure> {
-    match head {
-        Ok(meta) => Ok(Some(meta)),
-        Err(StoreError::NotFound) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 

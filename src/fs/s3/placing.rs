@@ -47,8 +47,8 @@ impl Placing {
     /// Carries out all jobs. A failure ends it; what was copied stays, and no source is deleted of
     /// which the copy is not there.
     pub(super) async fn run(&self, mut jobs: Vec<Job>) -> Result<(), Failure> {
-        for _ in 0..MOST_ROUNDS {
-            let placed = self.copy_all(jobs).await?;
+        for round in 0..MOST_ROUNDS {
+            let placed = self.copy_all(jobs, round == 0).await?;
             if self.kind == Kind::Copy {
                 return Ok(());
             }
@@ -60,7 +60,8 @@ impl Placing {
         Err(Failure::Conflict("it changed again and again while it was moved".to_owned()))
     }
 
-    async fn copy_all(&self, jobs: Vec<Job>) -> Result<Vec<Placed>, Failure> {
+    /// `first`: no source has been deleted yet.
+    async fn copy_all(&self, jobs: Vec<Job>, first: bool) -> Result<Vec<Placed>, Failure> {
         let total = jobs.len();
         let copies = stream::iter(jobs).map(|job| {
             let placing = self.clone();
@@ -71,7 +72,7 @@ impl Placing {
         while let Some(copy) = copies.next().await {
             match copy {
                 // Of a tree it is told how far it came; of a file there is nothing to tell.
-                Err(Failure::Store(error)) if total > 1 => {
+                Err(Failure::Store(error)) if total > 1 && first => {
                     return Err(Failure::CopyIncomplete { done: placed.len(), total, source: error });
                 }
                 copy => placed.extend(copy?),

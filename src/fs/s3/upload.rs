@@ -160,9 +160,11 @@ impl Placement {
             // `If-Match` met no object at all, or another one.
             (true, true, _) => Err(StoreError::ConditionFailed.into()),
             (true, false, Some(kept)) => self.place_again(kept, error).await,
-            (true, false, None) => {
-                Err(Failure::Conflict("somebody else changed the file while it was sent".to_owned()))
-            }
+            (true, false, None) => Err(Failure::Conflict(
+                "somebody else changed the file while it was sent, and there was no room to keep this \
+                     version beside it; send it again, or give --upload-spool more"
+                    .to_owned(),
+            )),
         }
     }
 

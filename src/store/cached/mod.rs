@@ -13,17 +13,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::join;
 
-use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use super::{
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
+    look_up, look_up_tree,
+};
 use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
 use crate::metrics::Metrics;
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
     Written, parent_prefix,
 };
-
 use crate::seeded::{self, Bug};
+
 use change::Change;
 use flights::Flights;
 
@@ -62,11 +64,7 @@ impl Cached {
         if let Some(stat) = self.stat_by_listing(name).await? {
             return Ok(stat);
         }
-        let prefix = format!("{name}/");
-        let (object, is_prefix) = join(self.head(name), self.is_prefix(&prefix)).await;
-        // The listing says more of a failure than a HEAD, which has no body.
-        let is_prefix = is_prefix?;
-        Ok(Stat { object: existing(object)?, is_prefix })
+        look_up(self, name).await
     }
 
     /// What is known of a name, or what its folder's listing tells of it: the second of a folder's
@@ -193,10 +191,7 @@ impl ObjectStore for Cached {
         if let Some(stat) = self.stat_by_listing(name).await? {
             return Ok((stat, None));
         }
-        let tree = ListRequest::tree(&format!("{name}/"));
-        let (object, page) = join(self.head(name), self.list(&tree)).await;
-        let page = page?;
-        Ok((Stat { object: existing(object)?, is_prefix: !page.is_nothing() }, Some(page)))
+        look_up_tree(self, name).await
     }
 
     async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
@@ -211,8 +206,7 @@ impl ObjectStore for Cached {
     }
 
     fn held(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
-        let meta = self.metadata.object(key, Freshness::Single)??;
-        let held = self.content.version(key, &meta.etag)?;
+        let held = self.newest(key)??;
         Some((held.meta.clone(), held.content.clone()))
     }
 
@@ -338,14 +332,5 @@ fn listed(size: u64, written: &Written, storage_class: Option<String>) -> Object
         content_type: None,
         storage_class,
         user: Default::default(),
-    }
-}
-
-/// An object, or proof that there is none.
-fn existing(head: StoreResult<ObjectMeta>) -> StoreResult<Option<ObjectMeta>> {
-    match head {
-        Ok(meta) => Ok(Some(meta)),
-        Err(StoreError::NotFound) => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -1,7 +1,6 @@
 //! Reading through the content cache.
 
-use bytes::Bytes;
-use futures_util::stream;
+use std::sync::Arc;
 
 use super::Cached;
 use crate::cache::{Freshness, Held};
@@ -13,7 +12,7 @@ impl Cached {
     /// The newest version's content: from memory if it is known to be the newest, else from the
     /// store, which is asked for what has changed only.
     pub(super) async fn read(&self, key: &Key, range: Option<ByteRange>) -> StoreResult<Content> {
-        if let Some(known) = self.read_known(key, range, Freshness::Single) {
+        if let Some(known) = self.read_known(key, range) {
             return known;
         }
         let error = match self.ask_content(key, range).await {
@@ -31,7 +30,7 @@ impl Cached {
             return self.fetch(key, range, &ReadCondition::None).await;
         }
         let _flight = self.flight("get", key.as_str()).await;
-        if let Some(known) = self.read_known(key, range, Freshness::Single) {
+        if let Some(known) = self.read_known(key, range) {
             return known;
         }
         if let Some(held) = self.content.get(key) {
@@ -51,17 +50,18 @@ impl Cached {
         self.fetch(key, range, &ReadCondition::None).await
     }
 
-    /// An answer without asking, if the object's state is known and its content held.
-    fn read_known(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        freshness: Freshness,
-    ) -> Option<StoreResult<Content>> {
-        match self.metadata.object(key, freshness)? {
-            None => Some(Err(StoreError::NotFound)),
-            Some(meta) => self.content.version(key, &meta.etag).map(|held| serve(&held, range)),
+    /// The newest version's content, if both are known: or that there is none.
+    pub(super) fn newest(&self, key: &Key) -> Option<Option<Arc<Held>>> {
+        match self.metadata.object(key, Freshness::Single)? {
+            None => Some(None),
+            Some(meta) => self.content.version(key, &meta.etag).map(Some),
         }
+    }
+
+    /// An answer without asking.
+    fn read_known(&self, key: &Key, range: Option<ByteRange>) -> Option<StoreResult<Content>> {
+        let held = self.newest(key)?.ok_or(StoreError::NotFound);
+        Some(held.and_then(|held| serve(&held, range)))
     }
 
     async fn fetch(
@@ -99,16 +99,12 @@ impl Cached {
     }
 }
 
-/// A range of what is held.
+/// What is held, or a range of it.
 fn serve(held: &Held, range: Option<ByteRange>) -> StoreResult<Content> {
-    let size = held.meta.size;
-    let first = range.map_or(0, |range| range.first);
-    let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
-    if range.is_some() && first >= end {
-        return Err(StoreError::RangeNotSatisfiable);
-    }
-    let shift = u64::from(first > 0 && seeded::has(Bug::WrongRange));
-    let body = held.content.slice((first - shift) as usize..(end - shift) as usize);
-    let chunks: Vec<StoreResult<Bytes>> = (!body.is_empty()).then_some(Ok(body)).into_iter().collect();
-    Ok(Content { meta: held.meta.clone(), first, length: end - first, body: Box::pin(stream::iter(chunks)) })
+    let asked = range.map(|range| match range.first > 0 && seeded::has(Bug::WrongRange) {
+        true => ByteRange { first: range.first - 1, last: range.last.map(|last| last - 1) },
+        false => range,
+    });
+    let content = Content::of_memory(held.meta.clone(), &held.content, asked)?;
+    Ok(Content { first: range.map_or(0, |range| range.first), ..content })
 }

@@ -16,7 +16,8 @@ use futures_util::TryStreamExt;
 use tokio::sync::OnceCell;
 
 use super::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, listing,
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
+    listing,
 };
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
@@ -90,11 +91,7 @@ impl Conditional {
     }
 
     async fn look(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        let now = match self.inner.head(key).await {
-            Ok(meta) => Some(meta.etag),
-            Err(StoreError::NotFound) => None,
-            Err(error) => return Err(error),
-        };
+        let now = existing(self.inner.head(key).await)?.map(|meta| meta.etag);
         match (condition, now) {
             (Condition::None, _) | (Condition::IfAbsent, None) => Ok(()),
             (Condition::IfMatch(wanted), Some(now)) if *wanted == now => Ok(()),

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{ObjectStore, StoreError, StoreResult, Upload};
+use super::{ObjectStore, StoreError, StoreResult, Upload, kib};
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
 use crate::state::{State, UploadRow};
@@ -167,11 +167,6 @@ impl Uploads {
             Err(_) => unreachable!("the upload memory is never closed"),
         }
     }
-}
-
-/// Permits for `bytes`, rounded up.
-fn kib(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 /// S3's limit.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Uploads;
 use super::kept::{Kept, Spool};
 use super::open::{OpenUpload, Target};
-use super::{Uploads, kib};
 use crate::object::{Condition, Written};
-use crate::store::{StoreError, StoreResult};
+use crate::store::{StoreError, StoreResult, kib};
 
 /// One object being written; see the module. Nothing is visible before [`Self::finish`].
 #[derive(Debug)]

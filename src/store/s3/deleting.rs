@@ -6,8 +6,8 @@ use super::client::Class;
 use super::convert::has_control;
 use super::operations::{SERVER_SIDE_WORK, once, within};
 use super::{S3Store, StoreError, StoreResult, errors};
-use crate::object::{Condition, Doomed, Key};
-use crate::store::ObjectStore;
+use crate::object::{Doomed, Key};
+use crate::store::tree::delete_one;
 
 impl S3Store {
     /// DeleteObjects.
@@ -15,12 +15,9 @@ impl S3Store {
         // Such keys cannot be written in XML 1.0, so they go one by one.
         let (single, batch): (Vec<&Doomed>, Vec<&Doomed>) = objects.iter().partition(|o| has_control(&o.key));
         let mut failed = Vec::new();
-        for Doomed { key, etag } in single {
-            let condition = etag.clone().map_or(Condition::None, Condition::IfMatch);
-            match self.delete(key, &condition).await {
-                // Gone is what was wanted.
-                Ok(()) | Err(StoreError::NotFound) => {}
-                Err(error) => failed.push((key.clone(), error)),
+        for object in single {
+            if let Err(error) = delete_one(self, object).await {
+                failed.push((object.key.clone(), error));
             }
         }
         if batch.is_empty() {

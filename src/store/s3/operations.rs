@@ -64,17 +64,7 @@ macro_rules! send {
 #[async_trait]
 impl ObjectStore for S3Store {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
-        let output = self
-            .call(Class::Read, |client| {
-                client
-                    .head_object()
-                    .bucket(&self.bucket)
-                    .key(key.as_str())
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.owner())
-                    .send()
-            })
-            .await?;
+        let output = self.head_object(key, None).await?;
         Ok(ObjectMeta {
             size: length(output.content_length())?,
             etag: etag(output.e_tag())?,
