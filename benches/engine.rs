@@ -39,7 +39,7 @@ async fn main() {
     println!("GET of {SIZE} bytes, {CONNECTIONS} connections, requests per second:");
     println!("  bare hyper              {hyper:>9.0}");
     println!("  bare engine, in memory  {engine:>9.0}  {:.2} of hyper", engine / hyper);
-    println!("  s3dav   {gateway:>9.0}  {:.2} of hyper", gateway / hyper);
+    println!("  s3dav                   {gateway:>9.0}  {:.2} of hyper", gateway / hyper);
 }
 
 async fn bare_hyper() -> String {

@@ -15,7 +15,8 @@ pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Respo
         return Err(Failure::NotFound);
     }
     let base = href(path, true);
-    let title = escape(&path.to_string());
+    let path = path.to_string();
+    let title = escape(&path);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <style>body{{font:15px system-ui;margin:2em}}td{{padding:.15em 1em .15em 0}}\

@@ -1,5 +1,7 @@
 //! XML, as far as WebDAV needs it: checking what clients send, writing what they get.
 
+use std::borrow::Cow;
+
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::{NsReader, Reader};
@@ -46,7 +48,10 @@ fn is_predefined(name: &str) -> bool {
 
 /// Text as element content or attribute value. Characters that XML 1.0 has no way to write are
 /// replaced.
-pub fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
     let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
@@ -60,7 +65,12 @@ pub fn escape(text: &str) -> String {
             c => escaped.push(c),
         }
     }
-    escaped
+    Cow::Owned(escaped)
+}
+
+/// Whether a byte stands for itself, in markup too: most names have no other.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
 }
 
 /// An element's qualified name.

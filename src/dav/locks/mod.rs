@@ -33,6 +33,9 @@ pub struct RequestLocks {
 impl RequestLocks {
     /// The content of `lockdiscovery` for the resource at `href`.
     pub fn discovery(&self, href: &str) -> String {
+        if self.table.is_empty() {
+            return String::new();
+        }
         let Ok(path) = ResourcePath::parse(href) else { return String::new() };
         let own = path.spelled_once();
         let root = |lock: &LockRow| match lock.path == own {

@@ -39,6 +39,10 @@ impl LockTable {
         RequestLocks { table: self.clone(), context }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.locks.lock().is_empty()
+    }
+
     /// The locks that apply to `path`: its own, and deep ones above it.
     pub(super) fn covering(&self, path: &str) -> Vec<LockRow> {
         let (locks, now) = (self.0.locks.lock(), now());

@@ -2,6 +2,7 @@
 //! file system many times per entry. Here the first page of a listing is there before the status
 //! line, the rest is streamed, and an error midway breaks the body off.
 
+mod live;
 mod request;
 mod response;
 
@@ -116,7 +117,7 @@ impl Multistatus {
 
     async fn write(&self, text: &mut String, href: &str, resource: &Resource) -> Result<(), Failure> {
         let dead = self.view.properties(&resource.id).await?;
-        self.writer.write(text, href, resource, &dead).await;
+        self.writer.write(text, href, resource, &dead);
         Ok(())
     }
 }

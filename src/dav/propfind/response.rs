@@ -1,13 +1,10 @@
 //! Writing a multistatus: one `response` a resource, its href first and the only one but in
 //! `lockdiscovery`, since some clients take every href for a resource.
 
-use std::time::SystemTime;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::PropertyRequest;
+use super::live::Live;
 use crate::dav::locks::RequestLocks;
 use crate::dav::xml::escape;
 use crate::fs::{Resource, ResourcePath};
@@ -17,145 +14,116 @@ pub(super) const HEAD: &str =
     "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:multistatus xmlns:D=\"DAV:\">\n";
 pub(super) const TAIL: &str = "</D:multistatus>\n";
 
-/// The live properties that `allprop` gives, in this order.
-const LIVE: [&str; 9] = [
-    "resourcetype",
-    "getcontentlength",
-    "getlastmodified",
-    "creationdate",
-    "getetag",
-    "getcontenttype",
-    "displayname",
-    "supportedlock",
-    "lockdiscovery",
-];
-/// Namespace of the gateway's own live properties.
-const OWN: &str = "urn:s3dav";
-/// In [`OWN`]: the modification time that a client asked to keep.
-const MTIME: &str = "mtime";
-
 /// Writes the properties that were asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
-    wanted: PropertyRequest,
+    wanted: Wanted,
     locks: RequestLocks,
     /// Leave out what is not there.
     minimal: bool,
-    /// What `allprop` asks for.
-    all: Vec<PropertyName>,
+}
+
+/// A [`PropertyRequest`] whose names are looked up once, not for each resource.
+#[derive(Debug, Clone)]
+enum Wanted {
+    All { include: Vec<Property> },
+    Names,
+    Some(Vec<Property>),
+}
+
+/// A property that was asked for.
+#[derive(Debug, Clone)]
+struct Property {
+    name: PropertyName,
+    live: Option<Live>,
+}
+
+/// The `propstat` of what is there, under way, and the names of what is not.
+struct Answer<'a> {
+    text: &'a mut String,
+    missing: String,
 }
 
 impl Writer {
     pub(super) fn new(wanted: PropertyRequest, locks: RequestLocks, minimal: bool) -> Self {
-        Self { wanted, locks, minimal, all: all_names() }
+        let known = |names: Vec<PropertyName>| {
+            names.into_iter().map(|name| Property { live: Live::named(&name), name }).collect()
+        };
+        let wanted = match wanted {
+            PropertyRequest::All { include } => Wanted::All { include: known(include) },
+            PropertyRequest::Names => Wanted::Names,
+            PropertyRequest::Some(names) => Wanted::Some(known(names)),
+        };
+        Self { wanted, locks, minimal }
     }
 
     /// Adds a resource's `response`.
-    pub(super) async fn write(
-        &self,
-        text: &mut String,
-        href: &str,
-        resource: &Resource,
-        dead: &[StoredProperty],
-    ) {
+    pub(super) fn write(&self, text: &mut String, href: &str, resource: &Resource, dead: &[StoredProperty]) {
         text.push_str("<D:response><D:href>");
         text.push_str(href);
         text.push_str("</D:href>");
-        let (found, missing) = match &self.wanted {
-            PropertyRequest::Some(names) => self.some(names, href, resource, dead),
-            PropertyRequest::All { include } => {
-                let (mut found, _) = self.some(&self.all, href, resource, dead);
-                let shown = |p: &&StoredProperty| {
-                    p.name.namespace != "DAV:" || !LIVE.contains(&p.name.local.as_str())
-                };
-                dead.iter().filter(shown).for_each(|p| found.push_str(&String::from_utf8_lossy(&p.xml)));
-                let (more, missing) = self.some(include, href, resource, &[]);
-                (found + &more, missing)
-            }
-            PropertyRequest::Names => (self.names(href, resource, dead), String::new()),
-        };
-        propstat(text, &found, "200 OK");
-        if !missing.is_empty() && !self.minimal {
-            propstat(text, &missing, "404 Not Found");
+        let before = text.len();
+        text.push_str(PROPSTAT);
+        let begun = text.len();
+        let mut answer = Answer { text, missing: String::new() };
+        self.properties(&mut answer, href, resource, dead);
+        let Answer { text, missing } = answer;
+        let nothing_missing = missing.is_empty() || self.minimal;
+        if text.len() > begun || nothing_missing {
+            // A response must hold at least one propstat, be it empty.
+            end_propstat(text, "200 OK");
+        } else {
+            text.truncate(before);
         }
-        if found.is_empty() && (missing.is_empty() || self.minimal) {
-            // A response must hold at least one propstat.
-            text.push_str("<D:propstat><D:prop/><D:status>HTTP/1.1 200 OK</D:status></D:propstat>");
+        if !nothing_missing {
+            text.push_str(PROPSTAT);
+            text.push_str(&missing);
+            end_propstat(text, "404 Not Found");
         }
         text.push_str("</D:response>\n");
     }
 
-    fn some(
-        &self,
-        names: &[PropertyName],
-        href: &str,
-        resource: &Resource,
-        dead: &[StoredProperty],
-    ) -> (String, String) {
-        let (mut found, mut missing) = (String::with_capacity(EXPECTED), String::new());
-        for name in names {
-            match dead.iter().find(|property| property.name == *name) {
-                Some(property) => found.push_str(&String::from_utf8_lossy(&property.xml)),
-                None => match self.live(name, href, resource) {
-                    Some(element) => found.push_str(&element),
-                    None => missing.push_str(&empty_element(name)),
-                },
+    fn properties(&self, answer: &mut Answer<'_>, href: &str, resource: &Resource, dead: &[StoredProperty]) {
+        let stored = |name: &PropertyName| dead.iter().find(|property| property.name == *name);
+        let write = |text: &mut String, live: Live| live.write(text, href, resource, &self.locks);
+        let has = |live: Live| live.is_of(resource);
+        let one = |answer: &mut Answer<'_>, property: &Property| match (stored(&property.name), property.live)
+        {
+            (Some(dead), _) => answer.dead(dead),
+            (None, Some(live)) if has(live) => write(answer.text, live),
+            _ => answer.missing.push_str(&empty_element(&property.name)),
+        };
+        match &self.wanted {
+            Wanted::Some(properties) => properties.iter().for_each(|property| one(answer, property)),
+            Wanted::All { include } => {
+                // What a client stored under a live property's name stands in its place.
+                let is_live = |live: &Live| has(*live) && (dead.is_empty() || stored(&live.name()).is_none());
+                Live::OF_DAV.into_iter().filter(is_live).for_each(|live| write(answer.text, live));
+                dead.iter().for_each(|property| answer.dead(property));
+                let is_shown = |property: &&Property| {
+                    let is_live = property.live.is_some_and(|live| Live::OF_DAV.contains(&live) && has(live));
+                    is_live || stored(&property.name).is_some()
+                };
+                include.iter().filter(|p| !is_shown(p)).for_each(|property| one(answer, property));
+            }
+            Wanted::Names => {
+                let live = Live::OF_DAV.into_iter().filter(|live| has(*live)).map(Live::name);
+                live.for_each(|name| answer.text.push_str(&empty_element(&name)));
+                dead.iter().for_each(|property| answer.text.push_str(&empty_element(&property.name)));
             }
         }
-        (found, missing)
-    }
-
-    fn names(&self, href: &str, resource: &Resource, dead: &[StoredProperty]) -> String {
-        let live = self.all.iter().filter(|name| self.live(name, href, resource).is_some());
-        live.chain(dead.iter().map(|property| &property.name)).map(empty_element).collect()
-    }
-
-    /// A live property's element; `None` where the resource has no such.
-    fn live(&self, name: &PropertyName, href: &str, resource: &Resource) -> Option<String> {
-        if name.namespace == OWN && name.local == MTIME {
-            let mtime = escape(resource.kept_mtime.as_deref()?);
-            return Some(format!("<o:{MTIME} xmlns:o=\"{OWN}\">{mtime}</o:{MTIME}>"));
-        }
-        if name.namespace != "DAV:" {
-            return None;
-        }
-        let content = match name.local.as_str() {
-            "resourcetype" if resource.is_folder => "<D:collection/>".to_owned(),
-            "resourcetype" => String::new(),
-            "getcontentlength" if !resource.is_folder => resource.size.to_string(),
-            "getlastmodified" => httpdate::fmt_http_date(resource.modified),
-            "creationdate" => rfc3339(resource.modified)?,
-            "getetag" => escape_etag(resource.etag.as_ref()?.quoted()),
-            "getcontenttype" => escape(resource.content_type.as_deref()?),
-            "displayname" if !resource.name.is_empty() => escape(&resource.name),
-            "supportedlock" => SUPPORTED_LOCK.to_owned(),
-            "lockdiscovery" => self.locks.discovery(href),
-            _ => return None,
-        };
-        Some(format!("<D:{0}>{content}</D:{0}>", name.local))
     }
 }
 
-/// Bytes that a resource's properties mostly take.
-const EXPECTED: usize = 1024;
-
-/// Quotes need no escape in content, and clients compare the text.
-fn escape_etag(etag: &str) -> String {
-    escape(etag).replace("&quot;", "\"")
-}
-
-fn all_names() -> Vec<PropertyName> {
-    LIVE.iter()
-        .map(|local| PropertyName { namespace: "DAV:".to_owned(), local: (*local).to_owned() })
-        .collect()
-}
-
-fn propstat(text: &mut String, properties: &str, status: &str) {
-    if properties.is_empty() {
-        return;
+impl Answer<'_> {
+    fn dead(&mut self, property: &StoredProperty) {
+        self.text.push_str(&String::from_utf8_lossy(&property.xml));
     }
-    text.push_str("<D:propstat><D:prop>");
-    text.push_str(properties);
+}
+
+const PROPSTAT: &str = "<D:propstat><D:prop>";
+
+fn end_propstat(text: &mut String, status: &str) {
     text.push_str("</D:prop><D:status>HTTP/1.1 ");
     text.push_str(status);
     text.push_str("</D:status></D:propstat>");
@@ -167,11 +135,6 @@ fn empty_element(name: &PropertyName) -> String {
         "" => format!("<{} xmlns=\"\"/>", name.local),
         namespace => format!("<x:{} xmlns:x=\"{}\"/>", name.local, escape(namespace)),
     }
-}
-
-fn rfc3339(time: SystemTime) -> Option<String> {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
-    OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()?.format(&Rfc3339).ok()
 }
 
 /// A request path as an href: the client's own spelling, fully escaped, a folder's with a slash.
@@ -198,8 +161,3 @@ pub(in crate::dav) fn child_href(base: &str, child: &Resource) -> String {
 
 /// Everything but RFC 3986's unreserved characters.
 const HREF: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-const SUPPORTED_LOCK: &str = "<D:lockentry><D:lockscope><D:exclusive/></D:lockscope>\
-    <D:locktype><D:write/></D:locktype></D:lockentry>\
-    <D:lockentry><D:lockscope><D:shared/></D:lockscope>\
-    <D:locktype><D:write/></D:locktype></D:lockentry>";
