@@ -11,7 +11,7 @@ use super::{CommandError, startup};
 use crate::config::{BucketSpec, Config, Listen};
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
-use crate::fs::path::RESERVED;
+use crate::fs::resource_path::RESERVED;
 use crate::fs::s3::S3Share;
 use crate::http::{Server, Service};
 use crate::metrics::Metrics;

@@ -68,7 +68,7 @@ impl Engine {
 
     /// Answers any other request. Its headers have been checked.
     pub async fn handle(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
-        if let Some(answer) = self.hot(context, request.headers()) {
+        if let Some(answer) = self.hot(context, request.headers()).await {
             return answer;
         }
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// A plain GET of a file in memory needs no engine, which would look at it three times.
-    fn hot(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Response<Body>> {
+    async fn hot(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Response<Body>> {
         let is_plain = context.method == Method::GET
             && context.range.is_none()
             && !context.is_conditional
@@ -110,7 +110,7 @@ impl Engine {
         if !is_plain {
             return None;
         }
-        let file = self.share.hot(context)?;
+        let file = self.share.hot(context).await?;
         let length = file.content.len();
         let mut answer = Response::new(full(file.content));
         let headers = answer.headers_mut();

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::error::Failure;
-use super::path::ResourcePath;
+use super::resource_path::ResourcePath;
 use crate::object::{ByteRange, ETag};
 
 /// Who is asking: as much as tells one client from another.

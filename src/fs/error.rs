@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use super::path::PathError;
+use super::path::DiskError;
+use super::resource_path::PathError;
 use crate::object::InvalidKey;
 use crate::state::StateError;
 use crate::store::StoreError;
@@ -31,6 +32,10 @@ pub enum Failure {
     DeleteIncomplete { key: String, left: usize, source: StoreError },
     #[error("{done} of {total} objects were copied; no source was deleted: {source}")]
     CopyIncomplete { done: usize, total: usize, source: StoreError },
+    #[error("some things could not be deleted: {left} are left, the first is {name:?}: {source}")]
+    RemovalIncomplete { left: usize, name: String, source: Box<Failure> },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// An object is another version than was known; it is asked for again.
     #[error("somebody else changed it meanwhile; look at it, and delete it again if you still want to")]
     Changed { status: StatusCode },
@@ -69,6 +74,8 @@ impl Failure {
             Self::DeleteIncomplete { source, .. } | Self::CopyIncomplete { source, .. } => {
                 store_status(source)
             }
+            Self::RemovalIncomplete { source, .. } => source.status(),
+            Self::Disk(error) => disk_status(error),
             Self::Changed { status } => *status,
             Self::Store(error) => store_status(error),
             Self::State(StateError::TooManyProperties(_)) => StatusCode::INSUFFICIENT_STORAGE,
@@ -84,6 +91,18 @@ impl Failure {
     /// Whether it is an ordinary answer, not worth a line in the log.
     pub fn is_ordinary(&self) -> bool {
         !self.status().is_server_error() && !matches!(self, Self::Store(StoreError::AccessDenied(_)))
+    }
+}
+
+fn disk_status(error: &DiskError) -> StatusCode {
+    match error {
+        DiskError::Denied(_) | DiskError::ReadOnly(_) => StatusCode::FORBIDDEN,
+        DiskError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        DiskError::Busy(_) | DiskError::Broken(_) => StatusCode::CONFLICT,
+        DiskError::Hung | DiskError::Stale(_) | DiskError::ChangedWhileRead => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        DiskError::Other(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

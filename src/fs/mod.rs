@@ -4,9 +4,14 @@
 //! engine (dav-server's `DavFileSystem`), and a [`View`] for our own PROPFIND. Both know the
 //! request by its [`RequestContext`].
 
+mod basis;
+mod conflict;
 pub mod context;
+mod engine;
 pub mod error;
+mod names;
 pub mod path;
+pub mod resource_path;
 pub mod s3;
 
 use std::sync::Arc;
@@ -22,17 +27,16 @@ use crate::state::{PropertyName, StoredProperty};
 
 pub use context::{Client, RequestContext};
 pub use error::Failure;
-pub use path::{PathError, ResourcePath};
+pub use resource_path::{PathError, ResourcePath};
 
 /// Something that can be served.
+#[async_trait]
 pub trait Share: Send + Sync {
     /// The file system for the engine, for one request.
     fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>>;
 
-    /// The content of a file that is in memory and known to be the newest; asks nobody.
-    fn hot(&self, _context: &RequestContext) -> Option<HotFile> {
-        None
-    }
+    /// The content of a file that is in memory and known to be the newest.
+    async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
 
     /// The same, for PROPFIND.
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View>;
@@ -64,6 +68,11 @@ pub struct Resource {
     pub content_type: Option<String>,
     /// The modification time that a client asked to keep, in seconds since 1970.
     pub kept_mtime: Option<String>,
+}
+
+/// The content type that a name's extension suggests.
+fn guessed_type(name: &str) -> Option<String> {
+    mime_guess::from_path(name).first_raw().map(str::to_owned)
 }
 
 /// A folder's children, in an order of the store's choosing.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::conditions;
 use crate::fs::context::{Depth, Outcome};
-use crate::fs::path::RESERVED;
+use crate::fs::resource_path::RESERVED;
 use crate::fs::{Client, PathError, RequestContext, ResourcePath};
 use crate::object::ByteRange;
 

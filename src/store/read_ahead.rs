@@ -131,7 +131,7 @@ struct Piece {
     length: u64,
     batches: mpsc::UnboundedReceiver<StoreResult<VecDeque<Bytes>>>,
     /// Ends with the reader.
-    _fetching: AbortOnDropHandle<()>,
+    fetching: AbortOnDropHandle<()>,
     _memory: OwnedSemaphorePermit,
 }
 
@@ -156,9 +156,12 @@ impl ReadAhead {
         Ok(chunk)
     }
 
-    /// Goes on to what follows the head; reading is sequential, so the window grows.
+    /// Goes on to what follows the head. Reading is sequential, so the window grows, but not where
+    /// what comes next is waiting already: more would only go through more memory.
     fn advance(&mut self) {
-        self.window = (self.window * 2).max(PIECE).min(self.shared.options.window);
+        let is_ready = self.pieces.front().is_some_and(|piece| piece.fetching.is_finished());
+        let wanted = if is_ready { self.window } else { self.window * 2 };
+        self.window = wanted.max(PIECE).min(self.shared.options.window);
         match self.pieces.pop_front() {
             Some(piece) => {
                 self.head_end += piece.length;
@@ -193,7 +196,7 @@ impl ReadAhead {
         let (sender, batches) = mpsc::unbounded_channel();
         let reader = ObjectReader::new(store, key, etag, start, end);
         let fetching = AbortOnDropHandle::new(tokio::spawn(fetch_into(sender, reader, length)));
-        Piece { length, batches, _fetching: fetching, _memory: memory }
+        Piece { length, batches, fetching, _memory: memory }
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use super::folder_dates::Seen;
 use super::metadata::{Located, Node, folder_prefix};
 use super::{Children, Failure, Resource, ResourcePath, S3FileSystem};
-use crate::fs::path::is_showable_key;
+use crate::fs::resource_path::is_showable_key;
 use crate::object::Key;
 use crate::store::listing::{self, Entry, ShadowFilter};
 use crate::store::{ListPage, ListRequest, StoreResult, existing};

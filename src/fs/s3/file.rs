@@ -1,17 +1,18 @@
 //! Open files: reading one version, writing one object.
 
-use std::fmt;
-use std::io::SeekFrom;
 use std::time::SystemTime;
 
-use bytes::{Buf, Bytes};
-use dav_server::fs::{DavFile, DavMetaData, FsError, FsFuture, OpenOptions};
+use async_trait::async_trait;
+use bytes::Bytes;
+use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
-use super::metadata::{KEPT_MTIME, Kind, Located, Meta, Node, folder_prefix, guessed_type};
-use super::names::composed;
+use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
 use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
+use crate::fs::engine::{Meta, OpenFile};
+use crate::fs::guessed_type;
+use crate::fs::names::composed;
 use crate::object::{Attributes, Key, ObjectMeta, Written};
 use crate::store::StoreError;
 use crate::store::read_ahead::ReadAhead;
@@ -23,7 +24,7 @@ impl S3FileSystem {
         &self,
         path: ResourcePath,
         options: OpenOptions,
-    ) -> Result<Box<dyn DavFile>, Failure> {
+    ) -> Result<Box<dyn OpenFile>, Failure> {
         if !options.write {
             return self.open_to_read(&path).await;
         }
@@ -33,29 +34,32 @@ impl S3FileSystem {
         }
         let target = self.write_target(&path).await?;
         if is_lock {
-            return Ok(Box::new(OpenFile::written(self, self.create_empty(&target).await?)));
+            return Ok(Box::new(S3File::written(self, self.create_empty(&target).await?)));
         }
         if !options.truncate {
             return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
         }
         let attributes = self.attributes(path.name());
         let upload = self.begin_upload(target, attributes, options.create_new, options.size)?;
-        Ok(Box::new(OpenFile { fs: self.clone(), state: FileState::Writing(Box::new(upload)) }))
+        Ok(Box::new(S3File { fs: self.clone(), state: FileState::Writing(Box::new(upload)) }))
     }
 
-    async fn open_to_read(&self, path: &ResourcePath) -> Result<Box<dyn DavFile>, Failure> {
+    async fn open_to_read(&self, path: &ResourcePath) -> Result<Box<dyn OpenFile>, Failure> {
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
         let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
         self.context.outcome.set_content_type(meta.content_type.clone());
         let key = Key::new(key)?;
         let state = FileState::Reading(Box::new(Reading { key, meta, position: 0, reader: None }));
-        Ok(Box::new(OpenFile { fs: self.clone(), state }))
+        Ok(Box::new(S3File { fs: self.clone(), state }))
     }
 
     /// Where a new or replaced object goes.
     pub(super) async fn write_target(&self, path: &ResourcePath) -> Result<Target, Failure> {
         if path.is_reserved() {
-            return Err(Failure::Forbidden(format!("/{} belongs to the gateway", crate::fs::path::RESERVED)));
+            return Err(Failure::Forbidden(format!(
+                "/{} belongs to the gateway",
+                crate::fs::resource_path::RESERVED
+            )));
         }
         if self.is_protected(path) {
             return Err(Failure::Forbidden("only buckets are here, and they cannot be made".to_owned()));
@@ -102,7 +106,7 @@ impl S3FileSystem {
 }
 
 /// An open file as the engine drives it.
-struct OpenFile {
+struct S3File {
     fs: S3FileSystem,
     state: FileState,
 }
@@ -113,41 +117,21 @@ enum FileState {
     Written(Meta),
 }
 
-impl fmt::Debug for OpenFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenFile").finish_non_exhaustive()
-    }
-}
-
-impl OpenFile {
+impl S3File {
     fn written(fs: &S3FileSystem, placed: Placed) -> Self {
         let meta = match placed {
             Placed::There { size, written: Written { etag, last_modified: modified } } => {
-                Meta { kind: Kind::File, size, etag: Some(etag), modified }
+                Meta { is_folder: false, size, etag: Some(etag), modified }
             }
             // The object's own ETag is not that of what the client sent.
             Placed::Beside { size } => {
-                Meta { kind: Kind::File, size, etag: None, modified: SystemTime::now() }
+                Meta { is_folder: false, size, etag: None, modified: SystemTime::now() }
             }
             Placed::Existing(ObjectMeta { size, etag, last_modified: modified, .. }) => {
-                Meta { kind: Kind::File, size, etag: Some(etag), modified }
+                Meta { is_folder: false, size, etag: Some(etag), modified }
             }
         };
         Self { fs: fs.clone(), state: FileState::Written(meta) }
-    }
-
-    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        match &mut self.state {
-            FileState::Writing(upload) => upload.write(bytes).await,
-            _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
-        }
-    }
-
-    async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
-        match &mut self.state {
-            FileState::Reading(reading) => reading.read(&self.fs, count).await,
-            _ => Err(Failure::BadRequest("the file is not open for reading".to_owned())),
-        }
     }
 }
 
@@ -190,59 +174,47 @@ fn range_end(context: &RequestContext, start: u64, size: u64) -> u64 {
     }
 }
 
-impl DavFile for OpenFile {
-    fn metadata(&mut self) -> FsFuture<'_, Box<dyn DavMetaData>> {
-        let meta = match &self.state {
+#[async_trait]
+impl OpenFile for S3File {
+    fn meta(&self) -> Meta {
+        match &self.state {
             FileState::Reading(reading) => Meta {
-                kind: Kind::File,
+                is_folder: false,
                 size: reading.meta.size,
                 etag: Some(reading.meta.etag.clone()),
                 modified: reading.meta.last_modified,
             },
             FileState::Written(meta) => meta.clone(),
             FileState::Writing(_) => {
-                Meta { kind: Kind::File, size: 0, etag: None, modified: SystemTime::now() }
+                Meta { is_folder: false, size: 0, etag: None, modified: SystemTime::now() }
             }
-        };
-        Box::pin(async move { Ok(Box::new(meta) as Box<dyn DavMetaData>) })
+        }
     }
 
-    fn write_buf(&mut self, mut buffer: Box<dyn Buf + Send>) -> FsFuture<'_, ()> {
-        let bytes = buffer.copy_to_bytes(buffer.remaining());
-        self.write_bytes(bytes)
+    async fn read(&mut self, most: usize) -> Result<Bytes, Failure> {
+        match &mut self.state {
+            FileState::Reading(reading) => reading.read(&self.fs, most).await,
+            _ => Err(Failure::BadRequest("the file is not open for reading".to_owned())),
+        }
     }
 
-    fn write_bytes(&mut self, bytes: Bytes) -> FsFuture<'_, ()> {
-        Box::pin(async move {
-            let result = self.write(bytes).await;
-            self.fs.report(result)
-        })
+    fn seek(&mut self, start: u64) -> bool {
+        let FileState::Reading(reading) = &mut self.state else { return false };
+        reading.position = start;
+        reading.reader = None;
+        true
     }
 
-    fn read_bytes(&mut self, count: usize) -> FsFuture<'_, Bytes> {
-        Box::pin(async move {
-            let result = self.read(count).await;
-            self.fs.report(result)
-        })
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        match &mut self.state {
+            FileState::Writing(upload) => upload.write(bytes).await,
+            _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
+        }
     }
 
-    fn seek(&mut self, to: SeekFrom) -> FsFuture<'_, u64> {
-        Box::pin(async move {
-            let (FileState::Reading(reading), SeekFrom::Start(start)) = (&mut self.state, to) else {
-                return Err(FsError::NotImplemented);
-            };
-            reading.position = start;
-            reading.reader = None;
-            Ok(start)
-        })
-    }
-
-    fn flush(&mut self) -> FsFuture<'_, ()> {
-        Box::pin(async move {
-            let FileState::Writing(upload) = &mut self.state else { return Ok(()) };
-            let result = self.fs.commit(upload).await;
-            *self = Self::written(&self.fs, self.fs.report(result)?);
-            Ok(())
-        })
+    async fn commit(&mut self) -> Result<(), Failure> {
+        let FileState::Writing(upload) = &mut self.state else { return Ok(()) };
+        *self = Self::written(&self.fs, self.fs.commit(upload).await?);
+        Ok(())
     }
 }

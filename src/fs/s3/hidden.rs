@@ -1,6 +1,6 @@
 //! Keys that no path can show, within a tree.
 
-use crate::fs::path::is_showable_key;
+use crate::fs::resource_path::is_showable_key;
 use crate::store::tree::Leaf;
 
 /// The hidden ones among `leaves`, which are in byte order: impossible names, and objects that a

@@ -1,14 +1,12 @@
 //! Finding what is at a path, and saying it to the engine.
 
-use std::time::SystemTime;
-
-use dav_server::fs::{DavMetaData, FsResult};
 use futures_util::future::{join, join_all};
 
-use super::names::other_spellings;
 use super::{Resource, ResourcePath, S3FileSystem};
-use crate::fs::Failure;
-use crate::object::{ETag, Key, ObjectMeta};
+use crate::fs::engine::Meta;
+use crate::fs::names::other_spellings;
+use crate::fs::{Failure, guessed_type};
+use crate::object::{Key, ObjectMeta};
 use crate::store::ListRequest;
 
 /// Something that exists.
@@ -146,13 +144,11 @@ impl S3FileSystem {
         }
     }
 
-    /// What the engine is told of a path. The target of DELETE, and source and destination of a
-    /// deep COPY or MOVE, are opaque: neither file nor folder, so that the engine hands the whole
-    /// tree to one call instead of walking it.
-    pub(super) async fn engine_metadata(&self, path: &ResourcePath) -> Result<Box<dyn DavMetaData>, Failure> {
+    /// What the engine is told of a path.
+    pub(super) async fn engine_metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
         if let Some(located) = self.locate_by_reading(path).await? {
             self.note_basis(path, &located);
-            return Ok(Box::new(self.meta(&located)));
+            return Ok(self.meta(&located));
         }
         let creates = matches!(self.context.method.as_str(), "PUT" | "MKCOL");
         let located = match creates && path.same_resource(&self.context.path) {
@@ -162,11 +158,7 @@ impl S3FileSystem {
         };
         let located = located.ok_or(Failure::NotFound)?;
         self.note_basis(path, &located);
-        let mut meta = self.meta(&located);
-        if located.is_folder() && self.is_opaque(path) {
-            meta.kind = Kind::Opaque;
-        }
-        Ok(Box::new(meta))
+        Ok(self.meta(&located))
     }
 
     /// Whoever gets a file, or hears that it has not changed, has this version.
@@ -181,28 +173,16 @@ impl S3FileSystem {
         }
     }
 
-    fn is_opaque(&self, path: &ResourcePath) -> bool {
-        let context = &self.context;
-        let is_target = path.same_resource(&context.path);
-        let is_destination = context.destination.as_ref().is_some_and(|d| d.same_resource(path));
-        match context.method.as_str() {
-            "DELETE" | "MOVE" => is_target || is_destination,
-            "COPY" if context.depth == Some(crate::fs::context::Depth::Zero) => is_destination,
-            "COPY" => is_target || is_destination,
-            _ => false,
-        }
-    }
-
     pub(super) fn meta(&self, located: &Located) -> Meta {
         match &located.node {
             Node::File(meta) => Meta {
-                kind: Kind::File,
+                is_folder: false,
                 size: meta.size,
                 etag: Some(meta.etag.clone()),
                 modified: meta.last_modified,
             },
             Node::Folder { .. } => Meta {
-                kind: Kind::Folder,
+                is_folder: true,
                 size: 0,
                 etag: None,
                 modified: self.shared.dates.of(&located.prefix()),
@@ -245,53 +225,5 @@ impl S3FileSystem {
     }
 }
 
-/// The content type that a name's extension suggests.
-pub(super) fn guessed_type(name: &str) -> Option<String> {
-    mime_guess::from_path(name).first_raw().map(str::to_owned)
-}
-
 /// The user metadata in which a client's modification time is kept; rclone's name for it.
 pub(super) const KEPT_MTIME: &str = "mtime";
-
-/// Metadata as the engine wants it.
-#[derive(Debug, Clone)]
-pub(super) struct Meta {
-    pub(super) kind: Kind,
-    pub(super) size: u64,
-    pub(super) etag: Option<ETag>,
-    pub(super) modified: SystemTime,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    File,
-    Folder,
-    /// A tree to be handled in one call.
-    Opaque,
-}
-
-impl DavMetaData for Meta {
-    fn len(&self) -> u64 {
-        self.size
-    }
-
-    fn modified(&self) -> FsResult<SystemTime> {
-        Ok(self.modified)
-    }
-
-    fn is_dir(&self) -> bool {
-        self.kind == Kind::Folder
-    }
-
-    fn is_file(&self) -> bool {
-        self.kind == Kind::File
-    }
-
-    fn is_symlink(&self) -> bool {
-        false
-    }
-
-    fn etag(&self) -> Option<String> {
-        self.etag.as_ref().map(|etag| etag.unquoted().to_owned())
-    }
-}

@@ -1,6 +1,5 @@
 //! A bucket as a file system. What it promises stands in `SEMANTICS.md` beside this file.
 
-mod basis;
 mod conflict;
 mod directory;
 mod download;
@@ -8,9 +7,7 @@ mod file;
 mod folder_dates;
 mod hidden;
 mod metadata;
-mod names;
 mod placing;
-mod properties;
 mod removal;
 mod transfer;
 mod upload;
@@ -19,14 +16,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dav_server::davpath::DavPath;
-use dav_server::fs::{
-    DavDirEntry, DavFile, DavFileSystem, DavMetaData, DavProp, FsError, FsFuture, FsStream,
-    GuardedFileSystem, OpenOptions, ReadDirMeta,
-};
-use http::StatusCode;
+use dav_server::fs::{GuardedFileSystem, OpenOptions};
 use parking_lot::Mutex;
 
+use super::basis::Bases;
+use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, View};
 use crate::metrics::Metrics;
 use crate::object::Key;
@@ -37,7 +31,6 @@ use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::read_ahead::ReadAheads;
 use crate::store::{Content, ListPage, ObjectStore};
 
-use basis::Bases;
 use folder_dates::FolderDates;
 use metadata::Located;
 
@@ -110,12 +103,13 @@ impl S3Share {
     }
 }
 
+#[async_trait]
 impl Share for S3Share {
     fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>> {
-        Box::new(self.for_request(context))
+        for_engine(self.for_request(context))
     }
 
-    fn hot(&self, context: &RequestContext) -> Option<HotFile> {
+    async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
         let path = &context.path;
         let may_be_folder = path.is_root() || path.has_trailing_slash() || path.is_reserved();
         let key = Key::new(path.key()).ok().filter(|_| !may_be_folder)?;
@@ -188,107 +182,46 @@ impl S3FileSystem {
     ) -> Result<T, Failure> {
         self.shared.shutdown.complete(work).await?
     }
-
-    fn report<T>(&self, result: Result<T, Failure>) -> Result<T, FsError> {
-        result.map_err(|failure| self.context.report(failure))
-    }
 }
 
-/// The engine's path as ours. The front has refused what cannot be one.
-fn resource_path(path: &DavPath) -> Result<ResourcePath, Failure> {
-    match path.as_url_string().as_str() {
-        "" => Ok(ResourcePath::default()),
-        text => Ok(ResourcePath::parse(text)?),
-    }
-}
-
-impl DavFileSystem for S3FileSystem {
-    fn open<'a>(&'a self, path: &'a DavPath, options: OpenOptions) -> FsFuture<'a, Box<dyn DavFile>> {
-        Box::pin(async move {
-            self.context.check()?;
-            let path = self.report(resource_path(path))?;
-            self.report(self.open_file(path, options).await)
-        })
+#[async_trait]
+impl FileSystem for S3FileSystem {
+    fn context(&self) -> &Arc<RequestContext> {
+        &self.context
     }
 
-    fn read_dir<'a>(
-        &'a self,
-        _: &'a DavPath,
-        _: ReadDirMeta,
-    ) -> FsFuture<'a, FsStream<Box<dyn DavDirEntry>>> {
-        // Only the engine's own PROPFIND and its walks over trees list folders; neither is used.
-        Box::pin(async { Err(FsError::NotImplemented) })
+    async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
+        self.engine_metadata(path).await
     }
 
-    fn metadata<'a>(&'a self, path: &'a DavPath) -> FsFuture<'a, Box<dyn DavMetaData>> {
-        Box::pin(async move {
-            let path = self.report(resource_path(path))?;
-            self.report(self.engine_metadata(&path).await)
-        })
+    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<Box<dyn OpenFile>, Failure> {
+        self.open_file(path, options).await
     }
 
-    fn symlink_metadata<'a>(&'a self, path: &'a DavPath) -> FsFuture<'a, Box<dyn DavMetaData>> {
-        DavFileSystem::metadata(self, path)
+    async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
+        self.put_folder(path).await
     }
 
-    fn create_dir<'a>(&'a self, path: &'a DavPath) -> FsFuture<'a, ()> {
-        Box::pin(async move {
-            self.context.check()?;
-            let path = self.report(resource_path(path))?;
-            self.report(match self.context.method.as_str() {
-                "COPY" => self.copy_folder_alone(&path).await,
-                _ => self.make_folder(&path).await,
-            })
-        })
+    async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
+        self.copy_marker(to).await
     }
 
-    fn remove_dir<'a>(&'a self, _: &'a DavPath) -> FsFuture<'a, ()> {
-        // Folders are deleted as one opaque tree, by `remove_file`.
-        Box::pin(async { Err(FsError::NotImplemented) })
+    async fn delete(&self, path: &ResourcePath) -> Result<(), Failure> {
+        self.remove(path).await
     }
 
-    fn remove_file<'a>(&'a self, path: &'a DavPath) -> FsFuture<'a, ()> {
-        Box::pin(async move {
-            self.context.check()?;
-            if self.context.destination.is_some() {
-                // The destination of a COPY or MOVE: replaced in one step later, never removed first.
-                return Ok(());
-            }
-            let path = self.report(resource_path(path))?;
-            self.report(self.delete(&path).await)
-        })
+    async fn transfer(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure> {
+        self.place_tree(from, to, kind).await
     }
 
-    fn rename<'a>(&'a self, from: &'a DavPath, to: &'a DavPath) -> FsFuture<'a, ()> {
-        Box::pin(async move {
-            self.context.check()?;
-            let (from, to) = (self.report(resource_path(from))?, self.report(resource_path(to))?);
-            self.report(self.transfer(from, to, transfer::Kind::Move).await)
-        })
-    }
-
-    fn copy<'a>(&'a self, from: &'a DavPath, to: &'a DavPath) -> FsFuture<'a, ()> {
-        Box::pin(async move {
-            self.context.check()?;
-            let (from, to) = (self.report(resource_path(from))?, self.report(resource_path(to))?);
-            self.report(self.transfer(from, to, transfer::Kind::Copy).await)
-        })
-    }
-
-    fn have_props<'a>(&'a self, _: &'a DavPath) -> std::pin::Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(async { true })
-    }
-
-    fn patch_props<'a>(
-        &'a self,
-        path: &'a DavPath,
-        patch: Vec<(bool, DavProp)>,
-    ) -> FsFuture<'a, Vec<(StatusCode, DavProp)>> {
-        Box::pin(async move {
-            self.context.check()?;
-            let path = self.report(resource_path(path))?;
-            self.report(self.change_properties(&path, patch).await)
-        })
+    async fn change_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure> {
+        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        let (state, id) = (self.shared.state.clone(), located.id());
+        self.detached(async move { Ok(state.change_properties(&id, changes).await?) }).await
     }
 }
 
@@ -308,8 +241,7 @@ impl View for S3FileSystem {
     }
 
     async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
         let changes = names.into_iter().map(PropertyChange::Remove).collect();
-        Ok(self.shared.state.change_properties(&located.id(), changes).await?)
+        self.change_properties(path, changes).await
     }
 }

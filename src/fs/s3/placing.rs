@@ -8,9 +8,9 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 
 use super::conflict::beside;
-use super::transfer::Kind;
 use super::{Failure, Shared};
 use crate::fs::Client;
+use crate::fs::engine::Transfer;
 use crate::object::{Condition, Key, Written};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};
@@ -30,7 +30,7 @@ pub(super) struct Placing {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) shared: Arc<Shared>,
     pub(super) client: Client,
-    pub(super) kind: Kind,
+    pub(super) kind: Transfer,
     /// The client lets the destination be replaced; otherwise it is told that there is something.
     pub(super) may_replace: bool,
 }
@@ -49,7 +49,7 @@ impl Placing {
     pub(super) async fn run(&self, mut jobs: Vec<Job>) -> Result<(), Failure> {
         for round in 0..MOST_ROUNDS {
             let placed = self.copy_all(jobs, round == 0).await?;
-            if self.kind == Kind::Copy {
+            if self.kind == Transfer::Copy {
                 return Ok(());
             }
             jobs = self.remove_sources(placed).await?;

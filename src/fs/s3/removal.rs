@@ -16,7 +16,7 @@ use crate::store::{ObjectStore, StoreError};
 
 impl S3FileSystem {
     /// MKCOL: a marker, the zero-byte object `folder/`.
-    pub(super) async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
+    pub(super) async fn put_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
         if self.locate(path).await?.is_some() {
             return Err(Failure::Exists);
         }
@@ -38,7 +38,7 @@ impl S3FileSystem {
     }
 
     /// DELETE of a file or of a folder with everything in it.
-    pub(super) async fn delete(&self, path: &ResourcePath) -> Result<(), Failure> {
+    pub(super) async fn remove(&self, path: &ResourcePath) -> Result<(), Failure> {
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
         self.refuse_protected(path, "deleted")?;
         if located.is_folder() && self.context.depth == Some(Depth::Zero) {

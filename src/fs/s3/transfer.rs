@@ -9,32 +9,26 @@ use super::placing::{Job, Placing};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::Client;
+use crate::fs::engine::Transfer;
 use crate::object::{Condition, Doomed, ETag, Key};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};
 
-/// Whether the source stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Copy,
-    Move,
-}
-
 impl S3FileSystem {
     /// Copies or moves a file or a folder with everything in it.
-    pub(super) async fn transfer(
+    pub(super) async fn place_tree(
         &self,
         from: ResourcePath,
         to: ResourcePath,
-        kind: Kind,
+        kind: Transfer,
     ) -> Result<(), Failure> {
         let source = self.locate(&from).await?.ok_or(Failure::NotFound)?;
-        if kind == Kind::Move {
+        if kind == Transfer::Move {
             self.refuse_protected(&from, "moved")?;
         }
         let target = self.transfer_target(&to).await?;
         self.refuse_unsuitable(&source, &target)?;
-        let work = Transfer {
+        let work = Transferring {
             store: self.patient_store(),
             shared: Arc::clone(&self.shared),
             client: self.context.client.clone(),
@@ -47,7 +41,7 @@ impl S3FileSystem {
     }
 
     /// COPY of a folder with `Depth: 0`: the folder and its properties, none of its children.
-    pub(super) async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
+    pub(super) async fn copy_marker(&self, to: &ResourcePath) -> Result<(), Failure> {
         let source = self.locate(&self.context.path).await?.ok_or(Failure::NotFound)?;
         let target = self.transfer_target(to).await?;
         self.refuse_unsuitable(&source, &target)?;
@@ -124,20 +118,20 @@ impl TransferTarget {
 }
 
 /// A COPY or MOVE that nothing interrupts.
-struct Transfer {
+struct Transferring {
     store: Arc<dyn ObjectStore>,
     shared: Arc<Shared>,
     client: Client,
     source: Located,
     target: TransferTarget,
-    kind: Kind,
+    kind: Transfer,
     /// The destination may be replaced.
     overwrite: bool,
 }
 
-impl Transfer {
+impl Transferring {
     async fn run(self) -> Result<(), Failure> {
-        if self.kind == Kind::Move && self.source.covers_object() {
+        if self.kind == Transfer::Move && self.source.covers_object() {
             // Moving the folder alone would leave a file of its name behind, as if by magic.
             return Err(Failure::Conflict(format!(
                 "the object {:?} lies hidden beside this folder and would show in its place; rename it with an \
@@ -159,13 +153,13 @@ impl Transfer {
         self.shared.dates.touch_parent(&self.target_id());
         result?;
         delete_objects(&self.store, &without(old, |key| written.contains(key))).await?;
-        if self.kind == Kind::Move {
+        if self.kind == Transfer::Move {
             self.shared.afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
         }
         if let Some(old) = &self.target.old {
             self.shared.afterwards(self.shared.state.remove_properties(&old.id()).await);
         }
-        let (from, to, keep_source) = (self.source.id(), self.target_id(), self.kind == Kind::Copy);
+        let (from, to, keep_source) = (self.source.id(), self.target_id(), self.kind == Transfer::Copy);
         self.shared.afterwards(self.shared.state.transfer_properties(&from, &to, keep_source).await);
         Ok(())
     }

@@ -8,8 +8,8 @@ use md5::{Digest, Md5};
 use super::conflict::beside;
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::Client;
+use crate::fs::basis::WriteCondition;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
-use crate::seeded::{self, Bug};
 use crate::store::multipart::{Kept, MultipartWriter, Unfinished};
 use crate::store::{ObjectStore, StoreError};
 
@@ -67,14 +67,7 @@ impl S3FileSystem {
     ) -> Result<Upload, Failure> {
         let context = &self.context;
         let basis = self.shared.bases.of(&context.client, &target.key).or(target.replaces.clone());
-        let condition = match (&context.if_match, basis) {
-            _ if seeded::has(Bug::LostCondition) => Condition::None,
-            _ if create_new => Condition::IfAbsent,
-            (Some(etag), _) => Condition::IfMatch(etag.clone()),
-            (None, Some(basis)) => Condition::IfMatch(basis),
-            (None, None) => Condition::IfAbsent,
-        };
-        let is_clients_own = create_new || context.if_match.is_some() || context.is_conditional;
+        let WriteCondition { condition, is_clients_own } = WriteCondition::of(context, basis, create_new);
         let placement = Placement {
             shared: Arc::clone(&self.shared),
             store: self.patient_store(),

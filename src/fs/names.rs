@@ -6,7 +6,7 @@ use crate::fs::ResourcePath;
 
 /// The other spellings that `path` may be stored under: each segment composed (NFC) or decomposed
 /// (NFD), fully or as Apple does it. The first ones are of one kind throughout.
-pub(super) fn other_spellings(path: &ResourcePath) -> Vec<ResourcePath> {
+pub fn other_spellings(path: &ResourcePath) -> Vec<ResourcePath> {
     if path.segments().iter().all(|segment| segment.is_ascii()) {
         return Vec::new();
     }
@@ -47,7 +47,7 @@ fn mixed(segments: &[String]) -> Vec<Vec<String>> {
 
 /// The form in which a new name from macOS is stored: composed, leaving alone what Apple's own
 /// decomposition leaves alone, so that the name it sends again still means this one.
-pub(super) fn composed(name: &str) -> String {
+pub fn composed(name: &str) -> String {
     piecewise(name, |run| run.nfc().collect())
 }
 

@@ -1,0 +1,85 @@
+//! What each client last saw of each object: the version that its next write means to replace.
+
+use moka::sync::Cache;
+
+use super::{Client, RequestContext};
+use crate::object::{Condition, ETag};
+use crate::seeded::{self, Bug};
+
+/// The version that a client last got or made, by client and key. In memory: after a restart the
+/// newest version that is known counts instead.
+#[derive(Debug)]
+pub struct Bases(Cache<(Client, String), ETag>);
+
+impl Default for Bases {
+    fn default() -> Self {
+        Self(
+            Cache::builder()
+                .max_capacity(MAX_BASES)
+                .eviction_policy(moka::policy::EvictionPolicy::lru())
+                .build(),
+        )
+    }
+}
+
+impl Bases {
+    pub fn of(&self, client: &Client, key: &str) -> Option<ETag> {
+        self.0.get(&(client.clone(), key.to_owned()))
+    }
+
+    /// The client has got or made this version.
+    pub fn saw(&self, client: &Client, key: &str, etag: &ETag) {
+        let name = (client.clone(), key.to_owned());
+        // Reading the same again is common, and looking is cheaper than writing.
+        if self.0.get(&name).is_none_or(|known| known != *etag) {
+            self.0.insert(name, etag.clone());
+        }
+    }
+
+    /// What the client has seen in a folder.
+    pub fn below(&self, client: &Client, folder: &str) -> Vec<(String, ETag)> {
+        let prefix = format!("{folder}/");
+        let seen = self.0.iter().filter(|(name, _)| name.0 == *client && name.1.starts_with(&prefix));
+        seen.map(|(name, etag)| (name.1.clone(), etag)).collect()
+    }
+
+    /// What the client knew as `from`, a file or a folder, it knows as `to` now.
+    pub fn moved(&self, client: &Client, from: &str, to: &str) {
+        for (key, etag) in self.below(client, from) {
+            self.saw(client, &format!("{to}{}", &key[from.len()..]), &etag);
+            self.forget(client, &key);
+        }
+        self.forget(client, from);
+    }
+
+    /// The client has removed the object, or moved it away.
+    pub fn forget(&self, client: &Client, key: &str) {
+        self.0.invalidate(&(client.clone(), key.to_owned()));
+    }
+}
+
+/// On what condition a body takes its place.
+#[derive(Debug, Clone)]
+pub struct WriteCondition {
+    pub condition: Condition,
+    /// The client asked for it itself, and is told when it does not hold.
+    pub is_clients_own: bool,
+}
+
+impl WriteCondition {
+    /// `basis`: the version that the client means to replace, as far as is known.
+    pub fn of(context: &RequestContext, basis: Option<ETag>, create_new: bool) -> Self {
+        let condition = match (&context.if_match, basis) {
+            _ if seeded::has(Bug::LostCondition) => Condition::None,
+            _ if create_new => Condition::IfAbsent,
+            (Some(etag), _) => Condition::IfMatch(etag.clone()),
+            (None, Some(basis)) => Condition::IfMatch(basis),
+            (None, None) => Condition::IfAbsent,
+        };
+        let is_clients_own = create_new || context.if_match.is_some() || context.is_conditional;
+        Self { condition, is_clients_own }
+    }
+}
+
+/// About 300 bytes each: 30 MB at most.
+const MAX_BASES: u64 = 100_000;

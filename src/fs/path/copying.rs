@@ -1,0 +1,86 @@
+//! Copying within the directory: read and written, for a network file system has no better way. All of
+//! this blocks.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use cap_std::fs::{Dir, Metadata};
+use rustix::fs::Mode;
+
+use super::names;
+use super::root::{Place, Root};
+use super::stat::Stat;
+
+/// Copies the file at `key`, links followed, to `to`, where nothing is.
+pub(super) fn copy_file(root: &Root, key: &str, to: &Place) -> io::Result<()> {
+    let (file, stat) = root.file(key)?;
+    copy_content(file.into_std(), &stat, to)
+}
+
+/// Copies the folder `from` with all that is in it to `to`, where nothing is. Links to files become
+/// files, so that changing the copy leaves the original alone; links to folders stay links, for they
+/// may lead in circles.
+pub(super) fn copy_folder(root: &Root, key: &str, from: &Arc<Dir>, to: &Place) -> io::Result<()> {
+    to.make_folder()?;
+    let folder = to.open_folder()?;
+    for entry in from.entries()? {
+        let entry = entry?;
+        let place = Place { folder: Arc::clone(from), name: entry.file_name() };
+        let target = Place { folder: Arc::clone(&folder), name: entry.file_name() };
+        let name = place.name.to_str();
+        if name.is_some_and(|name| names::owner(name).is_some()) {
+            continue;
+        }
+        let below = name.map(|name| format!("{key}/{name}"));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_folder(root, &below.unwrap_or_default(), &place.open_folder()?, &target)?;
+        } else if kind.is_symlink() {
+            copy_link(root, below.as_deref(), &place, &target)?;
+        } else if kind.is_file() {
+            let (file, stat) = place.open_file()?;
+            copy_content(file, &stat, &target)?;
+        } else {
+            tracing::info!(folder = key, name = ?place.name, "not copied: it is neither a file nor a folder");
+        }
+    }
+    keep_mode(from.dir_metadata()?, &folder)?;
+    Place { folder, name: ".".into() }.sync_folder()
+}
+
+fn copy_link(root: &Root, key: Option<&str>, from: &Place, to: &Place) -> io::Result<()> {
+    let found = key.map(|key| root.find(key)).transpose()?.flatten();
+    match (key, found) {
+        (Some(key), Some(found)) if !found.stat.is_folder => copy_file(root, key, to),
+        _ => {
+            let target = rustix::fs::readlinkat(&from.folder, &from.name, Vec::new())?;
+            Ok(rustix::fs::symlinkat(target, &to.folder, &to.name)?)
+        }
+    }
+}
+
+fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<()> {
+    let mut file = to.create()?;
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => file.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(stat.mode))?;
+    file.sync_all()
+}
+
+fn keep_mode(from: Metadata, to: &Dir) -> io::Result<()> {
+    match Stat::of(&from) {
+        Some(stat) => Ok(rustix::fs::fchmod(to, Mode::from_raw_mode(stat.mode))?),
+        None => Ok(()),
+    }
+}
+
+/// See `upload`: each call is metered on Amazon S3 Files.
+const PIECE: usize = 1 << 20;

@@ -1,0 +1,108 @@
+//! Work on the disk, off the runtime's threads, and what its failures mean.
+//!
+//! A system call on a hard-mounted network file system can hang for as long as its server is away, and
+//! nothing can end it. So whoever waits, waits for as long as its request may take; what hangs keeps
+//! its thread, of which there are enough for others to go on.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::fs::Failure;
+
+/// Why the disk did not do what was wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    #[error("access is denied: {0}")]
+    Denied(io::Error),
+    #[error("the disk cannot be written: {0}")]
+    ReadOnly(io::Error),
+    #[error("the disk is full, or the quota is used up: {0}")]
+    Full(io::Error),
+    #[error("another program uses it: {0}")]
+    Busy(io::Error),
+    #[error(
+        "it cannot be read or written: {0}; where the disk is Amazon S3 Files the object may be archived \
+         (Glacier): restore it first"
+    )]
+    Broken(io::Error),
+    #[error("the disk does not answer")]
+    Hung,
+    #[error("it was replaced on the server, again and again: {0}")]
+    Stale(io::Error),
+    #[error("the file changed while it was read")]
+    ChangedWhileRead,
+    #[error(transparent)]
+    Other(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let disk = match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Self::NotFound,
+            Some(Errno::EXIST) => return Self::Exists,
+            Some(Errno::ISDIR) => return Self::IsFolder,
+            Some(Errno::NAMETOOLONG) => return Self::Path(crate::fs::PathError::NameTooLong),
+            Some(Errno::ACCESS | Errno::PERM) => DiskError::Denied(error),
+            Some(Errno::ROFS) => DiskError::ReadOnly(error),
+            Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => DiskError::Full(error),
+            Some(Errno::BUSY | Errno::NOTEMPTY | Errno::TXTBSY) => DiskError::Busy(error),
+            Some(Errno::IO) => DiskError::Broken(error),
+            Some(Errno::STALE) => DiskError::Stale(error),
+            // A symbolic link that leads out of what is served leads nowhere.
+            None if error.kind() == io::ErrorKind::PermissionDenied => return Self::NotFound,
+            _ => DiskError::Other(error),
+        };
+        Self::Disk(disk)
+    }
+}
+
+/// The threads that may wait for the disk.
+#[derive(Debug, Clone)]
+pub(super) struct Disk(Arc<Semaphore>);
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_THREADS)))
+    }
+}
+
+impl Disk {
+    /// Runs `work` and waits for it until `deadline`. After that it goes on alone.
+    pub(super) async fn by<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        timeout_at(deadline, self.run(work)).await.unwrap_or(Err(Failure::Disk(DiskError::Hung)))
+    }
+
+    /// Runs `work` to its end, however long it takes.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        // It is never closed.
+        let permit = Arc::clone(&self.0).acquire_owned().await.ok();
+        let working = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        working.await?
+    }
+}
+
+/// Does something by path; once more if the server replaced what the path led to meanwhile.
+pub(super) fn by_path<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match work() {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::STALE) => work(),
+        done => done,
+    }
+}
+
+/// Half of what the runtime has for blocking calls: those of the state database go on beside a hung
+/// disk.
+const MAX_THREADS: usize = 256;

@@ -1,0 +1,230 @@
+//! Open files: reading one version, writing one file.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cap_std::fs::File;
+use dav_server::fs::OpenOptions;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::disk::DiskError;
+use super::stat::Stat;
+use super::upload::Upload;
+use super::{Located, PathFileSystem, Shared};
+use crate::fs::engine::{Meta, OpenFile};
+use crate::fs::{Failure, RequestContext, ResourcePath};
+
+impl PathFileSystem {
+    /// Opens the target of the GET under way, with its first bytes, and keeps it for reading. `None`
+    /// where that would not do: it is no file, or has another spelling.
+    pub(super) async fn locate_by_opening(&self, path: &ResourcePath) -> Result<Option<Stat>, Failure> {
+        let context = &self.context;
+        let is_target = context.method == http::Method::GET && path.same_resource(&context.path);
+        if !is_target || path.has_trailing_slash() || self.located.lock().contains_key(path) {
+            return Ok(None);
+        }
+        if path.is_reserved() || super::belongs_to_gateway(path) {
+            return Ok(None);
+        }
+        let (key, start) = (path.key(), context.range.map_or(0, |range| range.first));
+        let opened = self.disk(move |shared| Reading::open(shared, key, start)).await;
+        let reading = match opened {
+            Ok(reading) => reading,
+            Err(Failure::NotFound | Failure::IsFolder) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let stat = reading.stat.clone();
+        let located = Located { key: reading.key.clone(), stat: stat.clone(), is_link: false };
+        self.located.lock().insert(path.clone(), Some(located));
+        *self.opened.lock() = Some(reading);
+        let is_refused = context.if_match.as_ref().is_some_and(|wanted| *wanted != stat.etag);
+        if !is_refused {
+            self.shared.bases.saw(&context.client, &path.key(), &stat.etag);
+        }
+        Ok(Some(stat))
+    }
+
+    pub(super) async fn open_to_read(&self, path: &ResourcePath) -> Result<Box<dyn OpenFile>, Failure> {
+        let opened = self.opened.lock().take().filter(|_| path.same_resource(&self.context.path));
+        let reading = match opened {
+            Some(reading) => reading,
+            None => {
+                let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+                self.disk(move |shared| Reading::open(shared, located.key, 0)).await?
+            }
+        };
+        let name = super::path_name(&reading.key);
+        self.context.outcome.set_content_type(crate::fs::guessed_type(&name));
+        let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
+        Ok(Box::new(PathFile { shared, context, state: FileState::Reading(Box::new(reading)) }))
+    }
+
+    pub(super) async fn open_to_write(
+        &self,
+        path: &ResourcePath,
+        options: &OpenOptions,
+    ) -> Result<Box<dyn OpenFile>, Failure> {
+        let is_lock = self.context.method.as_str() == "LOCK";
+        if is_lock && path.has_trailing_slash() {
+            return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
+        }
+        if !is_lock && !options.truncate {
+            return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
+        }
+        let length = if is_lock { Some(0) } else { options.size };
+        let mut upload = self.begin_upload(path, options.create_new && !is_lock, length).await?;
+        let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
+        let state = match is_lock {
+            true => FileState::Written(upload.commit().await?),
+            false => FileState::Writing(Box::new(upload)),
+        };
+        Ok(Box::new(PathFile { shared, context, state }))
+    }
+}
+
+/// An open file as the engine drives it.
+struct PathFile {
+    shared: Arc<Shared>,
+    context: Arc<RequestContext>,
+    state: FileState,
+}
+
+enum FileState {
+    Reading(Box<Reading>),
+    Writing(Box<Upload>),
+    Written(Meta),
+}
+
+#[async_trait]
+impl OpenFile for PathFile {
+    fn meta(&self) -> Meta {
+        match &self.state {
+            FileState::Reading(reading) => reading.stat.meta(),
+            FileState::Written(meta) => meta.clone(),
+            FileState::Writing(upload) => upload.meta(),
+        }
+    }
+
+    async fn read(&mut self, most: usize) -> Result<Bytes, Failure> {
+        match &mut self.state {
+            FileState::Reading(reading) => reading.read(&self.shared, &self.context, most).await,
+            _ => Err(Failure::BadRequest("the file is not open for reading".to_owned())),
+        }
+    }
+
+    fn seek(&mut self, start: u64) -> bool {
+        let FileState::Reading(reading) = &mut self.state else { return false };
+        reading.seek(start);
+        true
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        match &mut self.state {
+            FileState::Writing(upload) => upload.write(bytes).await,
+            _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), Failure> {
+        let FileState::Writing(upload) = &mut self.state else { return Ok(()) };
+        self.state = FileState::Written(upload.commit().await?);
+        Ok(())
+    }
+}
+
+/// One version of a file being read, one piece ahead of the client.
+#[derive(Debug)]
+pub(super) struct Reading {
+    key: String,
+    file: Arc<File>,
+    stat: Stat,
+    /// The next byte to hand out.
+    position: u64,
+    /// What was read from there on.
+    ready: Bytes,
+    /// What comes after it.
+    next: Option<AbortOnDropHandle<Result<Bytes, Failure>>>,
+}
+
+impl Reading {
+    /// Opens `key` and reads its first piece from `start` on, whole if it is small. Blocks.
+    pub(super) fn open(shared: &Shared, key: String, start: u64) -> Result<Self, Failure> {
+        let (file, stat) = shared.root.file(&key)?;
+        let first = if shared.content.takes(stat.size) { stat.size } else { FIRST_PIECE };
+        let ready = piece(&file, &stat, start, first)?;
+        if start == 0 && ready.len() as u64 == stat.size && shared.content.takes(stat.size) {
+            shared.keep(&key, &stat, &ready);
+        }
+        Ok(Self { key, file: Arc::new(file), stat, position: start, ready, next: None })
+    }
+
+    fn seek(&mut self, start: u64) {
+        if start != self.position {
+            (self.position, self.ready, self.next) = (start, Bytes::new(), None);
+        }
+    }
+
+    async fn read(
+        &mut self,
+        shared: &Arc<Shared>,
+        context: &RequestContext,
+        most: usize,
+    ) -> Result<Bytes, Failure> {
+        if self.ready.is_empty() {
+            let next = match self.next.take() {
+                Some(next) => next,
+                None => self.fetch(shared, context, self.position),
+            };
+            self.ready = next.await??;
+        }
+        let after = self.position + self.ready.len() as u64;
+        if self.next.is_none() && after < self.stat.size {
+            self.next = Some(self.fetch(shared, context, after));
+        }
+        let chunk = self.ready.split_to(most.min(self.ready.len()));
+        self.position += chunk.len() as u64;
+        Ok(chunk)
+    }
+
+    fn fetch(
+        &self,
+        shared: &Arc<Shared>,
+        context: &RequestContext,
+        start: u64,
+    ) -> AbortOnDropHandle<Result<Bytes, Failure>> {
+        let (file, stat, disk) = (Arc::clone(&self.file), self.stat.clone(), shared.disk.clone());
+        let deadline = Instant::now() + context.budget;
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            disk.by(deadline, move || piece(&file, &stat, start, PIECE)).await
+        }))
+    }
+}
+
+/// Up to `most` bytes from `start` on, of the version that `stat` tells of. Blocks.
+fn piece(file: &File, stat: &Stat, start: u64, most: u64) -> Result<Bytes, Failure> {
+    let wanted = most.min(stat.size.saturating_sub(start)) as usize;
+    let mut read = Vec::with_capacity(wanted);
+    while read.len() < wanted {
+        let at = start + read.len() as u64;
+        let space = rustix::buffer::spare_capacity(&mut read);
+        match rustix::io::pread(file, space, at) {
+            Ok(0) => return Err(Failure::Disk(DiskError::ChangedWhileRead)),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(std::io::Error::from(errno).into()),
+        }
+    }
+    // The space may be larger than was asked for.
+    read.truncate(wanted);
+    // A file that is written in place while it is read would come out as a mix.
+    match Stat::of(&file.metadata()?) {
+        Some(now) if now.has_content_of(stat) => Ok(read.into()),
+        _ => Err(Failure::Disk(DiskError::ChangedWhileRead)),
+    }
+}
+
+/// Bytes of one read: Amazon S3 Files meters each, and streams from S3 from this size on.
+const PIECE: u64 = 1 << 20;
+/// Bytes of the first one, which the client waits for.
+const FIRST_PIECE: u64 = 256 << 10;

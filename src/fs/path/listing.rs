@@ -1,0 +1,139 @@
+//! Listing a folder: streamed, as fast as the directory comes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cap_std::fs::{Dir, ReadDir};
+use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant as Deadline;
+
+use super::names::{self, Owner};
+use super::part::remove_part;
+use super::root::{Place, leads_nowhere};
+use super::stat::Stat;
+use super::{Located, PathFileSystem, Shared};
+use crate::fs::resource_path::is_showable;
+use crate::fs::{Children, Failure, Resource, guessed_type};
+
+impl PathFileSystem {
+    /// A folder's children; none of a file. The first ones are there when this returns.
+    pub(super) async fn children(&self, located: &Located) -> Result<Children, Failure> {
+        if !located.stat.is_folder {
+            return Ok(stream::empty().boxed());
+        }
+        let (shared, id) = (Arc::clone(&self.shared), located.id());
+        let opened = self.disk(move |_| Listing::open(shared, id)).await?;
+        let (first, rest) = opened.more(&self.shared).await?;
+        let shared = Arc::clone(&self.shared);
+        let later = stream::unfold(rest, move |listing| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let page = match listing?.more(&shared).await {
+                    Ok((children, rest)) => (children.into_iter().map(Ok).collect(), rest),
+                    Err(failure) => (vec![Err(failure)], None),
+                };
+                Some(page)
+            }
+        });
+        let later = later.flat_map(|page: Vec<Result<Resource, Failure>>| stream::iter(page));
+        Ok(stream::iter(first.into_iter().map(Ok)).chain(later).boxed())
+    }
+}
+
+/// A folder being read.
+struct Listing {
+    shared: Arc<Shared>,
+    folder: Arc<Dir>,
+    entries: ReadDir,
+    /// What the children's keys begin with.
+    prefix: String,
+}
+
+impl Listing {
+    /// Blocks.
+    fn open(shared: Arc<Shared>, prefix: String) -> Result<Self, Failure> {
+        let folder = shared.root.folder(&prefix)?;
+        let entries = folder.entries()?;
+        Ok(Self { shared, folder, entries, prefix })
+    }
+
+    /// The next children, and the rest if there is one.
+    async fn more(self, shared: &Shared) -> Result<(Vec<Resource>, Option<Self>), Failure> {
+        shared.disk.by(Deadline::now() + PATIENCE, move || self.read()).await
+    }
+
+    /// Blocks.
+    fn read(mut self) -> Result<(Vec<Resource>, Option<Self>), Failure> {
+        let (begun, mut children) = (Instant::now(), Vec::new());
+        while children.len() < BATCH && (children.is_empty() || begun.elapsed() < NO_LONGER) {
+            let Some(entry) = self.entries.next() else { return Ok((children, None)) };
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| is_showable(name)) else {
+                self.hide(&name);
+                continue;
+            };
+            match names::owner(name) {
+                Some(Owner::Gateway) => self.clean(name),
+                Some(_) => {}
+                None => children.extend(self.child(name, entry.metadata())?),
+            }
+        }
+        Ok((children, Some(self)))
+    }
+
+    fn child(
+        &self,
+        name: &str,
+        meta: std::io::Result<cap_std::fs::Metadata>,
+    ) -> Result<Option<Resource>, Failure> {
+        let key = format!("{}{name}", self.prefix);
+        let meta = match meta {
+            Ok(meta) if meta.is_symlink() => self.shared.root.follow(&key),
+            meta => meta,
+        };
+        let stat = match meta {
+            Ok(meta) => Stat::of(&meta),
+            // Gone in this moment, or a link that leads nowhere.
+            Err(error) if leads_nowhere(&error) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(stat) = stat else {
+            self.hide(name.as_ref());
+            return Ok(None);
+        };
+        Ok(Some(Resource {
+            name: name.to_owned(),
+            id: if stat.is_folder { format!("{key}/") } else { key },
+            is_folder: stat.is_folder,
+            size: stat.size,
+            modified: stat.modified,
+            content_type: (!stat.is_folder).then(|| guessed_type(name)).flatten(),
+            etag: (!stat.is_folder).then_some(stat.etag),
+            kept_mtime: None,
+        }))
+    }
+
+    fn hide(&self, name: &std::ffi::OsStr) {
+        tracing::debug!(folder = self.prefix, ?name, "left out of a listing: no path can show it");
+        self.shared.metrics.hidden_keys(1);
+    }
+
+    /// Removes what a killed gateway left.
+    fn clean(&self, name: &str) {
+        if !self.shared.parts.is_orphan(name) {
+            return;
+        }
+        tracing::info!(folder = self.prefix, name, "removing what was cut off when the gateway last ran");
+        let place = Place { folder: Arc::clone(&self.folder), name: name.into() };
+        self.shared.afterwards(remove_part(&place));
+    }
+}
+
+/// Entries that are read at once.
+const BATCH: usize = 256;
+/// What is there is shown after this time, be it little.
+const NO_LONGER: Duration = Duration::from_millis(50);
+/// Amazon S3 Files imports a folder when it is first listed: seconds for a thousand files, minutes
+/// for very many.
+const PATIENCE: Duration = Duration::from_secs(600);

@@ -1,0 +1,355 @@
+//! A directory as a file system: an NFS mount of Amazon S3 Files, or any other. What it promises
+//! stands in `SEMANTICS.md` beside this file.
+
+mod busy;
+mod copying;
+mod disk;
+mod file;
+mod listing;
+mod names;
+mod part;
+mod removal;
+mod root;
+mod stat;
+mod transfer;
+mod upload;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dav_server::fs::{GuardedFileSystem, OpenOptions};
+use parking_lot::Mutex;
+
+use super::basis::Bases;
+use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
+use super::names::other_spellings;
+use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, View};
+use crate::cache::{CacheOptions, ContentCache};
+use crate::metrics::Metrics;
+use crate::object::{Key, ObjectMeta};
+use crate::shutdown::Shutdown;
+use crate::state::{PropertyChange, PropertyName, State, StoredProperty};
+
+use busy::Busy;
+use disk::Disk;
+use part::Parts;
+use root::{Found, Root};
+use stat::Stat;
+
+pub use disk::DiskError;
+
+/// What is served, and what is to be done with doubtful wishes.
+#[derive(Debug, Clone)]
+pub struct PathOptions {
+    pub directory: PathBuf,
+    /// DELETE of a folder takes along what no path can show.
+    pub delete_hidden: bool,
+    pub cache: CacheOptions,
+}
+
+/// A directory that can be served.
+#[derive(Debug, Clone)]
+pub struct PathShare(Arc<Shared>);
+
+/// What all requests share.
+#[derive(Debug)]
+struct Shared {
+    root: Root,
+    disk: Disk,
+    parts: Parts,
+    busy: Busy,
+    /// By key and the file's ETag.
+    content: ContentCache,
+    bases: Bases,
+    state: State,
+    metrics: Metrics,
+    shutdown: Shutdown,
+    delete_hidden: bool,
+}
+
+impl PathShare {
+    /// Serves `options.directory`; `state` keeps what the directory should not hold.
+    pub async fn new(
+        options: PathOptions,
+        state: State,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> Result<Self, Failure> {
+        let disk = Disk::default();
+        let directory = options.directory;
+        let source = directory.clone();
+        let root = disk.run(move || Ok(Root::open(&directory)?)).await?;
+        Ok(Self(Arc::new(Shared {
+            root,
+            disk,
+            parts: Parts::of(&source),
+            busy: Busy::default(),
+            content: ContentCache::new(options.cache.size, options.cache.file_limit),
+            bases: Bases::default(),
+            state,
+            metrics,
+            shutdown,
+            delete_hidden: options.delete_hidden,
+        })))
+    }
+
+    fn for_request(&self, context: Arc<RequestContext>) -> PathFileSystem {
+        PathFileSystem {
+            shared: Arc::clone(&self.0),
+            context,
+            located: Arc::default(),
+            opened: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Share for PathShare {
+    fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>> {
+        for_engine(self.for_request(context))
+    }
+
+    async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
+        let key = Key::new(context.path.key()).ok().filter(|_| !context.path.has_trailing_slash())?;
+        self.0.content.get(&key)?;
+        let (shared, name) = (Arc::clone(&self.0), key.clone());
+        let found = self.0.disk.by(context.deadline, move || Ok(shared.root.find(name.as_str())?)).await;
+        let stat = found.ok()??.stat;
+        let held = self.0.content.version(&key, &stat.etag)?;
+        self.0.bases.saw(&context.client, key.as_str(), &stat.etag);
+        Some(HotFile {
+            content: held.content.clone(),
+            etag: stat.etag,
+            modified: stat.modified,
+            content_type: held.meta.content_type.clone(),
+        })
+    }
+
+    fn view(&self, context: Arc<RequestContext>) -> Box<dyn View> {
+        Box::new(self.for_request(context))
+    }
+}
+
+/// Something that exists.
+#[derive(Debug, Clone, PartialEq)]
+struct Located {
+    /// Relative to the root, as it is spelled there; no slash at the end.
+    key: String,
+    stat: Stat,
+    is_link: bool,
+}
+
+impl Located {
+    /// The resource's name in the state database.
+    fn id(&self) -> String {
+        match self.stat.is_folder {
+            true if !self.key.is_empty() => format!("{}/", self.key),
+            _ => self.key.clone(),
+        }
+    }
+}
+
+/// The directory, for one request.
+#[derive(Debug, Clone)]
+struct PathFileSystem {
+    shared: Arc<Shared>,
+    context: Arc<RequestContext>,
+    /// What was found in this request: the engine asks more than once.
+    located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
+    /// The file that was opened to find out that it is one.
+    opened: Arc<Mutex<Option<file::Reading>>>,
+}
+
+impl PathFileSystem {
+    /// Does something with the disk within this request's budget.
+    async fn disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.disk.by(self.context.deadline, move || work(&shared)).await
+    }
+
+    /// Does something that must not stop halfway because the client went away.
+    async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.shared.shutdown.complete(work).await?
+    }
+
+    /// What is at `path`; `None` if nothing is. Asked once per request.
+    async fn locate(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+        if let Some(known) = self.located.lock().get(path) {
+            return Ok(known.clone());
+        }
+        let found = match path.is_reserved() || belongs_to_gateway(path) {
+            true => None,
+            false => {
+                let spelled = path.clone();
+                self.disk(move |shared| search(&shared.root, &spelled)).await?
+            }
+        };
+        self.context.outcome.note_existence(path, found.is_some());
+        self.located.lock().insert(path.clone(), found.clone());
+        Ok(found)
+    }
+
+    /// The folder that holds `path`, or why nothing can be made there.
+    async fn parent_of(&self, path: &ResourcePath) -> Result<Located, Failure> {
+        match self.locate(&path.parent()).await? {
+            Some(parent) if parent.stat.is_folder => Ok(parent),
+            _ => Err(Failure::ParentMissing),
+        }
+    }
+
+    /// What is to be changed at `path` must be the user's.
+    fn refuse_protected(&self, path: &ResourcePath, what: &str) -> Result<(), Failure> {
+        if path.is_root() {
+            return Err(Failure::Forbidden(format!("the whole directory cannot be {what} here")));
+        }
+        if path.is_reserved() || belongs_to_gateway(path) {
+            return Err(Failure::Forbidden("this name belongs to the gateway".to_owned()));
+        }
+        match path.segments().iter().find_map(|name| names::owner(name).map(|_| name)) {
+            Some(name) => Err(Failure::Forbidden(format!("{name:?} belongs to the file system"))),
+            None => Ok(()),
+        }
+    }
+
+    fn resource(&self, name: String, located: &Located) -> Resource {
+        let Located { stat, .. } = located;
+        Resource {
+            content_type: (!stat.is_folder).then(|| super::guessed_type(&name)).flatten(),
+            name,
+            id: located.id(),
+            is_folder: stat.is_folder,
+            size: stat.size,
+            modified: stat.modified,
+            etag: (!stat.is_folder).then(|| stat.etag.clone()),
+            kept_mtime: None,
+        }
+    }
+}
+
+/// The exact spelling goes first.
+fn search(root: &Root, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+    let spellings = other_spellings(path);
+    for key in std::iter::once(path).chain(&spellings).map(ResourcePath::key) {
+        if let Some(Found { stat, is_link }) = root.find(&key)? {
+            return Ok(Some(Located { key, stat, is_link }));
+        }
+    }
+    Ok(None)
+}
+
+fn belongs_to_gateway(path: &ResourcePath) -> bool {
+    path.segments().iter().any(|name| names::owner(name) == Some(names::Owner::Gateway))
+}
+
+#[async_trait]
+impl FileSystem for PathFileSystem {
+    fn context(&self) -> &Arc<RequestContext> {
+        &self.context
+    }
+
+    async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
+        if let Some(stat) = self.locate_by_opening(path).await? {
+            return Ok(stat.meta());
+        }
+        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        if self.context.method == http::Method::GET && !located.stat.is_folder {
+            self.shared.bases.saw(&self.context.client, &located.key, &located.stat.etag);
+        }
+        Ok(located.stat.meta())
+    }
+
+    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<Box<dyn OpenFile>, Failure> {
+        match options.write {
+            true => self.open_to_write(&path, &options).await,
+            false => self.open_to_read(&path).await,
+        }
+    }
+
+    async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
+        self.make_directory(path).await
+    }
+
+    async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
+        self.copy_directory_alone(to).await
+    }
+
+    async fn delete(&self, path: &ResourcePath) -> Result<(), Failure> {
+        self.remove(path).await
+    }
+
+    async fn transfer(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure> {
+        self.place_tree(from, to, kind).await
+    }
+
+    async fn change_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure> {
+        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        let (state, id) = (self.shared.state.clone(), located.id());
+        self.detached(async move { Ok(state.change_properties(&id, changes).await?) }).await
+    }
+}
+
+#[async_trait]
+impl View for PathFileSystem {
+    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
+        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        Ok(self.resource(path_name(&located.key), &located))
+    }
+
+    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
+        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        let resource = self.resource(path_name(&located.key), &located);
+        Ok((resource, self.children(&located).await?))
+    }
+
+    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
+        Ok(self.shared.state.properties(id).await?)
+    }
+
+    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
+        let changes = names.into_iter().map(PropertyChange::Remove).collect();
+        self.change_properties(path, changes).await
+    }
+}
+
+impl Shared {
+    /// Keeps a small file's whole content, if it is sure to be this version's.
+    fn keep(&self, key: &str, stat: &Stat, content: &bytes::Bytes) {
+        let Ok(key) = Key::new(key) else { return };
+        if stat.is_fresh() {
+            return;
+        }
+        let meta = ObjectMeta {
+            size: stat.size,
+            etag: stat.etag.clone(),
+            last_modified: stat.modified,
+            content_type: super::guessed_type(&path_name(key.as_str())),
+            storage_class: None,
+            user: Default::default(),
+        };
+        self.content.put(&key, meta, content.clone());
+    }
+
+    /// What follows a finished operation must not make it look unfinished.
+    fn afterwards<E: Into<Failure>>(&self, result: Result<(), E>) {
+        if let Err(error) = result {
+            let error = error.into();
+            tracing::warn!(%error, "done, but not all that goes with it");
+        }
+    }
+}
+
+fn path_name(key: &str) -> String {
+    key.rsplit('/').next().unwrap_or_default().to_owned()
+}

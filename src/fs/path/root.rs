@@ -1,0 +1,214 @@
+//! The directory that is served, and the only way into it.
+//!
+//! Every path is resolved from here by the capability-based calls of cap-std: symbolic links are
+//! followed as long as they stay inside, and nothing that happens meanwhile leads out. All of this
+//! blocks; see [`super::disk`].
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::disk::by_path;
+use super::stat::Stat;
+use crate::object::parent_prefix;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Root(Dir);
+
+/// What a key leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Found {
+    pub(super) stat: Stat,
+    /// The key itself names a symbolic link.
+    pub(super) is_link: bool,
+}
+
+/// A name in a folder that is open.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) folder: Arc<Dir>,
+    pub(super) name: OsString,
+}
+
+impl Root {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(Dir::open_ambient_dir(path, ambient_authority())?))
+    }
+
+    /// What `key` leads to, if it is a file or a folder.
+    pub(super) fn find(&self, key: &str) -> io::Result<Option<Found>> {
+        let found = by_path(|| {
+            let own = self.0.symlink_metadata(path(key))?;
+            match own.is_symlink() {
+                true => Ok((self.0.metadata(path(key))?, true)),
+                false => Ok((own, false)),
+            }
+        });
+        match found {
+            Ok((meta, is_link)) => Ok(Stat::of(&meta).map(|stat| Found { stat, is_link })),
+            Err(error) if leads_nowhere(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a symbolic link that was found at `key` leads to, without the link itself.
+    pub(super) fn follow(&self, key: &str) -> io::Result<Metadata> {
+        by_path(|| self.0.metadata(path(key)))
+    }
+
+    /// The key that the links in `key` lead to.
+    pub(super) fn resolve(&self, key: &str) -> io::Result<String> {
+        let resolved = by_path(|| self.0.canonicalize(path(key)))?;
+        resolved.into_os_string().into_string().map_err(|_| Errno::ILSEQ.into())
+    }
+
+    /// Opens a file, and says which one; never waits for the other end of a pipe.
+    pub(super) fn file(&self, key: &str) -> io::Result<(File, Stat)> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let file = by_path(|| self.0.open_with(path(key), &options))?;
+        match Stat::of(&file.metadata()?) {
+            Some(stat) if stat.is_folder => Err(Errno::ISDIR.into()),
+            Some(stat) => Ok((file, stat)),
+            None => Err(Errno::NOENT.into()),
+        }
+    }
+
+    pub(super) fn folder(&self, key: &str) -> io::Result<Arc<Dir>> {
+        Ok(Arc::new(by_path(|| self.0.open_dir(path(key)))?))
+    }
+
+    /// The place of `key`, which is not the root, in its folder.
+    pub(super) fn place(&self, key: &str) -> io::Result<Place> {
+        let parent = parent_prefix(key);
+        let name = key[parent.len()..].trim_end_matches('/').into();
+        Ok(Place { folder: self.folder(parent)?, name })
+    }
+}
+
+impl Place {
+    /// What is here, links followed by `root`; `key` is this place's.
+    pub(super) fn find(&self, root: &Root, key: &str) -> io::Result<Option<Stat>> {
+        match self.folder.symlink_metadata(&self.name) {
+            Ok(meta) if meta.is_symlink() => Ok(root.find(key)?.map(|found| found.stat)),
+            Ok(meta) => Ok(Stat::of(&meta)),
+            Err(error) if leads_nowhere(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn remove_file(&self) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())?)
+    }
+
+    pub(super) fn remove_folder(&self) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::REMOVEDIR)?)
+    }
+
+    pub(super) fn make_folder(&self) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(&self.folder, &self.name, Mode::from_raw_mode(0o777))?)
+    }
+
+    /// A new file for writing that only its maker knows of.
+    pub(super) fn create(&self) -> io::Result<std::fs::File> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, &self.name, flags, Mode::from_raw_mode(0o666))?;
+        Ok(file.into())
+    }
+
+    /// Opens the file of this name; fails if a link took its place.
+    pub(super) fn open_file(&self) -> io::Result<(std::fs::File, Stat)> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?.into();
+        let stat = Stat::of(&Metadata::from_file(&file)?).filter(|stat| !stat.is_folder);
+        Ok((file, stat.ok_or(Errno::NOENT)?))
+    }
+
+    /// Opens the folder of this name; fails if a link took its place.
+    pub(super) fn open_folder(&self) -> io::Result<Arc<Dir>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?;
+        Ok(Arc::new(Dir::from_std_file(folder.into())))
+    }
+
+    /// Another name in the same folder.
+    pub(super) fn beside(&self, name: impl Into<OsString>) -> Self {
+        Self { folder: Arc::clone(&self.folder), name: name.into() }
+    }
+
+    /// Moves what is here to `to`, in place of what may be there.
+    pub(super) fn rename_over(&self, to: &Self) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.folder, &self.name, &to.folder, &to.name)?)
+    }
+
+    /// Moves what is here to `to` if nothing is there, in one step where the file system can.
+    pub(super) fn rename_new(&self, to: &Self) -> io::Result<()> {
+        match self.rename_with(to, RenameFlags::NOREPLACE) {
+            Err(error) if is_unsupported(&error) => {}
+            done => return done,
+        }
+        // A second name cannot replace anything either; folders cannot have one.
+        let linked = rustix::fs::linkat(&self.folder, &self.name, &to.folder, &to.name, AtFlags::empty());
+        match linked {
+            Ok(()) => return self.remove_file(),
+            Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
+            Err(_) => {}
+        }
+        match to.folder.symlink_metadata(&to.name) {
+            Ok(_) => Err(Errno::EXIST.into()),
+            Err(error) if leads_nowhere(&error) => self.rename_over(to),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets two things change places in one step; `false` where the file system cannot.
+    pub(super) fn exchange(&self, with: &Self) -> io::Result<bool> {
+        match self.rename_with(with, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(error) if is_unsupported(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename_with(&self, to: &Self, flags: RenameFlags) -> io::Result<()> {
+        Ok(rustix::fs::renameat_with(&self.folder, &self.name, &to.folder, &to.name, flags)?)
+    }
+
+    /// Waits until the folder's names are on the disk.
+    pub(super) fn sync_folder(&self) -> io::Result<()> {
+        match rustix::fs::fsync(&self.folder) {
+            // Some file systems have nothing to sync here.
+            Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+            synced => Ok(synced?),
+        }
+    }
+}
+
+/// A key as a path relative to the root.
+fn path(key: &str) -> &str {
+    match key.trim_end_matches('/') {
+        "" => ".",
+        key => key,
+    }
+}
+
+/// Whether nothing that can be served is there: no such name, or a link that leads in circles or out.
+pub(super) fn leads_nowhere(error: &io::Error) -> bool {
+    match Errno::from_io_error(error) {
+        Some(errno) => matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP),
+        // cap-std's own word for a path that leads out.
+        None => error.kind() == io::ErrorKind::PermissionDenied,
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP))
+}

@@ -1,0 +1,357 @@
+//! PUT: a file written whole beside its target, synced, and then put in its place, if nobody else's
+//! change is there.
+
+use std::fs::{File, FileTimes};
+use std::io::{self, IoSlice, Write};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::part::Part;
+use super::root::Place;
+use super::stat::Stat;
+use super::{PathFileSystem, Shared};
+use crate::fs::basis::WriteCondition;
+use crate::fs::conflict::keys_beside;
+use crate::fs::engine::Meta;
+use crate::fs::names::composed;
+use crate::fs::{Failure, RequestContext, ResourcePath};
+use crate::object::{Condition, parent_prefix};
+use crate::store::StoreError;
+
+/// A file on its way.
+pub(super) struct Upload {
+    shared: Arc<Shared>,
+    context: Arc<RequestContext>,
+    /// Gone when it is being placed, or has failed.
+    part: Option<(Part, Arc<File>)>,
+    target: Target,
+    condition: WriteCondition,
+    /// What has come and is not being written yet.
+    buffer: Vec<Bytes>,
+    buffered: usize,
+    writing: Option<AbortOnDropHandle<Result<(), Failure>>>,
+    written: u64,
+    expected: Option<u64>,
+    /// Runs along if the client told what must come out.
+    md5: Option<Md5>,
+}
+
+/// Where a file goes.
+#[derive(Debug, Clone)]
+struct Target {
+    key: String,
+    /// The version that is there.
+    replaces: Option<Stat>,
+}
+
+impl PathFileSystem {
+    /// Begins to write what belongs at `path`; `length` in bytes if the client told it.
+    pub(super) async fn begin_upload(
+        &self,
+        path: &ResourcePath,
+        create_new: bool,
+        length: Option<u64>,
+    ) -> Result<Upload, Failure> {
+        self.refuse_protected(path, "written")?;
+        let target = self.write_target(path).await?;
+        let basis = self.shared.bases.of(&self.context.client, &target.key);
+        let basis = basis.or_else(|| target.replaces.as_ref().map(|stat| stat.etag.clone()));
+        let condition = WriteCondition::of(&self.context, basis, create_new);
+        let (shared, key) = (Arc::clone(&self.shared), target.key.clone());
+        let part = self
+            .disk(move |_| {
+                let place = shared.root.place(&key).map_err(parent_missing)?;
+                let (part, file) = Part::new(&shared, &place, Place::create)?;
+                Ok((part, Arc::new(file)))
+            })
+            .await?;
+        Ok(Upload {
+            shared: Arc::clone(&self.shared),
+            context: Arc::clone(&self.context),
+            part: Some(part),
+            target,
+            condition,
+            buffer: Vec::new(),
+            buffered: 0,
+            writing: None,
+            written: 0,
+            expected: length,
+            md5: self.context.content_md5.as_ref().map(|_| Md5::new()),
+        })
+    }
+
+    /// Links are written through: what they lead to is replaced, not they.
+    async fn write_target(&self, path: &ResourcePath) -> Result<Target, Failure> {
+        match self.locate(path).await? {
+            Some(located) if located.stat.is_folder => Err(Failure::IsFolder),
+            Some(located) if located.is_link => {
+                let key = self.disk(move |shared| Ok(shared.root.resolve(&located.key)?)).await?;
+                Ok(Target { key, replaces: Some(located.stat) })
+            }
+            Some(located) => Ok(Target { key: located.key, replaces: Some(located.stat) }),
+            None => Ok(Target { key: self.new_key(path).await?, replaces: None }),
+        }
+    }
+
+    /// The key of a new child.
+    pub(super) async fn new_key(&self, path: &ResourcePath) -> Result<String, Failure> {
+        if path.has_trailing_slash() && self.context.method == http::Method::PUT {
+            return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
+        }
+        let parent = self.parent_of(path).await?;
+        let name = match self.context.client.is_webdavfs() {
+            true => composed(path.name()),
+            false => path.name().to_owned(),
+        };
+        Ok(match parent.key.as_str() {
+            "" => name,
+            parent => format!("{parent}/{name}"),
+        })
+    }
+}
+
+/// What the folder's absence means for what should come into it.
+pub(super) fn parent_missing(error: io::Error) -> Failure {
+    match Failure::from(error) {
+        Failure::NotFound => Failure::ParentMissing,
+        other => other,
+    }
+}
+
+impl Upload {
+    pub(super) fn meta(&self) -> Meta {
+        Meta { is_folder: false, size: self.written, etag: None, modified: SystemTime::now() }
+    }
+
+    /// Takes the next bytes of the body. After an error nothing more is taken.
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        let result = self.take(bytes).await;
+        if result.is_err() {
+            self.part = None;
+        }
+        result
+    }
+
+    async fn take(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        self.written += bytes.len() as u64;
+        if self.expected.is_some_and(|expected| self.written > expected) {
+            return Err(Failure::BadRequest("the body is longer than announced".to_owned()));
+        }
+        if let Some(md5) = &mut self.md5 {
+            md5.update(&bytes);
+        }
+        self.buffered += bytes.len();
+        self.buffer.push(bytes);
+        match self.buffered >= PIECE {
+            true => self.write_out().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Waits for what is being written, and begins with what has come since.
+    async fn write_out(&mut self) -> Result<(), Failure> {
+        if let Some(writing) = self.writing.take() {
+            writing.await??;
+        }
+        let Some((_, file)) = &self.part else { return Err(failed_before()) };
+        let (buffer, file) = (std::mem::take(&mut self.buffer), Arc::clone(file));
+        self.buffered = 0;
+        let (disk, deadline) = (self.shared.disk.clone(), Instant::now() + self.context.budget);
+        let writing = async move { disk.by(deadline, move || Ok(write_all(&file, &buffer)?)).await };
+        self.writing = Some(AbortOnDropHandle::new(tokio::spawn(writing)));
+        Ok(())
+    }
+
+    /// Puts the file in its place; once begun it goes on without the client.
+    pub(super) async fn commit(&mut self) -> Result<Meta, Failure> {
+        let result = self.place().await;
+        self.part = None;
+        result
+    }
+
+    async fn place(&mut self) -> Result<Meta, Failure> {
+        let size = self.written;
+        if self.expected.is_some_and(|expected| expected != size) {
+            return Err(Failure::BadRequest(format!("the body ended after {size} bytes")));
+        }
+        let found = self.md5.take().map(|md5| md5.finalize().to_vec());
+        if found != self.context.content_md5 {
+            return Err(Failure::BadRequest("the body is not the one that content-md5 tells of".to_owned()));
+        }
+        self.write_out().await?;
+        if let Some(writing) = self.writing.take() {
+            writing.await??;
+        }
+        let Some((part, file)) = self.part.take() else { return Err(failed_before()) };
+        let placing = Placing {
+            shared: Arc::clone(&self.shared),
+            context: Arc::clone(&self.context),
+            target: self.target.clone(),
+            condition: self.condition.clone(),
+            size,
+        };
+        // Syncing takes as long as writing would have.
+        let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
+        let shared = Arc::clone(&self.shared);
+        let placed = self.shared.shutdown.complete(async move {
+            let disk = shared.disk.clone();
+            let placed = disk.by(Instant::now() + patience, move || placing.run(part, &file)).await?;
+            if placed.is_new {
+                // A file of this name may have been deleted by others.
+                shared.afterwards(shared.state.remove_properties(&placed.key).await);
+            }
+            Ok::<_, Failure>(placed.meta)
+        });
+        let meta = placed.await??;
+        if self.context.mtime.is_some() {
+            self.context.outcome.set_mtime_kept();
+        }
+        Ok(meta)
+    }
+}
+
+/// How a finished part comes to its place.
+struct Placing {
+    shared: Arc<Shared>,
+    context: Arc<RequestContext>,
+    target: Target,
+    condition: WriteCondition,
+    /// Bytes.
+    size: u64,
+}
+
+struct Placed {
+    key: String,
+    is_new: bool,
+    meta: Meta,
+}
+
+impl Placing {
+    /// Blocks.
+    fn run(self, part: Part, file: &File) -> Result<Placed, Failure> {
+        let old = self.target.replaces.as_ref();
+        prepare(file, old, self.context.mtime.as_deref())?;
+        file.sync_all()?;
+        let key = self.target.key.clone();
+        let _turn = self.shared.busy.turn(&key);
+        let place = self.shared.root.place(&key).map_err(parent_missing)?;
+        let now = place.find(&self.shared.root, &key)?;
+        let is_met = match &self.condition.condition {
+            Condition::None => true,
+            Condition::IfAbsent => now.is_none(),
+            Condition::IfMatch(etag) => now.as_ref().is_some_and(|now| now.etag == *etag),
+        };
+        match (is_met, now) {
+            (_, Some(now)) if now.is_folder => Err(Failure::IsFolder),
+            (true, Some(_)) => {
+                part.place()?.rename_over(&place)?;
+                self.placed(part, &place, false)
+            }
+            (false, _) if self.condition.is_clients_own => Err(StoreError::ConditionFailed.into()),
+            (_, None) => match part.place()?.rename_new(&place) {
+                Ok(()) => self.placed(part, &place, true),
+                // Made by somebody else in this moment.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.beside(part, &place),
+                Err(error) => Err(error.into()),
+            },
+            (false, Some(now)) if self.size == 0 && self.condition.condition == Condition::IfAbsent => {
+                Ok(Placed { key, is_new: false, meta: now.meta() })
+            }
+            (false, Some(_)) => self.beside(part, &place),
+        }
+    }
+
+    fn placed(&self, part: Part, place: &Place, is_new: bool) -> Result<Placed, Failure> {
+        part.done();
+        place.sync_folder()?;
+        let key = self.target.key.clone();
+        let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
+        self.shared.bases.saw(&self.context.client, &key, &stat.etag);
+        Ok(Placed { key, is_new, meta: stat.meta() })
+    }
+
+    /// Somebody else's version is in the place: it stays, and this one is kept beside it.
+    fn beside(&self, part: Part, place: &Place) -> Result<Placed, Failure> {
+        let key = &self.target.key;
+        for copy in keys_beside(key) {
+            let beside = place.beside(&copy[parent_prefix(&copy).len()..]);
+            match part.place()?.rename_new(&beside) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                renamed => {
+                    renamed?;
+                    part.done();
+                    beside.sync_folder()?;
+                    self.shared.report_conflict(key, &copy);
+                    let (size, modified) = (self.size, SystemTime::now());
+                    // The file's own ETag is not that of what the client sent.
+                    let meta = Meta { is_folder: false, size, etag: None, modified };
+                    return Ok(Placed { key: copy, is_new: true, meta });
+                }
+            }
+        }
+        Err(StoreError::ConditionFailed.into())
+    }
+}
+
+impl Shared {
+    /// Says that what was meant for `key` lies at `copy`.
+    pub(super) fn report_conflict(&self, key: &str, copy: &str) {
+        tracing::warn!(key, copy, "somebody else changed the file meanwhile; both versions are kept");
+        self.metrics.conflict();
+    }
+}
+
+/// Gives the new file what the old one had, and the time that the client asked for: before it is in
+/// its place, for afterwards each change of metadata would be a new version of the object.
+fn prepare(file: &File, old: Option<&Stat>, mtime: Option<&str>) -> io::Result<()> {
+    if let Some(old) = old {
+        let new = Stat::of(&cap_std::fs::Metadata::from_file(file)?);
+        if new.as_ref().is_some_and(|new| new.owner != old.owner) {
+            let (user, group) =
+                (rustix::fs::Uid::from_raw(old.owner.0), rustix::fs::Gid::from_raw(old.owner.1));
+            // Only root may give files away.
+            let _ = rustix::fs::fchown(file, Some(user), Some(group));
+        }
+        if new.is_some_and(|new| new.mode != old.mode) {
+            rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(old.mode))?;
+        }
+    }
+    if let Some(mtime) = mtime.and_then(|text| text.parse::<f64>().ok()).filter(|mtime| *mtime >= 0.0) {
+        let time =
+            Duration::try_from_secs_f64(mtime).ok().and_then(|d| SystemTime::UNIX_EPOCH.checked_add(d));
+        if let Some(time) = time {
+            file.set_times(FileTimes::new().set_modified(time))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes all chunks, with as few calls as there can be.
+fn write_all(mut file: &File, chunks: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut left = &mut slices[..];
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut left, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn failed_before() -> Failure {
+    Failure::BadRequest("the upload has failed already".to_owned())
+}
+
+/// Bytes of one write: Amazon S3 Files meters each, and a network file system sends 1 MiB at once.
+const PIECE: usize = 1 << 20;
+/// Bytes a second that even a slow disk writes.
+const SLOWEST: u64 = 1 << 20;
