@@ -16,7 +16,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use s3dav::commands::gateway::Gateway;
-use s3dav::config::{BucketSpec, Config, Listen};
+use s3dav::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
 use s3dav::shutdown::Shutdown;
 use s3dav::store::s3::S3Options;
@@ -67,19 +67,15 @@ async fn gateway() -> (String, impl Drop) {
     let options = EmbeddedOptions { buckets: vec!["bench".into()], ..Default::default() };
     let s3 = EmbeddedS3::start(listener, options).await.unwrap();
     let state = tempfile::tempdir().unwrap();
+    let options = S3Options {
+        endpoint_url: Some(s3.endpoint_url()),
+        force_path_style: true,
+        credentials: Some((CREDENTIALS.0.into(), CREDENTIALS.1.into())),
+        ..S3Options::default()
+    };
+    let buckets = vec![BucketSpec::parse("bench").unwrap()];
     let config = Config {
-        buckets: vec![BucketSpec::parse("bench").unwrap()],
-        s3: S3Options {
-            endpoint_url: Some(s3.endpoint_url()),
-            force_path_style: true,
-            credentials: Some((CREDENTIALS.0.into(), CREDENTIALS.1.into())),
-            ..S3Options::default()
-        },
-        cache: Default::default(),
-        trusts_conditions: true,
-        uploads: Default::default(),
-        read_ahead: Default::default(),
-        file_system: Default::default(),
+        source: Source::Buckets(Box::new(BucketSource::new(buckets, options))),
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),
         service: Default::default(),
         limits: Default::default(),

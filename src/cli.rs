@@ -26,7 +26,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve one or more buckets
+    /// Serve one or more buckets, or a directory
     Serve(Box<ServeArgs>),
     /// Try it out on an S3 server inside this program
     #[cfg(feature = "demo")]
@@ -63,9 +63,96 @@ pub enum ConditionalWritesArg {
 pub struct ServeArgs {
     /// Bucket to serve, or access point ARN or alias, with an optional prefix; several show as
     /// folders
-    #[arg(long, env = "S3DAV_BUCKET", value_name = "NAME[/PREFIX]", required = true, value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "S3DAV_BUCKET",
+        value_name = "NAME[/PREFIX]",
+        required_unless_present = "path",
+        conflicts_with = "path",
+        value_delimiter = ','
+    )]
     pub bucket: Vec<String>,
 
+    /// Directory to serve instead, such as a mount of Amazon S3 Files
+    #[arg(long, env = "S3DAV_PATH", value_name = "DIR")]
+    pub path: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub s3: S3Args,
+
+    /// Memory for what is remembered: small files and, of buckets, listings and metadata
+    #[arg(long, env = "S3DAV_CACHE_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
+    pub cache_size: u64,
+
+    /// Remember the content of files up to this size
+    #[arg(long, env = "S3DAV_CACHE_FILE_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "128KiB", help_heading = "Cache")]
+    pub cache_file_limit: u64,
+
+    /// How long a request may wait for S3, or for the disk [default: 75s for Finder, 30s for others]
+    #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "Access")]
+    pub request_budget: Option<Duration>,
+
+    /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
+    #[arg(
+        long,
+        env = "S3DAV_LISTEN",
+        value_name = "IP:PORT",
+        value_delimiter = ',',
+        help_heading = "Access"
+    )]
+    pub listen: Vec<String>,
+
+    /// Refuse everything that would change something
+    #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access", value_parser = BoolishValueParser::new())]
+    pub read_only: bool,
+
+    /// Let DELETE of a folder take along objects that no path can show
+    #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access", value_parser = BoolishValueParser::new())]
+    pub delete_hidden: bool,
+
+    /// Ask clients for this name (HTTP Basic)
+    #[arg(
+        long,
+        env = "S3DAV_USER",
+        value_name = "NAME",
+        requires = "password_file",
+        help_heading = "Access"
+    )]
+    pub user: Option<String>,
+
+    /// File whose first line is the password
+    #[arg(
+        long,
+        env = "S3DAV_PASSWORD_FILE",
+        value_name = "FILE",
+        requires = "user",
+        help_heading = "Access"
+    )]
+    pub password_file: Option<PathBuf>,
+
+    /// Host name, besides this machine's own, that clients may use; may be given several times
+    #[arg(
+        long,
+        env = "S3DAV_ALLOWED_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Access"
+    )]
+    pub allowed_host: Vec<String>,
+
+    /// Where to keep what S3 has no place for [default: one directory per source]
+    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR", help_heading = "Life")]
+    pub state_dir: Option<PathBuf>,
+
+    /// How long requests may go on after Ctrl-C
+    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Life")]
+    pub shutdown_timeout: Duration,
+}
+
+/// How buckets are reached, written and remembered.
+#[derive(Debug, Clone, Args)]
+#[group(conflicts_with = "path")]
+pub struct S3Args {
     /// Region of the buckets; found out if it is not given
     #[arg(long, env = "S3DAV_REGION", help_heading = "S3")]
     pub region: Option<String>,
@@ -136,14 +223,6 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_EQUAL_PARTS", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub equal_parts: bool,
 
-    /// Memory for what is remembered of the bucket: listings, metadata and small files
-    #[arg(long, env = "S3DAV_CACHE_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
-    pub cache_size: u64,
-
-    /// Remember the content of files up to this size
-    #[arg(long, env = "S3DAV_CACHE_FILE_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "128KiB", help_heading = "Cache")]
-    pub cache_file_limit: u64,
-
     /// How long changes made by others may go unnoticed; 0s asks S3 each time
     #[arg(long, env = "S3DAV_METADATA_TTL", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Cache")]
     pub metadata_ttl: Duration,
@@ -155,66 +234,6 @@ pub struct ServeArgs {
     /// Memory to read ahead of all downloads together
     #[arg(long, env = "S3DAV_READ_AHEAD_TOTAL", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
     pub read_ahead_total: u64,
-
-    /// How long a request may wait for S3 [default: 75s for Finder, 30s for others]
-    #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "S3")]
-    pub request_budget: Option<Duration>,
-
-    /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
-    #[arg(
-        long,
-        env = "S3DAV_LISTEN",
-        value_name = "IP:PORT",
-        value_delimiter = ',',
-        help_heading = "Access"
-    )]
-    pub listen: Vec<String>,
-
-    /// Refuse everything that would change something
-    #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access", value_parser = BoolishValueParser::new())]
-    pub read_only: bool,
-
-    /// Let DELETE of a folder take along objects that no path can show
-    #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access", value_parser = BoolishValueParser::new())]
-    pub delete_hidden: bool,
-
-    /// Ask clients for this name (HTTP Basic)
-    #[arg(
-        long,
-        env = "S3DAV_USER",
-        value_name = "NAME",
-        requires = "password_file",
-        help_heading = "Access"
-    )]
-    pub user: Option<String>,
-
-    /// File whose first line is the password
-    #[arg(
-        long,
-        env = "S3DAV_PASSWORD_FILE",
-        value_name = "FILE",
-        requires = "user",
-        help_heading = "Access"
-    )]
-    pub password_file: Option<PathBuf>,
-
-    /// Host name, besides this machine's own, that clients may use; may be given several times
-    #[arg(
-        long,
-        env = "S3DAV_ALLOWED_HOST",
-        value_name = "NAME",
-        value_delimiter = ',',
-        help_heading = "Access"
-    )]
-    pub allowed_host: Vec<String>,
-
-    /// Where to keep what S3 has no place for [default: one directory per source]
-    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR", help_heading = "Life")]
-    pub state_dir: Option<PathBuf>,
-
-    /// How long requests may go on after Ctrl-C
-    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Life")]
-    pub shutdown_timeout: Duration,
 }
 
 #[cfg(feature = "demo")]

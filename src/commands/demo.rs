@@ -12,7 +12,7 @@ use super::CommandError;
 use super::gateway::{self, Gateway};
 use super::serve::until_stopped;
 use crate::cli::DemoArgs;
-use crate::config::{BucketSpec, Config, Listen};
+use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
 use crate::http::auth::Auth;
 use crate::http::{Limits, ServiceOptions};
@@ -35,8 +35,9 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
         Some(data) => state_beside(data),
         None => temporary.path().join("state"),
     };
-    let config = config(s3.endpoint_url(), state_dir, &args)?;
-    add_samples(&config.s3).await?;
+    let options = s3_options(s3.endpoint_url());
+    add_samples(&options).await?;
+    let config = config(options, state_dir, &args)?;
     let shutdown = Shutdown::default();
     let gateway = Gateway::new(config, listeners, shutdown.clone()).await?;
     let welcome = welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args);
@@ -56,21 +57,20 @@ fn no_server(error: std::io::Error, args: &DemoArgs) -> CommandError {
     }
 }
 
-fn config(endpoint: String, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, CommandError> {
+fn s3_options(endpoint: String) -> S3Options {
     let (access_key, secret) = CREDENTIALS;
+    S3Options {
+        endpoint_url: Some(endpoint),
+        force_path_style: true,
+        credentials: Some((access_key.into(), secret.into())),
+        ..S3Options::default()
+    }
+}
+
+fn config(s3: S3Options, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, CommandError> {
+    let buckets = vec![BucketSpec { bucket: BUCKET.into(), prefix: String::new() }];
     Ok(Config {
-        buckets: vec![BucketSpec { bucket: BUCKET.into(), prefix: String::new() }],
-        s3: S3Options {
-            endpoint_url: Some(endpoint),
-            force_path_style: true,
-            credentials: Some((access_key.into(), secret.into())),
-            ..S3Options::default()
-        },
-        cache: Default::default(),
-        trusts_conditions: true,
-        uploads: Default::default(),
-        read_ahead: Default::default(),
-        file_system: Default::default(),
+        source: Source::Buckets(Box::new(BucketSource::new(buckets, s3))),
         listen: Listen::parse(&args.listen)?,
         service: ServiceOptions::default(),
         limits: Limits::default(),

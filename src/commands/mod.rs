@@ -6,6 +6,7 @@ mod demo;
 mod embedded_s3;
 pub mod gateway;
 mod serve;
+mod share;
 mod startup;
 
 use crate::cli::{Cli, Command, LogFormat};

@@ -10,13 +10,13 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let config = Config::of_serve(args)?;
     let listeners = gateway::bind(&config.listen).await?;
     let shutdown = Shutdown::default();
-    let buckets = config.buckets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let source = config.source.to_string();
     let starting = Gateway::new(config, listeners, shutdown.clone());
     let gateway = tokio::select! {
         gateway = starting => gateway?,
         stopped = shutdown::signal() => return Ok(stopped?),
     };
-    tracing::info!(%buckets, urls = %gateway.urls().join(" "), "serving");
+    tracing::info!(%source, urls = %gateway.urls().join(" "), "serving");
     until_stopped(gateway, shutdown).await
 }
 

@@ -3,7 +3,7 @@
 use s3dav::object::{Condition, Key};
 use std::sync::Arc;
 
-use crate::harness::{TestGateway, embedded};
+use crate::harness::{TestGateway, buckets, embedded};
 
 const ALL: [&str; 6] =
     ["PutObject", "CompleteMultipartUpload", "CopyObject", "CopySource", "DeleteObject", "DeleteObjects"];
@@ -13,7 +13,7 @@ async fn asking(ignored: &[&str]) -> TestGateway {
     let s3 = embedded().await;
     s3.hooks().ignore_conditions_of(ignored);
     let state = Arc::new(tempfile::tempdir().unwrap());
-    TestGateway::start_on(s3, state, |config| config.trusts_conditions = false).await
+    TestGateway::start_on(s3, state, |config| buckets(config).trusts_conditions = false).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,7 @@ async fn an_endpoint_that_keeps_them_is_asked_once_for_each_kind_and_cleaned_up(
     gateway.transfer("COPY", "/c0", "/d/c").await;
     assert_eq!(gateway.status("DELETE", "/d").await, 204);
     assert_eq!(bucket.keys().await, ["c0", "c1", "f2", "l0", "l1", "m0", "m1"]);
-    assert!(crate::harness::open_uploads(&gateway.s3).await.is_empty());
+    assert!(crate::harness::open_uploads(gateway.s3()).await.is_empty());
     gateway.hooks().reset();
     gateway.put("/f2", "y").await;
     gateway.transfer("MOVE", "/f2", "/f3").await;
@@ -80,7 +80,7 @@ async fn an_endpoint_that_ignores_them_is_looked_at_before_each_write() {
         gateway.request("PUT", "/new").header("If-None-Match", "*").send().await.unwrap().status(),
         201
     );
-    bucket.0.delete(&Key::new("new").unwrap(), &Condition::None).await.unwrap();
+    bucket.store().delete(&Key::new("new").unwrap(), &Condition::None).await.unwrap();
     assert!(bucket.keys().await.iter().all(|key| !key.contains("question")));
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use s3dav::embedded::Action;
 use s3dav::object::{Attributes, Condition, Key};
 
-use crate::harness::{Bucket, TestGateway, embedded};
+use crate::harness::{Bucket, TestGateway, buckets, embedded};
 
 const LOCK: &str = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
 
@@ -52,7 +52,7 @@ async fn jitter(seed: usize) {
 
 async fn plain_put(bucket: &Bucket, key: &str, body: &str, replaces: &Condition) -> bool {
     let body = Bytes::from(body.to_owned());
-    bucket.0.put(&Key::new(key).unwrap(), body, &Attributes::default(), replaces).await.is_ok()
+    bucket.store().put(&Key::new(key).unwrap(), body, &Attributes::default(), replaces).await.is_ok()
 }
 
 /// Runs one round below `r{n}/`; returns what was acknowledged and must be found.
@@ -60,7 +60,7 @@ async fn round(n: usize, a: &TestGateway, b: &TestGateway, bucket: &Bucket) -> V
     let race = RACES[n % RACES.len()];
     let (key, path, temporary) = (format!("r{n}/doc"), format!("/r{n}/doc"), format!("/r{n}/tmp"));
     let (mine, theirs) = (format!("a's content of round {n}"), format!("b's content of round {n}"));
-    let original = bucket.0.head(&Key::new(&key).unwrap()).await.unwrap().etag;
+    let original = bucket.store().head(&Key::new(&key).unwrap()).await.unwrap().etag;
     // Both have seen the original: that is what they mean to replace.
     assert_eq!(a.get(&path).await.1, "original");
     assert_eq!(b.get(&path).await.1, "original");
@@ -71,7 +71,7 @@ async fn round(n: usize, a: &TestGateway, b: &TestGateway, bucket: &Bucket) -> V
     }
     if n.is_multiple_of(11) {
         // An answer is lost: whoever it hits must not take its own object for another's.
-        bucket.0.head(&Key::new(&key).unwrap()).await.unwrap();
+        bucket.store().head(&Key::new(&key).unwrap()).await.unwrap();
         a.hooks().next(1, "PutObject", Action::ApplyThenFail);
     }
     let first = async {
@@ -114,7 +114,7 @@ async fn every_acknowledged_content_is_found_after_a_thousand_races() {
     let s3 = embedded().await;
     let start = async |s3| {
         TestGateway::start_on(s3, Arc::new(tempfile::tempdir().unwrap()), |config| {
-            config.uploads.multipart_threshold = 50_000;
+            buckets(config).uploads.multipart_threshold = 50_000;
         })
         .await
     };
@@ -191,7 +191,7 @@ async fn who_loses_keeps_his_content_beside_the_winners() {
     assert_eq!(bucket.keys().await.len(), 3);
     // What was deleted by others comes back under its own name.
     assert_eq!(gateway.get("/gone").await.1, "original");
-    bucket.0.delete(&Key::new("gone").unwrap(), &Condition::None).await.unwrap();
+    bucket.store().delete(&Key::new("gone").unwrap(), &Condition::None).await.unwrap();
     assert_eq!(gateway.put("/gone", "mine").await, 201);
     assert_eq!(bucket.get("gone").await.unwrap(), "mine");
     assert_eq!(bucket.keys().await.len(), 3);
@@ -212,7 +212,7 @@ async fn large_uploads_that_lose_are_kept_too() {
     assert!(*copy.1 == body, "the copy is whole");
     // Without room on disk the client is told, and nothing is acknowledged.
     let (s3, state) = gateway.stop().await;
-    let gateway = TestGateway::start_on(s3, state, |config| config.uploads.spool = 0).await;
+    let gateway = TestGateway::start_on(s3, state, |config| buckets(config).uploads.spool = 0).await;
     assert_eq!(gateway.get("/film.mov").await.1, "theirs");
     bucket.put("film.mov", "theirs again").await;
     assert_eq!(gateway.put("/film.mov", body).await, 409);

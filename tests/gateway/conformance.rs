@@ -31,10 +31,11 @@ async fn litmus(url: &str) -> Option<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn litmus_passes_over_the_embedded_server() {
-    let gateway = TestGateway::start().await;
-    if let Some(bad) = litmus(&gateway.url).await {
-        assert!(bad.is_empty(), "{bad:#?}");
+async fn litmus_passes_over_the_embedded_server_and_a_directory() {
+    for gateway in TestGateway::both().await {
+        if let Some(bad) = litmus(&gateway.url).await {
+            assert!(bad.is_empty(), "{bad:#?}");
+        }
     }
 }
 

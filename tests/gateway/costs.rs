@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use s3dav::embedded::{Action, Gate};
 
-use crate::harness::{TestGateway, eventually};
+use crate::harness::{TestGateway, buckets, eventually};
 
 const LOCK: &str = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
 
@@ -190,7 +190,7 @@ async fn many_that_want_the_same_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_old_is_asked_for_again_but_not_sent_again() {
     let ttl = Duration::from_millis(300);
-    let gateway = TestGateway::start_with(|config| config.cache.times.metadata = ttl).await;
+    let gateway = TestGateway::start_with(|config| buckets(config).cache.times.metadata = ttl).await;
     let bucket = gateway.bucket().await;
     bucket.put("f", "content").await;
     assert_eq!(gateway.get("/f").await.1, "content");

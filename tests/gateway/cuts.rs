@@ -54,7 +54,7 @@ async fn a_broken_off_put_leaves_the_old_object_or_the_new_one() {
         let wait = Duration::from_millis(if cut == SIZE { n as u64 % 3 * 30 } else { 0 });
         cut_put(&gateway.address(), n % 2 == 1, &new, cut, wait).await;
         eventually("the gateway is done with it", || async {
-            open_uploads(&gateway.s3).await.is_empty() && idle(&gateway).await
+            open_uploads(gateway.s3()).await.is_empty() && idle(&gateway).await
         })
         .await;
         let found = bucket.get("file").await.unwrap();
@@ -92,7 +92,7 @@ async fn a_broken_off_tree_operation_runs_to_its_end() {
             gateway.hooks().set_latency(Duration::ZERO);
             let client_left = || async { idle(&gateway).await };
             eventually("the connection is gone", client_left).await;
-            let before = gateway.s3.hooks().total();
+            let before = gateway.s3().hooks().total();
             // What has begun ends; what has not, never begins.
             gateway.shutdown.begin();
             gateway.shutdown.drained().await;
@@ -120,8 +120,11 @@ async fn after_kill_9_the_next_start_aborts_our_uploads_and_only_ours() {
     let s3 = crate::harness::embedded().await;
     let endpoint = s3.endpoint_url();
     let bucket = Bucket::of(&endpoint, crate::harness::BUCKET).await;
-    let foreign =
-        bucket.0.create_upload(&s3dav::object::Key::new("file").unwrap(), &Default::default()).await.unwrap();
+    let foreign = bucket
+        .store()
+        .create_upload(&s3dav::object::Key::new("file").unwrap(), &Default::default())
+        .await
+        .unwrap();
     let state = tempfile::tempdir().unwrap();
     let mut gateway = Process::gateway(&endpoint, &state, &[]).await;
     let address = gateway.url.trim_start_matches("http://").to_owned();

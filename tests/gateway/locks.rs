@@ -24,101 +24,114 @@ async fn put_with(gateway: &TestGateway, path: &str, header: (&str, String), bod
 
 #[tokio::test(flavor = "multi_thread")]
 async fn locks_expire() {
-    let gateway = TestGateway::start().await;
-    gateway.put("/a", "1").await;
-    let (status, _) = lock(&gateway, "/a", "0", "Second-1", "x").await;
-    assert_eq!(status, 200);
-    assert_eq!(gateway.put("/a", "2").await, 423);
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(gateway.put("/a", "3").await, 204);
+    for gateway in TestGateway::both().await {
+        gateway.put("/a", "1").await;
+        let (status, _) = lock(&gateway, "/a", "0", "Second-1", "x").await;
+        assert_eq!(status, 200);
+        assert_eq!(gateway.put("/a", "2").await, 423);
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert_eq!(gateway.put("/a", "3").await, 204);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folders_lock_protects_its_members() {
-    let gateway = TestGateway::start().await;
-    gateway.status("MKCOL", "/d").await;
-    gateway.put("/d/old", "1").await;
-    let (status, token) = lock(&gateway, "/d", "0", "Second-60", "x").await;
-    assert_eq!(status, 200);
-    assert_eq!(gateway.put("/d/new", "x").await, 423, "adds a member");
-    assert_eq!(gateway.status("DELETE", "/d/old").await, 423, "takes one away");
-    assert_eq!(gateway.status("MKCOL", "/d/sub").await, 423);
-    assert_eq!(gateway.transfer("MOVE", "/d/old", "/elsewhere").await, 423);
-    assert_eq!(lock(&gateway, "/d/unmapped", "0", "Second-60", "x").await.0, 423);
-    assert_eq!(gateway.put("/d/old", "2").await, 204, "changes none");
-    let tagged = format!("<{}/d> ({token})", gateway.url);
-    assert_eq!(put_with(&gateway, "/d/new", ("If", tagged), "x").await, 201);
+    for gateway in TestGateway::both().await {
+        gateway.status("MKCOL", "/d").await;
+        gateway.put("/d/old", "1").await;
+        let (status, token) = lock(&gateway, "/d", "0", "Second-60", "x").await;
+        assert_eq!(status, 200);
+        assert_eq!(gateway.put("/d/new", "x").await, 423, "adds a member");
+        assert_eq!(gateway.status("DELETE", "/d/old").await, 423, "takes one away");
+        assert_eq!(gateway.status("MKCOL", "/d/sub").await, 423);
+        assert_eq!(gateway.transfer("MOVE", "/d/old", "/elsewhere").await, 423);
+        assert_eq!(lock(&gateway, "/d/unmapped", "0", "Second-60", "x").await.0, 423);
+        assert_eq!(gateway.put("/d/old", "2").await, 204, "changes none");
+        let tagged = format!("<{}/d> ({token})", gateway.url);
+        assert_eq!(put_with(&gateway, "/d/new", ("If", tagged), "x").await, 201);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn locking_nothing_makes_an_empty_file() {
-    let gateway = TestGateway::start().await;
-    let (status, token) = lock(&gateway, "/new", "0", "Second-60", "x").await;
-    assert_eq!(status, 201);
-    assert_eq!(gateway.bucket().await.get("new").await.unwrap(), "");
-    assert_eq!(put_with(&gateway, "/new", ("If", format!("({token})")), "content").await, 204);
-    let unlock = gateway.request("UNLOCK", "/new").header("Lock-Token", &token).send().await.unwrap();
-    assert_eq!(unlock.status(), 204);
-    assert_eq!(lock(&gateway, "/no/where", "0", "Second-60", "x").await.0, 409);
+    for gateway in TestGateway::both().await {
+        let (status, token) = lock(&gateway, "/new", "0", "Second-60", "x").await;
+        assert_eq!(status, 201);
+        assert_eq!(gateway.bucket().await.get("new").await.unwrap(), "");
+        assert_eq!(put_with(&gateway, "/new", ("If", format!("({token})")), "content").await, 204);
+        let unlock = gateway.request("UNLOCK", "/new").header("Lock-Token", &token).send().await.unwrap();
+        assert_eq!(unlock.status(), 204);
+        assert_eq!(lock(&gateway, "/no/where", "0", "Second-60", "x").await.0, 409);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn locks_survive_a_restart() {
-    let gateway = TestGateway::start().await;
-    gateway.put("/a", "1").await;
-    let (_, token) = lock(&gateway, "/a", "0", "Second-600", "x").await;
-    let (s3, state) = gateway.stop().await;
-    let gateway = TestGateway::start_on(s3, state, |_| {}).await;
-    assert_eq!(gateway.put("/a", "2").await, 423);
-    let text = gateway
-        .propfind("/a", "0", "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:lockdiscovery/></D:prop></D:propfind>")
-        .await;
-    let text = text.text().await.unwrap();
-    assert!(text.contains(token.trim_matches(['<', '>'])) && text.contains("http://someone/"), "{text}");
-    assert_eq!(put_with(&gateway, "/a", ("If", format!("({token})")), "3").await, 204);
+    for gateway in TestGateway::both().await {
+        gateway.put("/a", "1").await;
+        let (_, token) = lock(&gateway, "/a", "0", "Second-600", "x").await;
+        let (behind, state) = gateway.end().await;
+        let gateway = TestGateway::start_behind(behind, state, |_| {}).await;
+        assert_eq!(gateway.put("/a", "2").await, 423);
+        let text = gateway
+            .propfind(
+                "/a",
+                "0",
+                "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:lockdiscovery/></D:prop></D:propfind>",
+            )
+            .await;
+        let text = text.text().await.unwrap();
+        assert!(text.contains(token.trim_matches(['<', '>'])) && text.contains("http://someone/"), "{text}");
+        assert_eq!(put_with(&gateway, "/a", ("If", format!("({token})")), "3").await, 204);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_token_does_no_harm_where_nobody_holds_a_lock() {
-    let gateway = TestGateway::start().await;
-    gateway.put("/a", "1").await;
-    assert_eq!(put_with(&gateway, "/a", ("If", "(<urn:uuid:gone>)".into()), "2").await, 204);
-    assert_eq!(put_with(&gateway, "/a", ("If", "(Not <urn:uuid:gone>)".into()), "2").await, 204);
-    let (_, token) = lock(&gateway, "/a", "0", "Second-60", "x").await;
-    assert_eq!(put_with(&gateway, "/a", ("If", "(<urn:uuid:gone>)".into()), "3").await, 412);
-    assert_eq!(put_with(&gateway, "/a", ("If", format!("({token} [\"wrong\"])")), "4").await, 412);
+    for gateway in TestGateway::both().await {
+        gateway.put("/a", "1").await;
+        assert_eq!(put_with(&gateway, "/a", ("If", "(<urn:uuid:gone>)".into()), "2").await, 204);
+        assert_eq!(put_with(&gateway, "/a", ("If", "(Not <urn:uuid:gone>)".into()), "2").await, 204);
+        let (_, token) = lock(&gateway, "/a", "0", "Second-60", "x").await;
+        assert_eq!(put_with(&gateway, "/a", ("If", "(<urn:uuid:gone>)".into()), "3").await, 412);
+        assert_eq!(put_with(&gateway, "/a", ("If", format!("({token} [\"wrong\"])")), "4").await, 412);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn macos_is_never_locked_out_by_its_own_lock() {
-    let gateway = TestGateway::start().await;
-    gateway.put("/a", "1").await;
-    let agent = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";
-    lock(&gateway, "/a", "0", "Second-600", agent).await;
-    assert_eq!(put_with(&gateway, "/a", ("User-Agent", agent.into()), "without a token").await, 204);
-    assert_eq!(gateway.put("/a", "another client").await, 423);
-    let refresh =
-        gateway.request("LOCK", "/a").header("If", "(<urn:uuid:forgotten>)").header("User-Agent", agent);
-    let refreshed = refresh.header("Timeout", "Second-600").send().await.unwrap().status().as_u16();
-    assert!(matches!(refreshed, 200 | 412), "{refreshed}");
-    let unlock =
-        gateway.request("UNLOCK", "/b").header("Lock-Token", "<urn:uuid:gone>").header("User-Agent", agent);
-    assert_eq!(unlock.send().await.unwrap().status(), 204);
+    for gateway in TestGateway::both().await {
+        gateway.put("/a", "1").await;
+        let agent = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";
+        lock(&gateway, "/a", "0", "Second-600", agent).await;
+        assert_eq!(put_with(&gateway, "/a", ("User-Agent", agent.into()), "without a token").await, 204);
+        assert_eq!(gateway.put("/a", "another client").await, 423);
+        let refresh =
+            gateway.request("LOCK", "/a").header("If", "(<urn:uuid:forgotten>)").header("User-Agent", agent);
+        let refreshed = refresh.header("Timeout", "Second-600").send().await.unwrap().status().as_u16();
+        assert!(matches!(refreshed, 200 | 412), "{refreshed}");
+        let unlock = gateway
+            .request("UNLOCK", "/b")
+            .header("Lock-Token", "<urn:uuid:gone>")
+            .header("User-Agent", agent);
+        assert_eq!(unlock.send().await.unwrap().status(), 204);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shared_locks_share() {
-    let gateway = TestGateway::start().await;
-    gateway.put("/a", "1").await;
-    let shared = INFO.replace("exclusive", "shared");
-    let mut tokens = Vec::new();
-    for _ in 0..2 {
-        let answer =
-            gateway.request("LOCK", "/a").header("Depth", "0").body(shared.clone()).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        tokens.push(answer.headers()["lock-token"].to_str().unwrap().to_owned());
+    for gateway in TestGateway::both().await {
+        gateway.put("/a", "1").await;
+        let shared = INFO.replace("exclusive", "shared");
+        let mut tokens = Vec::new();
+        for _ in 0..2 {
+            let answer =
+                gateway.request("LOCK", "/a").header("Depth", "0").body(shared.clone()).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            tokens.push(answer.headers()["lock-token"].to_str().unwrap().to_owned());
+        }
+        assert_eq!(lock(&gateway, "/a", "0", "Second-60", "x").await.0, 423);
+        assert_eq!(gateway.put("/a", "2").await, 423);
+        assert_eq!(put_with(&gateway, "/a", ("If", format!("({})", tokens[1])), "3").await, 204);
     }
-    assert_eq!(lock(&gateway, "/a", "0", "Second-60", "x").await.0, 423);
-    assert_eq!(gateway.put("/a", "2").await, 423);
-    assert_eq!(put_with(&gateway, "/a", ("If", format!("({})", tokens[1])), "3").await, 204);
 }

@@ -14,6 +14,7 @@ mod layering;
 mod locks;
 mod methods;
 mod model;
+mod path;
 mod propfind;
 mod readme;
 mod scale;

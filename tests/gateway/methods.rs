@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use s3dav::embedded::{Action, Gate};
 
-use crate::harness::{TestGateway, open_uploads};
+use crate::harness::{TestGateway, buckets, open_uploads};
 
 async fn header(
     gateway: &TestGateway,
@@ -26,65 +26,79 @@ async fn header(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ranges_are_exact() {
-    let gateway = TestGateway::start().await;
-    gateway.put("/r", "0123456789").await;
-    for (range, status, expected) in
-        [("0-0", 206, "0"), ("2-4", 206, "234"), ("7-", 206, "789"), ("-3", 206, "789"), ("8-99", 206, "89")]
-    {
-        let answer =
-            gateway.request("GET", "/r").header("Range", format!("bytes={range}")).send().await.unwrap();
-        assert_eq!(answer.status(), status, "{range}");
-        assert_eq!(answer.text().await.unwrap(), expected, "{range}");
+    for gateway in TestGateway::both().await {
+        gateway.put("/r", "0123456789").await;
+        for (range, status, expected) in [
+            ("0-0", 206, "0"),
+            ("2-4", 206, "234"),
+            ("7-", 206, "789"),
+            ("-3", 206, "789"),
+            ("8-99", 206, "89"),
+        ] {
+            let answer =
+                gateway.request("GET", "/r").header("Range", format!("bytes={range}")).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{range}");
+            assert_eq!(answer.text().await.unwrap(), expected, "{range}");
+        }
+        let several = gateway.request("GET", "/r").header("Range", "bytes=0-1,8-9").send().await.unwrap();
+        assert_eq!(several.status(), 200, "several ranges are answered with the whole");
+        assert_eq!(several.text().await.unwrap(), "0123456789");
+        let (_, etag) = header(&gateway, "HEAD", "/r", &[], "etag").await;
+        let range = [("Range", "bytes=1-2"), ("If-Range", etag.as_str())];
+        assert_eq!(
+            header(&gateway, "GET", "/r", &range, "content-range").await,
+            (206, "bytes 1-2/10".into())
+        );
+        let range = [("Range", "bytes=1-2"), ("If-Range", "\"other\"")];
+        assert_eq!(header(&gateway, "GET", "/r", &range, "content-length").await, (200, "10".into()));
     }
-    let several = gateway.request("GET", "/r").header("Range", "bytes=0-1,8-9").send().await.unwrap();
-    assert_eq!(several.status(), 200, "several ranges are answered with the whole");
-    assert_eq!(several.text().await.unwrap(), "0123456789");
-    let (_, etag) = header(&gateway, "HEAD", "/r", &[], "etag").await;
-    let range = [("Range", "bytes=1-2"), ("If-Range", etag.as_str())];
-    assert_eq!(header(&gateway, "GET", "/r", &range, "content-range").await, (206, "bytes 1-2/10".into()));
-    let range = [("Range", "bytes=1-2"), ("If-Range", "\"other\"")];
-    assert_eq!(header(&gateway, "GET", "/r", &range, "content-length").await, (200, "10".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn preconditions_are_those_of_rfc_9110() {
-    let gateway = TestGateway::start().await;
-    gateway.put("/p", "1").await;
-    let (_, etag) = header(&gateway, "HEAD", "/p", &[], "etag").await;
-    for (name, value, status) in [
-        ("If-None-Match", etag.as_str(), 304),
-        ("If-None-Match", "*", 304),
-        ("If-None-Match", "\"other\"", 200),
-        ("If-Match", etag.as_str(), 200),
-        ("If-Match", "\"other\"", 412),
-        ("If-Unmodified-Since", "Mon, 01 Jan 2024 00:00:00 GMT", 412),
-        ("If-Modified-Since", "Mon, 01 Jan 2024 00:00:00 GMT", 200),
-    ] {
-        assert_eq!(header(&gateway, "GET", "/p", &[(name, value)], "x").await.0, status, "{name}: {value}");
+    for gateway in TestGateway::both().await {
+        gateway.put("/p", "1").await;
+        let (_, etag) = header(&gateway, "HEAD", "/p", &[], "etag").await;
+        for (name, value, status) in [
+            ("If-None-Match", etag.as_str(), 304),
+            ("If-None-Match", "*", 304),
+            ("If-None-Match", "\"other\"", 200),
+            ("If-Match", etag.as_str(), 200),
+            ("If-Match", "\"other\"", 412),
+            ("If-Unmodified-Since", "Mon, 01 Jan 2024 00:00:00 GMT", 412),
+            ("If-Modified-Since", "Mon, 01 Jan 2024 00:00:00 GMT", 200),
+        ] {
+            assert_eq!(
+                header(&gateway, "GET", "/p", &[(name, value)], "x").await.0,
+                status,
+                "{name}: {value}"
+            );
+        }
+        for (name, value, status) in
+            [("If-None-Match", "*", 412), ("If-Match", "\"other\"", 412), ("If-Match", etag.as_str(), 204)]
+        {
+            let put = gateway.request("PUT", "/p").header(name, value).body("2").send().await.unwrap();
+            assert_eq!(put.status(), status, "{name}: {value}");
+        }
+        let put = gateway.request("PUT", "/q").header("If-Match", "*").body("2").send().await.unwrap();
+        assert_eq!(put.status(), 412);
+        let put = gateway.request("PUT", "/q").header("If-None-Match", "*").body("2").send().await.unwrap();
+        assert_eq!(put.status(), 201);
+        let delete = gateway.request("DELETE", "/q").header("If-Match", "\"other\"").send().await.unwrap();
+        assert_eq!(delete.status(), 412);
     }
-    for (name, value, status) in
-        [("If-None-Match", "*", 412), ("If-Match", "\"other\"", 412), ("If-Match", etag.as_str(), 204)]
-    {
-        let put = gateway.request("PUT", "/p").header(name, value).body("2").send().await.unwrap();
-        assert_eq!(put.status(), status, "{name}: {value}");
-    }
-    let put = gateway.request("PUT", "/q").header("If-Match", "*").body("2").send().await.unwrap();
-    assert_eq!(put.status(), 412);
-    let put = gateway.request("PUT", "/q").header("If-None-Match", "*").body("2").send().await.unwrap();
-    assert_eq!(put.status(), 201);
-    let delete = gateway.request("DELETE", "/q").header("If-Match", "\"other\"").send().await.unwrap();
-    assert_eq!(delete.status(), 412);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_was_damaged_is_refused() {
-    let gateway = TestGateway::start().await;
-    let put =
-        |md5: &str| gateway.request("PUT", "/m").header("Content-MD5", md5.to_owned()).body("abc").send();
-    assert_eq!(put("AAAAAAAAAAAAAAAAAAAAAA==").await.unwrap().status(), 400);
-    assert_eq!(put("no base64").await.unwrap().status(), 400);
-    assert!(gateway.bucket().await.is_empty().await);
-    assert_eq!(put("kAFQmDzST7DWlj99KOF/cg==").await.unwrap().status(), 201);
+    for gateway in TestGateway::both().await {
+        let put =
+            |md5: &str| gateway.request("PUT", "/m").header("Content-MD5", md5.to_owned()).body("abc").send();
+        assert_eq!(put("AAAAAAAAAAAAAAAAAAAAAA==").await.unwrap().status(), 400);
+        assert_eq!(put("no base64").await.unwrap().status(), 400);
+        assert!(gateway.bucket().await.is_empty().await);
+        assert_eq!(put("kAFQmDzST7DWlj99KOF/cg==").await.unwrap().status(), 201);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,9 +120,9 @@ async fn content_types_are_those_of_s3() {
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_of_every_size_arrive_whole() {
     let gateway = TestGateway::start_with(|config| {
-        config.uploads.multipart_threshold = 6 << 20;
-        config.uploads.part_size = 5 << 20;
-        config.uploads.memory = 12 << 20;
+        buckets(config).uploads.multipart_threshold = 6 << 20;
+        buckets(config).uploads.part_size = 5 << 20;
+        buckets(config).uploads.memory = 12 << 20;
     })
     .await;
     let bucket = gateway.bucket().await;
@@ -124,14 +138,14 @@ async fn uploads_of_every_size_arrive_whole() {
         assert!(bucket.get("unknown").await.unwrap() == content, "{size}, chunked");
         assert!(gateway.get("/known").await.1 == content, "{size}, read back");
     }
-    assert!(open_uploads(&gateway.s3).await.is_empty());
+    assert!(open_uploads(gateway.s3()).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_uploads_share_a_small_memory_without_deadlock() {
     let gateway = TestGateway::start_with(|config| {
-        config.uploads.part_size = 5 << 20;
-        config.uploads.memory = 10 << 20;
+        buckets(config).uploads.part_size = 5 << 20;
+        buckets(config).uploads.memory = 10 << 20;
     })
     .await;
     let content = Bytes::from(vec![7_u8; 12 << 20]);
@@ -150,13 +164,14 @@ async fn many_uploads_share_a_small_memory_without_deadlock() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_upload_leaves_the_connection_alive() {
-    let gateway = TestGateway::start().await;
-    gateway.status("MKCOL", "/d").await;
-    let body = Bytes::from(vec![1_u8; 8 << 20]);
-    let answer = gateway.request("PUT", "/d").body(body).send().await.unwrap();
-    assert_eq!(answer.status(), 405);
-    assert!(!answer.headers().contains_key("connection"), "{:?}", answer.headers());
-    assert!(gateway.bucket().await.keys().await == ["d/"]);
+    for gateway in TestGateway::both().await {
+        gateway.status("MKCOL", "/d").await;
+        let body = Bytes::from(vec![1_u8; 8 << 20]);
+        let answer = gateway.request("PUT", "/d").body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 405);
+        assert!(!answer.headers().contains_key("connection"), "{:?}", answer.headers());
+        assert!(gateway.bucket().await.keys().await == ["d/"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,24 +210,25 @@ async fn a_replaced_object_breaks_a_download_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn options_come_from_memory_and_tell_the_truth() {
-    let gateway = TestGateway::start().await;
-    assert_eq!(header(&gateway, "OPTIONS", "/", &[], "dav").await, (200, "1, 2".into()));
-    assert!(header(&gateway, "OPTIONS", "/any/where", &[], "allow").await.1.contains("PROPPATCH"));
-    let gateway = TestGateway::start_with(|config| config.service.read_only = true).await;
-    gateway.bucket().await.put("a", "1").await;
-    assert_eq!(header(&gateway, "OPTIONS", "/", &[], "dav").await, (200, "1".into()));
-    for (method, path) in [
-        ("PUT", "/b"),
-        ("DELETE", "/a"),
-        ("MKCOL", "/d"),
-        ("PROPPATCH", "/a"),
-        ("LOCK", "/a"),
-        ("UNLOCK", "/a"),
-    ] {
-        assert_eq!(gateway.status(method, path).await, 403, "{method}");
+    for gateway in TestGateway::both().await {
+        assert_eq!(header(&gateway, "OPTIONS", "/", &[], "dav").await, (200, "1, 2".into()));
+        assert!(header(&gateway, "OPTIONS", "/any/where", &[], "allow").await.1.contains("PROPPATCH"));
+        let gateway = TestGateway::start_with(|config| config.service.read_only = true).await;
+        gateway.bucket().await.put("a", "1").await;
+        assert_eq!(header(&gateway, "OPTIONS", "/", &[], "dav").await, (200, "1".into()));
+        for (method, path) in [
+            ("PUT", "/b"),
+            ("DELETE", "/a"),
+            ("MKCOL", "/d"),
+            ("PROPPATCH", "/a"),
+            ("LOCK", "/a"),
+            ("UNLOCK", "/a"),
+        ] {
+            assert_eq!(gateway.status(method, path).await, 403, "{method}");
+        }
+        assert_eq!(gateway.transfer("MOVE", "/a", "/b").await, 403);
+        assert_eq!(gateway.get("/a").await, (200, "1".into()));
     }
-    assert_eq!(gateway.transfer("MOVE", "/a", "/b").await, 403);
-    assert_eq!(gateway.get("/a").await, (200, "1".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +283,7 @@ async fn several_buckets_are_folders() {
     assert_eq!(gateway.transfer("COPY", "/one/a", "/two/a").await, 201);
     assert_eq!(gateway.transfer("MOVE", "/one/a", "/two/b").await, 201);
     assert_eq!(gateway.hooks().count("GetObject"), 0, "copies are made by S3");
-    let two = crate::harness::Bucket::of(&gateway.s3.endpoint_url(), "two").await;
+    let two = crate::harness::Bucket::of(&gateway.s3().endpoint_url(), "two").await;
     assert_eq!(two.keys().await, ["inner/a", "inner/b"]);
     assert_eq!(gateway.put("/three", "x").await, 403);
     assert_eq!(gateway.status("MKCOL", "/three").await, 403);
@@ -278,14 +294,15 @@ async fn several_buckets_are_folders() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_is_a_page_for_a_browser() {
-    let gateway = TestGateway::start().await;
-    gateway.bucket().await.put("d/<script>alert(1)</script>", "x").await;
-    for path in ["/d", "/d/"] {
-        let answer = gateway.request("GET", path).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
-        let page = answer.text().await.unwrap();
-        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"), "{page}");
+    for gateway in TestGateway::both().await {
+        gateway.bucket().await.put("d/<script>alert(1)</script>", "x").await;
+        for path in ["/d", "/d/"] {
+            let answer = gateway.request("GET", path).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+            let page = answer.text().await.unwrap();
+            assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"), "{page}");
+        }
+        assert_eq!(gateway.status("HEAD", "/d/").await, 200);
     }
-    assert_eq!(gateway.status("HEAD", "/d/").await, 200);
 }

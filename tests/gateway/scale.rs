@@ -9,7 +9,7 @@ use s3dav::object::{Attributes, Condition, Key};
 use sha2::{Digest, Sha256};
 
 use crate::harness::process::Process;
-use crate::harness::{BUCKET, Bucket, TestGateway, client};
+use crate::harness::{BUCKET, Bucket, TestGateway, buckets, client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_100_000_lists_completely_in_little_memory() {
@@ -17,7 +17,7 @@ async fn a_folder_of_100_000_lists_completely_in_little_memory() {
     let _ = &data;
     let s3 = crate::harness::embedded().await;
     let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
-    let store = Arc::clone(&bucket.0);
+    let store = Arc::clone(bucket.store());
     let puts = futures_util::stream::iter(0..100_000).map(|n| {
         let store = Arc::clone(&store);
         async move {
@@ -54,8 +54,8 @@ async fn a_folder_of_100_000_lists_completely_in_little_memory() {
 async fn a_window_left_open_costs_little(s3: Arc<s3dav::embedded::EmbeddedS3>) {
     const SHRUNK: u32 = 120;
     let gateway = TestGateway::start_on(s3, Arc::new(tempfile::tempdir().unwrap()), |config| {
-        config.cache.times.metadata /= SHRUNK;
-        config.cache.times.longest_listing /= SHRUNK;
+        buckets(config).cache.times.metadata /= SHRUNK;
+        buckets(config).cache.times.longest_listing /= SHRUNK;
     })
     .await;
     let begun = Instant::now();

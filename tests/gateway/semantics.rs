@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use s3dav::embedded::Action;
 
-use crate::harness::{TestGateway, open_uploads};
+use crate::harness::{TestGateway, buckets, open_uploads};
 
 const AWAY: Action =
     Action::Fail { status: 503, code: "SlowDown", message: "Please reduce your request rate" };
@@ -52,7 +52,7 @@ async fn success_means_stored() {
     assert_eq!(gateway.put("/file", vec![0_u8; 30 << 20]).await, 503);
     assert_eq!(bucket.get("file").await.unwrap(), "old");
     crate::harness::eventually("the upload is aborted", || async {
-        open_uploads(&gateway.s3).await.is_empty()
+        open_uploads(gateway.s3()).await.is_empty()
     })
     .await;
     gateway.hooks().heal();
@@ -108,7 +108,7 @@ async fn no_change_is_silently_overwritten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn staleness_is_bounded() {
     let ttl = Duration::from_millis(400);
-    let gateway = TestGateway::start_with(|config| config.cache.times.metadata = ttl).await;
+    let gateway = TestGateway::start_with(|config| buckets(config).cache.times.metadata = ttl).await;
     let bucket = gateway.bucket().await;
     bucket.put("d/f", "old").await;
     assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/f"]);
@@ -161,7 +161,7 @@ async fn dates() {
     gateway.hrefs("/d/", "1").await;
     let (s3, state) = gateway.stop().await;
     let gateway = TestGateway::start_on(s3, state, |config| {
-        config.cache.times.metadata = Duration::ZERO;
+        buckets(config).cache.times.metadata = Duration::ZERO;
     })
     .await;
     let folder_date = || async {
@@ -267,7 +267,8 @@ async fn hidden_keys() {
     gateway.put("/plain", "x").await;
     assert_eq!(gateway.transfer("MOVE", "/plain", "/d").await, 409, "nor replaced");
     let (s3, state) = gateway.stop().await;
-    let gateway = TestGateway::start_on(s3, state, |config| config.file_system.delete_hidden = true).await;
+    let gateway =
+        TestGateway::start_on(s3, state, |config| buckets(config).file_system.delete_hidden = true).await;
     assert_eq!(gateway.status("DELETE", "/d").await, 204);
     assert_eq!(gateway.status("DELETE", "/moved").await, 204);
     assert_eq!(bucket.keys().await, ["plain"]);
@@ -337,7 +338,7 @@ async fn no_5xx_for_what_can_wait() {
     let (s3, state) = gateway.stop().await;
     let gateway = TestGateway::start_on(s3, state, |config| {
         config.service.request_budget = Some(Duration::from_millis(300));
-        config.cache.times.metadata = Duration::from_millis(50);
+        buckets(config).cache.times.metadata = Duration::from_millis(50);
     })
     .await;
     assert_eq!(gateway.hrefs("/", "1").await, ["/", "/file"]);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use s3dav::embedded::{Action, Gate, Rule};
 
-use crate::harness::{TestGateway, eventually};
+use crate::harness::{TestGateway, buckets, eventually};
 
 const PIECE: usize = 8 << 20;
 
@@ -99,8 +99,8 @@ async fn broken_ranges_are_resumed_and_a_replaced_object_ends_the_body() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_share_their_memory_and_all_get_on() {
     let gateway = TestGateway::start_with(|config| {
-        config.read_ahead.window = 16 << 20;
-        config.read_ahead.total = 20 << 20;
+        buckets(config).read_ahead.window = 16 << 20;
+        buckets(config).read_ahead.total = 20 << 20;
     })
     .await;
     let body = pattern(4 * PIECE, 1);
@@ -126,10 +126,10 @@ async fn readers_share_their_memory_and_all_get_on() {
 async fn parts_are_equal_where_they_must_be() {
     for threshold in [16 << 20, 6 << 20, 0] {
         let gateway = TestGateway::start_with(|config| {
-            config.uploads.equal_parts = true;
-            config.uploads.part_size = 5 << 20;
-            config.uploads.multipart_threshold = threshold;
-            config.uploads.memory = 10 << 20;
+            buckets(config).uploads.equal_parts = true;
+            buckets(config).uploads.part_size = 5 << 20;
+            buckets(config).uploads.multipart_threshold = threshold;
+            buckets(config).uploads.memory = 10 << 20;
         })
         .await;
         // Of unknown length, in chunks that fit nothing.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use s3dav::embedded::{Action, Rule};
 use s3dav::object::{Attributes, Condition, Key};
 
-use crate::harness::{TestGateway, eventually, open_uploads};
+use crate::harness::{TestGateway, buckets, eventually, open_uploads};
 
 const SLOW_DOWN: Action =
     Action::Fail { status: 503, code: "SlowDown", message: "Please reduce your request rate" };
@@ -34,7 +34,7 @@ async fn put_with_attributes(gateway: &TestGateway, key: &str, size: usize) -> B
         user: [("mtime".to_owned(), "1700000000".to_owned())].into(),
         ..Attributes::default()
     };
-    let store = gateway.bucket().await.0;
+    let store = gateway.bucket().await.store().clone();
     let key = Key::new(key).unwrap();
     let upload = store.create_upload(&key, &attributes).await.unwrap();
     let part = store.upload_part(&upload, 1, body.clone()).await.unwrap();
@@ -43,7 +43,7 @@ async fn put_with_attributes(gateway: &TestGateway, key: &str, size: usize) -> B
 }
 
 async fn assert_attributes(gateway: &TestGateway, key: &str) {
-    let store = gateway.bucket().await.0;
+    let store = gateway.bucket().await.store().clone();
     let key = Key::new(key).unwrap();
     let meta = store.head(&key).await.unwrap();
     assert_eq!(meta.storage_class.as_deref(), Some("STANDARD_IA"), "the class is kept");
@@ -59,8 +59,8 @@ async fn assert_attributes(gateway: &TestGateway, key: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_request_cannot_copy_is_copied_in_parts_with_all_that_belongs_to_it() {
     let gateway = TestGateway::start_with(|config| {
-        config.uploads.copy_limit = 20 << 20;
-        config.uploads.copy_part = 6 << 20;
+        buckets(config).uploads.copy_limit = 20 << 20;
+        buckets(config).uploads.copy_part = 6 << 20;
     })
     .await;
     let body = put_with_attributes(&gateway, "large", 25 << 20).await;
@@ -91,7 +91,7 @@ async fn what_one_request_cannot_copy_is_copied_in_parts_with_all_that_belongs_t
     let keys = bucket.keys().await;
     let conflict = keys.iter().find(|key| key.starts_with("copied (conflict")).unwrap();
     assert!(bucket.get(conflict).await.unwrap() == body);
-    eventually("no upload stays", || async { open_uploads(&gateway.s3).await.is_empty() }).await;
+    eventually("no upload stays", || async { open_uploads(gateway.s3()).await.is_empty() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

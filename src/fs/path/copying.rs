@@ -7,22 +7,28 @@ use std::sync::Arc;
 
 use cap_std::fs::{Dir, Metadata};
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
 use super::names;
 use super::root::{Place, Root};
 use super::stat::Stat;
+use crate::object::ETag;
 
-/// Copies the file at `key`, links followed, to `to`, where nothing is.
-pub(super) fn copy_file(root: &Root, key: &str, to: &Place) -> io::Result<()> {
+/// Copies the file at `key`, links followed, to `to`, where nothing is; returns the copy's ETag.
+pub(super) fn copy_file(root: &Root, key: &str, to: &Place) -> io::Result<ETag> {
     let (file, stat) = root.file(key)?;
     copy_content(file.into_std(), &stat, to)
 }
 
+/// The files that a copy made: their keys relative to it, and their ETags.
+pub(super) type Copied = Vec<(String, ETag)>;
+
 /// Copies the folder `from` with all that is in it to `to`, where nothing is. Links to files become
 /// files, so that changing the copy leaves the original alone; links to folders stay links, for they
 /// may lead in circles.
-pub(super) fn copy_folder(root: &Root, key: &str, from: &Arc<Dir>, to: &Place) -> io::Result<()> {
+pub(super) fn copy_folder(root: &Root, key: &str, from: &Arc<Dir>, to: &Place) -> io::Result<Copied> {
     to.make_folder()?;
+    let mut copied = Copied::new();
     let folder = to.open_folder()?;
     for entry in from.entries()? {
         let entry = entry?;
@@ -33,34 +39,39 @@ pub(super) fn copy_folder(root: &Root, key: &str, from: &Arc<Dir>, to: &Place) -
             continue;
         }
         let below = name.map(|name| format!("{key}/{name}"));
+        let own = name.unwrap_or_default();
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            copy_folder(root, &below.unwrap_or_default(), &place.open_folder()?, &target)?;
+            let inside = copy_folder(root, &below.unwrap_or_default(), &place.open_folder()?, &target)?;
+            copied.extend(inside.into_iter().map(|(name, etag)| (format!("{own}/{name}"), etag)));
         } else if kind.is_symlink() {
-            copy_link(root, below.as_deref(), &place, &target)?;
+            let etag = copy_link(root, below.as_deref(), &place, &target)?;
+            copied.extend(etag.map(|etag| (own.to_owned(), etag)));
         } else if kind.is_file() {
             let (file, stat) = place.open_file()?;
-            copy_content(file, &stat, &target)?;
+            copied.push((own.to_owned(), copy_content(file, &stat, &target)?));
         } else {
             tracing::info!(folder = key, name = ?place.name, "not copied: it is neither a file nor a folder");
         }
     }
     keep_mode(from.dir_metadata()?, &folder)?;
-    Place { folder, name: ".".into() }.sync_folder()
+    Place { folder, name: ".".into() }.sync_folder()?;
+    Ok(copied)
 }
 
-fn copy_link(root: &Root, key: Option<&str>, from: &Place, to: &Place) -> io::Result<()> {
+fn copy_link(root: &Root, key: Option<&str>, from: &Place, to: &Place) -> io::Result<Option<ETag>> {
     let found = key.map(|key| root.find(key)).transpose()?.flatten();
     match (key, found) {
-        (Some(key), Some(found)) if !found.stat.is_folder => copy_file(root, key, to),
+        (Some(key), Some(found)) if !found.stat.is_folder => Ok(Some(copy_file(root, key, to)?)),
         _ => {
             let target = rustix::fs::readlinkat(&from.folder, &from.name, Vec::new())?;
-            Ok(rustix::fs::symlinkat(target, &to.folder, &to.name)?)
+            rustix::fs::symlinkat(target, &to.folder, &to.name)?;
+            Ok(None)
         }
     }
 }
 
-fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<()> {
+fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<ETag> {
     let mut file = to.create()?;
     let mut buffer = vec![0; PIECE];
     loop {
@@ -72,7 +83,9 @@ fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<()> {
         }
     }
     rustix::fs::fchmod(&file, Mode::from_raw_mode(stat.mode))?;
-    file.sync_all()
+    file.sync_all()?;
+    let copy = Stat::of(&Metadata::from_file(&file)?).ok_or(Errno::NOENT)?;
+    Ok(copy.etag)
 }
 
 fn keep_mode(from: Metadata, to: &Dir) -> io::Result<()> {

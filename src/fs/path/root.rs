@@ -183,7 +183,10 @@ impl Place {
 
     /// Waits until the folder's names are on the disk.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
-        match rustix::fs::fsync(&self.folder) {
+        // The folder may be open for looking up names only, which is not enough for this.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(&self.folder, ".", flags, Mode::empty())?;
+        match rustix::fs::fsync(folder) {
             // Some file systems have nothing to sync here.
             Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
             synced => Ok(synced?),

@@ -169,13 +169,17 @@ impl Transferring {
 
     fn copy(&self, to: &Place) -> Result<String, Failure> {
         let (root, key) = (&self.shared.root, &self.source.key);
-        let (part, ()) = Part::new(&self.shared, to, |place| match self.source.stat.is_folder {
-            true => {
-                copy_folder(root, key, &root.folder(key)?, place).inspect_err(|_| drop(remove_part(place)))
-            }
-            false => copy_file(root, key, place).inspect_err(|_| drop(remove_part(place))),
+        let (part, copied) = Part::new(&self.shared, to, |place| {
+            let copied = match self.source.stat.is_folder {
+                true => copy_folder(root, key, &root.folder(key)?, place),
+                false => copy_file(root, key, place).map(|_| Vec::new()),
+            };
+            copied.inspect_err(|_| drop(remove_part(place)))
         })?;
         let key = self.put(part.place()?, to)?;
+        for (name, etag) in copied {
+            self.shared.bases.saw(&self.client, &format!("{key}/{name}"), &etag);
+        }
         self.finish(part)?;
         Ok(key)
     }
@@ -217,10 +221,10 @@ impl Transferring {
 
     /// A version that this client has not seen stays; what should replace it goes beside it.
     fn put_over_file(&self, from: &Place, to: &Place, old: &Located) -> Result<String, Failure> {
-        let now = to.find(&self.shared.root, &self.target.key)?.map(|stat| stat.etag);
+        let now = to.find(&self.shared.root, &self.target.key)?;
         let basis = self.shared.bases.of(&self.client, &self.target.key);
         let basis = basis.unwrap_or_else(|| old.stat.etag.clone());
-        if now.is_none_or(|now| now == basis) {
+        if now.is_none_or(|now| now.has_content_as(&basis)) {
             from.rename_over(to)?;
             return Ok(self.target.key.clone());
         }
@@ -241,7 +245,7 @@ impl Transferring {
     fn refuse_unseen(&self, folder: &str) -> Result<(), Failure> {
         for (key, etag) in self.shared.bases.below(&self.client, folder) {
             let now = self.shared.root.find(&key)?;
-            if now.is_some_and(|now| now.stat.etag != etag) {
+            if now.is_some_and(|now| !now.stat.has_content_as(&etag)) {
                 return Err(Failure::Conflict(format!(
                     "somebody else changed {key:?} meanwhile; look at it, and try again"
                 )));

@@ -244,7 +244,10 @@ impl Placing {
         let is_met = match &self.condition.condition {
             Condition::None => true,
             Condition::IfAbsent => now.is_none(),
-            Condition::IfMatch(etag) => now.as_ref().is_some_and(|now| now.etag == *etag),
+            Condition::IfMatch(etag) if self.condition.is_clients_own => {
+                now.as_ref().is_some_and(|now| now.etag == *etag)
+            }
+            Condition::IfMatch(etag) => now.as_ref().is_some_and(|now| now.has_content_as(etag)),
         };
         match (is_met, now) {
             (_, Some(now)) if now.is_folder => Err(Failure::IsFolder),

@@ -1,38 +1,46 @@
 //! A real gateway over a real S3 protocol server, in a few lines.
 
+mod bucket;
 pub mod clients;
 pub mod process;
 pub mod raw;
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use s3dav::commands::gateway::Gateway;
-use s3dav::config::{BucketSpec, Config, Listen};
+use s3dav::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3, Hooks};
-use s3dav::metrics::Metrics;
-use s3dav::object::{Attributes, Condition, Key, ReadCondition};
+use s3dav::fs::path::PathOptions;
 use s3dav::shutdown::Shutdown;
-use s3dav::store::s3::{S3Options, S3Store};
-use s3dav::store::{ListRequest, ObjectStore, StoreError};
+use s3dav::store::s3::S3Options;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use bucket::Bucket;
+
 /// The bucket of most tests.
 pub const BUCKET: &str = "bucket";
 
-/// A gateway that runs until dropped, and the S3 server behind it.
+/// A gateway that runs until dropped, and what is behind it.
 pub struct TestGateway {
     pub url: String,
-    pub s3: Arc<EmbeddedS3>,
+    behind: Behind,
     pub client: Client,
     pub shutdown: Shutdown,
     pub state: Arc<TempDir>,
     running: Option<JoinHandle<()>>,
+}
+
+/// What a gateway serves.
+#[derive(Clone)]
+pub enum Behind {
+    S3(Arc<EmbeddedS3>),
+    Directory(Arc<TempDir>),
 }
 
 /// An embedded server with a bucket.
@@ -60,22 +68,32 @@ pub fn s3_options(endpoint: &str) -> S3Options {
 /// A configuration that serves `buckets` of an endpoint.
 pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
     let buckets: Vec<BucketSpec> = buckets.iter().map(|name| BucketSpec::parse(name).unwrap()).collect();
+    let source = BucketSource::new(buckets, s3_options(endpoint));
     Config {
-        file_system: s3dav::fs::s3::S3FileSystemOptions {
-            bucket_folders: buckets.len() > 1,
-            delete_hidden: false,
-        },
-        buckets,
-        s3: s3_options(endpoint),
-        cache: Default::default(),
-        trusts_conditions: true,
-        uploads: Default::default(),
-        read_ahead: Default::default(),
+        source: Source::Buckets(Box::new(source)),
         listen: Listen::parse(&["127.0.0.1:0".to_owned()]).unwrap(),
         service: Default::default(),
         limits: Default::default(),
         state_dir: state.path().join("state"),
         shutdown_timeout: Duration::from_secs(10),
+    }
+}
+
+/// A configuration that serves a directory.
+pub fn path_config(directory: &TempDir, state: &TempDir) -> Config {
+    let options = PathOptions {
+        directory: directory.path().to_owned(),
+        delete_hidden: false,
+        cache: Default::default(),
+    };
+    Config { source: Source::Path(options), ..config("http://127.0.0.1:1", &[BUCKET], state) }
+}
+
+/// The part of a configuration that is about buckets.
+pub fn buckets(config: &mut Config) -> &mut BucketSource {
+    match &mut config.source {
+        Source::Buckets(source) => source,
+        Source::Path(_) => panic!("no buckets are served"),
     }
 }
 
@@ -86,7 +104,7 @@ impl TestGateway {
 
     /// Starts one that remembers nothing, for tests that change the bucket behind its back.
     pub async fn forgetful() -> Self {
-        Self::start_with(|config| config.cache.times.metadata = Duration::ZERO).await
+        Self::start_with(|config| buckets(config).cache.times.metadata = Duration::ZERO).await
     }
 
     /// Starts with a changed configuration.
@@ -100,7 +118,26 @@ impl TestGateway {
         state: Arc<TempDir>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let mut config = config(&s3.endpoint_url(), &[BUCKET], &state);
+        Self::start_behind(Behind::S3(s3), state, change).await
+    }
+
+    /// One that serves a directory.
+    pub async fn on_a_path() -> Self {
+        let directory = Behind::Directory(Arc::new(tempfile::tempdir().unwrap()));
+        Self::start_behind(directory, Arc::new(tempfile::tempdir().unwrap()), |_| {}).await
+    }
+
+    /// One of each kind: what both promise is tested on both.
+    pub async fn both() -> [Self; 2] {
+        [Self::start().await, Self::on_a_path().await]
+    }
+
+    /// Starts on what was there before.
+    pub async fn start_behind(behind: Behind, state: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = match &behind {
+            Behind::S3(s3) => config(&s3.endpoint_url(), &[BUCKET], &state),
+            Behind::Directory(directory) => path_config(directory, &state),
+        };
         change(&mut config);
         let listeners = vec![TcpListener::bind("127.0.0.1:0").await.unwrap()];
         let shutdown = Shutdown::default();
@@ -108,22 +145,30 @@ impl TestGateway {
         let gateway = gateway.unwrap_or_else(|failure| panic!("{:#} ({:?})", failure.error, failure.hint));
         let url = gateway.urls()[0].trim_end_matches('/').to_owned();
         let running = Some(tokio::spawn(gateway.run()));
-        s3.hooks().reset();
-        Self { url, s3, client: client(), shutdown, state, running }
+        if let Behind::S3(s3) = &behind {
+            s3.hooks().reset();
+        }
+        Self { url, behind, client: client(), shutdown, state, running }
     }
 
     /// Ends it as Ctrl-C does; returns the server and the state for another one.
-    pub async fn stop(mut self) -> (Arc<EmbeddedS3>, Arc<TempDir>) {
+    pub async fn stop(self) -> (Arc<EmbeddedS3>, Arc<TempDir>) {
+        let s3 = Arc::clone(self.s3());
+        (s3, self.end().await.1)
+    }
+
+    /// The same, of either kind.
+    pub async fn end(mut self) -> (Behind, Arc<TempDir>) {
         self.shutdown.begin();
         self.running.take().unwrap().await.unwrap();
-        (Arc::clone(&self.s3), Arc::clone(&self.state))
+        (self.behind.clone(), Arc::clone(&self.state))
     }
 
     /// The same gateway for another task; this one must outlive it.
     pub fn clone_handle(&self) -> Self {
         Self {
             url: self.url.clone(),
-            s3: Arc::clone(&self.s3),
+            behind: self.behind.clone(),
             client: self.client.clone(),
             shutdown: Shutdown::default(),
             state: Arc::clone(&self.state),
@@ -131,8 +176,24 @@ impl TestGateway {
         }
     }
 
+    /// The S3 server behind it.
+    pub fn s3(&self) -> &Arc<EmbeddedS3> {
+        match &self.behind {
+            Behind::S3(s3) => s3,
+            Behind::Directory(_) => panic!("it serves a directory"),
+        }
+    }
+
+    /// The directory behind it.
+    pub fn directory(&self) -> &Path {
+        match &self.behind {
+            Behind::S3(_) => panic!("it serves a bucket"),
+            Behind::Directory(directory) => directory.path(),
+        }
+    }
+
     pub fn hooks(&self) -> &Hooks {
-        self.s3.hooks()
+        self.s3().hooks()
     }
 
     pub fn address(&self) -> String {
@@ -177,17 +238,22 @@ impl TestGateway {
         request.send().await.unwrap()
     }
 
-    /// The S3 behind, past the gateway.
+    /// What is behind, past the gateway.
     pub async fn bucket(&self) -> Bucket {
-        Bucket::of(&self.s3.endpoint_url(), BUCKET).await
+        match &self.behind {
+            Behind::S3(s3) => Bucket::of(&s3.endpoint_url(), BUCKET).await,
+            Behind::Directory(directory) => Bucket::Directory(directory.path().to_owned()),
+        }
     }
 }
 
 impl Drop for TestGateway {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking()
+            && let Behind::S3(s3) = &self.behind
+        {
             eprintln!("the latest requests to S3:");
-            let transcript = self.s3.hooks().transcript();
+            let transcript = s3.hooks().transcript();
             transcript
                 .iter()
                 .rev()
@@ -211,53 +277,6 @@ pub fn client() -> Client {
 pub fn hrefs(xml: &str) -> Vec<String> {
     let starts = xml.split("<D:href>").skip(1);
     starts.map(|rest| rest.split("</D:href>").next().unwrap().to_owned()).collect()
-}
-
-/// A bucket as any other S3 program sees it.
-#[derive(Clone)]
-pub struct Bucket(pub Arc<dyn ObjectStore>);
-
-impl Bucket {
-    pub async fn of(endpoint: &str, name: &str) -> Self {
-        Self(Arc::new(S3Store::new(name, s3_options(endpoint), Metrics::default()).await.unwrap()))
-    }
-
-    pub async fn put(&self, key: &str, body: &str) {
-        self.put_bytes(key, Bytes::from(body.to_owned())).await;
-    }
-
-    pub async fn put_bytes(&self, key: &str, body: Bytes) {
-        self.0.put(&Key::new(key).unwrap(), body, &Attributes::default(), &Condition::None).await.unwrap();
-    }
-
-    /// The content of an object; `None` if there is none.
-    pub async fn get(&self, key: &str) -> Option<Bytes> {
-        match self.0.get(&Key::new(key).unwrap(), None, &ReadCondition::None).await {
-            Ok(content) => Some(content.collect().await.unwrap()),
-            Err(StoreError::NotFound) => None,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// All keys.
-    pub async fn keys(&self) -> Vec<String> {
-        let leaves = s3dav::store::tree::list(&self.0, "").await.unwrap();
-        leaves.into_iter().map(|leaf| leaf.key.to_string()).collect()
-    }
-
-    /// Keys and contents.
-    pub async fn contents(&self) -> BTreeMap<String, Bytes> {
-        let mut all = BTreeMap::new();
-        for key in self.keys().await {
-            let content = self.get(&key).await.unwrap();
-            all.insert(key, content);
-        }
-        all
-    }
-
-    pub async fn is_empty(&self) -> bool {
-        self.0.list(&ListRequest::probe("")).await.unwrap().objects.is_empty()
-    }
 }
 
 /// Waits until `condition` holds; a test that waits for more than a minute has failed.

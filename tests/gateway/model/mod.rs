@@ -16,16 +16,27 @@ use std::time::Duration;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use tokio::runtime::Handle;
 
-use crate::harness::TestGateway;
+use crate::harness::{TestGateway, buckets};
 use ops::Op;
 use world::{TTL, World};
 
 /// Sequences that run at once: they wait more than they work.
 const LANES: usize = 8;
 
-async fn gateway() -> TestGateway {
+/// What is served.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Bucket,
+    #[cfg_attr(feature = "seeded-bugs", expect(dead_code))]
+    Directory,
+}
+
+async fn gateway(kind: Kind) -> TestGateway {
+    if matches!(kind, Kind::Directory) {
+        return TestGateway::on_a_path().await;
+    }
     TestGateway::start_with(|config| {
-        config.cache.times.metadata = TTL;
+        buckets(config).cache.times.metadata = TTL;
         config.service.request_budget = Some(Duration::from_secs(5));
     })
     .await
@@ -49,8 +60,8 @@ struct Wrong {
 
 /// Runs `cases` sequences from `seed` on, until one goes wrong or `found` says that another lane's
 /// did.
-fn run(handle: &Handle, cases: u32, seed: u64, found: &AtomicBool) -> Option<Wrong> {
-    let gateway = handle.block_on(gateway());
+fn run(kind: Kind, handle: &Handle, cases: u32, seed: u64, found: &AtomicBool) -> Option<Wrong> {
+    let gateway = handle.block_on(gateway(kind));
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
@@ -90,14 +101,14 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-async fn run_in_lanes(cases: u64, seed: u64) -> Result<(), String> {
+async fn run_in_lanes(kind: Kind, cases: u64, seed: u64) -> Result<(), String> {
     let found = Arc::new(AtomicBool::new(false));
     let lanes: Vec<_> = (0..LANES as u64)
         .map(|lane| {
             let (handle, found) = (Handle::current(), Arc::clone(&found));
             let cases = u32::try_from(cases.div_ceil(LANES as u64)).unwrap();
             let seed = seed * LANES as u64 + lane;
-            (seed, tokio::task::spawn_blocking(move || run(&handle, cases, seed, &found)))
+            (seed, tokio::task::spawn_blocking(move || run(kind, &handle, cases, seed, &found)))
         })
         .collect();
     let mut result = Ok(());
@@ -114,7 +125,16 @@ async fn run_in_lanes(cases: u64, seed: u64) -> Result<(), String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn sequences_of_operations_do_what_the_model_says() {
     let (cases, seed) = (setting("S3DAV_MODEL_CASES", 200), setting("S3DAV_MODEL_SEED", 1));
-    if let Err(problem) = run_in_lanes(cases, seed).await {
+    if let Err(problem) = run_in_lanes(Kind::Bucket, cases, seed).await {
+        panic!("{problem}");
+    }
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_on_a_directory_do_what_the_model_says() {
+    let (cases, seed) = (setting("S3DAV_MODEL_CASES", 200), setting("S3DAV_MODEL_SEED", 1));
+    if let Err(problem) = run_in_lanes(Kind::Directory, cases, seed).await {
         panic!("{problem}");
     }
 }
@@ -133,7 +153,9 @@ async fn each_seeded_bug_is_found() {
     ];
     for bug in bugs {
         sow(Some(bug));
-        let found = run_in_lanes(setting("S3DAV_MODEL_CASES", 1000), setting("S3DAV_MODEL_SEED", 1)).await;
+        let found =
+            run_in_lanes(Kind::Bucket, setting("S3DAV_MODEL_CASES", 1000), setting("S3DAV_MODEL_SEED", 1))
+                .await;
         sow(None);
         let problem = found.expect_err(&format!("{bug:?} was not found"));
         eprintln!("{bug:?}: {problem}");

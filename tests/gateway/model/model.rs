@@ -12,7 +12,7 @@ fn prefix(folder: &str) -> String {
     if folder.is_empty() { String::new() } else { format!("{folder}/") }
 }
 
-fn parent(path: &str) -> &str {
+pub fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
@@ -34,7 +34,7 @@ pub fn children(objects: &Objects, folder: &str) -> Option<Vec<String>> {
 }
 
 /// After something was taken out of it, a folder stays.
-fn keep(objects: &mut Objects, folder: &str) {
+pub fn keep(objects: &mut Objects, folder: &str) {
     if !is_folder(objects, folder) {
         objects.insert(prefix(folder), String::new());
     }

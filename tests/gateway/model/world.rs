@@ -12,7 +12,6 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3dav::embedded::{Action, Gate, Rule};
-use s3dav::object::{Condition, Key};
 
 use super::model::{self, Expected, Objects};
 use super::ops::{Fault, Op};
@@ -46,6 +45,7 @@ type Checked = Result<(), String>;
 /// What a request came to.
 struct Answer {
     status: u16,
+    etag: Option<String>,
     /// `None`: it broke off.
     body: Option<Bytes>,
 }
@@ -78,7 +78,7 @@ impl<'a> World<'a> {
 
     pub async fn step(&mut self, op: &Op) -> Checked {
         let result = self.run(op, false).await;
-        self.gateway.hooks().heal();
+        self.heal();
         result.map_err(|problem| format!("{op:?}: {problem}"))
     }
 
@@ -124,14 +124,18 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Op::OutsideDelete { path } => {
-                let key = Key::new(format!("{}/{path}", self.root)).unwrap();
-                self.bucket.0.delete(&key, &Condition::None).await.unwrap();
+                self.bucket.delete(&format!("{}/{path}", self.root)).await;
                 self.note_outside(path, None);
                 Ok(())
             }
             Op::Wait => {
                 tokio::time::sleep(TTL + SLACK).await;
                 Ok(())
+            }
+            Op::Faulty(_, op) if self.is_directory() => Box::pin(self.run(op, false)).await,
+            Op::Held(read, write) if self.is_directory() => {
+                Box::pin(self.run(write, false)).await?;
+                Box::pin(self.run(read, false)).await
             }
             Op::Faulty(fault, op) => {
                 self.harm(*fault);
@@ -211,8 +215,9 @@ impl<'a> World<'a> {
             Some(copy) => {
                 let mut unchanged = now.clone();
                 unchanged.remove(&copy);
-                let may_lose = overtaken || self.recent;
-                if !may_lose || unchanged != before {
+                // A file that was copied to and fro is another one.
+                let may_lose = overtaken || self.recent || self.is_directory() && basis.is_some();
+                if !may_lose || self.shown(unchanged.clone()) != self.shown(before.clone()) {
                     return Err(format!("a conflict copy {copy:?}, from {before:?}"));
                 }
                 self.adopt(now);
@@ -245,6 +250,8 @@ impl<'a> World<'a> {
         ];
         let answer = send(self.gateway, &self.root, method, client, from, None, Some(&headers)).await;
         if !answer.is_success() {
+            let is_refused = answer.status == 409 && self.is_directory() && self.has_unseen(client, to);
+            let expected = expected.filter(|_| !is_refused);
             return self.check_write(answer, expected, lenient, None).await;
         }
         let now = self.look().await;
@@ -253,9 +260,13 @@ impl<'a> World<'a> {
         let overtaken = before.iter().any(|(key, body)| {
             of(key, to) && self.bases.get(&(client, key.clone())).is_some_and(|basis| basis != body)
         });
+        // A file copied to and fro is another one here, too.
+        let overtaken = overtaken || self.is_directory() && now.keys().any(|key| key.contains(" (conflict "));
         for key in before.keys().filter(|key| of(key, from)) {
-            if moves {
-                self.bases.remove(&(client, key.clone()));
+            let known = moves && self.bases.remove(&(client, key.clone())).is_some();
+            if self.is_directory() && moves && key != from && !known {
+                // A renamed folder's files have not been looked at.
+                continue;
             }
             let target = format!("{to}{}", &key[from.len()..]);
             if let Some(content) = now.get(&target).filter(|content| before.get(key) == Some(content)) {
@@ -270,6 +281,12 @@ impl<'a> World<'a> {
         self.check_write(answer, expected, lenient, Some(to)).await
     }
 
+    /// Whether a folder holds what a client knows in another version: then it is not replaced.
+    fn has_unseen(&self, client: usize, folder: &str) -> bool {
+        let below = |key: &str| key.starts_with(&format!("{folder}/"));
+        self.bases.keys().any(|(who, key)| *who == client && below(key))
+    }
+
     /// `replaced`: contents below this path may be gone afterwards.
     async fn check_write(
         &mut self,
@@ -279,6 +296,7 @@ impl<'a> World<'a> {
         replaced: Option<&str>,
     ) -> Checked {
         let (before, now) = (self.objects.clone(), self.look().await);
+        let expected = expected.map(|expected| self.shown(expected));
         if self.recent || lenient {
             self.check_nothing_lost(&before, &now, replaced.unwrap_or("\0"))?;
         } else {
@@ -330,12 +348,7 @@ impl<'a> World<'a> {
                 let range = |content: &str| range(content).filter(|part| !part.is_empty());
                 self.check_content(path, &answer, begun, range)?;
                 if answer.status == 206 {
-                    let seen = self.admissible(path, begun);
-                    let body = answer.body.unwrap_or_default();
-                    let version = seen
-                        .into_iter()
-                        .flatten()
-                        .find(|content| range(content).is_some_and(|part| part == body));
+                    let version = self.version(path, answer.etag.as_deref());
                     self.bases.extend(version.map(|version| ((*client, (*path).to_owned()), version)));
                 }
                 Ok(())
@@ -420,10 +433,24 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// The content that an ETag stands for; a part of it may be part of another one, too.
+    fn version(&self, path: &str, etag: Option<&str>) -> Option<String> {
+        match self.is_directory() {
+            // What a directory holds is asked of it each time.
+            true => self.objects.get(path).cloned(),
+            false => self.written.get(etag?).cloned(),
+        }
+    }
+
+    fn is_directory(&self) -> bool {
+        matches!(self.bucket, Bucket::Directory(_))
+    }
+
     /// What the gateway may believe to be at a key: what was there within its memory, but nothing
     /// from before its own last change.
     fn admissible(&self, key: &str, begun: Instant) -> Vec<Option<String>> {
-        let Some(history) = self.history.get(key) else { return vec![self.objects.get(key).cloned()] };
+        let history = self.history.get(key).filter(|_| !self.is_directory());
+        let Some(history) = history else { return vec![self.objects.get(key).cloned()] };
         let oldest = begun.checked_sub(TTL + SLACK).unwrap_or(begun);
         let oldest = self.own.get(key).map_or(oldest, |own| oldest.max(*own));
         let mut admissible: Vec<Option<String>> = Vec::new();
@@ -437,13 +464,20 @@ impl<'a> World<'a> {
     }
 
     fn note_outside(&mut self, key: &str, content: Option<String>) {
-        let now = Instant::now();
-        self.outside = Some(now);
-        self.remember(key, content.clone(), now);
-        match content {
-            Some(content) => drop(self.objects.insert(key.to_owned(), content)),
-            None => drop(self.objects.remove(key)),
+        if !self.is_directory() {
+            let now = Instant::now();
+            self.outside = Some(now);
+            self.remember(key, content.clone(), now);
         }
+        let was_there = match content {
+            Some(content) => self.objects.insert(key.to_owned(), content),
+            None => self.objects.remove(key),
+        };
+        if self.is_directory() && was_there.is_some() {
+            // A folder is one by itself.
+            model::keep(&mut self.objects, model::parent(key));
+        }
+        self.objects = self.shown(self.objects.clone());
     }
 
     fn remember(&mut self, key: &str, content: Option<String>, at: Instant) {
@@ -469,13 +503,36 @@ impl<'a> World<'a> {
         self.objects = now;
     }
 
+    fn heal(&self) {
+        if !self.is_directory() {
+            self.gateway.hooks().heal();
+        }
+    }
+
+    /// What should be there, as it is looked at: in a directory only an empty folder shows by itself.
+    fn shown(&self, mut objects: Objects) -> Objects {
+        if self.is_directory() {
+            let keys: Vec<String> = objects.keys().cloned().collect();
+            let is_filled = |folder: &str| keys.iter().any(|key| key != folder && key.starts_with(folder));
+            objects.retain(|key, _| !key.is_empty() && (!key.ends_with('/') || !is_filled(key)));
+        }
+        objects
+    }
+
     /// The bucket as it is.
     async fn look(&self) -> Objects {
         // What was to harm the step must not harm the look at what it did.
-        self.gateway.hooks().heal();
+        self.heal();
         let prefix = format!("{}/", self.root);
+        if self.is_directory() {
+            let contents = self.bucket.contents().await;
+            let below = |key: &String| key.strip_prefix(&prefix).map(str::to_owned);
+            let text = |body: Bytes| String::from_utf8_lossy(&body).into_owned();
+            let found = contents.into_iter().filter_map(|(key, body)| Some((below(&key)?, text(body))));
+            return self.shown(found.collect());
+        }
         let mut objects = Objects::new();
-        for leaf in s3dav::store::tree::list(&self.bucket.0, &prefix).await.unwrap() {
+        for leaf in s3dav::store::tree::list(self.bucket.store(), &prefix).await.unwrap() {
             let key = leaf.key.as_str().strip_prefix(&prefix).unwrap().to_owned();
             // Contents are told by their MD5, which is what the ETag is here.
             let content = self.written.get(leaf.etag.unquoted()).cloned();
@@ -538,5 +595,7 @@ async fn send(
     }
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
-    Answer { status, body: answer.bytes().await.ok() }
+    let etag = answer.headers().get("etag").and_then(|etag| etag.to_str().ok());
+    let etag = etag.map(|etag| etag.trim_matches('"').to_owned());
+    Answer { status, etag, body: answer.bytes().await.ok() }
 }

@@ -6,6 +6,8 @@
 //! even when all memory for reading ahead is taken. All requests carry the ETag: what is read is one
 //! version, or ends with an error.
 
+mod growth;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::reader::ObjectReader;
 use super::{Content, ObjectStore, StoreError, StoreResult, kib};
 use crate::object::{ByteRange, ETag, Key};
+
+use growth::Growth;
 
 /// How much memory reading ahead may take.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +98,7 @@ impl ReadAheads {
             next,
             end,
             window,
+            growth: Growth::default(),
         }
     }
 }
@@ -118,6 +123,7 @@ pub struct ReadAhead {
     end: u64,
     /// Bytes that may be fetched ahead of the head.
     window: u64,
+    growth: Growth,
 }
 
 /// What is read now.
@@ -156,12 +162,11 @@ impl ReadAhead {
         Ok(chunk)
     }
 
-    /// Goes on to what follows the head. Reading is sequential, so the window grows, but not where
-    /// what comes next is waiting already: more would only go through more memory.
+    /// Goes on to what follows the head; reading is sequential, so the window may grow.
     fn advance(&mut self) {
         let is_ready = self.pieces.front().is_some_and(|piece| piece.fetching.is_finished());
-        let wanted = if is_ready { self.window } else { self.window * 2 };
-        self.window = wanted.max(PIECE).min(self.shared.options.window);
+        let most = self.shared.options.window;
+        self.window = self.growth.next(self.window, most, is_ready).max(PIECE).min(most);
         match self.pieces.pop_front() {
             Some(piece) => {
                 self.head_end += piece.length;

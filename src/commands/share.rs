@@ -1,0 +1,125 @@
+//! What is served, put together from its configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{CommandError, startup};
+use crate::config::{BucketSource, BucketSpec};
+use crate::fs::Share;
+use crate::fs::path::{PathOptions, PathShare};
+use crate::fs::resource_path::RESERVED;
+use crate::fs::s3::S3Share;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::state::{State, UploadRow};
+use crate::store::ObjectStore;
+use crate::store::buckets::Buckets;
+use crate::store::cached::Cached;
+use crate::store::conditional::Conditional;
+use crate::store::multipart::Uploads;
+use crate::store::paced::Paced;
+use crate::store::patient::{Limit, Patience, Patient};
+use crate::store::prefixed::Prefixed;
+use crate::store::read_ahead::ReadAheads;
+use crate::store::s3::{ConnectError, S3Store};
+
+/// A directory.
+pub(super) async fn of_path(
+    options: PathOptions,
+    state: &State,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> Result<Arc<dyn Share>, CommandError> {
+    let share = PathShare::new(options, state.clone(), metrics.clone(), shutdown.clone()).await?;
+    Ok(Arc::new(share))
+}
+
+/// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
+/// does not.
+pub(super) async fn of_buckets(
+    source: BucketSource,
+    state: &State,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> Result<Arc<dyn Share>, CommandError> {
+    let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
+    for bucket in &source.buckets {
+        let store =
+            S3Store::new(&bucket.bucket, source.s3.clone(), metrics.clone()).await.map_err(connect)?;
+        let store = Prefixed::wrap(Arc::new(store), &bucket.prefix);
+        stores.insert(bucket.folder().to_owned(), store);
+    }
+    startup::check(&stores).await?;
+    let store: Arc<dyn ObjectStore> = match (stores.len(), stores.pop_first()) {
+        (1, Some((_, only))) => only,
+        (_, first) => {
+            stores.extend(first);
+            Arc::new(Buckets::new(stores))
+        }
+    };
+    let store: Arc<dyn ObjectStore> = Arc::new(Paced::new(store));
+    let store = match source.trusts_conditions || source.s3.is_aws() {
+        true => store,
+        false => Arc::new(Conditional::new(store, &scratch_prefix(&source.buckets))),
+    };
+    let store: Arc<dyn ObjectStore> = Arc::new(Cached::new(store, source.cache, metrics.clone()));
+    let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
+    let leftovers = state.uploads().await?;
+    abort_leftovers(&uploads, Arc::clone(&store), leftovers, shutdown);
+    let share = S3Share::new(
+        store,
+        uploads,
+        ReadAheads::new(source.read_ahead),
+        state.clone(),
+        metrics.clone(),
+        shutdown.clone(),
+        source.file_system,
+    );
+    Ok(Arc::new(share.await?))
+}
+
+/// Where the endpoint may be asked what it can: below the gateway's own folder, of the first bucket
+/// if there are several.
+fn scratch_prefix(buckets: &[BucketSpec]) -> String {
+    match buckets {
+        [first, _, ..] => format!("{}/{RESERVED}/", first.folder()),
+        _ => format!("{RESERVED}/"),
+    }
+}
+
+/// Aborting what the last life left may wait for S3; serving need not wait for it.
+fn abort_leftovers(
+    uploads: &Uploads,
+    store: Arc<dyn ObjectStore>,
+    rows: Vec<UploadRow>,
+    shutdown: &Shutdown,
+) {
+    if rows.is_empty() {
+        return;
+    }
+    let (uploads, stop) = (uploads.clone(), shutdown.clone());
+    shutdown.background(async move {
+        let patience = Patience { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
+        let store = Patient::new(store, patience);
+        let (ended, left) = tokio::select! {
+            counts = uploads.abort_leftovers(&store, rows) => counts,
+            () = stop.begun() => return,
+        };
+        tracing::info!(ended, left, "saw to uploads that were cut off when the gateway last ran");
+    });
+}
+
+fn connect(error: ConnectError) -> CommandError {
+    let hint = match &error {
+        ConnectError::UnknownProfile(_) => "`aws configure list-profiles` shows those that exist",
+        ConnectError::CaBundle { .. } | ConnectError::NoCertificate { .. } => {
+            "--ca-bundle and AWS_CA_BUNDLE name a file in PEM format"
+        }
+        ConnectError::HttpClient(_) => "check HTTPS_PROXY and NO_PROXY",
+    };
+    CommandError::hinted(error, hint)
+}
+
+/// Per upload that is left over.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(600);

@@ -1,0 +1,235 @@
+//! Buckets as what is served.
+
+use std::collections::BTreeSet;
+
+use super::{ConfigError, Source, mistake};
+use crate::cache::CacheOptions;
+use crate::cli::{ChecksumsArg, ConditionalWritesArg, S3Args};
+use crate::fs::s3::S3FileSystemOptions;
+use crate::state::SourceIdentity;
+use crate::store::multipart::UploadOptions;
+use crate::store::read_ahead::ReadAheadOptions;
+use crate::store::s3::{Checksums, S3Options};
+
+/// Buckets, and how they are reached, written and remembered.
+#[derive(Debug, Clone)]
+pub struct BucketSource {
+    pub buckets: Vec<BucketSpec>,
+    pub s3: S3Options,
+    pub cache: CacheOptions,
+    /// The endpoint is known to keep the conditions of writes, so it is not asked.
+    pub trusts_conditions: bool,
+    pub uploads: UploadOptions,
+    pub read_ahead: ReadAheadOptions,
+    pub file_system: S3FileSystemOptions,
+}
+
+impl BucketSource {
+    /// With the defaults, of an endpoint that keeps conditions.
+    pub fn new(buckets: Vec<BucketSpec>, s3: S3Options) -> Self {
+        let file_system =
+            S3FileSystemOptions { bucket_folders: buckets.len() > 1, ..S3FileSystemOptions::default() };
+        Self {
+            buckets,
+            s3,
+            cache: CacheOptions::default(),
+            trusts_conditions: true,
+            uploads: UploadOptions::default(),
+            read_ahead: ReadAheadOptions::default(),
+            file_system,
+        }
+    }
+}
+
+/// Completes and checks what was given.
+pub(super) fn source(
+    given: &[String],
+    mut args: S3Args,
+    cache: CacheOptions,
+    delete_hidden: bool,
+) -> Result<(Source, SourceIdentity), ConfigError> {
+    args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
+    let buckets = buckets(given)?;
+    let identity = SourceIdentity::Buckets {
+        endpoint: args.endpoint_url.clone(),
+        buckets: buckets.iter().map(ToString::to_string).collect(),
+    };
+    let source = BucketSource {
+        file_system: S3FileSystemOptions { bucket_folders: buckets.len() > 1, delete_hidden },
+        buckets,
+        cache,
+        trusts_conditions: args.conditional_writes == ConditionalWritesArg::Yes,
+        uploads: uploads(&args)?,
+        read_ahead: ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total },
+        s3: s3(args)?,
+    };
+    Ok((Source::Buckets(Box::new(source)), identity))
+}
+
+/// The variables that every AWS program honours, the one for S3 first.
+fn endpoint_of_environment() -> Option<String> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    {
+        return None;
+    }
+    variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"))
+}
+
+fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, ConfigError> {
+    let buckets: Vec<BucketSpec> = given
+        .iter()
+        .map(|text| BucketSpec::parse(text).map_err(|message| mistake(message, "")))
+        .collect::<Result<_, _>>()?;
+    let folders: BTreeSet<&str> = buckets.iter().map(BucketSpec::folder).collect();
+    match folders.len() == buckets.len() {
+        true => Ok(buckets),
+        false => Err(mistake(
+            "two of the buckets would show as the same folder",
+            "serve prefixes of one bucket by gateways of their own, with --listen",
+        )),
+    }
+}
+
+fn uploads(args: &S3Args) -> Result<UploadOptions, ConfigError> {
+    if !PART_SIZES.contains(&args.part_size) {
+        return Err(mistake("--part-size is outside of what S3 takes", "parts have 5MiB to 5GiB"));
+    }
+    if args.multipart_threshold > MAX_PUT {
+        return Err(mistake(
+            "--multipart-threshold is over what S3 takes in one request",
+            "5GiB is the most",
+        ));
+    }
+    if args.upload_memory < args.part_size * 2 {
+        return Err(mistake("--upload-memory does not hold two parts", "raise it, or lower --part-size"));
+    }
+    Ok(UploadOptions {
+        multipart_threshold: args.multipart_threshold,
+        part_size: args.part_size,
+        memory: args.upload_memory,
+        spool: args.upload_spool,
+        equal_parts: args.equal_parts,
+        ..UploadOptions::default()
+    })
+}
+
+fn s3(args: S3Args) -> Result<S3Options, ConfigError> {
+    if let Some(url) = &args.endpoint_url
+        && !url.starts_with("http://")
+        && !url.starts_with("https://")
+    {
+        return Err(mistake(
+            format!("{url:?} is not a URL"),
+            "write e.g. --endpoint-url https://minio.example:9000",
+        ));
+    }
+    if let Some(kind) = args.sse.as_deref()
+        && !["AES256", "aws:kms", "aws:kms:dsse"].contains(&kind)
+    {
+        return Err(mistake(format!("--sse {kind:?} is unknown"), "use AES256, aws:kms or aws:kms:dsse"));
+    }
+    Ok(S3Options {
+        region: args.region,
+        profile: args.profile,
+        endpoint_url: args.endpoint_url,
+        force_path_style: args.force_path_style,
+        storage_class: args.storage_class,
+        sse: args.sse,
+        sse_kms_key_id: args.sse_kms_key_id,
+        requester_pays: args.requester_pays,
+        expected_bucket_owner: args.expected_bucket_owner,
+        checksums: match args.checksums {
+            ChecksumsArg::Auto => Checksums::Auto,
+            ChecksumsArg::WhenSupported => Checksums::WhenSupported,
+            ChecksumsArg::WhenRequired => Checksums::WhenRequired,
+        },
+        ca_bundle: args.ca_bundle,
+        ..S3Options::default()
+    })
+}
+
+/// S3's bounds of a part.
+const PART_SIZES: std::ops::RangeInclusive<u64> = 5 << 20..=5 << 30;
+/// S3's bound of a single PUT.
+const MAX_PUT: u64 = 5 << 30;
+/// A bucket and a place in it, as `--bucket` names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketSpec {
+    /// Name, access point alias or ARN.
+    pub bucket: String,
+    /// Without slashes at its ends; may be empty.
+    pub prefix: String,
+}
+
+impl BucketSpec {
+    /// Reads `NAME[/PREFIX]` or `arn:…:accesspoint/NAME[/PREFIX]`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let segments = if text.starts_with("arn:") { 2 } else { 1 };
+        let mut parts = text.splitn(segments + 1, '/');
+        let bucket = parts.by_ref().take(segments).collect::<Vec<_>>().join("/");
+        let prefix = parts.next().unwrap_or_default().trim_matches('/').to_owned();
+        if bucket.is_empty() || bucket.contains(char::is_whitespace) {
+            return Err(format!("{text:?} is not a bucket"));
+        }
+        if bucket.starts_with("s3:") || bucket.starts_with("http") && bucket.ends_with(':') {
+            return Err(format!(
+                "{text:?} is a URL; give the bucket's name alone, e.g. --bucket photos/2026"
+            ));
+        }
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !text.starts_with("arn:") && !bucket.chars().all(is_legal) {
+            return Err(format!(
+                "{bucket:?} is no bucket's name: those have letters, digits, dots and dashes"
+            ));
+        }
+        if text.starts_with("arn:") && !bucket.contains(":accesspoint/") {
+            return Err(format!("{text:?} is not the ARN of an access point; give a bucket's name instead"));
+        }
+        if prefix
+            .split('/')
+            .any(|segment| matches!(segment, "." | "..") || (segment.is_empty() && !prefix.is_empty()))
+        {
+            return Err(format!("the prefix of {text:?} has an empty or dotted segment"));
+        }
+        Ok(Self { bucket, prefix })
+    }
+
+    /// The folder that stands for it beside others.
+    pub fn folder(&self) -> &str {
+        self.bucket.rsplit('/').next().unwrap_or(&self.bucket)
+    }
+}
+
+impl std::fmt::Display for BucketSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.prefix.is_empty() {
+            true => f.write_str(&self.bucket),
+            false => write!(f, "{}/{}", self.bucket, self.prefix),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_prefixes_and_arns() {
+        let spec = BucketSpec::parse("photos/2026/may/").unwrap();
+        assert_eq!((spec.bucket.as_str(), spec.prefix.as_str()), ("photos", "2026/may"));
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap";
+        let spec = BucketSpec::parse(&format!("{arn}/in/side")).unwrap();
+        assert_eq!((spec.bucket.as_str(), spec.prefix.as_str(), spec.folder()), (arn, "in/side", "ap"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(BucketSpec::parse("s3://photos").unwrap_err().contains("URL"));
+        assert!(BucketSpec::parse("arn:aws:s3:::photos").unwrap_err().contains("access point"));
+        assert!(BucketSpec::parse("Bad Name!").is_err());
+        assert!(BucketSpec::parse("Bad_Name!!").is_err());
+        assert!(BucketSpec::parse("").is_err());
+        assert!(BucketSpec::parse("a/../b").is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! A directory as what is served.
+
+use std::path::Path;
+
+use super::{ConfigError, Source, mistake};
+use crate::cache::CacheOptions;
+use crate::fs::path::PathOptions;
+use crate::state::SourceIdentity;
+
+/// Looks whether the directory is one.
+pub(super) fn source(
+    given: &Path,
+    cache: CacheOptions,
+    delete_hidden: bool,
+) -> Result<(Source, SourceIdentity), ConfigError> {
+    let shown = given.display();
+    let directory = given.canonicalize().map_err(|error| {
+        mistake(format!("{shown} cannot be served: {error}"), "--path names a directory that exists")
+    })?;
+    if !directory.is_dir() {
+        return Err(mistake(format!("{shown} is no directory"), "serve the folder that holds it"));
+    }
+    std::fs::read_dir(&directory)
+        .map_err(|error| mistake(format!("{shown} cannot be read: {error}"), "s3dav needs to read it"))?;
+    let identity = SourceIdentity::Path(directory.clone());
+    Ok((Source::Path(PathOptions { directory, delete_hidden, cache }), identity))
+}
+
+/// What the gateway keeps for itself must not show in what it serves.
+pub(super) fn check_state(source: &Source, state_dir: &Path) -> Result<(), ConfigError> {
+    let Source::Path(PathOptions { directory, .. }) = source else { return Ok(()) };
+    let state_dir = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+    // The nearest folder that exists tells where links lead.
+    let existing = state_dir.ancestors().find_map(|folder| folder.canonicalize().ok());
+    match existing.is_some_and(|folder| folder.starts_with(directory)) {
+        false => Ok(()),
+        true => Err(mistake(
+            format!("the state would lie in {}, inside of what is served", state_dir.display()),
+            "name another place with --state-dir",
+        )),
+    }
+}

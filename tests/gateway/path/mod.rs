@@ -1,0 +1,7 @@
+//! A directory as what is served: what only holds there. What holds for both is tested on both, where
+//! the other tests are.
+
+mod cuts;
+mod escapes;
+mod semantics;
+mod syscalls;

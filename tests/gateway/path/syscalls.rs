@@ -1,0 +1,170 @@
+//! What is asked of the file system, call by call: on Amazon S3 Files each is a request, and some have
+//! no answer there. Seen by strace.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use crate::harness::clients;
+use crate::harness::process::{Process, command};
+use crate::harness::{client, eventually};
+
+/// A gateway whose calls are written down.
+struct Traced {
+    gateway: Process,
+    tracer: Child,
+    log: tempfile::TempDir,
+    root: tempfile::TempDir,
+    _state: tempfile::TempDir,
+}
+
+impl Traced {
+    async fn start() -> Option<Self> {
+        let strace = clients::find("strace")?;
+        let dir = || tempfile::tempdir().unwrap();
+        let (root, state, log) = (dir(), dir(), dir());
+        let mut serve = command(&["serve", "--listen", "127.0.0.1:0"]);
+        serve.arg("--path").arg(root.path()).arg("--state-dir").arg(state.path().join("state"));
+        let gateway = Process::serving(serve).await;
+        let tracer = Command::new(strace)
+            .args(["-f", "-y", "-p", &gateway.child.id().unwrap().to_string(), "-o"])
+            .arg(log.path().join("log"))
+            .args(["-e", "trace=%file,%desc", "-s", "64"])
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let traced = Self { gateway, tracer, log, root, _state: state };
+        // Attached when what is asked shows.
+        eventually("strace is attached", || async {
+            traced.request("GET", "/attached", None).await;
+            traced.text().contains("attached")
+        })
+        .await;
+        Some(traced)
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.log.path().join("log")).unwrap_or_default()
+    }
+
+    async fn request(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> u16 {
+        let request = client().request(method.parse().unwrap(), format!("{}{path}", self.gateway.url));
+        let request = request.header("Destination", format!("{}/copy", self.gateway.url));
+        request.body(body.unwrap_or_default()).send().await.unwrap().status().as_u16()
+    }
+
+    /// The calls of a request on the directory, in order.
+    async fn calls(&mut self, method: &str, path: &str, body: Option<Vec<u8>>) -> (u16, Vec<String>) {
+        let before = self.text().len();
+        let status = self.request(method, path, body).await;
+        // What was done is written down a moment later.
+        let mut length = 0;
+        while length != self.text().len() {
+            length = self.text().len();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let root = self.root.path().to_str().unwrap().to_owned();
+        let text = whole_lines(&self.text()[before..]);
+        let calls = text.lines().filter(|line| line.contains(&root) || line.contains("s3dav-part"));
+        (status, calls.map(str::to_owned).collect())
+    }
+
+    async fn stop(mut self) {
+        self.tracer.kill().await.unwrap();
+    }
+}
+
+/// Calls that other threads interrupted, put together again.
+fn whole_lines(text: &str) -> String {
+    let mut begun = std::collections::HashMap::new();
+    let mut whole = String::new();
+    for line in text.lines() {
+        let (thread, call) = line.split_once(' ').unwrap_or(("", line));
+        let call = call.trim_start();
+        if let Some(beginning) = call.strip_suffix(" <unfinished ...>") {
+            begun.insert(thread, beginning);
+        } else if let Some((_, end)) =
+            call.strip_prefix("<... ").and_then(|call| call.split_once(" resumed>"))
+        {
+            whole.push_str(&format!("{}{end}\n", begun.remove(thread).unwrap_or_default()));
+        } else {
+            whole.push_str(&format!("{call}\n"));
+        }
+    }
+    whole
+}
+
+fn position(calls: &[String], what: &[&str]) -> usize {
+    let found = calls.iter().position(|call| what.iter().all(|part| call.contains(part)));
+    found.unwrap_or_else(|| panic!("no {what:?} in\n{}", calls.join("\n")))
+}
+
+/// The bytes of the write calls, each.
+fn written(calls: &[String]) -> Vec<u64> {
+    let writes = calls.iter().filter(|call| call.contains("write") && call.contains("s3dav-part"));
+    writes.filter_map(|call| call.rsplit_once(" = ")?.1.split_whitespace().next()?.parse().ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_are_written_in_large_pieces_synced_and_renamed() {
+    let Some(mut traced) = Traced::start().await else { return };
+    let (status, calls) = traced.calls("PUT", "/new", Some(vec![1; 20 << 20])).await;
+    assert_eq!(status, 201);
+    let sizes = written(&calls);
+    let large = sizes.iter().filter(|size| **size >= 1 << 20).count();
+    assert!(sizes.iter().sum::<u64>() == 20 << 20 && large >= sizes.len() - 1, "{sizes:?}");
+    let synced = position(&calls, &["fsync", "s3dav-part"]);
+    let renamed = position(&calls, &["rename", "s3dav-part", "\"new\""]);
+    let folder = calls.iter().rposition(|call| call.contains("fsync(")).unwrap();
+    assert!(synced < renamed && renamed < folder, "{}", calls.join("\n"));
+    // Nothing that changes metadata, and nothing that the file system may not have.
+    let needless =
+        ["chmod", "chown", "utime", "xattr", "link(", "linkat", "fallocate", "truncate", "O_DIRECT|"];
+    let found: Vec<_> = calls.iter().filter(|call| needless.iter().any(|name| call.contains(name))).collect();
+    assert!(found.is_empty(), "{found:#?}");
+    let (status, calls) = traced.calls("PUT", "/new", Some(vec![2; 1000])).await;
+    assert_eq!((status, written(&calls).len()), (204, 1));
+    let found: Vec<_> = calls.iter().filter(|call| needless.iter().any(|name| call.contains(name))).collect();
+    assert!(found.is_empty(), "{found:#?}");
+    traced.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_are_read_and_written() {
+    let Some(mut traced) = Traced::start().await else { return };
+    fs::write(traced.root.path().join("from"), vec![1; 5 << 20]).unwrap();
+    let (status, calls) = traced.calls("COPY", "/from", None).await;
+    assert_eq!(status, 201);
+    assert_eq!(written(&calls), [1 << 20; 5]);
+    for absent in ["copy_file_range", "FICLONE", "sendfile", "splice"] {
+        assert!(!calls.iter().any(|call| call.contains(absent)), "{absent}");
+    }
+    position(&calls, &["fsync", "s3dav-part"]);
+    traced.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_file_is_one_open_and_one_read_and_then_one_look() {
+    let Some(mut traced) = Traced::start().await else { return };
+    let path = traced.root.path().join("small");
+    fs::write(&path, "12345").unwrap();
+    set_old(&path);
+    // The change of the date is one, too.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let (_, calls) = traced.calls("GET", "/small", None).await;
+    let opens = calls.iter().filter(|call| call.contains("open") && call.contains("small")).count();
+    let reads = calls.iter().filter(|call| call.contains("read") && call.contains("small")).count();
+    assert_eq!((opens, reads), (1, 1), "{}", calls.join("\n"));
+    let (_, calls) = traced.calls("GET", "/small", None).await;
+    assert!(!calls.iter().any(|call| call.contains("read")), "{}", calls.join("\n"));
+    traced.stop().await;
+}
+
+fn set_old(path: &Path) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+}
