@@ -5,6 +5,7 @@
 mod bad_inputs;
 mod capabilities;
 mod cli;
+mod clients;
 mod conflicts;
 mod conformance;
 mod costs;
