@@ -106,3 +106,62 @@ pub(super) fn by_path<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<
 /// Half of what the runtime has for blocking calls: those of the state database go on beside a hung
 /// disk.
 const MAX_THREADS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_status() {
+        let status = |errno: Errno| Failure::from(io::Error::from(errno)).status().as_u16();
+        for (errno, expected) in [
+            (Errno::NOENT, 404),
+            (Errno::NOTDIR, 404),
+            (Errno::LOOP, 404),
+            (Errno::EXIST, 405),
+            (Errno::ACCESS, 403),
+            (Errno::PERM, 403),
+            (Errno::ROFS, 403),
+            (Errno::NAMETOOLONG, 414),
+            (Errno::NOSPC, 507),
+            (Errno::DQUOT, 507),
+            (Errno::BUSY, 409),
+            (Errno::NOTEMPTY, 409),
+            (Errno::IO, 409),
+            (Errno::STALE, 503),
+            (Errno::NFILE, 500),
+        ] {
+            assert_eq!(status(errno), expected, "{errno}");
+        }
+        let escape = io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside");
+        assert_eq!(Failure::from(escape).status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn what_is_stale_is_asked_for_once_more() {
+        let mut asked = 0;
+        let mut stale = |times: u32| {
+            asked = 0;
+            by_path(|| {
+                asked += 1;
+                if asked <= times { Err(Errno::STALE.into()) } else { Ok(asked) }
+            })
+        };
+        assert_eq!(stale(0).unwrap(), 1);
+        assert_eq!(stale(1).unwrap(), 2);
+        assert!(stale(2).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_hung_disk_is_waited_for_until_the_deadline() {
+        let disk = Disk::default();
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let deadline = Instant::now() + std::time::Duration::from_millis(20);
+        let hung = disk.by(deadline, move || Ok(hang.recv().is_ok())).await;
+        assert!(matches!(hung, Err(Failure::Disk(DiskError::Hung))));
+        assert_eq!(disk.run(|| Ok(1)).await.unwrap(), 1, "others go on");
+        drop(release);
+    }
+}

@@ -73,8 +73,12 @@ impl Root {
     pub(super) fn file(&self, key: &str) -> io::Result<(File, Stat)> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-        let file = by_path(|| self.0.open_with(path(key), &options))?;
-        match Stat::of(&file.metadata()?) {
+        let (file, meta) = by_path(|| {
+            let file = self.0.open_with(path(key), &options)?;
+            let meta = file.metadata()?;
+            Ok((file, meta))
+        })?;
+        match Stat::of(&meta) {
             Some(stat) if stat.is_folder => Err(Errno::ISDIR.into()),
             Some(stat) => Ok((file, stat)),
             None => Err(Errno::NOENT.into()),

@@ -3,5 +3,6 @@
 
 mod cuts;
 mod escapes;
+mod faults;
 mod semantics;
 mod syscalls;

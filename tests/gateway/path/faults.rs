@@ -1,0 +1,174 @@
+//! A disk that fails, is slow, or hangs. strace makes real calls of the real program end so.
+
+use std::fs;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use crate::harness::clients;
+use crate::harness::process::{Process, command};
+use crate::harness::{client, eventually};
+
+/// A gateway on a directory.
+struct Served {
+    gateway: Process,
+    root: tempfile::TempDir,
+    _state: tempfile::TempDir,
+}
+
+impl Served {
+    async fn start() -> Self {
+        let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut serve = command(&["serve", "--listen", "127.0.0.1:0", "--request-budget", "2s"]);
+        serve.arg("--path").arg(root.path()).arg("--state-dir").arg(state.path().join("state"));
+        Self { gateway: Process::serving(serve).await, root, _state: state }
+    }
+
+    /// From now on calls that touch `path`, below the root, end as `inject` says.
+    async fn with_fault(&self, path: &str, inject: &str) -> Child {
+        let process = self.gateway.child.id().unwrap().to_string();
+        let strace = Command::new("strace")
+            .args(["-f", "-q", "-p", &process, "-o", "/dev/null", "-P"])
+            .arg(self.root.path().join(path))
+            // As the program names it, relative to a folder that is open.
+            .args(["-P", if path.is_empty() { "." } else { path }])
+            .arg(format!("--inject={inject}"))
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let is_traced = |status: String| !status.contains("TracerPid:\t0");
+        eventually("strace is attached", || async {
+            let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+            tasks
+                .into_iter()
+                .all(|task| fs::read_to_string(task.unwrap().path().join("status")).is_ok_and(is_traced))
+        })
+        .await;
+        strace
+    }
+
+    async fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let request = client().request(method.parse().unwrap(), format!("{}{path}", self.gateway.url));
+        let answer = request.header("Depth", "1").body(body.to_owned()).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap_or_default())
+    }
+}
+
+async fn end(mut strace: Child) {
+    strace.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_have_the_status_that_tells_what_to_do() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let served = Served::start().await;
+    let file = served.root.path().join("file");
+    for (path, inject, method, status, says) in [
+        ("file", "pread64:error=EIO", "GET", 409, "Glacier"),
+        ("file", "openat2,openat:error=EACCES", "GET", 403, "denied"),
+        (".", "fsync:error=EIO", "MKCOL", 409, "archived"),
+        ("", "openat:error=ENOSPC", "PUT", 507, "full"),
+        ("", "openat:error=EDQUOT", "PUT", 507, "quota"),
+        ("", "openat:error=EROFS", "PUT", 403, "cannot be written"),
+        ("", "renameat2,renameat,rename:error=EIO", "PUT", 409, "archived"),
+    ] {
+        fs::write(&file, "the old content").unwrap();
+        let fault = served.with_fault(path, inject).await;
+        let target = if method == "MKCOL" { "/folder" } else { "/file" };
+        let (found, text) = served.request(method, target, if method == "PUT" { "new" } else { "" }).await;
+        end(fault).await;
+        assert!(found == status && text.contains(says), "{inject}: {found} {text}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "the old content", "{inject}");
+        let entries =
+            || fs::read_dir(served.root.path()).unwrap().filter(|e| is_part(e.as_ref().unwrap())).count();
+        eventually("nothing half is left", || async { entries() == 0 }).await;
+    }
+}
+
+fn is_part(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().starts_with(".s3dav-part-")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_handle_is_looked_up_once_more() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let served = Served::start().await;
+    fs::write(served.root.path().join("file"), "content").unwrap();
+    for call in ["openat2", "statx"] {
+        let fault = served.with_fault("file", &format!("{call}:error=ESTALE:when=1")).await;
+        let answer = served.request("GET", "/file", "").await;
+        end(fault).await;
+        assert_eq!(answer, (200, "content".to_owned()), "{call}");
+    }
+    let fault = served.with_fault("file", "openat2:error=ESTALE").await;
+    let (status, _) = served.request("GET", "/file", "").await;
+    end(fault).await;
+    assert_eq!(status, 503, "but not for ever");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_disk_costs_its_own_requests_only() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let served = Served::start().await;
+    fs::write(served.root.path().join("hung"), "content").unwrap();
+    fs::write(served.root.path().join("other"), "content").unwrap();
+    let fault = served.with_fault("hung", "openat2:delay_enter=6000000").await;
+    let begun = Instant::now();
+    let hung = async {
+        let requests = (0..50).map(|_| served.request("GET", "/hung", ""));
+        futures_util::future::join_all(requests).await
+    };
+    let others = async {
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            let begun = Instant::now();
+            assert_eq!(served.request("GET", "/other", "").await.0, 200);
+            assert_eq!(served.request("OPTIONS", "/", "").await.0, 200);
+            longest = longest.max(begun.elapsed());
+        }
+        longest
+    };
+    let (hung, longest) = tokio::join!(hung, others);
+    let waited = begun.elapsed();
+    assert!(hung.iter().all(|(status, _)| *status == 503), "{:?}", hung[0]);
+    assert!(hung[0].1.contains("does not answer"), "{:?}", hung[0]);
+    assert!(waited < Duration::from_secs(6), "as long as the budget, not as the disk: {waited:?}");
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
+    end(fault).await;
+    eventually("the disk answers again", || async { served.request("GET", "/hung", "").await.0 == 200 })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_folder_is_shown_as_it_comes() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let served = Served::start().await;
+    let folder = served.root.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    for n in 0..10_000 {
+        fs::write(folder.join(format!("a file with a name {n}")), "").unwrap();
+    }
+    // Each call brings some hundred names, and takes longer than the whole budget has for all.
+    let fault = served.with_fault("folder", "getdents64:delay_enter=250000").await;
+    let begun = Instant::now();
+    let request = client().request("PROPFIND".parse().unwrap(), format!("{}/folder/", served.gateway.url));
+    let mut answer = request.header("Depth", "1").send().await.unwrap();
+    let mut text = answer.chunk().await.unwrap().unwrap().to_vec();
+    let first = begun.elapsed();
+    while let Some(chunk) = answer.chunk().await.unwrap() {
+        text.extend_from_slice(&chunk);
+    }
+    let all = begun.elapsed();
+    end(fault).await;
+    assert_eq!(crate::harness::hrefs(&String::from_utf8(text).unwrap()).len(), 10_001);
+    assert!(all > Duration::from_secs(2) && first < all / 3, "{first:?} of {all:?}");
+}
