@@ -137,7 +137,8 @@ impl Engine {
         if !matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
             return finish(context, answer).await;
         }
-        if since.is_some_and(|since| same_date(&since, answer.headers())) {
+        let is_same = since.is_some_and(|since| same_date(&since, answer.headers()));
+        if is_same && !context.outcome.date_is_no_proof() {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
             answer.headers_mut().remove(header::CONTENT_LENGTH);
             answer.headers_mut().remove(header::CONTENT_RANGE);

@@ -1,5 +1,7 @@
 //! What each client last saw of each object: the version that its next write means to replace.
 
+use std::time::SystemTime;
+
 use moka::sync::Cache;
 
 use super::{Client, RequestContext};
@@ -9,37 +11,70 @@ use crate::seeded::{self, Bug};
 /// The version that a client last got or made, by client and key. In memory: after a restart the
 /// newest version that is known counts instead.
 #[derive(Debug)]
-pub struct Bases(Cache<(Client, String), ETag>);
+pub struct Bases {
+    seen: Cache<(Client, String), ETag>,
+    /// The newest version of each key, as far as was seen, by its date.
+    dated: Cache<String, Dated>,
+}
+
+/// HTTP's dates have whole seconds, and two versions can have one second.
+#[derive(Debug, Clone, PartialEq)]
+struct Dated {
+    etag: ETag,
+    /// Since 1970.
+    second: u64,
+    /// Another version has the same.
+    is_shared: bool,
+}
 
 impl Default for Bases {
     fn default() -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(MAX_BASES)
-                .eviction_policy(moka::policy::EvictionPolicy::lru())
-                .build(),
-        )
+        let lru = moka::policy::EvictionPolicy::lru;
+        Self {
+            seen: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
+            dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
+        }
     }
 }
 
 impl Bases {
     pub fn of(&self, client: &Client, key: &str) -> Option<ETag> {
-        self.0.get(&(client.clone(), key.to_owned()))
+        self.seen.get(&(client.clone(), key.to_owned()))
     }
 
     /// The client has got or made this version.
     pub fn saw(&self, client: &Client, key: &str, etag: &ETag) {
         let name = (client.clone(), key.to_owned());
         // Reading the same again is common, and looking is cheaper than writing.
-        if self.0.get(&name).is_none_or(|known| known != *etag) {
-            self.0.insert(name, etag.clone());
+        if self.seen.get(&name).is_none_or(|known| known != *etag) {
+            self.seen.insert(name, etag.clone());
         }
+    }
+
+    /// Notes the date of a version that was read or written; whether no other version is known to
+    /// have it.
+    pub fn dates(&self, key: &str, etag: &ETag, modified: SystemTime) -> bool {
+        let second = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let known = self.dated.get(key);
+        let is_shared = known
+            .as_ref()
+            .is_some_and(|known| known.second == second && (known.is_shared || known.etag != *etag));
+        let now = Dated { etag: etag.clone(), second, is_shared };
+        if known.as_ref() != Some(&now) {
+            self.dated.insert(key.to_owned(), now);
+        }
+        !is_shared
+    }
+
+    /// Whether its date tells the version that is there from any other one that the client may have.
+    pub fn date_is_proof(&self, client: &Client, key: &str, etag: &ETag, modified: SystemTime) -> bool {
+        self.dates(key, etag, modified) && self.of(client, key).is_none_or(|seen| seen == *etag)
     }
 
     /// What the client has seen in a folder.
     pub fn below(&self, client: &Client, folder: &str) -> Vec<(String, ETag)> {
         let prefix = format!("{folder}/");
-        let seen = self.0.iter().filter(|(name, _)| name.0 == *client && name.1.starts_with(&prefix));
+        let seen = self.seen.iter().filter(|(name, _)| name.0 == *client && name.1.starts_with(&prefix));
         seen.map(|(name, etag)| (name.1.clone(), etag)).collect()
     }
 
@@ -54,7 +89,7 @@ impl Bases {
 
     /// The client has removed the object, or moved it away.
     pub fn forget(&self, client: &Client, key: &str) {
-        self.0.invalidate(&(client.clone(), key.to_owned()));
+        self.seen.invalidate(&(client.clone(), key.to_owned()));
     }
 }
 

@@ -86,6 +86,7 @@ struct Told {
     failure: Option<Refusal>,
     content_type: Option<String>,
     mtime_kept: bool,
+    date_is_no_proof: bool,
     exists: HashMap<String, bool>,
 }
 
@@ -156,6 +157,15 @@ impl Outcome {
 
     pub fn set_mtime_kept(&self) {
         self.0.lock().mtime_kept = true;
+    }
+
+    /// Whether the file may have changed though its date has not.
+    pub fn date_is_no_proof(&self) -> bool {
+        self.0.lock().date_is_no_proof
+    }
+
+    pub fn set_date_is_no_proof(&self) {
+        self.0.lock().date_is_no_proof = true;
     }
 
     /// Notes whether a resource exists, for the locks: only a change of a folder's members needs

@@ -306,3 +306,34 @@ async fn a_folder_is_a_page_for_a_browser() {
         assert_eq!(gateway.status("HEAD", "/d/").await, 200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_versions_of_one_second_are_told_apart() {
+    for gateway in TestGateway::both().await {
+        let get = async |client: &str, since: &str| {
+            let request = gateway.request("GET", "/file").header("User-Agent", client);
+            let answer = request.header("If-Modified-Since", since).send().await.unwrap();
+            let date = answer.headers()["last-modified"].to_str().unwrap().to_owned();
+            (answer.status().as_u16(), date, answer.text().await.unwrap())
+        };
+        let old = "Mon, 01 Jan 2024 00:00:00 GMT";
+        // Until both fall into one second.
+        let date = loop {
+            gateway.put("/file", "one").await;
+            let (_, first, _) = get("reader", old).await;
+            gateway.put("/file", "two").await;
+            let (_, second, _) = get("another", old).await;
+            if first == second {
+                break first;
+            }
+        };
+        let (status, _, text) = get("reader", &date).await;
+        assert_eq!((status, text.as_str()), (200, "two"), "it has the other one");
+        assert_eq!(get("stranger", &date).await.0, 200, "it may have the other one");
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        gateway.put("/file", "three").await;
+        let (_, date, _) = get("reader", old).await;
+        assert_eq!(get("reader", &date).await.0, 304);
+        assert_eq!(get("someone new", &date).await.0, 304);
+    }
+}

@@ -18,11 +18,16 @@ use crate::fs::{Failure, RequestContext, ResourcePath};
 
 impl PathFileSystem {
     /// Opens the target of the GET under way, with its first bytes, and keeps it for reading. `None`
-    /// where that would not do: it is no file, or has another spelling.
+    /// where that would not do: it is no file, has another spelling, or may not be wanted.
     pub(super) async fn locate_by_opening(&self, path: &ResourcePath) -> Result<Option<Stat>, Failure> {
         let context = &self.context;
         let is_target = context.method == http::Method::GET && path.same_resource(&context.path);
-        if !is_target || path.has_trailing_slash() || self.located.lock().contains_key(path) {
+        // A condition may make the content needless.
+        if !is_target
+            || context.is_conditional
+            || path.has_trailing_slash()
+            || self.located.lock().contains_key(path)
+        {
             return Ok(None);
         }
         if path.is_reserved() || super::belongs_to_gateway(path) {
@@ -39,10 +44,7 @@ impl PathFileSystem {
         let located = Located { key: reading.key.clone(), stat: stat.clone(), is_link: false };
         self.located.lock().insert(path.clone(), Some(located));
         *self.opened.lock() = Some(reading);
-        let is_refused = context.if_match.as_ref().is_some_and(|wanted| *wanted != stat.etag);
-        if !is_refused {
-            self.shared.bases.saw(&context.client, &path.key(), &stat.etag);
-        }
+        self.note_basis(&path.key(), &stat);
         Ok(Some(stat))
     }
 

@@ -219,6 +219,18 @@ impl PathFileSystem {
         }
     }
 
+    /// Whoever gets a file, or hears that it has not changed, has this version.
+    fn note_basis(&self, key: &str, stat: &Stat) {
+        let (context, bases) = (&self.context, &self.shared.bases);
+        if !bases.date_is_proof(&context.client, key, &stat.etag, stat.modified) {
+            context.outcome.set_date_is_no_proof();
+        }
+        let is_refused = context.if_match.as_ref().is_some_and(|wanted| *wanted != stat.etag);
+        if context.method == http::Method::GET && !is_refused {
+            bases.saw(&context.client, key, &stat.etag);
+        }
+    }
+
     fn resource(&self, name: String, located: &Located) -> Resource {
         let Located { stat, .. } = located;
         Resource {
@@ -260,8 +272,8 @@ impl FileSystem for PathFileSystem {
             return Ok(stat.meta());
         }
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        if self.context.method == http::Method::GET && !located.stat.is_folder {
-            self.shared.bases.saw(&self.context.client, &located.key, &located.stat.etag);
+        if path.same_resource(&self.context.path) && !located.stat.is_folder {
+            self.note_basis(&located.key, &located.stat);
         }
         Ok(located.stat.meta())
     }

@@ -275,6 +275,7 @@ impl Placing {
         let key = self.target.key.clone();
         let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
         self.shared.bases.saw(&self.context.client, &key, &stat.etag);
+        self.shared.bases.dates(&key, &stat.etag, stat.modified);
         Ok(Placed { key, is_new, meta: stat.meta() })
     }
 

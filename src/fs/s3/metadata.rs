@@ -165,11 +165,18 @@ impl S3FileSystem {
     fn note_basis(&self, path: &ResourcePath, located: &Located) {
         let context = &self.context;
         let Node::File(meta) = &located.node else { return };
-        let is_got = context.method == http::Method::GET && path.same_resource(&context.path);
+        if !path.same_resource(&context.path) {
+            return;
+        }
+        let (client, bases) = (&context.client, &self.shared.bases);
+        if !bases.date_is_proof(client, &located.key, &meta.etag, meta.last_modified) {
+            context.outcome.set_date_is_no_proof();
+        }
+        let is_got = context.method == http::Method::GET;
         let is_refused = context.range.is_some_and(|range| range.first >= meta.size)
             || context.if_match.as_ref().is_some_and(|wanted| *wanted != meta.etag);
         if is_got && !is_refused {
-            self.shared.bases.saw(&context.client, &located.key, &meta.etag);
+            bases.saw(client, &located.key, &meta.etag);
         }
     }
 

@@ -134,6 +134,7 @@ impl Placement {
         let shared = &self.shared;
         if let Placed::There { written, .. } = &placed {
             shared.bases.saw(&self.client, self.key.as_str(), &written.etag);
+            shared.bases.dates(self.key.as_str(), &written.etag, written.last_modified);
         }
         if is_new {
             shared.dates.touch_parent(self.key.as_str());
