@@ -87,6 +87,11 @@ impl Bases {
         self.forget(client, from);
     }
 
+    /// The client has removed a folder, or something else took its place.
+    pub fn forget_below(&self, client: &Client, folder: &str) {
+        self.below(client, folder).iter().for_each(|(key, _)| self.forget(client, key));
+    }
+
     /// The client has removed the object, or moved it away.
     pub fn forget(&self, client: &Client, key: &str) {
         self.seen.invalidate(&(client.clone(), key.to_owned()));
@@ -111,7 +116,7 @@ impl WriteCondition {
             (None, Some(basis)) => Condition::IfMatch(basis),
             (None, None) => Condition::IfAbsent,
         };
-        let is_clients_own = create_new || context.if_match.is_some() || context.is_conditional;
+        let is_clients_own = create_new || context.has_own_condition;
         Self { condition, is_clients_own }
     }
 }

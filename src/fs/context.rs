@@ -60,6 +60,8 @@ pub struct RequestContext {
     pub range: Option<ByteRange>,
     /// The one strong ETag of `If-Match`, if it has just one.
     pub if_match: Option<ETag>,
+    /// Whether the client says what a write's target must be like, and is told when it is not.
+    pub has_own_condition: bool,
     /// Whether a header may make the answer one without content, or one whose first byte is known
     /// only with the size.
     pub is_conditional: bool,

@@ -61,6 +61,13 @@ impl From<DeleteFailure> for Failure {
 }
 
 impl Failure {
+    /// What a client is told whose DELETE met a version that it cannot have meant. macOS takes 412 for
+    /// an input/output error, and 423 for a file in use.
+    pub fn changed(client: &super::Client) -> Self {
+        let status = if client.is_webdavfs() { StatusCode::LOCKED } else { StatusCode::PRECONDITION_FAILED };
+        Self::Changed { status }
+    }
+
     /// The status that tells a WebDAV client the truth.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -38,6 +38,13 @@ pub(super) fn any(headers: &HeaderMap) -> bool {
     names.iter().any(|name| headers.contains_key(*name))
 }
 
+/// Whether a condition is set that a write's target must meet; a lock token is none.
+pub(super) fn on_target(headers: &HeaderMap) -> bool {
+    let names = ["if-match", "if-none-match", "if-unmodified-since"];
+    let has_etag = headers.get("if").is_some_and(|value| value.as_bytes().contains(&b'['));
+    has_etag || names.iter().any(|name| headers.contains_key(*name))
+}
+
 /// The strong ETag of `If-Match`, if it is just one.
 pub(super) fn if_match(headers: &HeaderMap) -> Option<ETag> {
     let value = headers.get(header::IF_MATCH)?.to_str().ok()?;

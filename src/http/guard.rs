@@ -130,6 +130,7 @@ pub(super) fn admit(
     Ok(RequestContext {
         method: method.clone(),
         if_match: conditions::if_match(headers),
+        has_own_condition: conditions::on_target(headers),
         is_conditional: conditions::any(headers) || (range.is_none() && headers.contains_key(header::RANGE)),
         range,
         content_type: text(headers, header::CONTENT_TYPE.as_str()),

@@ -1,16 +1,16 @@
 //! Copying within the directory: read and written, for a network file system has no better way. All of
 //! this blocks.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use cap_std::fs::{Dir, Metadata};
-use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use super::names;
-use super::root::{Place, Root};
+use super::root::{Place, Root, leads_nowhere};
 use super::stat::Stat;
 use crate::object::ETag;
 
@@ -42,13 +42,20 @@ pub(super) fn copy_folder(root: &Root, key: &str, from: &Arc<Dir>, to: &Place) -
         let own = name.unwrap_or_default();
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            let inside = copy_folder(root, &below.unwrap_or_default(), &place.open_folder()?, &target)?;
+            let inside = match place.open_folder() {
+                // Another program removed it meanwhile.
+                Err(error) if leads_nowhere(&error) => continue,
+                inside => copy_folder(root, &below.unwrap_or_default(), &inside?, &target)?,
+            };
             copied.extend(inside.into_iter().map(|(name, etag)| (format!("{own}/{name}"), etag)));
         } else if kind.is_symlink() {
             let etag = copy_link(root, below.as_deref(), &place, &target)?;
             copied.extend(etag.map(|etag| (own.to_owned(), etag)));
         } else if kind.is_file() {
-            let (file, stat) = place.open_file()?;
+            let (file, stat) = match place.open_file() {
+                Err(error) if leads_nowhere(&error) => continue,
+                opened => opened?,
+            };
             copied.push((own.to_owned(), copy_content(file, &stat, &target)?));
         } else {
             tracing::info!(folder = key, name = ?place.name, "not copied: it is neither a file nor a folder");
@@ -72,7 +79,7 @@ fn copy_link(root: &Root, key: Option<&str>, from: &Place, to: &Place) -> io::Re
 }
 
 fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<ETag> {
-    let mut file = to.create()?;
+    let mut file = to.create(Some(stat.mode))?;
     let mut buffer = vec![0; PIECE];
     loop {
         match from.read(&mut buffer) {
@@ -82,7 +89,11 @@ fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<ETag> {
             Err(error) => return Err(error),
         }
     }
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(stat.mode))?;
+    match Stat::of(&Metadata::from_file(&from)?) {
+        Some(now) if now.has_content_of(stat) => {}
+        _ => return Err(io::Error::other("the file changed while it was copied")),
+    }
+    file.set_permissions(Permissions::from_mode(stat.mode))?;
     file.sync_all()?;
     let copy = Stat::of(&Metadata::from_file(&file)?).ok_or(Errno::NOENT)?;
     Ok(copy.etag)
@@ -90,7 +101,10 @@ fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<ETag> {
 
 fn keep_mode(from: Metadata, to: &Dir) -> io::Result<()> {
     match Stat::of(&from) {
-        Some(stat) => Ok(rustix::fs::fchmod(to, Mode::from_raw_mode(stat.mode))?),
+        Some(stat) => {
+            let mode = Permissions::from_mode(stat.mode);
+            to.set_permissions(".", cap_std::fs::Permissions::from_std(mode))
+        }
         None => Ok(()),
     }
 }

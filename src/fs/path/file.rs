@@ -9,12 +9,13 @@ use dav_server::fs::OpenOptions;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::disk::DiskError;
+use super::disk::{DiskError, Open};
 use super::stat::Stat;
 use super::upload::Upload;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::engine::{Meta, OpenFile};
 use crate::fs::{Failure, RequestContext, ResourcePath};
+use crate::object::ByteRange;
 
 impl PathFileSystem {
     /// Opens the target of the GET under way, with its first bytes, and keeps it for reading. `None`
@@ -33,8 +34,8 @@ impl PathFileSystem {
         if path.is_reserved() || super::belongs_to_gateway(path) {
             return Ok(None);
         }
-        let (key, start) = (path.key(), context.range.map_or(0, |range| range.first));
-        let opened = self.disk(move |shared| Reading::open(shared, key, start)).await;
+        let (key, range) = (path.key(), context.range);
+        let opened = self.disk(move |shared| Reading::open(shared, key, range, true)).await;
         let reading = match opened {
             Ok(reading) => reading,
             Err(Failure::NotFound | Failure::IsFolder) => return Ok(None),
@@ -54,7 +55,9 @@ impl PathFileSystem {
             Some(reading) => reading,
             None => {
                 let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-                self.disk(move |shared| Reading::open(shared, located.key, 0)).await?
+                // Content is wanted only if the conditions allow it, which the engine looks at next.
+                let range = self.context.range;
+                self.disk(move |shared| Reading::open(shared, located.key, range, false)).await?
             }
         };
         let name = super::path_name(&reading.key);
@@ -140,8 +143,10 @@ impl OpenFile for PathFile {
 #[derive(Debug)]
 pub(super) struct Reading {
     key: String,
-    file: Arc<File>,
+    file: Open<File>,
     stat: Stat,
+    /// One behind the last byte that is wanted.
+    end: u64,
     /// The next byte to hand out.
     position: u64,
     /// What was read from there on.
@@ -151,20 +156,33 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Opens `key` and reads its first piece from `start` on, whole if it is small. Blocks.
-    pub(super) fn open(shared: &Shared, key: String, start: u64) -> Result<Self, Failure> {
+    /// Opens `key`; `begins`: reads the first piece, too, whole if it is small. Blocks.
+    pub(super) fn open(
+        shared: &Shared,
+        key: String,
+        range: Option<ByteRange>,
+        begins: bool,
+    ) -> Result<Self, Failure> {
         let (file, stat) = shared.root.file(&key)?;
-        let first = if shared.content.takes(stat.size) { stat.size } else { FIRST_PIECE };
-        let ready = piece(&file, &stat, start, first)?;
-        if start == 0 && ready.len() as u64 == stat.size && shared.content.takes(stat.size) {
+        let file = Open::new(file);
+        let start = range.map_or(0, |range| range.first);
+        let last = range.and_then(|range| range.last);
+        let end = last.map_or(stat.size, |last| stat.size.min(last.saturating_add(1)));
+        let mut ready = Bytes::new();
+        if begins {
+            let first = if shared.content.takes(stat.size) { stat.size } else { FIRST_PIECE };
+            ready = piece(&file, &stat, (start, end), first)?;
+        }
+        if !ready.is_empty() && ready.len() as u64 == stat.size && shared.content.takes(stat.size) {
             shared.keep(&key, &stat, &ready);
         }
-        Ok(Self { key, file: Arc::new(file), stat, position: start, ready, next: None })
+        Ok(Self { key, file, stat, end, position: start, ready, next: None })
     }
 
     fn seek(&mut self, start: u64) {
         if start != self.position {
-            (self.position, self.ready, self.next) = (start, Bytes::new(), None);
+            // Where another range ends is not known here.
+            (self.position, self.ready, self.next, self.end) = (start, Bytes::new(), None, self.stat.size);
         }
     }
 
@@ -182,7 +200,7 @@ impl Reading {
             self.ready = next.await??;
         }
         let after = self.position + self.ready.len() as u64;
-        if self.next.is_none() && after < self.stat.size {
+        if self.next.is_none() && after < self.end {
             self.next = Some(self.fetch(shared, context, after));
         }
         let chunk = self.ready.split_to(most.min(self.ready.len()));
@@ -196,17 +214,19 @@ impl Reading {
         context: &RequestContext,
         start: u64,
     ) -> AbortOnDropHandle<Result<Bytes, Failure>> {
-        let (file, stat, disk) = (Arc::clone(&self.file), self.stat.clone(), shared.disk.clone());
+        let (file, stat, disk) = (self.file.share(), self.stat.clone(), shared.disk.clone());
+        // A reader that goes on behind the end of its range gets what is there.
+        let end = if start < self.end { self.end } else { self.stat.size };
         let deadline = Instant::now() + context.budget;
         AbortOnDropHandle::new(tokio::spawn(async move {
-            disk.by(deadline, move || piece(&file, &stat, start, PIECE)).await
+            disk.by(deadline, move || piece(&file, &stat, (start, end), PIECE)).await
         }))
     }
 }
 
-/// Up to `most` bytes from `start` on, of the version that `stat` tells of. Blocks.
-fn piece(file: &File, stat: &Stat, start: u64, most: u64) -> Result<Bytes, Failure> {
-    let wanted = most.min(stat.size.saturating_sub(start)) as usize;
+/// Up to `most` bytes of `[start, end)`, of the version that `stat` tells of. Blocks.
+fn piece(file: &File, stat: &Stat, (start, end): (u64, u64), most: u64) -> Result<Bytes, Failure> {
+    let wanted = most.min(end.saturating_sub(start)) as usize;
     let mut read = Vec::with_capacity(wanted);
     while read.len() < wanted {
         let at = start + read.len() as u64;

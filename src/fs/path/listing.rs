@@ -94,8 +94,8 @@ impl Listing {
         };
         let stat = match meta {
             Ok(meta) => Stat::of(&meta),
-            // Gone in this moment, or a link that leads nowhere.
-            Err(error) if leads_nowhere(&error) => None,
+            // Gone in this moment, or a link that leads nowhere, or where the gateway may not go.
+            Err(error) if leads_nowhere(&error) || is_denied(&error) => None,
             Err(error) => return Err(error.into()),
         };
         let Some(stat) = stat else {
@@ -128,6 +128,10 @@ impl Listing {
         let place = Place { folder: Arc::clone(&self.folder), name: name.into() };
         self.shared.afterwards(remove_part(&place));
     }
+}
+
+fn is_denied(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// Entries that are read at once.

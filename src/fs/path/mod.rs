@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
 use super::names::other_spellings;
+use super::resource_path::MAX_NAME_BYTES;
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, View};
 use crate::cache::{CacheOptions, ContentCache};
 use crate::metrics::Metrics;
@@ -79,12 +80,12 @@ impl PathShare {
     ) -> Result<Self, Failure> {
         let disk = Disk::default();
         let directory = options.directory;
-        let source = directory.clone();
-        let root = disk.run(move || Ok(Root::open(&directory)?)).await?;
+        let state_dir = state.directory().to_owned();
+        let (root, parts) = disk.run(move || Ok((Root::open(&directory)?, Parts::of(&state_dir)?))).await?;
         Ok(Self(Arc::new(Shared {
             root,
             disk,
-            parts: Parts::of(&source),
+            parts,
             busy: Busy::default(),
             content: ContentCache::new(options.cache.size, options.cache.file_limit),
             bases: Bases::default(),
@@ -115,8 +116,9 @@ impl Share for PathShare {
         let key = Key::new(context.path.key()).ok().filter(|_| !context.path.has_trailing_slash())?;
         self.0.content.get(&key)?;
         let (shared, name) = (Arc::clone(&self.0), key.clone());
-        let found = self.0.disk.by(context.deadline, move || Ok(shared.root.find(name.as_str())?)).await;
-        let stat = found.ok()??.stat;
+        // Opened, not only looked at: then a network file system asks its server.
+        let opened = move || Ok(shared.root.file(name.as_str())?.1);
+        let stat = self.0.disk.by(context.deadline, opened).await.ok()?;
         let held = self.0.content.version(&key, &stat.etag)?;
         self.0.bases.saw(&context.client, key.as_str(), &stat.etag);
         Some(HotFile {
@@ -249,7 +251,9 @@ impl PathFileSystem {
 /// The exact spelling goes first.
 fn search(root: &Root, path: &ResourcePath) -> Result<Option<Located>, Failure> {
     let spellings = other_spellings(path);
-    for key in std::iter::once(path).chain(&spellings).map(ResourcePath::key) {
+    // Decomposed, a name may be longer than any name can be.
+    let is_possible = |path: &&ResourcePath| path.segments().iter().all(|name| name.len() <= MAX_NAME_BYTES);
+    for key in std::iter::once(path).chain(spellings.iter().filter(is_possible)).map(ResourcePath::key) {
         if let Some(Found { stat, is_link }) = root.find(&key)? {
             return Ok(Some(Located { key, stat, is_link }));
         }

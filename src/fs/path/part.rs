@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sha2::{Digest, Sha256};
-
 use super::removal::remove_all;
 use super::root::{Place, leads_nowhere};
 use super::{Shared, names};
@@ -15,21 +13,27 @@ use super::{Shared, names};
 /// Names for parts. They tell this gateway's from others', and this life's from the last one's.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// Of all gateways of this machine that serve this directory: there is one at a time.
+    /// Of all lives of this gateway.
     source: String,
     run: String,
     number: AtomicU64,
 }
 
 impl Parts {
-    pub(super) fn of(directory: &Path) -> Self {
-        let host = rustix::system::uname();
-        let mut hash = Sha256::new();
-        hash.update(host.nodename().to_bytes());
-        hash.update(directory.as_os_str().as_encoded_bytes());
-        let source = format!("{}-", hex::encode(&hash.finalize()[..6]));
-        let run = format!("{source}{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-        Self { source, run, number: AtomicU64::new(0) }
+    /// For the gateway that holds `state_dir`, as only one does at a time. Blocks.
+    pub(super) fn of(state_dir: &Path) -> io::Result<Self> {
+        let file = state_dir.join("parts-id");
+        let id = match std::fs::read_to_string(&file) {
+            Ok(id) if id.len() == ID_LENGTH => id,
+            _ => {
+                let id = random();
+                std::fs::write(&file, &id)?;
+                id
+            }
+        };
+        let source = format!("{id}-");
+        let run = format!("{source}{}", random());
+        Ok(Self { source, run, number: AtomicU64::new(0) })
     }
 
     /// A place that nothing has, in the folder of another.
@@ -42,6 +46,12 @@ impl Parts {
         names::is_orphan(name, &self.source, &self.run)
     }
 }
+
+fn random() -> String {
+    uuid::Uuid::new_v4().simple().to_string()[..ID_LENGTH].to_owned()
+}
+
+const ID_LENGTH: usize = 12;
 
 /// A part; gone when it is dropped before it was placed.
 #[derive(Debug)]

@@ -21,10 +21,11 @@ impl PathFileSystem {
         }
         self.refuse_protected(path, "made")?;
         let (shared, key) = (Arc::clone(&self.shared), self.new_key(path).await?);
+        let deadline = self.context.deadline;
         self.detached(async move {
             let (disk, made) = (shared.disk.clone(), Arc::clone(&shared));
             let prefix = format!("{key}/");
-            disk.run(move || {
+            disk.by(deadline, move || {
                 let place = made.root.place(&key).map_err(parent_missing)?;
                 place.make_folder()?;
                 Ok(place.sync_folder()?)
@@ -55,12 +56,16 @@ impl PathFileSystem {
                 if wanted.is_some_and(|wanted| wanted != now.stat.etag) {
                     return Err(StoreError::ConditionFailed.into());
                 }
+                if !is_tree && !now.stat.has_content_as(&located.stat.etag) {
+                    return Err(Failure::changed(&client));
+                }
                 let place = removing.root.place(key)?;
                 match is_tree {
                     true => removing.remove_tree(key, &place)?,
                     false => place.remove_file()?,
                 }
                 removing.bases.forget(&client, key);
+                removing.bases.forget_below(&client, key);
                 Ok(place.sync_folder()?)
             })
             .await?;
@@ -125,9 +130,10 @@ impl Hidden {
                 Some(_) => {}
                 None => match below {
                     Some(below) if entry.file_type()?.is_dir() => {
-                        self.search(root, &below, &Place { folder: Arc::clone(&folder), name })?
+                        let inside = Place { folder: Arc::clone(&folder), name };
+                        unless_gone(self.search(root, &below, &inside), ())?
                     }
-                    Some(below) if is_shown(root, &below, &entry.metadata()?)? => {}
+                    Some(below) if unless_gone(is_shown(root, &below, &entry), true)? => {}
                     _ => self.note(&name),
                 },
             }
@@ -144,10 +150,19 @@ impl Hidden {
 }
 
 /// Whether an entry is a file or a folder, or a link to one inside.
-fn is_shown(root: &Root, key: &str, meta: &cap_std::fs::Metadata) -> io::Result<bool> {
+fn is_shown(root: &Root, key: &str, entry: &cap_std::fs::DirEntry) -> io::Result<bool> {
+    let meta = entry.metadata()?;
     match meta.is_symlink() {
-        false => Ok(Stat::of(meta).is_some()),
+        false => Ok(Stat::of(&meta).is_some()),
         true => Ok(root.find(key)?.is_some()),
+    }
+}
+
+/// What another program removes meanwhile need not be looked at.
+fn unless_gone<T>(result: io::Result<T>, instead: T) -> io::Result<T> {
+    match result {
+        Err(error) if leads_nowhere(&error) => Ok(instead),
+        result => result,
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RawMode, RenameFlags};
 use rustix::io::Errno;
 
 use super::disk::by_path;
@@ -74,6 +74,10 @@ impl Root {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
         let (file, meta) = by_path(|| {
+            // Opening a pipe would let whoever waits at its other end go on.
+            if !self.0.metadata(path(key))?.is_file() {
+                return Err(Errno::ISDIR.into());
+            }
             let file = self.0.open_with(path(key), &options)?;
             let meta = file.metadata()?;
             Ok((file, meta))
@@ -120,10 +124,11 @@ impl Place {
         Ok(rustix::fs::mkdirat(&self.folder, &self.name, Mode::from_raw_mode(0o777))?)
     }
 
-    /// A new file for writing that only its maker knows of.
-    pub(super) fn create(&self) -> io::Result<std::fs::File> {
+    /// A new file for writing that only its maker knows of, with at most the rights of `mode`.
+    pub(super) fn create(&self, mode: Option<u32>) -> io::Result<std::fs::File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.folder, &self.name, flags, Mode::from_raw_mode(0o666))?;
+        let mode = Mode::from_raw_mode((mode.unwrap_or(0o666) & 0o777) as RawMode);
+        let file = rustix::fs::openat(&self.folder, &self.name, flags, mode)?;
         Ok(file.into())
     }
 

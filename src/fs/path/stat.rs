@@ -20,6 +20,8 @@ pub(super) struct Stat {
     /// Inode, size, and both times in nanoseconds: another version has another one.
     pub(super) etag: ETag,
     pub(super) mode: u32,
+    /// Device and inode: what the file is, whatever its names.
+    pub(super) identity: (u64, u64),
     /// User and group.
     pub(super) owner: (u32, u32),
 }
@@ -39,7 +41,9 @@ impl Stat {
             modified: showable(modified),
             changed,
             etag: ETag::new(format!("{:x}-{size:x}-{modified:x}-{changed:x}", meta.ino())),
-            mode: meta.mode() & 0o7777,
+            // Never a right that comes with another owner (setuid).
+            mode: meta.mode() & 0o777,
+            identity: (meta.dev(), meta.ino()),
             owner: (meta.uid(), meta.gid()),
         })
     }

@@ -4,12 +4,14 @@
 use std::io;
 use std::sync::Arc;
 
+use cap_std::fs::MetadataExt;
 use rustix::io::Errno;
 
-use super::copying::{copy_file, copy_folder};
+use super::busy::Turn;
+use super::copying::{Copied, copy_file, copy_folder};
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
-use super::root::{Place, leads_nowhere};
+use super::root::Place;
 use super::upload::parent_missing;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::keys_beside;
@@ -37,7 +39,8 @@ impl PathFileSystem {
             let (disk, from) = (shared.disk.clone(), work.source.id());
             let old = work.target.old.as_ref().map(Located::id);
             let to = disk.run(move || work.run()).await?;
-            if let Some(old) = old {
+            // What lost lies beside it, and has none.
+            if let Some(old) = old.filter(|old| old.trim_end_matches('/') == to.trim_end_matches('/')) {
                 shared.afterwards(shared.state.remove_properties(&old).await);
             }
             let keep = kind == Transfer::Copy;
@@ -55,13 +58,13 @@ impl PathFileSystem {
         self.detached(async move {
             let (disk, from) = (shared.disk.clone(), work.source.id());
             let to = disk.run(move || work.run_alone()).await?;
-            let own = shared.state.properties(&from).await?;
-            shared.state.remove_properties(&to).await?;
+            shared.afterwards(shared.state.remove_properties(&to).await);
+            let own = shared.state.properties(&from).await.unwrap_or_default();
             let own = own.into_iter().map(PropertyChange::Set).collect::<Vec<_>>();
-            match own.is_empty() {
-                true => Ok(()),
-                false => Ok(shared.state.change_properties(&to, own).await?),
+            if !own.is_empty() {
+                shared.afterwards(shared.state.change_properties(&to, own).await);
             }
+            Ok(())
         })
         .await
     }
@@ -107,24 +110,24 @@ struct Transferring {
 impl Transferring {
     /// Returns the state database's name of what came of it.
     fn run(&self) -> Result<String, Failure> {
-        let (mut keys, busy) = ([&self.source.key, &self.target.key], &self.shared.busy);
-        // In one order for all, or two would wait for each other.
-        keys.sort();
-        let _turns = keys.map(|key| busy.turn(key));
-        let root = &self.shared.root;
-        let (from, to) = (root.place(&self.source.key)?, self.target_place()?);
-        let key = match self.kind {
-            Transfer::Move => self.rename(&from, &to)?,
+        let to = self.target_place()?;
+        let (key, copied) = match self.kind {
+            Transfer::Move => self.rename(&to)?,
             Transfer::Copy => self.copy(&to)?,
         };
-        to.sync_folder()?;
-        if self.kind == Transfer::Move {
-            from.sync_folder()?;
-            self.shared.bases.moved(&self.client, &self.source.key, &key);
+        let bases = &self.shared.bases;
+        if self.target.old.is_some() {
+            bases.forget_below(&self.client, &key);
         }
-        let found = root.find(&key)?.ok_or(Failure::NotFound)?;
+        if self.kind == Transfer::Move {
+            bases.moved(&self.client, &self.source.key, &key);
+        }
+        for (name, etag) in copied {
+            bases.saw(&self.client, &format!("{key}/{name}"), &etag);
+        }
+        let found = self.shared.root.find(&key)?.ok_or(Failure::NotFound)?;
         if !found.stat.is_folder {
-            self.shared.bases.saw(&self.client, &key, &found.stat.etag);
+            bases.saw(&self.client, &key, &found.stat.etag);
         }
         Ok(Located { key, stat: found.stat, is_link: found.is_link }.id())
     }
@@ -132,99 +135,141 @@ impl Transferring {
     fn run_alone(&self) -> Result<String, Failure> {
         let to = self.target_place()?;
         let (part, ()) = Part::new(&self.shared, &to, Place::make_folder)?;
-        let key = self.put(part.place()?, &to)?;
-        self.finish(part)?;
+        let _turns = self.turns();
+        let key = self.put(part.place()?, &to, true)?;
+        part.done();
         to.sync_folder()?;
         Ok(format!("{key}/"))
     }
 
-    /// The destination, which must not lie within the source by way of a link.
+    /// Nobody else changes source and destination meanwhile.
+    fn turns(&self) -> [Turn<'_>; 2] {
+        let mut keys = [&self.source.key, &self.target.key];
+        // In one order for all, or two would wait for each other.
+        keys.sort();
+        keys.map(|key| self.shared.busy.turn(key))
+    }
+
+    /// The destination. Neither may hold the other, by way of a link either.
     fn target_place(&self) -> Result<Place, Failure> {
         let root = &self.shared.root;
         let place = root.place(&self.target.key).map_err(parent_missing)?;
-        if self.source.stat.is_folder {
-            let parent = root.resolve(parent_prefix(&self.target.key))?;
-            let source = root.resolve(&self.source.key)?;
-            let target = format!("{parent}/{}", place.name.to_string_lossy());
-            if overlaps(&source, target.trim_start_matches("./").trim_start_matches('/')) {
-                return Err(contain_each_other());
+        let parent = root.resolve(parent_prefix(&self.target.key))?;
+        let parent = if parent == "." { String::new() } else { format!("{parent}/") };
+        let target = format!("{parent}{}", place.name.to_string_lossy());
+        let source_parent = root.resolve(parent_prefix(&self.source.key))?;
+        let source_parent = if source_parent == "." { String::new() } else { format!("{source_parent}/") };
+        let source = format!("{source_parent}{}", super::path_name(&self.source.key));
+        match overlaps(&source, &target) {
+            true => Err(contain_each_other()),
+            false => Ok(place),
+        }
+    }
+
+    /// Whether both names are the same thing: on a disk that takes capitals for small letters, or by
+    /// a second name.
+    fn is_itself(&self) -> bool {
+        let old = self.target.old.as_ref();
+        old.is_some_and(|old| old.stat.identity == self.source.stat.identity && !old.is_link)
+            && !self.source.is_link
+    }
+
+    fn rename(&self, to: &Place) -> Result<(String, Copied), Failure> {
+        let from = self.shared.root.place(&self.source.key)?;
+        let is_folder = self.source.stat.is_folder && !self.source.is_link;
+        let turns = self.turns();
+        if self.is_itself() {
+            from.rename_over(to)?;
+            to.sync_folder()?;
+            return Ok((self.target.key.clone(), Copied::new()));
+        }
+        match self.put(&from, to, is_folder) {
+            Err(Failure::Disk(error)) if error.is_other_device() => {}
+            renamed => {
+                let key = renamed?;
+                to.sync_folder()?;
+                from.sync_folder()?;
+                return Ok((key, Copied::new()));
             }
         }
-        Ok(place)
-    }
-
-    fn rename(&self, from: &Place, to: &Place) -> Result<String, Failure> {
-        match self.put(from, to) {
-            Err(Failure::Disk(error)) if error.is_other_device() => {}
-            renamed => return renamed,
-        }
+        drop(turns);
         // Another file system is mounted in between.
-        let key = self.copy(to)?;
-        match self.source.stat.is_folder && !self.source.is_link {
-            true => remove_all(from)?,
+        if from.folder.dir_metadata()?.ino() == to.folder.dir_metadata()?.ino() && from.name == to.name {
+            return Err(contain_each_other());
+        }
+        if is_folder {
+            self.shared.refuse_hidden(&self.source.key, &from)?;
+        }
+        let copied = self.copy(to)?;
+        match is_folder {
+            true => remove_all(&from)?,
             false => from.remove_file()?,
         }
-        Ok(key)
+        from.sync_folder()?;
+        Ok(copied)
     }
 
-    fn copy(&self, to: &Place) -> Result<String, Failure> {
+    fn copy(&self, to: &Place) -> Result<(String, Copied), Failure> {
+        if self.is_itself() {
+            return Err(contain_each_other());
+        }
         let (root, key) = (&self.shared.root, &self.source.key);
+        let is_folder = self.source.stat.is_folder;
         let (part, copied) = Part::new(&self.shared, to, |place| {
-            let copied = match self.source.stat.is_folder {
+            let copied = match is_folder {
                 true => copy_folder(root, key, &root.folder(key)?, place),
                 false => copy_file(root, key, place).map(|_| Vec::new()),
             };
             copied.inspect_err(|_| drop(remove_part(place)))
         })?;
-        let key = self.put(part.place()?, to)?;
-        for (name, etag) in copied {
-            self.shared.bases.saw(&self.client, &format!("{key}/{name}"), &etag);
-        }
-        self.finish(part)?;
-        Ok(key)
-    }
-
-    /// The part is in its place, or what it replaced is where it was.
-    fn finish(&self, part: Part) -> Result<(), Failure> {
-        match part.place()?.exists()? {
-            true => drop(part),
-            false => part.done(),
-        }
-        Ok(())
+        // Copying may take long; putting it in its place does not.
+        let _turns = self.turns();
+        let key = self.put(part.place()?, to, is_folder)?;
+        part.done();
+        to.sync_folder()?;
+        Ok((key, copied))
     }
 
     /// Moves what is at `from` to the destination; returns the key where it lies now.
-    fn put(&self, from: &Place, to: &Place) -> Result<String, Failure> {
+    fn put(&self, from: &Place, to: &Place, is_folder: bool) -> Result<String, Failure> {
         let Some(old) = &self.target.old else {
             return match from.rename_new(to) {
                 Ok(()) => Ok(self.target.key.clone()),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::Conflict(
-                    "somebody else made the destination meanwhile; look at it, and try again".to_owned(),
+                    "something has the destination's name; look at it, and try again".to_owned(),
                 )),
                 Err(error) => Err(error.into()),
             };
         };
-        let is_folder = old.stat.is_folder && !old.is_link;
-        let source_is_folder = self.source.stat.is_folder && !self.source.is_link;
-        match (is_folder, source_is_folder) {
-            (false, false) => self.put_over_file(from, to, old),
-            _ => {
-                if is_folder {
-                    self.shared.refuse_hidden(&old.key, to)?;
-                    self.refuse_unseen(&old.key)?;
-                }
-                self.put_over_folder(from, to)?;
-                Ok(self.target.key.clone())
-            }
+        let was_folder = old.stat.is_folder && !old.is_link;
+        if !was_folder && !is_folder {
+            return self.put_over_file(from, to, old);
         }
+        match was_folder {
+            true => {
+                self.shared.refuse_hidden(&old.key, to)?;
+                self.refuse_unseen(&old.key)?;
+            }
+            false if !self.is_unchanged(to, old)? => return Err(changed_meanwhile(&old.key)),
+            false => {}
+        }
+        self.put_over_folder(from, to)?;
+        Ok(self.target.key.clone())
+    }
+
+    /// Whether the file at the destination is the version that this client means to replace.
+    fn is_unchanged(&self, to: &Place, old: &Located) -> Result<bool, Failure> {
+        // Opened first: then a network file system asks its server what is there now.
+        drop(to.open_file());
+        let now = to.find(&self.shared.root, &self.target.key)?;
+        let basis = self.shared.bases.of(&self.client, &self.target.key);
+        let basis = basis.unwrap_or_else(|| old.stat.etag.clone());
+        Ok(now.is_none_or(|now| now.has_content_as(&basis)))
     }
 
     /// A version that this client has not seen stays; what should replace it goes beside it.
     fn put_over_file(&self, from: &Place, to: &Place, old: &Located) -> Result<String, Failure> {
-        let now = to.find(&self.shared.root, &self.target.key)?;
-        let basis = self.shared.bases.of(&self.client, &self.target.key);
-        let basis = basis.unwrap_or_else(|| old.stat.etag.clone());
-        if now.is_none_or(|now| now.has_content_as(&basis)) {
+        if self.is_unchanged(to, old)? {
             from.rename_over(to)?;
             return Ok(self.target.key.clone());
         }
@@ -246,9 +291,7 @@ impl Transferring {
         for (key, etag) in self.shared.bases.below(&self.client, folder) {
             let now = self.shared.root.find(&key)?;
             if now.is_some_and(|now| !now.stat.has_content_as(&etag)) {
-                return Err(Failure::Conflict(format!(
-                    "somebody else changed {key:?} meanwhile; look at it, and try again"
-                )));
+                return Err(changed_meanwhile(&key));
             }
         }
         Ok(())
@@ -259,7 +302,9 @@ impl Transferring {
         if from.exchange(to)? {
             let aside = self.shared.parts.place_beside(from);
             from.rename_over(&aside)?;
-            return Ok(remove_part(&aside)?);
+            // It is done; what was replaced is nobody's any more.
+            self.shared.afterwards(remove_part(&aside));
+            return Ok(());
         }
         // A name that the user sees: if this process ends now, nothing is lost.
         let aside = keys_beside(&to.name.to_string_lossy()).next().unwrap_or_default();
@@ -269,17 +314,8 @@ impl Transferring {
             aside.rename_new(to)?;
             return Err(error.into());
         }
-        Ok(remove_part(&aside)?)
-    }
-}
-
-impl Place {
-    fn exists(&self) -> io::Result<bool> {
-        match self.folder.symlink_metadata(&self.name) {
-            Ok(_) => Ok(true),
-            Err(error) if leads_nowhere(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.shared.afterwards(remove_part(&aside));
+        Ok(())
     }
 }
 
@@ -293,6 +329,10 @@ impl super::DiskError {
 fn overlaps(a: &str, b: &str) -> bool {
     let (a, b) = (format!("{a}/"), format!("{b}/"));
     a.starts_with(&b) || b.starts_with(&a)
+}
+
+fn changed_meanwhile(key: &str) -> Failure {
+    Failure::Conflict(format!("somebody else changed {key:?} meanwhile; look at it, and try again"))
 }
 
 fn contain_each_other() -> Failure {

@@ -1,9 +1,11 @@
 //! PUT: a file written whole beside its target, synced, and then put in its place, if nobody else's
 //! change is there.
 
-use std::fs::{File, FileTimes};
+use std::fs::{File, FileTimes, Permissions};
 use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -11,10 +13,11 @@ use md5::{Digest, Md5};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::disk::{DiskError, Open};
 use super::part::Part;
 use super::root::Place;
 use super::stat::Stat;
-use super::{PathFileSystem, Shared};
+use super::{PathFileSystem, Shared, names};
 use crate::fs::basis::WriteCondition;
 use crate::fs::conflict::keys_beside;
 use crate::fs::engine::Meta;
@@ -28,7 +31,7 @@ pub(super) struct Upload {
     shared: Arc<Shared>,
     context: Arc<RequestContext>,
     /// Gone when it is being placed, or has failed.
-    part: Option<(Part, Arc<File>)>,
+    part: Option<(Part, Open<File>)>,
     target: Target,
     condition: WriteCondition,
     /// What has come and is not being written yet.
@@ -45,6 +48,8 @@ pub(super) struct Upload {
 #[derive(Debug, Clone)]
 struct Target {
     key: String,
+    /// As the client names it: another than `key` where that is what a link leads to.
+    named: String,
     /// The version that is there.
     replaces: Option<Stat>,
 }
@@ -59,15 +64,17 @@ impl PathFileSystem {
     ) -> Result<Upload, Failure> {
         self.refuse_protected(path, "written")?;
         let target = self.write_target(path).await?;
-        let basis = self.shared.bases.of(&self.context.client, &target.key);
+        let basis = self.shared.bases.of(&self.context.client, &target.named);
         let basis = basis.or_else(|| target.replaces.as_ref().map(|stat| stat.etag.clone()));
         let condition = WriteCondition::of(&self.context, basis, create_new);
         let (shared, key) = (Arc::clone(&self.shared), target.key.clone());
+        // From the start no one may read it who may not read the file.
+        let mode = target.replaces.as_ref().map(|stat| stat.mode);
         let part = self
             .disk(move |_| {
                 let place = shared.root.place(&key).map_err(parent_missing)?;
-                let (part, file) = Part::new(&shared, &place, Place::create)?;
-                Ok((part, Arc::new(file)))
+                let (part, file) = Part::new(&shared, &place, |place| place.create(mode))?;
+                Ok((part, Open::new(file)))
             })
             .await?;
         Ok(Upload {
@@ -90,11 +97,22 @@ impl PathFileSystem {
         match self.locate(path).await? {
             Some(located) if located.stat.is_folder => Err(Failure::IsFolder),
             Some(located) if located.is_link => {
+                let named = located.key.clone();
                 let key = self.disk(move |shared| Ok(shared.root.resolve(&located.key)?)).await?;
-                Ok(Target { key, replaces: Some(located.stat) })
+                if key.split('/').any(|name| names::owner(name).is_some()) {
+                    return Err(Failure::Forbidden(
+                        "the link leads to what belongs to the file system".to_owned(),
+                    ));
+                }
+                Ok(Target { key, named, replaces: Some(located.stat) })
             }
-            Some(located) => Ok(Target { key: located.key, replaces: Some(located.stat) }),
-            None => Ok(Target { key: self.new_key(path).await?, replaces: None }),
+            Some(located) => {
+                Ok(Target { named: located.key.clone(), key: located.key, replaces: Some(located.stat) })
+            }
+            None => {
+                let key = self.new_key(path).await?;
+                Ok(Target { named: key.clone(), key, replaces: None })
+            }
         }
     }
 
@@ -159,7 +177,7 @@ impl Upload {
             writing.await??;
         }
         let Some((_, file)) = &self.part else { return Err(failed_before()) };
-        let (buffer, file) = (std::mem::take(&mut self.buffer), Arc::clone(file));
+        let (buffer, file) = (std::mem::take(&mut self.buffer), file.share());
         self.buffered = 0;
         let (disk, deadline) = (self.shared.disk.clone(), Instant::now() + self.context.budget);
         let writing = async move { disk.by(deadline, move || Ok(write_all(&file, &buffer)?)).await };
@@ -194,13 +212,17 @@ impl Upload {
             target: self.target.clone(),
             condition: self.condition.clone(),
             size,
+            given_up: Arc::default(),
         };
         // Syncing takes as long as writing would have.
         let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
         let shared = Arc::clone(&self.shared);
         let placed = self.shared.shutdown.complete(async move {
-            let disk = shared.disk.clone();
-            let placed = disk.by(Instant::now() + patience, move || placing.run(part, &file)).await?;
+            let (disk, given_up) = (shared.disk.clone(), Arc::clone(&placing.given_up));
+            let placed = disk.by(Instant::now() + patience, move || placing.run(part, &file)).await;
+            // Whoever was told that it failed may have sent something newer since.
+            given_up.store(placed.is_err(), Ordering::Relaxed);
+            let placed = placed?;
             if placed.is_new {
                 // A file of this name may have been deleted by others.
                 shared.afterwards(shared.state.remove_properties(&placed.key).await);
@@ -223,6 +245,8 @@ struct Placing {
     condition: WriteCondition,
     /// Bytes.
     size: u64,
+    /// The client was told that it failed.
+    given_up: Arc<AtomicBool>,
 }
 
 struct Placed {
@@ -239,7 +263,12 @@ impl Placing {
         file.sync_all()?;
         let key = self.target.key.clone();
         let _turn = self.shared.busy.turn(&key);
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(Failure::Disk(DiskError::Hung));
+        }
         let place = self.shared.root.place(&key).map_err(parent_missing)?;
+        // Opened first: then a network file system asks its server what is there now.
+        drop(place.open_file());
         let now = place.find(&self.shared.root, &key)?;
         let is_met = match &self.condition.condition {
             Condition::None => true,
@@ -259,13 +288,21 @@ impl Placing {
             (_, None) => match part.place()?.rename_new(&place) {
                 Ok(()) => self.placed(part, &place, true),
                 // Made by somebody else in this moment.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.beside(part, &place),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.taken(part, &place),
                 Err(error) => Err(error.into()),
             },
-            (false, Some(now)) if self.size == 0 && self.condition.condition == Condition::IfAbsent => {
-                Ok(Placed { key, is_new: false, meta: now.meta() })
-            }
-            (false, Some(_)) => self.beside(part, &place),
+            (false, Some(now)) => self.beside(part, &place, &now),
+        }
+    }
+
+    /// Something came to the place in this moment, or something is there that no path can show.
+    fn taken(&self, part: Part, place: &Place) -> Result<Placed, Failure> {
+        match place.find(&self.shared.root, &self.target.key)? {
+            Some(now) => self.beside(part, place, &now),
+            None => Err(Failure::Conflict(
+                "something has this name that cannot be served: a link that leads out or nowhere, or no file"
+                    .to_owned(),
+            )),
         }
     }
 
@@ -274,14 +311,17 @@ impl Placing {
         place.sync_folder()?;
         let key = self.target.key.clone();
         let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
-        self.shared.bases.saw(&self.context.client, &key, &stat.etag);
-        self.shared.bases.dates(&key, &stat.etag, stat.modified);
+        self.shared.bases.saw(&self.context.client, &self.target.named, &stat.etag);
+        self.shared.bases.dates(&self.target.named, &stat.etag, stat.modified);
         Ok(Placed { key, is_new, meta: stat.meta() })
     }
 
     /// Somebody else's version is in the place: it stays, and this one is kept beside it.
-    fn beside(&self, part: Part, place: &Place) -> Result<Placed, Failure> {
+    fn beside(&self, part: Part, place: &Place, winner: &Stat) -> Result<Placed, Failure> {
         let key = &self.target.key;
+        if self.size == 0 && self.condition.condition == Condition::IfAbsent {
+            return Ok(Placed { key: key.clone(), is_new: false, meta: winner.meta() });
+        }
         for copy in keys_beside(key) {
             let beside = place.beside(&copy[parent_prefix(&copy).len()..]);
             match part.place()?.rename_new(&beside) {
@@ -322,7 +362,7 @@ fn prepare(file: &File, old: Option<&Stat>, mtime: Option<&str>) -> io::Result<(
             let _ = rustix::fs::fchown(file, Some(user), Some(group));
         }
         if new.is_some_and(|new| new.mode != old.mode) {
-            rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(old.mode))?;
+            file.set_permissions(Permissions::from_mode(old.mode))?;
         }
     }
     if let Some(mtime) = mtime.and_then(|text| text.parse::<f64>().ok()).filter(|mtime| *mtime >= 0.0) {

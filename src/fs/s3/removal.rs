@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
 
 use super::hidden::{hidden_keys, refusal};
 use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
-use crate::fs::Client;
 use crate::fs::context::Depth;
 use crate::object::{Attributes, Condition, Doomed, Key, parent_prefix};
 use crate::store::tree::{self, Leaf};
@@ -56,7 +54,7 @@ impl S3FileSystem {
                         // It is gone, as was wanted.
                         Err(StoreError::NotFound) if own_condition.is_none() => {}
                         Err(StoreError::ConditionFailed) if own_condition.is_none() => {
-                            return Err(changed(&client));
+                            return Err(Failure::changed(&client));
                         }
                         deleted => deleted?,
                     }
@@ -84,13 +82,6 @@ impl S3FileSystem {
             false => Ok(()),
         }
     }
-}
-
-/// What a client is told whose DELETE met a version that it cannot have meant. macOS takes 412 for
-/// an input/output error, and 423 for a file in use.
-fn changed(client: &Client) -> Failure {
-    let status = if client.is_webdavfs() { StatusCode::LOCKED } else { StatusCode::PRECONDITION_FAILED };
-    Failure::Changed { status }
 }
 
 /// The objects that make a folder, `leaves`, and the one that it covers, if it may be deleted or

@@ -116,9 +116,15 @@ async fn links_that_lead_out() {
         prison.check();
     }
     assert_eq!(gateway.get("/secret").await.0, 404);
-    // What is not there can be made: the link's place is taken, not what it leads to.
-    gateway.put("/secret", "mine").await;
-    gateway.put("/dangling", "mine").await;
+    // The name is taken by what no path can show.
+    for path in ["/secret", "/dangling"] {
+        assert_eq!(gateway.put(path, "mine").await, 409, "{path}");
+    }
+    assert_eq!(
+        gateway.hrefs("/", "1").await,
+        ["/", "/file", "/dir/"].map(str::to_owned),
+        "and no copy is made"
+    );
     prison.check();
     // A tree with such links: copied as they are, and deleted without what they lead to.
     fs::create_dir(root.join("tree")).unwrap();

@@ -147,6 +147,31 @@ async fn a_hung_disk_costs_its_own_requests_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn closing_a_file_may_take_long() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let served = Served::start().await;
+    fs::write(served.root.path().join("slow"), vec![1; 300 << 10]).unwrap();
+    let fault = served.with_fault("slow", "close:delay_enter=600000").await;
+    let reading = futures_util::future::join_all((0..8).map(|_| served.request("GET", "/slow", "")));
+    let answering = async {
+        let mut longest = Duration::ZERO;
+        for _ in 0..30 {
+            let begun = Instant::now();
+            assert_eq!(served.request("OPTIONS", "/", "").await.0, 200);
+            longest = longest.max(begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        longest
+    };
+    let (read, longest) = tokio::join!(reading, answering);
+    end(fault).await;
+    assert!(read.iter().all(|(status, _)| *status == 200));
+    assert!(longest < Duration::from_millis(500), "no thread that answers waits: {longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_folder_is_shown_as_it_comes() {
     if clients::find("strace").is_none() {
         return;

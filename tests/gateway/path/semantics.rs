@@ -197,6 +197,60 @@ async fn names_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_names_of_one_thing_are_not_taken_for_two() {
+    let gateway = TestGateway::on_a_path().await;
+    let root = gateway.directory();
+    fs::write(root.join("a"), "1").unwrap();
+    fs::hard_link(root.join("a"), root.join("b")).unwrap();
+    assert_eq!(gateway.transfer("COPY", "/a", "/b").await, 403);
+    assert!(gateway.transfer("MOVE", "/a", "/b").await < 300);
+    assert_eq!(gateway.get("/b").await.1, "1");
+    // By way of a link the destination holds the source.
+    fs::create_dir(root.join("d")).unwrap();
+    fs::write(root.join("d/f"), "2").unwrap();
+    symlink("d", root.join("link")).unwrap();
+    for (method, from, to) in
+        [("COPY", "/link/f", "/d"), ("MOVE", "/link/f", "/d"), ("MOVE", "/d", "/link/x")]
+    {
+        assert_eq!(gateway.transfer(method, from, to).await, 403, "{method} {from} {to}");
+        assert_eq!(fs::read_to_string(root.join("d/f")).unwrap(), "2");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_names_are_served_whose_decomposed_form_is_too_long() {
+    let gateway = TestGateway::on_a_path().await;
+    for name in ["\u{d55c}".repeat(80), "\u{fc}".repeat(127)] {
+        let path = format!("/{name}");
+        assert_eq!(gateway.status("GET", &path).await, 404);
+        assert_eq!(gateway.put(&path, "1").await, 201);
+        assert_eq!(gateway.get(&path).await.1, "1");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_token_is_no_condition_of_the_content() {
+    let gateway = TestGateway::on_a_path().await;
+    let file = gateway.directory().join("a");
+    gateway.put("/a", "1").await;
+    let body = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+    let lock = gateway.request("LOCK", "/a").body(body).send().await.unwrap();
+    let token = lock.headers()["lock-token"].to_str().unwrap().to_owned();
+    let put = async |body: &'static str| {
+        let request = gateway.request("PUT", "/a").header("If", format!("({token})"));
+        request.body(body).send().await.unwrap().status().as_u16()
+    };
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(put("2").await, 204);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "2", "other rights are no other content");
+    fs::write(&file, "somebody else's").unwrap();
+    assert_eq!(put("3").await, 204);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "somebody else's");
+    let keys = gateway.bucket().await.keys().await;
+    assert!(keys.iter().any(|key| key.contains("a (conflict ")), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_is_never_emptied_by_a_slip() {
     let gateway = TestGateway::on_a_path().await;
     gateway.put("/a", "1").await;
