@@ -8,6 +8,7 @@ mod file;
 mod listing;
 mod names;
 mod part;
+mod placing;
 mod removal;
 mod root;
 mod stat;

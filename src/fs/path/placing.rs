@@ -1,0 +1,159 @@
+//! A finished upload comes to its place, if nobody else's change is there.
+
+use std::fs::{File, FileTimes, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::Shared;
+use super::disk::DiskError;
+use super::part::Part;
+use super::root::Place;
+use super::stat::Stat;
+use super::upload::{Target, parent_missing};
+use crate::fs::basis::WriteCondition;
+use crate::fs::conflict::keys_beside;
+use crate::fs::engine::Meta;
+use crate::fs::{Failure, RequestContext};
+use crate::object::{Condition, parent_prefix};
+use crate::store::StoreError;
+
+/// How a finished part comes to its place.
+pub(super) struct Placing {
+    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<RequestContext>,
+    pub(super) target: Target,
+    pub(super) condition: WriteCondition,
+    /// Bytes.
+    pub(super) size: u64,
+    /// The client was told that it failed.
+    pub(super) given_up: Arc<AtomicBool>,
+}
+
+pub(super) struct Placed {
+    pub(super) key: String,
+    pub(super) is_new: bool,
+    pub(super) meta: Meta,
+}
+
+impl Placing {
+    /// Blocks.
+    pub(super) fn run(self, part: Part, file: &File) -> Result<Placed, Failure> {
+        let old = self.target.replaces.as_ref();
+        prepare(file, old, self.context.mtime.as_deref())?;
+        file.sync_all()?;
+        let key = self.target.key.clone();
+        let _turn = self.shared.busy.turn(&key);
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(Failure::Disk(DiskError::Hung));
+        }
+        let place = self.shared.root.place(&key).map_err(parent_missing)?;
+        // Opened first: then a network file system asks its server what is there now.
+        drop(place.open_file());
+        let now = place.find(&self.shared.root, &key)?;
+        let is_met = match &self.condition.condition {
+            Condition::None => true,
+            Condition::IfAbsent => now.is_none(),
+            Condition::IfMatch(etag) if self.condition.is_clients_own => {
+                now.as_ref().is_some_and(|now| now.etag == *etag)
+            }
+            Condition::IfMatch(etag) => now.as_ref().is_some_and(|now| now.has_content_as(etag)),
+        };
+        match (is_met, now) {
+            (_, Some(now)) if now.is_folder => Err(Failure::IsFolder),
+            (true, Some(_)) => {
+                part.place()?.rename_over(&place)?;
+                self.placed(part, &place, false)
+            }
+            (false, _) if self.condition.is_clients_own => Err(StoreError::ConditionFailed.into()),
+            (_, None) => match part.place()?.rename_new(&place) {
+                Ok(()) => self.placed(part, &place, true),
+                // Made by somebody else in this moment.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.taken(part, &place),
+                Err(error) => Err(error.into()),
+            },
+            (false, Some(now)) => self.beside(part, &place, &now),
+        }
+    }
+
+    /// Something came to the place in this moment, or something is there that no path can show.
+    fn taken(&self, part: Part, place: &Place) -> Result<Placed, Failure> {
+        match place.find(&self.shared.root, &self.target.key)? {
+            Some(now) => self.beside(part, place, &now),
+            None => Err(Failure::Conflict(
+                "something has this name that cannot be served: a link that leads out or nowhere, or no file"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn placed(&self, part: Part, place: &Place, is_new: bool) -> Result<Placed, Failure> {
+        part.done();
+        place.sync_folder()?;
+        let key = self.target.key.clone();
+        let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
+        self.shared.bases.saw(&self.context.client, &self.target.named, &stat.etag);
+        self.shared.bases.dates(&self.target.named, &stat.etag, stat.modified);
+        Ok(Placed { key, is_new, meta: stat.meta() })
+    }
+
+    /// Somebody else's version is in the place: it stays, and this one is kept beside it.
+    fn beside(&self, part: Part, place: &Place, winner: &Stat) -> Result<Placed, Failure> {
+        let key = &self.target.key;
+        if self.size == 0 && self.condition.condition == Condition::IfAbsent {
+            return Ok(Placed { key: key.clone(), is_new: false, meta: winner.meta() });
+        }
+        for copy in keys_beside(key) {
+            let beside = place.beside(&copy[parent_prefix(&copy).len()..]);
+            match part.place()?.rename_new(&beside) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                renamed => {
+                    renamed?;
+                    part.done();
+                    beside.sync_folder()?;
+                    self.shared.report_conflict(key, &copy);
+                    let (size, modified) = (self.size, SystemTime::now());
+                    // The file's own ETag is not that of what the client sent.
+                    let meta = Meta { is_folder: false, size, etag: None, modified };
+                    return Ok(Placed { key: copy, is_new: true, meta });
+                }
+            }
+        }
+        Err(StoreError::ConditionFailed.into())
+    }
+}
+
+impl Shared {
+    /// Says that what was meant for `key` lies at `copy`.
+    pub(super) fn report_conflict(&self, key: &str, copy: &str) {
+        tracing::warn!(key, copy, "somebody else changed the file meanwhile; both versions are kept");
+        self.metrics.conflict();
+    }
+}
+
+/// Gives the new file what the old one had, and the time that the client asked for: before it is in
+/// its place, for afterwards each change of metadata would be a new version of the object.
+fn prepare(file: &File, old: Option<&Stat>, mtime: Option<&str>) -> io::Result<()> {
+    if let Some(old) = old {
+        let new = Stat::of(&cap_std::fs::Metadata::from_file(file)?);
+        if new.as_ref().is_some_and(|new| new.owner != old.owner) {
+            let (user, group) =
+                (rustix::fs::Uid::from_raw(old.owner.0), rustix::fs::Gid::from_raw(old.owner.1));
+            // Only root may give files away.
+            let _ = rustix::fs::fchown(file, Some(user), Some(group));
+        }
+        if new.is_some_and(|new| new.mode != old.mode) {
+            file.set_permissions(Permissions::from_mode(old.mode))?;
+        }
+    }
+    if let Some(mtime) = mtime.and_then(|text| text.parse::<f64>().ok()).filter(|mtime| *mtime >= 0.0) {
+        let time =
+            Duration::try_from_secs_f64(mtime).ok().and_then(|d| SystemTime::UNIX_EPOCH.checked_add(d));
+        if let Some(time) = time {
+            file.set_times(FileTimes::new().set_modified(time))?;
+        }
+    }
+    Ok(())
+}
