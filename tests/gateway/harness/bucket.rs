@@ -101,8 +101,9 @@ impl Bucket {
     pub async fn contents(&self) -> BTreeMap<String, Bytes> {
         let mut all = BTreeMap::new();
         for key in self.keys().await {
-            let content = self.get(&key).await.unwrap();
-            all.insert(key, content);
+            if let Some(content) = self.get(&key).await {
+                all.insert(key, content);
+            }
         }
         all
     }
@@ -116,7 +117,12 @@ fn walk(folder: &Path, prefix: &str, keys: &mut Vec<String>) {
     let before = keys.len();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
-        let key = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(".s3dav-part-") {
+            // What came to nothing goes a moment after the answer; that nothing stays has tests of its own.
+            continue;
+        }
+        let key = format!("{prefix}{name}");
         match entry.file_type().unwrap().is_dir() {
             true => walk(&entry.path(), &format!("{key}/"), keys),
             false => keys.push(key),
