@@ -8,7 +8,7 @@
 //! - [`config`]: one complete, typed configuration.
 //! - [`http`]: the front; the life of one request is in `http/service.rs`.
 //! - [`dav`]: WebDAV; the engine behind its intercepts, PROPFIND, locks.
-//! - [`fs`]: a bucket as a file system; what it promises is in `fs/s3/SEMANTICS.md`.
+//! - [`fs`]: a bucket, or a directory, as a file system; what they promise is in their `SEMANTICS.md`.
 //! - [`store`]: object stores; `store/s3` is the only place that sees the AWS SDK.
 //! - [`cache`]: what is known without asking; pure structures.
 //! - [`state`]: the local database of one source.

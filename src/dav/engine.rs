@@ -217,11 +217,11 @@ fn same_date(since: &header::HeaderValue, headers: &HeaderMap) -> bool {
     modified.is_some() && modified == parse(since)
 }
 
-/// Bytes per read: a chunk as S3 sends it fits, and nothing is split.
 /// What lies in a bucket is not this server's own word: a page there must not act for it.
 fn guard_content(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static("sandbox"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
 }
 
+/// Bytes per read: a chunk as S3 sends it fits, and nothing is split.
 const READ_SIZE: usize = 1 << 20;

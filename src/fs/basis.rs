@@ -67,24 +67,36 @@ impl Bases {
     }
 
     /// Whether its date tells the version that is there from any other one that the client may have.
-    pub fn date_is_proof(&self, client: &Client, key: &str, etag: &ETag, modified: SystemTime) -> bool {
+    fn date_is_proof(&self, client: &Client, key: &str, etag: &ETag, modified: SystemTime) -> bool {
         self.dates(key, etag, modified) && self.of(client, key).is_none_or(|seen| seen == *etag)
     }
 
-    /// What the client has seen in a folder.
+    /// A version of the request's target is looked at, of `size` bytes: whoever gets it, or hears that
+    /// it has not changed, has it.
+    pub fn note(&self, context: &RequestContext, key: &str, etag: &ETag, size: u64, modified: SystemTime) {
+        if !self.date_is_proof(&context.client, key, etag, modified) {
+            context.outcome.set_date_is_no_proof();
+        }
+        let is_refused = context.range.is_some_and(|range| range.first >= size)
+            || context.if_match.as_ref().is_some_and(|wanted| wanted != etag);
+        if context.method == http::Method::GET && !is_refused {
+            self.saw(&context.client, key, etag);
+        }
+    }
+
+    /// What the client has seen in a folder. Looks through all that is remembered.
     pub fn below(&self, client: &Client, folder: &str) -> Vec<(String, ETag)> {
         let prefix = format!("{folder}/");
         let seen = self.seen.iter().filter(|(name, _)| name.0 == *client && name.1.starts_with(&prefix));
         seen.map(|(name, etag)| (name.1.clone(), etag)).collect()
     }
 
-    /// What the client knew as `from`, a file or a folder, it knows as `to` now.
+    /// What the client knew in the folder `from` it knows in `to` now.
     pub fn moved(&self, client: &Client, from: &str, to: &str) {
         for (key, etag) in self.below(client, from) {
             self.saw(client, &format!("{to}{}", &key[from.len()..]), &etag);
             self.forget(client, &key);
         }
-        self.forget(client, from);
     }
 
     /// The client has removed a folder, or something else took its place.

@@ -337,3 +337,23 @@ async fn two_versions_of_one_second_are_told_apart() {
         assert_eq!(get("someone new", &date).await.0, 304);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_behind_the_end_is_not_a_version_that_was_read() {
+    for gateway in TestGateway::both().await {
+        let bucket = gateway.bucket().await;
+        let as_client =
+            |method: &str, name: &str| gateway.request(method, "/file").header("User-Agent", name);
+        let put = as_client("PUT", "writer").body("first");
+        assert_eq!(put.send().await.unwrap().status(), 201);
+        // Another client's write: the writer's own version is not there any more.
+        as_client("GET", "other").send().await.unwrap().bytes().await.unwrap();
+        let put = as_client("PUT", "other").body("second");
+        assert_eq!(put.send().await.unwrap().status(), 204);
+        let beyond = as_client("GET", "writer").header("Range", "bytes=100-");
+        assert_eq!(beyond.send().await.unwrap().status(), 416);
+        let put = as_client("PUT", "writer").body("third");
+        assert_eq!(put.send().await.unwrap().status(), 204);
+        assert_eq!(bucket.get("file").await.unwrap(), "second", "what the writer had not seen stays");
+    }
+}

@@ -222,16 +222,9 @@ impl PathFileSystem {
         }
     }
 
-    /// Whoever gets a file, or hears that it has not changed, has this version.
+    /// See [`Bases::note`].
     fn note_basis(&self, key: &str, stat: &Stat) {
-        let (context, bases) = (&self.context, &self.shared.bases);
-        if !bases.date_is_proof(&context.client, key, &stat.etag, stat.modified) {
-            context.outcome.set_date_is_no_proof();
-        }
-        let is_refused = context.if_match.as_ref().is_some_and(|wanted| *wanted != stat.etag);
-        if context.method == http::Method::GET && !is_refused {
-            bases.saw(&context.client, key, &stat.etag);
-        }
+        self.shared.bases.note(&self.context, key, &stat.etag, stat.size, stat.modified);
     }
 
     fn resource(&self, name: String, located: &Located) -> Resource {

@@ -64,8 +64,10 @@ impl PathFileSystem {
                     true => removing.remove_tree(key, &place)?,
                     false => place.remove_file()?,
                 }
-                removing.bases.forget(&client, key);
-                removing.bases.forget_below(&client, key);
+                match is_tree {
+                    true => removing.bases.forget_below(&client, key),
+                    false => removing.bases.forget(&client, key),
+                }
                 Ok(place.sync_folder()?)
             })
             .await?;

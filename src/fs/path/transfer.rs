@@ -116,11 +116,13 @@ impl Transferring {
             Transfer::Copy => self.copy(&to)?,
         };
         let bases = &self.shared.bases;
-        if self.target.old.is_some() {
+        if self.target.old.as_ref().is_some_and(|old| old.stat.is_folder) {
             bases.forget_below(&self.client, &key);
         }
-        if self.kind == Transfer::Move {
-            bases.moved(&self.client, &self.source.key, &key);
+        match (self.kind, self.source.stat.is_folder) {
+            (Transfer::Copy, _) => {}
+            (Transfer::Move, true) => bases.moved(&self.client, &self.source.key, &key),
+            (Transfer::Move, false) => bases.forget(&self.client, &self.source.key),
         }
         for (name, etag) in copied {
             bases.saw(&self.client, &format!("{key}/{name}"), &etag);

@@ -161,22 +161,13 @@ impl S3FileSystem {
         Ok(self.meta(&located))
     }
 
-    /// Whoever gets a file, or hears that it has not changed, has this version.
+    /// See [`crate::fs::basis::Bases::note`].
     fn note_basis(&self, path: &ResourcePath, located: &Located) {
-        let context = &self.context;
-        let Node::File(meta) = &located.node else { return };
-        if !path.same_resource(&context.path) {
-            return;
-        }
-        let (client, bases) = (&context.client, &self.shared.bases);
-        if !bases.date_is_proof(client, &located.key, &meta.etag, meta.last_modified) {
-            context.outcome.set_date_is_no_proof();
-        }
-        let is_got = context.method == http::Method::GET;
-        let is_refused = context.range.is_some_and(|range| range.first >= meta.size)
-            || context.if_match.as_ref().is_some_and(|wanted| *wanted != meta.etag);
-        if is_got && !is_refused {
-            bases.saw(client, &located.key, &meta.etag);
+        if let Node::File(meta) = &located.node
+            && path.same_resource(&self.context.path)
+        {
+            let bases = &self.shared.bases;
+            bases.note(&self.context, &located.key, &meta.etag, meta.size, meta.last_modified);
         }
     }
 
