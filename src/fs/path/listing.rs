@@ -13,7 +13,7 @@ use super::root::{Place, leads_nowhere};
 use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::resource_path::is_showable;
-use crate::fs::{Children, Failure, Resource, guessed_type};
+use crate::fs::{Children, Failure, Resource};
 
 impl PathFileSystem {
     /// A folder's children; none of a file. The first ones are there when this returns.
@@ -102,16 +102,7 @@ impl Listing {
             self.hide(name.as_ref());
             return Ok(None);
         };
-        Ok(Some(Resource {
-            name: name.to_owned(),
-            id: if stat.is_folder { format!("{key}/") } else { key },
-            is_folder: stat.is_folder,
-            size: stat.size,
-            modified: stat.modified,
-            content_type: (!stat.is_folder).then(|| guessed_type(name)).flatten(),
-            etag: (!stat.is_folder).then_some(stat.etag),
-            kept_mtime: None,
-        }))
+        Ok(Some(Located { key, stat, is_link: false }.resource()))
     }
 
     fn hide(&self, name: &std::ffi::OsStr) {

@@ -226,13 +226,16 @@ impl PathFileSystem {
     fn note_basis(&self, key: &str, stat: &Stat) {
         self.shared.bases.note(&self.context, key, &stat.etag, stat.size, stat.modified);
     }
+}
 
-    fn resource(&self, name: String, located: &Located) -> Resource {
-        let Located { stat, .. } = located;
+impl Located {
+    /// As a listing shows it.
+    fn resource(&self) -> Resource {
+        let (name, stat) = (path_name(&self.key), &self.stat);
         Resource {
             content_type: (!stat.is_folder).then(|| super::guessed_type(&name)).flatten(),
             name,
-            id: located.id(),
+            id: self.id(),
             is_folder: stat.is_folder,
             size: stat.size,
             modified: stat.modified,
@@ -314,13 +317,12 @@ impl FileSystem for PathFileSystem {
 impl View for PathFileSystem {
     async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        Ok(self.resource(path_name(&located.key), &located))
+        Ok(located.resource())
     }
 
     async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        let resource = self.resource(path_name(&located.key), &located);
-        Ok((resource, self.children(&located).await?))
+        Ok((located.resource(), self.children(&located).await?))
     }
 
     async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {

@@ -17,7 +17,7 @@ use crate::fs::basis::WriteCondition;
 use crate::fs::conflict::keys_beside;
 use crate::fs::engine::Meta;
 use crate::fs::{Failure, RequestContext};
-use crate::object::{Condition, parent_prefix};
+use crate::object::Condition;
 use crate::store::StoreError;
 
 /// How a finished part comes to its place.
@@ -50,9 +50,7 @@ impl Placing {
             return Err(Failure::Disk(DiskError::Hung));
         }
         let place = self.shared.root.place(&key).map_err(parent_missing)?;
-        // Opened first: then a network file system asks its server what is there now.
-        drop(place.open_file());
-        let now = place.find(&self.shared.root, &key)?;
+        let now = place.newest(&self.shared.root, &key)?;
         let is_met = match &self.condition.condition {
             Condition::None => true,
             Condition::IfAbsent => now.is_none(),
@@ -105,31 +103,34 @@ impl Placing {
         if self.size == 0 && self.condition.condition == Condition::IfAbsent {
             return Ok(Placed { key: key.clone(), is_new: false, meta: winner.meta() });
         }
-        for copy in keys_beside(key) {
-            let beside = place.beside(&copy[parent_prefix(&copy).len()..]);
-            match part.place()?.rename_new(&beside) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                renamed => {
-                    renamed?;
-                    part.done();
-                    beside.sync_folder()?;
-                    self.shared.report_conflict(key, &copy);
-                    let (size, modified) = (self.size, SystemTime::now());
-                    // The file's own ETag is not that of what the client sent.
-                    let meta = Meta { is_folder: false, size, etag: None, modified };
-                    return Ok(Placed { key: copy, is_new: true, meta });
-                }
-            }
-        }
-        Err(StoreError::ConditionFailed.into())
+        let copy = self.shared.keep_beside(part.place()?, place, key)?;
+        part.done();
+        place.sync_folder()?;
+        // The file's own ETag is not that of what the client sent.
+        let meta = Meta { is_folder: false, size: self.size, etag: None, modified: SystemTime::now() };
+        Ok(Placed { key: copy, is_new: true, meta })
     }
 }
 
 impl Shared {
-    /// Says that what was meant for `key` lies at `copy`.
-    pub(super) fn report_conflict(&self, key: &str, copy: &str) {
-        tracing::warn!(key, copy, "somebody else changed the file meanwhile; both versions are kept");
-        self.metrics.conflict();
+    /// Moves what was meant for `key`, at the place `to`, beside it, and says so; returns where it lies.
+    pub(super) fn keep_beside(&self, from: &Place, to: &Place, key: &str) -> Result<String, Failure> {
+        for copy in keys_beside(key) {
+            match from.rename_new(&to.beside(super::path_name(&copy))) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                renamed => {
+                    renamed?;
+                    tracing::warn!(
+                        key,
+                        copy,
+                        "somebody else changed the file meanwhile; both versions are kept"
+                    );
+                    self.metrics.conflict();
+                    return Ok(copy);
+                }
+            }
+        }
+        Err(StoreError::ConditionFailed.into())
     }
 }
 

@@ -112,6 +112,12 @@ impl Place {
         }
     }
 
+    /// The same, asked anew: opening a file makes a network file system ask its server.
+    pub(super) fn newest(&self, root: &Root, key: &str) -> io::Result<Option<Stat>> {
+        drop(self.open_file());
+        self.find(root, key)
+    }
+
     pub(super) fn remove_file(&self) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())?)
     }

@@ -156,13 +156,13 @@ impl Transferring {
     fn target_place(&self) -> Result<Place, Failure> {
         let root = &self.shared.root;
         let place = root.place(&self.target.key).map_err(parent_missing)?;
-        let parent = root.resolve(parent_prefix(&self.target.key))?;
-        let parent = if parent == "." { String::new() } else { format!("{parent}/") };
-        let target = format!("{parent}{}", place.name.to_string_lossy());
-        let source_parent = root.resolve(parent_prefix(&self.source.key))?;
-        let source_parent = if source_parent == "." { String::new() } else { format!("{source_parent}/") };
-        let source = format!("{source_parent}{}", super::path_name(&self.source.key));
-        match overlaps(&source, &target) {
+        // Where a key lies when all links on the way are followed, but not the last.
+        let resolved = |key: &str| {
+            let name = super::path_name(key);
+            let parent = root.resolve(parent_prefix(key))?;
+            Ok::<_, Failure>(if parent == "." { name } else { format!("{parent}/{name}") })
+        };
+        match overlaps(&resolved(&self.source.key)?, &resolved(&self.target.key)?) {
             true => Err(contain_each_other()),
             false => Ok(place),
         }
@@ -261,9 +261,7 @@ impl Transferring {
 
     /// Whether the file at the destination is the version that this client means to replace.
     fn is_unchanged(&self, to: &Place, old: &Located) -> Result<bool, Failure> {
-        // Opened first: then a network file system asks its server what is there now.
-        drop(to.open_file());
-        let now = to.find(&self.shared.root, &self.target.key)?;
+        let now = to.newest(&self.shared.root, &self.target.key)?;
         let basis = self.shared.bases.of(&self.client, &self.target.key);
         let basis = basis.unwrap_or_else(|| old.stat.etag.clone());
         Ok(now.is_none_or(|now| now.has_content_as(&basis)))
@@ -275,17 +273,7 @@ impl Transferring {
             from.rename_over(to)?;
             return Ok(self.target.key.clone());
         }
-        for copy in keys_beside(&self.target.key) {
-            match from.rename_new(&to.beside(&copy[parent_prefix(&copy).len()..])) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                renamed => {
-                    renamed?;
-                    self.shared.report_conflict(&self.target.key, &copy);
-                    return Ok(copy);
-                }
-            }
-        }
-        Err(StoreError::ConditionFailed.into())
+        self.shared.keep_beside(from, to, &self.target.key)
     }
 
     /// Nothing in a folder is replaced that this client has seen in another version.
