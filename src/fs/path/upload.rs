@@ -173,9 +173,9 @@ impl Upload {
         }
         let Some((_, file)) = &self.part else { return Err(failed_before()) };
         let (buffer, file) = (std::mem::take(&mut self.buffer), file.share());
-        self.buffered = 0;
+        let start = self.written - std::mem::take(&mut self.buffered) as u64;
         let (disk, deadline) = (self.shared.disk.clone(), Instant::now() + self.context.budget);
-        let writing = async move { disk.by(deadline, move || Ok(write_all(&file, &buffer)?)).await };
+        let writing = async move { disk.by(deadline, move || Ok(write_all(&file, &buffer, start)?)).await };
         self.writing = Some(AbortOnDropHandle::new(tokio::spawn(writing)));
         Ok(())
     }
@@ -232,8 +232,8 @@ impl Upload {
     }
 }
 
-/// Writes all chunks, with as few calls as there can be.
-fn write_all(mut file: &File, chunks: &[Bytes]) -> io::Result<()> {
+/// Writes all chunks, with as few calls as there can be, from the byte `start` on.
+fn write_all(mut file: &File, chunks: &[Bytes], start: u64) -> io::Result<()> {
     let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
     let mut left = &mut slices[..];
     IoSlice::advance_slices(&mut left, 0);
@@ -245,8 +245,24 @@ fn write_all(mut file: &File, chunks: &[Bytes]) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
+    let end = start + chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+    send_off(file, start - start % PIECE as u64, end - end % PIECE as u64);
     Ok(())
 }
+
+/// Lets the disk begin with whole pieces that nothing will change any more, so that it works while the
+/// rest arrives and little is left for the sync at the end.
+#[cfg(target_os = "linux")]
+fn send_off(file: &File, start: u64, end: u64) {
+    // Advice: where it is not taken, the sync does everything.
+    let length = std::num::NonZeroU64::new(end.saturating_sub(start));
+    if length.is_some() {
+        let _ = rustix::fs::fadvise(file, start, length, rustix::fs::Advice::DontNeed);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_off(_: &File, _: u64, _: u64) {}
 
 fn failed_before() -> Failure {
     Failure::BadRequest("the upload has failed already".to_owned())
