@@ -138,3 +138,11 @@ fn store_status(error: &StoreError) -> StatusCode {
 
 /// As long as an outage that healed by itself usually was.
 const RETRY_AFTER: u32 = 5;
+
+/// What follows a finished operation must not make it look unfinished.
+pub(super) fn afterwards<E: Into<Failure>>(result: Result<(), E>) {
+    if let Err(error) = result {
+        let error = error.into();
+        tracing::warn!(%error, "done, but not all that goes with it");
+    }
+}

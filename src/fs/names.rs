@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::fs::ResourcePath;
+use crate::fs::{Client, ResourcePath};
 
 /// The other spellings that `path` may be stored under: each segment composed (NFC) or decomposed
 /// (NFD), fully or as Apple does it. The first ones are of one kind throughout.
@@ -45,9 +45,17 @@ fn mixed(segments: &[String]) -> Vec<Vec<String>> {
     combinations
 }
 
+/// The name to store for something new that `client` calls `name`.
+pub fn for_new(name: &str, client: &Client) -> String {
+    match client.is_webdavfs() {
+        true => composed(name),
+        false => name.to_owned(),
+    }
+}
+
 /// The form in which a new name from macOS is stored: composed, leaving alone what Apple's own
 /// decomposition leaves alone, so that the name it sends again still means this one.
-pub fn composed(name: &str) -> String {
+fn composed(name: &str) -> String {
     piecewise(name, |run| run.nfc().collect())
 }
 

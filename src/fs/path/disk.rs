@@ -133,14 +133,6 @@ impl<F: Send + Sync + 'static> Drop for Open<F> {
     }
 }
 
-/// Does something by path; once more if the server replaced what the path led to meanwhile.
-pub(super) fn by_path<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    match work() {
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::STALE) => work(),
-        done => done,
-    }
-}
-
 /// Half of what the runtime has for blocking calls: those of the state database go on beside a hung
 /// disk.
 const MAX_THREADS: usize = 256;
@@ -175,21 +167,6 @@ mod tests {
         }
         let escape = io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside");
         assert_eq!(Failure::from(escape).status(), StatusCode::NOT_FOUND);
-    }
-
-    #[test]
-    fn what_is_stale_is_asked_for_once_more() {
-        let mut asked = 0;
-        let mut stale = |times: u32| {
-            asked = 0;
-            by_path(|| {
-                asked += 1;
-                if asked <= times { Err(Errno::STALE.into()) } else { Ok(asked) }
-            })
-        };
-        assert_eq!(stale(0).unwrap(), 1);
-        assert_eq!(stale(1).unwrap(), 2);
-        assert!(stale(2).is_err());
     }
 
     #[tokio::test]

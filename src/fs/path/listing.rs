@@ -12,7 +12,8 @@ use super::part::remove_part;
 use super::root::{Place, leads_nowhere};
 use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
-use crate::fs::resource_path::is_showable;
+use crate::fs::error::afterwards;
+use crate::fs::resource_path::is_showable_key;
 use crate::fs::{Children, Failure, Resource};
 
 impl PathFileSystem {
@@ -69,7 +70,8 @@ impl Listing {
             let Some(entry) = self.entries.next() else { return Ok((children, None)) };
             let entry = entry?;
             let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|name| is_showable(name)) else {
+            let shows = |name: &&str| is_showable_key(&format!("{}{name}", self.prefix));
+            let Some(name) = name.to_str().filter(shows) else {
                 self.hide(&name);
                 continue;
             };
@@ -117,7 +119,7 @@ impl Listing {
         }
         tracing::info!(folder = self.prefix, name, "removing what was cut off when the gateway last ran");
         let place = Place { folder: Arc::clone(&self.folder), name: name.into() };
-        self.shared.afterwards(remove_part(&place));
+        afterwards(remove_part(&place));
     }
 }
 

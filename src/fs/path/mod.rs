@@ -352,14 +352,6 @@ impl Shared {
         };
         self.content.put(&key, meta, content.clone());
     }
-
-    /// What follows a finished operation must not make it look unfinished.
-    fn afterwards<E: Into<Failure>>(&self, result: Result<(), E>) {
-        if let Err(error) = result {
-            let error = error.into();
-            tracing::warn!(%error, "done, but not all that goes with it");
-        }
-    }
 }
 
 fn path_name(key: &str) -> String {

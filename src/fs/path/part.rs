@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::removal::remove_all;
 use super::root::{Place, leads_nowhere};
 use super::{Shared, names};
+use crate::fs::error::afterwards;
 
 /// Names for parts. They tell this gateway's from others', and this life's from the last one's.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl Drop for Part {
         let shared = Arc::clone(&self.shared);
         self.shared.shutdown.background(async move {
             let removed = shared.disk.run(move || Ok(remove_part(&place)?)).await;
-            shared.afterwards(removed);
+            afterwards(removed);
         });
     }
 }

@@ -9,6 +9,7 @@ use super::stat::Stat;
 use super::upload::parent_missing;
 use super::{PathFileSystem, Shared};
 use crate::fs::context::Depth;
+use crate::fs::error::afterwards;
 use crate::fs::resource_path::is_showable;
 use crate::fs::{Failure, ResourcePath};
 use crate::store::StoreError;
@@ -31,7 +32,7 @@ impl PathFileSystem {
                 Ok(place.sync_folder()?)
             })
             .await?;
-            shared.afterwards(shared.state.remove_properties(&prefix).await);
+            afterwards(shared.state.remove_properties(&prefix).await);
             Ok(())
         })
         .await
@@ -71,7 +72,7 @@ impl PathFileSystem {
                 Ok(place.sync_folder()?)
             })
             .await?;
-            shared.afterwards(shared.state.remove_properties(&id).await);
+            afterwards(shared.state.remove_properties(&id).await);
             Ok(())
         })
         .await

@@ -6,21 +6,24 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
+use parking_lot::RwLock;
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode, RenameFlags};
 use rustix::io::Errno;
 
-use super::disk::by_path;
 use super::stat::Stat;
 use crate::object::parent_prefix;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Root(Dir);
+pub(super) struct Root {
+    at: PathBuf,
+    open: RwLock<Arc<Dir>>,
+}
 
 /// What a key leads to.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,15 +42,29 @@ pub(super) struct Place {
 
 impl Root {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(Dir::open_ambient_dir(path, ambient_authority())?))
+        Ok(Self { at: path.to_owned(), open: RwLock::new(open(path)?) })
+    }
+
+    /// Does something by path; once more, from the root itself on, if the server replaced what the path
+    /// led to meanwhile.
+    fn by_path<T>(&self, work: impl Fn(&Dir) -> io::Result<T>) -> io::Result<T> {
+        let root = Arc::clone(&self.open.read());
+        match work(&root) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::STALE) => {
+                let root = open(&self.at)?;
+                *self.open.write() = Arc::clone(&root);
+                work(&root)
+            }
+            done => done,
+        }
     }
 
     /// What `key` leads to, if it is a file or a folder.
     pub(super) fn find(&self, key: &str) -> io::Result<Option<Found>> {
-        let found = by_path(|| {
-            let own = self.0.symlink_metadata(path(key))?;
+        let found = self.by_path(|root| {
+            let own = root.symlink_metadata(path(key))?;
             match own.is_symlink() {
-                true => Ok((self.0.metadata(path(key))?, true)),
+                true => Ok((root.metadata(path(key))?, true)),
                 false => Ok((own, false)),
             }
         });
@@ -60,12 +77,12 @@ impl Root {
 
     /// What a symbolic link that was found at `key` leads to, without the link itself.
     pub(super) fn follow(&self, key: &str) -> io::Result<Metadata> {
-        by_path(|| self.0.metadata(path(key)))
+        self.by_path(|root| root.metadata(path(key)))
     }
 
     /// The key that the links in `key` lead to.
     pub(super) fn resolve(&self, key: &str) -> io::Result<String> {
-        let resolved = by_path(|| self.0.canonicalize(path(key)))?;
+        let resolved = self.by_path(|root| root.canonicalize(path(key)))?;
         resolved.into_os_string().into_string().map_err(|_| Errno::ILSEQ.into())
     }
 
@@ -73,12 +90,12 @@ impl Root {
     pub(super) fn file(&self, key: &str) -> io::Result<(File, Stat)> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-        let (file, meta) = by_path(|| {
+        let (file, meta) = self.by_path(|root| {
             // Opening a pipe would let whoever waits at its other end go on.
-            if !self.0.metadata(path(key))?.is_file() {
+            if !root.metadata(path(key))?.is_file() {
                 return Err(Errno::ISDIR.into());
             }
-            let file = self.0.open_with(path(key), &options)?;
+            let file = root.open_with(path(key), &options)?;
             let meta = file.metadata()?;
             Ok((file, meta))
         })?;
@@ -90,7 +107,7 @@ impl Root {
     }
 
     pub(super) fn folder(&self, key: &str) -> io::Result<Arc<Dir>> {
-        Ok(Arc::new(by_path(|| self.0.open_dir(path(key)))?))
+        Ok(Arc::new(self.by_path(|root| root.open_dir(path(key)))?))
     }
 
     /// The place of `key`, which is not the root, in its folder.
@@ -209,6 +226,10 @@ impl Place {
     }
 }
 
+fn open(path: &Path) -> io::Result<Arc<Dir>> {
+    Ok(Arc::new(Dir::open_ambient_dir(path, ambient_authority())?))
+}
+
 /// A key as a path relative to the root.
 fn path(key: &str) -> &str {
     match key.trim_end_matches('/') {
@@ -229,4 +250,45 @@ pub(super) fn leads_nowhere(error: &io::Error) -> bool {
 fn is_unsupported(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     errno.is_some_and(|errno| matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_is_stale_is_asked_for_once_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let stale = |times: u32| {
+            let asked = Cell::new(0);
+            root.by_path(|_| {
+                asked.set(asked.get() + 1);
+                if asked.get() <= times { Err(Errno::STALE.into()) } else { Ok(asked.get()) }
+            })
+        };
+        assert_eq!(stale(0).unwrap(), 1);
+        assert_eq!(stale(1).unwrap(), 2);
+        assert!(stale(2).is_err());
+    }
+
+    #[test]
+    fn a_root_that_was_mounted_anew_is_opened_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("root");
+        std::fs::create_dir(&path).unwrap();
+        let root = Root::open(&path).unwrap();
+        std::fs::rename(&path, directory.path().join("gone")).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("new"), "").unwrap();
+        let asked = Cell::new(false);
+        let found = root.by_path(|root| match asked.replace(true) {
+            false => Err(Errno::STALE.into()),
+            true => root.metadata("new"),
+        });
+        assert!(found.is_ok());
+        assert!(root.find("new").unwrap().is_some(), "it stays open");
+    }
 }

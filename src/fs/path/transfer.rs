@@ -16,6 +16,7 @@ use super::upload::parent_missing;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::keys_beside;
 use crate::fs::engine::Transfer;
+use crate::fs::error::afterwards;
 use crate::fs::{Client, Failure, ResourcePath};
 use crate::object::parent_prefix;
 use crate::state::PropertyChange;
@@ -41,10 +42,10 @@ impl PathFileSystem {
             let to = disk.run(move || work.run()).await?;
             // What lost lies beside it, and has none.
             if let Some(old) = old.filter(|old| old.trim_end_matches('/') == to.trim_end_matches('/')) {
-                shared.afterwards(shared.state.remove_properties(&old).await);
+                afterwards(shared.state.remove_properties(&old).await);
             }
             let keep = kind == Transfer::Copy;
-            shared.afterwards(shared.state.transfer_properties(&from, &to, keep).await);
+            afterwards(shared.state.transfer_properties(&from, &to, keep).await);
             Ok(())
         })
         .await
@@ -58,11 +59,11 @@ impl PathFileSystem {
         self.detached(async move {
             let (disk, from) = (shared.disk.clone(), work.source.id());
             let to = disk.run(move || work.run_alone()).await?;
-            shared.afterwards(shared.state.remove_properties(&to).await);
+            afterwards(shared.state.remove_properties(&to).await);
             let own = shared.state.properties(&from).await.unwrap_or_default();
             let own = own.into_iter().map(PropertyChange::Set).collect::<Vec<_>>();
             if !own.is_empty() {
-                shared.afterwards(shared.state.change_properties(&to, own).await);
+                afterwards(shared.state.change_properties(&to, own).await);
             }
             Ok(())
         })
@@ -293,7 +294,7 @@ impl Transferring {
             let aside = self.shared.parts.place_beside(from);
             from.rename_over(&aside)?;
             // It is done; what was replaced is nobody's any more.
-            self.shared.afterwards(remove_part(&aside));
+            afterwards(remove_part(&aside));
             return Ok(());
         }
         // A name that the user sees: if this process ends now, nothing is lost.
@@ -304,7 +305,7 @@ impl Transferring {
             aside.rename_new(to)?;
             return Err(error.into());
         }
-        self.shared.afterwards(remove_part(&aside));
+        afterwards(remove_part(&aside));
         Ok(())
     }
 }

@@ -18,7 +18,8 @@ use super::stat::Stat;
 use super::{PathFileSystem, Shared, names};
 use crate::fs::basis::WriteCondition;
 use crate::fs::engine::Meta;
-use crate::fs::names::composed;
+use crate::fs::error::afterwards;
+use crate::fs::names::for_new;
 use crate::fs::{Failure, RequestContext, ResourcePath};
 
 /// A file on its way.
@@ -117,10 +118,7 @@ impl PathFileSystem {
             return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
         }
         let parent = self.parent_of(path).await?;
-        let name = match self.context.client.is_webdavfs() {
-            true => composed(path.name()),
-            false => path.name().to_owned(),
-        };
+        let name = for_new(path.name(), &self.context.client);
         Ok(match parent.key.as_str() {
             "" => name,
             parent => format!("{parent}/{name}"),
@@ -220,7 +218,7 @@ impl Upload {
             let placed = placed?;
             if placed.is_new {
                 // A file of this name may have been deleted by others.
-                shared.afterwards(shared.state.remove_properties(&placed.key).await);
+                afterwards(shared.state.remove_properties(&placed.key).await);
             }
             Ok::<_, Failure>(placed.meta)
         });

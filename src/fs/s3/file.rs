@@ -12,7 +12,7 @@ use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::fs::engine::{Meta, OpenFile};
 use crate::fs::guessed_type;
-use crate::fs::names::composed;
+use crate::fs::names::for_new;
 use crate::object::{Attributes, Key, ObjectMeta, Written};
 use crate::store::StoreError;
 use crate::store::read_ahead::ReadAhead;
@@ -76,11 +76,7 @@ impl S3FileSystem {
 
     /// The key of a new child.
     pub(super) fn new_key(&self, parent: &Located, name: &str) -> String {
-        let name = match self.context.client.is_webdavfs() {
-            true => composed(name),
-            false => name.to_owned(),
-        };
-        format!("{}{name}", folder_prefix(&parent.key))
+        format!("{}{}", folder_prefix(&parent.key), for_new(name, &self.context.client))
     }
 
     /// An empty object, unless somebody else was first; says what is there then.

@@ -135,14 +135,6 @@ impl Shared {
         self.metrics.conflict();
         self.dates.touch_parent(copy);
     }
-
-    /// What follows a finished operation must not make it look unfinished.
-    fn afterwards<E: Into<Failure>>(&self, result: Result<(), E>) {
-        if let Err(error) = result {
-            let error = error.into();
-            tracing::warn!(%error, "done, but not all that goes with it");
-        }
-    }
 }
 
 /// The bucket, for one request.

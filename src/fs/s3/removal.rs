@@ -8,6 +8,7 @@ use super::hidden::{hidden_keys, refusal};
 use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::context::Depth;
+use crate::fs::error::afterwards;
 use crate::object::{Attributes, Condition, Doomed, Key, parent_prefix};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};
@@ -29,7 +30,7 @@ impl S3FileSystem {
             }
             shared.dates.touch_parent(&prefix);
             shared.dates.touch(&prefix);
-            shared.afterwards(shared.state.remove_properties(&prefix).await);
+            afterwards(shared.state.remove_properties(&prefix).await);
             Ok(())
         })
         .await
@@ -68,8 +69,8 @@ impl S3FileSystem {
                     delete_objects(&store, &deletable(leaves, &shared, &located)?).await?
                 }
             }
-            shared.afterwards(shared.state.remove_properties(&located.id()).await);
-            shared.afterwards(keep_parent(&store, &shared, &located.key).await);
+            afterwards(shared.state.remove_properties(&located.id()).await);
+            afterwards(keep_parent(&store, &shared, &located.key).await);
             Ok(())
         })
         .await

@@ -10,6 +10,7 @@ use super::removal::{deletable, delete_objects, keep_parent, put_marker};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::Client;
 use crate::fs::engine::Transfer;
+use crate::fs::error::afterwards;
 use crate::object::{Condition, Doomed, ETag, Key};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};
@@ -154,13 +155,13 @@ impl Transferring {
         result?;
         delete_objects(&self.store, &without(old, |key| written.contains(key))).await?;
         if self.kind == Transfer::Move {
-            self.shared.afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
+            afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
         }
         if let Some(old) = &self.target.old {
-            self.shared.afterwards(self.shared.state.remove_properties(&old.id()).await);
+            afterwards(self.shared.state.remove_properties(&old.id()).await);
         }
         let (from, to, keep_source) = (self.source.id(), self.target_id(), self.kind == Transfer::Copy);
-        self.shared.afterwards(self.shared.state.transfer_properties(&from, &to, keep_source).await);
+        afterwards(self.shared.state.transfer_properties(&from, &to, keep_source).await);
         Ok(())
     }
 

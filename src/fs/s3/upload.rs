@@ -9,6 +9,7 @@ use super::conflict::beside;
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::Client;
 use crate::fs::basis::WriteCondition;
+use crate::fs::error::afterwards;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::store::multipart::{Kept, MultipartWriter, Unfinished};
 use crate::store::{ObjectStore, StoreError};
@@ -139,7 +140,7 @@ impl Placement {
         if is_new {
             shared.dates.touch_parent(self.key.as_str());
             // A file of this name may have been deleted by others.
-            shared.afterwards(shared.state.remove_properties(self.key.as_str()).await);
+            afterwards(shared.state.remove_properties(self.key.as_str()).await);
         }
         Ok(placed)
     }

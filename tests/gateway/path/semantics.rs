@@ -175,6 +175,7 @@ async fn names_of_others() {
     fs::create_dir(root.join(lost)).unwrap();
     fs::write(root.join(lost).join("0a_name"), "lost").unwrap();
     fs::write(root.join(nfs), "open").unwrap();
+    fs::create_dir(root.join(".s3dav")).unwrap();
     assert_eq!(gateway.hrefs("/", "1").await.len(), 4, "the root, d and both spellings");
     assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/"]);
     assert_eq!(gateway.get(&format!("/{}/0a_name", lost.replace('+', "%2B"))).await.1, "lost");
