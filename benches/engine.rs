@@ -80,6 +80,7 @@ async fn gateway() -> (String, impl Drop) {
         service: Default::default(),
         limits: Default::default(),
         state_dir: state.path().join("state"),
+        shelf: Default::default(),
         shutdown_timeout: Duration::from_secs(1),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -144,6 +144,7 @@ async fn gateway(directory: PathBuf, state_dir: PathBuf) -> String {
         service: Default::default(),
         limits: Default::default(),
         state_dir,
+        shelf: Default::default(),
         shutdown_timeout: Duration::from_secs(1),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

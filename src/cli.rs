@@ -28,6 +28,12 @@ pub struct Cli {
 pub enum Command {
     /// Serve one or more buckets, or a directory
     Serve(Box<ServeArgs>),
+    /// Show the gateways that are running: what they serve, what they did, what is wrong
+    Status(StatusArgs),
+    /// Stop a gateway, in order
+    Stop(StopArgs),
+    /// Finder's own files, which are kept on this machine
+    Shelf(ShelfArgs),
     /// Try it out on an S3 server inside this program
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
@@ -57,6 +63,63 @@ pub enum ConditionalWritesArg {
     Auto,
     /// It does
     Yes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AppleMetadataArg {
+    /// On this machine
+    Shelf,
+    /// As files that everybody sees
+    Bucket,
+    /// Forgotten after a minute
+    Discard,
+}
+
+/// Which gateway a command is about.
+#[derive(Debug, Clone, Args)]
+pub struct GatewayArgs {
+    /// State directory of the gateway, if there are several or it is in no usual place
+    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
+
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StopArgs {
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
+
+    /// How long to wait for its end
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
+    pub wait: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ShelfArgs {
+    #[command(subcommand)]
+    pub command: ShelfCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ShelfCommand {
+    /// Write all of it into a directory, as plain files
+    Export {
+        /// Made if it is missing; nothing in it is replaced
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+
+        #[command(flatten)]
+        gateway: GatewayArgs,
+    },
 }
 
 #[derive(Debug, Clone, Args)]
@@ -91,6 +154,15 @@ pub struct ServeArgs {
     /// How long a request may wait for S3, or for the disk [default: 75s for Finder, 30s for others]
     #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "Access")]
     pub request_budget: Option<Duration>,
+
+    /// Where what Finder keeps beside files (`._name`, `.DS_Store`) goes: into the state directory, into
+    /// what is served, or nowhere
+    #[arg(long, env = "S3DAV_APPLE_METADATA", value_enum, default_value = "shelf", help_heading = "Finder")]
+    pub apple_metadata: AppleMetadataArg,
+
+    /// Room on disk for it
+    #[arg(long, env = "S3DAV_SHELF_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "1GiB", help_heading = "Finder")]
+    pub shelf_limit: u64,
 
     /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
     #[arg(

@@ -6,6 +6,7 @@
 //! - [`cli`]: the command line's structs.
 //! - [`commands`]: one file a command; puts the layers together.
 //! - [`config`]: one complete, typed configuration.
+//! - [`control`]: the socket by which commands talk to a running gateway.
 //! - [`http`]: the front; the life of one request is in `http/service.rs`.
 //! - [`dav`]: WebDAV; the engine behind its intercepts, PROPFIND, locks.
 //! - [`fs`]: a bucket, or a directory, as a file system; what they promise is in their `SEMANTICS.md`.
@@ -22,6 +23,7 @@ pub mod cache;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod control;
 pub mod dav;
 #[cfg(feature = "demo")]
 pub mod embedded;

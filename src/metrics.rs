@@ -3,8 +3,12 @@
 //! A [`Metrics`] is made once per gateway and handed down; nothing is global, so that tests can
 //! run many gateways in one process and count each on its own.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use parking_lot::RwLock;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -22,13 +26,26 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     s3_requests: Family<S3Label, Counter>,
+    /// Those that were ever sent.
+    s3_operations: RwLock<BTreeSet<&'static str>>,
     dav_requests: Family<DavLabel, Counter>,
+    answered: AtomicU64,
     dav_latency: Family<MethodLabel, Histogram, fn() -> Histogram>,
     bytes: Family<DirectionLabel, Counter>,
     hidden_keys: Counter,
     stale_answers: Counter,
     conflicts: Counter,
     open_connections: Gauge,
+    troubles: RwLock<BTreeMap<String, Trouble>>,
+}
+
+/// What keeps the gateway from what it serves, now.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    pub since: SystemTime,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,13 +107,16 @@ impl Default for Metrics {
         Self(Arc::new(Inner {
             registry,
             s3_requests,
+            s3_operations: RwLock::default(),
             dav_requests,
+            answered: AtomicU64::default(),
             dav_latency,
             bytes,
             hidden_keys,
             stale_answers,
             conflicts,
             open_connections,
+            troubles: RwLock::default(),
         }))
     }
 }
@@ -105,10 +125,14 @@ impl Metrics {
     /// Counts one HTTP request to S3. `outcome` is `ok`, `error` or `lost` (no answer).
     pub fn s3_request(&self, operation: &'static str, outcome: &'static str) {
         self.0.s3_requests.get_or_create(&S3Label { operation, outcome }).inc();
+        if !self.0.s3_operations.read().contains(operation) {
+            self.0.s3_operations.write().insert(operation);
+        }
     }
 
     /// Counts one WebDAV request and the time to its answer.
     pub fn dav_request(&self, method: &'static str, status: u16, latency: Duration) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
         self.0.dav_requests.get_or_create(&DavLabel { method, status }).inc();
         self.0.dav_latency.get_or_create(&MethodLabel { method }).observe(latency.as_secs_f64());
     }
@@ -141,6 +165,52 @@ impl Metrics {
     pub fn connection(&self) -> OpenConnection {
         self.0.open_connections.inc();
         OpenConnection(self.clone())
+    }
+
+    /// Notes what came of asking `place`, such as a bucket: a trouble, with what to do, or none.
+    pub fn note_trouble(&self, place: &str, trouble: Option<(String, String)>) {
+        match trouble {
+            Some((message, hint)) => {
+                let mut troubles = self.0.troubles.write();
+                let since = troubles.get(place).map_or_else(SystemTime::now, |before| before.since);
+                troubles.insert(place.to_owned(), Trouble { message, hint, since });
+            }
+            None if self.0.troubles.read().contains_key(place) => {
+                self.0.troubles.write().remove(place);
+            }
+            None => {}
+        }
+    }
+
+    /// What is wrong now, by place.
+    pub fn troubles(&self) -> BTreeMap<String, Trouble> {
+        self.0.troubles.read().clone()
+    }
+
+    /// Requests sent to S3, by operation.
+    pub fn s3_requests(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for operation in self.0.s3_operations.read().iter() {
+            let count =
+                |outcome| self.0.s3_requests.get(&S3Label { operation, outcome }).map_or(0, |c| c.get());
+            counts.insert(*operation, ["ok", "error", "lost"].map(count).iter().sum());
+        }
+        counts
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> u64 {
+        self.0.open_connections.get().max(0) as u64
+    }
+
+    /// Writes that were kept beside another.
+    pub fn conflicts(&self) -> u64 {
+        self.0.conflicts.get()
+    }
+
+    /// WebDAV requests answered.
+    pub fn requests(&self) -> u64 {
+        self.0.answered.load(Ordering::Relaxed)
     }
 
     /// All counters in the text format of OpenMetrics.

@@ -34,6 +34,11 @@ impl ContentCache {
         size <= self.file_limit
     }
 
+    /// Bytes in use, about.
+    pub fn used(&self) -> u64 {
+        self.held.weighted_size()
+    }
+
     /// What is held of `key`, whichever version it is.
     pub fn get(&self, key: &Key) -> Option<Arc<Held>> {
         self.held.get(key)

@@ -39,6 +39,11 @@ impl MetadataCache {
         Self { folders, ticks: AtomicU64::new(1), times }
     }
 
+    /// Bytes in use, about.
+    pub fn used(&self) -> u64 {
+        self.folders.weighted_size()
+    }
+
     /// Whether anything is remembered at all.
     pub fn is_on(&self) -> bool {
         !self.times.metadata.is_zero()

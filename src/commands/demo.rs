@@ -75,6 +75,7 @@ fn config(s3: S3Options, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, 
         service: ServiceOptions::default(),
         limits: Limits::default(),
         state_dir,
+        shelf: Default::default(),
         shutdown_timeout: std::time::Duration::from_secs(10),
     })
 }

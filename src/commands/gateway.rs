@@ -1,12 +1,15 @@
 //! A gateway put together from its configuration.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 
+use super::operator::Operator;
+use super::share::Served;
 use super::{CommandError, share};
 use crate::config::{Config, Listen, Source};
+use crate::control;
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::http::{Server, Service};
@@ -17,6 +20,7 @@ use crate::state::{State, StateError};
 /// A gateway that has its sockets, its state and its clients, and waits for [`Gateway::run`].
 pub struct Gateway {
     server: Server,
+    operator: Operator,
     state: State,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -34,14 +38,25 @@ impl Gateway {
         let metrics = Metrics::default();
         let url = listeners.first().and_then(|listener| listener.local_addr().ok()).map(url);
         let state = State::open(&config.state_dir, &url.unwrap_or_default()).await.map_err(taken)?;
-        let share = match config.source {
-            Source::Buckets(source) => share::of_buckets(*source, &state, &metrics, &shutdown).await?,
-            Source::Path(options) => share::of_path(options, &state, &metrics, &shutdown).await?,
+        let (source, shelf) = (config.source.to_string(), config.shelf);
+        let Served { share, cache } = match config.source {
+            Source::Buckets(source) => share::of_buckets(*source, shelf, &state, &metrics, &shutdown).await?,
+            Source::Path(options) => share::of_path(options, shelf, &state, &metrics, &shutdown).await?,
         };
         let locks = LockTable::load(state.clone()).await?;
         let service = Service::new(Engine::new(share, locks), config.service, metrics.clone());
         let server = Server::new(listeners, service, config.limits);
-        Ok(Self { server, state, metrics, shutdown, shutdown_timeout: config.shutdown_timeout })
+        let operator = Operator {
+            source,
+            urls: server.addresses().into_iter().map(self::url).collect(),
+            started: SystemTime::now(),
+            state: state.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+            cache,
+            shelf_limit: shelf.limit,
+        };
+        Ok(Self { server, operator, state, metrics, shutdown, shutdown_timeout: config.shutdown_timeout })
     }
 
     /// The addresses that are served, as URLs.
@@ -56,8 +71,21 @@ impl Gateway {
 
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
-        let Self { server, state, shutdown, shutdown_timeout, .. } = self;
-        server.run(&shutdown, shutdown_timeout).await;
+        let Self { server, operator, state, shutdown, shutdown_timeout, .. } = self;
+        // Open until everything has ended: then a command sees that.
+        let door = match control::open(state.directory()) {
+            Ok(door) => Some(door),
+            Err(error) => {
+                tracing::warn!(%error, "there is no control socket; `s3dav status` will not find this gateway");
+                None
+            }
+        };
+        let operator = operator.shared();
+        let serving = server.run(&shutdown, shutdown_timeout);
+        match &door {
+            Some(door) => door.answer_during(operator, serving).await,
+            None => serving.await,
+        }
         if tokio::time::timeout(shutdown_timeout.max(LEAST_DRAIN), shutdown.drained()).await.is_err() {
             tracing::warn!("some uploads could not be ended; the next start sees to them");
         }

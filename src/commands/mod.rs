@@ -5,9 +5,14 @@ mod demo;
 #[cfg(feature = "demo")]
 mod embedded_s3;
 pub mod gateway;
+mod operator;
+mod running;
 mod serve;
 mod share;
+mod shelf;
 mod startup;
+mod status;
+mod stop;
 
 use crate::cli::{Cli, Command, LogFormat};
 use crate::config::ConfigError;
@@ -50,6 +55,9 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
     logging::start(format, cli.verbose);
     match cli.command {
         Command::Serve(args) => serve::run(*args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Stop(args) => stop::run(args).await,
+        Command::Shelf(args) => shelf::run(args).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args).await,
         #[cfg(feature = "demo")]

@@ -10,6 +10,7 @@ use crate::fs::Share;
 use crate::fs::path::{PathOptions, PathShare};
 use crate::fs::resource_path::RESERVED;
 use crate::fs::s3::S3Share;
+use crate::fs::shelf::{ShelfOptions, Shelved};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::{State, UploadRow};
@@ -24,25 +25,42 @@ use crate::store::prefixed::Prefixed;
 use crate::store::read_ahead::ReadAheads;
 use crate::store::s3::{ConnectError, S3Store};
 
+/// What is served, and how much of it is remembered.
+pub(super) struct Served {
+    pub(super) share: Arc<dyn Share>,
+    pub(super) cache: CacheUse,
+}
+
+/// Bytes that the caches use, and may use.
+pub(super) struct CacheUse {
+    pub(super) used: Box<dyn Fn() -> u64 + Send + Sync>,
+    pub(super) limit: u64,
+}
+
 /// A directory.
 pub(super) async fn of_path(
     options: PathOptions,
+    shelf: ShelfOptions,
     state: &State,
     metrics: &Metrics,
     shutdown: &Shutdown,
-) -> Result<Arc<dyn Share>, CommandError> {
-    let share = PathShare::new(options, state.clone(), metrics.clone(), shutdown.clone()).await?;
-    Ok(Arc::new(share))
+) -> Result<Served, CommandError> {
+    let limit = options.cache.size;
+    let path = PathShare::new(options, state.clone(), metrics.clone(), shutdown.clone()).await?;
+    let used = path.clone();
+    let cache = CacheUse { used: Box::new(move || used.cache_used()), limit };
+    Ok(Served { share: Arc::new(Shelved::new(path, shelf, state.clone(), shutdown.clone())), cache })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
 /// does not.
 pub(super) async fn of_buckets(
     source: BucketSource,
+    shelf: ShelfOptions,
     state: &State,
     metrics: &Metrics,
     shutdown: &Shutdown,
-) -> Result<Arc<dyn Share>, CommandError> {
+) -> Result<Served, CommandError> {
     let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
     for bucket in &source.buckets {
         let store =
@@ -63,7 +81,9 @@ pub(super) async fn of_buckets(
         true => store,
         false => Arc::new(Conditional::new(store, &scratch_prefix(&source.buckets))),
     };
-    let store: Arc<dyn ObjectStore> = Arc::new(Cached::new(store, source.cache, metrics.clone()));
+    let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()));
+    let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
+    let cache = CacheUse { used: Box::new(move || cached.used()), limit: source.cache.size };
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
     let leftovers = state.uploads().await?;
     abort_leftovers(&uploads, Arc::clone(&store), leftovers, shutdown);
@@ -76,7 +96,8 @@ pub(super) async fn of_buckets(
         shutdown.clone(),
         source.file_system,
     );
-    Ok(Arc::new(share.await?))
+    let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
+    Ok(Served { share: Arc::new(share), cache })
 }
 
 /// Where the endpoint may be asked what it can: below the gateway's own folder, of the first bucket

@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cache::{CacheOptions, Times};
-use crate::cli::ServeArgs;
+use crate::cli::{AppleMetadataArg, ServeArgs};
 use crate::fs::path::PathOptions;
+use crate::fs::shelf::{AppleMetadata, ShelfOptions};
 use crate::http::auth::{Auth, Credentials};
 use crate::http::{Limits, ServiceOptions};
 use crate::state::default_directory;
@@ -27,6 +28,7 @@ pub struct Config {
     pub service: ServiceOptions,
     pub limits: Limits,
     pub state_dir: PathBuf,
+    pub shelf: ShelfOptions,
     pub shutdown_timeout: Duration,
 }
 
@@ -106,6 +108,7 @@ impl Config {
             },
             limits: Limits::default(),
             state_dir,
+            shelf: ShelfOptions { metadata: metadata(args.apple_metadata), limit: args.shelf_limit },
             shutdown_timeout: args.shutdown_timeout,
         })
     }
@@ -137,6 +140,14 @@ impl Listen {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+fn metadata(given: AppleMetadataArg) -> AppleMetadata {
+    match given {
+        AppleMetadataArg::Shelf => AppleMetadata::Shelf,
+        AppleMetadataArg::Bucket => AppleMetadata::Bucket,
+        AppleMetadataArg::Discard => AppleMetadata::Discard,
     }
 }
 

@@ -34,7 +34,7 @@ pub trait FileSystem: Clone + Send + Sync + 'static {
 
     /// Opens for reading (GET, HEAD), or for writing a whole file (PUT), or makes the empty file that
     /// a LOCK of nothing asks for.
-    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<Box<dyn OpenFile>, Failure>;
+    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure>;
 
     /// MKCOL.
     async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure>;
@@ -65,20 +65,69 @@ pub enum Transfer {
 }
 
 /// A file being read, or being written as a whole.
+pub enum OpenFile {
+    Reading(Box<dyn Reading>),
+    Writing(Box<dyn Writing>),
+    /// It is in its place.
+    Written(Meta),
+}
+
+/// One version of a file being read.
 #[async_trait]
-pub trait OpenFile: Send + Sync {
+pub trait Reading: Send + Sync {
     fn meta(&self) -> Meta;
 
     /// Up to `most` bytes, at least one where the range that was asked for goes on.
     async fn read(&mut self, most: usize) -> Result<Bytes, Failure>;
 
-    /// Goes on reading at `start`, in bytes; whether it can.
-    fn seek(&mut self, start: u64) -> bool;
+    /// Goes on reading at `start`, in bytes.
+    fn seek(&mut self, start: u64);
+}
+
+/// A file on its way.
+#[async_trait]
+pub trait Writing: Send + Sync {
+    /// Of what has come so far.
+    fn meta(&self) -> Meta;
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure>;
 
     /// Puts what was written in its place.
-    async fn commit(&mut self) -> Result<(), Failure>;
+    async fn commit(&mut self) -> Result<Meta, Failure>;
+}
+
+impl OpenFile {
+    fn meta(&self) -> Meta {
+        match self {
+            Self::Reading(file) => file.meta(),
+            Self::Writing(file) => file.meta(),
+            Self::Written(meta) => meta.clone(),
+        }
+    }
+
+    /// See [`Reading::read`].
+    pub async fn read(&mut self, most: usize) -> Result<Bytes, Failure> {
+        match self {
+            Self::Reading(file) => file.read(most).await,
+            _ => Err(Failure::BadRequest("the file is not open for reading".to_owned())),
+        }
+    }
+
+    /// See [`Writing::write`].
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        match self {
+            Self::Writing(file) => file.write(bytes).await,
+            _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
+        }
+    }
+
+    /// See [`Writing::commit`].
+    pub async fn commit(&mut self) -> Result<(), Failure> {
+        if let Self::Writing(file) = self {
+            *self = Self::Written(file.commit().await?);
+        }
+        Ok(())
+    }
 }
 
 /// Metadata as the engine wants it.
@@ -242,7 +291,7 @@ fn element(xml: &[u8]) -> Vec<u8> {
 
 struct EngineFile {
     context: Arc<RequestContext>,
-    file: Box<dyn OpenFile>,
+    file: OpenFile,
 }
 
 impl fmt::Debug for EngineFile {
@@ -271,11 +320,14 @@ impl DavFile for EngineFile {
     }
 
     fn seek(&mut self, to: SeekFrom) -> FsFuture<'_, u64> {
-        let start = match to {
-            SeekFrom::Start(start) if self.file.seek(start) => Ok(start),
+        let sought = match (&mut self.file, to) {
+            (OpenFile::Reading(file), SeekFrom::Start(start)) => {
+                file.seek(start);
+                Ok(start)
+            }
             _ => Err(FsError::NotImplemented),
         };
-        Box::pin(async move { start })
+        Box::pin(async move { sought })
     }
 
     fn flush(&mut self) -> FsFuture<'_, ()> {

@@ -43,6 +43,8 @@ pub enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error("over {limit} bytes of files of macOS's own are kept; allow more with --shelf-limit")]
+    ShelfFull { limit: u64 },
     #[error("the work ended early")]
     Interrupted(#[from] tokio::task::JoinError),
 }
@@ -68,6 +70,12 @@ impl Failure {
         Self::Changed { status }
     }
 
+    /// What is wrong with the whole disk, and what to do; `None` where it concerns one request alone.
+    pub fn trouble(&self) -> Option<(String, String)> {
+        let concerns_all = matches!(self, Self::Disk(DiskError::Hung | DiskError::Stale(_)));
+        concerns_all.then(|| (self.to_string(), "see whether its server can be reached".to_owned()))
+    }
+
     /// The status that tells a WebDAV client the truth.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -85,7 +93,9 @@ impl Failure {
             Self::Disk(error) => disk_status(error),
             Self::Changed { status } => *status,
             Self::Store(error) => store_status(error),
-            Self::State(StateError::TooManyProperties(_)) => StatusCode::INSUFFICIENT_STORAGE,
+            Self::ShelfFull { .. } | Self::State(StateError::TooManyProperties(_)) => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
             Self::State(_) | Self::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

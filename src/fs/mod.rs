@@ -1,9 +1,10 @@
 //! File systems as WebDAV sees them.
 //!
-//! A [`Share`] is what is served. For each request it gives two things: a file system for the
+//! A [`Source`] is what is served, a [`Share`] that with a shelf before it. For each request a share gives two things: a file system for the
 //! engine (dav-server's `DavFileSystem`), and a [`View`] for our own PROPFIND. Both know the
 //! request by its [`RequestContext`].
 
+mod announced;
 mod basis;
 mod conflict;
 pub mod context;
@@ -13,6 +14,7 @@ mod names;
 pub mod path;
 pub mod resource_path;
 pub mod s3;
+pub mod shelf;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -40,6 +42,18 @@ pub trait Share: Send + Sync {
 
     /// The same, for PROPFIND.
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View>;
+}
+
+/// What is served, as files and folders.
+#[async_trait]
+pub trait Source: Clone + Send + Sync + 'static {
+    type FileSystem: engine::FileSystem + View;
+
+    /// For one request.
+    fn for_request(&self, context: Arc<RequestContext>) -> Self::FileSystem;
+
+    /// See [`Share::hot`].
+    async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
 }
 
 /// A small file's whole content.

@@ -48,13 +48,23 @@ fn readable_part(name: &str) -> String {
 
 /// Where a source's state lies unless `--state-dir` says otherwise; `None` without a home.
 pub fn default_directory(source: &SourceIdentity) -> Option<PathBuf> {
+    Some(base_directory()?.join(source.directory_name()))
+}
+
+/// Where the states of all sources lie; `None` without a home.
+pub fn base_directory() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let base = if cfg!(target_os = "macos") {
         variable("HOME")?.join("Library/Application Support")
     } else {
         variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?
     };
-    Some(base.join("s3dav").join(source.directory_name()))
+    Some(base.join("s3dav"))
+}
+
+/// Whether a gateway keeps, or kept, its state there.
+pub fn is_state_directory(directory: &Path) -> bool {
+    directory.join(LOCK_FILE).is_file()
 }
 
 /// The directory, locked for as long as this value lives.

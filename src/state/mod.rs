@@ -1,13 +1,15 @@
 //! The local memory of one source: a directory, held by one gateway at a time, with one database.
 //!
 //! Nothing of ours lies in the bucket, so what WebDAV needs and S3 has no place for is kept here:
-//! dead properties, locks, the dates of folders, and the multipart uploads that must be aborted should we die. Losing the
-//! directory loses no file. Database work runs off the runtime's threads.
+//! dead properties, locks, the dates of folders, what Finder keeps beside files, and the multipart uploads
+//! that must be aborted should we die. Losing the directory loses no file. Database work runs off the
+//! runtime's threads.
 
 mod directory;
 mod folder_dates;
 mod locks;
 mod properties;
+mod shelf;
 mod uploads;
 
 use std::path::Path;
@@ -15,14 +17,16 @@ use std::sync::Arc;
 
 use redb::{Database, Durability};
 
-pub use directory::{SourceIdentity, default_directory};
+pub use directory::{SourceIdentity, base_directory, default_directory, is_state_directory};
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
+pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
 pub use uploads::UploadRow;
 
 use directory::Held;
 use properties::Index;
+use shelf::ShelfIndex;
 
 /// The state of one source. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -32,6 +36,7 @@ pub struct State(Arc<Inner>);
 struct Inner {
     database: Arc<Database>,
     properties: Index,
+    shelf: ShelfIndex,
     held: Held,
 }
 
@@ -85,9 +90,11 @@ impl State {
         locks::create_table(&transaction)?;
         uploads::create_table(&transaction)?;
         folder_dates::create_table(&transaction)?;
+        shelf::create_tables(&transaction)?;
         transaction.commit()?;
         let properties = Index::load(&database)?;
-        Ok(Self(Arc::new(Inner { database: Arc::new(database), properties, held })))
+        let shelf = ShelfIndex::load(&database, directory.join("shelf"))?;
+        Ok(Self(Arc::new(Inner { database: Arc::new(database), properties, shelf, held })))
     }
 
     /// The directory's path.

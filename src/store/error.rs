@@ -117,4 +117,18 @@ impl StoreError {
         };
         Some(hint.to_owned())
     }
+
+    /// What is wrong with the whole bucket, and what to do; `None` where it concerns one request alone.
+    pub fn trouble(&self) -> Option<(String, String)> {
+        let concerns_all = matches!(
+            self,
+            Self::Credentials(_)
+                | Self::NoSuchBucket
+                | Self::WrongRegion(_)
+                | Self::ClockSkew
+                | Self::Unavailable(_)
+                | Self::InvalidAnswer(_)
+        );
+        concerns_all.then(|| (self.to_string(), self.hint().unwrap_or_default()))
+    }
 }

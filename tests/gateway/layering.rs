@@ -21,11 +21,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cli", &["config"]),
     ("config", &["cli", "cache", "state", "store", "fs", "http"]),
     ("embedded", &[]),
+    ("control", &[]),
     (
         "commands",
         &[
             "object", "metrics", "shutdown", "logging", "state", "store", "fs", "dav", "http", "config",
-            "cli", "embedded",
+            "cli", "embedded", "control",
         ],
     ),
 ];

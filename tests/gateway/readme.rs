@@ -28,14 +28,16 @@ async fn help(arguments: &[&str]) -> BTreeSet<String> {
 async fn every_option_is_in_the_readme_and_the_other_way_round() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let mut known = help(&["serve", "--help"]).await;
-    known.extend(help(&["demo", "--help"]).await);
+    for command in [&["demo"][..], &["status"], &["stop"], &["shelf", "export"]] {
+        known.extend(help(&[command, &["--help"]].concat()).await);
+    }
     known.extend(help(&["--help"]).await);
     let told = flags(&readme);
     let missing: Vec<_> =
         known.difference(&told).filter(|flag| *flag != "help" && *flag != "version").collect();
     assert!(missing.is_empty(), "not in the README: {missing:?}");
     // Options of other programs that the README shows.
-    let foreign = ["release", "profile"];
+    let foreign = ["release", "profile", "bench"];
     let unknown: Vec<_> = told.difference(&known).filter(|flag| !foreign.contains(&flag.as_str())).collect();
     assert!(unknown.is_empty(), "only in the README: {unknown:?}");
 }

@@ -401,3 +401,21 @@ async fn properties_and_locks_stay_here() {
     assert_eq!(gateway.transfer("COPY", "/plain", "/copy/f").await, 204);
     assert!(!has("/copy/f").await, "a replaced file has those of its replacement");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_macos_keeps_beside_files_stays_here() {
+    let gateway = TestGateway::start().await;
+    let bucket = gateway.bucket().await;
+    gateway.put("/file", "x").await;
+    gateway.hooks().reset();
+    let finder =
+        |method: &str, path: &str| gateway.request(method, path).header("User-Agent", "WebDAVFS/3.0.0");
+    assert_eq!(finder("PUT", "/._file").body("attributes").send().await.unwrap().status(), 201);
+    assert_eq!(gateway.hooks().total(), 0);
+    assert_eq!(gateway.get("/._file").await.0, 404);
+    assert_eq!(bucket.keys().await, ["file"]);
+    assert_eq!(gateway.transfer("MOVE", "/file", "/moved").await, 201);
+    assert_eq!(finder("GET", "/._moved").send().await.unwrap().text().await.unwrap(), "attributes");
+    assert_eq!(gateway.put("/._moved", "a file of this name").await, 201, "of other clients it is one");
+    assert_eq!(bucket.get("._moved").await.unwrap(), "a file of this name");
+}

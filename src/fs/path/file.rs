@@ -11,9 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::disk::{DiskError, Open};
 use super::stat::Stat;
-use super::upload::Upload;
 use super::{Located, PathFileSystem, Shared};
-use crate::fs::engine::{Meta, OpenFile};
+use crate::fs::engine::{Meta, OpenFile, Reading};
 use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::object::ByteRange;
 
@@ -35,7 +34,7 @@ impl PathFileSystem {
             return Ok(None);
         }
         let (key, range) = (path.key(), context.range);
-        let opened = self.disk(move |shared| Reading::open(shared, key, range, true)).await;
+        let opened = self.disk(move |shared| Opened::open(shared, key, range, true)).await;
         let reading = match opened {
             Ok(reading) => reading,
             Err(Failure::NotFound | Failure::IsFolder) => return Ok(None),
@@ -49,7 +48,7 @@ impl PathFileSystem {
         Ok(Some(stat))
     }
 
-    pub(super) async fn open_to_read(&self, path: &ResourcePath) -> Result<Box<dyn OpenFile>, Failure> {
+    pub(super) async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
         let opened = self.opened.lock().take().filter(|_| path.same_resource(&self.context.path));
         let reading = match opened {
             Some(reading) => reading,
@@ -57,20 +56,20 @@ impl PathFileSystem {
                 let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
                 // Content is wanted only if the conditions allow it, which the engine looks at next.
                 let range = self.context.range;
-                self.disk(move |shared| Reading::open(shared, located.key, range, false)).await?
+                self.disk(move |shared| Opened::open(shared, located.key, range, false)).await?
             }
         };
         let name = super::path_name(&reading.key);
         self.context.outcome.set_content_type(crate::fs::guessed_type(&name));
         let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
-        Ok(Box::new(PathFile { shared, context, state: FileState::Reading(Box::new(reading)) }))
+        Ok(OpenFile::Reading(Box::new(Download { shared, context, opened: reading })))
     }
 
     pub(super) async fn open_to_write(
         &self,
         path: &ResourcePath,
         options: &OpenOptions,
-    ) -> Result<Box<dyn OpenFile>, Failure> {
+    ) -> Result<OpenFile, Failure> {
         let is_lock = self.context.method.as_str() == "LOCK";
         if is_lock && path.has_trailing_slash() {
             return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
@@ -79,69 +78,40 @@ impl PathFileSystem {
             return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
         }
         let length = if is_lock { Some(0) } else { options.size };
-        let mut upload = self.begin_upload(path, options.create_new && !is_lock, length).await?;
-        let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
-        let state = match is_lock {
-            true => FileState::Written(upload.commit().await?),
-            false => FileState::Writing(Box::new(upload)),
-        };
-        Ok(Box::new(PathFile { shared, context, state }))
+        let upload = self.begin_upload(path, options.create_new && !is_lock, length).await?;
+        let mut file = OpenFile::Writing(Box::new(upload));
+        if is_lock {
+            file.commit().await?;
+        }
+        Ok(file)
     }
 }
 
-/// An open file as the engine drives it.
-struct PathFile {
+/// A file being read in one request.
+struct Download {
     shared: Arc<Shared>,
     context: Arc<RequestContext>,
-    state: FileState,
-}
-
-enum FileState {
-    Reading(Box<Reading>),
-    Writing(Box<Upload>),
-    Written(Meta),
+    opened: Opened,
 }
 
 #[async_trait]
-impl OpenFile for PathFile {
+impl Reading for Download {
     fn meta(&self) -> Meta {
-        match &self.state {
-            FileState::Reading(reading) => reading.stat.meta(),
-            FileState::Written(meta) => meta.clone(),
-            FileState::Writing(upload) => upload.meta(),
-        }
+        self.opened.stat.meta()
     }
 
     async fn read(&mut self, most: usize) -> Result<Bytes, Failure> {
-        match &mut self.state {
-            FileState::Reading(reading) => reading.read(&self.shared, &self.context, most).await,
-            _ => Err(Failure::BadRequest("the file is not open for reading".to_owned())),
-        }
+        self.opened.read(&self.shared, &self.context, most).await
     }
 
-    fn seek(&mut self, start: u64) -> bool {
-        let FileState::Reading(reading) = &mut self.state else { return false };
-        reading.seek(start);
-        true
-    }
-
-    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        match &mut self.state {
-            FileState::Writing(upload) => upload.write(bytes).await,
-            _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
-        }
-    }
-
-    async fn commit(&mut self) -> Result<(), Failure> {
-        let FileState::Writing(upload) = &mut self.state else { return Ok(()) };
-        self.state = FileState::Written(upload.commit().await?);
-        Ok(())
+    fn seek(&mut self, start: u64) {
+        self.opened.seek(start);
     }
 }
 
 /// One version of a file being read, one piece ahead of the client.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct Opened {
     key: String,
     file: Open<File>,
     stat: Stat,
@@ -155,7 +125,7 @@ pub(super) struct Reading {
     next: Option<AbortOnDropHandle<Result<Bytes, Failure>>>,
 }
 
-impl Reading {
+impl Opened {
     /// Opens `key`; `begins`: reads the first piece, too, whole if it is small. Blocks.
     pub(super) fn open(
         shared: &Shared,

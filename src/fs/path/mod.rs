@@ -20,14 +20,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dav_server::fs::{GuardedFileSystem, OpenOptions};
+use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
 use super::basis::Bases;
-use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
+use super::engine::{FileSystem, Meta, OpenFile, Transfer};
 use super::names::other_spellings;
 use super::resource_path::MAX_NAME_BYTES;
-use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, View};
+use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::cache::{CacheOptions, ContentCache};
 use crate::metrics::Metrics;
 use crate::object::{Key, ObjectMeta};
@@ -97,6 +97,16 @@ impl PathShare {
         })))
     }
 
+    /// Bytes of memory that remembered files use, about.
+    pub fn cache_used(&self) -> u64 {
+        self.0.content.used()
+    }
+}
+
+#[async_trait]
+impl Source for PathShare {
+    type FileSystem = PathFileSystem;
+
     fn for_request(&self, context: Arc<RequestContext>) -> PathFileSystem {
         PathFileSystem {
             shared: Arc::clone(&self.0),
@@ -104,13 +114,6 @@ impl PathShare {
             located: Arc::default(),
             opened: Arc::default(),
         }
-    }
-}
-
-#[async_trait]
-impl Share for PathShare {
-    fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>> {
-        for_engine(self.for_request(context))
     }
 
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
@@ -128,10 +131,6 @@ impl Share for PathShare {
             modified: stat.modified,
             content_type: held.meta.content_type.clone(),
         })
-    }
-
-    fn view(&self, context: Arc<RequestContext>) -> Box<dyn View> {
-        Box::new(self.for_request(context))
     }
 }
 
@@ -156,13 +155,13 @@ impl Located {
 
 /// The directory, for one request.
 #[derive(Debug, Clone)]
-struct PathFileSystem {
+pub struct PathFileSystem {
     shared: Arc<Shared>,
     context: Arc<RequestContext>,
     /// What was found in this request: the engine asks more than once.
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
     /// The file that was opened to find out that it is one.
-    opened: Arc<Mutex<Option<file::Reading>>>,
+    opened: Arc<Mutex<Option<file::Opened>>>,
 }
 
 impl PathFileSystem {
@@ -172,7 +171,9 @@ impl PathFileSystem {
         work: impl FnOnce(&Shared) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let shared = Arc::clone(&self.shared);
-        self.shared.disk.by(self.context.deadline, move || work(&shared)).await
+        let result = self.shared.disk.by(self.context.deadline, move || work(&shared)).await;
+        self.shared.metrics.note_trouble("the disk", result.as_ref().err().and_then(Failure::trouble));
+        result
     }
 
     /// Does something that must not stop halfway because the client went away.
@@ -279,7 +280,7 @@ impl FileSystem for PathFileSystem {
         Ok(located.stat.meta())
     }
 
-    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<Box<dyn OpenFile>, Failure> {
+    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
         match options.write {
             true => self.open_to_write(&path, &options).await,
             false => self.open_to_read(&path).await,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use md5::{Digest, Md5};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,8 +16,9 @@ use super::part::Part;
 use super::placing::Placing;
 use super::stat::Stat;
 use super::{PathFileSystem, Shared, names};
+use crate::fs::announced::Announced;
 use crate::fs::basis::WriteCondition;
-use crate::fs::engine::Meta;
+use crate::fs::engine::{Meta, Writing};
 use crate::fs::error::afterwards;
 use crate::fs::names::for_new;
 use crate::fs::{Failure, RequestContext, ResourcePath};
@@ -34,10 +35,7 @@ pub(super) struct Upload {
     buffer: Vec<Bytes>,
     buffered: usize,
     writing: Option<AbortOnDropHandle<Result<(), Failure>>>,
-    written: u64,
-    expected: Option<u64>,
-    /// Runs along if the client told what must come out.
-    md5: Option<Md5>,
+    announced: Announced,
 }
 
 /// Where a file goes.
@@ -82,9 +80,7 @@ impl PathFileSystem {
             buffer: Vec::new(),
             buffered: 0,
             writing: None,
-            written: 0,
-            expected: length,
-            md5: self.context.content_md5.as_ref().map(|_| Md5::new()),
+            announced: Announced::new(&self.context, length),
         })
     }
 
@@ -134,13 +130,14 @@ pub(super) fn parent_missing(error: io::Error) -> Failure {
     }
 }
 
-impl Upload {
-    pub(super) fn meta(&self) -> Meta {
-        Meta { is_folder: false, size: self.written, etag: None, modified: SystemTime::now() }
+#[async_trait]
+impl Writing for Upload {
+    fn meta(&self) -> Meta {
+        Meta { is_folder: false, size: self.announced.taken(), etag: None, modified: SystemTime::now() }
     }
 
     /// Takes the next bytes of the body. After an error nothing more is taken.
-    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         let result = self.take(bytes).await;
         if result.is_err() {
             self.part = None;
@@ -148,14 +145,17 @@ impl Upload {
         result
     }
 
+    /// Once begun it goes on without the client.
+    async fn commit(&mut self) -> Result<Meta, Failure> {
+        let result = self.place().await;
+        self.part = None;
+        result
+    }
+}
+
+impl Upload {
     async fn take(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        self.written += bytes.len() as u64;
-        if self.expected.is_some_and(|expected| self.written > expected) {
-            return Err(Failure::BadRequest("the body is longer than announced".to_owned()));
-        }
-        if let Some(md5) = &mut self.md5 {
-            md5.update(&bytes);
-        }
+        self.announced.take(&bytes)?;
         self.buffered += bytes.len();
         self.buffer.push(bytes);
         match self.buffered >= PIECE {
@@ -171,29 +171,15 @@ impl Upload {
         }
         let Some((_, file)) = &self.part else { return Err(failed_before()) };
         let (buffer, file) = (std::mem::take(&mut self.buffer), file.share());
-        let start = self.written - std::mem::take(&mut self.buffered) as u64;
+        let start = self.announced.taken() - std::mem::take(&mut self.buffered) as u64;
         let (disk, deadline) = (self.shared.disk.clone(), Instant::now() + self.context.budget);
         let writing = async move { disk.by(deadline, move || Ok(write_all(&file, &buffer, start)?)).await };
         self.writing = Some(AbortOnDropHandle::new(tokio::spawn(writing)));
         Ok(())
     }
 
-    /// Puts the file in its place; once begun it goes on without the client.
-    pub(super) async fn commit(&mut self) -> Result<Meta, Failure> {
-        let result = self.place().await;
-        self.part = None;
-        result
-    }
-
     async fn place(&mut self) -> Result<Meta, Failure> {
-        let size = self.written;
-        if self.expected.is_some_and(|expected| expected != size) {
-            return Err(Failure::BadRequest(format!("the body ended after {size} bytes")));
-        }
-        let found = self.md5.take().map(|md5| md5.finalize().to_vec());
-        if found != self.context.content_md5 {
-            return Err(Failure::BadRequest("the body is not the one that content-md5 tells of".to_owned()));
-        }
+        let size = self.announced.end()?;
         self.write_out().await?;
         if let Some(writing) = self.writing.take() {
             writing.await??;

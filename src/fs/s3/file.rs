@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
 use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
-use crate::fs::engine::{Meta, OpenFile};
+use crate::fs::engine::{Meta, OpenFile, Reading, Writing};
 use crate::fs::guessed_type;
 use crate::fs::names::for_new;
 use crate::object::{Attributes, Key, ObjectMeta, Written};
@@ -24,7 +24,7 @@ impl S3FileSystem {
         &self,
         path: ResourcePath,
         options: OpenOptions,
-    ) -> Result<Box<dyn OpenFile>, Failure> {
+    ) -> Result<OpenFile, Failure> {
         if !options.write {
             return self.open_to_read(&path).await;
         }
@@ -34,23 +34,22 @@ impl S3FileSystem {
         }
         let target = self.write_target(&path).await?;
         if is_lock {
-            return Ok(Box::new(S3File::written(self, self.create_empty(&target).await?)));
+            return Ok(OpenFile::Written(meta_of(self.create_empty(&target).await?)));
         }
         if !options.truncate {
             return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
         }
         let attributes = self.attributes(path.name());
         let upload = self.begin_upload(target, attributes, options.create_new, options.size)?;
-        Ok(Box::new(S3File { fs: self.clone(), state: FileState::Writing(Box::new(upload)) }))
+        Ok(OpenFile::Writing(Box::new(Sending { fs: self.clone(), upload })))
     }
 
-    async fn open_to_read(&self, path: &ResourcePath) -> Result<Box<dyn OpenFile>, Failure> {
+    async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
         let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
         self.context.outcome.set_content_type(meta.content_type.clone());
         let key = Key::new(key)?;
-        let state = FileState::Reading(Box::new(Reading { key, meta, position: 0, reader: None }));
-        Ok(Box::new(S3File { fs: self.clone(), state }))
+        Ok(OpenFile::Reading(Box::new(Fetching { fs: self.clone(), key, meta, position: 0, reader: None })))
     }
 
     /// Where a new or replaced object goes.
@@ -101,38 +100,43 @@ impl S3FileSystem {
     }
 }
 
-/// An open file as the engine drives it.
-struct S3File {
+/// An object being written.
+struct Sending {
     fs: S3FileSystem,
-    state: FileState,
+    upload: Upload,
 }
 
-enum FileState {
-    Reading(Box<Reading>),
-    Writing(Box<Upload>),
-    Written(Meta),
+#[async_trait]
+impl Writing for Sending {
+    fn meta(&self) -> Meta {
+        Meta { is_folder: false, size: 0, etag: None, modified: SystemTime::now() }
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        self.upload.write(bytes).await
+    }
+
+    async fn commit(&mut self) -> Result<Meta, Failure> {
+        Ok(meta_of(self.fs.commit(&mut self.upload).await?))
+    }
 }
 
-impl S3File {
-    fn written(fs: &S3FileSystem, placed: Placed) -> Self {
-        let meta = match placed {
-            Placed::There { size, written: Written { etag, last_modified: modified } } => {
-                Meta { is_folder: false, size, etag: Some(etag), modified }
-            }
-            // The object's own ETag is not that of what the client sent.
-            Placed::Beside { size } => {
-                Meta { is_folder: false, size, etag: None, modified: SystemTime::now() }
-            }
-            Placed::Existing(ObjectMeta { size, etag, last_modified: modified, .. }) => {
-                Meta { is_folder: false, size, etag: Some(etag), modified }
-            }
-        };
-        Self { fs: fs.clone(), state: FileState::Written(meta) }
+fn meta_of(placed: Placed) -> Meta {
+    match placed {
+        Placed::There { size, written: Written { etag, last_modified: modified } } => {
+            Meta { is_folder: false, size, etag: Some(etag), modified }
+        }
+        // The object's own ETag is not that of what the client sent.
+        Placed::Beside { size } => Meta { is_folder: false, size, etag: None, modified: SystemTime::now() },
+        Placed::Existing(ObjectMeta { size, etag, last_modified: modified, .. }) => {
+            Meta { is_folder: false, size, etag: Some(etag), modified }
+        }
     }
 }
 
 /// One version of an object being read.
-struct Reading {
+struct Fetching {
+    fs: S3FileSystem,
     key: Key,
     meta: ObjectMeta,
     position: u64,
@@ -140,8 +144,19 @@ struct Reading {
     reader: Option<Mutex<ReadAhead>>,
 }
 
-impl Reading {
-    async fn read(&mut self, fs: &S3FileSystem, count: usize) -> Result<Bytes, Failure> {
+#[async_trait]
+impl Reading for Fetching {
+    fn meta(&self) -> Meta {
+        Meta {
+            is_folder: false,
+            size: self.meta.size,
+            etag: Some(self.meta.etag.clone()),
+            modified: self.meta.last_modified,
+        }
+    }
+
+    async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
+        let fs = &self.fs;
         let reader = self.reader.get_or_insert_with(|| {
             let end = range_end(&fs.context, self.position, self.meta.size);
             let version = (self.key.clone(), self.meta.etag.clone());
@@ -158,6 +173,11 @@ impl Reading {
         self.position += bytes.len() as u64;
         Ok(bytes)
     }
+
+    fn seek(&mut self, start: u64) {
+        self.position = start;
+        self.reader = None;
+    }
 }
 
 /// Where reading from `start` ends: the engine tells a file only where a range begins.
@@ -167,50 +187,5 @@ fn range_end(context: &RequestContext, start: u64, size: u64) -> u64 {
             range.last.map_or(size, |last| size.min(last.saturating_add(1)))
         }
         _ => size,
-    }
-}
-
-#[async_trait]
-impl OpenFile for S3File {
-    fn meta(&self) -> Meta {
-        match &self.state {
-            FileState::Reading(reading) => Meta {
-                is_folder: false,
-                size: reading.meta.size,
-                etag: Some(reading.meta.etag.clone()),
-                modified: reading.meta.last_modified,
-            },
-            FileState::Written(meta) => meta.clone(),
-            FileState::Writing(_) => {
-                Meta { is_folder: false, size: 0, etag: None, modified: SystemTime::now() }
-            }
-        }
-    }
-
-    async fn read(&mut self, most: usize) -> Result<Bytes, Failure> {
-        match &mut self.state {
-            FileState::Reading(reading) => reading.read(&self.fs, most).await,
-            _ => Err(Failure::BadRequest("the file is not open for reading".to_owned())),
-        }
-    }
-
-    fn seek(&mut self, start: u64) -> bool {
-        let FileState::Reading(reading) = &mut self.state else { return false };
-        reading.position = start;
-        reading.reader = None;
-        true
-    }
-
-    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        match &mut self.state {
-            FileState::Writing(upload) => upload.write(bytes).await,
-            _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
-        }
-    }
-
-    async fn commit(&mut self) -> Result<(), Failure> {
-        let FileState::Writing(upload) = &mut self.state else { return Ok(()) };
-        *self = Self::written(&self.fs, self.fs.commit(upload).await?);
-        Ok(())
     }
 }

@@ -16,12 +16,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dav_server::fs::{GuardedFileSystem, OpenOptions};
+use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
 use super::basis::Bases;
-use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
-use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, View};
+use super::engine::{FileSystem, Meta, OpenFile, Transfer};
+use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::metrics::Metrics;
 use crate::object::Key;
 use crate::shutdown::Shutdown;
@@ -87,6 +87,11 @@ impl S3Share {
             bases,
         })))
     }
+}
+
+#[async_trait]
+impl Source for S3Share {
+    type FileSystem = S3FileSystem;
 
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
         let patience =
@@ -100,13 +105,6 @@ impl S3Share {
             begun: Arc::default(),
             tree: Arc::default(),
         }
-    }
-}
-
-#[async_trait]
-impl Share for S3Share {
-    fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>> {
-        for_engine(self.for_request(context))
     }
 
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
@@ -122,10 +120,6 @@ impl Share for S3Share {
             content_type: meta.content_type,
         })
     }
-
-    fn view(&self, context: Arc<RequestContext>) -> Box<dyn View> {
-        Box::new(self.for_request(context))
-    }
 }
 
 impl Shared {
@@ -139,7 +133,7 @@ impl Shared {
 
 /// The bucket, for one request.
 #[derive(Debug, Clone)]
-struct S3FileSystem {
+pub struct S3FileSystem {
     shared: Arc<Shared>,
     /// Patient within this request's budget.
     store: Arc<dyn ObjectStore>,
@@ -186,7 +180,7 @@ impl FileSystem for S3FileSystem {
         self.engine_metadata(path).await
     }
 
-    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<Box<dyn OpenFile>, Failure> {
+    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
         self.open_file(path, options).await
     }
 

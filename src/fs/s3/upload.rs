@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use md5::{Digest, Md5};
 
 use super::conflict::beside;
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::Client;
+use crate::fs::announced::Announced;
 use crate::fs::basis::WriteCondition;
 use crate::fs::error::afterwards;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
@@ -37,9 +37,7 @@ pub(super) enum Placed {
 pub(super) struct Upload {
     writer: Option<MultipartWriter>,
     target: Target,
-    expected: Option<u64>,
-    /// Runs along if the client told what must come out.
-    md5: Option<Md5>,
+    announced: Announced,
     /// Everything that the end of it needs.
     placement: Placement,
 }
@@ -81,22 +79,14 @@ impl S3FileSystem {
         let what = (placement.key.clone(), placement.attributes.clone(), placement.condition.clone());
         let store = Arc::clone(&placement.store);
         let writer = self.shared.uploads.writer(store, what, length, !is_clients_own)?;
-        let md5 = context.content_md5.as_ref().map(|_| Md5::new());
-        Ok(Upload { writer: Some(writer), target, expected: length, md5, placement })
+        Ok(Upload { writer: Some(writer), target, announced: Announced::new(context, length), placement })
     }
 
     /// Puts the object in place; once begun it goes on without the client.
     pub(super) async fn commit(&self, upload: &mut Upload) -> Result<Placed, Failure> {
         let Some(writer) = upload.writer.take() else { return Err(failed_before()) };
-        let size = writer.written();
-        if upload.expected.is_some_and(|expected| expected != size) {
-            // Dropping the writer undoes everything.
-            return Err(Failure::BadRequest(format!("the body ended after {size} bytes")));
-        }
-        let found = upload.md5.take().map(|md5| md5.finalize().to_vec());
-        if found != self.context.content_md5 {
-            return Err(Failure::BadRequest("the body is not the one that content-md5 tells of".to_owned()));
-        }
+        // If it is not what was announced, dropping the writer undoes everything.
+        upload.announced.end()?;
         let (placement, is_new) = (upload.placement.clone(), upload.target.replaces.is_none());
         let placed = self.detached(async move { placement.finish(writer, is_new).await }).await?;
         if self.context.mtime.is_some() {
@@ -110,18 +100,14 @@ impl Upload {
     /// Takes the next bytes of the body. After an error nothing more is taken.
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         let Some(writer) = &mut self.writer else { return Err(failed_before()) };
-        if self.expected.is_some_and(|expected| writer.written() + bytes.len() as u64 > expected) {
-            self.writer = None;
-            return Err(Failure::BadRequest("the body is longer than announced".to_owned()));
-        }
-        if let Some(md5) = &mut self.md5 {
-            md5.update(&bytes);
-        }
-        let written = writer.write(bytes).await;
+        let written = match self.announced.take(&bytes) {
+            Ok(()) => writer.write(bytes).await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
         if written.is_err() {
             self.writer = None;
         }
-        Ok(written?)
+        written
     }
 }
 

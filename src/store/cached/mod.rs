@@ -52,6 +52,11 @@ impl Cached {
         }
     }
 
+    /// Bytes in use, about.
+    pub fn used(&self) -> u64 {
+        self.metadata.used() + self.content.used()
+    }
+
     /// What is known of a name without asking.
     fn known_stat(&self, name: &Key, freshness: Freshness) -> Option<Stat> {
         let object = self.metadata.object(name, freshness)?;

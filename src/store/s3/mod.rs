@@ -40,6 +40,7 @@ pub struct S3Store {
     downloads: Arc<Semaphore>,
     /// Everything else.
     requests: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 impl S3Store {
@@ -47,8 +48,8 @@ impl S3Store {
     pub async fn new(bucket: &str, mut options: S3Options, metrics: Metrics) -> Result<Self, ConnectError> {
         let downloads = Arc::new(Semaphore::new(options.max_connections));
         let requests = Arc::new(Semaphore::new(options.max_connections));
-        let clients = Clients::new(&mut options, metrics).await?;
-        Ok(Self { clients, options, bucket: bucket.to_owned(), downloads, requests })
+        let clients = Clients::new(&mut options, metrics.clone()).await?;
+        Ok(Self { clients, options, bucket: bucket.to_owned(), downloads, requests, metrics })
     }
 
     /// Runs one call; when the answer says that region or credentials are others now, once more
@@ -63,6 +64,21 @@ impl S3Store {
 
     /// As [`Self::call`]; the connection counts as used until the permit is dropped.
     async fn call_holding<T, E, F>(
+        &self,
+        places: &Arc<Semaphore>,
+        class: Class,
+        call: impl Fn(Client) -> F,
+    ) -> StoreResult<(T, OwnedSemaphorePermit)>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let result = self.call_now(places, class, call).await;
+        self.metrics.note_trouble(&self.bucket, result.as_ref().err().and_then(StoreError::trouble));
+        result
+    }
+
+    async fn call_now<T, E, F>(
         &self,
         places: &Arc<Semaphore>,
         class: Class,

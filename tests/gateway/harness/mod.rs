@@ -75,6 +75,7 @@ pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
         service: Default::default(),
         limits: Default::default(),
         state_dir: state.path().join("state"),
+        shelf: Default::default(),
         shutdown_timeout: Duration::from_secs(10),
     }
 }

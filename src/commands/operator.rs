@@ -1,0 +1,100 @@
+//! The running gateway as its control socket shows it.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+
+use super::share::CacheUse;
+use crate::control::{Cache, Gateway, Problem, Reply, Request, Shelf, Status};
+use crate::fs::shelf;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::state::State;
+
+/// See the module.
+pub(super) struct Operator {
+    pub(super) source: String,
+    pub(super) urls: Vec<String>,
+    pub(super) started: SystemTime,
+    pub(super) state: State,
+    pub(super) metrics: Metrics,
+    pub(super) shutdown: Shutdown,
+    pub(super) cache: CacheUse,
+    /// Bytes.
+    pub(super) shelf_limit: u64,
+}
+
+#[async_trait]
+impl Gateway for Operator {
+    async fn carry_out(&self, request: Request) -> Reply {
+        match request {
+            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Stop => {
+                tracing::info!("stopping, as a command wants it");
+                self.shutdown.begin();
+                Reply::Done
+            }
+            Request::Flush => match self.state.sync().await {
+                Ok(()) => Reply::Done,
+                Err(error) => failed(&error),
+            },
+            Request::ExportShelf { directory } if !directory.is_absolute() => {
+                Reply::Failed { message: format!("{} is not an absolute path", directory.display()) }
+            }
+            Request::ExportShelf { directory } => match shelf::export(&self.state, &directory).await {
+                Ok(exported) => Reply::Exported { files: exported.files, bytes: exported.bytes },
+                Err(error) => failed(&error),
+            },
+        }
+    }
+}
+
+impl Operator {
+    fn status(&self) -> Status {
+        let (entries, bytes) = {
+            let shelf = self.state.shelf();
+            (shelf.len() as u64, shelf.bytes())
+        };
+        let requests = self.metrics.s3_requests().into_iter();
+        Status {
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            source: self.source.clone(),
+            urls: self.urls.clone(),
+            state_dir: self.state.directory().to_owned(),
+            started: seconds(self.started),
+            connections: self.metrics.connections(),
+            requests: self.metrics.requests(),
+            s3_requests: requests.map(|(operation, count)| (operation.to_owned(), count)).collect(),
+            conflicts: self.metrics.conflicts(),
+            cache: Cache { used: (self.cache.used)(), limit: self.cache.limit },
+            shelf: Shelf { entries, bytes, limit: self.shelf_limit },
+            problems: self.problems(),
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let troubles = self.metrics.troubles().into_iter();
+        let problem = |(place, trouble): (String, crate::metrics::Trouble)| Problem {
+            message: format!("{place}: {}", trouble.message),
+            hint: trouble.hint,
+            since: seconds(trouble.since),
+        };
+        troubles.map(problem).collect()
+    }
+
+    pub(super) fn shared(self) -> Arc<dyn Gateway> {
+        Arc::new(self)
+    }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> Reply {
+    let causes: Vec<String> =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    Reply::Failed { message: causes.join(": ") }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,31 @@
+//! `s3dav stop`.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{CommandError, running};
+use crate::cli::StopArgs;
+use crate::control::{ControlError, Reply, Request, ask};
+
+/// Ends the gateway in order, and waits until it has ended.
+pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
+    let state_dir = running::only_one(args.gateway.state_dir.as_deref()).await?;
+    match ask(&state_dir, Request::Stop, running::PATIENCE).await? {
+        Reply::Done => {}
+        _ => return Err(running::unexpected()),
+    }
+    let until = Instant::now() + args.wait;
+    while Instant::now() < until {
+        match ask(&state_dir, Request::Status, running::PATIENCE).await {
+            Err(ControlError::NotRunning { .. }) => return Ok(()),
+            _ => sleep(PAUSE).await,
+        }
+    }
+    Err(CommandError::hinted(
+        anyhow::anyhow!("the gateway has not ended within {:?}", args.wait),
+        "requests or uploads are still under way; --wait gives them longer",
+    ))
+}
+
+const PAUSE: Duration = Duration::from_millis(100);

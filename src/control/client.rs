@@ -1,0 +1,70 @@
+//! A command's end of the socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::{Line, Reply, Request, VERSION, place};
+
+/// Why a gateway did not do what was wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("no gateway runs with the state in {state_dir}")]
+    NotRunning { state_dir: PathBuf },
+    #[error("the gateway cannot be asked")]
+    Lost(#[source] io::Error),
+    #[error("the gateway does not answer")]
+    Silent,
+    #[error(
+        "the gateway is of another version, and speaks version {0} of the control protocol, not {VERSION}"
+    )]
+    Version(u32),
+    #[error("the gateway's answer was not understood")]
+    Garbled(#[from] serde_json::Error),
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<io::Error> for ControlError {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error)
+    }
+}
+
+/// Asks the gateway whose state is in `state_dir`, and waits for its answer for `patience`.
+pub async fn ask(state_dir: &Path, request: Request, patience: Duration) -> Result<Reply, ControlError> {
+    match timeout(patience, exchange(state_dir, request)).await {
+        Ok(Ok(Reply::Failed { message })) => Err(ControlError::Refused(message)),
+        Ok(reply) => reply,
+        Err(_) => Err(ControlError::Silent),
+    }
+}
+
+async fn exchange(state_dir: &Path, request: Request) -> Result<Reply, ControlError> {
+    let mut stream = match UnixStream::connect(place::noted(state_dir)).await {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Err(ControlError::NotRunning { state_dir: state_dir.to_owned() });
+        }
+        stream => stream?,
+    };
+    let mut text = serde_json::to_string(&Line { version: VERSION, content: request })?;
+    text.push('\n');
+    stream.write_all(text.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.take(MOST_BYTES).read_to_string(&mut answer).await?;
+    if answer.is_empty() {
+        // It ended before it could answer.
+        return Err(ControlError::Lost(io::ErrorKind::UnexpectedEof.into()));
+    }
+    match serde_json::from_str::<Line<serde_json::Value>>(&answer)?.version {
+        VERSION => Ok(serde_json::from_str::<Line<Reply>>(&answer)?.content),
+        other => Err(ControlError::Version(other)),
+    }
+}
+
+/// Bytes of an answer: a status is about 2 KiB.
+const MOST_BYTES: u64 = 1 << 20;

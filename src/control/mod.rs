@@ -1,0 +1,115 @@
+//! The control socket: how commands talk to a running gateway.
+//!
+//! A Unix socket that only its owner can reach, in the state directory of the gateway. Each side sends one
+//! line of JSON: a [`Request`], then a [`Reply`]. Both tell the version of what they speak, so that a new
+//! command and an old gateway say so instead of misunderstanding each other.
+
+mod client;
+mod place;
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use client::{ControlError, ask};
+pub use server::{Door, open};
+
+/// Of this protocol. What is added and may be missing does not change it.
+pub const VERSION: u32 = 1;
+
+/// What a command wants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    /// How things are.
+    Status,
+    /// To end, as by Ctrl-C.
+    Stop,
+    /// To put on disk what could still be lost with the machine.
+    Flush,
+    /// To write the files on the shelf into a directory, given as an absolute path.
+    ExportShelf { directory: PathBuf },
+}
+
+/// What a gateway answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    Status(Box<Status>),
+    Done,
+    Exported {
+        files: usize,
+        bytes: u64,
+    },
+    Failed {
+        message: String,
+    },
+    /// It speaks the version of this line, not the request's.
+    OtherVersion,
+}
+
+/// How a gateway is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub program_version: String,
+    pub pid: u32,
+    /// What is served.
+    pub source: String,
+    pub urls: Vec<String>,
+    pub state_dir: PathBuf,
+    /// Seconds since 1970.
+    pub started: u64,
+    /// Open client connections.
+    pub connections: u64,
+    /// WebDAV requests answered.
+    pub requests: u64,
+    /// Requests to S3, by operation; none for a directory.
+    pub s3_requests: BTreeMap<String, u64>,
+    /// Writes that were kept beside what somebody else had written.
+    pub conflicts: u64,
+    pub cache: Cache,
+    pub shelf: Shelf,
+    pub problems: Vec<Problem>,
+}
+
+/// What is remembered, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    pub used: u64,
+    pub limit: u64,
+}
+
+/// What is kept of Finder's own files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shelf {
+    pub entries: u64,
+    pub bytes: u64,
+    pub limit: u64,
+}
+
+/// What is wrong, and what to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    pub message: String,
+    pub hint: String,
+    /// Seconds since 1970.
+    pub since: u64,
+}
+
+/// A gateway as its commands see it.
+#[async_trait]
+pub trait Gateway: Send + Sync + 'static {
+    /// Does what is wanted.
+    async fn carry_out(&self, request: Request) -> Reply;
+}
+
+/// A line on the socket.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line<T> {
+    version: u32,
+    #[serde(flatten)]
+    content: T,
+}

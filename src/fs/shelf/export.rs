@@ -1,0 +1,86 @@
+//! The shelf's files as plain files in a directory.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::state::{Place, ShelfRow, State, StateError};
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exported {
+    pub files: usize,
+    pub bytes: u64,
+}
+
+/// Why not everything was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error("cannot write {path}")]
+    Write { path: String, source: io::Error },
+    #[error("{path} is there already, with another content")]
+    Exists { path: String },
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the work ended early")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// Writes every file on the shelf to where it belongs below `directory`, which is made if it is missing.
+/// Nothing is replaced.
+pub async fn export(state: &State, directory: &Path) -> Result<Exported, ExportError> {
+    let rows: Vec<(String, ShelfRow)> =
+        state.shelf().iter().map(|(path, row)| (path.to_owned(), row.clone())).collect();
+    let mut exported = Exported::default();
+    for (path, row) in rows {
+        let target = target(state, directory, &path);
+        if row.is_folder {
+            write(target, |target| fs::create_dir_all(target)).await?;
+            continue;
+        }
+        let content = match &row.place {
+            Place::File(name) => Err(state.shelf_file(name)),
+            _ => Ok(state.shelf_content(&path).await?.unwrap_or_default()),
+        };
+        write(target, move |target| {
+            fs::create_dir_all(target.parent().unwrap_or(target))?;
+            let mut file = fs::File::options().write(true).create_new(true).open(target)?;
+            match content {
+                Ok(bytes) => io::Write::write_all(&mut file, &bytes),
+                Err(source) => io::copy(&mut fs::File::open(source)?, &mut file).map(drop),
+            }
+        })
+        .await?;
+        exported.files += 1;
+        exported.bytes += row.size;
+    }
+    Ok(exported)
+}
+
+/// Where `path` goes: names that the shelf knows the spelling of are spelled so.
+fn target(state: &State, directory: &Path, path: &str) -> PathBuf {
+    let shelf = state.shelf();
+    let mut target = directory.to_owned();
+    let mut at = String::new();
+    for name in path.split('/').skip(1) {
+        at = format!("{at}/{name}");
+        target.push(shelf.get(&at).map_or(name, |row| &row.name));
+    }
+    target
+}
+
+async fn write(
+    target: PathBuf,
+    work: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+) -> Result<(), ExportError> {
+    tokio::task::spawn_blocking(move || {
+        work(&target).map_err(|source| {
+            let path = target.display().to_string();
+            match source.kind() {
+                io::ErrorKind::AlreadyExists => ExportError::Exists { path },
+                _ => ExportError::Write { path, source },
+            }
+        })
+    })
+    .await?
+}

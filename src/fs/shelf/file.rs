@@ -1,0 +1,249 @@
+//! Files and folders on the shelf.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use dav_server::fs::OpenOptions;
+use uuid::Uuid;
+
+use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, millis, now, shelf_path};
+use crate::fs::announced::Announced;
+use crate::fs::engine::{FileSystem, Meta, OpenFile, Reading, Writing};
+use crate::fs::{Failure, ResourcePath, View};
+use crate::state::{MOST_IN_ROW, NewContent, Place, ShelfRow};
+
+/// An empty file of that name and date.
+pub(super) fn empty(name: &str, modified: SystemTime) -> ShelfRow {
+    ShelfRow {
+        name: name.to_owned(),
+        is_folder: false,
+        size: 0,
+        version: format!("shelf-{}", millis(modified)),
+        modified: millis(modified),
+        place: Place::Memory(Bytes::new()),
+        absent: None,
+    }
+}
+
+impl<F: FileSystem + View> ShelvedFileSystem<F> {
+    pub(super) async fn open_shelved(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
+        let row = self.find(path)?;
+        if row.is_folder {
+            return Err(Failure::IsFolder);
+        }
+        let content = match &row.place {
+            Place::Memory(bytes) => Content::Here(bytes.clone()),
+            Place::File(name) => {
+                let file = self.shelf.state.shelf_file(name);
+                let opened = tokio::task::spawn_blocking(move || File::open(file)).await?;
+                Content::File(Arc::new(opened?))
+            }
+            Place::Row => {
+                let content = self.shelf.state.shelf_content(&shelf_path(path)).await?;
+                Content::Here(content.ok_or(Failure::NotFound)?)
+            }
+        };
+        Ok(OpenFile::Reading(Box::new(ShelvedFile { row, content, position: 0 })))
+    }
+
+    /// Begins to write a file, or makes the empty one that a LOCK of nothing asks for.
+    pub(super) async fn shelve_file(
+        &self,
+        path: &ResourcePath,
+        options: &OpenOptions,
+    ) -> Result<OpenFile, Failure> {
+        if self.shelf.find(path).is_some_and(|row| row.is_folder) {
+            return Err(Failure::IsFolder);
+        }
+        self.check_parent(path)?;
+        let is_lock = self.context.method.as_str() == "LOCK";
+        let length = if is_lock { Some(0) } else { options.size };
+        let arriving = Arriving {
+            shelf: self.shelf.clone(),
+            path: path.clone(),
+            announced: Announced::new(&self.context, length),
+            buffer: BytesMut::new(),
+            file: None,
+        };
+        arriving.check_room(length.unwrap_or_default())?;
+        let mut file = OpenFile::Writing(Box::new(arriving));
+        if is_lock {
+            file.commit().await?;
+        }
+        Ok(file)
+    }
+
+    pub(super) async fn shelve_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
+        if self.shelf.find(path).is_some() {
+            return Err(Failure::Exists);
+        }
+        self.check_parent(path)?;
+        let row = ShelfRow { is_folder: true, place: Place::Row, ..new_row(path.name(), 0) };
+        Ok(self.shelf.state.shelve(&shelf_path(path), row, None).await?)
+    }
+}
+
+fn new_row(name: &str, size: u64) -> ShelfRow {
+    ShelfRow {
+        name: name.to_owned(),
+        is_folder: false,
+        size,
+        version: Uuid::new_v4().simple().to_string(),
+        modified: now(),
+        place: Place::Row,
+        absent: None,
+    }
+}
+
+/// A file on the shelf being read.
+struct ShelvedFile {
+    row: ShelfRow,
+    content: Content,
+    position: u64,
+}
+
+enum Content {
+    Here(Bytes),
+    File(Arc<File>),
+}
+
+#[async_trait]
+impl Reading for ShelvedFile {
+    fn meta(&self) -> Meta {
+        meta(&self.row)
+    }
+
+    async fn read(&mut self, most: usize) -> Result<Bytes, Failure> {
+        let left = self.row.size.saturating_sub(self.position);
+        let (start, count) = (self.position, left.min(most as u64) as usize);
+        let bytes = match &self.content {
+            Content::Here(bytes) => {
+                let start = (start as usize).min(bytes.len());
+                bytes.slice(start..bytes.len().min(start + count))
+            }
+            Content::File(file) => {
+                let file = Arc::clone(file);
+                let read = move || {
+                    let mut bytes = vec![0; count];
+                    file.read_exact_at(&mut bytes, start)?;
+                    Ok::<_, std::io::Error>(Bytes::from(bytes))
+                };
+                tokio::task::spawn_blocking(read).await??
+            }
+        };
+        self.position += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    fn seek(&mut self, start: u64) {
+        self.position = start;
+    }
+}
+
+/// A file on its way to the shelf.
+struct Arriving {
+    shelf: Shelf,
+    path: ResourcePath,
+    announced: Announced,
+    /// What is not in the file: everything, as long as it is little.
+    buffer: BytesMut,
+    file: Option<Part>,
+}
+
+/// A file that no row names yet; gone when it is dropped.
+struct Part {
+    shelf: Shelf,
+    name: Option<String>,
+    file: Arc<File>,
+}
+
+impl Arriving {
+    /// Refuses what there is no room for.
+    fn check_room(&self, size: u64) -> Result<(), Failure> {
+        let Shelf { options, state, .. } = &self.shelf;
+        let (shelf, at) = (state.shelf(), shelf_path(&self.path));
+        let old = shelf.get(&at).map_or(0, |row| row.size);
+        let is_full = shelf.bytes() - old + size > options.limit || shelf.len() >= MOST_ROWS;
+        match is_full {
+            true => Err(Failure::ShelfFull { limit: options.limit }),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what has come into a file.
+    async fn spill(&mut self) -> Result<(), Failure> {
+        self.check_room(self.announced.taken())?;
+        let (state, shelf) = (self.shelf.state.clone(), self.shelf.clone());
+        let part = match self.file.take() {
+            Some(part) => part,
+            None => {
+                let (name, file) = tokio::task::spawn_blocking(move || state.new_shelf_file()).await??;
+                Part { shelf, name: Some(name), file: Arc::new(file) }
+            }
+        };
+        let (file, bytes) = (Arc::clone(&part.file), self.buffer.split().freeze());
+        self.file = Some(part);
+        tokio::task::spawn_blocking(move || (&*file).write_all(&bytes)).await??;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Writing for Arriving {
+    fn meta(&self) -> Meta {
+        meta(&new_row(self.path.name(), self.announced.taken()))
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        self.announced.take(&bytes)?;
+        self.buffer.extend_from_slice(&bytes);
+        match self.buffer.len() > MOST_IN_ROW {
+            true => self.spill().await,
+            false => Ok(()),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<Meta, Failure> {
+        let size = self.announced.end()?;
+        self.check_room(size)?;
+        if self.file.is_some() {
+            self.spill().await?;
+        }
+        let (row, path, state) = (new_row(self.path.name(), size), shelf_path(&self.path), &self.shelf.state);
+        let is_passing = self.shelf.options.metadata == AppleMetadata::Discard;
+        let content = match &mut self.file {
+            Some(part) => {
+                let file = Arc::clone(&part.file);
+                tokio::task::spawn_blocking(move || file.sync_all()).await??;
+                NewContent::File(part.name.take().unwrap_or_default())
+            }
+            None if is_passing => NewContent::Passing(self.buffer.split().freeze()),
+            None => NewContent::Small(self.buffer.split().freeze()),
+        };
+        let (state, stored) = (state.clone(), row.clone());
+        self.shelf
+            .shutdown
+            .complete(async move { state.shelve(&path, stored, Some(content)).await })
+            .await??;
+        Ok(meta(&row))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let Some(name) = self.name.take() else { return };
+        let file = self.shelf.state.shelf_file(&name);
+        self.shelf.shutdown.background(async move {
+            // One that stays is removed at the next start.
+            let _ = tokio::task::spawn_blocking(move || std::fs::remove_file(file)).await;
+        });
+    }
+}
+
+/// 200 bytes of memory each.
+const MOST_ROWS: usize = 500_000;

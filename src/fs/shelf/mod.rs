@@ -1,0 +1,282 @@
+//! Finder's own files, kept off what is served: a file system before another one.
+//!
+//! macOS puts `._name` beside every file that has tags or a resource fork, `.DS_Store` into every folder,
+//! and asks for a dozen more names all the time. What of these macOS's client asks for is answered from
+//! memory, what it writes is kept on a shelf in the state directory: no request to S3, no junk in the
+//! bucket. It goes along when the file or folder that it belongs to is moved, copied or deleted.
+
+mod carry;
+mod export;
+mod file;
+mod rules;
+mod watch;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use dav_server::fs::{GuardedFileSystem, OpenOptions};
+
+use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
+use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, Source, View};
+use crate::object::ETag;
+use crate::shutdown::Shutdown;
+use crate::state::{PropertyChange, PropertyName, ShelfRow, State, StoredProperty};
+
+pub use export::export;
+pub use rules::AppleMetadata;
+
+use carry::Carried;
+
+/// What the shelf takes, and how much.
+#[derive(Debug, Clone, Copy)]
+pub struct ShelfOptions {
+    pub metadata: AppleMetadata,
+    /// Bytes of all contents together.
+    pub limit: u64,
+}
+
+impl Default for ShelfOptions {
+    fn default() -> Self {
+        Self { metadata: AppleMetadata::default(), limit: 1 << 30 }
+    }
+}
+
+/// What `S` serves, with a shelf for Finder's own files. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Shelved<S> {
+    source: S,
+    shelf: Shelf,
+}
+
+/// What all requests share.
+#[derive(Debug, Clone)]
+struct Shelf {
+    options: ShelfOptions,
+    state: State,
+    shutdown: Shutdown,
+    carried: Carried,
+    /// What was there from the start has this date.
+    started: SystemTime,
+}
+
+impl<S: Source> Shelved<S> {
+    /// Puts a shelf in `state` before `source`.
+    pub fn new(source: S, options: ShelfOptions, state: State, shutdown: Shutdown) -> Self {
+        let shelf =
+            Shelf { options, state, shutdown, carried: Carried::default(), started: SystemTime::now() };
+        Self { source, shelf }
+    }
+
+    fn for_request(&self, context: Arc<RequestContext>) -> ShelvedFileSystem<S::FileSystem> {
+        let inner = self.source.for_request(Arc::clone(&context));
+        ShelvedFileSystem { inner, shelf: self.shelf.clone(), context }
+    }
+}
+
+#[async_trait]
+impl<S: Source> Share for Shelved<S> {
+    fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>> {
+        for_engine(self.for_request(context))
+    }
+
+    async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
+        match self.shelf.options.metadata.shelves(&context.client, &context.path) {
+            true => None,
+            false => self.source.hot(context).await,
+        }
+    }
+
+    fn view(&self, context: Arc<RequestContext>) -> Box<dyn View> {
+        Box::new(self.for_request(context))
+    }
+}
+
+impl Shelf {
+    fn find(&self, path: &ResourcePath) -> Option<ShelfRow> {
+        let found = self.state.shelf().get(&shelf_path(path)).cloned();
+        found.or_else(|| rules::is_virtual(path).then(|| file::empty(path.name(), self.started)))
+    }
+}
+
+/// A path as the shelf names it; the root is empty.
+fn shelf_path(path: &ResourcePath) -> String {
+    match path.is_root() {
+        true => String::new(),
+        false => path.spelled_once(),
+    }
+}
+
+/// What is served and the shelf before it, for one request.
+#[derive(Clone)]
+struct ShelvedFileSystem<F> {
+    inner: F,
+    shelf: Shelf,
+    context: Arc<RequestContext>,
+}
+
+impl<F: FileSystem + View> ShelvedFileSystem<F> {
+    fn is_shelved(&self, path: &ResourcePath) -> bool {
+        self.shelf.options.metadata.shelves(&self.context.client, path)
+    }
+
+    /// What the shelf has at `path`, noted for the locks.
+    fn find(&self, path: &ResourcePath) -> Result<ShelfRow, Failure> {
+        let found = self.shelf.find(path);
+        self.context.outcome.note_existence(path, found.is_some());
+        found.ok_or(Failure::NotFound)
+    }
+
+    /// Whether the engine asks only for the folder that something is to be put into, and that something
+    /// goes on the shelf: looking for the folder would cost a request.
+    fn is_taken_for_granted(&self, path: &ResourcePath) -> bool {
+        let target = self.context.destination.as_ref().unwrap_or(&self.context.path);
+        self.is_shelved(target) && path.same_resource(&target.parent())
+    }
+
+    /// Refuses to put something where there is no folder for it. What lies beside the user's files needs
+    /// none.
+    fn check_parent(&self, path: &ResourcePath) -> Result<(), Failure> {
+        let parent = path.parent();
+        match self.is_shelved(&parent) && !self.shelf.find(&parent).is_some_and(|row| row.is_folder) {
+            true => Err(Failure::ParentMissing),
+            false => Ok(()),
+        }
+    }
+
+    /// Runs `work` to its end even if the client goes away.
+    async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.shelf.shutdown.complete(work).await?
+    }
+}
+
+#[async_trait]
+impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
+    fn context(&self) -> &Arc<RequestContext> {
+        &self.context
+    }
+
+    async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
+        if !self.is_shelved(path) {
+            return match self.is_taken_for_granted(path) {
+                true => Ok(folder(self.shelf.started)),
+                false => self.inner.metadata(path).await,
+            };
+        }
+        match self.find(path) {
+            Err(Failure::NotFound) => Ok(meta(&self.find(&self.carried_to(path)?)?)),
+            found => Ok(meta(&found?)),
+        }
+    }
+
+    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
+        match (self.is_shelved(&path), options.write) {
+            (false, _) => self.inner.open(path, options).await,
+            (true, false) => self.open_shelved(&path).await,
+            (true, true) => self.shelve_file(&path, &options).await,
+        }
+    }
+
+    async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
+        match self.is_shelved(path) {
+            true => self.shelve_folder(path).await,
+            false => self.inner.make_folder(path).await,
+        }
+    }
+
+    async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
+        match (self.is_shelved(&self.context.path), self.is_shelved(to)) {
+            (false, false) => self.inner.copy_folder_alone(to).await,
+            (true, true) => self.shelve_folder(to).await,
+            _ => Err(carry::between()),
+        }
+    }
+
+    async fn delete(&self, path: &ResourcePath) -> Result<(), Failure> {
+        self.remove(path).await
+    }
+
+    async fn transfer(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure> {
+        self.carry(from, to, kind).await
+    }
+
+    async fn change_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure> {
+        match self.is_shelved(path) {
+            // macOS has none, and nobody else comes here.
+            true => Err(Failure::Forbidden("files of macOS's own have no properties".to_owned())),
+            false => self.inner.change_properties(path, changes).await,
+        }
+    }
+}
+
+#[async_trait]
+impl<F: FileSystem + View> View for ShelvedFileSystem<F> {
+    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
+        match self.is_shelved(path) {
+            true => Ok(resource(shelf_path(path), self.find(path)?)),
+            false => self.inner.stat(path).await,
+        }
+    }
+
+    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
+        match self.is_shelved(path) {
+            true => Ok((resource(shelf_path(path), self.find(path)?), self.shelved_children(path))),
+            false => {
+                let (folder, children) = self.inner.list(path).await?;
+                Ok((folder, self.watched(path, children)))
+            }
+        }
+    }
+
+    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
+        self.inner.properties(id).await
+    }
+
+    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
+        self.inner.remove_properties(path, names).await
+    }
+}
+
+fn folder(modified: SystemTime) -> Meta {
+    Meta { is_folder: true, size: 0, etag: None, modified }
+}
+
+fn meta(row: &ShelfRow) -> Meta {
+    let etag = (!row.is_folder).then(|| ETag::new(&row.version));
+    Meta { is_folder: row.is_folder, size: row.size, etag, modified: date(row) }
+}
+
+/// `path`, as the shelf names it, is the id: it begins with a slash as no key does, so that it never has
+/// the properties of another.
+fn resource(path: String, row: ShelfRow) -> Resource {
+    Resource {
+        is_folder: row.is_folder,
+        size: row.size,
+        modified: date(&row),
+        etag: (!row.is_folder).then(|| ETag::new(&row.version)),
+        content_type: None,
+        kept_mtime: None,
+        name: row.name,
+        id: path,
+    }
+}
+
+fn date(row: &ShelfRow) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(row.modified)
+}
+
+/// Now, in milliseconds since 1970.
+fn now() -> u64 {
+    millis(SystemTime::now())
+}
+
+fn millis(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}

@@ -1,0 +1,115 @@
+//! Which paths are Finder's own, and for whom. Nothing here looks at anything but the path.
+
+use crate::fs::{Client, ResourcePath};
+
+/// Where what macOS keeps beside files goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AppleMetadata {
+    /// On this machine, in the state directory.
+    #[default]
+    Shelf,
+    /// Into what is served, as plain files that everybody sees.
+    Bucket,
+    /// Nowhere: taken, and forgotten after a minute.
+    Discard,
+}
+
+impl AppleMetadata {
+    /// Whether requests of `client` for `path` are answered from the shelf.
+    ///
+    /// Only for WebDAVFS, the file system in macOS's kernel that Finder and all programs on a Mac go
+    /// through: it alone makes such files without anybody asking for them, and asks for them all the
+    /// time. Every other client that names one means a file.
+    pub fn shelves(self, client: &Client, path: &ResourcePath) -> bool {
+        client.is_webdavfs() && self.takes(path)
+    }
+
+    /// The same, whoever asks.
+    pub(super) fn takes(self, path: &ResourcePath) -> bool {
+        let is_own = |(at, name): (usize, &String)| self.takes_name(name, at == 0);
+        path.segments().iter().enumerate().any(is_own)
+    }
+
+    /// The same of a name in a folder that the shelf does not hold.
+    pub(super) fn takes_name(self, name: &str, in_root: bool) -> bool {
+        let is_metadata = name.starts_with("._") || name == ".DS_Store";
+        (is_metadata && self != Self::Bucket)
+            || EVERYWHERE.contains(&name)
+            || (in_root && IN_ROOT.contains(&name))
+    }
+}
+
+/// What belongs to the file of this name; `None`: it belongs to the folder that it is in.
+pub(super) fn owner_of(name: &str) -> Option<&str> {
+    name.strip_prefix("._").filter(|owner| !owner.is_empty() && *owner != ".")
+}
+
+/// Whether a file is there for Finder though nobody made it: an empty one, never listed. It keeps
+/// Spotlight from reading the whole bucket.
+pub(super) fn is_virtual(path: &ResourcePath) -> bool {
+    matches!(path.segments(), [name] if name == ".metadata_never_index")
+}
+
+/// Flags that macOS looks for in every folder.
+const EVERYWHERE: &[&str] = &[".localized", ".hidden", ".ql_disablethumbnails", ".ql_disablecache"];
+
+/// What macOS looks for at the root of every volume, or makes there.
+const IN_ROOT: &[&str] = &[
+    ".Spotlight-V100",
+    ".TemporaryItems",
+    ".Trashes",
+    ".VolumeIcon.icns",
+    ".apdisk",
+    ".fseventsd",
+    ".metadata_direct_scope_only",
+    ".metadata_never_index",
+    ".metadata_never_index_unless_rootfs",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(product: &str) -> Client {
+        Client { principal: None, address: [127, 0, 0, 1].into(), product: product.to_owned() }
+    }
+
+    #[test]
+    fn finders_own_files_are_told_from_the_users() {
+        let shelves = |mode: AppleMetadata, product: &str, path: &str| {
+            mode.shelves(&client(product), &ResourcePath::parse(path).unwrap())
+        };
+        for path in [
+            "/._.",
+            "/._x",
+            "/a/._x",
+            "/a/b/.DS_Store",
+            "/a/.localized",
+            "/.TemporaryItems/folders.501/x",
+            "/.Trashes/",
+            "/.metadata_never_index",
+            "/._folder/x",
+        ] {
+            assert!(shelves(AppleMetadata::Shelf, "WebDAVFS", path), "{path}");
+            assert!(shelves(AppleMetadata::Discard, "WebDAVFS", path), "{path}");
+            assert!(!shelves(AppleMetadata::Shelf, "davfs2", path), "{path}");
+        }
+        for path in
+            ["/", "/x", "/a/.Trashes", "/.hiddenfile", "/.DS_Store2", "/DCIM", "/mach_kernel", "/_._x"]
+        {
+            assert!(!shelves(AppleMetadata::Shelf, "WebDAVFS", path), "{path}");
+        }
+        for path in ["/a/._x", "/.DS_Store"] {
+            assert!(!shelves(AppleMetadata::Bucket, "WebDAVFS", path), "{path}");
+        }
+        assert!(shelves(AppleMetadata::Bucket, "WebDAVFS", "/a/.localized"));
+    }
+
+    #[test]
+    fn what_belongs_to_whom() {
+        assert_eq!(owner_of("._a.txt"), Some("a.txt"));
+        assert_eq!(owner_of("._."), None);
+        assert_eq!(owner_of("._"), None);
+        assert_eq!(owner_of(".DS_Store"), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! Listings: without Finder's own files, and as the proof of what is not there any more.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::{self, StreamExt};
+use unicode_normalization::UnicodeNormalization;
+
+use super::rules::owner_of;
+use super::{Shelf, ShelvedFileSystem, millis, resource, shelf_path};
+use crate::fs::engine::FileSystem;
+use crate::fs::error::afterwards;
+use crate::fs::{Children, ResourcePath, View};
+use crate::state::{Absent, ShelfRow};
+
+impl<F: FileSystem + View> ShelvedFileSystem<F> {
+    /// What is in a folder on the shelf.
+    pub(super) fn shelved_children(&self, path: &ResourcePath) -> Children {
+        let (folder, shelf) = (shelf_path(path), self.shelf.state.shelf());
+        let rows = shelf.children(&folder).into_iter().filter(|child| child.is_row);
+        let children = rows.filter_map(|child| {
+            let path = format!("{folder}/{}", child.name);
+            let row = shelf.get(&path)?.clone();
+            Some(Ok(resource(path, row)))
+        });
+        stream::iter(children.collect::<Vec<_>>()).boxed()
+    }
+
+    /// The folder's children for this client; what they show to be gone is noted at their end.
+    pub(super) fn watched(&self, folder: &ResourcePath, children: Children) -> Children {
+        let hides = self.context.client.is_webdavfs();
+        let (metadata, in_root) = (self.shelf.options.metadata, folder.is_root());
+        let watch = Watch::of(&self.shelf, folder);
+        let ends = children.map(Some).chain(stream::iter([None]));
+        let watched = ends.scan(watch, |watch, child| {
+            match &child {
+                Some(Ok(child)) => watch.saw(&child.name),
+                Some(Err(_)) => watch.broke_off(),
+                None => watch.ended(),
+            }
+            std::future::ready(Some(child))
+        });
+        let shown = watched.filter_map(move |child| {
+            let is_hidden = |name: &str| hides && metadata.takes_name(name, in_root);
+            let child = child.filter(|child| !child.as_ref().is_ok_and(|child| is_hidden(&child.name)));
+            std::future::ready(child)
+        });
+        shown.boxed()
+    }
+}
+
+/// What belongs to a folder's children, until they are seen.
+struct Watch {
+    shelf: Shelf,
+    /// As the shelf names it.
+    folder: String,
+    /// By the child's name: the paths of what belongs to it, and whether it was seen.
+    waiting: HashMap<String, (Vec<String>, bool)>,
+}
+
+impl Watch {
+    fn of(shelf: &Shelf, folder: &ResourcePath) -> Self {
+        let (path, in_root) = (shelf_path(folder), folder.is_root());
+        let mut waiting: HashMap<String, (Vec<String>, bool)> = HashMap::new();
+        for child in shelf.state.shelf().children(&path) {
+            let is_own = shelf.options.metadata.takes_name(&child.name, in_root);
+            let owner = match is_own {
+                true => owner_of(&child.name).filter(|_| child.is_row),
+                false => Some(child.name.as_str()),
+            };
+            if let Some(owner) = owner {
+                let root = format!("{path}/{}", child.name);
+                waiting.entry(owner.to_owned()).or_default().0.push(root);
+            }
+        }
+        Self { shelf: shelf.clone(), folder: path, waiting }
+    }
+
+    fn saw(&mut self, name: &str) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let composed: String = name.nfc().collect();
+        if let Some((_, was_seen)) = self.waiting.get_mut(&composed) {
+            *was_seen = true;
+        }
+    }
+
+    /// What was not seen may be there all the same.
+    fn broke_off(&mut self) {
+        self.waiting.clear();
+    }
+
+    fn ended(&mut self) {
+        let now = millis(SystemTime::now());
+        let (mut marked, mut over) = (Vec::new(), Vec::new());
+        for (_, (roots, was_seen)) in self.waiting.drain() {
+            let rows = roots.iter().flat_map(|root| self.shelf.state.shelf().within(root));
+            for (path, row) in rows.collect::<Vec<_>>() {
+                match judged(&row, was_seen, &self.folder, now) {
+                    Verdict::Stays => {}
+                    Verdict::Marked(absent) => marked.push((path, ShelfRow { absent, ..row })),
+                    Verdict::Over => over.push(path),
+                }
+            }
+        }
+        if marked.is_empty() && over.is_empty() {
+            return;
+        }
+        let state = self.shelf.state.clone();
+        self.shelf.shutdown.background(async move {
+            if !over.is_empty() {
+                tracing::info!(count = over.len(), "forgetting what belonged to files that are long gone");
+                afterwards(state.clear_shelf(over).await);
+            }
+            if !marked.is_empty() {
+                afterwards(state.mark_shelf(marked).await);
+            }
+        });
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Stays,
+    Marked(Option<Absent>),
+    Over,
+}
+
+/// What a whole listing of `folder` at `now` means for a row whose owner it showed or not.
+fn judged(row: &ShelfRow, was_seen: bool, folder: &str, now: u64) -> Verdict {
+    match (&row.absent, was_seen) {
+        (None, true) => Verdict::Stays,
+        // Another folder's listing missed it, and may still.
+        (Some(absent), true) if absent.folder != folder => Verdict::Stays,
+        (Some(_), true) => Verdict::Marked(None),
+        (None, false) => Verdict::Marked(Some(Absent { since: now, folder: folder.to_owned() })),
+        (Some(absent), false) if now.saturating_sub(absent.since) > KEPT_WITHOUT_OWNER.as_millis() as u64 => {
+            Verdict::Over
+        }
+        (Some(_), false) => Verdict::Stays,
+    }
+}
+
+/// A bucket may be filled anew, or a wrong prefix be served for a while.
+const KEPT_WITHOUT_OWNER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::shelf::file::empty;
+
+    #[test]
+    fn what_lost_its_owner_is_kept_for_thirty_days() {
+        const DAY: u64 = 24 * 3600 * 1000;
+        let row = empty("._x", SystemTime::UNIX_EPOCH);
+        let absent = |since, folder: &str| Some(Absent { since, folder: folder.to_owned() });
+        let marked = |since, folder: &str| ShelfRow { absent: absent(since, folder), ..row.clone() };
+        assert_eq!(judged(&row, true, "/a", DAY), Verdict::Stays);
+        assert_eq!(judged(&row, false, "/a", DAY), Verdict::Marked(absent(DAY, "/a")));
+        assert_eq!(judged(&marked(DAY, "/a"), false, "/a", 31 * DAY), Verdict::Stays);
+        assert_eq!(judged(&marked(DAY, "/a"), false, "/a", 31 * DAY + 1), Verdict::Over);
+        assert_eq!(judged(&marked(DAY, "/a"), true, "/a", 40 * DAY), Verdict::Marked(None));
+        assert_eq!(judged(&marked(DAY, ""), true, "/a", 40 * DAY), Verdict::Stays, "its folder is gone");
+    }
+}

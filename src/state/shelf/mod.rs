@@ -1,0 +1,339 @@
+//! The shelf: what Finder keeps beside files (`._name`, `.DS_Store`) and nobody else wants to see.
+//!
+//! Rows and small contents are in the database, large contents in files beside it; the index of all rows
+//! is in memory. Whatever a client was told is stored has been synced.
+
+mod index;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::{RwLock, RwLockReadGuard};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use uuid::Uuid;
+
+use super::{State, StateError};
+
+pub use index::{Absent, Child, Index, Place, ShelfRow};
+
+/// Path -> [`ShelfRow`] as JSON; see [`Index`].
+const ROWS: TableDefinition<&str, &str> = TableDefinition::new("shelf");
+/// Path -> content, of rows with [`Place::Row`].
+const CONTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("shelf_contents");
+
+type Rows<'t> = redb::Table<'t, &'static str, &'static str>;
+type Contents<'t> = redb::Table<'t, &'static str, &'static [u8]>;
+
+/// What is on the shelf.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ShelfIndex(Arc<RwLock<Index>>);
+
+/// A content that is about to be put on the shelf.
+#[derive(Debug)]
+pub enum NewContent {
+    /// Of at most [`MOST_IN_ROW`] bytes.
+    Small(Bytes),
+    /// Synced, and named as [`State::new_shelf_file`] said.
+    File(String),
+    /// Kept in memory only, and forgotten after [`MEMORY_TIME`].
+    Passing(Bytes),
+}
+
+/// Contents up to this many bytes are rows: Finder's own are 4 KiB.
+pub const MOST_IN_ROW: usize = 64 << 10;
+/// Milliseconds that what is not to be kept is remembered: as long as Finder needs to write and read it
+/// back.
+pub const MEMORY_TIME: u64 = 60_000;
+
+impl ShelfIndex {
+    /// Reads all rows; files that no row names were cut off, and are removed.
+    pub(super) fn load(database: &Database, directory: PathBuf) -> Result<Self, StateError> {
+        let mut index = Index::default();
+        for row in database.begin_read()?.open_table(ROWS)?.iter()? {
+            let (path, row) = row?;
+            index.insert(path.value().to_owned(), serde_json::from_str(row.value())?);
+        }
+        remove_strays(&directory, &index)
+            .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
+        Ok(Self(Arc::new(RwLock::new(index))))
+    }
+}
+
+impl State {
+    /// What is on the shelf now.
+    pub fn shelf(&self) -> RwLockReadGuard<'_, Index> {
+        self.0.shelf.0.read()
+    }
+
+    /// A name and an open file for a large content. Blocks.
+    pub fn new_shelf_file(&self) -> io::Result<(String, File)> {
+        let name = Uuid::new_v4().simple().to_string();
+        fs::create_dir_all(self.shelf_directory())?;
+        let file = File::options().write(true).create_new(true).open(self.shelf_directory().join(&name))?;
+        Ok((name, file))
+    }
+
+    /// Where the file of that name lies.
+    pub fn shelf_file(&self, name: &str) -> PathBuf {
+        self.shelf_directory().join(name)
+    }
+
+    /// Puts a file (`content`) or a folder (`None`) on the shelf, in place of what is at `path`.
+    pub async fn shelve(
+        &self,
+        path: &str,
+        mut row: ShelfRow,
+        content: Option<NewContent>,
+    ) -> Result<(), StateError> {
+        let (path, index) = (path.to_owned(), self.0.shelf.clone());
+        let small = match content {
+            Some(NewContent::Small(bytes)) => Some(bytes),
+            Some(NewContent::File(name)) => {
+                row.place = Place::File(name);
+                None
+            }
+            Some(NewContent::Passing(bytes)) => {
+                row.place = Place::Memory(bytes);
+                index.remember(path, row);
+                return Ok(());
+            }
+            None => None,
+        };
+        let old = self
+            .write(Durability::Immediate, move |transaction| {
+                let (mut rows, mut contents) = tables(transaction)?;
+                match &small {
+                    Some(bytes) => contents.insert(&*path, &**bytes)?,
+                    None => contents.remove(&*path)?,
+                };
+                rows.insert(&*path, &*serde_json::to_string(&row)?)?;
+                Ok(index.0.write().insert(path, row))
+            })
+            .await?;
+        self.remove_files(old).await
+    }
+
+    /// The content of the file at `path`, if it is no [`Place::File`].
+    pub async fn shelf_content(&self, path: &str) -> Result<Option<Bytes>, StateError> {
+        if let Some(ShelfRow { place: Place::Memory(bytes), .. }) = self.shelf().get(path) {
+            return Ok(Some(bytes.clone()));
+        }
+        let path = path.to_owned();
+        self.read(move |transaction| {
+            let contents = transaction.open_table(CONTENTS)?;
+            Ok(contents.get(&*path)?.map(|content| Bytes::copy_from_slice(content.value())))
+        })
+        .await
+    }
+
+    /// Removes what is at and below each of `roots`.
+    pub async fn clear_shelf(&self, roots: Vec<String>) -> Result<(), StateError> {
+        if roots.iter().all(|root| self.shelf().within(root).is_empty()) {
+            return Ok(());
+        }
+        let index = self.0.shelf.clone();
+        let removed = self
+            .write(Durability::Immediate, move |transaction| {
+                let mut tables = tables(transaction)?;
+                let mut index = index.0.write();
+                roots.iter().map(|root| remove(&mut tables, &mut index, root)).collect::<Result<Vec<_>, _>>()
+            })
+            .await?;
+        self.remove_files(removed.into_iter().flatten()).await
+    }
+
+    /// Gives what is at and below the first path of each pair the second one, in place of what was there.
+    /// `keep_source` tells COPY from MOVE.
+    pub async fn transfer_shelf(
+        &self,
+        pairs: Vec<(String, String)>,
+        keep_source: bool,
+    ) -> Result<(), StateError> {
+        if pairs.iter().all(|(from, _)| self.shelf().within(from).is_empty()) {
+            return Ok(());
+        }
+        let (index, directory) = (self.0.shelf.clone(), self.shelf_directory());
+        let removed = self
+            .write(Durability::Immediate, move |transaction| {
+                let mut tables = tables(transaction)?;
+                let mut index = index.0.write();
+                let mut removed = Vec::new();
+                for (from, to) in &pairs {
+                    let moving = index.within(from);
+                    if moving.is_empty() {
+                        continue;
+                    }
+                    removed.extend(remove(&mut tables, &mut index, to)?);
+                    for (path, row) in moving {
+                        let target = format!("{to}{}", &path[from.len()..]);
+                        let content =
+                            tables.1.get(&*path)?.map(|content| Bytes::copy_from_slice(content.value()));
+                        let row = match keep_source {
+                            true => copy_of(row, &directory)
+                                .map_err(|source| directory_error(&directory, source))?,
+                            false => row,
+                        };
+                        if !keep_source {
+                            tables.0.remove(&*path)?;
+                            tables.1.remove(&*path)?;
+                            index.remove(&path);
+                        }
+                        insert(&mut tables, &mut index, target, row, content)?;
+                    }
+                }
+                Ok(removed)
+            })
+            .await?;
+        self.remove_files(removed).await
+    }
+
+    /// Gives what is at `path` another spelling of its name.
+    pub async fn rename_shelved(&self, path: &str, name: String) -> Result<(), StateError> {
+        let row = self.shelf().get(path).filter(|row| row.name != name).cloned();
+        match row {
+            Some(row) => self.mark_shelf(vec![(path.to_owned(), ShelfRow { name, ..row })]).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces rows whose [`ShelfRow::absent`] has changed. Not synced: it is found out again.
+    pub async fn mark_shelf(&self, changed: Vec<(String, ShelfRow)>) -> Result<(), StateError> {
+        let index = self.0.shelf.clone();
+        self.write(Durability::None, move |transaction| {
+            let (mut rows, _) = tables(transaction)?;
+            let mut index = index.0.write();
+            for (path, row) in changed {
+                // It may have been replaced or moved meanwhile.
+                if index.get(&path).is_none_or(|now| now.version != row.version) {
+                    continue;
+                }
+                if !matches!(row.place, Place::Memory(_)) {
+                    rows.insert(&*path, &*serde_json::to_string(&row)?)?;
+                }
+                index.insert(path, row);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn shelf_directory(&self) -> PathBuf {
+        self.directory().join(DIRECTORY)
+    }
+
+    /// Removes the files of rows that are gone.
+    async fn remove_files(&self, rows: impl IntoIterator<Item = ShelfRow>) -> Result<(), StateError> {
+        let file = |row: ShelfRow| match row.place {
+            Place::File(name) => Some(self.shelf_file(&name)),
+            _ => None,
+        };
+        let files: Vec<PathBuf> = rows.into_iter().filter_map(file).collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let remove = move || files.iter().for_each(|file| drop(fs::remove_file(file)));
+        // One that stays is removed at the next start.
+        Ok(tokio::task::spawn_blocking(remove).await?)
+    }
+}
+
+impl ShelfIndex {
+    /// Keeps a row here alone, and forgets those that were kept so long enough.
+    fn remember(&self, path: String, row: ShelfRow) {
+        let mut index = self.0.write();
+        let is_over = |old: &ShelfRow| {
+            matches!(old.place, Place::Memory(_)) && old.modified.saturating_add(MEMORY_TIME) < row.modified
+        };
+        let over: Vec<String> =
+            index.iter().filter(|(_, old)| is_over(old)).map(|(path, _)| path.to_owned()).collect();
+        for path in over {
+            index.remove(&path);
+        }
+        index.insert(path, row);
+    }
+}
+
+type Tables<'t> = (Rows<'t>, Contents<'t>);
+
+fn tables(transaction: &WriteTransaction) -> Result<Tables<'_>, StateError> {
+    Ok((transaction.open_table(ROWS)?, transaction.open_table(CONTENTS)?))
+}
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), StateError> {
+    tables(transaction)?;
+    Ok(())
+}
+
+fn insert(
+    (rows, contents): &mut Tables<'_>,
+    index: &mut Index,
+    path: String,
+    row: ShelfRow,
+    content: Option<Bytes>,
+) -> Result<(), StateError> {
+    if !matches!(row.place, Place::Memory(_)) {
+        rows.insert(&*path, &*serde_json::to_string(&row)?)?;
+    }
+    if let Some(content) = content {
+        contents.insert(&*path, &*content)?;
+    }
+    index.insert(path, row);
+    Ok(())
+}
+
+/// Removes what is at and below `root`.
+fn remove(
+    (rows, contents): &mut Tables<'_>,
+    index: &mut Index,
+    root: &str,
+) -> Result<Vec<ShelfRow>, StateError> {
+    let mut removed = Vec::new();
+    for (path, row) in index.within(root) {
+        rows.remove(&*path)?;
+        contents.remove(&*path)?;
+        index.remove(&path);
+        removed.push(row);
+    }
+    Ok(removed)
+}
+
+/// The same once more, with a file of its own.
+fn copy_of(mut row: ShelfRow, directory: &std::path::Path) -> io::Result<ShelfRow> {
+    if let Place::File(name) = &row.place {
+        let copy = Uuid::new_v4().simple().to_string();
+        fs::copy(directory.join(name), directory.join(&copy))?;
+        File::open(directory.join(&copy))?.sync_all()?;
+        row.place = Place::File(copy);
+    }
+    Ok(row)
+}
+
+fn directory_error(directory: &std::path::Path, source: io::Error) -> StateError {
+    StateError::Directory { path: directory.display().to_string(), source }
+}
+
+fn remove_strays(directory: &std::path::Path, index: &Index) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let named: std::collections::HashSet<&str> = index
+        .iter()
+        .filter_map(|(_, row)| match &row.place {
+            Place::File(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(|name| named.contains(name)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+const DIRECTORY: &str = "shelf";

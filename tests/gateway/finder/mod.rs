@@ -1,0 +1,4 @@
+//! Finder, played by our model of macOS's WebDAV client.
+
+mod client;
+mod shelf;

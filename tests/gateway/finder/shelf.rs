@@ -1,0 +1,307 @@
+//! Finder's own files: never in the bucket, never lost.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use s3dav::fs::shelf::AppleMetadata;
+use s3dav::state::State;
+
+use super::client::Finder;
+use crate::harness::TestGateway;
+use crate::harness::process::{command, outcome};
+
+/// What macOS asks for at the root of a volume that was mounted, and in each folder.
+const PROBES: &[&str] = &[
+    "/._.",
+    "/.DS_Store",
+    "/.hidden",
+    "/.localized",
+    "/.metadata_never_index_unless_rootfs",
+    "/.metadata_direct_scope_only",
+    "/.Spotlight-V100",
+    "/.Trashes",
+    "/.TemporaryItems",
+    "/.fseventsd",
+    "/.apdisk",
+    "/.VolumeIcon.icns",
+    "/.ql_disablethumbnails",
+    "/.ql_disablecache",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_cost_nothing() {
+    let gateway = TestGateway::start().await;
+    gateway.bucket().await.put("d/file", "x").await;
+    let finder = Finder(&gateway);
+    gateway.hooks().reset();
+    for probe in PROBES {
+        assert_eq!(finder.look(probe).await, 404, "{probe}");
+    }
+    assert_eq!(finder.look("/.metadata_never_index").await, 207, "Spotlight is kept away");
+    assert_eq!(finder.get("/.metadata_never_index").await, (200, Bytes::new()));
+    for number in 0..500 {
+        assert_eq!(finder.look(&format!("/d/._{number}")).await, 404);
+        assert_eq!(finder.look(&format!("/d{number}/.DS_Store")).await, 404);
+        assert_eq!(finder.look(&format!("/d{number}/.localized")).await, 404);
+    }
+    assert_eq!(gateway.hooks().total(), 0);
+    assert_eq!(finder.list("/").await, ["/", "/d/"], "what is virtual is not listed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_finder_writes_is_kept_and_shown_to_it_alone() {
+    for gateway in TestGateway::both().await {
+        let bucket = gateway.bucket().await;
+        bucket.put("d/file", "x").await;
+        let attributes = Bytes::from(vec![7; 4096]);
+        {
+            let finder = Finder(&gateway);
+            finder.create("/d/._file", attributes.clone()).await;
+            finder.create("/d/.DS_Store", "store").await;
+            assert_eq!(finder.look("/d/._file").await, 207);
+            assert_eq!(finder.list("/d/").await, ["/d/", "/d/file"]);
+            assert_eq!(gateway.get("/d/._file").await.0, 404, "others mean a file of that name");
+            assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/file"]);
+            assert_eq!(bucket.keys().await, ["d/file"]);
+        }
+        let (behind, state) = gateway.end().await;
+        let gateway = TestGateway::start_behind(behind, state, |_| {}).await;
+        let finder = Finder(&gateway);
+        assert_eq!(finder.get("/d/._file").await, (200, attributes), "it is there after a restart");
+        assert_eq!(finder.status("DELETE", "/d/._file").await, 204);
+        assert_eq!(finder.look("/d/._file").await, 404);
+        assert_eq!(finder.status("DELETE", "/d/._file").await, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cycle_of_a_shelf_entry_costs_no_request() {
+    let gateway = TestGateway::start().await;
+    gateway.bucket().await.put("d/file", "x").await;
+    let finder = Finder(&gateway);
+    gateway.hooks().reset();
+    finder.create("/d/._file", "attributes").await;
+    assert_eq!(finder.get("/d/._file").await.1, "attributes");
+    let part = finder.request("GET", "/d/._file").header("Range", "bytes=3-5").send().await.unwrap();
+    assert_eq!((part.status().as_u16(), part.text().await.unwrap().as_str()), (206, "rib"));
+    assert_eq!(finder.rename("/d/._file", "/d/._other").await, 201);
+    assert_eq!(finder.get("/d/._other").await.1, "attributes");
+    assert_eq!(finder.status("DELETE", "/d/._other").await, 204);
+    assert_eq!(gateway.hooks().total(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_follows_its_file() {
+    for gateway in TestGateway::both().await {
+        gateway.status("MKCOL", "/d").await;
+        gateway.status("MKCOL", "/e").await;
+        gateway.put("/d/a", "a").await;
+        let finder = Finder(&gateway);
+        finder.create("/d/._a", "of a").await;
+        finder.create("/d/.DS_Store", "of d").await;
+        // Whoever moves the file.
+        assert_eq!(gateway.transfer("MOVE", "/d/a", "/e/b").await, 201);
+        assert_eq!(finder.get("/e/._b").await.1, "of a");
+        assert_eq!(finder.look("/d/._a").await, 404);
+        // The kernel looked before, and moves it once more.
+        assert_eq!(finder.rename("/e/b", "/e/c").await, 201);
+        assert!(matches!(finder.rename("/e/._b", "/e/._c").await, 201 | 204));
+        assert_eq!(finder.get("/e/._c").await.1, "of a");
+        assert_eq!(finder.rename("/e/._nothing", "/e/._c").await, 404, "but not what never was");
+        assert_eq!(gateway.transfer("COPY", "/e/c", "/d/copy").await, 201);
+        assert_eq!(finder.get("/d/._copy").await.1, "of a");
+        assert_eq!(finder.get("/e/._c").await.1, "of a");
+        // Saving over a file, by a program that knows nothing of it, leaves its tags alone.
+        gateway.put("/e/new", "new").await;
+        assert_eq!(gateway.transfer("MOVE", "/e/new", "/e/c").await, 204);
+        assert_eq!(finder.get("/e/._c").await.1, "of a");
+        // With the folder.
+        assert_eq!(finder.rename("/d", "/f").await, 201);
+        assert_eq!(finder.get("/f/._copy").await.1, "of a");
+        assert_eq!(finder.get("/f/.DS_Store").await.1, "of d");
+        assert_eq!(finder.look("/d/.DS_Store").await, 404);
+        assert_eq!(gateway.transfer("COPY", "/e/", "/f/").await, 204, "in place of all that was there");
+        assert_eq!(finder.look("/f/._copy").await, 404);
+        assert_eq!(finder.get("/f/._c").await.1, "of a");
+        // And it goes with it.
+        assert_eq!(gateway.status("DELETE", "/e/c").await, 204);
+        assert_eq!(finder.look("/e/._c").await, 404);
+        assert_eq!(gateway.status("DELETE", "/f/").await, 204);
+        gateway.status("MKCOL", "/f").await;
+        assert_eq!(finder.look("/f/._c").await, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_holds_nothing_else_is_empty() {
+    for gateway in TestGateway::both().await {
+        gateway.status("MKCOL", "/d").await;
+        let finder = Finder(&gateway);
+        finder.create("/d/.DS_Store", "store").await;
+        finder.create("/d/._x", "attributes").await;
+        assert!(finder.is_empty("/d/").await);
+        assert_eq!(finder.status("DELETE", "/d/").await, 204);
+        gateway.status("MKCOL", "/d").await;
+        assert_eq!(finder.look("/d/.DS_Store").await, 404);
+        gateway.put("/d/file", "x").await;
+        assert!(!finder.is_empty("/d/").await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_spellings_of_a_name_are_one() {
+    let gateway = TestGateway::start().await;
+    gateway.put("/caf%C3%A9", "x").await;
+    let finder = Finder(&gateway);
+    finder.create("/._cafe%CC%81", "attributes").await;
+    assert_eq!(finder.get("/._caf%C3%A9").await.1, "attributes");
+    assert_eq!(finder.rename("/cafe%CC%81", "/tea").await, 201);
+    assert_eq!(finder.get("/._tea").await.1, "attributes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_can_be_prepared_among_them() {
+    for gateway in TestGateway::both().await {
+        gateway.put("/document", "old").await;
+        let finder = Finder(&gateway);
+        for folder in ["/.TemporaryItems", "/.TemporaryItems/folders.501", "/.TemporaryItems/folders.501/t"] {
+            assert_eq!(finder.status("MKCOL", folder).await, 201, "{folder}");
+            assert_eq!(finder.status("MKCOL", folder).await, 405, "{folder}");
+        }
+        assert_eq!(finder.status("MKCOL", "/.TemporaryItems/no/x").await, 409);
+        finder.create("/.TemporaryItems/folders.501/t/document", "new").await;
+        assert_eq!(finder.list("/.TemporaryItems/folders.501/t/").await.len(), 2);
+        assert_eq!(finder.rename("/.TemporaryItems/folders.501/t/document", "/document").await, 204);
+        assert_eq!(gateway.get("/document").await.1, "new");
+        assert!(finder.is_empty("/.TemporaryItems/folders.501/t/").await);
+        assert_eq!(finder.status("DELETE", "/.TemporaryItems/folders.501/").await, 204);
+        assert!(finder.is_empty("/.TemporaryItems/").await);
+        // What is in the bucket stays there.
+        assert_eq!(finder.rename("/document", "/.TemporaryItems/document").await, 403);
+        assert_eq!(gateway.get("/document").await.1, "new");
+        assert_eq!(gateway.bucket().await.keys().await, ["document"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_ones_are_files_and_there_is_a_limit() {
+    let gateway = TestGateway::start_with(|config| config.shelf.limit = 1 << 20).await;
+    let finder = Finder(&gateway);
+    let fork: Vec<u8> = (0..900_000_u32).map(|n| n as u8).collect();
+    finder.create("/._a", fork.clone()).await;
+    let files = || std::fs::read_dir(gateway.state.path().join("state/shelf")).unwrap().count();
+    assert_eq!(files(), 1);
+    assert_eq!(finder.get("/._a").await.1, fork);
+    let part = finder.request("GET", "/._a").header("Range", "bytes=700000-").send().await.unwrap();
+    assert_eq!(part.bytes().await.unwrap(), fork[700_000..]);
+    gateway.put("/a", "x").await;
+    assert_eq!(finder.status("PUT", "/._b").await, 201);
+    let token = finder.lock("/._b").await;
+    assert_eq!(finder.put("/._b", &token, fork.clone()).await, 507);
+    assert_eq!(finder.get("/._b").await, (200, Bytes::new()), "the old one stays");
+    assert_eq!(finder.get("/._a").await.1, fork);
+    finder.status("DELETE", "/._a").await;
+    assert_eq!(finder.put("/._b", &token, fork.clone()).await, 204);
+    assert_eq!(finder.put("/._b", &token, "short").await, 204);
+    assert_eq!(files(), 0, "nothing is left of those that were replaced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_can_go_into_the_bucket() {
+    let gateway = TestGateway::start_with(|config| config.shelf.metadata = AppleMetadata::Bucket).await;
+    let finder = Finder(&gateway);
+    finder.create("/._a", "attributes").await;
+    assert_eq!(gateway.get("/._a").await, (200, "attributes".into()));
+    assert_eq!(finder.list("/").await, ["/", "/._a"]);
+    assert_eq!(finder.look("/.Trashes").await, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_can_be_discarded() {
+    let gateway = TestGateway::start_with(|config| config.shelf.metadata = AppleMetadata::Discard).await;
+    let bucket = gateway.bucket().await;
+    {
+        let finder = Finder(&gateway);
+        finder.create("/._a", "attributes").await;
+        assert_eq!(finder.get("/._a").await.1, "attributes", "as long as macOS needs it");
+    }
+    assert!(bucket.is_empty().await);
+    let (s3, state) = gateway.stop().await;
+    let gateway = TestGateway::start_on(s3, state, |_| {}).await;
+    assert_eq!(Finder(&gateway).look("/._a").await, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_listings_tell_what_lost_its_file() {
+    let gateway = TestGateway::forgetful().await;
+    let bucket = gateway.bucket().await;
+    for key in ["d/stays", "d/goes", "e/f"] {
+        bucket.put(key, "x").await;
+    }
+    {
+        let finder = Finder(&gateway);
+        for path in ["/d/._stays", "/d/._goes", "/d/.DS_Store", "/e/._f"] {
+            finder.create(path, "x").await;
+        }
+    }
+    bucket.delete("d/goes").await;
+    bucket.delete("e/f").await;
+    gateway.hrefs("/d/", "1").await;
+    gateway.hrefs("/", "1").await;
+    let (s3, state) = gateway.stop().await;
+    let absent = |state: &State| -> Vec<(String, String)> {
+        let shelf = state.shelf();
+        let marked =
+            shelf.iter().filter_map(|(path, row)| Some((path.to_owned(), row.absent.clone()?.folder)));
+        marked.collect()
+    };
+    let directory = state.path().join("state");
+    let opened = State::open(&directory, "test").await.unwrap();
+    let expected = [("/d/._goes".to_owned(), "/d".to_owned()), ("/e/._f".to_owned(), String::new())];
+    assert_eq!(absent(&opened), expected);
+    drop(opened);
+    let gateway = TestGateway::start_on(s3, Arc::clone(&state), |config| {
+        crate::harness::buckets(config).cache.times.metadata = std::time::Duration::ZERO;
+    })
+    .await;
+    bucket.put("d/goes", "it is back").await;
+    gateway.hrefs("/d/", "1").await;
+    gateway.stop().await;
+    let opened = State::open(&directory, "test").await.unwrap();
+    assert_eq!(absent(&opened), [expected[1].clone()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_can_be_exported() {
+    let gateway = TestGateway::start().await;
+    let state_dir = gateway.state.path().join("state");
+    let large = vec![1; 200_000];
+    {
+        let finder = Finder(&gateway);
+        gateway.put("/Caf%C3%A9", "x").await;
+        finder.create("/._Cafe%CC%81", "attributes").await;
+        finder.create("/d/.DS_Store", large.clone()).await;
+    }
+    let target = tempfile::tempdir().unwrap();
+    let export = |name: &str| {
+        let directory = target.path().join(name);
+        let mut export = command(&["shelf", "export", "--state-dir"]);
+        export.arg(&state_dir).arg(&directory);
+        (export, directory)
+    };
+    let check = |directory: &std::path::Path| {
+        assert_eq!(std::fs::read(directory.join("._Cafe\u{301}")).unwrap(), b"attributes");
+        assert_eq!(std::fs::read(directory.join("d/.DS_Store")).unwrap(), large);
+    };
+    let (running, directory) = export("running");
+    let (code, said, error) = outcome(running).await;
+    assert_eq!((code, said.starts_with("2 files, 195.3 KiB")), (0, true), "{said}{error}");
+    check(&directory);
+    let (code, _, error) = outcome(export("running").0).await;
+    assert_eq!((code, error.contains("is there already")), (1, true), "{error}");
+    let (_s3, _state) = gateway.stop().await;
+    let (alone, directory) = export("alone");
+    let (code, _, error) = outcome(alone).await;
+    assert_eq!(code, 0, "{error}");
+    check(&directory);
+}
