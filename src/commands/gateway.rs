@@ -1,6 +1,7 @@
 //! A gateway put together from its configuration.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
@@ -38,12 +39,16 @@ impl Gateway {
         let metrics = Metrics::default();
         let url = listeners.first().and_then(|listener| listener.local_addr().ok()).map(url);
         let state = State::open(&config.state_dir, &url.unwrap_or_default()).await.map_err(taken)?;
+        let locks = LockTable::load(state.clone()).await?;
         let (source, shelf) = (config.source.to_string(), config.shelf);
-        let Served { share, cache } = match config.source {
-            Source::Buckets(source) => share::of_buckets(*source, shelf, &state, &metrics, &shutdown).await?,
+        let Served { share, cache, creates } = match config.source {
+            Source::Buckets(source) => {
+                let locks = locks.clone();
+                let is_open = Arc::new(move |path: &str| locks.is_locked(path));
+                share::of_buckets(*source, shelf, is_open, &state, &metrics, &shutdown).await?
+            }
             Source::Path(options) => share::of_path(options, shelf, &state, &metrics, &shutdown).await?,
         };
-        let locks = LockTable::load(state.clone()).await?;
         let service = Service::new(Engine::new(share, locks), config.service, metrics.clone());
         let server = Server::new(listeners, service, config.limits);
         let operator = Operator {
@@ -54,6 +59,7 @@ impl Gateway {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
             cache,
+            creates,
             shelf_limit: shelf.limit,
         };
         Ok(Self { server, operator, state, metrics, shutdown, shutdown_timeout: config.shutdown_timeout })

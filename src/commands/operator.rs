@@ -11,6 +11,7 @@ use crate::fs::shelf;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
+use crate::store::creates::Creates;
 
 /// See the module.
 pub(super) struct Operator {
@@ -21,6 +22,7 @@ pub(super) struct Operator {
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
     pub(super) cache: CacheUse,
+    pub(super) creates: Option<Creates>,
     /// Bytes.
     pub(super) shelf_limit: u64,
 }
@@ -69,6 +71,7 @@ impl Operator {
             s3_requests: requests.map(|(operation, count)| (operation.to_owned(), count)).collect(),
             conflicts: self.metrics.conflicts(),
             cache: Cache { used: (self.cache.used)(), limit: self.cache.limit },
+            held_creates: self.creates.as_ref().map_or(0, Creates::count) as u64,
             shelf: Shelf { entries, bytes, limit: self.shelf_limit },
             problems: self.problems(),
         }

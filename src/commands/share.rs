@@ -18,6 +18,7 @@ use crate::store::ObjectStore;
 use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
 use crate::store::conditional::Conditional;
+use crate::store::creates::{Creates, IsOpen, WithCreates};
 use crate::store::multipart::Uploads;
 use crate::store::paced::Paced;
 use crate::store::patient::{Limit, Patience, Patient};
@@ -29,6 +30,8 @@ use crate::store::s3::{ConnectError, S3Store};
 pub(super) struct Served {
     pub(super) share: Arc<dyn Share>,
     pub(super) cache: CacheUse,
+    /// Of buckets.
+    pub(super) creates: Option<Creates>,
 }
 
 /// Bytes that the caches use, and may use.
@@ -49,7 +52,11 @@ pub(super) async fn of_path(
     let path = PathShare::new(options, state.clone(), metrics.clone(), shutdown.clone()).await?;
     let used = path.clone();
     let cache = CacheUse { used: Box::new(move || used.cache_used()), limit };
-    Ok(Served { share: Arc::new(Shelved::new(path, shelf, state.clone(), shutdown.clone())), cache })
+    Ok(Served {
+        share: Arc::new(Shelved::new(path, shelf, state.clone(), shutdown.clone())),
+        cache,
+        creates: None,
+    })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
@@ -57,6 +64,7 @@ pub(super) async fn of_path(
 pub(super) async fn of_buckets(
     source: BucketSource,
     shelf: ShelfOptions,
+    is_open: IsOpen,
     state: &State,
     metrics: &Metrics,
     shutdown: &Shutdown,
@@ -84,6 +92,9 @@ pub(super) async fn of_buckets(
     let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()));
     let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
     let cache = CacheUse { used: Box::new(move || cached.used()), limit: source.cache.size };
+    let creates =
+        Creates::load(Arc::clone(&store), state.clone(), is_open, source.create_wait, shutdown).await?;
+    let store: Arc<dyn ObjectStore> = Arc::new(WithCreates::new(store, creates.clone()));
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
     let leftovers = state.uploads().await?;
     abort_leftovers(&uploads, Arc::clone(&store), leftovers, shutdown);
@@ -97,7 +108,7 @@ pub(super) async fn of_buckets(
         source.file_system,
     );
     let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
-    Ok(Served { share: Arc::new(share), cache })
+    Ok(Served { share: Arc::new(share), cache, creates: Some(creates) })
 }
 
 /// Where the endpoint may be asked what it can: below the gateway's own folder, of the first bucket

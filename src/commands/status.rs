@@ -45,6 +45,9 @@ fn text(status: &Status) -> String {
     }
     lines.push(format!("cache      {} of {}", size(status.cache.used), size(status.cache.limit)));
     lines.push(format!("shelf      {} entries, {}", status.shelf.entries, size(status.shelf.bytes)));
+    if status.held_creates > 0 {
+        lines.push(format!("waiting    {} empty files, for their content or for S3", status.held_creates));
+    }
     if status.conflicts > 0 {
         lines.push(format!("conflicts  {} files kept beside another version", status.conflicts));
     }

@@ -1,12 +1,14 @@
 //! Buckets as what is served.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{ConfigError, Source, mistake};
 use crate::cache::CacheOptions;
 use crate::cli::{ChecksumsArg, ConditionalWritesArg, S3Args};
 use crate::fs::s3::S3FileSystemOptions;
 use crate::state::SourceIdentity;
+use crate::store::creates::WAIT;
 use crate::store::multipart::UploadOptions;
 use crate::store::read_ahead::ReadAheadOptions;
 use crate::store::s3::{Checksums, S3Options};
@@ -22,6 +24,8 @@ pub struct BucketSource {
     pub uploads: UploadOptions,
     pub read_ahead: ReadAheadOptions,
     pub file_system: S3FileSystemOptions,
+    /// How long an empty file waits for its content.
+    pub create_wait: Duration,
 }
 
 impl BucketSource {
@@ -37,6 +41,7 @@ impl BucketSource {
             uploads: UploadOptions::default(),
             read_ahead: ReadAheadOptions::default(),
             file_system,
+            create_wait: WAIT,
         }
     }
 }
@@ -61,6 +66,7 @@ pub(super) fn source(
         trusts_conditions: args.conditional_writes == ConditionalWritesArg::Yes,
         uploads: uploads(&args)?,
         read_ahead: ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total },
+        create_wait: WAIT,
         s3: s3(args)?,
     };
     Ok((Source::Buckets(Box::new(source)), identity))

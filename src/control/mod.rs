@@ -70,6 +70,8 @@ pub struct Status {
     pub s3_requests: BTreeMap<String, u64>,
     /// Writes that were kept beside what somebody else had written.
     pub conflicts: u64,
+    /// Empty files that wait for their content, or for S3.
+    pub held_creates: u64,
     pub cache: Cache,
     pub shelf: Shelf,
     pub problems: Vec<Problem>,

@@ -93,6 +93,9 @@ impl Engine {
         if let Some(refusal) = refusal(context) {
             return refusal;
         }
+        if context.method.as_str() == "UNLOCK" {
+            self.share.unlocked(context);
+        }
         let (parts, body) = answer.into_parts();
         match is_read {
             true => self.finish_read(context, Response::from_parts(parts, body.boxed_unsync()), since).await,

@@ -30,6 +30,11 @@ impl Client {
     pub fn is_webdavfs(&self) -> bool {
         self.product == "WebDAVFS"
     }
+
+    /// Whether it makes files empty and writes their content right after.
+    pub fn fills_later(&self) -> bool {
+        matches!(self.product.as_str(), "WebDAVFS" | "davfs2")
+    }
 }
 
 impl fmt::Display for Client {

@@ -40,6 +40,9 @@ pub trait Share: Send + Sync {
     /// The content of a file that is in memory and known to be the newest.
     async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
 
+    /// The request gave up a lock: whoever had the file open has closed it.
+    fn unlocked(&self, context: &RequestContext);
+
     /// The same, for PROPFIND.
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View>;
 }
@@ -54,6 +57,9 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// See [`Share::hot`].
     async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
+
+    /// See [`Share::unlocked`].
+    fn unlocked(&self, context: &RequestContext);
 }
 
 /// A small file's whole content.

@@ -5,6 +5,7 @@
 //! that must be aborted should we die. Losing the directory loses no file. Database work runs off the
 //! runtime's threads.
 
+mod creates;
 mod directory;
 mod folder_dates;
 mod locks;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use redb::{Database, Durability};
 
+pub use creates::CreateRow;
 pub use directory::{SourceIdentity, base_directory, default_directory, is_state_directory};
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
@@ -91,6 +93,7 @@ impl State {
         uploads::create_table(&transaction)?;
         folder_dates::create_table(&transaction)?;
         shelf::create_tables(&transaction)?;
+        creates::create_table(&transaction)?;
         transaction.commit()?;
         let properties = Index::load(&database)?;
         let shelf = ShelfIndex::load(&database, directory.join("shelf"))?;

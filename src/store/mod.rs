@@ -2,11 +2,13 @@
 //!
 //! [`ObjectStore`] is S3 reduced to what a file system needs. [`s3`] speaks to a real endpoint and
 //! is the only place that sees the SDK; [`memory`] is complete and serves tests. New behaviour is a
-//! wrapper ([`prefixed`], [`buckets`], [`paced`], [`conditional`], [`cached`], [`patient`]), not an `if`.
+//! wrapper ([`prefixed`], [`buckets`], [`paced`], [`conditional`], [`cached`], [`creates`],
+//! [`patient`]), not an `if`.
 
 pub mod buckets;
 pub mod cached;
 pub mod conditional;
+pub mod creates;
 mod error;
 pub mod listing;
 pub mod memory;
@@ -92,6 +94,17 @@ pub trait ObjectStore: Debug + Send + Sync {
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written>;
+
+    /// Makes an empty object, unless there is one, that its content is expected to follow for: it may be
+    /// put off until then.
+    async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
+        self.put(key, Bytes::new(), attributes, &Condition::IfAbsent).await
+    }
+
+    /// Nobody expects more content for what was created at `path`: `/`, then its key, composed (NFC).
+    async fn closed(&self, _path: &str) -> StoreResult<()> {
+        Ok(())
+    }
 
     /// Copies an object within the store's reach, keeping its attributes.
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written>;

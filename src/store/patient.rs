@@ -217,6 +217,22 @@ impl ObjectStore for Patient {
         }
     }
 
+    async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
+        let (result, maybe_applied) =
+            self.retry_noting(Kind::Write, || self.inner.create(key, attributes)).await;
+        match result {
+            Err(StoreError::ConditionFailed) if maybe_applied => {
+                // Empty is empty, whoever made it.
+                self.is_ours(key, |meta| meta.size == 0).await?.ok_or(StoreError::ConditionFailed)
+            }
+            other => other,
+        }
+    }
+
+    async fn closed(&self, path: &str) -> StoreResult<()> {
+        self.inner.closed(path).await
+    }
+
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
         let attempt = || self.inner.copy(source, to, condition);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;

@@ -398,3 +398,41 @@ async fn a_hot_file_is_answered_with_the_same_headers() {
         assert_eq!(asked(&gateway), "");
     }
 }
+
+/// Makes a file as clients do that make it empty first: lock, write, unlock.
+async fn create(gateway: &TestGateway, agent: &str, path: &str) {
+    let send = |method: &str| gateway.request(method, path).header("User-Agent", agent);
+    if agent.starts_with("WebDAVFS") {
+        assert_eq!(send("PUT").send().await.unwrap().status(), 201);
+    }
+    let answer = send("LOCK").body(LOCK).send().await.unwrap();
+    let token = answer.headers()["lock-token"].to_str().unwrap().to_owned();
+    let put = send("PUT").header("If", format!("({token})")).body("content").send().await.unwrap();
+    assert!(put.status().is_success());
+    assert_eq!(send("UNLOCK").header("Lock-Token", token).send().await.unwrap().status(), 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creating_a_file_in_the_way_of_macos_and_davfs2() {
+    for agent in ["WebDAVFS/3.0.0", "davfs2/1.6.1 neon/0.32.5"] {
+        let gateway = warm(&["d/other"], &["/", "/d/"]).await;
+        create(&gateway, agent, "/d/f").await;
+        assert_eq!(asked(&gateway), "1 PutObject", "{agent}");
+        assert_eq!(gateway.get("/d/f").await.1, "content");
+        let gateway = over(&["d/other"]).await;
+        create(&gateway, agent, "/d/f").await;
+        let cold = asked(&gateway);
+        assert_eq!(cold, "2 HeadObject, 2 ListObjectsV2, 1 PutObject", "{agent}: stats of target and parent");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finders_probes() {
+    let gateway = over(&["d/f"]).await;
+    for path in ["/._f", "/.DS_Store", "/d/._f", "/d/.localized", "/.hidden", "/.Trashes"] {
+        let probe =
+            gateway.request("PROPFIND", path).header("User-Agent", "WebDAVFS/3.0.0").header("Depth", "0");
+        assert_eq!(probe.send().await.unwrap().status(), 404, "{path}");
+    }
+    assert_eq!(asked(&gateway), "");
+}

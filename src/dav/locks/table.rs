@@ -39,6 +39,11 @@ impl LockTable {
         RequestLocks { table: self.clone(), context }
     }
 
+    /// Whether any lock applies to `path`: `/`, then its segments, composed (NFC).
+    pub fn is_locked(&self, path: &str) -> bool {
+        !self.is_empty() && !self.covering(path).is_empty()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.locks.lock().is_empty()
     }

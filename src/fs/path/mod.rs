@@ -132,6 +132,8 @@ impl Source for PathShare {
             content_type: held.meta.content_type.clone(),
         })
     }
+
+    fn unlocked(&self, _: &RequestContext) {}
 }
 
 /// Something that exists.

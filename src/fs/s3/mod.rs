@@ -120,6 +120,15 @@ impl Source for S3Share {
             content_type: meta.content_type,
         })
     }
+
+    fn unlocked(&self, context: &RequestContext) {
+        let (shared, path) = (Arc::clone(&self.0), context.path.spelled_once());
+        self.0.shutdown.background(async move {
+            if let Err(error) = shared.store.closed(&path).await {
+                tracing::debug!(%path, %error, "an empty file is put to S3 later");
+            }
+        });
+    }
 }
 
 impl Shared {

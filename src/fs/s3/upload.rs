@@ -114,7 +114,18 @@ impl Upload {
 impl Placement {
     async fn finish(self, writer: MultipartWriter, is_new: bool) -> Result<Placed, Failure> {
         let size = writer.written();
-        let placed = match writer.finish().await {
+        let is_put_off = size == 0
+            && self.condition == Condition::IfAbsent
+            && !self.is_clients_own
+            && self.client.fills_later();
+        let finished = match is_put_off {
+            true => {
+                let created = self.store.create(&self.key, &self.attributes).await;
+                created.map_err(|error| Unfinished { error, kept: Some(writer.nothing()) })
+            }
+            false => writer.finish().await,
+        };
+        let placed = match finished {
             Ok(written) => Placed::There { size, written },
             Err(unfinished) => self.settle(unfinished).await?,
         };

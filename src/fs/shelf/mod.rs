@@ -87,6 +87,10 @@ impl<S: Source> Share for Shelved<S> {
         }
     }
 
+    fn unlocked(&self, context: &RequestContext) {
+        self.source.unlocked(context);
+    }
+
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View> {
         Box::new(self.for_request(context))
     }

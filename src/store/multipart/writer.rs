@@ -77,6 +77,11 @@ impl MultipartWriter {
         Ok(())
     }
 
+    /// What is left of an empty body, for another try.
+    pub fn nothing(self) -> Kept {
+        Kept::Memory { body: Bytes::new(), reserved: None }
+    }
+
     /// Stores the object. Everything before was invisible; this is the moment it appears.
     pub async fn finish(mut self) -> Result<Written, Unfinished> {
         if self.parts.is_some() {

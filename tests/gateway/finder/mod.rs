@@ -1,4 +1,5 @@
 //! Finder, played by our model of macOS's WebDAV client.
 
 mod client;
+mod creates;
 mod shelf;

@@ -1,0 +1,218 @@
+//! Empty objects that wait for their content.
+//!
+//! macOS and davfs2 make a file empty, lock it, and write it a moment later: two writes, and a version
+//! without content in a bucket that keeps versions. So an empty object is put off: it is a row on disk, it
+//! is there for everybody who asks this gateway, and it is put to the store when no content comes. What
+//! must stay true: while a row is held the store has no such object of ours, and a write of its content
+//! and its own going to the store never happen at once.
+
+mod rows;
+mod wrapper;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use moka::sync::Cache;
+use tokio::sync::Notify;
+use tokio::time::{interval, timeout};
+use unicode_normalization::UnicodeNormalization;
+
+use super::patient::{Limit, Patience, Patient};
+use super::{ObjectStore, StoreError, StoreResult};
+use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
+use crate::shutdown::Shutdown;
+use crate::state::{CreateRow, State, StateError};
+
+pub use wrapper::WithCreates;
+
+use rows::{Row, Rows};
+
+/// Whether somebody has the file at this path open: `/`, then its key, composed (NFC).
+pub type IsOpen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// The empty objects that are put off. Cloning shares them.
+#[derive(Clone)]
+pub struct Creates(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn ObjectStore>,
+    state: State,
+    is_open: IsOpen,
+    /// How long content is waited for.
+    wait: Duration,
+    rows: Rows,
+    changed: Notify,
+    /// What an object was stored as, where that is not the ETag that was told.
+    stored_as: Cache<Key, ETag>,
+}
+
+impl std::fmt::Debug for Creates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Creates").field("held", &self.count()).finish_non_exhaustive()
+    }
+}
+
+impl Creates {
+    /// Takes up what was held before a restart, and sees to it that what is held gets to `store`.
+    pub async fn load(
+        store: Arc<dyn ObjectStore>,
+        state: State,
+        is_open: IsOpen,
+        wait: Duration,
+        shutdown: &Shutdown,
+    ) -> Result<Self, StateError> {
+        let rows = Rows::default();
+        for row in state.held_creates().await? {
+            if let Ok(key) = Key::new(&row.key) {
+                rows.insert(key, row);
+            }
+        }
+        let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
+        let changed = Notify::new();
+        let creates = Self(Arc::new(Inner { store, state, is_open, wait, rows, changed, stored_as }));
+        shutdown.background(creates.clone().see_to_all(shutdown.clone()));
+        Ok(creates)
+    }
+
+    /// How many are held.
+    pub fn count(&self) -> usize {
+        self.0.rows.len()
+    }
+
+    async fn hold(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
+        let row = CreateRow {
+            key: key.as_str().to_owned(),
+            content_type: attributes.content_type.clone(),
+            user: attributes.user.clone(),
+            made: now(),
+        };
+        self.0.state.hold_create(row.clone()).await?;
+        let meta = meta(&row);
+        self.0.rows.insert(key.clone(), row);
+        self.0.changed.notify_one();
+        Ok(Written { etag: meta.etag, last_modified: meta.last_modified })
+    }
+
+    /// Forgets a row: its object is in the store now, or is not wanted any more.
+    async fn end(&self, key: &Key) -> StoreResult<()> {
+        self.0.rows.remove(key);
+        Ok(self.0.state.end_create(key.as_str()).await?)
+    }
+
+    /// Puts an object to the store, unless its content is just being written.
+    async fn store_now(&self, key: &Key, row: &Row) -> StoreResult<()> {
+        let Ok(_turn) = row.turn.try_lock() else { return Ok(()) };
+        if !self.0.rows.has(key, row) {
+            return Ok(());
+        }
+        let patience = Patience { limit: Limit::Each(STORE_PATIENCE), for_credentials: false };
+        let store = Patient::new(Arc::clone(&self.0.store), patience);
+        let attributes = Attributes {
+            content_type: row.create.content_type.clone(),
+            user: row.create.user.clone(),
+            ..Attributes::default()
+        };
+        match store.put(key, Bytes::new(), &attributes, &Condition::IfAbsent).await {
+            Ok(written) if written.etag != empty_etag() => self.0.stored_as.insert(key.clone(), written.etag),
+            // Somebody else made it, with a content or without: nothing is lost.
+            Ok(_) | Err(StoreError::ConditionFailed) => {}
+            Err(error) => return Err(error),
+        }
+        self.end(key).await
+    }
+
+    /// Puts an object to the store before something else is done with it.
+    async fn settle(&self, key: &Key) -> StoreResult<()> {
+        match self.0.rows.get(key) {
+            Some(row) => {
+                // Whoever has the turn ends the row.
+                drop(row.turn.lock().await);
+                self.store_now(key, &row).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Puts to the store what is held under `path` (`/`, then the key, composed), if nobody has it open.
+    async fn closed(&self, path: &str) -> StoreResult<()> {
+        for (key, row) in self.0.rows.all() {
+            if path_of(&key) == path && !(self.0.is_open)(path) {
+                self.store_now(&key, &row).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Until the end, when everything is put to the store, open or not.
+    async fn see_to_all(self, shutdown: Shutdown) {
+        let mut ticks = interval(TICK.min(self.0.wait.max(Duration::from_millis(1))));
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => break,
+                // Nothing to see to without rows.
+                () = self.0.changed.notified(), if self.count() == 0 => {}
+                _ = ticks.tick(), if self.count() > 0 => self.see_to_those(|key, row| {
+                    now().saturating_sub(row.create.made) >= self.0.wait.as_millis() as u64
+                        && !(self.0.is_open)(&path_of(key))
+                }).await,
+            }
+        }
+        let _ = timeout(LAST_PATIENCE, self.see_to_those(|_, _| true)).await;
+        if self.count() > 0 {
+            tracing::warn!(
+                count = self.count(),
+                "empty files are not in S3 yet; the next start puts them there"
+            );
+        }
+    }
+
+    async fn see_to_those(&self, is_due: impl Fn(&Key, &Row) -> bool) {
+        for (key, row) in self.0.rows.all() {
+            if !is_due(&key, &row) {
+                continue;
+            }
+            if let Err(error) = self.store_now(&key, &row).await {
+                tracing::warn!(%key, %error, "an empty file cannot be put to S3 now; it is kept here");
+            }
+        }
+    }
+}
+
+fn path_of(key: &Key) -> String {
+    format!("/{}", key.as_str().nfc().collect::<String>())
+}
+
+/// What is told of a held object.
+fn meta(row: &CreateRow) -> ObjectMeta {
+    ObjectMeta {
+        size: 0,
+        etag: empty_etag(),
+        // S3 has whole seconds.
+        last_modified: SystemTime::UNIX_EPOCH + Duration::from_secs(row.made / 1000),
+        content_type: row.content_type.clone().or_else(|| Some("application/octet-stream".to_owned())),
+        storage_class: None,
+        user: row.user.clone(),
+    }
+}
+
+/// The ETag that S3 gives an empty object, unless it is encrypted with KMS.
+fn empty_etag() -> ETag {
+    ETag::new("d41d8cd98f00b204e9800998ecf8427e")
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+/// How long content is waited for: macOS sends it within a second.
+pub const WAIT: Duration = Duration::from_secs(10);
+/// How often those that are waited for are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// For one of them, before the others have their turn.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// For all at the end; those that are left are on disk.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// As long as a client may remember what it was told.
+const STORED_TIME: Duration = Duration::from_secs(3600);
+const MOST_STORED: u64 = 10_000;

@@ -1,0 +1,317 @@
+//! The store with the empty objects that are held before it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use moka::sync::Cache;
+use unicode_normalization::UnicodeNormalization;
+
+use super::rows::{Row, last_name};
+use super::{Creates, empty_etag, meta};
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
+    Written,
+};
+use crate::store::{
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+};
+
+/// See the module above.
+#[derive(Debug)]
+pub struct WithCreates {
+    inner: Arc<dyn ObjectStore>,
+    creates: Creates,
+    /// Where the page ended that a continuation belongs to.
+    ends: Cache<String, String>,
+}
+
+impl WithCreates {
+    /// Wraps `inner`, the store that `creates` go to.
+    pub fn new(inner: Arc<dyn ObjectStore>, creates: Creates) -> Self {
+        Self { inner, creates, ends: Cache::new(MOST_PAGES) }
+    }
+
+    fn row(&self, key: &Key) -> Option<Arc<Row>> {
+        self.creates.0.rows.get(key)
+    }
+
+    /// What is told of `key`, unless the store may know better.
+    fn told(&self, key: &Key) -> Option<ObjectMeta> {
+        self.row(key).filter(|row| !row.attempted()).map(|row| meta(&row.create))
+    }
+
+    /// The condition as the store knows the object.
+    fn current(&self, key: &Key, condition: &Condition) -> Condition {
+        match condition {
+            Condition::IfMatch(etag) if *etag == empty_etag() => {
+                let stored = self.creates.0.stored_as.get(key);
+                Condition::IfMatch(stored.unwrap_or_else(empty_etag))
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Writes an object by `write`, as the content that a held one waited for if there is one.
+    async fn write<F: Future<Output = StoreResult<Written>>>(
+        &self,
+        key: &Key,
+        condition: &Condition,
+        write: impl FnOnce(Condition) -> F,
+    ) -> StoreResult<Written> {
+        if let Some(row) = self.row(key) {
+            let _turn = row.turn.lock().await;
+            if self.creates.0.rows.has(key, &row) {
+                let condition = match condition {
+                    Condition::IfMatch(etag) if *etag == empty_etag() => Condition::IfAbsent,
+                    Condition::None => Condition::None,
+                    _ => return Err(StoreError::ConditionFailed),
+                };
+                let written = write(condition).await;
+                match &written {
+                    // Somebody else made one: that is the object.
+                    Ok(_) | Err(StoreError::ConditionFailed) => self.creates.end(key).await?,
+                    Err(error) if error.may_have_been_applied() => row.set_attempted(),
+                    Err(_) => {}
+                }
+                return written;
+            }
+        }
+        write(self.current(key, condition)).await
+    }
+
+    /// Deletes a held object, or says that none is held.
+    async fn delete_held(&self, object: &Doomed) -> Option<StoreResult<()>> {
+        let row = self.row(&object.key)?;
+        let _turn = row.turn.lock().await;
+        if !self.creates.0.rows.has(&object.key, &row) {
+            return None;
+        }
+        if object.etag.as_ref().is_some_and(|etag| *etag != empty_etag()) {
+            return Some(Err(StoreError::ConditionFailed));
+        }
+        let deleted = match row.attempted() {
+            true => self.inner.delete(&object.key, &Condition::None).await,
+            false => Ok(()),
+        };
+        Some(match deleted {
+            Ok(()) => self.creates.end(&object.key).await,
+            error => error,
+        })
+    }
+}
+
+#[async_trait]
+impl ObjectStore for WithCreates {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        match self.told(key) {
+            Some(meta) => Ok(meta),
+            None => match (self.inner.head(key).await, self.row(key)) {
+                (Err(StoreError::NotFound), Some(row)) => Ok(meta(&row.create)),
+                (found, _) => found,
+            },
+        }
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        condition: &ReadCondition,
+    ) -> StoreResult<Content> {
+        let Some(meta) = self.told(key) else { return self.inner.get(key, range, condition).await };
+        match condition {
+            ReadCondition::IfMatch(etag) if *etag != meta.etag => Err(StoreError::ConditionFailed),
+            ReadCondition::IfNoneMatch(etag) if *etag == meta.etag => Err(StoreError::NotModified),
+            _ => Content::of_memory(meta, &Bytes::new(), range),
+        }
+    }
+
+    async fn stat(&self, name: &Key) -> StoreResult<Stat> {
+        match self.told(name) {
+            Some(meta) => Ok(Stat { object: Some(meta), is_prefix: false }),
+            None => {
+                let is_prefix = !self.creates.0.rows.below(&format!("{name}/")).is_empty();
+                let stat = self.inner.stat(name).await?;
+                Ok(Stat { is_prefix: stat.is_prefix || is_prefix, ..stat })
+            }
+        }
+    }
+
+    async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        if let Some(meta) = self.told(name) {
+            return Ok((Stat { object: Some(meta), is_prefix: false }, None));
+        }
+        let (mut stat, mut page) = self.inner.stat_tree(name).await?;
+        let request = ListRequest::tree(&format!("{name}/"));
+        if let Some(page) = &mut page {
+            self.creates.0.rows.add_to(page, &request, None);
+            self.note_end(page);
+        }
+        stat.is_prefix |= !self.creates.0.rows.below(&request.prefix).is_empty();
+        Ok((stat, page))
+    }
+
+    async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
+        match self.creates.0.rows.below(prefix).is_empty() {
+            false => Ok(true),
+            true => self.inner.is_prefix(prefix).await,
+        }
+    }
+
+    fn respelled(&self, prefix: &str, name: &str) -> Option<String> {
+        let composed = |name: &str| name.nfc().collect::<String>();
+        let held = || {
+            let names = self.creates.0.rows.below(prefix).into_iter();
+            let mut names = names.map(|(key, _)| key.as_str()[prefix.len()..].to_owned());
+            names.find(|held| composed(held) == composed(name))
+        };
+        self.inner.respelled(prefix, name).or_else(held)
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let mut page = self.inner.list(request).await?;
+        if self.creates.count() == 0 && page.continuation.is_none() {
+            return Ok(page);
+        }
+        let before = request.continuation.as_ref().map(|token| {
+            let first = || page.objects.first().map(|object| object.key.to_string());
+            self.ends.get(token).or_else(first).unwrap_or_default()
+        });
+        self.note_end(&page);
+        self.creates.0.rows.add_to(&mut page, request, before.as_deref());
+        Ok(page)
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let write = |condition| async move { self.inner.put(key, body, attributes, &condition).await };
+        self.write(key, condition, write).await
+    }
+
+    async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
+        if self.row(key).is_some() {
+            return Err(StoreError::ConditionFailed);
+        }
+        match self.creates.count() < MOST_HELD {
+            true => self.creates.hold(key, attributes).await,
+            false => self.inner.create(key, attributes).await,
+        }
+    }
+
+    async fn closed(&self, path: &str) -> StoreResult<()> {
+        self.creates.closed(path).await
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        for key in [&source.key, to] {
+            self.creates.settle(key).await?;
+        }
+        let version = source.etag.clone().map_or(Condition::None, Condition::IfMatch);
+        let etag = match self.current(&source.key, &version) {
+            Condition::IfMatch(etag) => Some(etag),
+            _ => None,
+        };
+        let source = CopySource { etag, ..source.clone() };
+        self.inner.copy(&source, to, &self.current(to, condition)).await
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let etag = match condition {
+            Condition::IfMatch(etag) => Some(etag.clone()),
+            _ => None,
+        };
+        match self.delete_held(&Doomed { key: key.clone(), etag }).await {
+            Some(deleted) => deleted,
+            None => self.inner.delete(key, &self.current(key, condition)).await,
+        }
+    }
+
+    fn held(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
+        match self.row(key) {
+            Some(_) => None,
+            None => self.inner.held(key),
+        }
+    }
+
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let (mut failed, mut others) = (Vec::new(), Vec::new());
+        for object in objects {
+            match self.delete_held(object).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => failed.push((object.key.clone(), error)),
+                None => {
+                    let etag = match self.current(&object.key, &object.condition()) {
+                        Condition::IfMatch(etag) => Some(etag),
+                        _ => None,
+                    };
+                    others.push(Doomed { key: object.key.clone(), etag });
+                }
+            }
+        }
+        if !others.is_empty() {
+            failed.extend(self.inner.delete_many(&others).await?);
+        }
+        Ok(failed)
+    }
+
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.inner.attributes(key, version).await
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        self.inner.create_upload(key, attributes).await
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        self.inner.upload_part(upload, number, body).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        self.inner.copy_part(upload, number, source, range).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let write =
+            |condition| async move { self.inner.complete_upload(upload, parts, size, &condition).await };
+        self.write(&upload.key, condition, write).await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        self.inner.abort_upload(upload).await
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        self.inner.address(key)
+    }
+}
+
+impl WithCreates {
+    fn note_end(&self, page: &ListPage) {
+        if let (Some(token), Some(end)) = (&page.continuation, last_name(page)) {
+            self.ends.insert(token.clone(), end.to_owned());
+        }
+    }
+}
+
+/// Held at once; each is a row on disk. One Finder copies one file at a time.
+const MOST_HELD: usize = 1000;
+/// Pages whose ends are remembered: those of listings under way.
+const MOST_PAGES: u64 = 10_000;
