@@ -156,7 +156,7 @@ mod tests {
         };
         assert_eq!(
             names(""),
-            expect(&[("._x", true), (".T", true), (".T", false), ("a.b", false), ("a", false), ("a0", true)])
+            expect(&[(".T", true), (".T", false), ("._x", true), ("a.b", false), ("a", false), ("a0", true)])
         );
         assert_eq!(names("/a"), expect(&[("._y", true), ("b", false)]));
         assert_eq!(names("/nothing"), expect(&[]));
