@@ -90,6 +90,8 @@ pub(super) struct Facts {
     pub(super) peer: IpAddr,
     /// How long requests may take; `None`: by the client's kind.
     pub(super) budget: Option<Duration>,
+    /// This machine's address that the request came to.
+    pub(super) local: IpAddr,
 }
 
 /// Checks a request's head and makes the context of it. The headers are put right for the engine.
@@ -97,6 +99,7 @@ pub(super) fn admit(
     method: &Method,
     uri: &Uri,
     headers: &mut HeaderMap,
+    hosts: &Hosts,
     facts: Facts,
 ) -> Result<RequestContext, Refused> {
     if uri.path().len() > MAX_URI {
@@ -113,7 +116,10 @@ pub(super) fn admit(
     let overwrite = overwrite(headers)?;
     timeout(headers)?;
     let destination = match method.as_str() {
-        "COPY" | "MOVE" => Some(destination(uri, headers, &path)?),
+        "COPY" | "MOVE" => {
+            let is_ours = |host: &str| hosts.allows(host, facts.local);
+            Some(destination(uri, headers, &path, is_ours)?)
+        }
         _ => None,
     };
     if method == Method::PUT {
@@ -226,7 +232,12 @@ fn timeout(headers: &mut HeaderMap) -> Result<(), Refused> {
 }
 
 /// Checks where a COPY or MOVE goes, and writes it as the engine cannot misread it.
-fn destination(uri: &Uri, headers: &mut HeaderMap, path: &ResourcePath) -> Result<ResourcePath, Refused> {
+fn destination(
+    uri: &Uri,
+    headers: &mut HeaderMap,
+    path: &ResourcePath,
+    is_ours: impl Fn(&str) -> bool,
+) -> Result<ResourcePath, Refused> {
     let name = header::HeaderName::from_static("destination");
     let value = conditions::single(headers, &name).map_err(bad_request)?;
     let value = value.ok_or_else(|| bad_request("destination is missing"))?;
@@ -240,7 +251,13 @@ fn destination(uri: &Uri, headers: &mut HeaderMap, path: &ResourcePath) -> Resul
     }
     if let Some(host) = target.authority() {
         let own = uri.authority().map(|own| own.as_str().to_owned()).or_else(|| text(headers, "host"));
-        if !own.is_some_and(|own| own.eq_ignore_ascii_case(host.as_str())) {
+        let own = own.and_then(|own| own.parse::<Authority>().ok());
+        // By whichever of its names: a client may have been sent on from one to another.
+        let is_here = |own: Authority| {
+            own.as_str().eq_ignore_ascii_case(host.as_str())
+                || (own.port_u16() == host.port_u16() && is_ours(host.host()))
+        };
+        if !own.is_some_and(is_here) {
             return Err(refused(StatusCode::BAD_GATEWAY, "the destination is on another server"));
         }
     }

@@ -133,8 +133,14 @@ impl Service {
         if parts.method == Method::OPTIONS {
             return Ok(self.options());
         }
-        let facts = Facts { principal, peer: canonical(ends.peer), budget: inner.options.request_budget };
-        let context = admit(&parts.method, &parts.uri, &mut parts.headers, facts).map_err(refuse)?;
+        let facts = Facts {
+            principal,
+            peer: canonical(ends.peer),
+            budget: inner.options.request_budget,
+            local: canonical(ends.local),
+        };
+        let admitted = admit(&parts.method, &parts.uri, &mut parts.headers, &inner.hosts, facts);
+        let context = admitted.map_err(refuse)?;
         let context = Arc::new(context);
         parts.uri = engine_uri(&context);
         if parts.method == Method::PUT {

@@ -173,8 +173,13 @@ impl DavLockSystem for RequestLocks {
                 // A refresh that fails makes macOS forget its lock: give it back instead.
                 None if self.context.client.is_webdavfs() => {
                     let row = LockRow { token, ..self.new_row(path, None, Some(timeout), false, false) };
-                    let expired = self.table.insert(&row).map_err(|_| ())?;
-                    (row, expired)
+                    // It has one lock on a file, which is this one now.
+                    let is_own = |lock: &LockRow| {
+                        lock.path == row.path && lock.client == row.client && lock.principal == row.principal
+                    };
+                    let mut gone = self.table.remove(is_own);
+                    gone.extend(self.table.insert(&row).map_err(|_| ())?);
+                    (row, gone)
                 }
                 None => return Err(()),
             };
@@ -197,7 +202,9 @@ impl DavLockSystem for RequestLocks {
             true => {
                 let locks = self.table.covering(&text);
                 let is_negated = tokens.iter().any(|token| token.starts_with(NEGATED));
-                match locks.iter().any(|lock| tokens.iter().any(|token| plain(token) == lock.token)) {
+                let is_named = |lock: &LockRow| tokens.iter().any(|token| plain(token) == lock.token);
+                // A stale token of macOS's client means the lock that it has.
+                match locks.iter().any(|lock| is_named(lock) || self.holds(lock, tokens)) {
                     true => None,
                     false if is_negated => Some(self.new_row(text, None, None, false, false)),
                     false => locks.into_iter().next(),

@@ -1,9 +1,9 @@
 //! Requests as WebDAVFS, the file system in macOS's kernel, sends them: headers and bodies byte for byte.
 
 use bytes::Bytes;
-use reqwest::RequestBuilder;
+use reqwest::{Client, Method, RequestBuilder, Response};
 
-use crate::harness::{TestGateway, hrefs};
+use crate::harness::{TestGateway, client, hrefs};
 
 pub const AGENT: &str = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";
 
@@ -19,16 +19,38 @@ pub const LOCK: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:lockinfo 
     <D:lockscope><D:exclusive/></D:lockscope>\n<D:locktype><D:write/></D:locktype>\n<D:owner>\n\
     <D:href>http://www.apple.com/webdav_fs/</D:href>\n</D:owner>\n</D:lockinfo>\n";
 
-/// One Mac.
-pub struct Finder<'g>(pub &'g TestGateway);
+/// 175 bytes.
+pub const QUOTA: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:propfind xmlns:D=\"DAV:\">\n<D:prop>\n\
+    <D:quota-available-bytes/>\n<D:quota-used-bytes/>\n<D:quota/>\n<D:quotaused/>\n\
+    </D:prop>\n</D:propfind>\n";
 
-impl Finder<'_> {
+/// One Mac.
+pub struct Finder {
+    pub url: String,
+    client: Client,
+}
+
+impl Finder {
+    pub fn of(gateway: &TestGateway) -> Self {
+        Self::at(&gateway.url)
+    }
+
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), client: client() }
+    }
+
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
-        self.0.request(method, path).header("User-Agent", AGENT).header("Accept", "*/*")
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        request.header("User-Agent", AGENT).header("Accept", "*/*")
+    }
+
+    pub async fn send(&self, method: &str, path: &str) -> Response {
+        self.request(method, path).send().await.unwrap()
     }
 
     pub async fn status(&self, method: &str, path: &str) -> u16 {
-        self.request(method, path).send().await.unwrap().status().as_u16()
+        self.send(method, path).await.status().as_u16()
     }
 
     pub fn propfind(&self, path: &str, depth: &str, body: &'static str) -> RequestBuilder {
@@ -92,12 +114,12 @@ impl Finder<'_> {
     }
 
     pub async fn rename(&self, from: &str, to: &str) -> u16 {
-        let request = self.request("MOVE", from).header("Destination", format!("{}{to}", self.0.url));
+        let request = self.request("MOVE", from).header("Destination", format!("{}{to}", self.url));
         request.send().await.unwrap().status().as_u16()
     }
 }
 
 #[test]
 fn bodies_are_as_long_as_they_were_seen() {
-    assert_eq!([STAT.len(), EMPTY.len(), LOCK.len()], [179, 118, 229]);
+    assert_eq!([STAT.len(), EMPTY.len(), LOCK.len(), QUOTA.len()], [179, 118, 229, 175]);
 }

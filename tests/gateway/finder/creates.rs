@@ -21,7 +21,7 @@ async fn an_empty_file_is_there_at_once_and_in_the_bucket_when_it_is_closed() {
     let gateway = waiting(LONG).await;
     let bucket = gateway.bucket().await;
     bucket.put("d/b", "x").await;
-    let finder = Finder(&gateway);
+    let finder = Finder::of(&gateway);
     finder.list("/d/").await;
     let made = finder.request("PUT", "/d/a").send().await.unwrap();
     assert_eq!(made.status(), 201);
@@ -46,7 +46,7 @@ async fn an_empty_file_is_there_at_once_and_in_the_bucket_when_it_is_closed() {
 async fn without_content_it_waits_until_nobody_has_it_open() {
     let gateway = waiting(SHORT).await;
     let bucket = gateway.bucket().await;
-    let finder = Finder(&gateway);
+    let finder = Finder::of(&gateway);
     for path in ["/open", "/closed"] {
         assert_eq!(finder.status("PUT", path).await, 201);
     }
@@ -61,7 +61,7 @@ async fn without_content_it_waits_until_nobody_has_it_open() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_before_its_content_came_it_was_never_there() {
     let gateway = waiting(LONG).await;
-    let finder = Finder(&gateway);
+    let finder = Finder::of(&gateway);
     finder.list("/").await;
     gateway.hooks().reset();
     assert_eq!(finder.status("PUT", "/a").await, 201);
@@ -79,7 +79,7 @@ async fn deleted_before_its_content_came_it_was_never_there() {
 async fn renamed_and_copied_it_is_a_file_like_others() {
     let gateway = waiting(LONG).await;
     let bucket = gateway.bucket().await;
-    let finder = Finder(&gateway);
+    let finder = Finder::of(&gateway);
     assert_eq!(finder.status("PUT", "/a").await, 201);
     assert_eq!(finder.rename("/a", "/b").await, 201);
     assert_eq!(bucket.contents().await.into_iter().collect::<Vec<_>>(), [("b".to_owned(), "".into())]);
@@ -98,7 +98,7 @@ async fn renamed_and_copied_it_is_a_file_like_others() {
 async fn what_somebody_else_made_meanwhile_is_kept() {
     let gateway = waiting(LONG).await;
     let bucket = gateway.bucket().await;
-    let finder = Finder(&gateway);
+    let finder = Finder::of(&gateway);
     assert_eq!(finder.status("PUT", "/a.txt").await, 201);
     let token = finder.lock("/a.txt").await;
     bucket.put("a.txt", "theirs").await;
@@ -120,7 +120,7 @@ async fn what_somebody_else_made_meanwhile_is_kept() {
 async fn a_lost_answer_to_its_content_is_no_conflict() {
     let gateway = waiting(LONG).await;
     let bucket = gateway.bucket().await;
-    let finder = Finder(&gateway);
+    let finder = Finder::of(&gateway);
     assert_eq!(finder.status("PUT", "/a").await, 201);
     let token = finder.lock("/a").await;
     gateway.hooks().next(1, "PutObject", Action::ApplyThenFail);
@@ -131,7 +131,7 @@ async fn a_lost_answer_to_its_content_is_no_conflict() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_content_takes_its_place_like_small() {
     let gateway = waiting(LONG).await;
-    let finder = Finder(&gateway);
+    let finder = Finder::of(&gateway);
     assert_eq!(finder.status("PUT", "/a").await, 201);
     let token = finder.lock("/a").await;
     let content = vec![5; 20 << 20];
@@ -147,7 +147,7 @@ async fn a_long_listing_shows_each_once() {
     for number in 0..2100 {
         bucket.put(&format!("d/f{number:04}"), "").await;
     }
-    let finder = Finder(&gateway);
+    let finder = Finder::of(&gateway);
     for name in ["a", "f0500x", "f0999x", "f1500x", "z"] {
         assert_eq!(finder.status("PUT", &format!("/d/{name}")).await, 201);
     }

@@ -1,5 +1,9 @@
 //! Finder, played by our model of macOS's WebDAV client.
 
+mod broken;
 mod client;
 mod creates;
+mod kills;
+mod parser;
+mod scenarios;
 mod shelf;

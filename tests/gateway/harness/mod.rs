@@ -177,6 +177,10 @@ impl TestGateway {
         }
     }
 
+    pub fn is_bucket(&self) -> bool {
+        matches!(self.behind, Behind::S3(_))
+    }
+
     /// The S3 server behind it.
     pub fn s3(&self) -> &Arc<EmbeddedS3> {
         match &self.behind {

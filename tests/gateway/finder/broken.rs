@@ -1,0 +1,121 @@
+//! A front that is wrong on purpose: a proxy that changes answers. What a scenario looks for it must miss
+//! here, or it looks for nothing.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+/// A request on its way.
+pub struct Asked {
+    pub method: String,
+    /// As it was sent, percent-encoded.
+    pub path: String,
+    pub headers: HeaderMap,
+    pub length: usize,
+}
+
+/// Its answer.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn is(&mut self, status: u16) {
+        self.status = status;
+        self.body.clear();
+    }
+
+    pub fn header(&mut self, name: &'static str, value: &'static str) {
+        self.headers.insert(name, HeaderValue::from_static(value));
+    }
+
+    pub fn replace(&mut self, what: &str, with: &str) {
+        self.body = self.body.replace(what, with);
+    }
+}
+
+/// What is wrong with a front.
+pub type Fault = fn(&Asked, &mut Answer);
+
+/// Requests that a front takes and does nothing about.
+pub const SWALLOWED: &str = "x-swallowed";
+
+/// Starts a front before `gateway` that has this fault; gives its URL.
+pub async fn front(gateway: &str, fault: Fault) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let gateway: Arc<str> = gateway.into();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let gateway = Arc::clone(&gateway);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let gateway = Arc::clone(&gateway);
+                    async move { Ok::<_, Infallible>(pass_on(request, &gateway, fault).await) }
+                });
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    url
+}
+
+async fn pass_on(request: http::Request<Incoming>, gateway: &str, fault: Fault) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let asked = Asked {
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        headers: parts.headers.clone(),
+        length: body.len(),
+    };
+    // A fault may swallow the request before it is carried out.
+    let mut early = Answer { status: 204, headers: HeaderMap::new(), body: String::new() };
+    fault(&asked, &mut early);
+    if early.headers.remove(SWALLOWED).is_some() {
+        return made(early, Bytes::new());
+    }
+    let mut headers = parts.headers;
+    for name in ["host", "content-length", "transfer-encoding"] {
+        headers.remove(name);
+    }
+    if let Some(destination) = headers.get("destination").and_then(|value| value.to_str().ok()) {
+        let path = destination.splitn(4, '/').nth(3).unwrap_or_default();
+        headers.insert("destination", format!("{gateway}/{path}").parse().unwrap());
+    }
+    let request = crate::harness::client().request(parts.method, format!("{gateway}{}", parts.uri));
+    let answer = request.headers(headers).body(body).send().await.unwrap();
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let body = answer.bytes().await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let mut answer = Answer { status, headers, body: text.clone() };
+    fault(&asked, &mut answer);
+    // A content that is no text is passed on as it is.
+    let body = if answer.body == text { body } else { answer.body.clone().into() };
+    if let Some(pause) = answer.headers.remove("x-pause") {
+        tokio::time::sleep(Duration::from_millis(pause.to_str().unwrap().parse().unwrap())).await;
+    }
+    made(answer, body)
+}
+
+fn made(answer: Answer, body: Bytes) -> Response<Full<Bytes>> {
+    let mut made = Response::new(Full::new(body));
+    *made.status_mut() = StatusCode::from_u16(answer.status).unwrap();
+    *made.headers_mut() = answer.headers;
+    for name in ["content-length", "transfer-encoding", "connection"] {
+        made.headers_mut().remove(name);
+    }
+    made
+}
