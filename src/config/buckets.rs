@@ -115,6 +115,7 @@ fn uploads(args: &S3Args) -> Result<UploadOptions, ConfigError> {
         part_size: args.part_size,
         memory: args.upload_memory,
         spool: args.upload_spool,
+        spill: args.spill_limit,
         equal_parts: args.equal_parts,
         ..UploadOptions::default()
     })

@@ -39,6 +39,8 @@ struct Inner {
     database: Arc<Database>,
     properties: Index,
     shelf: ShelfIndex,
+    /// Bytes, when it was opened.
+    free_disk: u64,
     held: Held,
 }
 
@@ -97,12 +99,19 @@ impl State {
         transaction.commit()?;
         let properties = Index::load(&database)?;
         let shelf = ShelfIndex::load(&database, directory.join("shelf"))?;
-        Ok(Self(Arc::new(Inner { database: Arc::new(database), properties, shelf, held })))
+        // Where nobody can tell, little is made of it.
+        let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+        Ok(Self(Arc::new(Inner { database: Arc::new(database), properties, shelf, free_disk, held })))
     }
 
     /// The directory's path.
     pub fn directory(&self) -> &Path {
         self.0.held.directory()
+    }
+
+    /// What was free on its disk when it was opened, in bytes.
+    pub fn free_disk(&self) -> u64 {
+        self.0.free_disk
     }
 
     /// Says by which addresses this gateway is reached, for those who find the directory taken.

@@ -11,7 +11,7 @@ use crate::fs::announced::Announced;
 use crate::fs::basis::WriteCondition;
 use crate::fs::error::afterwards;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
-use crate::store::multipart::{Kept, MultipartWriter, Unfinished};
+use crate::store::multipart::{Intake, Kept, Unfinished};
 use crate::store::{ObjectStore, StoreError};
 
 /// Where an object is written to.
@@ -35,7 +35,7 @@ pub(super) enum Placed {
 
 /// An object on its way.
 pub(super) struct Upload {
-    writer: Option<MultipartWriter>,
+    writer: Option<Intake>,
     target: Target,
     announced: Announced,
     /// Everything that the end of it needs.
@@ -86,9 +86,9 @@ impl S3FileSystem {
     pub(super) async fn commit(&self, upload: &mut Upload) -> Result<Placed, Failure> {
         let Some(writer) = upload.writer.take() else { return Err(failed_before()) };
         // If it is not what was announced, dropping the writer undoes everything.
-        upload.announced.end()?;
+        let size = upload.announced.end()?;
         let (placement, is_new) = (upload.placement.clone(), upload.target.replaces.is_none());
-        let placed = self.detached(async move { placement.finish(writer, is_new).await }).await?;
+        let placed = self.detached(async move { placement.finish(writer, size, is_new).await }).await?;
         if self.context.mtime.is_some() {
             self.context.outcome.set_mtime_kept();
         }
@@ -112,8 +112,7 @@ impl Upload {
 }
 
 impl Placement {
-    async fn finish(self, writer: MultipartWriter, is_new: bool) -> Result<Placed, Failure> {
-        let size = writer.written();
+    async fn finish(self, writer: Intake, size: u64, is_new: bool) -> Result<Placed, Failure> {
         let is_put_off = size == 0
             && self.condition == Condition::IfAbsent
             && !self.is_clients_own

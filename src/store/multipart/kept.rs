@@ -112,7 +112,7 @@ impl Spool {
         }
     }
 
-    async fn read(&self, position: u64, length: u64) -> StoreResult<Bytes> {
+    pub(super) async fn read(&self, position: u64, length: u64) -> StoreResult<Bytes> {
         let spool = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             let mut bytes = BytesMut::zeroed(length as usize);

@@ -61,11 +61,6 @@ impl MultipartWriter {
         }
     }
 
-    /// Bytes taken so far.
-    pub fn written(&self) -> u64 {
-        self.written
-    }
-
     /// Takes the next bytes of the body; waits while memory is short.
     pub async fn write(&mut self, mut bytes: Bytes) -> StoreResult<()> {
         self.written += bytes.len() as u64;
@@ -75,11 +70,6 @@ impl MultipartWriter {
             self.buffer.extend_from_slice(&chunk);
         }
         Ok(())
-    }
-
-    /// What is left of an empty body, for another try.
-    pub fn nothing(self) -> Kept {
-        Kept::Memory { body: Bytes::new(), reserved: None }
     }
 
     /// Stores the object. Everything before was invisible; this is the moment it appears.

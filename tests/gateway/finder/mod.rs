@@ -5,5 +5,6 @@ mod client;
 mod creates;
 mod kills;
 mod parser;
+mod pauses;
 mod scenarios;
 mod shelf;
