@@ -3,6 +3,7 @@
 mod broken;
 mod client;
 mod creates;
+mod day;
 mod kills;
 mod parser;
 mod pauses;
