@@ -12,13 +12,13 @@ use crate::harness::TestGateway;
 use crate::harness::clients;
 
 /// A mount; its folder and what davfs2 needs lie in `directory`.
-struct Mount {
+pub struct Mount {
     directory: TempDir,
     is_mounted: bool,
 }
 
 impl Mount {
-    async fn new(url: &str) -> Option<Self> {
+    pub async fn new(url: &str) -> Option<Self> {
         clients::find("mount.davfs")?;
         if !Path::new("/dev/fuse").exists() || !rustix::process::geteuid().is_root() {
             clients::skip("davfs2 as root, with /dev/fuse,");
@@ -46,7 +46,7 @@ impl Mount {
         Some(mount)
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.directory.path().join("mount")
     }
 
@@ -59,7 +59,7 @@ impl Mount {
     }
 
     /// Returns when everything has been written.
-    async fn unmount(&mut self) {
+    pub async fn unmount(&mut self) {
         run(Command::new("umount").arg(self.path())).await.unwrap_or_else(|problem| panic!("{problem}"));
         self.is_mounted = false;
     }

@@ -7,6 +7,7 @@ mod browser;
 mod davfs2;
 mod rclone;
 mod scripts;
+mod soak;
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Finder, played by our model of macOS's WebDAV client.
 
 mod broken;
-mod client;
+pub mod client;
 mod creates;
 mod day;
 mod kills;
