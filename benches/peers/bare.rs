@@ -12,9 +12,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use s3dav::embedded::CREDENTIALS;
 
 use super::contenders::{BUCKET, Used, used};
+use super::sdk::client;
 use super::work::{Outcome, Work};
 
 /// Bytes of a range or part, and how many are under way: as s3dav has them.
@@ -56,21 +56,6 @@ pub async fn child() -> bool {
     println!("{} {}", begun.elapsed().as_secs_f64(), first_byte.as_secs_f64());
     let _ = std::io::stdin().read_line(&mut String::new());
     true
-}
-
-pub fn client(s3: SocketAddr) -> Client {
-    let (key, secret) = CREDENTIALS;
-    let config = aws_sdk_s3::config::Builder::new()
-        .behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12())
-        .region(aws_sdk_s3::config::Region::new("us-east-1"))
-        .endpoint_url(format!("http://{s3}"))
-        .force_path_style(true)
-        .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(aws_sdk_s3::config::ResponseChecksumValidation::WhenRequired)
-        .credentials_provider(aws_sdk_s3::config::Credentials::new(key, secret, None, None, "bench"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
-    Client::from_conf(config)
 }
 
 async fn act(work: &Work, client: &Client) -> Option<Duration> {

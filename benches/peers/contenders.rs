@@ -1,5 +1,8 @@
 //! Who runs: s3dav, rclone with two sets of flags, and programs that use the SDK and nothing else.
 
+// Two benches have this file, and each uses a part of it.
+#![allow(dead_code)]
+
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +17,8 @@ pub enum Contender {
     S3dav,
     Rclone,
     RcloneTuned,
+    /// With everything on disk first, and uploads later.
+    RcloneCached,
     Bare,
 }
 
@@ -25,6 +30,7 @@ impl Contender {
             Self::S3dav => "s3dav",
             Self::Rclone => "rclone",
             Self::RcloneTuned => "rclone, tuned",
+            Self::RcloneCached => "rclone, cached",
             Self::Bare => "bare SDK",
         }
     }
@@ -54,11 +60,11 @@ impl Running {
         let mut command = match contender {
             Contender::S3dav => s3dav(s3, address, &state),
             Contender::Rclone => rclone(s3, address, &[]),
-            Contender::RcloneTuned => rclone(
-                s3,
-                address,
-                &["--use-server-modtime", "--s3-no-head", "--checkers=16", "--transfers=16"],
-            ),
+            Contender::RcloneTuned => rclone(s3, address, TUNED),
+            Contender::RcloneCached => {
+                let cache = format!("--cache-dir={}", state.path().display());
+                rclone(s3, address, &[TUNED, &["--vfs-cache-mode=full", &cache]].concat())
+            }
             Contender::Bare => unreachable!("it serves nothing"),
         };
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -82,6 +88,8 @@ impl Drop for Running {
         let _ = (self.child.kill(), self.child.wait());
     }
 }
+
+const TUNED: &[&str] = &["--use-server-modtime", "--s3-no-head", "--checkers=16", "--transfers=16"];
 
 /// CPU seconds and peak memory of a process so far.
 pub fn used(process: u32) -> Used {

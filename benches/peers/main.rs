@@ -10,6 +10,7 @@ mod bare;
 mod client;
 mod contenders;
 mod proxy;
+mod sdk;
 mod setup;
 mod work;
 
@@ -91,7 +92,7 @@ fn does(contender: Contender, work: &Work, shape: Shape) -> bool {
         Contender::S3dav => true,
         _ if work.name == work::CROWD => false,
         // A HEAD for each entry, one after the other: minutes, and 1,000 entries show it as well.
-        Contender::Rclone | Contender::RcloneTuned => {
+        Contender::Rclone | Contender::RcloneTuned | Contender::RcloneCached => {
             work.name != "list 10,000" || shape.round_trip.is_zero()
         }
         Contender::Bare => true,

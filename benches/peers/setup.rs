@@ -9,8 +9,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::bare;
 use super::contenders::{BUCKET, Contender};
+use super::sdk;
 use super::work::Work;
 
 /// The embedded server as a process of its own, in memory.
@@ -33,7 +33,7 @@ impl S3 {
         output.read_line(&mut line).unwrap();
         std::thread::spawn(move || output.lines().for_each(drop));
         let address = line.trim().strip_prefix("endpoint_url=http://").unwrap().parse().unwrap();
-        let s3 = Self { child, address, client: bare::client(address) };
+        let s3 = Self { child, address, client: sdk::client(address) };
         s3.fill("k1/", 1000, 100).await;
         s3.fill("k10/", 10_000, 100).await;
         s3.fill("small/", 100, 4096).await;
@@ -84,6 +84,7 @@ pub fn tag(contender: Contender) -> String {
         Contender::S3dav => "s3dav",
         Contender::Rclone => "rclone",
         Contender::RcloneTuned => "rclone-tuned",
+        Contender::RcloneCached => "rclone-cached",
         Contender::Bare => "bare",
     }
     .to_owned()
