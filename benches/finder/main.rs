@@ -14,15 +14,15 @@ mod mac;
 mod proxy;
 #[path = "../peers/sdk.rs"]
 mod sdk;
+#[path = "../peers/server.rs"]
+mod server;
 
 use std::fmt::Write;
-use std::io::BufRead;
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use contenders::{BUCKET, Contender, Running};
 use proxy::{Proxy, Shape};
+use server::Server;
 
 const SHAPE: Shape = Shape { round_trip: Duration::from_millis(30), speed: Some(125_000_000) };
 const SERVED: [Contender; 4] =
@@ -91,39 +91,11 @@ async fn main() {
 }
 
 /// An S3 server with what is there in the morning, and the path to it.
-async fn world() -> (S3, Proxy) {
-    let s3 = S3::start();
+async fn world() -> (Server, Proxy) {
+    let s3 = Server::start();
     day::fill(&sdk::client(s3.address)).await;
     let proxy = Proxy::start(s3.address, SHAPE).await;
     (s3, proxy)
-}
-
-struct S3 {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl S3 {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_s3dav"))
-            .args(["embedded-s3", "--listen", "127.0.0.1:0", "--bucket", BUCKET])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        std::thread::spawn(move || output.lines().for_each(drop));
-        let address = line.trim().strip_prefix("endpoint_url=http://").unwrap().parse().unwrap();
-        Self { child, address }
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        let _ = (self.child.kill(), self.child.wait());
-    }
 }
 
 fn report(days: &[Day]) -> String {

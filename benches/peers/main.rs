@@ -11,6 +11,7 @@ mod client;
 mod contenders;
 mod proxy;
 mod sdk;
+mod server;
 mod setup;
 mod work;
 

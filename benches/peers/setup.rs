@@ -1,8 +1,6 @@
 //! The S3 server, what lies in it, and where the results go.
 
-use std::io::BufRead;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -11,29 +9,20 @@ use futures_util::{StreamExt, stream};
 
 use super::contenders::{BUCKET, Contender};
 use super::sdk;
+use super::server::Server;
 use super::work::Work;
 
-/// The embedded server as a process of its own, in memory.
+/// The embedded server with what is measured.
 pub struct S3 {
-    child: Child,
     pub address: SocketAddr,
     client: Client,
+    _server: Server,
 }
 
 impl S3 {
     pub async fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_s3dav"))
-            .args(["embedded-s3", "--listen", "127.0.0.1:0", "--bucket", BUCKET])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        std::thread::spawn(move || output.lines().for_each(drop));
-        let address = line.trim().strip_prefix("endpoint_url=http://").unwrap().parse().unwrap();
-        let s3 = Self { child, address, client: sdk::client(address) };
+        let server = Server::start();
+        let s3 = Self { address: server.address, client: sdk::client(server.address), _server: server };
         s3.fill("k1/", 1000, 100).await;
         s3.fill("k10/", 10_000, 100).await;
         s3.fill("small/", 100, 4096).await;
@@ -69,12 +58,6 @@ impl S3 {
     async fn put(&self, key: String, body: Bytes) {
         let request = self.client.put_object().bucket(BUCKET).key(key).body(ByteStream::from(body));
         request.send().await.unwrap();
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        let _ = (self.child.kill(), self.child.wait());
     }
 }
 
