@@ -31,6 +31,9 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
         let hides = self.context.client.is_webdavfs();
         let (metadata, in_root) = (self.shelf.options.metadata, folder.is_root());
         let watch = Watch::of(&self.shelf, folder);
+        if !hides && watch.waiting.is_empty() {
+            return children;
+        }
         let ends = children.map(Some).chain(stream::iter([None]));
         let watched = ends.scan(watch, |watch, child| {
             match &child {

@@ -67,9 +67,10 @@ impl World {
         }
     }
 
-    /// Puts a file behind the gateway's back.
+    /// Puts a file behind the gateway's back; when this returns it is old enough to be seen.
     pub async fn outside(&self, key: &str, content: &str) {
         self.gateway.bucket().await.put(key, content).await;
+        tokio::time::sleep(TTL).await;
     }
 }
 
