@@ -47,9 +47,8 @@ async fn without_content_it_waits_until_nobody_has_it_open() {
     let gateway = waiting(SHORT).await;
     let bucket = gateway.bucket().await;
     let finder = Finder::of(&gateway);
-    for path in ["/open", "/closed"] {
-        assert_eq!(finder.status("PUT", path).await, 201);
-    }
+    assert_eq!(finder.status("PUT", "/closed").await, 201);
+    // Made and locked in one step.
     let token = finder.lock("/open").await;
     eventually("the closed one is in the bucket", || async { bucket.get("closed").await.is_some() }).await;
     tokio::time::sleep(SHORT * 3).await;
