@@ -86,10 +86,9 @@ impl Gateway {
                 None
             }
         };
-        let operator = operator.shared();
         let serving = server.run(&shutdown, shutdown_timeout);
         match &door {
-            Some(door) => door.answer_during(operator, serving).await,
+            Some(door) => door.answer_during(Arc::new(operator), serving).await,
             None => serving.await,
         }
         if tokio::time::timeout(shutdown_timeout.max(LEAST_DRAIN), shutdown.drained()).await.is_err() {

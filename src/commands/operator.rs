@@ -1,6 +1,5 @@
 //! The running gateway as its control socket shows it.
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -85,10 +84,6 @@ impl Operator {
             since: seconds(trouble.since),
         };
         troubles.map(problem).collect()
-    }
-
-    pub(super) fn shared(self) -> Arc<dyn Gateway> {
-        Arc::new(self)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Durability, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{State, StateError};
+use super::{JsonTable, State, StateError};
 
 /// Key -> [`CreateRow`] as JSON.
-const TABLE: TableDefinition<&str, &str> = TableDefinition::new("creates");
+const TABLE: JsonTable = TableDefinition::new("creates");
 
 /// An empty object that a client was told is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,31 +23,18 @@ pub struct CreateRow {
 
 impl State {
     /// Notes an empty object; it is on disk when this returns.
-    pub async fn hold_create(&self, row: CreateRow) -> Result<(), StateError> {
-        self.write(Durability::Immediate, move |transaction| {
-            transaction.open_table(TABLE)?.insert(&*row.key, &*serde_json::to_string(&row)?)?;
-            Ok(())
-        })
-        .await
+    pub async fn hold_create(&self, row: &CreateRow) -> Result<(), StateError> {
+        self.put_row(TABLE, Durability::Immediate, &row.key, row).await
     }
 
     /// Forgets one that is stored or deleted. Synced: it must not come back after a crash.
     pub async fn end_create(&self, key: &str) -> Result<(), StateError> {
-        let key = key.to_owned();
-        self.write(Durability::Immediate, move |transaction| {
-            transaction.open_table(TABLE)?.remove(&*key)?;
-            Ok(())
-        })
-        .await
+        self.remove_row(TABLE, Durability::Immediate, key).await
     }
 
     /// Those that did not end.
     pub async fn held_creates(&self) -> Result<Vec<CreateRow>, StateError> {
-        self.read(|transaction| {
-            let table = transaction.open_table(TABLE)?;
-            table.iter()?.map(|row| Ok(serde_json::from_str(row?.1.value())?)).collect()
-        })
-        .await
+        self.rows(TABLE).await
     }
 }
 

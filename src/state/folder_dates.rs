@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{State, StateError};
+use super::{State, StateError, millis};
 
 /// Folder prefix -> milliseconds since 1970, and what [`FolderDate::children`] is.
 const TABLE: TableDefinition<&str, (u64, Option<u64>)> = TableDefinition::new("folder_dates");
@@ -47,8 +47,7 @@ impl State {
                 table.remove(&**prefix)?;
             }
             for (prefix, FolderDate { changed, children }) in &keep {
-                let since = changed.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                table.insert(&**prefix, (since.as_millis() as u64, *children))?;
+                table.insert(&**prefix, (millis(*changed), *children))?;
             }
             Ok(())
         })

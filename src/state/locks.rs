@@ -3,13 +3,13 @@
 //! They are written without an fsync each: a lock that outlives its holder by a crash ends by its
 //! own timeout, and one that is lost is treated leniently by the lock system.
 
-use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Durability, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{State, StateError};
+use super::{JsonTable, State, StateError};
 
 /// Token -> [`LockRow`] as JSON.
-const TABLE: TableDefinition<&str, &str> = TableDefinition::new("locks");
+const TABLE: JsonTable = TableDefinition::new("locks");
 
 /// One lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,11 +34,7 @@ pub struct LockRow {
 impl State {
     /// All locks, also expired ones.
     pub async fn locks(&self) -> Result<Vec<LockRow>, StateError> {
-        self.read(|transaction| {
-            let table = transaction.open_table(TABLE)?;
-            table.iter()?.map(|row| Ok(serde_json::from_str(row?.1.value())?)).collect()
-        })
-        .await
+        self.rows(TABLE).await
     }
 
     /// Writes `keep` and removes the rows of `forget`, without an fsync.

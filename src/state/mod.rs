@@ -15,8 +15,11 @@ mod uploads;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use redb::{Database, Durability};
+use redb::{Database, Durability, ReadableTable, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 pub use creates::CreateRow;
 pub use directory::{SourceIdentity, base_directory, default_directory, is_state_directory};
@@ -124,6 +127,48 @@ impl State {
         self.write(Durability::Immediate, |_| Ok(())).await
     }
 
+    /// Puts `row` at `key`, as JSON.
+    async fn put_row(
+        &self,
+        table: JsonTable,
+        durability: Durability,
+        key: &str,
+        row: &impl Serialize,
+    ) -> Result<(), StateError> {
+        let (key, json) = (key.to_owned(), serde_json::to_string(row)?);
+        self.write(durability, move |transaction| {
+            transaction.open_table(table)?.insert(&*key, &*json)?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_row(
+        &self,
+        table: JsonTable,
+        durability: Durability,
+        key: &str,
+    ) -> Result<(), StateError> {
+        let key = key.to_owned();
+        self.write(durability, move |transaction| {
+            transaction.open_table(table)?.remove(&*key)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// All rows that are kept as JSON.
+    async fn rows<R: DeserializeOwned + Send + 'static>(
+        &self,
+        table: JsonTable,
+    ) -> Result<Vec<R>, StateError> {
+        self.read(move |transaction| {
+            let table = transaction.open_table(table)?;
+            table.iter()?.map(|row| Ok(serde_json::from_str(row?.1.value())?)).collect()
+        })
+        .await
+    }
+
     /// Runs `work` in a write transaction and commits it.
     async fn write<T: Send + 'static>(
         &self,
@@ -150,6 +195,14 @@ impl State {
         let database = Arc::clone(&self.0.database);
         tokio::task::spawn_blocking(move || work(&database.begin_read()?)).await?
     }
+}
+
+/// A table of rows as JSON, by a key.
+type JsonTable = TableDefinition<'static, &'static str, &'static str>;
+
+/// A moment as rows have it: milliseconds since 1970.
+pub fn millis(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 const DATABASE_FILE: &str = "state.redb";

@@ -3,13 +3,13 @@
 //! An upload that nobody completes or aborts is billed for ever and shown nowhere. After a crash
 //! the next start aborts what stands here, and only that: other programs' uploads are theirs.
 
-use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Durability, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{State, StateError};
+use super::{JsonTable, State, StateError};
 
 /// Upload id -> [`UploadRow`] as JSON.
-const TABLE: TableDefinition<&str, &str> = TableDefinition::new("uploads");
+const TABLE: JsonTable = TableDefinition::new("uploads");
 
 /// One upload under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,31 +25,18 @@ pub struct UploadRow {
 impl State {
     /// Notes an upload; it is on disk when this returns.
     pub async fn begin_upload(&self, row: UploadRow) -> Result<(), StateError> {
-        self.write(Durability::Immediate, move |transaction| {
-            transaction.open_table(TABLE)?.insert(&*row.id, &*serde_json::to_string(&row)?)?;
-            Ok(())
-        })
-        .await
+        self.put_row(TABLE, Durability::Immediate, &row.id, &row).await
     }
 
     /// Forgets an upload that was completed or aborted. Not synced: aborting it once more at the
     /// next start does no harm.
     pub async fn end_upload(&self, id: &str) -> Result<(), StateError> {
-        let id = id.to_owned();
-        self.write(Durability::None, move |transaction| {
-            transaction.open_table(TABLE)?.remove(&*id)?;
-            Ok(())
-        })
-        .await
+        self.remove_row(TABLE, Durability::None, id).await
     }
 
     /// The uploads that did not end.
     pub async fn uploads(&self) -> Result<Vec<UploadRow>, StateError> {
-        self.read(|transaction| {
-            let table = transaction.open_table(TABLE)?;
-            table.iter()?.map(|row| Ok(serde_json::from_str(row?.1.value())?)).collect()
-        })
-        .await
+        self.rows(TABLE).await
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
 use super::RequestLocks;
 use crate::fs::RequestContext;
-use crate::state::{LockRow, State, StateError};
+use crate::state::{LockRow, State, StateError, millis};
 
 /// All locks of a source. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -172,7 +172,7 @@ pub(super) fn parent(path: &str) -> &str {
 }
 
 pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    millis(SystemTime::now())
 }
 
 /// Each some hundred bytes; no client holds more than one for each open file.

@@ -120,7 +120,7 @@ impl Placement {
         let finished = match is_put_off {
             true => {
                 let created = self.store.create(&self.key, &self.attributes).await;
-                created.map_err(|error| Unfinished { error, kept: Some(writer.nothing()) })
+                created.map_err(|error| Unfinished { error, kept: Some(Kept::nothing()) })
             }
             false => writer.finish().await,
         };

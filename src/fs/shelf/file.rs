@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 use dav_server::fs::OpenOptions;
 use uuid::Uuid;
 
-use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, millis, now, shelf_path};
+use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, now, shelf_path};
 use crate::fs::announced::Announced;
 use crate::fs::engine::{FileSystem, Meta, OpenFile, Reading, Writing};
 use crate::fs::{Failure, ResourcePath, View};
-use crate::state::{MOST_IN_ROW, NewContent, Place, ShelfRow};
+use crate::state::{MOST_IN_ROW, NewContent, Place, ShelfRow, millis};
 
 /// An empty file of that name and date.
 pub(super) fn empty(name: &str, modified: SystemTime) -> ShelfRow {

@@ -21,7 +21,7 @@ use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, Source, View};
 use crate::object::ETag;
 use crate::shutdown::Shutdown;
-use crate::state::{PropertyChange, PropertyName, ShelfRow, State, StoredProperty};
+use crate::state::{PropertyChange, PropertyName, ShelfRow, State, StoredProperty, millis};
 
 pub use export::export;
 pub use rules::AppleMetadata;
@@ -279,8 +279,4 @@ fn date(row: &ShelfRow) -> SystemTime {
 /// Now, in milliseconds since 1970.
 fn now() -> u64 {
     millis(SystemTime::now())
-}
-
-fn millis(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }

@@ -1,13 +1,13 @@
 //! Listings: without Finder's own files, and as the proof of what is not there any more.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use unicode_normalization::UnicodeNormalization;
 
 use super::rules::owner_of;
-use super::{Shelf, ShelvedFileSystem, millis, resource, shelf_path};
+use super::{Shelf, ShelvedFileSystem, now, resource, shelf_path};
 use crate::fs::engine::FileSystem;
 use crate::fs::error::afterwards;
 use crate::fs::{Children, ResourcePath, View};
@@ -95,7 +95,7 @@ impl Watch {
     }
 
     fn ended(&mut self) {
-        let now = millis(SystemTime::now());
+        let now = now();
         let (mut marked, mut over) = (Vec::new(), Vec::new());
         for (_, (roots, was_seen)) in self.waiting.drain() {
             let rows = roots.iter().flat_map(|root| self.shelf.state.shelf().within(root));
@@ -150,6 +150,8 @@ const KEPT_WITHOUT_OWNER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::fs::shelf::file::empty;
 

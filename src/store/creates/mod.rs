@@ -22,7 +22,7 @@ use super::patient::{Limit, Patience, Patient};
 use super::{ObjectStore, StoreError, StoreResult};
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::shutdown::Shutdown;
-use crate::state::{CreateRow, State, StateError};
+use crate::state::{CreateRow, State, StateError, millis};
 
 pub use wrapper::WithCreates;
 
@@ -85,9 +85,9 @@ impl Creates {
             key: key.as_str().to_owned(),
             content_type: attributes.content_type.clone(),
             user: attributes.user.clone(),
-            made: now(),
+            made: millis(SystemTime::now()),
         };
-        self.0.state.hold_create(row.clone()).await?;
+        self.0.state.hold_create(&row).await?;
         let meta = meta(&row);
         self.0.rows.insert(key.clone(), row);
         self.0.changed.notify_one();
@@ -153,7 +153,7 @@ impl Creates {
                 // Nothing to see to without rows.
                 () = self.0.changed.notified(), if self.count() == 0 => {}
                 _ = ticks.tick(), if self.count() > 0 => self.see_to_those(|key, row| {
-                    now().saturating_sub(row.create.made) >= self.0.wait.as_millis() as u64
+                    millis(SystemTime::now()).saturating_sub(row.create.made) >= self.0.wait.as_millis() as u64
                         && !(self.0.is_open)(&path_of(key))
                 }).await,
             }
@@ -199,10 +199,6 @@ fn meta(row: &CreateRow) -> ObjectMeta {
 /// The ETag that S3 gives an empty object, unless it is encrypted with KMS.
 fn empty_etag() -> ETag {
     ETag::new("d41d8cd98f00b204e9800998ecf8427e")
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 /// How long content is waited for: macOS sends it within a second.

@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Uploads;
 use super::kept::Spool;
 use super::writer::{MultipartWriter, Unfinished};
-use super::{Kept, Uploads};
 use crate::object::Written;
 use crate::store::{StoreError, StoreResult};
 
@@ -91,11 +91,6 @@ impl Intake {
             Writer::Behind { task, .. } => ended(task).await?.finish().await,
             Writer::Gone => Err(StoreError::UploadGone.into()),
         }
-    }
-
-    /// What is left of an empty body, for another try.
-    pub fn nothing(self) -> Kept {
-        Kept::Memory { body: Bytes::new(), reserved: None }
     }
 }
 

@@ -32,6 +32,11 @@ pub enum Kept {
 }
 
 impl Kept {
+    /// A body without a byte.
+    pub fn nothing() -> Self {
+        Self::Memory { body: Bytes::new(), reserved: None }
+    }
+
     /// Bytes.
     pub fn size(&self) -> u64 {
         match self {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::client::{Finder, STAT};
 use crate::harness::TestGateway;
 
-/// The requests that no gateway could do without are 322; so many may be added.
+/// A little over what no gateway could do without.
 const MOST: u64 = 345;
 const LARGE: usize = 64 << 20;
 
