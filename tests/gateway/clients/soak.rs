@@ -1,7 +1,8 @@
 //! A Mac and a Linux mount at once on one bucket while one request in a hundred to S3 goes wrong: no wrong
-//! byte, and no more memory or open files at the end than at the beginning.
+//! byte, and no more memory or open files at the end than at the beginning. The Mac's five workers are busy
+//! all the while, and keep one file open for longer than its lock would last without refreshes.
 //!
-//! `S3DAV_SOAK_SECONDS` says for how long (CI: 60).
+//! `S3DAV_SOAK_SECONDS` says for how long (CI: 60). In half an hour locks last as long as on a Mac.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use tempfile::tempdir;
 use tokio::time::Instant;
 
 use super::davfs2::Mount;
-use crate::finder::client::Finder;
-use crate::harness::embedded;
+use crate::finder::client::{Finder, LOCK};
 use crate::harness::process::Process;
+use crate::harness::{client, embedded, hrefs};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mac_and_a_mount_for_a_while() {
@@ -27,10 +28,12 @@ async fn a_mac_and_a_mount_for_a_while() {
     let (begun, time) = (Instant::now(), Duration::from_secs(seconds));
     let faults = tokio::spawn(faults(s3.hooks().clone()));
     let mut macs = Vec::new();
-    for worker in 0..4 {
+    for worker in 0..5 {
         let mac = Finder::at(&gateway.url);
         macs.push(tokio::spawn(async move { play_mac(&mac, worker, begun + time).await }));
     }
+    let (mac, url) = (Finder::at(&gateway.url), gateway.url.clone());
+    macs.push(tokio::spawn(async move { keep_open(&mac, &url, time, begun + time).await }));
     let folder = mount.path();
     let linux = tokio::task::spawn_blocking(move || play_linux(&folder, begun.into_std() + time));
     // What grows at first is caches.
@@ -119,6 +122,30 @@ async fn play_mac(mac: &Finder, worker: usize, until: Instant) -> usize {
         round += 1;
     }
     round
+}
+
+/// Keeps a file open, refreshing its lock twice before it would end, while somebody else tries to write it;
+/// gives the refreshes.
+async fn keep_open(mac: &Finder, url: &str, time: Duration, until: Instant) -> usize {
+    let timeout = format!("Second-{}", (time / 3).as_secs().max(1));
+    assert_eq!(mac.status("PUT", "/open").await, 201);
+    let lock = |request: reqwest::RequestBuilder| request.header("Depth", "0").header("Timeout", &timeout);
+    let answer = lock(mac.request("LOCK", "/open")).header("Content-Type", "text/xml").body(LOCK);
+    let text = answer.send().await.unwrap().text().await.unwrap();
+    let token = hrefs(text.split("locktoken>").nth(1).unwrap()).remove(0);
+    let mut refreshes = 0;
+    while Instant::now() + time / 6 < until {
+        tokio::time::sleep(time / 6).await;
+        let other = client().put(format!("{url}/open")).body("not mine").send().await.unwrap();
+        assert_eq!(other.status(), 423, "after {refreshes} refreshes");
+        let refresh = lock(mac.request("LOCK", "/open")).header("If", format!("(<{token}>)"));
+        assert_eq!(refresh.send().await.unwrap().status(), 200);
+        refreshes += 1;
+    }
+    assert_eq!(mac.put("/open", &token, "mine").await, 204);
+    assert_eq!(mac.unlock("/open", &token).await, 204);
+    assert_eq!(mac.get("/open").await, (200, "mine".into()));
+    refreshes
 }
 
 /// The same with system calls.

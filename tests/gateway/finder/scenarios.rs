@@ -1,8 +1,9 @@
 //! What Finder does and needs, scenario by scenario: each passes on a bucket and on a directory, and fails
 //! before a front that is wrong in the way that it looks for.
 //!
-//! The numbers are those of our list of what is known of macOS's client. Not here yet, since they need what
-//! is not built: 26 and 27 (S3 away or slow for minutes during a PUT); 43, half an hour's soak.
+//! The numbers are those of our list of what is known of macOS's client. Elsewhere: 26, a slow S3 under an
+//! upload, in `pauses`; 43, half an hour's soak, in `clients::soak`. Not here yet, since it needs what is not
+//! built: 27 (a PUT that succeeds while S3 is away, from a journal on disk).
 
 mod listing;
 mod locking;
