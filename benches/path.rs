@@ -141,11 +141,15 @@ async fn gateway(directory: PathBuf, state_dir: PathBuf) -> String {
     let config = Config {
         source: Source::Path(options),
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),
+        access: s3dav::http::auth::Access::Anyone,
+        login: None,
         service: Default::default(),
         limits: Default::default(),
         state_dir,
         shelf: Default::default(),
         shutdown_timeout: Duration::from_secs(1),
+        mount: None,
+        detached: false,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

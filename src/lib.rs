@@ -6,18 +6,24 @@
 //! - [`cli`]: the command line's structs.
 //! - [`commands`]: one file a command; puts the layers together.
 //! - [`config`]: one complete, typed configuration.
+//! - [`service`]: the gateway as a service of its user: launchd's and systemd's definitions.
 //! - [`control`]: the socket by which commands talk to a running gateway.
+//! - [`mount`]: attaching what is served to a directory.
 //! - [`http`]: the front; the life of one request is in `http/service.rs`.
 //! - [`dav`]: WebDAV; the engine behind its intercepts, PROPFIND, locks.
 //! - [`fs`]: a bucket, or a directory, as a file system; what they promise is in their `SEMANTICS.md`.
 //! - [`store`]: object stores; `store/s3` is the only place that sees the AWS SDK.
 //! - [`cache`]: what is known without asking; pure structures.
 //! - [`state`]: the local database of one source.
+//! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that the system opened.
 //! - [`object`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
 
-#![forbid(unsafe_code)]
+//! System calls that no crate offers are made in `peer/macos.rs` and `sockets/launchd.rs`; nothing else is
+//! unsafe.
+
+#![deny(unsafe_code)]
 
 pub mod cache;
 pub mod cli;
@@ -31,9 +37,13 @@ pub mod fs;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod mount;
 pub mod object;
+pub mod peer;
 #[doc(hidden)]
 pub mod seeded;
+pub mod service;
 pub mod shutdown;
+pub mod sockets;
 pub mod state;
 pub mod store;

@@ -1,5 +1,7 @@
 //! The end of the program, as a value that can be waited for.
 //!
+//! It is requested first (by a signal or a command), so that what must happen while requests are still
+//! answered can happen, such as unmounting; then it begins.
 //! One [`Shutdown`] is made per gateway; whoever runs a loop waits for it beside its other work.
 //! Detached work (commits, aborts) runs on its [`TaskTracker`], so that the end waits for it.
 
@@ -11,17 +13,32 @@ use tokio_util::task::TaskTracker;
 /// A switch that is thrown once, and the tasks that must be done before the program may end.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
+    requested: watch::Sender<bool>,
     begun: watch::Sender<bool>,
     tasks: TaskTracker,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { begun: watch::Sender::new(false), tasks: TaskTracker::new() }
+        Self {
+            requested: watch::Sender::new(false),
+            begun: watch::Sender::new(false),
+            tasks: TaskTracker::new(),
+        }
     }
 }
 
 impl Shutdown {
+    /// Asks for the end.
+    pub fn request(&self) {
+        self.requested.send_replace(true);
+    }
+
+    /// Waits until the end has been asked for.
+    pub async fn requested(&self) {
+        let _ = self.requested.subscribe().wait_for(|requested| *requested).await;
+    }
+
     /// Begins the shutdown; further calls do nothing.
     pub fn begin(&self) {
         self.begun.send_replace(true);

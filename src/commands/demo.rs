@@ -9,12 +9,13 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 
 use super::CommandError;
-use super::gateway::{self, Gateway};
+use super::gateway::Gateway;
+use super::listeners;
 use super::serve::until_stopped;
 use crate::cli::DemoArgs;
 use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
-use crate::http::auth::Auth;
+use crate::http::auth::Access;
 use crate::http::{Limits, ServiceOptions};
 use crate::metrics::Metrics;
 use crate::object::{Attributes, Condition, Key};
@@ -24,8 +25,8 @@ use crate::store::{ListRequest, ObjectStore};
 
 pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let listen = Listen::parse(&args.listen)?;
-    listen.check(&Auth::None)?;
-    let listeners = gateway::bind(&listen).await?;
+    listen.check(&Access::Peers(None))?;
+    let listeners = listeners::bind(&listen).await?;
     let socket = TcpListener::bind("127.0.0.1:0").await.context("the embedded S3 server has no socket")?;
     let options =
         EmbeddedOptions { data: args.data.clone(), buckets: vec![BUCKET.into()], ..Default::default() };
@@ -43,7 +44,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let welcome = welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args);
     // Nobody may be reading; it serves all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
-    until_stopped(gateway, shutdown).await
+    until_stopped(gateway, shutdown, None).await
 }
 
 fn no_server(error: std::io::Error, args: &DemoArgs) -> CommandError {
@@ -72,11 +73,15 @@ fn config(s3: S3Options, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, 
     Ok(Config {
         source: Source::Buckets(Box::new(BucketSource::new(buckets, s3))),
         listen: Listen::parse(&args.listen)?,
+        access: Access::Peers(None),
+        login: None,
         service: ServiceOptions::default(),
         limits: Limits::default(),
         state_dir,
         shelf: Default::default(),
         shutdown_timeout: std::time::Duration::from_secs(10),
+        mount: None,
+        detached: false,
     })
 }
 

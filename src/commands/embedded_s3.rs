@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use super::{CommandError, gateway};
+use super::{CommandError, listeners};
 use crate::cli::EmbeddedArgs;
 use crate::config::Listen;
 use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
@@ -12,7 +12,7 @@ use crate::shutdown;
 
 pub(super) async fn run(args: EmbeddedArgs) -> Result<(), CommandError> {
     let listen = Listen::parse(std::slice::from_ref(&args.listen))?;
-    let mut listeners = gateway::bind(&listen).await?;
+    let mut listeners = listeners::bind(&listen).await?;
     let listener = listeners.pop().context("no address to serve at")?;
     let options = EmbeddedOptions { data: args.data, buckets: args.bucket, latency: args.latency };
     let s3 = EmbeddedS3::start(listener, options).await.context("the server did not start")?;

@@ -9,10 +9,11 @@ use tokio::net::TcpListener;
 use super::operator::Operator;
 use super::share::Served;
 use super::{CommandError, share};
-use crate::config::{Config, Listen, Source};
+use crate::config::{Config, Source};
 use crate::control;
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
+use crate::http::auth::Credentials;
 use crate::http::{Server, Service};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -49,7 +50,14 @@ impl Gateway {
             }
             Source::Path(options) => share::of_path(options, shelf, &state, &metrics, &shutdown).await?,
         };
-        let service = Service::new(Engine::new(share, locks), config.service, metrics.clone());
+        let mut options = config.service;
+        options.auth = config.access.with(|| {
+            let credential = state.credential();
+            Credentials::new(&credential.user, &credential.password)
+        });
+        let auth = options.auth.name();
+        let service = Service::new(Engine::new(share, locks), options, metrics.clone());
+        let knocks = service.knocks();
         let server = Server::new(listeners, service, config.limits);
         let operator = Operator {
             source,
@@ -61,6 +69,10 @@ impl Gateway {
             cache,
             creates,
             shelf_limit: shelf.limit,
+            auth,
+            detached: config.detached,
+            is_service: false,
+            knocks,
         };
         Ok(Self { server, operator, state, metrics, shutdown, shutdown_timeout: config.shutdown_timeout })
     }
@@ -68,6 +80,21 @@ impl Gateway {
     /// The addresses that are served, as URLs.
     pub fn urls(&self) -> Vec<String> {
         self.server.addresses().into_iter().map(url).collect()
+    }
+
+    /// Says that its sockets are the system's.
+    pub fn set_service(&mut self) {
+        self.operator.is_service = true;
+    }
+
+    /// Whether some programs are asked for a name and a password.
+    pub fn asks(&self) -> bool {
+        self.operator.auth != "none"
+    }
+
+    /// What it keeps on this machine.
+    pub fn state(&self) -> &State {
+        &self.state
     }
 
     /// The gateway's counters.
@@ -97,33 +124,6 @@ impl Gateway {
         if let Err(error) = state.sync().await {
             tracing::warn!(%error, "the state could not be synced");
         }
-    }
-}
-
-/// Opens the sockets.
-pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
-    let mut listeners = Vec::new();
-    for address in &listen.addresses {
-        match TcpListener::bind(*address).await {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                let message = anyhow::anyhow!("the port of {address} is taken");
-                let hint =
-                    "another s3dav may be running; stop it, or choose a port with --listen 127.0.0.1:PORT";
-                return Err(CommandError::hinted(message, hint));
-            }
-            Err(error) if listen.is_default => {
-                tracing::info!(%address, %error, "not serving at this address")
-            }
-            Err(error) => {
-                let message = anyhow::Error::new(error).context(format!("cannot serve at {address}"));
-                return Err(CommandError::hinted(message, "is it an address of this machine?"));
-            }
-        }
-    }
-    match listeners.is_empty() {
-        true => Err(anyhow::anyhow!("none of the addresses can be served").into()),
-        false => Ok(listeners),
     }
 }
 

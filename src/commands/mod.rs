@@ -1,22 +1,41 @@
 //! The commands, one a file: the only place where the layers are put together.
 
+/// Prints a line; that nobody reads any more is no failure.
+macro_rules! say {
+    ($($format:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($format)*);
+    }};
+}
+
+mod configuration;
 #[cfg(feature = "demo")]
 mod demo;
+mod documents;
 #[cfg(feature = "demo")]
 mod embedded_s3;
 pub mod gateway;
+mod listeners;
+mod mount;
 mod operator;
 mod running;
 mod serve;
+mod service;
 mod share;
 mod shelf;
 mod startup;
 mod status;
 mod stop;
 
-use crate::cli::{Cli, Command, LogFormat};
+use anyhow::Context;
+
+use crate::cli::{Command, Invocation, LogFormat};
 use crate::config::ConfigError;
+use crate::control::ControlError;
+use crate::fs::shelf::ExportError;
 use crate::logging;
+use crate::mount::MountError;
+use crate::service::ServiceError;
 use crate::store::StoreError;
 
 /// Why a command ended badly, and what can be done.
@@ -35,7 +54,7 @@ impl<E: Into<anyhow::Error>> From<E> for CommandError {
             let hint = mistake.hint.clone();
             return Self { error, hint, exit_code: 2 };
         }
-        let hint = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()?.hint());
+        let hint = error.chain().find_map(hint);
         Self { error, hint, exit_code: 1 }
     }
 }
@@ -46,15 +65,43 @@ impl CommandError {
     }
 }
 
+/// The next step after an error of one of the layers.
+fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<MountError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<ServiceError>() {
+        return error.hint();
+    }
+    if let Some(ExportError::Exists { .. }) = cause.downcast_ref() {
+        return Some("name another directory, or move that file away".to_owned());
+    }
+    cause.downcast_ref::<ControlError>()?.hint().map(str::to_owned)
+}
+
 /// Runs what the command line says, to its end.
-pub async fn run(cli: Cli) -> Result<(), CommandError> {
+pub async fn run(Invocation { cli, given }: Invocation) -> Result<(), CommandError> {
     let format = match cli.log_format {
         LogFormat::Text => logging::LogFormat::Text,
         LogFormat::Json => logging::LogFormat::Json,
     };
-    logging::start(format, cli.verbose);
+    logging::start(format, cli.verbose, cli.log_file.as_deref())
+        .context("the log cannot be written there")?;
     match cli.command {
         Command::Serve(args) => serve::run(*args).await,
+        Command::Mount(args) => mount::run(*args, &given).await,
+        Command::Unmount(args) => mount::unmount(args).await,
+        Command::Service(args) => service::run(args, &given).await,
+        Command::Config(args) => configuration::run(args, &given),
+        Command::Completions { shell } => {
+            documents::complete(shell);
+            Ok(())
+        }
+        Command::ManPages { directory } => documents::write_man_pages(&directory),
+        Command::CheckMount { path } => Ok(crate::mount::ask_now(&path)?),
         Command::Status(args) => status::run(args).await,
         Command::Stop(args) => stop::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,

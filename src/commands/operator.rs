@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::share::CacheUse;
 use crate::control::{Cache, Gateway, Problem, Reply, Request, Shelf, Status};
 use crate::fs::shelf;
+use crate::http::Knocks;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -24,6 +25,10 @@ pub(super) struct Operator {
     pub(super) creates: Option<Creates>,
     /// Bytes.
     pub(super) shelf_limit: u64,
+    pub(super) auth: &'static str,
+    pub(super) detached: bool,
+    pub(super) is_service: bool,
+    pub(super) knocks: Knocks,
 }
 
 #[async_trait]
@@ -33,13 +38,15 @@ impl Gateway for Operator {
             Request::Status => Reply::Status(Box::new(self.status())),
             Request::Stop => {
                 tracing::info!("stopping, as a command wants it");
-                self.shutdown.begin();
+                self.shutdown.request();
                 Reply::Done
             }
             Request::Flush => match self.state.sync().await {
                 Ok(()) => Reply::Done,
                 Err(error) => failed(&error),
             },
+            Request::Heard { nonce, address } if self.knocks.heard(&nonce, address) => Reply::Done,
+            Request::Heard { .. } => Reply::No,
             Request::ExportShelf { directory } if !directory.is_absolute() => {
                 Reply::Failed { message: format!("{} is not an absolute path", directory.display()) }
             }
@@ -64,6 +71,9 @@ impl Operator {
             source: self.source.clone(),
             urls: self.urls.clone(),
             state_dir: self.state.directory().to_owned(),
+            auth: self.auth.to_owned(),
+            detached: self.detached,
+            is_service: self.is_service,
             started: seconds(self.started),
             connections: self.metrics.connections(),
             requests: self.metrics.requests(),
@@ -73,6 +83,7 @@ impl Operator {
             held_creates: self.creates.as_ref().map_or(0, Creates::count) as u64,
             shelf: Shelf { entries, bytes, limit: self.shelf_limit },
             problems: self.problems(),
+            mounts: Vec::new(),
         }
     }
 

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::CommandError;
 use crate::control::{ControlError, Reply, Request, Status, ask};
+use crate::mount::{self, Entry};
 use crate::state::{base_directory, is_state_directory};
 
 /// The state directories that a command is about: the one that was named, else all in the usual place.
@@ -25,25 +28,46 @@ pub(super) fn state_dirs(named: Option<&Path>) -> Vec<PathBuf> {
     found
 }
 
-/// How those gateways are that run.
-pub(super) async fn statuses(named: Option<&Path>) -> Result<Vec<Status>, CommandError> {
-    let mut running = Vec::new();
-    for directory in state_dirs(named) {
-        match ask(&directory, Request::Status, PATIENCE).await {
-            Ok(Reply::Status(status)) => running.push(*status),
-            Ok(_) => return Err(unexpected()),
+/// Gateways, as they answered.
+pub(super) struct Found {
+    pub(super) running: Vec<Status>,
+    /// Those that run, most likely, but did not answer as they should.
+    pub(super) failed: Vec<(PathBuf, ControlError)>,
+}
+
+/// Asks the gateways that a command is about how they are, all at once.
+pub(super) async fn find(named: Option<&Path>) -> Found {
+    let asked = state_dirs(named).into_iter().map(|directory| async {
+        let answer = ask(&directory, Request::Status, PATIENCE).await;
+        (directory, answer)
+    });
+    let mut found = Found { running: Vec::new(), failed: Vec::new() };
+    for (directory, answer) in join_all(asked).await {
+        match answer {
+            Ok(Reply::Status(status)) => found.running.push(*status),
+            Ok(_) => found.failed.push((directory, ControlError::Unexpected)),
             Err(ControlError::NotRunning { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => found.failed.push((directory, error)),
         }
     }
-    Ok(running)
+    found
+}
+
+/// What is mounted of those gateways.
+pub(super) async fn mounts(running: &[Status]) -> Vec<(Entry, &Status)> {
+    let entries = mount::entries().await.unwrap_or_default();
+    let of = |entry: &Entry| running.iter().find(|status| status.urls.iter().any(|url| entry.is_of(url)));
+    entries.into_iter().filter_map(|entry| of(&entry).map(|status| (entry, status))).collect()
 }
 
 /// The state directory of the one gateway that runs.
 pub(super) async fn only_one(named: Option<&Path>) -> Result<PathBuf, CommandError> {
-    let running = statuses(named).await?;
+    let Found { running, mut failed } = find(named).await;
     match running.as_slice() {
-        [] => Err(none_runs(named)),
+        [] => match failed.pop() {
+            Some((_, error)) => Err(error.into()),
+            None => Err(none_runs(named)),
+        },
         [only] => Ok(only.state_dir.clone()),
         several => Err(ambiguous(several.iter().map(|status| (&*status.state_dir, &*status.source)))),
     }
@@ -72,7 +96,7 @@ pub(super) fn ambiguous<'a>(candidates: impl Iterator<Item = (&'a Path, &'a str)
 }
 
 pub(super) fn unexpected() -> CommandError {
-    anyhow::anyhow!("the gateway answered something else").into()
+    ControlError::Unexpected.into()
 }
 
 /// A gateway answers from memory.

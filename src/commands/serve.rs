@@ -1,37 +1,118 @@
 //! `s3dav serve`.
 
+use std::time::Duration;
+
 use super::CommandError;
-use super::gateway::{self, Gateway};
+use super::gateway::Gateway;
+use super::listeners;
 use crate::cli::ServeArgs;
 use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::mount::{self, Mount, Witness};
 use crate::shutdown::{self, Shutdown};
 
 pub(super) async fn run(args: ServeArgs) -> Result<(), CommandError> {
+    let interval = args.mount_interval;
     let config = Config::of_serve(args)?;
-    let listeners = gateway::bind(&config.listen).await?;
+    if config.detached {
+        // The terminal that it was started from may close. It fails where it leads a session already.
+        let _ = rustix::process::setsid();
+    }
+    let sockets = listeners::open(&config).await?;
     let shutdown = Shutdown::default();
-    let source = config.source.to_string();
-    let starting = Gateway::new(config, listeners, shutdown.clone());
-    let gateway = tokio::select! {
+    let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());
+    let starting = Gateway::new(config, sockets.listeners, shutdown.clone());
+    let mut gateway = tokio::select! {
         gateway = starting => gateway?,
         stopped = shutdown::signal() => return Ok(stopped?),
     };
+    if sockets.are_inherited {
+        gateway.set_service();
+    }
     tracing::info!(%source, urls = %gateway.urls().join(" "), "serving");
-    until_stopped(gateway, shutdown).await
+    let mounted = options.map(|options| Mounted {
+        mount: super::mount::of_gateway(options, login, &gateway),
+        interval,
+        metrics: gateway.metrics().clone(),
+        outlives: sockets.are_inherited,
+    });
+    until_stopped(gateway, shutdown, mounted).await
 }
 
-/// Runs the gateway until a signal; a second one ends the process at once.
-pub(super) async fn until_stopped(gateway: Gateway, shutdown: Shutdown) -> Result<(), CommandError> {
+/// What is kept mounted while a gateway runs.
+pub(super) struct Mounted {
+    mount: Mount,
+    /// A lost mount is seen within this time.
+    interval: Duration,
+    metrics: Metrics,
+    /// The next life of this program takes over the sockets, and with them the mount.
+    outlives: bool,
+}
+
+impl Mounted {
+    async fn keep(&self) {
+        mount::supervise(&self.mount, self.interval, self).await;
+    }
+
+    /// While requests are still answered: what programs wrote is sent now.
+    async fn end(&self, by: Stop) {
+        if self.outlives && by == Stop::Signal {
+            return;
+        }
+        match mount::detach(&self.mount.options.point, false).await {
+            Ok(()) | Err(mount::MountError::NotMounted(_)) => {}
+            Err(error) => {
+                let hint = error.hint().unwrap_or_default();
+                tracing::warn!(%error, hint, "it stays mounted, and answers again when the gateway runs");
+            }
+        }
+    }
+}
+
+impl Witness for Mounted {
+    fn well(&self) {
+        self.metrics.note_trouble(PLACE, None);
+    }
+
+    fn trouble(&self, message: String, hint: String) {
+        self.metrics.note_trouble(PLACE, Some((message, hint)));
+    }
+}
+
+/// Runs the gateway until a signal or a command; a second signal ends the process at once.
+pub(super) async fn until_stopped(
+    gateway: Gateway,
+    shutdown: Shutdown,
+    mounted: Option<Mounted>,
+) -> Result<(), CommandError> {
     let running = gateway.run();
     tokio::pin!(running);
-    tokio::select! {
+    let keeping = async {
+        match &mounted {
+            Some(mounted) => mounted.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let by = tokio::select! {
         () = &mut running => return Ok(()),
-        stopped = shutdown::signal() => stopped?,
-    }
+        () = keeping => return Ok(()),
+        () = shutdown.requested() => Stop::Command,
+        stopped = shutdown::signal() => {
+            stopped?;
+            Stop::Signal
+        }
+    };
     tracing::info!("stopping; once more to stop at once");
-    shutdown.begin();
+    let ending = async {
+        if let Some(mounted) = &mounted {
+            mounted.end(by).await;
+        }
+        shutdown.begin();
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = &mut running => tracing::info!("stopped"),
+        () = ending => {}
         again = shutdown::signal() => {
             again?;
             tracing::warn!("stopped at once");
@@ -40,3 +121,14 @@ pub(super) async fn until_stopped(gateway: Gateway, shutdown: Shutdown) -> Resul
     }
     Ok(())
 }
+
+/// Who ends the program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// A person; or the system, to start it anew or for good.
+    Signal,
+    Command,
+}
+
+/// In the list of problems.
+const PLACE: &str = "mount";

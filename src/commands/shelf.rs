@@ -1,7 +1,5 @@
 //! `s3dav shelf`.
 
-#![allow(clippy::print_stdout)]
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +14,7 @@ pub(super) async fn run(args: ShelfArgs) -> Result<(), CommandError> {
     let directory = std::path::absolute(&directory)?;
     let state_dir = which(gateway.state_dir.as_deref())?;
     let (files, bytes) = export(&state_dir, &directory).await?;
-    println!("{files} files, {}, in {}", status::size(bytes), directory.display());
+    say!("{files} files, {}, in {}", status::size(bytes), directory.display());
     Ok(())
 }
 

@@ -1,26 +1,69 @@
 //! `s3dav status`.
 
-#![allow(clippy::print_stdout)]
-
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{CommandError, running};
+use anyhow::Context;
+
+use super::CommandError;
+use super::running::{self, Found};
 use crate::cli::StatusArgs;
-use crate::control::Status;
+use crate::control::{MountedAt, Status};
+use crate::mount::{self, Health};
+use crate::state::Credential;
 
 pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
     let named = args.gateway.state_dir.as_deref();
-    let statuses = running::statuses(named).await?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&statuses)?);
-    } else {
-        let texts: Vec<String> = statuses.iter().map(text).collect();
-        print!("{}", texts.join("\n"));
+    let Found { mut running, mut failed } = running::find(named).await;
+    add_mounts(&mut running).await;
+    match args.json {
+        true => say!("{}", serde_json::to_string_pretty(&running)?),
+        false => {
+            let mut texts = Vec::new();
+            for status in &running {
+                texts.push(text(status) + &password(status, args.show_password)?);
+            }
+            say!("{}", texts.join("\n").trim_end());
+        }
     }
-    match statuses.is_empty() {
-        true => Err(running::none_runs(named)),
-        false => Ok(()),
+    match (failed.pop(), running.is_empty()) {
+        (Some((state_dir, error)), _) => {
+            let hint = error.hint().unwrap_or_default();
+            let place = format!("the gateway with its state in {}", state_dir.display());
+            Err(CommandError::hinted(anyhow::Error::new(error).context(place), hint))
+        }
+        (None, true) => Err(running::none_runs(named)),
+        (None, false) => Ok(()),
     }
+}
+
+/// Asks the mounts, which the gateways cannot: it may take a while.
+async fn add_mounts(running: &mut [Status]) {
+    let known = running.to_vec();
+    for (entry, status) in running::mounts(&known).await {
+        let health = match mount::health(&entry.point).await {
+            Health::Well => "well",
+            Health::Dead => "dead",
+            Health::Hung => "hung",
+        };
+        let mounted = MountedAt { point: entry.point, health: health.to_owned() };
+        if let Some(status) = running.iter_mut().find(|other| other.pid == status.pid) {
+            status.mounts.push(mounted);
+        }
+    }
+}
+
+/// The line that tells programs of other users how to come in.
+fn password(status: &Status, is_wanted: bool) -> Result<String, CommandError> {
+    if !is_wanted || status.auth == "none" {
+        return Ok(String::new());
+    }
+    let credential = Credential::read(&status.state_dir).context("the password cannot be read")?;
+    Ok(match credential {
+        Some(Credential { user, password }) => {
+            format!("login      {user} {password}, unless --user and --password-file say otherwise\n")
+        }
+        None => String::new(),
+    })
 }
 
 fn text(status: &Status) -> String {
@@ -51,6 +94,20 @@ fn text(status: &Status) -> String {
     if status.conflicts > 0 {
         lines.push(format!("conflicts  {} files kept beside another version", status.conflicts));
     }
+    for mount in &status.mounts {
+        let health = match mount.health.as_str() {
+            "well" => "",
+            "dead" => ": its program has ended; `s3dav mount` mounts it again",
+            _ => ": it does not answer; `s3dav unmount --force` gives it up",
+        };
+        lines.push(format!("mounted    {}{health}", mount.point.display()));
+    }
+    let access = match status.auth.as_str() {
+        "none" => "everybody on this machine",
+        "basic" => "whoever knows the password",
+        _ => "your own programs and root's; others by password",
+    };
+    lines.push(format!("access     {access}"));
     lines.push(format!("state      {}", status.state_dir.display()));
     for problem in &status.problems {
         lines.push(format!("problem    {} (for {})", problem.message, ago(problem.since)));

@@ -53,6 +53,11 @@ pub(super) fn source(
     cache: CacheOptions,
     delete_hidden: bool,
 ) -> Result<(Source, SourceIdentity), ConfigError> {
+    if given.is_empty() {
+        let hint = "name a bucket with --bucket, a directory with --path, or a source of the configuration \
+                    file with --source";
+        return Err(mistake("it is not said what to serve", hint));
+    }
     args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
     let buckets = buckets(given)?;
     let identity = SourceIdentity::Buckets {
@@ -135,6 +140,9 @@ fn s3(args: S3Args) -> Result<S3Options, ConfigError> {
         && !["AES256", "aws:kms", "aws:kms:dsse"].contains(&kind)
     {
         return Err(mistake(format!("--sse {kind:?} is unknown"), "use AES256, aws:kms or aws:kms:dsse"));
+    }
+    if args.sse.is_none() && args.sse_kms_key_id.is_some() {
+        return Err(mistake("--sse-kms-key-id without --sse", "add --sse aws:kms"));
     }
     Ok(S3Options {
         region: args.region,

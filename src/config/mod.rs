@@ -1,8 +1,9 @@
-//! One complete configuration, made from the command line and the environment.
+//! One complete configuration, made from the command line, the environment and the configuration file.
 //!
 //! Everything that can be wrong about options is found here, before anything is started.
 
 mod buckets;
+pub mod file;
 mod path;
 pub mod units;
 
@@ -11,11 +12,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cache::{CacheOptions, Times};
-use crate::cli::{AppleMetadataArg, ServeArgs};
+use crate::cli::{AppleMetadataArg, AuthArg, ServeArgs};
 use crate::fs::path::PathOptions;
 use crate::fs::shelf::{AppleMetadata, ShelfOptions};
-use crate::http::auth::{Auth, Credentials};
+use crate::http::auth::{Access, Credentials};
 use crate::http::{Limits, ServiceOptions};
+use crate::mount::{Login, MountOptions};
 use crate::state::default_directory;
 
 pub use buckets::{BucketSource, BucketSpec};
@@ -25,11 +27,18 @@ pub use buckets::{BucketSource, BucketSpec};
 pub struct Config {
     pub source: Source,
     pub listen: Listen,
+    pub access: Access,
+    /// The name and the password that `access` asks for, where they were given.
+    pub login: Option<Login>,
     pub service: ServiceOptions,
     pub limits: Limits,
     pub state_dir: PathBuf,
     pub shelf: ShelfOptions,
     pub shutdown_timeout: Duration,
+    /// Where it is to be mounted, and kept so.
+    pub mount: Option<MountOptions>,
+    /// Started by `mount`.
+    pub detached: bool,
 }
 
 /// What is served.
@@ -78,8 +87,9 @@ impl Config {
     /// Completes and checks what `serve` was given. Reads the password file, looks at the directory.
     pub fn of_serve(args: ServeArgs) -> Result<Self, ConfigError> {
         let listen = Listen::parse(&args.listen)?;
-        let auth = auth(&args)?;
-        listen.check(&auth)?;
+        let login = login(&args)?;
+        let access = access(args.auth, login.as_ref())?;
+        listen.check(&access)?;
         let cache = CacheOptions {
             size: args.cache_size,
             file_limit: args.cache_file_limit,
@@ -96,12 +106,19 @@ impl Config {
             })?,
         };
         path::check_state(&source, &state_dir)?;
+        let mount = args.mount.map(|point| MountOptions {
+            point: std::path::absolute(&point).unwrap_or(point),
+            volume_name: args.volume_name.unwrap_or_else(|| volume_name(&source)),
+            browse: !args.no_browse,
+            read_only: args.read_only,
+        });
         Ok(Self {
             source,
             listen,
+            access,
+            login,
             service: ServiceOptions {
                 read_only: args.read_only,
-                auth,
                 allowed_hosts: args.allowed_host,
                 request_budget: args.request_budget,
                 ..ServiceOptions::default()
@@ -110,6 +127,8 @@ impl Config {
             state_dir,
             shelf: ShelfOptions { metadata: metadata(args.apple_metadata), limit: args.shelf_limit },
             shutdown_timeout: args.shutdown_timeout,
+            mount,
+            detached: args.detached,
         })
     }
 }
@@ -131,14 +150,14 @@ impl Listen {
     }
 
     /// Refuses to be reached by others without asking them for a password.
-    pub fn check(&self, auth: &Auth) -> Result<(), ConfigError> {
+    pub fn check(&self, access: &Access) -> Result<(), ConfigError> {
         let beyond = self.addresses.iter().find(|address| !address.ip().is_loopback());
-        match (beyond, auth) {
-            (Some(address), Auth::None) => Err(mistake(
-                format!("{address} can be reached by others, and nobody would be asked for a password"),
+        match (beyond, access) {
+            (None, _) | (_, Access::Password(_)) => Ok(()),
+            (Some(address), Access::Anyone | Access::Peers(_) | Access::PeersOf(..)) => Err(mistake(
+                format!("{address} can be reached by others, who must be asked for a password"),
                 "add --user NAME --password-file FILE, or listen on 127.0.0.1",
             )),
-            _ => Ok(()),
         }
     }
 }
@@ -151,14 +170,52 @@ fn metadata(given: AppleMetadataArg) -> AppleMetadata {
     }
 }
 
-fn auth(args: &ServeArgs) -> Result<Auth, ConfigError> {
-    let (Some(user), Some(file)) = (&args.user, &args.password_file) else { return Ok(Auth::None) };
+fn access(auth: Option<AuthArg>, login: Option<&Login>) -> Result<Access, ConfigError> {
+    let credentials = login.map(|login| Credentials::new(&login.user, &login.password));
+    match (auth, credentials) {
+        (None, None) => Ok(Access::Peers(None)),
+        (Some(AuthArg::Peer), credentials) => Ok(Access::Peers(credentials)),
+        (None | Some(AuthArg::Basic), credentials) => Ok(Access::Password(credentials)),
+        (Some(AuthArg::None), None) => Ok(Access::Anyone),
+        (Some(AuthArg::None), Some(_)) => {
+            Err(mistake("--auth none asks nobody for the name that --user gives", "leave one of them out"))
+        }
+    }
+}
+
+fn login(args: &ServeArgs) -> Result<Option<Login>, ConfigError> {
+    let (user, file) = match (&args.user, &args.password_file) {
+        (Some(user), Some(file)) => (user, file),
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(mistake("--user without a password", "add --password-file FILE")),
+        (None, Some(_)) => return Err(mistake("--password-file without a name", "add --user NAME")),
+    };
     let shown = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| mistake(format!("the password file {shown} cannot be read: {error}"), ""))?;
     match text.lines().next().unwrap_or_default() {
         "" => Err(mistake(format!("the first line of {shown} is empty"), "write the password there")),
         _ if user.contains(':') => Err(mistake("a user name cannot hold a colon", "")),
-        password => Ok(Auth::Basic(Credentials::new(user, password))),
+        password => Ok(Some(Login { user: user.clone(), password: password.to_owned() })),
     }
+}
+
+/// The last part of the source's name; several buckets have none.
+fn volume_name(source: &Source) -> String {
+    let name = match source {
+        Source::Buckets(source) => match source.buckets.as_slice() {
+            [only] => only
+                .prefix
+                .rsplit('/')
+                .next()
+                .filter(|last| !last.is_empty())
+                .unwrap_or(only.folder())
+                .to_owned(),
+            _ => String::new(),
+        },
+        Source::Path(options) => {
+            options.directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        }
+    };
+    if name.is_empty() { "S3".to_owned() } else { name }
 }

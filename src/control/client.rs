@@ -25,6 +25,8 @@ pub enum ControlError {
     Version(u32),
     #[error("the gateway's answer was not understood")]
     Garbled(#[from] serde_json::Error),
+    #[error("the gateway answered something else than it was asked")]
+    Unexpected,
     #[error("{0}")]
     Refused(String),
 }
@@ -32,6 +34,22 @@ pub enum ControlError {
 impl From<io::Error> for ControlError {
     fn from(error: io::Error) -> Self {
         Self::Lost(error)
+    }
+}
+
+impl ControlError {
+    /// The next step.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotRunning { .. } => Some("start it with `s3dav serve` or `s3dav mount`"),
+            Self::Lost(_) | Self::Silent => Some(
+                "try again; if it stays so, end that process by its id, which gateway.lock in its state directory names",
+            ),
+            Self::Version(_) | Self::Garbled(_) | Self::Unexpected => Some(
+                "stop that gateway with the s3dav that started it, or end its process, and start it again",
+            ),
+            Self::Refused(_) => None,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod place;
 mod server;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -30,6 +31,8 @@ pub enum Request {
     Stop,
     /// To put on disk what could still be lost with the machine.
     Flush,
+    /// Whether that nonce came to the gateway's address; see `http::Knocks`.
+    Heard { nonce: String, address: SocketAddr },
     /// To write the files on the shelf into a directory, given as an absolute path.
     ExportShelf { directory: PathBuf },
 }
@@ -40,6 +43,8 @@ pub enum Request {
 pub enum Reply {
     Status(Box<Status>),
     Done,
+    /// The answer to a question.
+    No,
     Exported {
         files: usize,
         bytes: u64,
@@ -60,6 +65,15 @@ pub struct Status {
     pub source: String,
     pub urls: Vec<String>,
     pub state_dir: PathBuf,
+    /// Who may come in: `peer`, `basic` or `none`.
+    #[serde(default)]
+    pub auth: String,
+    /// Started by `mount`, so that `unmount` ends it.
+    #[serde(default)]
+    pub detached: bool,
+    /// Its sockets are the system's, which starts it.
+    #[serde(default)]
+    pub is_service: bool,
     /// Seconds since 1970.
     pub started: u64,
     /// Open client connections.
@@ -75,6 +89,16 @@ pub struct Status {
     pub cache: Cache,
     pub shelf: Shelf,
     pub problems: Vec<Problem>,
+    /// What is mounted of it: added by the command, since asking a mount may take a while.
+    #[serde(default)]
+    pub mounts: Vec<MountedAt>,
+}
+
+/// A mount, and how it is: `well`, `dead` or `hung`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MountedAt {
+    pub point: PathBuf,
+    pub health: String,
 }
 
 /// What is remembered, in bytes.

@@ -7,9 +7,11 @@ pub mod auth;
 mod body;
 mod conditions;
 mod guard;
+mod knocks;
 pub mod server;
 mod service;
 mod status;
 
+pub use knocks::Knocks;
 pub use server::{Limits, Server};
 pub use service::{Service, ServiceOptions};

@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::service::{Ends, Service};
 use crate::shutdown::Shutdown;
@@ -121,10 +122,15 @@ async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY will be slow");
     }
+    let is_trusted = service.auth().trusts(peer, local).await;
+    let ends = Ends { local, peer, is_trusted };
+    let asked = CancellationToken::new();
+    let has_asked = asked.clone();
     let answer = service_fn(move |request| {
+        has_asked.cancel();
         let service = service.clone();
         let crowded = places.available_permits() == 0;
-        async move { Ok::<_, Infallible>(service.answer(request, Ends { local, peer }, crowded).await) }
+        async move { Ok::<_, Infallible>(service.answer(request, ends, crowded).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -137,9 +143,16 @@ async fn serve(
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = shutdown.begun() => {
-            // No further request on this connection; the one under way goes on.
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            // What was just accepted is about to ask; its request would be lost.
+            let first = tokio::time::timeout(FIRST_REQUEST, asked.cancelled());
+            tokio::select! {
+                ended = &mut connection => ended,
+                _ = first => {
+                    // No further request on this connection; the one under way goes on.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
         }
     };
     if let Err(error) = ended {
@@ -149,5 +162,7 @@ async fn serve(
 
 /// Out of file descriptors, most likely: let some go before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// From a connection to its first request, when the program ends meanwhile.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// hyper's own least.
 const MIN_BUFFER: usize = 8192;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::auth::Auth;
 use super::body::{Counted, Home, read};
 use super::guard::{Facts, Hosts, Refused, admit};
+use super::knocks::Knocks;
 use super::status;
 use crate::dav::engine::Engine;
 use crate::dav::{Body, check_xml, full, text};
@@ -56,6 +57,7 @@ struct Inner {
     options: ServiceOptions,
     hosts: Hosts,
     metrics: Metrics,
+    knocks: Knocks,
 }
 
 /// The ends of a request's connection.
@@ -63,12 +65,24 @@ struct Inner {
 pub struct Ends {
     pub local: SocketAddr,
     pub peer: SocketAddr,
+    /// By whose program it is, the peer may come in.
+    pub is_trusted: bool,
 }
 
 impl Service {
     pub fn new(engine: Engine, options: ServiceOptions, metrics: Metrics) -> Self {
         let hosts = Hosts { allowed: options.allowed_hosts.clone() };
-        Self(Arc::new(Inner { engine, options, hosts, metrics }))
+        Self(Arc::new(Inner { engine, options, hosts, metrics, knocks: Knocks::default() }))
+    }
+
+    /// Who knocked lately.
+    pub fn knocks(&self) -> Knocks {
+        self.0.knocks.clone()
+    }
+
+    /// Who may come in.
+    pub fn auth(&self) -> &Auth {
+        &self.0.options.auth
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -125,7 +139,10 @@ impl Service {
         if parts.uri.path() == status::HEALTH {
             return Ok(status::health(&parts.method));
         }
-        let principal = inner.options.auth.check(&parts.headers)?;
+        if let Some(nonce) = parts.uri.path().strip_prefix(status::KNOCK) {
+            return Ok(status::knock(&parts.method, &inner.knocks, nonce, ends.local));
+        }
+        let principal = inner.options.auth.check(&parts.headers, ends.is_trusted)?;
         if parts.uri.path() == status::METRICS {
             return Ok(status::metrics(&parts.method, &inner.metrics));
         }

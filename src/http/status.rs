@@ -1,16 +1,26 @@
 //! The gateway's own resources below `/.s3dav/`: reserved for GET and HEAD, never listed.
 
+use std::net::SocketAddr;
+
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
+use super::knocks::Knocks;
 use crate::dav::{Body, full, text};
 use crate::metrics::Metrics;
 
 /// Says that the process is alive; needs no credentials.
 pub(super) const HEALTH: &str = "/.s3dav/health";
+/// Before a nonce: see [`Knocks`]. Needs no credentials, since none are shown to what may be an impostor.
+pub(super) const KNOCK: &str = "/.s3dav/knock/";
 /// The counters.
 pub(super) const METRICS: &str = "/.s3dav/metrics";
 
 pub(super) fn health(method: &Method) -> Response<Body> {
+    read_only(method, || text(StatusCode::OK, "ok"))
+}
+
+pub(super) fn knock(method: &Method, knocks: &Knocks, nonce: &str, local: SocketAddr) -> Response<Body> {
+    knocks.hear(nonce, local);
     read_only(method, || text(StatusCode::OK, "ok"))
 }
 

@@ -6,6 +6,7 @@
 //! runtime's threads.
 
 mod creates;
+mod credential;
 mod directory;
 mod folder_dates;
 mod locks;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use creates::CreateRow;
+pub use credential::Credential;
 pub use directory::{SourceIdentity, base_directory, default_directory, is_state_directory};
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
@@ -44,6 +46,7 @@ struct Inner {
     shelf: ShelfIndex,
     /// Bytes, when it was opened.
     free_disk: u64,
+    credential: Credential,
     held: Held,
 }
 
@@ -89,6 +92,8 @@ impl State {
 
     fn open_now(directory: &Path, description: &str) -> Result<Self, StateError> {
         let held = Held::take(directory, description)?;
+        let credential = Credential::read_or_make(directory)
+            .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
         let path = directory.join(DATABASE_FILE);
         let database = Database::create(&path)
             .map_err(|e| StateError::Open { path: path.display().to_string(), source: Box::new(e.into()) })?;
@@ -104,7 +109,8 @@ impl State {
         let shelf = ShelfIndex::load(&database, directory.join("shelf"))?;
         // Where nobody can tell, little is made of it.
         let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
-        Ok(Self(Arc::new(Inner { database: Arc::new(database), properties, shelf, free_disk, held })))
+        let database = Arc::new(database);
+        Ok(Self(Arc::new(Inner { database, properties, shelf, free_disk, credential, held })))
     }
 
     /// The directory's path.
@@ -115,6 +121,11 @@ impl State {
     /// What was free on its disk when it was opened, in bytes.
     pub fn free_disk(&self) -> u64 {
         self.0.free_disk
+    }
+
+    /// What lets those programs in that must be asked.
+    pub fn credential(&self) -> &Credential {
+        &self.0.credential
     }
 
     /// Says by which addresses this gateway is reached, for those who find the directory taken.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod access;
+mod activation;
 mod bad_inputs;
 mod capabilities;
 mod cli;
@@ -17,11 +19,13 @@ mod layering;
 mod locks;
 mod methods;
 mod model;
+mod mounting;
 mod path;
 mod propfind;
 mod readme;
 mod scale;
 mod semantics;
+mod service;
 mod stalls;
 mod startup;
 mod stores;

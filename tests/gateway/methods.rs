@@ -234,8 +234,8 @@ async fn options_come_from_memory_and_tell_the_truth() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_asked_for() {
     let gateway = TestGateway::start_with(|config| {
-        config.service.auth =
-            s3dav::http::auth::Auth::Basic(s3dav::http::auth::Credentials::new("me", "s3cr\u{e9}t"));
+        let credentials = s3dav::http::auth::Credentials::new("me", "s3cr\u{e9}t");
+        config.access = s3dav::http::auth::Access::Password(Some(credentials));
     })
     .await;
     let (status, challenge) = header(&gateway, "GET", "/", &[], "www-authenticate").await;

@@ -23,7 +23,7 @@ use crate::object::ETag;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, PropertyName, ShelfRow, State, StoredProperty, millis};
 
-pub use export::export;
+pub use export::{ExportError, export};
 pub use rules::AppleMetadata;
 
 use carry::Carried;

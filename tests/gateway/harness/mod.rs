@@ -15,6 +15,7 @@ use s3dav::commands::gateway::Gateway;
 use s3dav::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3, Hooks};
 use s3dav::fs::path::PathOptions;
+use s3dav::http::auth::Access;
 use s3dav::shutdown::Shutdown;
 use s3dav::store::s3::S3Options;
 use tempfile::TempDir;
@@ -72,11 +73,15 @@ pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
     Config {
         source: Source::Buckets(Box::new(source)),
         listen: Listen::parse(&["127.0.0.1:0".to_owned()]).unwrap(),
+        access: Access::Anyone,
+        login: None,
         service: Default::default(),
         limits: Default::default(),
         state_dir: state.path().join("state"),
         shelf: Default::default(),
         shutdown_timeout: Duration::from_secs(10),
+        mount: None,
+        detached: false,
     }
 }
 

@@ -89,7 +89,7 @@ async fn s44_a_password_is_asked_for_once(world: World) {
     // This one needs a gateway of its own.
     let guarded = crate::harness::TestGateway::start_with(|config| {
         let credentials = s3dav::http::auth::Credentials::new("mac", "secret");
-        config.service.auth = s3dav::http::auth::Auth::Basic(credentials);
+        config.access = s3dav::http::auth::Access::Password(Some(credentials));
     })
     .await;
     let direct = world.mac.url == world.gateway.url;

@@ -1,53 +1,12 @@
-//! The command line: clap's structs and nothing else. What the options mean stands in `config`.
+//! The options of `serve`, which `mount`, `service install` and `config show` take, too.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 
 use crate::config::units::{parse_duration, parse_size};
-
-/// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
-#[derive(Debug, Parser)]
-#[command(name = "s3dav", version, max_term_width = 100)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Command,
-
-    /// How the log on standard error is written
-    #[arg(long, global = true, env = "S3DAV_LOG_FORMAT", value_enum, default_value = "text")]
-    pub log_format: LogFormat,
-
-    /// Log more; twice for everything
-    #[arg(short, long, global = true, env = "S3DAV_VERBOSE", action = ArgAction::Count)]
-    pub verbose: u8,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Serve one or more buckets, or a directory
-    Serve(Box<ServeArgs>),
-    /// Show the gateways that are running: what they serve, what they did, what is wrong
-    Status(StatusArgs),
-    /// Stop a gateway, in order
-    Stop(StopArgs),
-    /// Finder's own files, which are kept on this machine
-    Shelf(ShelfArgs),
-    /// Try it out on an S3 server inside this program
-    #[cfg(feature = "demo")]
-    Demo(DemoArgs),
-    /// The S3 server of the demo, alone
-    #[cfg(feature = "demo")]
-    #[command(hide = true)]
-    EmbeddedS3(EmbeddedArgs),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ChecksumsArg {
@@ -75,51 +34,14 @@ pub enum AppleMetadataArg {
     Discard,
 }
 
-/// Which gateway a command is about.
-#[derive(Debug, Clone, Args)]
-pub struct GatewayArgs {
-    /// State directory of the gateway, if there are several or it is in no usual place
-    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct StatusArgs {
-    #[command(flatten)]
-    pub gateway: GatewayArgs,
-
-    /// For programs
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct StopArgs {
-    #[command(flatten)]
-    pub gateway: GatewayArgs,
-
-    /// How long to wait for its end
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
-    pub wait: Duration,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct ShelfArgs {
-    #[command(subcommand)]
-    pub command: ShelfCommand,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub enum ShelfCommand {
-    /// Write all of it into a directory, as plain files
-    Export {
-        /// Made if it is missing; nothing in it is replaced
-        #[arg(value_name = "DIR")]
-        directory: PathBuf,
-
-        #[command(flatten)]
-        gateway: GatewayArgs,
-    },
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthArg {
+    /// Your own programs and root's; all others are asked for a name and a password
+    Peer,
+    /// Whoever knows the name and the password
+    Basic,
+    /// Everybody on this machine
+    None,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -130,7 +52,6 @@ pub struct ServeArgs {
         long,
         env = "S3DAV_BUCKET",
         value_name = "NAME[/PREFIX]",
-        required_unless_present = "path",
         conflicts_with = "path",
         value_delimiter = ','
     )]
@@ -182,24 +103,16 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub delete_hidden: bool,
 
+    /// Who may come in [default: peer, or basic if a name is given]
+    #[arg(long, env = "S3DAV_AUTH", value_enum, help_heading = "Access")]
+    pub auth: Option<AuthArg>,
+
     /// Ask clients for this name (HTTP Basic)
-    #[arg(
-        long,
-        env = "S3DAV_USER",
-        value_name = "NAME",
-        requires = "password_file",
-        help_heading = "Access"
-    )]
+    #[arg(long, env = "S3DAV_USER", value_name = "NAME", help_heading = "Access")]
     pub user: Option<String>,
 
     /// File whose first line is the password
-    #[arg(
-        long,
-        env = "S3DAV_PASSWORD_FILE",
-        value_name = "FILE",
-        requires = "user",
-        help_heading = "Access"
-    )]
+    #[arg(long, env = "S3DAV_PASSWORD_FILE", value_name = "FILE", help_heading = "Access")]
     pub password_file: Option<PathBuf>,
 
     /// Host name, besides this machine's own, that clients may use; may be given several times
@@ -211,6 +124,40 @@ pub struct ServeArgs {
         help_heading = "Access"
     )]
     pub allowed_host: Vec<String>,
+
+    /// Mount it there, and keep it mounted
+    #[arg(long, env = "S3DAV_MOUNT", value_name = "DIR", help_heading = "Mount")]
+    pub mount: Option<PathBuf>,
+
+    /// Name of the volume in Finder [default: the last part of the source's name]
+    #[arg(long, env = "S3DAV_VOLUME_NAME", value_name = "NAME", help_heading = "Mount")]
+    pub volume_name: Option<String>,
+
+    /// Do not show the volume in Finder's sidebar and on the desktop
+    #[arg(long, env = "S3DAV_NO_BROWSE", help_heading = "Mount", value_parser = BoolishValueParser::new())]
+    pub no_browse: bool,
+
+    /// How often to look whether it is still mounted
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", hide = true)]
+    pub mount_interval: Duration,
+
+    /// Configuration file [default: ~/.config/s3dav/config.toml]
+    #[arg(long, env = "S3DAV_CONFIG", value_name = "FILE", help_heading = "Configuration")]
+    pub config: Option<PathBuf>,
+
+    /// Source of that name in the configuration file
+    #[arg(
+        long,
+        env = "S3DAV_SOURCE",
+        value_name = "NAME",
+        conflicts_with_all = ["bucket", "path"],
+        help_heading = "Configuration"
+    )]
+    pub source: Option<String>,
+
+    /// Started by `mount`: in a session of its own, on another port where the usual one is taken
+    #[arg(long, hide = true)]
+    pub detached: bool,
 
     /// Where to keep what S3 has no place for [default: one directory per source]
     #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR", help_heading = "Life")]
@@ -250,7 +197,7 @@ pub struct S3Args {
     pub sse: Option<String>,
 
     /// KMS key for --sse aws:kms
-    #[arg(long, env = "S3DAV_SSE_KMS_KEY_ID", value_name = "KEY", requires = "sse", help_heading = "S3")]
+    #[arg(long, env = "S3DAV_SSE_KMS_KEY_ID", value_name = "KEY", help_heading = "S3")]
     pub sse_kms_key_id: Option<String>,
 
     /// Agree to pay for requests to requester-pays buckets
@@ -311,36 +258,4 @@ pub struct S3Args {
     /// Memory to read ahead of all downloads together
     #[arg(long, env = "S3DAV_READ_AHEAD_TOTAL", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
     pub read_ahead_total: u64,
-}
-
-#[cfg(feature = "demo")]
-#[derive(Debug, Clone, Args)]
-pub struct DemoArgs {
-    /// Keep the files here instead of in memory
-    #[arg(long, env = "S3DAV_DATA", value_name = "DIR")]
-    pub data: Option<PathBuf>,
-
-    /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
-    #[arg(long, env = "S3DAV_LISTEN", value_name = "IP:PORT", value_delimiter = ',')]
-    pub listen: Vec<String>,
-}
-
-#[cfg(feature = "demo")]
-#[derive(Debug, Clone, Args)]
-pub struct EmbeddedArgs {
-    /// Address to serve at
-    #[arg(long, env = "S3DAV_LISTEN", value_name = "IP:PORT")]
-    pub listen: String,
-
-    /// Keep the objects here instead of in memory
-    #[arg(long, env = "S3DAV_DATA", value_name = "DIR")]
-    pub data: Option<PathBuf>,
-
-    /// Add this to every answer
-    #[arg(long, env = "S3DAV_LATENCY", value_name = "TIME", value_parser = parse_duration, default_value = "0ms")]
-    pub latency: Duration,
-
-    /// Bucket that exists from the start; may be given several times
-    #[arg(long, env = "S3DAV_BUCKET", value_name = "NAME", value_delimiter = ',', default_value = "bucket")]
-    pub bucket: Vec<String>,
 }

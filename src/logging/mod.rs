@@ -1,12 +1,18 @@
-//! The log: standard error, as text or JSON lines.
+//! The log: standard error or a file, as text or JSON lines.
 //!
 //! Nothing here or elsewhere logs a header, a credential or a body; keys and paths are data of the
 //! user and appear where they explain an event.
 
-use std::io::IsTerminal;
+mod rotating;
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::UtcTime;
+
+use rotating::Rotating;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,18 +25,26 @@ pub enum LogFormat {
 /// Sets the log up for the whole process; a second call does nothing.
 ///
 /// `verbosity`: 0 = info, 1 = debug of this program, 2 and more = trace. `S3DAV_LOG` overrides it
-/// with a filter in the syntax of tracing's `EnvFilter`.
-pub fn start(format: LogFormat, verbosity: u8) {
+/// with a filter in the syntax of tracing's `EnvFilter`. `file`: there, instead of on standard error.
+pub fn start(format: LogFormat, verbosity: u8, file: Option<&Path>) -> io::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(verbosity))
-        .with_writer(std::io::stderr)
         .with_target(verbosity > 0)
         .with_timer(UtcTime::rfc_3339());
     // A failure means that a log is running already, which is what was asked for.
-    let _ = match format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+    let _ = match (format, file) {
+        (LogFormat::Json, None) => builder.with_writer(io::stderr).json().try_init(),
+        (LogFormat::Json, Some(file)) => {
+            builder.with_writer(Mutex::new(Rotating::open(file)?)).json().try_init()
+        }
+        (LogFormat::Text, None) => {
+            builder.with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).try_init()
+        }
+        (LogFormat::Text, Some(file)) => {
+            builder.with_writer(Mutex::new(Rotating::open(file)?)).with_ansi(false).try_init()
+        }
     };
+    Ok(())
 }
 
 fn filter(verbosity: u8) -> EnvFilter {

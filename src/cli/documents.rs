@@ -1,0 +1,19 @@
+//! What is made from the command line's structs: completions and the manual.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::CommandFactory;
+
+use super::{Cli, Shell};
+
+/// Writes what `shell` needs to complete commands.
+pub fn complete(shell: Shell, out: &mut dyn Write) {
+    clap_complete::generate(shell, &mut Cli::command(), "s3dav", &mut { out });
+}
+
+/// Writes a page for the program and one for each command into a directory, which is made if it is missing.
+pub fn write_man_pages(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(Cli::command(), directory)
+}

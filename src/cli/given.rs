@@ -1,0 +1,214 @@
+//! Where the value of each option comes from: the command line, the environment, the configuration file, or
+//! nowhere, in this order.
+//!
+//! What the file says is given to clap as the options' defaults, and the command line is read once more: so
+//! that a value is read and refused in the same way wherever it stands.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
+
+use super::{Cli, Command, ConfigCommand, ServeArgs, ServiceCommand};
+
+/// Options by their long names, with what a file gives for them.
+pub type Layer = BTreeMap<String, Vec<String>>;
+
+/// A command line that has been understood.
+#[derive(Debug)]
+pub struct Invocation {
+    pub cli: Cli,
+    /// The options of `serve`, if the command takes them, in the order of its help.
+    pub given: Vec<Given>,
+}
+
+/// An option and its value, as one would write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The long name.
+    pub name: String,
+    /// Texts; of a flag `true` or `false`.
+    pub values: Vec<String>,
+    pub origin: Origin,
+    pub is_flag: bool,
+}
+
+/// Who gave a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    CommandLine,
+    /// The variable of this name.
+    Environment(String),
+    File,
+    Default,
+}
+
+/// Why a command line cannot be carried out.
+#[derive(Debug)]
+pub enum ParseError<E> {
+    /// It is wrong, or asks for help.
+    CommandLine(Box<clap::Error>),
+    /// What stands in the file is wrong, in a line of words.
+    Value(String),
+    /// The file could not be used.
+    File(E),
+}
+
+/// Reads a command line. `layer` gives what the file says, for those commands that use it.
+pub fn parse<E>(
+    arguments: impl IntoIterator<Item = OsString>,
+    layer: impl FnOnce(&ServeArgs) -> Result<Layer, E>,
+) -> Result<Invocation, ParseError<E>> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let (cli, _) = read(Cli::command(), &arguments).map_err(ParseError::CommandLine)?;
+    let Some(serve) = serve_args(&cli.command) else { return Ok(Invocation { cli, given: Vec::new() }) };
+    let layer = layer(serve).map_err(ParseError::File)?;
+    let command = with_defaults(Cli::command(), &layer);
+    let (cli, matches) = read(command.clone(), &arguments).map_err(|error| {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        ParseError::Value(line.trim_start_matches("error: ").to_owned())
+    })?;
+    Ok(Invocation { given: given(command, &matches, &layer), cli })
+}
+
+/// The long names of `serve`'s options that may stand in a file.
+pub fn option_names() -> Vec<String> {
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").into_iter();
+    let options = serve.flat_map(clap::Command::get_arguments).filter(|option| is_shown(option));
+    let names = options.filter_map(|option| option.get_long().map(str::to_owned));
+    names.filter(|name| !["config", "source"].contains(&name.as_str())).collect()
+}
+
+impl Given {
+    /// As arguments for another start of the program; none if it is the default.
+    pub fn arguments(&self) -> Vec<String> {
+        match (&self.origin, self.is_flag) {
+            (Origin::Default, _) => Vec::new(),
+            (_, true) if self.values == ["true"] => vec![format!("--{}", self.name)],
+            (_, true) => Vec::new(),
+            (_, false) => self.values.iter().map(|value| format!("--{}={value}", self.name)).collect(),
+        }
+    }
+}
+
+fn read(mut command: clap::Command, arguments: &[OsString]) -> Result<(Cli, ArgMatches), Box<clap::Error>> {
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((cli, matches))
+}
+
+fn serve_args(command: &Command) -> Option<&ServeArgs> {
+    match command {
+        Command::Serve(serve) => Some(serve),
+        Command::Mount(mount) => Some(&mount.serve),
+        Command::Service(service) => match &service.command {
+            ServiceCommand::Install(mount) => Some(&mount.serve),
+            _ => None,
+        },
+        Command::Config(config) => {
+            let ConfigCommand::Show(serve) = &config.command;
+            Some(serve)
+        }
+        _ => None,
+    }
+}
+
+fn with_defaults(command: clap::Command, layer: &Layer) -> clap::Command {
+    let values = |option: &Arg| option.get_long().and_then(|name| layer.get(name)).cloned();
+    command
+        .mut_args(|option| match values(&option) {
+            Some(values) => option.default_values(values),
+            None => option,
+        })
+        .mut_subcommands(|subcommand| with_defaults(subcommand, layer))
+}
+
+fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec<Given> {
+    // Hands the global options down, as reading did.
+    command.build();
+    let (mut command, mut matches) = (&command, matches);
+    while let Some((name, inner)) = matches.subcommand() {
+        let Some(found) = command.find_subcommand(name) else { return Vec::new() };
+        (command, matches) = (found, inner);
+    }
+    let options = command.get_arguments().filter(|option| is_shown(option));
+    options
+        .filter_map(|option| {
+            let name = option.get_long()?.to_owned();
+            let id = option.get_id().as_str();
+            let raw = matches.get_raw(id).into_iter().flatten();
+            let origin = match matches.value_source(id) {
+                Some(ValueSource::CommandLine) => Origin::CommandLine,
+                Some(ValueSource::EnvVariable) => {
+                    let variable = option.get_env().unwrap_or_default();
+                    Origin::Environment(variable.to_string_lossy().into_owned())
+                }
+                _ if layer.contains_key(&name) => Origin::File,
+                _ => Origin::Default,
+            };
+            let values = raw.map(|value| value.to_string_lossy().into_owned()).collect();
+            Some(Given { name, values, origin, is_flag: matches!(option.get_action(), ArgAction::SetTrue) })
+        })
+        .collect()
+}
+
+/// Options of `serve`, but for those that only the program itself gives.
+fn is_shown(option: &Arg) -> bool {
+    !option.is_hide_set()
+        && !option.is_global_set()
+        && !matches!(option.get_action(), ArgAction::Help | ArgAction::Version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(of: &[(&str, &[&str])]) -> Layer {
+        let texts = |values: &[&str]| values.iter().map(ToString::to_string).collect();
+        of.iter().map(|(name, values)| (name.to_string(), texts(values))).collect()
+    }
+
+    fn parsed(line: &str, file: Layer) -> Result<Invocation, ParseError<()>> {
+        parse(line.split(' ').map(OsString::from), |_| Ok(file))
+    }
+
+    fn serve(line: &str, file: Layer) -> (ServeArgs, Vec<Given>) {
+        let Invocation { cli, given } = parsed(line, file).unwrap();
+        (serve_args(&cli.command).unwrap().clone(), given)
+    }
+
+    #[test]
+    fn options_stand_before_the_file_and_the_file_before_defaults() {
+        let file = layer(&[("bucket", &["a", "b"]), ("cache-size", &["1MiB"]), ("read-only", &["true"])]);
+        let (args, given) = serve("s3dav serve --cache-size 2MiB", file);
+        assert_eq!((args.bucket.len(), args.cache_size, args.read_only), (2, 2 << 20, true));
+        let of = |name: &str| given.iter().find(|option| option.name == name).unwrap();
+        assert_eq!(of("cache-size").origin, Origin::CommandLine);
+        assert_eq!(of("bucket").origin, Origin::File);
+        assert_eq!(of("part-size").origin, Origin::Default);
+        let arguments: Vec<String> = given.iter().flat_map(Given::arguments).collect();
+        assert_eq!(arguments, ["--bucket=a", "--bucket=b", "--cache-size=2MiB", "--read-only"]);
+    }
+
+    #[test]
+    fn a_wrong_value_of_the_file_is_the_files() {
+        let wrong = parsed("s3dav serve", layer(&[("cache-size", &["5"])])).unwrap_err();
+        let ParseError::Value(text) = wrong else { panic!("{wrong:?}") };
+        assert!(text.contains("--cache-size") && text.contains("5MiB"), "{text}");
+        assert!(matches!(parsed("s3dav serve --cache-size 5", layer(&[])), Err(ParseError::CommandLine(_))));
+    }
+
+    #[test]
+    fn what_a_file_may_hold() {
+        let names = option_names();
+        for name in ["bucket", "path", "mount", "auth", "no-browse"] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+        for name in ["config", "source", "detached", "verbose", "help"] {
+            assert!(names.iter().all(|known| known != name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! `s3dav completions` and `s3dav man-pages`.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::CommandError;
+use crate::cli;
+
+pub(super) fn complete(shell: cli::Shell) {
+    cli::complete(shell, &mut std::io::stdout());
+}
+
+pub(super) fn write_man_pages(directory: &Path) -> Result<(), CommandError> {
+    let written = cli::write_man_pages(directory);
+    Ok(written.with_context(|| format!("the manual cannot be written into {}", directory.display()))?)
+}

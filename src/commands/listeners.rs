@@ -1,0 +1,111 @@
+//! The sockets of a gateway: handed over by the system, or opened here.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use super::CommandError;
+use crate::config::{Config, DEFAULT_PORT, Listen};
+use crate::sockets;
+
+/// Sockets that wait for connections.
+pub(super) struct Sockets {
+    pub(super) listeners: Vec<TcpListener>,
+    /// They were there before this program, and will be after it.
+    pub(super) are_inherited: bool,
+}
+
+/// Opens what `config` wants, unless the system has done so.
+///
+/// Whoever mounts what is served need not know the port: where the usual one is taken by another program, and
+/// nobody asked for it, a free one is used, and again the next time.
+pub(super) async fn open(config: &Config) -> Result<Sockets, CommandError> {
+    let inherited = sockets::inherited().context("the sockets that the system handed over cannot be used")?;
+    if !inherited.is_empty() {
+        let listeners = inherited.into_iter().map(TcpListener::from_std).collect::<Result<_, _>>();
+        let listeners = listeners.context("the sockets that the system handed over cannot be used")?;
+        return Ok(Sockets { listeners, are_inherited: true });
+    }
+    Ok(Sockets { listeners: choose(config).await?, are_inherited: false })
+}
+
+/// The same without looking for what the system has opened.
+pub(super) async fn choose(config: &Config) -> Result<Vec<TcpListener>, CommandError> {
+    match config.listen.is_default && (config.detached || config.mount.is_some()) {
+        true => on_any_port(&config.listen, &config.state_dir).await,
+        false => bind(&config.listen).await,
+    }
+}
+
+/// Opens the sockets.
+pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
+    let mut listeners = Vec::new();
+    for address in &listen.addresses {
+        match TcpListener::bind(*address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                let message = anyhow::anyhow!("the port of {address} is taken");
+                let hint = "another s3dav may be running (`s3dav status`); stop it, or choose a port with \
+                            --listen 127.0.0.1:PORT";
+                return Err(CommandError::hinted(message, hint));
+            }
+            Err(error) if listen.is_default => {
+                tracing::info!(%address, %error, "not serving at this address")
+            }
+            Err(error) => {
+                let message = anyhow::Error::new(error).context(format!("cannot serve at {address}"));
+                return Err(CommandError::hinted(message, "is it an address of this machine?"));
+            }
+        }
+    }
+    match listeners.is_empty() {
+        true => Err(CommandError::hinted(
+            anyhow::anyhow!("this machine has no loopback address"),
+            "name an address of this machine with --listen IP:PORT",
+        )),
+        false => Ok(listeners),
+    }
+}
+
+async fn on_any_port(listen: &Listen, state_dir: &Path) -> Result<Vec<TcpListener>, CommandError> {
+    let note = note(state_dir);
+    let before = std::fs::read_to_string(&note).ok().and_then(|text| text.trim().parse().ok());
+    for port in before.into_iter().chain([DEFAULT_PORT, 0]) {
+        let Some(listeners) = on_port(listen, port).await else { continue };
+        let port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|at| at.port());
+        if port != Some(DEFAULT_PORT) {
+            tracing::info!(port, "the usual port is taken; serving at another one");
+        }
+        if let Some(port) = port.filter(|port| before != Some(*port)) {
+            // Without the note the next mount may be at another address.
+            let _ = std::fs::create_dir_all(state_dir).and_then(|()| std::fs::write(&note, port.to_string()));
+        }
+        return Ok(listeners);
+    }
+    bind(listen).await
+}
+
+/// The same port at each address that the machine has; `None` if one of them is taken.
+async fn on_port(listen: &Listen, mut port: u16) -> Option<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    let ips: Vec<IpAddr> = listen.addresses.iter().map(SocketAddr::ip).collect();
+    for ip in ips {
+        match TcpListener::bind((ip, port)).await {
+            Ok(listener) => {
+                port = listener.local_addr().ok()?.port();
+                listeners.push(listener);
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return None,
+            // It lacks IPv6, most likely.
+            Err(_) => {}
+        }
+    }
+    (!listeners.is_empty()).then_some(listeners)
+}
+
+fn note(state_dir: &Path) -> PathBuf {
+    state_dir.join("port")
+}

@@ -1,0 +1,209 @@
+//! `s3dav mount` and `s3dav unmount`.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::gateway::Gateway;
+use super::{CommandError, running, stop};
+use crate::cli::{DEFAULT_MOUNTPOINT, Given, MountArgs, ServeArgs, UnmountArgs};
+use crate::config::Config;
+use crate::control::{ControlError, Reply, Request, Status, ask};
+use crate::mount::{self, Attached, Login, Mount, MountOptions};
+use crate::state::Credential;
+
+pub(super) async fn run(args: MountArgs, given: &[Given]) -> Result<(), CommandError> {
+    let config = Config::of_serve(with_mountpoint(args))?;
+    let (status, is_new) = match ask(&config.state_dir, Request::Status, running::PATIENCE).await {
+        Ok(Reply::Status(status)) => (*status, false),
+        Ok(_) => return Err(running::unexpected()),
+        Err(ControlError::NotRunning { .. }) => (start(&config.state_dir, given).await?, true),
+        Err(error) => return Err(error.into()),
+    };
+    let mounted = attach(&status, config).await;
+    if is_new && mounted.is_err() {
+        // Nobody would know of it.
+        stop::end(&status.state_dir, STOP_LIMIT).await?;
+    }
+    mounted
+}
+
+/// Mounts what the gateway serves.
+async fn attach(status: &Status, config: Config) -> Result<(), CommandError> {
+    let address = address(status)?;
+    prove(&config.state_dir, address).await?;
+    // Of_serve made options, since a mount point was given.
+    let Some(options) = config.mount else { return Err(running::unexpected()) };
+    let login = match status.auth.as_str() {
+        "none" => None,
+        _ => config.login.or(generated(&config.state_dir)?),
+    };
+    let point = options.point.clone();
+    let mount = Mount { options, url: format!("http://{address}/"), login, state_dir: config.state_dir };
+    let said = match mount.attach().await? {
+        Attached::Now => "mounted at",
+        Attached::Before => "is mounted already, at",
+    };
+    say!("{} {said} {}", status.source, point.display());
+    Ok(())
+}
+
+/// The options of `serve`, with the mount point that is meant.
+pub(super) fn with_mountpoint(args: MountArgs) -> ServeArgs {
+    let mut serve = args.serve;
+    let point = args.mountpoint.or(serve.mount.take());
+    serve.mount = Some(point.unwrap_or_else(|| DEFAULT_MOUNTPOINT.into()));
+    serve
+}
+
+pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
+    let point = std::path::absolute(&args.mountpoint)?;
+    let found = running::find(None).await;
+    let mounted = running::mounts(&found.running).await;
+    let (place, served) = mounted
+        .iter()
+        .find(|(entry, _)| same_place(&entry.point, &point))
+        .map(|(entry, status)| (entry.point.clone(), Some(*status)))
+        .unwrap_or((point, None));
+    mount::detach(&place, args.force).await?;
+    say!("unmounted {}", place.display());
+    match served {
+        Some(status) if status.detached => stop::end(&status.state_dir, STOP_LIMIT).await,
+        _ => Ok(()),
+    }
+}
+
+/// `/tmp` is a link on macOS.
+fn same_place(entry: &Path, point: &Path) -> bool {
+    let parent = point.parent().and_then(|parent| parent.canonicalize().ok());
+    entry == point || parent.zip(point.file_name()).is_some_and(|(parent, name)| entry == parent.join(name))
+}
+
+/// What a gateway itself mounts.
+pub(super) fn of_gateway(options: MountOptions, login: Option<Login>, gateway: &Gateway) -> Mount {
+    let credential = gateway.state().credential();
+    let generated = || Login { user: credential.user.clone(), password: credential.password.clone() };
+    Mount {
+        options,
+        url: gateway.urls().into_iter().next().unwrap_or_default(),
+        login: gateway.asks().then(|| login.unwrap_or_else(generated)),
+        state_dir: gateway.state().directory().to_owned(),
+    }
+}
+
+fn generated(state_dir: &Path) -> Result<Option<Login>, CommandError> {
+    let credential = Credential::read(state_dir).context("the gateway's password cannot be read")?;
+    Ok(credential.map(|Credential { user, password }| Login { user, password }))
+}
+
+/// Where the gateway is reached on this machine.
+fn address(status: &Status) -> Result<SocketAddr, CommandError> {
+    let authority = status.urls.first().and_then(|url| url.split('/').nth(2)).unwrap_or_default();
+    let mut address: SocketAddr = authority.parse().context("the gateway serves nowhere")?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(address)
+}
+
+/// Makes sure that it is the gateway that answers at its address, and not a program that took its place.
+async fn prove(state_dir: &Path, address: SocketAddr) -> Result<(), CommandError> {
+    let nonce = uuid::Uuid::new_v4().simple().to_string();
+    let knocked = timeout(KNOCK_LIMIT, knock(address, &nonce)).await;
+    // Whoever does not answer has not heard it, either.
+    let heard = match knocked {
+        Ok(Ok(())) => ask(state_dir, Request::Heard { nonce, address }, running::PATIENCE).await?,
+        _ => Reply::No,
+    };
+    match heard {
+        Reply::Done => Ok(()),
+        _ => Err(CommandError::hinted(
+            anyhow::anyhow!("it is not the gateway that answers at {address}"),
+            "another program may have taken its place: stop the gateway with `s3dav stop`, and mount again",
+        )),
+    }
+}
+
+async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request =
+        format!("GET /.s3dav/knock/{nonce} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    // Whatever it says: what counts is what the gateway has heard.
+    stream.read_u8().await.map(drop)
+}
+
+/// Starts a gateway that goes on when this command has ended, and waits until it is ready.
+async fn start(state_dir: &Path, given: &[Given]) -> Result<Status, CommandError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(state_dir).context("no state directory")?;
+    let words = state_dir.join("start.log");
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&words)?;
+    let mut child = spawn(state_dir, given, file).context("the gateway cannot be started")?;
+    let until = Instant::now() + START_LIMIT;
+    loop {
+        match ask(state_dir, Request::Status, running::PATIENCE).await {
+            Ok(Reply::Status(status)) => return Ok(*status),
+            Ok(_) => return Err(running::unexpected()),
+            Err(ControlError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if child.try_wait()?.is_some() {
+            return Err(last_words(&std::fs::read_to_string(&words).unwrap_or_default()));
+        }
+        if Instant::now() > until {
+            child.start_kill()?;
+            return Err(CommandError::hinted(
+                anyhow::anyhow!("the gateway did not start within {START_LIMIT:?}"),
+                format!("{} may say why", log_file(state_dir).display()),
+            ));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+fn spawn(state_dir: &Path, given: &[Given], words: File) -> std::io::Result<Child> {
+    let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir"];
+    let options = given.iter().filter(|option| !of_mounting.contains(&option.name.as_str()));
+    let mut command = Command::new(std::env::current_exe()?);
+    // All that counts is on its command line, so that nothing is read twice.
+    command.args(["serve", "--detached", "--config=/dev/null"]);
+    command.arg("--state-dir").arg(state_dir).arg("--log-file").arg(log_file(state_dir));
+    command.args(options.flat_map(Given::arguments));
+    for variable in ["S3DAV_SOURCE", "S3DAV_MOUNT", "S3DAV_CONFIG"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);
+    command.spawn()
+}
+
+fn log_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("gateway.log")
+}
+
+/// What a gateway that ended at once said of it.
+fn last_words(words: &str) -> CommandError {
+    let line = |mark: &str| words.lines().rev().find_map(|line| line.strip_prefix(mark));
+    let error = anyhow::anyhow!("{}", line("error: ").unwrap_or("the gateway ended at once"));
+    CommandError { error, hint: line("hint: ").map(str::to_owned), exit_code: 1 }
+}
+
+/// Answered from memory.
+const KNOCK_LIMIT: Duration = Duration::from_secs(5);
+/// It waits 10 s for an S3 that is away.
+const START_LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
+/// After unmounting, little is under way.
+const STOP_LIMIT: Duration = Duration::from_secs(60);

@@ -1,0 +1,166 @@
+//! Linux: davfs2, with a configuration of its own in the state directory.
+//!
+//! Mounting is root's, or that of users whom a line of `/etc/fstab` allows it. Root's davfs2 runs as a user of
+//! its own, who must be told the password; a user's runs as that user.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::{Mount, MountError, outside};
+
+pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError> {
+    let config = write_files(mount, point).map_err(MountError::Files)?;
+    clear_pid_file(point);
+    let mut command = Command::new("mount");
+    if rustix::process::geteuid().is_root() {
+        command.arg("-t").arg("davfs").arg("-o").arg(flags(mount, &config)).arg(&mount.url).arg(point);
+    } else if is_allowed(&mount.url, point) {
+        command.arg(point);
+    } else {
+        let line =
+            format!("{} {} davfs user,noauto,{} 0 0", mount.url, fstab_text(point), flags(mount, &config));
+        return Err(MountError::NotAllowed { lines: hint_for_users(&line) });
+    }
+    // Nothing is between this machine and itself.
+    for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(variable);
+    }
+    outside::run(command, super::MOUNT_LIMIT).await.map_err(|source| MountError::Failed {
+        point: point.to_owned(),
+        hint: hint(&source),
+        source,
+    })
+}
+
+/// davfs2 that was killed leaves a file by which the next one believes that it still runs.
+fn clear_pid_file(point: &Path) {
+    let name = point.to_string_lossy().trim_start_matches('/').replace('/', "-");
+    let path = Path::new(PID_FILES).join(format!("{name}.pid"));
+    let Ok(text) = fs::read_to_string(&path) else { return };
+    // That of a process which has ended is empty.
+    let line = fs::read_to_string(format!("/proc/{}/cmdline", text.trim())).unwrap_or_default();
+    if !line.contains("mount.davfs") {
+        // Where it may not be removed, davfs2 says what is in the way.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Root may mount, and users whom a line of the table allows it.
+pub(super) fn is_allowed(url: &str, point: &Path) -> bool {
+    rustix::process::geteuid().is_root()
+        || fs::read_to_string(FSTAB).is_ok_and(|table| allows(&table, url, point))
+}
+
+/// Returns when davfs2 has sent what programs wrote.
+pub(super) fn unmount(point: &Path) -> Command {
+    let mut command = Command::new("umount");
+    command.arg(point);
+    command
+}
+
+/// Ends the connection to davfs2, so that nobody waits for it any more.
+pub(super) fn force_unmount(point: &Path) -> Command {
+    let mut command = Command::new("umount");
+    command.args(["-i", "-f", "-l"]).arg(point);
+    command
+}
+
+fn flags(mount: &Mount, config: &Path) -> String {
+    let access = if mount.options.read_only { "ro" } else { "rw" };
+    format!("{access},conf={}", config.display())
+}
+
+/// Writes davfs2's configuration and secrets; gives the path of the first.
+fn write_files(mount: &Mount, point: &Path) -> io::Result<PathBuf> {
+    let (config, secrets) = (mount.state_dir.join("davfs2.conf"), mount.state_dir.join("davfs2.secrets"));
+    let login = mount.login.as_ref();
+    let secret = login.map(|login| {
+        format!("{} {} {}\n", quoted(&point.to_string_lossy()), quoted(&login.user), quoted(&login.password))
+    });
+    write_private(&secrets, &secret.unwrap_or_default())?;
+    write_private(&config, &configuration(&secrets))?;
+    Ok(config)
+}
+
+fn configuration(secrets: &Path) -> String {
+    // Recent kernels send more at once than davfs2's default buffer holds. The gateway is on this machine, so
+    // looking again costs next to nothing.
+    format!(
+        "ask_auth 0\nbuf_size 256\ndelay_upload 0\ndir_refresh 5\nfile_refresh 1\nsecrets {}\n",
+        quoted(&secrets.to_string_lossy())
+    )
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+/// As davfs2 reads texts.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// As fstab holds paths.
+fn fstab_text(path: &Path) -> String {
+    path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011")
+}
+
+/// Whether a line lets users mount this.
+fn allows(table: &str, url: &str, point: &Path) -> bool {
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [source, place, "davfs", options, ..] = fields.as_slice() else { return false };
+        let is_here =
+            source.trim_end_matches('/') == url.trim_end_matches('/') && *place == fstab_text(point);
+        is_here && options.split(',').any(|option| option == "user" || option == "users")
+    })
+}
+
+fn hint_for_users(line: &str) -> String {
+    format!(
+        "as root, add this line to {FSTAB}:\n{line}\nthe user must be in the group davfs2, and mount.davfs be \
+         set-user-ID (dpkg-reconfigure davfs2); or serve it with `s3dav serve` to another WebDAV client"
+    )
+}
+
+fn hint(error: &outside::OutsideError) -> String {
+    match error {
+        error if error.says("unknown filesystem type") => "install davfs2".to_owned(),
+        error if error.says("fuse") => {
+            "davfs2 needs /dev/fuse, which this machine or container may not have".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// `.` stands in names as it is, `/` as `-`.
+const PID_FILES: &str = "/var/run/mount.davfs";
+const FSTAB: &str = "/etc/fstab";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_fstab_allows_it() {
+        let table = "# x\nhttp://127.0.0.1:8330/ /mnt/a\\040b davfs user,noauto,conf=/x 0 0\n";
+        let allowed = |url: &str, point: &str| allows(table, url, Path::new(point));
+        assert!(allowed("http://127.0.0.1:8330/", "/mnt/a b"));
+        assert!(allowed("http://127.0.0.1:8330", "/mnt/a b"));
+        assert!(!allowed("http://127.0.0.1:8331/", "/mnt/a b"));
+        assert!(!allowed("http://127.0.0.1:8330/", "/mnt/a"));
+        assert!(!allows(&table.replace("user,", ""), "http://127.0.0.1:8330/", Path::new("/mnt/a b")));
+    }
+
+    #[test]
+    fn texts_are_quoted() {
+        assert_eq!(quoted("a \"b\" \\c"), "\"a \\\"b\\\" \\\\c\"");
+        assert!(configuration(Path::new("/s t/secrets")).contains("secrets \"/s t/secrets\"\n"));
+    }
+}

@@ -1,0 +1,178 @@
+//! Attaching what a gateway serves to a directory of this machine: by `mount_webdav` on macOS, by davfs2 on
+//! Linux.
+//!
+//! A mount whose server is away can hang whoever touches it, for ever. So the table of mounts is asked first,
+//! which never hangs, and the mount itself only by a child process with a time limit.
+
+#[cfg_attr(target_os = "macos", allow(dead_code))]
+mod davfs2;
+mod health;
+mod outside;
+mod point;
+mod supervisor;
+mod table;
+#[cfg_attr(not(target_os = "macos"), allow(dead_code))]
+mod webdavfs;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use health::{Health, ask as ask_now, health};
+pub use outside::OutsideError;
+pub use point::PointError;
+pub use supervisor::{Witness, supervise};
+pub use table::{Entry, TableError, entries, entry_at};
+
+#[cfg(not(target_os = "macos"))]
+use davfs2 as platform;
+#[cfg(target_os = "macos")]
+use webdavfs as platform;
+
+/// How something is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountOptions {
+    /// An absolute path.
+    pub point: PathBuf,
+    /// As Finder shows it.
+    pub volume_name: String,
+    /// Shown in Finder's sidebar and on the desktop.
+    pub browse: bool,
+    pub read_only: bool,
+}
+
+/// A name and a password for the mount's own program.
+#[derive(Clone)]
+pub struct Login {
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({})", self.user)
+    }
+}
+
+/// What is to be mounted where.
+#[derive(Debug, Clone)]
+pub struct Mount {
+    pub options: MountOptions,
+    /// `http://127.0.0.1:8330/`
+    pub url: String,
+    pub login: Option<Login>,
+    /// The gateway's, where the mount's program finds its files.
+    pub state_dir: PathBuf,
+}
+
+/// Whether there was anything to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attached {
+    Now,
+    Before,
+}
+
+/// Why something is not mounted, or not unmounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    #[error("the mount point {point} cannot be used")]
+    Point { point: PathBuf, source: PointError },
+    #[error("{source_url} is mounted at {point} already")]
+    Occupied { point: PathBuf, source_url: String },
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("nothing is mounted at {0}")]
+    NotMounted(PathBuf),
+    #[error("programs have files open at {0}")]
+    Busy(PathBuf),
+    #[error("{point} cannot be mounted")]
+    Failed { point: PathBuf, hint: String, source: OutsideError },
+    #[error("{point} cannot be unmounted")]
+    NotUnmounted { point: PathBuf, source: OutsideError },
+    #[error("it was mounted, but {0} does not show it")]
+    Unseen(PathBuf),
+    #[error("only root may mount this, or a user whom /etc/fstab allows it")]
+    NotAllowed { lines: String },
+    #[error("the files of the mount's program cannot be written")]
+    Files(#[source] io::Error),
+}
+
+impl MountError {
+    /// The next step.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Point { source, .. } => source.hint().to_owned(),
+            Self::Occupied { .. } => "unmount that first, or name another mount point".to_owned(),
+            Self::Busy(_) => {
+                "close them, or unmount with --force: what they have not saved is lost".to_owned()
+            }
+            Self::Failed { hint, .. } if !hint.is_empty() => hint.clone(),
+            Self::NotUnmounted { .. } => "--force unmounts it without waiting".to_owned(),
+            Self::Unseen(_) => "`s3dav status` shows whether it comes".to_owned(),
+            Self::NotAllowed { lines } => lines.clone(),
+            _ => return None,
+        })
+    }
+}
+
+impl Mount {
+    /// Mounts it, if it is not mounted yet; a dead mount at that place is cleaned up.
+    pub async fn attach(&self) -> Result<Attached, MountError> {
+        let point = point::resolved(&self.options.point);
+        if let Some(entry) = entry_at(&point).await? {
+            let is_ours = entry.is_of(&self.url);
+            match (is_ours, health(&point).await) {
+                (true, Health::Well) => return Ok(Attached::Before),
+                (false, Health::Well) if !entry.is_webdav() || entry.server_answers().await => {
+                    return Err(MountError::Occupied { point, source_url: entry.source });
+                }
+                (_, health) => {
+                    tracing::warn!(point = %point.display(), ?health, "cleaning up a dead mount");
+                    detach(&point, true).await?;
+                }
+            }
+        }
+        point::prepare(&self.options.point)
+            .map_err(|source| MountError::Point { point: self.options.point.clone(), source })?;
+        platform::mount(self, &point).await?;
+        match entry_at(&point).await? {
+            Some(entry) if entry.is_of(&self.url) => Ok(Attached::Now),
+            _ => Err(MountError::Unseen(point)),
+        }
+    }
+}
+
+/// Whether this user can mount it, as far as that can be told beforehand.
+pub fn is_allowed(options: &Option<MountOptions>, address: Option<&SocketAddr>) -> bool {
+    let (Some(options), Some(address)) = (options, address) else { return false };
+    platform::is_allowed(&format!("http://{address}/"), &point::resolved(&options.point))
+}
+
+/// Unmounts what is mounted at `point`, after what programs wrote there has been sent; `force`: at once.
+pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
+    let point = point::resolved(point);
+    if entry_at(&point).await?.is_none() {
+        return Err(MountError::NotMounted(point));
+    }
+    let (limit, command) = match force {
+        true => (FORCED_LIMIT, platform::force_unmount(&point)),
+        false => (UNMOUNT_LIMIT, platform::unmount(&point)),
+    };
+    match outside::run(command, limit).await {
+        Ok(()) => {}
+        Err(error) if error.says("busy") => return Err(MountError::Busy(point)),
+        Err(source) => return Err(MountError::NotUnmounted { point, source }),
+    }
+    // What is left of it is empty, and ours: in /tmp it would only be in the way.
+    if point.starts_with("/tmp") || point.starts_with("/private/tmp") {
+        let _ = std::fs::remove_dir(&point);
+    }
+    Ok(())
+}
+
+/// A mount program waits for the server, which has been seen to answer.
+const MOUNT_LIMIT: Duration = Duration::from_secs(120);
+/// What programs wrote goes to S3 first.
+const UNMOUNT_LIMIT: Duration = Duration::from_secs(600);
+const FORCED_LIMIT: Duration = Duration::from_secs(30);

@@ -1,0 +1,111 @@
+//! The directory that something is mounted at: nobody else's, and nothing in it.
+//!
+//! In `/tmp` anybody can put a directory or a link first; what is mounted there would be theirs.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What is wrong with a mount point.
+#[derive(Debug, thiserror::Error)]
+pub enum PointError {
+    #[error("it is a symbolic link")]
+    Link,
+    #[error("it is no directory")]
+    NoDirectory,
+    #[error("it belongs to another user (uid {0})")]
+    Foreign(u32),
+    #[error("it is not empty")]
+    NotEmpty,
+    #[error("others can replace it: {0} can be written by everybody")]
+    Unsafe(PathBuf),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl PointError {
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Link | Self::NoDirectory | Self::Foreign(_) => "name another mount point, or remove it",
+            Self::NotEmpty => "name an empty directory, or one that is still to be made",
+            Self::Unsafe(_) => "name one in a directory of your own, or in /tmp",
+            Self::Io(_) => "name one in a directory of your own",
+        }
+    }
+}
+
+/// The path as the table of mounts has it. The last part is left alone: to look at it may take for ever.
+pub(super) fn resolved(point: &Path) -> PathBuf {
+    let parent = point.parent().and_then(|parent| parent.canonicalize().ok());
+    match (parent, point.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => point.to_owned(),
+    }
+}
+
+/// Makes the directory if it is missing, and makes sure that it is safe to mount there. Nothing must be
+/// mounted there yet.
+pub(super) fn prepare(point: &Path) -> Result<(), PointError> {
+    if let Some(parent) = point.parent().filter(|parent| !parent.exists()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(point) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    let own = rustix::process::geteuid().as_raw();
+    let meta = fs::symlink_metadata(point)?;
+    if meta.is_symlink() {
+        return Err(PointError::Link);
+    }
+    if !meta.is_dir() {
+        return Err(PointError::NoDirectory);
+    }
+    if meta.uid() != own {
+        return Err(PointError::Foreign(meta.uid()));
+    }
+    let resolved = resolved(point);
+    let parent = resolved.parent().unwrap_or(Path::new("/"));
+    let above = fs::metadata(parent)?;
+    if above.mode() & 0o022 != 0 && above.mode() & STICKY == 0 {
+        return Err(PointError::Unsafe(parent.to_owned()));
+    }
+    if fs::read_dir(point)?.next().is_some() {
+        return Err(PointError::NotEmpty);
+    }
+    if meta.mode() & 0o077 != 0 {
+        fs::set_permissions(point, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Only owners may rename or remove what is in such a directory.
+const STICKY: u32 = 0o1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_own_empty_directory_is_taken() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        prepare(&at("new/deep")).unwrap();
+        assert_eq!(fs::metadata(at("new/deep")).unwrap().mode() & 0o777, 0o700);
+        prepare(&at("new/deep")).unwrap();
+        fs::set_permissions(at("new/deep"), Permissions::from_mode(0o755)).unwrap();
+        prepare(&at("new/deep")).unwrap();
+        assert_eq!(fs::metadata(at("new/deep")).unwrap().mode() & 0o777, 0o700);
+        assert!(matches!(prepare(&at("new")), Err(PointError::NotEmpty)));
+        std::os::unix::fs::symlink(at("new/deep"), at("link")).unwrap();
+        assert!(matches!(prepare(&at("link")), Err(PointError::Link)));
+        fs::write(at("file"), "").unwrap();
+        assert!(matches!(prepare(&at("file")), Err(PointError::NoDirectory)));
+        fs::create_dir(at("open")).unwrap();
+        fs::set_permissions(at("open"), Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(prepare(&at("open/x")), Err(PointError::Unsafe(_))));
+        fs::set_permissions(at("open"), Permissions::from_mode(0o1777)).unwrap();
+        prepare(&at("open/x")).unwrap();
+    }
+}

@@ -1,0 +1,232 @@
+//! The gateway as a service of its user, from login to logout: launchd's agent on macOS, systemd's user unit on
+//! Linux. What they are told is made by pure functions; what is done goes through a [`Runner`].
+
+#[cfg_attr(not(target_os = "macos"), allow(dead_code))]
+mod launchd;
+mod runner;
+#[cfg_attr(target_os = "macos", allow(dead_code))]
+mod systemd;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use runner::{Runner, System};
+
+#[cfg(target_os = "macos")]
+use launchd as platform;
+#[cfg(not(target_os = "macos"))]
+use systemd as platform;
+
+/// What is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Absolute.
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    /// Variables that it is started with.
+    pub environment: Vec<(String, String)>,
+    /// The system opens these and hands them over.
+    pub sockets: Vec<SocketAddr>,
+    /// It mounts, for which some of what could be forbidden to it is needed.
+    pub mounts: bool,
+    pub log: PathBuf,
+}
+
+/// Why a service is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("there is no home directory")]
+    NoHome,
+    #[error("{path} cannot be written")]
+    Files { path: PathBuf, source: io::Error },
+    #[error("{0} is not on this machine")]
+    NoManager(String),
+    #[error("`{command}` failed: {words}")]
+    Failed { command: String, words: String },
+    #[error("`{0}` did not end in time")]
+    TooSlow(String),
+    #[error("no service is installed")]
+    NotInstalled,
+    #[error("the service was started, but does not run")]
+    NotRunning,
+}
+
+impl ServiceError {
+    /// The next step.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotInstalled => "`s3dav service install` installs it".to_owned(),
+            Self::NotRunning => "`s3dav service logs` shows why".to_owned(),
+            Self::NoManager(_) => "start `s3dav serve --mount` in the way of this system".to_owned(),
+            Self::Failed { .. } if cfg!(target_os = "macos") => {
+                "it needs a login at the screen: over ssh there is no session to run in".to_owned()
+            }
+            Self::Failed { .. } => {
+                "it needs a session of systemd: log in, or `loginctl enable-linger`".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The service of one user.
+pub struct Service<'r> {
+    home: PathBuf,
+    runner: &'r dyn Runner,
+}
+
+impl<'r> Service<'r> {
+    /// That of the user whose home it is.
+    pub fn new(runner: &'r dyn Runner) -> Result<Self, ServiceError> {
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or(ServiceError::NoHome)?;
+        Ok(Self { home: home.into(), runner })
+    }
+
+    /// Writes the definition, and starts it; what was installed before is replaced.
+    pub async fn install(&self, definition: &Definition) -> Result<(), ServiceError> {
+        if self.is_installed() {
+            platform::unload(self).await?;
+        }
+        for (path, text) in platform::files(&self.home, definition) {
+            write(&path, &text).map_err(|source| ServiceError::Files { path, source })?;
+        }
+        if let Some(logs) = definition.log.parent() {
+            fs::create_dir_all(logs)
+                .map_err(|source| ServiceError::Files { path: logs.to_owned(), source })?;
+        }
+        platform::load(self).await
+    }
+
+    /// Stops it and removes the definition.
+    pub async fn uninstall(&self) -> Result<(), ServiceError> {
+        self.installed()?;
+        platform::unload(self).await?;
+        for path in platform::paths(&self.home) {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(ServiceError::Files { path, source });
+                }
+                _ => {}
+            }
+        }
+        platform::forget(self).await
+    }
+
+    pub async fn start(&self) -> Result<(), ServiceError> {
+        self.installed()?;
+        platform::load(self).await
+    }
+
+    /// Until the next login.
+    pub async fn stop(&self) -> Result<(), ServiceError> {
+        self.installed()?;
+        platform::unload(self).await
+    }
+
+    /// The system's words.
+    pub async fn status(&self) -> Result<String, ServiceError> {
+        self.installed()?;
+        platform::status(self).await
+    }
+
+    /// Where the definitions lie.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        platform::paths(&self.home)
+    }
+
+    fn is_installed(&self) -> bool {
+        self.paths().iter().any(|path| path.exists())
+    }
+
+    fn installed(&self) -> Result<(), ServiceError> {
+        match self.is_installed() {
+            true => Ok(()),
+            false => Err(ServiceError::NotInstalled),
+        }
+    }
+
+    async fn run(&self, program: &str, arguments: &[&str]) -> Result<String, ServiceError> {
+        self.runner.run(program, arguments).await
+    }
+}
+
+/// Where a service's log is kept; it is the same for all commands.
+pub fn log_path() -> Result<PathBuf, ServiceError> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or(ServiceError::NoHome)?;
+    Ok(platform::log_path(Path::new(&home)))
+}
+
+/// The files of a definition, for those who install it themselves, and for tests: path and text.
+pub fn launchd_files(home: &Path, definition: &Definition) -> Vec<(PathBuf, String)> {
+    launchd::files(home, definition)
+}
+
+/// The same for systemd.
+pub fn systemd_files(home: &Path, definition: &Definition) -> Vec<(PathBuf, String)> {
+    systemd::files(home, definition)
+}
+
+/// Whole or not at all.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, text)?;
+    fs::rename(temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Says yes, and remembers.
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Runner for Recorder {
+        async fn run(&self, program: &str, arguments: &[&str]) -> Result<String, ServiceError> {
+            let line = format!("{program} {}", arguments.join(" "));
+            self.0.lock().push(line.clone());
+            Ok(if line.contains("is-active") { "active\n".to_owned() } else { String::new() })
+        }
+    }
+
+    fn definition(home: &Path) -> Definition {
+        Definition {
+            program: "/usr/bin/s3dav".into(),
+            arguments: vec!["serve".into(), "--bucket=photos".into()],
+            environment: vec![("PATH".into(), "/usr/bin".into())],
+            sockets: vec!["127.0.0.1:8330".parse().unwrap()],
+            mounts: false,
+            log: home.join("logs/s3dav.log"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_installed_can_be_changed_and_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let recorder = Recorder::default();
+        let service = Service { home: home.path().to_owned(), runner: &recorder };
+        let said = || std::mem::take(&mut *recorder.0.lock());
+        assert!(matches!(service.stop().await, Err(ServiceError::NotInstalled)));
+        assert!(matches!(service.uninstall().await, Err(ServiceError::NotInstalled)));
+        service.install(&definition(home.path())).await.unwrap();
+        let first = said();
+        assert!(first.iter().any(|line| line.contains("enable") || line.contains("bootstrap")), "{first:?}");
+        service.install(&definition(home.path())).await.unwrap();
+        let again = said();
+        assert!(again.len() > first.len() && again.ends_with(&first), "it is stopped first: {again:?}");
+        service.stop().await.unwrap();
+        service.start().await.unwrap();
+        service.uninstall().await.unwrap();
+        assert!(service.paths().iter().all(|path| !path.exists()));
+        assert!(service.status().await.is_err());
+    }
+}

@@ -1,0 +1,33 @@
+//! Listening sockets that the system opened before this program: by systemd, or by launchd.
+//!
+//! Such a socket outlives the program, so that while it is started anew connections wait instead of being
+//! refused; a mount takes that for a slow answer, not for a dead server.
+
+#[cfg(target_os = "macos")]
+mod launchd;
+
+use std::io;
+use std::net::TcpListener;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+
+/// The sockets that were handed over; none if the program was started in another way.
+pub fn inherited() -> io::Result<Vec<TcpListener>> {
+    let listeners = handed_over()?;
+    for listener in &listeners {
+        // Programs that this one starts, such as davfs2, would keep the port open after its end.
+        fcntl_setfd(listener, FdFlags::CLOEXEC)?;
+        listener.set_nonblocking(true)?;
+    }
+    Ok(listeners)
+}
+
+#[cfg(not(target_os = "macos"))]
+fn handed_over() -> io::Result<Vec<TcpListener>> {
+    let mut sockets = listenfd::ListenFd::from_env();
+    let listeners = (0..sockets.len()).map(|at| sockets.take_tcp_listener(at));
+    listeners.filter_map(Result::transpose).collect()
+}
+
+#[cfg(target_os = "macos")]
+use launchd::handed_over;

@@ -1,0 +1,366 @@
+//! `s3dav mount` and what keeps it: the whole life of a mount, with davfs2 and through the kernel.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use s3dav::embedded::EmbeddedS3;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::process::Command;
+
+use crate::harness::process::{Process, command, outcome};
+use crate::harness::{BUCKET, Bucket, clients, embedded, eventually};
+
+/// A user's home with a bucket to mount; what is mounted or runs at the end is ended.
+struct Home {
+    directory: TempDir,
+    s3: Arc<EmbeddedS3>,
+}
+
+impl Home {
+    /// `None` where nothing can be mounted.
+    async fn new() -> Option<Self> {
+        clients::find("mount.davfs")?;
+        if !Path::new("/dev/fuse").exists() || !rustix::process::geteuid().is_root() {
+            clients::skip("davfs2 as root, with /dev/fuse,");
+            return None;
+        }
+        Some(Self { directory: tempfile::tempdir().unwrap(), s3: embedded().await })
+    }
+
+    fn point(&self) -> PathBuf {
+        self.directory.path().join("s3files")
+    }
+
+    fn state_dir(&self) -> PathBuf {
+        let base = self.directory.path().join("state/s3dav");
+        fs::read_dir(base).unwrap().next().unwrap().unwrap().path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        command.env("HOME", self.directory.path()).env("XDG_STATE_HOME", self.directory.path().join("state"));
+        command
+    }
+
+    fn with_bucket(&self, name: &str, more: &[&str]) -> Command {
+        let endpoint = self.s3.endpoint_url();
+        let mut command = self.command(&[name]);
+        command.args(["--bucket", BUCKET, "--force-path-style", "--endpoint-url", &endpoint]).args(more);
+        command
+    }
+
+    async fn mount(&self) -> (i32, String, String) {
+        outcome(self.with_bucket("mount", &[self.point().to_str().unwrap()])).await
+    }
+
+    async fn mounted(&self) -> String {
+        let (code, said, error) = self.mount().await;
+        assert_eq!(code, 0, "{error}");
+        said
+    }
+
+    async fn unmount(&self, more: &[&str]) -> (i32, String, String) {
+        let mut command = self.command(&["unmount"]);
+        command.arg(self.point()).args(more);
+        outcome(command).await
+    }
+
+    async fn status(&self) -> serde_json::Value {
+        let (_, text, _) = outcome(self.command(&["status", "--json"])).await;
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()[0].clone()
+    }
+
+    async fn port(&self) -> String {
+        let url = self.status().await["urls"][0].as_str().unwrap().to_owned();
+        url.trim_end_matches('/').rsplit(':').next().unwrap().to_owned()
+    }
+
+    async fn bucket(&self) -> Bucket {
+        Bucket::of(&self.s3.endpoint_url(), BUCKET).await
+    }
+
+    async fn kill_gateway(&self) {
+        let id = self.status().await["pid"].to_string();
+        signal("KILL", &id);
+        eventually("an end", || async { !Path::new("/proc").join(&id).exists() || is_zombie(&id) }).await;
+    }
+
+    /// The process of the mount.
+    fn davfs2(&self) -> Option<String> {
+        let point = self.point();
+        let is_ours = |id: &str| {
+            let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            line.contains("mount.davfs") && line.contains(point.to_str().unwrap())
+        };
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let mut ids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        ids.find(|id| is_ours(id))
+    }
+}
+
+fn is_zombie(id: &str) -> bool {
+    fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|text| text.contains(") Z "))
+}
+
+fn signal(name: &str, id: &str) {
+    assert!(std::process::Command::new("kill").args(["-s", name, id]).status().unwrap().success());
+}
+
+fn is_mounted(point: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    table.lines().any(|line| line.split(' ').nth(4) == point.to_str())
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // After a failed test.
+        let _ = std::process::Command::new("umount").args(["-i", "-f", "-l"]).arg(self.point()).output();
+        let states = fs::read_dir(self.directory.path().join("state/s3dav")).into_iter().flatten().flatten();
+        for state in states {
+            let holder = fs::read_to_string(state.path().join("gateway.lock")).unwrap_or_default();
+            let id = holder.trim_start_matches("process ").split(',').next().unwrap_or_default().to_owned();
+            let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            if line.contains("--detached") {
+                signal("KILL", &id);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_command_mounts_and_one_unmounts() {
+    let Some(home) = Home::new().await else { return };
+    let point = home.point();
+    assert!(home.mounted().await.contains("mounted at"));
+    fs::write(point.join("hello.txt"), "from a program").unwrap();
+    assert_eq!(fs::read_to_string(point.join("hello.txt")).unwrap(), "from a program");
+    assert!(home.mounted().await.contains("is mounted already"));
+    let status = home.status().await;
+    assert_eq!(status["mounts"], serde_json::json!([{ "point": point, "health": "well" }]));
+    assert_eq!((&status["detached"], &status["auth"]), (&true.into(), &"peer".into()));
+    let (code, said, error) = home.unmount(&[]).await;
+    assert_eq!((code, said.contains("unmounted")), (0, true), "{error}");
+    assert!(!is_mounted(&point));
+    assert_eq!(home.bucket().await.get("hello.txt").await.unwrap(), "from a program");
+    let (code, _, error) = outcome(home.command(&["status"])).await;
+    assert_eq!((code, error.contains("no gateway is running")), (1, true), "it ends with its mount");
+    let (code, _, error) = home.unmount(&[]).await;
+    assert_eq!((code, error.contains("nothing is mounted")), (1, true), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_was_killed_comes_back_under_its_mount() {
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    fs::write(home.point().join("before"), "1").unwrap();
+    let port = home.port().await;
+    home.kill_gateway().await;
+    assert!(home.mounted().await.contains("is mounted already"));
+    assert_eq!(home.port().await, port, "or the mount would be lost");
+    fs::write(home.point().join("after"), "2").unwrap();
+    assert_eq!(fs::read_to_string(home.point().join("before")).unwrap(), "1");
+    assert_eq!(home.unmount(&[]).await.0, 0);
+    assert_eq!(home.bucket().await.keys().await, ["after", "before"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_mount_is_cleaned_up() {
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    signal("KILL", &home.davfs2().unwrap());
+    eventually("a dead mount", || async { fs::metadata(home.point()).is_err() }).await;
+    assert_eq!(home.status().await["mounts"][0]["health"], "dead");
+    assert!(home.mounted().await.contains("mounted at"));
+    fs::write(home.point().join("file"), "again").unwrap();
+    assert_eq!(home.unmount(&[]).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_mount_is_noticed_and_given_up() {
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    let davfs2 = home.davfs2().unwrap();
+    signal("STOP", &davfs2);
+    let begun = Instant::now();
+    assert_eq!(home.status().await["mounts"][0]["health"], "hung");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let (code, _, error) = home.unmount(&["--force"]).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(!is_mounted(&home.point()));
+    signal("KILL", &davfs2);
+}
+
+/// A program that has taken a port, and everything that it was told.
+async fn impostor() -> (u16, Arc<parking_lot::Mutex<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, heard) = (listener.local_addr().unwrap().port(), Arc::<parking_lot::Mutex<String>>::default());
+    let ear = Arc::clone(&heard);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let ear = Arc::clone(&ear);
+            tokio::spawn(async move {
+                let mut bytes = [0; 4096];
+                while let Ok(length @ 1..) = stream.read(&mut bytes).await {
+                    ear.lock().push_str(&String::from_utf8_lossy(&bytes[..length]));
+                    let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"s3dav\"\r\n\
+                        DAV: 1, 2\r\nContent-Length: 0\r\n\r\n";
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (port, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_means_another_one() {
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    assert_eq!(home.unmount(&[]).await.0, 0);
+    let (taken, heard) = impostor().await;
+    fs::write(home.state_dir().join("port"), taken.to_string()).unwrap();
+    home.mounted().await;
+    let port = home.port().await;
+    assert_ne!(port, taken.to_string());
+    assert_eq!(fs::read_to_string(home.state_dir().join("port")).unwrap(), port, "for the next time");
+    assert_eq!(*heard.lock(), "", "whoever has the port is told nothing");
+    assert_eq!(home.unmount(&[]).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_impostor_gets_neither_the_password_nor_the_mount() {
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    assert_eq!(home.unmount(&[]).await.0, 0);
+    // It sits at the address that the gateway says is its own, and has heard what the gateway has not.
+    let (port, heard) = impostor().await;
+    let socket = UnixListener::bind(home.state_dir().join("control.sock")).unwrap();
+    let mut status = serde_json::json!({
+        "version": 1, "reply": "status", "program_version": "", "pid": 1, "source": "bucket",
+        "urls": [format!("http://127.0.0.1:{port}/")], "state_dir": home.state_dir(), "auth": "peer",
+        "started": 0, "connections": 0, "requests": 0, "s3_requests": {}, "conflicts": 0, "held_creates": 0,
+        "cache": { "used": 0, "limit": 0 }, "shelf": { "entries": 0, "bytes": 0, "limit": 0 }, "problems": [],
+    });
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = socket.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let answer = match line.contains("heard") {
+                true => serde_json::json!({ "version": 1, "reply": "no" }),
+                false => status.take(),
+            };
+            stream.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+        }
+    });
+    let (code, _, error) = home.mount().await;
+    assert_eq!((code, error.contains("not the gateway that answers")), (1, true), "{error}");
+    assert!(error.contains("hint: "), "{error}");
+    let heard = heard.lock().clone();
+    assert!(heard.contains("/.s3dav/knock/") && !heard.to_lowercase().contains("authorization"), "{heard}");
+    assert!(!is_mounted(&home.point()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_own_empty_directory_is_mounted_at() {
+    let Some(home) = Home::new().await else { return };
+    let (point, real) = (home.point(), home.directory.path().join("real"));
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &point).unwrap();
+    let refused = |expected: &'static str| {
+        let home = &home;
+        async move {
+            let (code, _, error) = home.mount().await;
+            assert_eq!(
+                (code, error.contains(expected), error.contains("hint: ")),
+                (1, true, true),
+                "{error}"
+            );
+            assert_eq!(outcome(home.command(&["status"])).await.0, 1, "no gateway is left behind");
+        }
+    };
+    refused("symbolic link").await;
+    fs::remove_file(&point).unwrap();
+    fs::create_dir(&point).unwrap();
+    std::os::unix::fs::chown(&point, Some(65_534), None).unwrap();
+    refused("another user").await;
+    std::os::unix::fs::chown(&point, Some(0), None).unwrap();
+    fs::write(point.join("mine"), "").unwrap();
+    refused("not empty").await;
+    assert!(point.join("mine").exists() && real.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_a_gateway_from_starting_is_said() {
+    let Some(home) = Home::new().await else { return };
+    let mut mount = home.with_bucket("mount", &[home.point().to_str().unwrap()]);
+    mount.env("AWS_SECRET_ACCESS_KEY", "wrong");
+    let (code, _, error) = outcome(mount).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("does not accept these credentials") && error.contains("hint: check"), "{error}");
+    let (code, _, error) = outcome(home.command(&["mount"])).await;
+    assert_eq!((code, error.contains("not said what to serve")), (2, true), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_that_is_lost_is_mounted_again() {
+    let Some(home) = Home::new().await else { return };
+    let point = home.point();
+    let options =
+        ["--listen", "127.0.0.1:0", "--mount-interval", "200ms", "--mount", point.to_str().unwrap()];
+    let mut gateway = Process::serving(home.with_bucket("serve", &options)).await;
+    eventually("a mount", || async { is_mounted(&point) }).await;
+    for how in ["umount", "kill"] {
+        let before = home.davfs2();
+        match how {
+            "umount" => drop(std::process::Command::new("umount").arg(&point).output().unwrap()),
+            _ => signal("KILL", before.as_ref().unwrap()),
+        }
+        eventually("another mount", || async {
+            let now = home.davfs2();
+            now.is_some() && now != before && is_mounted(&point) && fs::metadata(&point).is_ok()
+        })
+        .await;
+        fs::write(point.join(how), "x").unwrap();
+    }
+    gateway.signal("TERM").await;
+    assert!(gateway.child.wait().await.unwrap().success());
+    assert!(!is_mounted(&point), "it is unmounted first");
+    assert_eq!(home.bucket().await.keys().await, ["kill", "umount"], "what was written is in the bucket");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_roots_rights_it_says_what_to_do() {
+    let Some(home) = Home::new().await else { return };
+    if clients::find("setpriv").is_none() {
+        return;
+    }
+    fs::set_permissions(home.directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    // Another user cannot reach the program where cargo puts it.
+    let program = home.directory.path().join("s3dav");
+    fs::copy(env!("CARGO_BIN_EXE_s3dav"), &program).unwrap();
+    let own = home.directory.path().join("own");
+    fs::create_dir(&own).unwrap();
+    std::os::unix::fs::chown(&own, Some(65_534), Some(65_534)).unwrap();
+    let model = home.with_bucket("mount", &[own.join("s3files").to_str().unwrap()]);
+    let mut mount = Command::new("setpriv");
+    mount.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+    mount.args(model.as_std().get_args());
+    for (name, value) in model.as_std().get_envs() {
+        match value {
+            Some(value) => mount.env(name, value),
+            None => mount.env_remove(name),
+        };
+    }
+    mount.env("HOME", &own).env("XDG_STATE_HOME", own.join("state"));
+    let (code, _, error) = outcome(mount).await;
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains(" davfs user,noauto,") && error.contains("/etc/fstab"), "{error}");
+}

@@ -1,0 +1,145 @@
+//! The service: what launchd and systemd are told, read by their own programs where they are here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use s3dav::service::{Definition, launchd_files, systemd_files};
+use tokio::process::Command;
+
+use crate::harness::clients;
+use crate::harness::process::{command, outcome};
+
+fn definition(mounts: bool) -> Definition {
+    Definition {
+        program: "/bin/true".into(),
+        arguments: ["serve", "--mount=/tmp/s3files", "--bucket=a & b/<c>", "--volume-name=100% \"$HOME\""]
+            .map(str::to_owned)
+            .to_vec(),
+        environment: vec![
+            ("AWS_PROFILE".into(), "work & play".into()),
+            ("PATH".into(), "/usr/local/bin:/usr/bin".into()),
+        ],
+        sockets: vec!["127.0.0.1:8330".parse().unwrap(), "[::1]:8330".parse().unwrap()],
+        mounts,
+        log: "/Users/me/Library/Logs/s3dav/s3dav.log".into(),
+    }
+}
+
+fn plist() -> (PathBuf, String) {
+    launchd_files(Path::new("/Users/me"), &definition(true)).remove(0)
+}
+
+#[test]
+fn the_agent_is_as_it_was_looked_over() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateway/service_files/io.s3dav.agent.plist");
+    let (path, text) = plist();
+    assert_eq!(path, Path::new("/Users/me/Library/LaunchAgents/io.s3dav.agent.plist"));
+    if std::env::var_os("S3DAV_WRITE_GOLDEN").is_some() {
+        fs::write(golden, &text).unwrap();
+    }
+    assert_eq!(text, fs::read_to_string(golden).unwrap(), "S3DAV_WRITE_GOLDEN=1 writes it anew");
+}
+
+#[tokio::test]
+async fn the_agent_is_a_property_list_with_the_right_types() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("io.s3dav.agent.plist");
+    fs::write(&path, plist().1).unwrap();
+    if clients::find("plistutil").is_some() {
+        let mut plistutil = Command::new("plistutil");
+        let (code, _, error) = outcome({
+            plistutil.arg("-i").arg(&path).args(["-o", "/dev/null", "-f", "bin"]);
+            plistutil
+        })
+        .await;
+        assert_eq!(code, 0, "{error}");
+    }
+    let Some(python) = clients::find("python3") else { return };
+    let script = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
+    let mut command = Command::new(python);
+    command.args(["-c", script]).arg(&path);
+    let (code, text, error) = outcome(command).await;
+    assert_eq!(code, 0, "{error}");
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let expected = definition(true);
+    assert_eq!(list["Label"], "io.s3dav.agent", "as the file is named");
+    let arguments: Vec<&str> =
+        list["ProgramArguments"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    assert_eq!(arguments[0], "/bin/true");
+    assert_eq!(arguments[1..], expected.arguments);
+    assert_eq!(list["EnvironmentVariables"]["AWS_PROFILE"], "work & play");
+    assert_eq!(list["RunAtLoad"], true);
+    assert_eq!(list["KeepAlive"]["SuccessfulExit"], false);
+    assert_eq!(list["ThrottleInterval"], 10);
+    assert_eq!(list["ExitTimeOut"], 30);
+    assert_eq!(list["SoftResourceLimits"]["NumberOfFiles"], 4096);
+    assert_eq!(list["Sockets"]["http"][1]["SockNodeName"], "::1");
+    assert_eq!(list["Sockets"]["http"][0]["SockServiceName"], "8330");
+    assert!(list["StandardErrorPath"].as_str().unwrap().starts_with('/'));
+}
+
+#[tokio::test]
+async fn the_units_are_what_systemd_understands() {
+    let Some(analyze) = clients::find("systemd-analyze") else { return };
+    for mounts in [true, false] {
+        let home = tempfile::tempdir().unwrap();
+        let mut verify = Command::new(&analyze);
+        verify.args(["verify", "--user", "--man=no"]).env("XDG_RUNTIME_DIR", home.path());
+        for (path, text) in systemd_files(home.path(), &definition(mounts)) {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            verify.arg(path);
+        }
+        let (code, text, error) = outcome(verify).await;
+        assert_eq!((code, text.as_str(), error.as_str()), (0, "", ""));
+    }
+}
+
+/// A manager that says yes and writes down what it was asked.
+fn recorder(home: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let bin = home.join("bin");
+    fs::create_dir(&bin).unwrap();
+    let said = home.join("said");
+    let script = format!("#!/bin/sh\necho \"$@\" >> {}\n", said.display());
+    fs::write(bin.join("systemctl"), script).unwrap();
+    fs::set_permissions(bin.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    said
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_is_installed_and_removed_by_command() {
+    let home = tempfile::tempdir().unwrap();
+    let said = recorder(home.path());
+    let path = format!("{}:{}", home.path().join("bin").display(), std::env::var("PATH").unwrap());
+    let run = async |arguments: &[&str]| {
+        let mut command = command(arguments);
+        command.env("HOME", home.path()).env("XDG_STATE_HOME", home.path().join("state")).env("PATH", &path);
+        command.env("AWS_PROFILE", "work");
+        outcome(command).await
+    };
+    let (code, _, error) = run(&["service", "status"]).await;
+    assert_eq!((code, error.contains("service install")), (1, true), "{error}");
+    let options = ["service", "install", "--bucket", "photos", "--read-only", "/tmp/there"];
+    let (code, text, error) = run(&options).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(text.contains("photos") && text.contains("s3dav.service"), "{text}");
+    assert!(error.contains("AWS_SECRET_ACCESS_KEY is not handed to the service"), "{error}");
+    let unit = fs::read_to_string(home.path().join(".config/systemd/user/s3dav.service")).unwrap();
+    assert!(
+        unit.contains("\"--bucket=photos\" \"--read-only\"") && unit.contains("\"AWS_PROFILE=work\""),
+        "{unit}"
+    );
+    assert!(!unit.contains("not-a-secret"), "{unit}");
+    assert!(fs::read_to_string(&said).unwrap().contains("--user enable --now s3dav.socket s3dav.service"));
+    let (code, _, error) = run(&["service", "stop"]).await;
+    assert_eq!(code, 0, "{error}");
+    let (code, _, error) = run(&["service", "logs"]).await;
+    assert_eq!((code, error.contains("there is no log")), (1, true), "{error}");
+    fs::create_dir_all(home.path().join(".local/state/s3dav")).unwrap();
+    fs::write(home.path().join(".local/state/s3dav/service.log"), "one\ntwo\nthree\n").unwrap();
+    assert_eq!(run(&["service", "logs", "-n", "2"]).await.1, "two\nthree\n");
+    assert_eq!(run(&["service", "uninstall"]).await.0, 0);
+    assert!(!home.path().join(".config/systemd/user/s3dav.service").exists());
+}
