@@ -1,7 +1,8 @@
 //! The ceiling of hot small GETs, in requests per second: a bare hyper server, the bare WebDAV engine
 //! on its in-memory file system, and s3dav over the embedded S3 server, all in one run.
 //!
-//! `cargo bench --bench engine` prints the three figures and their ratios.
+//! And what it costs a connection to find out whose it is. `cargo bench --bench engine` prints the figures and
+//! their ratios.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -18,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use s3dav::commands::gateway::Gateway;
 use s3dav::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
+use s3dav::http::auth::Access;
 use s3dav::shutdown::Shutdown;
 use s3dav::store::s3::S3Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,12 +36,34 @@ const TIME: Duration = Duration::from_secs(4);
 async fn main() {
     let hyper = measure(&bare_hyper().await).await;
     let engine = measure(&bare_engine().await).await;
-    let (address, _keep) = gateway().await;
+    let (address, _keep) = gateway(Access::Anyone).await;
     let gateway = measure(&address).await;
+    let open = connections(&address).await;
+    let (address, _keep) = self::gateway(Access::Peers(None)).await;
+    let peers = connections(&address).await;
     println!("GET of {SIZE} bytes, {CONNECTIONS} connections, requests per second:");
     println!("  bare hyper              {hyper:>9.0}");
     println!("  bare engine, in memory  {engine:>9.0}  {:.2} of hyper", engine / hyper);
     println!("  s3dav                   {gateway:>9.0}  {:.2} of hyper", gateway / hyper);
+    println!("OPTIONS, each on a connection of its own, one after another:");
+    println!("  --auth none             {:>9.1} µs", open * 1e6);
+    println!("  --auth peer             {:>9.1} µs  {:.2} of that", peers * 1e6, peers / open);
+}
+
+/// Seconds that a connection with one request takes.
+async fn connections(address: &str) -> f64 {
+    let begun = Instant::now();
+    let mut count = 0;
+    while begun.elapsed() < TIME / 2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+        count += 1;
+    }
+    begun.elapsed().as_secs_f64() / f64::from(count)
 }
 
 async fn bare_hyper() -> String {
@@ -62,7 +86,7 @@ async fn bare_engine() -> String {
     .await
 }
 
-async fn gateway() -> (String, impl Drop) {
+async fn gateway(access: Access) -> (String, impl Drop) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = EmbeddedOptions { buckets: vec!["bench".into()], ..Default::default() };
     let s3 = EmbeddedS3::start(listener, options).await.unwrap();
@@ -77,7 +101,7 @@ async fn gateway() -> (String, impl Drop) {
     let config = Config {
         source: Source::Buckets(Box::new(BucketSource::new(buckets, options))),
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),
-        access: s3dav::http::auth::Access::Anyone,
+        access,
         login: None,
         service: Default::default(),
         limits: Default::default(),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 
-use super::operator::Operator;
+use super::operator::{Keeping, Operator};
 use super::share::Served;
 use super::{CommandError, share};
 use crate::config::{Config, Source};
@@ -72,6 +72,7 @@ impl Gateway {
             auth,
             detached: config.detached,
             is_service: false,
+            keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),
             knocks,
         };
         Ok(Self { server, operator, state, metrics, shutdown, shutdown_timeout: config.shutdown_timeout })
@@ -85,6 +86,11 @@ impl Gateway {
     /// Says that its sockets are the system's.
     pub fn set_service(&mut self) {
         self.operator.is_service = true;
+    }
+
+    /// What is to be kept mounted.
+    pub(super) fn keeping(&self) -> Arc<Keeping> {
+        Arc::clone(&self.operator.keeping)
     }
 
     /// Whether some programs are asked for a name and a password.

@@ -18,7 +18,7 @@ use super::{CommandError, running, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, MountArgs, ServeArgs, UnmountArgs};
 use crate::config::Config;
 use crate::control::{ControlError, Reply, Request, Status, ask};
-use crate::mount::{self, Attached, Login, Mount, MountOptions};
+use crate::mount::{self, Attached, Mount, MountOptions};
 use crate::state::Credential;
 
 pub(super) async fn run(args: MountArgs, given: &[Given]) -> Result<(), CommandError> {
@@ -45,7 +45,10 @@ async fn attach(status: &Status, config: Config) -> Result<(), CommandError> {
     let Some(options) = config.mount else { return Err(running::unexpected()) };
     let login = match status.auth.as_str() {
         "none" => None,
-        _ => config.login.or(generated(&config.state_dir)?),
+        _ => match config.login {
+            Some(login) => Some(login),
+            None => Credential::read(&config.state_dir).context("the gateway's password cannot be read")?,
+        },
     };
     let point = options.point.clone();
     let mount = Mount { options, url: format!("http://{address}/"), login, state_dir: config.state_dir };
@@ -53,6 +56,10 @@ async fn attach(status: &Status, config: Config) -> Result<(), CommandError> {
         Attached::Now => "mounted at",
         Attached::Before => "is mounted already, at",
     };
+    if status.keeps.is_some() {
+        // Only now, or both would mount it.
+        ask(&mount.state_dir, Request::Keep { mounted: true }, running::PATIENCE).await?;
+    }
     say!("{} {said} {}", status.source, point.display());
     Ok(())
 }
@@ -74,6 +81,10 @@ pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
         .find(|(entry, _)| same_place(&entry.point, &point))
         .map(|(entry, status)| (entry.point.clone(), Some(*status)))
         .unwrap_or((point, None));
+    if let Some(status) = served.filter(|status| status.keeps.is_some()) {
+        // Or it would mount it again.
+        ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
+    }
     mount::detach(&place, args.force).await?;
     say!("unmounted {}", place.display());
     match served {
@@ -89,20 +100,13 @@ fn same_place(entry: &Path, point: &Path) -> bool {
 }
 
 /// What a gateway itself mounts.
-pub(super) fn of_gateway(options: MountOptions, login: Option<Login>, gateway: &Gateway) -> Mount {
-    let credential = gateway.state().credential();
-    let generated = || Login { user: credential.user.clone(), password: credential.password.clone() };
+pub(super) fn of_gateway(options: MountOptions, login: Option<Credential>, gateway: &Gateway) -> Mount {
     Mount {
         options,
         url: gateway.urls().into_iter().next().unwrap_or_default(),
-        login: gateway.asks().then(|| login.unwrap_or_else(generated)),
+        login: gateway.asks().then(|| login.unwrap_or_else(|| gateway.state().credential().clone())),
         state_dir: gateway.state().directory().to_owned(),
     }
-}
-
-fn generated(state_dir: &Path) -> Result<Option<Login>, CommandError> {
-    let credential = Credential::read(state_dir).context("the gateway's password cannot be read")?;
-    Ok(credential.map(|Credential { user, password }| Login { user, password }))
 }
 
 /// Where the gateway is reached on this machine.

@@ -1,5 +1,8 @@
 //! The running gateway as its control socket shows it.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -12,6 +15,23 @@ use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::store::creates::Creates;
+
+/// What a gateway keeps mounted, unless its user has unmounted it.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    point: Option<PathBuf>,
+    is_given_up: AtomicBool,
+}
+
+impl Keeping {
+    pub(super) fn new(point: Option<PathBuf>) -> Self {
+        Self { point, is_given_up: AtomicBool::new(false) }
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.is_given_up.load(Ordering::Relaxed)
+    }
+}
 
 /// See the module.
 pub(super) struct Operator {
@@ -28,6 +48,7 @@ pub(super) struct Operator {
     pub(super) auth: &'static str,
     pub(super) detached: bool,
     pub(super) is_service: bool,
+    pub(super) keeping: Arc<Keeping>,
     pub(super) knocks: Knocks,
 }
 
@@ -45,6 +66,10 @@ impl Gateway for Operator {
                 Ok(()) => Reply::Done,
                 Err(error) => failed(&error),
             },
+            Request::Keep { mounted } => {
+                self.keeping.is_given_up.store(!mounted, Ordering::Relaxed);
+                Reply::Done
+            }
             Request::Heard { nonce, address } if self.knocks.heard(&nonce, address) => Reply::Done,
             Request::Heard { .. } => Reply::No,
             Request::ExportShelf { directory } if !directory.is_absolute() => {
@@ -74,6 +99,7 @@ impl Operator {
             auth: self.auth.to_owned(),
             detached: self.detached,
             is_service: self.is_service,
+            keeps: self.keeping.point.clone(),
             started: seconds(self.started),
             connections: self.metrics.connections(),
             requests: self.metrics.requests(),

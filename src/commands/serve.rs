@@ -1,10 +1,12 @@
 //! `s3dav serve`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::CommandError;
 use super::gateway::Gateway;
 use super::listeners;
+use super::operator::Keeping;
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -34,6 +36,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), CommandError> {
         mount: super::mount::of_gateway(options, login, &gateway),
         interval,
         metrics: gateway.metrics().clone(),
+        keeping: gateway.keeping(),
         outlives: sockets.are_inherited,
     });
     until_stopped(gateway, shutdown, mounted).await
@@ -45,6 +48,7 @@ pub(super) struct Mounted {
     /// A lost mount is seen within this time.
     interval: Duration,
     metrics: Metrics,
+    keeping: Arc<Keeping>,
     /// The next life of this program takes over the sockets, and with them the mount.
     outlives: bool,
 }
@@ -70,6 +74,10 @@ impl Mounted {
 }
 
 impl Witness for Mounted {
+    fn is_wanted(&self) -> bool {
+        self.keeping.is_wanted()
+    }
+
     fn well(&self) {
         self.metrics.note_trouble(PLACE, None);
     }

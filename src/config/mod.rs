@@ -17,8 +17,8 @@ use crate::fs::path::PathOptions;
 use crate::fs::shelf::{AppleMetadata, ShelfOptions};
 use crate::http::auth::{Access, Credentials};
 use crate::http::{Limits, ServiceOptions};
-use crate::mount::{Login, MountOptions};
-use crate::state::default_directory;
+use crate::mount::MountOptions;
+use crate::state::{Credential, default_directory};
 
 pub use buckets::{BucketSource, BucketSpec};
 
@@ -29,7 +29,7 @@ pub struct Config {
     pub listen: Listen,
     pub access: Access,
     /// The name and the password that `access` asks for, where they were given.
-    pub login: Option<Login>,
+    pub login: Option<Credential>,
     pub service: ServiceOptions,
     pub limits: Limits,
     pub state_dir: PathBuf,
@@ -170,7 +170,7 @@ fn metadata(given: AppleMetadataArg) -> AppleMetadata {
     }
 }
 
-fn access(auth: Option<AuthArg>, login: Option<&Login>) -> Result<Access, ConfigError> {
+fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, ConfigError> {
     let credentials = login.map(|login| Credentials::new(&login.user, &login.password));
     match (auth, credentials) {
         (None, None) => Ok(Access::Peers(None)),
@@ -183,7 +183,7 @@ fn access(auth: Option<AuthArg>, login: Option<&Login>) -> Result<Access, Config
     }
 }
 
-fn login(args: &ServeArgs) -> Result<Option<Login>, ConfigError> {
+fn login(args: &ServeArgs) -> Result<Option<Credential>, ConfigError> {
     let (user, file) = match (&args.user, &args.password_file) {
         (Some(user), Some(file)) => (user, file),
         (None, None) => return Ok(None),
@@ -196,7 +196,7 @@ fn login(args: &ServeArgs) -> Result<Option<Login>, ConfigError> {
     match text.lines().next().unwrap_or_default() {
         "" => Err(mistake(format!("the first line of {shown} is empty"), "write the password there")),
         _ if user.contains(':') => Err(mistake("a user name cannot hold a colon", "")),
-        password => Ok(Some(Login { user: user.clone(), password: password.to_owned() })),
+        password => Ok(Some(Credential { user: user.clone(), password: password.to_owned() })),
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Request {
     Stop,
     /// To put on disk what could still be lost with the machine.
     Flush,
+    /// To keep mounted what the gateway keeps mounted, or not to until the opposite is wanted.
+    Keep { mounted: bool },
     /// Whether that nonce came to the gateway's address; see `http::Knocks`.
     Heard { nonce: String, address: SocketAddr },
     /// To write the files on the shelf into a directory, given as an absolute path.
@@ -74,6 +76,9 @@ pub struct Status {
     /// Its sockets are the system's, which starts it.
     #[serde(default)]
     pub is_service: bool,
+    /// Where it mounts what it serves, and mounts it again when it was lost.
+    #[serde(default)]
+    pub keeps: Option<PathBuf>,
     /// Seconds since 1970.
     pub started: u64,
     /// Open client connections.

@@ -25,6 +25,8 @@ pub use point::PointError;
 pub use supervisor::{Witness, supervise};
 pub use table::{Entry, TableError, entries, entry_at};
 
+use crate::state::Credential;
+
 #[cfg(not(target_os = "macos"))]
 use davfs2 as platform;
 #[cfg(target_os = "macos")]
@@ -42,26 +44,14 @@ pub struct MountOptions {
     pub read_only: bool,
 }
 
-/// A name and a password for the mount's own program.
-#[derive(Clone)]
-pub struct Login {
-    pub user: String,
-    pub password: String,
-}
-
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Login({})", self.user)
-    }
-}
-
 /// What is to be mounted where.
 #[derive(Debug, Clone)]
 pub struct Mount {
     pub options: MountOptions,
     /// `http://127.0.0.1:8330/`
     pub url: String,
-    pub login: Option<Login>,
+    /// For the mount's own program.
+    pub login: Option<Credential>,
     /// The gateway's, where the mount's program finds its files.
     pub state_dir: PathBuf,
 }

@@ -8,6 +8,8 @@ use super::{Attached, Health, Mount, MountError, detach, entry_at, health, point
 
 /// What a supervisor tells of its mount.
 pub trait Witness: Send + Sync {
+    /// Whether it is to be mounted at the moment.
+    fn is_wanted(&self) -> bool;
     /// It is mounted and answers.
     fn well(&self);
     /// It is not; what is wrong, and what to do.
@@ -19,6 +21,11 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
     let shown = mount.options.point.display();
     let mut told = None;
     loop {
+        if !witness.is_wanted() {
+            witness.well();
+            sleep(interval).await;
+            continue;
+        }
         match keep(mount).await {
             Ok(attached) => {
                 if attached == Attached::Now {

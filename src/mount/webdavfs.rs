@@ -5,9 +5,10 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use super::{Login, MountOptions};
+use super::MountOptions;
 #[cfg(target_os = "macos")]
 use super::{Mount, MountError};
+use crate::state::Credential;
 
 #[cfg(target_os = "macos")]
 pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError> {
@@ -77,7 +78,7 @@ fn truncated(name: &str) -> String {
 
 /// What the program reads: user, password, the same for a proxy, and a certificate list, each after its length
 /// in four bytes, the high one first. All five lengths must be there.
-fn credential_bytes(login: &Login) -> Option<Vec<u8>> {
+fn credential_bytes(login: &Credential) -> Option<Vec<u8>> {
     let fits = |text: &str| text.len() < MOST_SECRET_BYTES && !text.contains('\0');
     if !fits(&login.user) || !fits(&login.password) {
         return None;
@@ -93,7 +94,7 @@ fn credential_bytes(login: &Login) -> Option<Vec<u8>> {
 
 /// A file without a name, open for this process and the program only.
 #[cfg(target_os = "macos")]
-fn credentials_file(login: &Login) -> std::io::Result<std::fs::File> {
+fn credentials_file(login: &Credential) -> std::io::Result<std::fs::File> {
     use std::io::{Seek, Write};
     let bytes = credential_bytes(login).ok_or(std::io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::tempfile()?;
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_credentials_are_as_the_program_reads_them() {
-        let login = |password: &str| Login { user: "s3dav".into(), password: password.into() };
+        let login = |password: &str| Credential { user: "s3dav".into(), password: password.into() };
         let bytes = credential_bytes(&login("pässword")).unwrap();
         let expected = [
             &[0, 0, 0, 5][..],

@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("seeded", &[]),
     ("peer", &[]),
     ("sockets", &[]),
-    ("mount", &[]),
+    ("mount", &["state"]),
     ("service", &[]),
     ("cache", &["object", "seeded"]),
     ("state", &[]),

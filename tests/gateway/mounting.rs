@@ -330,6 +330,11 @@ async fn a_mount_that_is_lost_is_mounted_again() {
         .await;
         fs::write(point.join(how), "x").unwrap();
     }
+    let (code, _, error) = home.unmount(&[]).await;
+    assert_eq!(code, 0, "{error}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!is_mounted(&point), "whoever unmounts it means it");
+    assert!(home.mounted().await.contains("mounted at"));
     gateway.signal("TERM").await;
     assert!(gateway.child.wait().await.unwrap().success());
     assert!(!is_mounted(&point), "it is unmounted first");
