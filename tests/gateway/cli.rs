@@ -100,3 +100,85 @@ async fn the_demo_serves_samples_and_keeps_its_data() {
         assert!(child.wait().await.unwrap().success());
     }
 }
+
+/// A home with a configuration file.
+fn configured(text: &str) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("s3dav")).unwrap();
+    std::fs::write(home.path().join("s3dav/config.toml"), text).unwrap();
+    home
+}
+
+fn at(home: &tempfile::TempDir, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = command(arguments);
+    command.env("XDG_CONFIG_HOME", home.path()).env("XDG_STATE_HOME", home.path());
+    command
+}
+
+#[tokio::test]
+async fn options_come_from_the_command_line_then_the_environment_then_the_file() {
+    let home = configured(
+        "cache-size = '1GiB'\npart-size = '6MiB'\nread-ahead = '1MiB'\n[sources.photos]\nbucket = 'photos'\n\
+         endpoint-url = 'https://me:s3cret@minio.example'\nread-only = true\n[sources.work]\nbucket = ['a', 'b']\n",
+    );
+    let show = |more: &[&str]| {
+        let mut command = at(&home, &[&["config", "show"], more].concat());
+        command.env("S3DAV_PART_SIZE", "7MiB").env("S3DAV_READ_AHEAD", "2MiB");
+        command
+    };
+    let (code, text, error) = outcome(show(&["--source", "photos", "--read-ahead", "3MiB"])).await;
+    assert_eq!(code, 0, "{error}");
+    let file = home.path().join("s3dav/config.toml");
+    for line in [
+        &format!("bucket = \"photos\"  # {}", file.display()),
+        &format!("read-only = true  # {}", file.display()),
+        &format!("cache-size = \"1GiB\"  # {}", file.display()),
+        "part-size = \"7MiB\"  # S3DAV_PART_SIZE",
+        "read-ahead = \"3MiB\"  # command line",
+        "metadata-ttl = \"10s\"  # default",
+        "# region is not set",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+    assert!(text.contains("minio.example") && !text.contains("s3cret"), "{text}");
+    assert!(outcome(show(&["--source", "work"])).await.1.contains("bucket = [\"a\", \"b\"]"));
+    let (code, _, error) = outcome(show(&[])).await;
+    assert_eq!((code, error.contains("--source: photos, work")), (2, true), "{error}");
+    let (code, text, error) = outcome(at(&home, &["config", "show", "--path", "/usr"])).await;
+    assert_eq!((code, text.contains("path = \"/usr\"  # command line")), (0, true), "{error}");
+}
+
+#[tokio::test]
+async fn mistakes_in_the_file_are_named() {
+    for (text, expected) in [
+        ("cash-size = '1GiB'", "did you mean cache-size?"),
+        ("cache-size = 5", "5MiB"),
+        ("cache-size = '5XB'", "unit of size"),
+        ("[sources.a]\nbucket = 'Not A Bucket'", "is not a bucket"),
+        ("nonsense", "line 1"),
+        ("auth = 'everybody'", "--auth"),
+    ] {
+        let (code, _, error) = outcome(at(&configured(text), &["serve", "--listen", "127.0.0.1:0"])).await;
+        assert_eq!((code, error.contains(expected)), (2, true), "{text}: {error}");
+        assert!(error.contains("hint: ") || expected == "is not a bucket", "{error}");
+    }
+    let (code, _, error) = outcome(command(&["serve", "--config", "/nonexistent/file"])).await;
+    assert_eq!((code, error.contains("cannot be read")), (2, true), "{error}");
+}
+
+#[tokio::test]
+async fn completions_and_the_manual_are_printed() {
+    for (shell, expected) in
+        [("bash", "complete -F _s3dav"), ("zsh", "#compdef s3dav"), ("fish", "complete -c s3dav")]
+    {
+        let (code, text, _) = outcome(command(&["completions", shell])).await;
+        assert_eq!((code, text.contains(expected)), (0, true), "{shell}");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let pages = place.path().join("man");
+    let (code, _, error) = outcome(command(&["man-pages", pages.to_str().unwrap()])).await;
+    assert_eq!(code, 0, "{error}");
+    let page = std::fs::read_to_string(pages.join("s3dav-mount.1")).unwrap();
+    assert!(page.contains(".TH") && page.contains("MOUNTPOINT"), "{page}");
+    assert!(pages.join("s3dav.1").exists() && pages.join("s3dav-service-install.1").exists());
+}
