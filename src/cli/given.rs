@@ -83,6 +83,15 @@ pub fn option_names() -> Vec<String> {
 }
 
 impl Given {
+    /// The same for a start in another directory.
+    pub fn with_absolute_paths(mut self) -> Self {
+        if PATHS.contains(&self.name.as_str()) {
+            let absolute = |path: &String| std::path::absolute(path).unwrap_or_else(|_| path.into());
+            self.values = self.values.iter().map(|path| absolute(path).display().to_string()).collect();
+        }
+        self
+    }
+
     /// As arguments for another start of the program; none if it is the default.
     pub fn arguments(&self) -> Vec<String> {
         match (&self.origin, self.is_flag) {
@@ -154,6 +163,9 @@ fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec
         })
         .collect()
 }
+
+/// Options whose values are paths.
+const PATHS: [&str; 6] = ["path", "password-file", "ca-bundle", "config", "state-dir", "mount"];
 
 /// Options of `serve`, but for those that only the program itself gives.
 fn is_shown(option: &Arg) -> bool {

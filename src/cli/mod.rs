@@ -123,6 +123,9 @@ pub struct UnmountArgs {
     /// Even if programs have files open there; what they have not saved is lost
     #[arg(long)]
     pub force: bool,
+
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -170,6 +173,10 @@ pub const DEFAULT_MOUNTPOINT: &str = "/tmp/s3files";
 pub struct StopArgs {
     #[command(flatten)]
     pub gateway: GatewayArgs,
+
+    /// Even if programs have files open on its mounts; what they have not saved is lost
+    #[arg(long)]
+    pub force: bool,
 
     /// How long to wait for its end
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]

@@ -1,6 +1,6 @@
 //! A gateway put together from its configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -93,9 +93,9 @@ impl Gateway {
         Arc::clone(&self.operator.keeping)
     }
 
-    /// Whether some programs are asked for a name and a password.
-    pub fn asks(&self) -> bool {
-        self.operator.auth != "none"
+    /// Who may come in: `peer`, `basic` or `none`.
+    pub fn auth(&self) -> &'static str {
+        self.operator.auth
     }
 
     /// What it keeps on this machine.
@@ -133,7 +133,13 @@ impl Gateway {
     }
 }
 
-fn url(address: SocketAddr) -> String {
+/// As programs of this machine reach it.
+fn url(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
     format!("http://{address}/")
 }
 

@@ -25,8 +25,14 @@ pub(super) struct Sockets {
 pub(super) async fn open(config: &Config) -> Result<Sockets, CommandError> {
     let inherited = sockets::inherited().context("the sockets that the system handed over cannot be used")?;
     if !inherited.is_empty() {
-        let listeners = inherited.into_iter().map(TcpListener::from_std).collect::<Result<_, _>>();
-        let listeners = listeners.context("the sockets that the system handed over cannot be used")?;
+        let listeners = inherited.into_iter().map(TcpListener::from_std).collect::<Result<Vec<_>, _>>();
+        let mut listeners: Vec<TcpListener> =
+            listeners.context("the sockets that the system handed over cannot be used")?;
+        let address = |listener: &TcpListener| listener.local_addr().ok();
+        // The first one is the gateway's address, whichever order the system knows.
+        listeners.sort_by_key(|listener| address(listener).is_none_or(|address| address.is_ipv6()));
+        let addresses = listeners.iter().filter_map(address).collect();
+        Listen { addresses, is_default: false }.check(&config.access)?;
         return Ok(Sockets { listeners, are_inherited: true });
     }
     Ok(Sockets { listeners: choose(config).await?, are_inherited: false })

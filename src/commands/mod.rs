@@ -29,7 +29,7 @@ mod stop;
 
 use anyhow::Context;
 
-use crate::cli::{Command, Invocation, LogFormat};
+use crate::cli::{Command, Given, Invocation, LogFormat};
 use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::fs::shelf::ExportError;
@@ -90,18 +90,28 @@ pub async fn run(Invocation { cli, given }: Invocation) -> Result<(), CommandErr
     };
     logging::start(format, cli.verbose, cli.log_file.as_deref())
         .context("the log cannot be written there")?;
-    match cli.command {
+    let has_log_file = cli.log_file.is_some();
+    let outcome = carry_out(cli.command, &given).await;
+    if let (Err(failure), true) = (&outcome, has_log_file) {
+        // Who looks for the reason looks there.
+        tracing::error!(hint = failure.hint, "{:#}", failure.error);
+    }
+    outcome
+}
+
+async fn carry_out(command: Command, given: &[Given]) -> Result<(), CommandError> {
+    match command {
         Command::Serve(args) => serve::run(*args).await,
-        Command::Mount(args) => mount::run(*args, &given).await,
+        Command::Mount(args) => mount::run(*args, given).await,
         Command::Unmount(args) => mount::unmount(args).await,
-        Command::Service(args) => service::run(args, &given).await,
-        Command::Config(args) => configuration::run(args, &given),
+        Command::Service(args) => service::run(args, given).await,
+        Command::Config(args) => configuration::run(args, given),
         Command::Completions { shell } => {
             documents::complete(shell);
             Ok(())
         }
         Command::ManPages { directory } => documents::write_man_pages(&directory),
-        Command::CheckMount { path } => Ok(crate::mount::ask_now(&path)?),
+        Command::CheckMount { path } => std::process::exit(crate::mount::ask_now(&path).into()),
         Command::Status(args) => status::run(args).await,
         Command::Stop(args) => stop::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,

@@ -19,6 +19,7 @@ use crate::cli::{DEFAULT_MOUNTPOINT, Given, MountArgs, ServeArgs, UnmountArgs};
 use crate::config::Config;
 use crate::control::{ControlError, Reply, Request, Status, ask};
 use crate::mount::{self, Attached, Mount, MountOptions};
+use crate::peer;
 use crate::state::Credential;
 
 pub(super) async fn run(args: MountArgs, given: &[Given]) -> Result<(), CommandError> {
@@ -32,7 +33,7 @@ pub(super) async fn run(args: MountArgs, given: &[Given]) -> Result<(), CommandE
     let mounted = attach(&status, config).await;
     if is_new && mounted.is_err() {
         // Nobody would know of it.
-        stop::end(&status.state_dir, STOP_LIMIT).await?;
+        stop::end(&status, STOP_LIMIT).await?;
     }
     mounted
 }
@@ -43,12 +44,12 @@ async fn attach(status: &Status, config: Config) -> Result<(), CommandError> {
     prove(&config.state_dir, address).await?;
     // Of_serve made options, since a mount point was given.
     let Some(options) = config.mount else { return Err(running::unexpected()) };
-    let login = match status.auth.as_str() {
-        "none" => None,
-        _ => match config.login {
-            Some(login) => Some(login),
-            None => Credential::read(&config.state_dir).context("the gateway's password cannot be read")?,
-        },
+    let login = match (shows_password(&status.auth), config.login) {
+        (false, _) => None,
+        (true, Some(login)) => Some(login),
+        (true, None) => {
+            Credential::read(&config.state_dir).context("the gateway's password cannot be read")?
+        }
     };
     let point = options.point.clone();
     let mount = Mount { options, url: format!("http://{address}/"), login, state_dir: config.state_dir };
@@ -74,21 +75,22 @@ pub(super) fn with_mountpoint(args: MountArgs) -> ServeArgs {
 
 pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
     let point = std::path::absolute(&args.mountpoint)?;
-    let found = running::find(None).await;
+    let found = running::find(args.gateway.state_dir.as_deref()).await;
     let mounted = running::mounts(&found.running).await;
-    let (place, served) = mounted
-        .iter()
-        .find(|(entry, _)| same_place(&entry.point, &point))
-        .map(|(entry, status)| (entry.point.clone(), Some(*status)))
-        .unwrap_or((point, None));
+    let served =
+        mounted.iter().find(|(entry, _)| same_place(&entry.point, &point)).map(|(_, status)| *status);
     if let Some(status) = served.filter(|status| status.keeps.is_some()) {
         // Or it would mount it again.
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
     }
-    mount::detach(&place, args.force).await?;
-    say!("unmounted {}", place.display());
+    mount::detach(&point, args.force).await?;
+    say!("unmounted {}", point.display());
     match served {
-        Some(status) if status.detached => stop::end(&status.state_dir, STOP_LIMIT).await,
+        Some(status)
+            if status.detached && mounted.iter().filter(|(_, of)| of.pid == status.pid).count() == 1 =>
+        {
+            stop::end(status, STOP_LIMIT).await
+        }
         _ => Ok(()),
     }
 }
@@ -104,22 +106,26 @@ pub(super) fn of_gateway(options: MountOptions, login: Option<Credential>, gatew
     Mount {
         options,
         url: gateway.urls().into_iter().next().unwrap_or_default(),
-        login: gateway.asks().then(|| login.unwrap_or_else(|| gateway.state().credential().clone())),
+        login: shows_password(gateway.auth())
+            .then(|| login.unwrap_or_else(|| gateway.state().credential().clone())),
         state_dir: gateway.state().directory().to_owned(),
+    }
+}
+
+/// Whether the mount's program is told the password. It would tell it to whoever takes the port when the
+/// gateway has ended, so only where it could not come in otherwise.
+fn shows_password(auth: &str) -> bool {
+    match auth {
+        "none" => false,
+        "peer" => mount::needs_password() || !peer::can_tell(),
+        _ => true,
     }
 }
 
 /// Where the gateway is reached on this machine.
 fn address(status: &Status) -> Result<SocketAddr, CommandError> {
     let authority = status.urls.first().and_then(|url| url.split('/').nth(2)).unwrap_or_default();
-    let mut address: SocketAddr = authority.parse().context("the gateway serves nowhere")?;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    Ok(address)
+    Ok(authority.parse().context("the gateway serves nowhere")?)
 }
 
 /// Makes sure that it is the gateway that answers at its address, and not a program that took its place.
@@ -156,7 +162,8 @@ async fn start(state_dir: &Path, given: &[Given]) -> Result<Status, CommandError
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&words)?;
     let mut child = spawn(state_dir, given, file).context("the gateway cannot be started")?;
-    let until = Instant::now() + START_LIMIT;
+    let mut until = Instant::now() + START_LIMIT;
+    let mut has_ended = false;
     loop {
         match ask(state_dir, Request::Status, running::PATIENCE).await {
             Ok(Reply::Status(status)) => return Ok(*status),
@@ -164,10 +171,15 @@ async fn start(state_dir: &Path, given: &[Given]) -> Result<Status, CommandError
             Err(ControlError::NotRunning { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        if child.try_wait()?.is_some() {
-            return Err(last_words(&std::fs::read_to_string(&words).unwrap_or_default()));
+        if !has_ended && child.try_wait()?.is_some() {
+            has_ended = true;
+            // Another command may be starting one at this moment.
+            until = Instant::now() + OTHERS_LIMIT;
         }
         if Instant::now() > until {
+            if has_ended {
+                return Err(last_words(&std::fs::read_to_string(&words).unwrap_or_default()));
+            }
             child.start_kill()?;
             return Err(CommandError::hinted(
                 anyhow::anyhow!("the gateway did not start within {START_LIMIT:?}"),
@@ -209,5 +221,7 @@ const KNOCK_LIMIT: Duration = Duration::from_secs(5);
 /// It waits 10 s for an S3 that is away.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
+/// Between taking the state and answering, in a gateway that another command has started.
+const OTHERS_LIMIT: Duration = Duration::from_secs(2);
 /// After unmounting, little is under way.
 const STOP_LIMIT: Duration = Duration::from_secs(60);

@@ -60,15 +60,15 @@ pub(super) async fn mounts(running: &[Status]) -> Vec<(Entry, &Status)> {
     entries.into_iter().filter_map(|entry| of(&entry).map(|status| (entry, status))).collect()
 }
 
-/// The state directory of the one gateway that runs.
-pub(super) async fn only_one(named: Option<&Path>) -> Result<PathBuf, CommandError> {
+/// The one gateway that runs.
+pub(super) async fn only_one(named: Option<&Path>) -> Result<Status, CommandError> {
     let Found { running, mut failed } = find(named).await;
     match running.as_slice() {
         [] => match failed.pop() {
             Some((_, error)) => Err(error.into()),
             None => Err(none_runs(named)),
         },
-        [only] => Ok(only.state_dir.clone()),
+        [only] => Ok(only.clone()),
         several => Err(ambiguous(several.iter().map(|status| (&*status.state_dir, &*status.source)))),
     }
 }

@@ -37,7 +37,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), CommandError> {
         interval,
         metrics: gateway.metrics().clone(),
         keeping: gateway.keeping(),
-        outlives: sockets.are_inherited,
+        // launchd ends a program at logout, systemd also to start it anew.
+        outlives: sockets.are_inherited && !cfg!(target_os = "macos"),
     });
     until_stopped(gateway, shutdown, mounted).await
 }
@@ -63,12 +64,9 @@ impl Mounted {
         if self.outlives && by == Stop::Signal {
             return;
         }
-        match mount::detach(&self.mount.options.point, false).await {
-            Ok(()) | Err(mount::MountError::NotMounted(_)) => {}
-            Err(error) => {
-                let hint = error.hint().unwrap_or_default();
-                tracing::warn!(%error, hint, "it stays mounted, and answers again when the gateway runs");
-            }
+        if let Err(error) = self.mount.end().await {
+            let hint = error.hint().unwrap_or_default();
+            tracing::warn!(%error, hint, "it stays mounted, and answers again when the gateway runs");
         }
     }
 }

@@ -4,30 +4,30 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::{Instant, sleep};
 
 use super::{CommandError, listeners, mount, running, stop};
 use crate::cli::{Given, MountArgs, Origin, ServiceArgs, ServiceCommand};
 use crate::config::Config;
-use crate::service::{Definition, Service, System, log_path};
+use crate::control::{Reply, Request, ask};
+use crate::service::{Definition, Service, ServiceError, System, log_path};
 
 pub(super) async fn run(args: ServiceArgs, given: &[Given]) -> Result<(), CommandError> {
     let service = Service::new(&System)?;
     match args.command {
         ServiceCommand::Install(args) => install(&service, *args, given).await,
         ServiceCommand::Uninstall => {
-            end_gateway().await?;
+            end(&service).await?;
             service.uninstall().await?;
             say!("the service is removed; the state and the log are left");
             Ok(())
         }
         ServiceCommand::Start => Ok(service.start().await?),
-        ServiceCommand::Stop => {
-            end_gateway().await?;
-            Ok(service.stop().await?)
-        }
+        ServiceCommand::Stop => end(&service).await,
         ServiceCommand::Status => {
             say!("{}", service.status().await?);
             Ok(())
@@ -38,14 +38,19 @@ pub(super) async fn run(args: ServiceArgs, given: &[Given]) -> Result<(), Comman
 
 async fn install(service: &Service<'_>, args: MountArgs, given: &[Given]) -> Result<(), CommandError> {
     let config = Config::of_serve(mount::with_mountpoint(args))?;
-    end_gateway().await?;
-    // Of_serve made options, since a mount point was given.
-    let point = config.mount.as_ref().map(|options| options.point.display().to_string()).unwrap_or_default();
+    match end(service).await {
+        Err(failure) if !matches!(failure.error.downcast_ref(), Some(ServiceError::NotInstalled)) => {
+            return Err(failure);
+        }
+        _ => {}
+    }
+    // The system holds none of them now.
     let sockets = free_sockets(&config).await?;
-    let mounts = crate::mount::is_allowed(&config.mount, sockets.first());
+    let mounts = crate::mount::is_allowed(&config.mount, sockets.first()).await;
+    let point = config.mount.as_ref().filter(|_| mounts).map(|options| options.point.display().to_string());
     let definition = Definition {
         program: std::env::current_exe().context("this program's own path is not known")?,
-        arguments: arguments(&config, given, mounts.then_some(&point)),
+        arguments: arguments(given, point.as_ref()),
         environment: environment(),
         sockets,
         mounts,
@@ -53,11 +58,10 @@ async fn install(service: &Service<'_>, args: MountArgs, given: &[Given]) -> Res
     };
     service.install(&definition).await?;
     let url = definition.sockets.first().map(|address| format!("http://{address}/")).unwrap_or_default();
-    match mounts {
-        true => say!("{} is mounted at {point} now and at every login", config.source),
-        false => {
-            say!("{} is served at {url} now and at every login; only root may mount it", config.source)
-        }
+    wait_for(&config.state_dir, mounts.then_some(&*url)).await?;
+    match point {
+        Some(point) => say!("{} is mounted at {point} now and at every login", config.source),
+        None => say!("{} is served at {url} now and at every login; only root may mount it", config.source),
     }
     for path in service.paths() {
         say!("definition  {}", path.display());
@@ -66,31 +70,55 @@ async fn install(service: &Service<'_>, args: MountArgs, given: &[Given]) -> Res
     Ok(())
 }
 
+/// Waits until the service's gateway answers and, if it has a `url` to mount, has mounted it.
+async fn wait_for(state_dir: &Path, url: Option<&str>) -> Result<(), CommandError> {
+    let until = Instant::now() + START_LIMIT;
+    let mut problem = None;
+    while Instant::now() < until {
+        if let Ok(Reply::Status(status)) = ask(state_dir, Request::Status, running::PATIENCE).await {
+            let entries = crate::mount::entries().await?;
+            if url.is_none_or(|url| entries.iter().any(|entry| entry.is_of(url))) {
+                return Ok(());
+            }
+            problem = status.problems.into_iter().next();
+        }
+        sleep(PAUSE).await;
+    }
+    Err(match problem {
+        Some(problem) => CommandError::hinted(anyhow::anyhow!(problem.message), problem.hint),
+        None => ServiceError::NotRunning.into(),
+    })
+}
+
 /// What the configuration file says is read at each start, so that it can be changed there.
-fn arguments(config: &Config, given: &[Given], point: Option<&String>) -> Vec<String> {
-    let own = ["mount", "listen", "state-dir"];
+fn arguments(given: &[Given], point: Option<&String>) -> Vec<String> {
+    let own = ["mount", "listen", "log-file"];
     let options = given
         .iter()
         .filter(|option| option.origin != Origin::File && !own.contains(&option.name.as_str()))
-        .flat_map(Given::arguments);
-    let mut arguments = vec!["serve".to_owned(), format!("--state-dir={}", config.state_dir.display())];
+        .flat_map(|option| option.clone().with_absolute_paths().arguments());
+    let mut arguments = vec!["serve".to_owned()];
     arguments.extend(point.map(|point| format!("--mount={point}")));
     arguments.extend(log_path().ok().map(|path| format!("--log-file={}", path.display())));
     arguments.extend(options);
     arguments
 }
 
-/// The path to credential helpers, and how AWS is set up; no secrets, which do not belong into such a file.
+/// The path to credential helpers, how AWS is set up, and the way out; no secrets, which do not belong into such a
+/// file.
 fn environment() -> Vec<(String, String)> {
-    let is_secret = |name: &str| {
-        ["SECRET", "TOKEN", "ACCESS_KEY_ID", "PASSWORD"].iter().any(|part| name.contains(part))
-            && !name.ends_with("_FILE")
+    let is_wanted = |name: &str| HANDED_ON.contains(&name) || name.starts_with("AWS_");
+    let is_secret = |name: &str, value: &str| {
+        let names_one = ["SECRET", "TOKEN", "ACCESS_KEY_ID"].iter().any(|part| name.contains(part));
+        (names_one && !name.ends_with("_FILE")) || (value.contains("://") && value.contains('@'))
     };
-    let mut variables: Vec<(String, String)> = std::env::vars()
-        .filter(|(name, _)| name == "PATH" || name == "HOME" || name.starts_with("AWS_"))
+    let mut variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| is_wanted(name))
         .collect();
     variables.sort();
-    let (secrets, plain): (Vec<_>, Vec<_>) = variables.into_iter().partition(|(name, _)| is_secret(name));
+    let (secrets, plain): (Vec<_>, Vec<_>) =
+        variables.into_iter().partition(|(name, value)| is_secret(name, value));
     for (name, _) in secrets {
         eprintln!(
             "warning: {name} is not handed to the service; `aws configure` keeps keys where it finds them"
@@ -105,10 +133,19 @@ async fn free_sockets(config: &Config) -> Result<Vec<SocketAddr>, CommandError> 
     Ok(listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect())
 }
 
-/// Unmounts and ends the service's gateway, if it runs; the system would leave the mount.
-async fn end_gateway() -> Result<(), CommandError> {
-    for status in running::find(None).await.running.iter().filter(|status| status.is_service) {
-        stop::end(&status.state_dir, STOP_LIMIT).await?;
+/// Unmounts, and ends the service; the system alone would leave the mount.
+async fn end(service: &Service<'_>) -> Result<(), CommandError> {
+    // Or a client would have it started again.
+    service.refuse().await?;
+    let found = running::find(None).await;
+    let own: Vec<_> = found.running.into_iter().filter(|status| status.is_service).collect();
+    for status in &own {
+        stop::end(status, STOP_LIMIT).await?;
+    }
+    service.stop().await?;
+    for (entry, _) in running::mounts(&own).await {
+        // Of one that was started meanwhile, and has ended: there is nobody to wait for.
+        crate::mount::detach(&entry.point, true).await?;
     }
     Ok(())
 }
@@ -130,5 +167,23 @@ fn logs(lines: usize) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Variables that a service gets.
+const HANDED_ON: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+/// A gateway waits 10 s for an S3 that is away, and davfs2 about as long for its first answers.
+const START_LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Uploads under way, and unmounting before them.
 const STOP_LIMIT: Duration = Duration::from_secs(120);

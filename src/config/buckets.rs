@@ -136,6 +136,12 @@ fn s3(args: S3Args) -> Result<S3Options, ConfigError> {
             "write e.g. --endpoint-url https://minio.example:9000",
         ));
     }
+    if let Some(url) = &args.endpoint_url
+        && url.split('/').nth(2).is_some_and(|authority| authority.contains('@'))
+    {
+        let hint = "S3 takes keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile";
+        return Err(mistake("an endpoint's URL cannot hold a name and a password", hint));
+    }
     if let Some(kind) = args.sse.as_deref()
         && !["AES256", "aws:kms", "aws:kms:dsse"].contains(&kind)
     {

@@ -98,7 +98,13 @@ impl File {
             }
             None => self.sources.pop_first().map(|(_, only)| only),
         };
-        layer.extend(own.unwrap_or_default());
+        let own = own.unwrap_or_default();
+        if own.contains_key("bucket") || own.contains_key("path") {
+            // What is served is the source's, and not partly everybody's.
+            layer.remove("bucket");
+            layer.remove("path");
+        }
+        layer.extend(own);
         if is_named {
             layer.remove("bucket");
             layer.remove("path");
@@ -126,7 +132,10 @@ fn read_options(table: Table, known: &[String]) -> Result<Layer, ConfigError> {
         })?;
         options.insert(name, values);
     }
-    Ok(options)
+    match options.contains_key("bucket") && options.contains_key("path") {
+        true => Err(mistake("both bucket and path are given", "a source is one or the other")),
+        false => Ok(options),
+    }
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -176,6 +185,8 @@ mod tests {
         assert_eq!(File::parse(TEXT).unwrap().layer(Some("both"), false).unwrap()["bucket"], ["a", "b/c"]);
         let named = File::parse(TEXT).unwrap().layer(None, true).unwrap();
         assert!(!named.contains_key("bucket") && named["read-only"] == ["true"]);
+        let other = File::parse("path = '/x'\n[sources.b]\nbucket = 'b'").unwrap();
+        assert!(!other.layer(Some("b"), false).unwrap().contains_key("path"));
         let only = File::parse("[sources.x]\npath = '/x'").unwrap().layer(None, false).unwrap();
         assert_eq!(only["path"], ["/x"]);
     }
@@ -188,6 +199,7 @@ mod tests {
         assert!(mistake_of("[sources.a]\nbuckets = 'x'", None).contains("did you mean bucket?"));
         assert!(mistake_of("detached = true", None).contains("no option"));
         assert!(mistake_of("bucket = 1.5", None).contains("neither"));
+        assert!(mistake_of("bucket = 'a'\npath = '/b'", None).contains("one or the other"));
         assert!(mistake_of("sources = 1", None).contains("[sources.NAME]"));
         assert!(mistake_of("a\nb = 1", None).contains("line 1"), "{}", mistake_of("a\nb = 1", None));
     }

@@ -100,7 +100,7 @@ impl Config {
             None => buckets::source(&args.bucket, args.s3, cache, args.delete_hidden)?,
         };
         let state_dir = match args.state_dir {
-            Some(directory) => directory,
+            Some(directory) => std::path::absolute(&directory).unwrap_or(directory),
             None => default_directory(&identity).ok_or_else(|| {
                 mistake("there is no home directory to keep state in", "name one with --state-dir")
             })?,

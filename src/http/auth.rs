@@ -91,6 +91,11 @@ impl Auth {
         }
     }
 
+    /// Whether it tells its user's programs from others'.
+    pub(super) fn knows_its_own(&self) -> bool {
+        matches!(self, Self::Peers { .. })
+    }
+
     /// Whether a program comes in by whose it is, now that it has connected.
     pub(super) async fn trusts(&self, client: SocketAddr, server: SocketAddr) -> bool {
         let Self::Peers { owners, uid, .. } = self else { return false };

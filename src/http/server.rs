@@ -25,6 +25,10 @@ pub struct Limits {
     /// From one request to the end of the next one's headers. Long, since a client like Finder
     /// takes a closed connection badly.
     pub header_time: Duration,
+    /// Connections at once of programs that must be asked for a password, of all that there are.
+    pub strangers: usize,
+    /// The time from one request to the next on those.
+    pub stranger_time: Duration,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Headers of a request.
@@ -33,7 +37,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 512, header_time: Duration::from_secs(600), header_bytes: 64 << 10, headers: 100 }
+        Self {
+            connections: 512,
+            header_time: Duration::from_secs(600),
+            strangers: 64,
+            stranger_time: Duration::from_secs(15),
+            header_bytes: 64 << 10,
+            headers: 100,
+        }
     }
 }
 
@@ -56,21 +67,32 @@ impl Server {
 
     /// Serves until the shutdown begins; then lets requests in flight finish within `grace`.
     pub async fn run(self, shutdown: &Shutdown, grace: Duration) {
-        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let places = Places {
+            all: Arc::new(Semaphore::new(self.limits.connections)),
+            strangers: Arc::new(Semaphore::new(self.limits.strangers)),
+        };
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            let (service, places) = (self.service.clone(), Arc::clone(&places));
+            let (service, places) = (self.service.clone(), places.clone());
             accepting.spawn(accept(listener, service, self.limits, places, shutdown.clone(), grace));
         }
         while accepting.join_next().await.is_some() {}
     }
 }
 
+/// Room for connections.
+#[derive(Clone)]
+struct Places {
+    all: Arc<Semaphore>,
+    /// Other users must not be able to shut this one out.
+    strangers: Arc<Semaphore>,
+}
+
 async fn accept(
     listener: TcpListener,
     service: Service,
     limits: Limits,
-    places: Arc<Semaphore>,
+    places: Places,
     shutdown: Shutdown,
     grace: Duration,
 ) {
@@ -78,7 +100,7 @@ async fn accept(
     loop {
         let next = async {
             // The semaphore is never closed.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
+            let place = Arc::clone(&places.all).acquire_owned().await.ok();
             (listener.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
@@ -88,7 +110,7 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (service, shutdown, places) = (service.clone(), shutdown.clone(), Arc::clone(&places));
+                let (service, shutdown, places) = (service.clone(), shutdown.clone(), places.clone());
                 connections.spawn(async move {
                     let _counted = service.metrics().connection();
                     serve(stream, peer, service, limits, places, shutdown).await;
@@ -115,7 +137,7 @@ async fn serve(
     peer: SocketAddr,
     service: Service,
     limits: Limits,
-    places: Arc<Semaphore>,
+    places: Places,
     shutdown: Shutdown,
 ) {
     let Ok(local) = stream.local_addr() else { return };
@@ -124,17 +146,24 @@ async fn serve(
     }
     let is_trusted = service.auth().trusts(peer, local).await;
     let ends = Ends { local, peer, is_trusted };
+    let is_stranger = service.auth().knows_its_own() && !is_trusted;
+    let header_time = if is_stranger { limits.stranger_time } else { limits.header_time };
+    let room = is_stranger.then(|| Arc::clone(&places.strangers).try_acquire_owned());
+    if let Some(Err(_)) = room {
+        tracing::debug!(%peer, "too many connections of other users");
+        return;
+    }
     let asked = CancellationToken::new();
     let has_asked = asked.clone();
     let answer = service_fn(move |request| {
         has_asked.cancel();
         let service = service.clone();
-        let crowded = places.available_permits() == 0;
+        let crowded = places.all.available_permits() == 0;
         async move { Ok::<_, Infallible>(service.answer(request, ends, crowded).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
+        .header_read_timeout(header_time)
         .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
         .max_header_size(limits.header_bytes)
         .max_headers(limits.headers)

@@ -8,13 +8,19 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use super::{Mount, MountError, outside};
 
 pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError> {
-    let config = write_files(mount, point).map_err(MountError::Files)?;
-    clear_pid_file(point);
+    let (owned, at) = (mount.clone(), point.to_owned());
+    let written = tokio::task::spawn_blocking(move || {
+        clear_pid_file(&at);
+        write_files(&owned, &at)
+    });
+    let config =
+        written.await.map_err(io::Error::other).and_then(|config| config).map_err(MountError::Files)?;
     let mut command = Command::new("mount");
     if rustix::process::geteuid().is_root() {
         command.arg("-t").arg("davfs").arg("-o").arg(flags(mount, &config)).arg(&mount.url).arg(point);
@@ -74,9 +80,11 @@ fn flags(mount: &Mount, config: &Path) -> String {
     format!("{access},conf={}", config.display())
 }
 
-/// Writes davfs2's configuration and secrets; gives the path of the first.
+/// Writes davfs2's configuration and secrets, of this mount alone; gives the path of the first.
 fn write_files(mount: &Mount, point: &Path) -> io::Result<PathBuf> {
-    let (config, secrets) = (mount.state_dir.join("davfs2.conf"), mount.state_dir.join("davfs2.secrets"));
+    let hash = hex::encode(Sha256::digest(point.as_os_str().as_encoded_bytes()));
+    let file = |kind: &str| mount.state_dir.join(format!("davfs2-{}.{kind}", &hash[..8]));
+    let (config, secrets) = (file("conf"), file("secrets"));
     let login = mount.login.as_ref();
     let secret = login.map(|login| {
         format!("{} {} {}\n", quoted(&point.to_string_lossy()), quoted(&login.user), quoted(&login.password))

@@ -1,10 +1,11 @@
 //! Whether a mount answers. Asking a hung one takes for ever and cannot be ended, so a child asks.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -14,15 +15,15 @@ use tokio::time::timeout;
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
     Well,
-    /// It answers with an error: its program has ended.
+    /// Its program has ended: it will never answer again.
     Dead,
-    /// It does not answer.
+    /// It does not answer, or says that its server is away: both may pass.
     Hung,
 }
 
 /// Asks the file system at `point`, for [`LIMIT`] at the most.
 pub async fn health(point: &Path) -> Health {
-    let Ok(program) = std::env::current_exe() else { return Health::Well };
+    let Ok(program) = own_program() else { return Health::Well };
     let mut command = Command::new(program);
     command.arg("check-mount").arg(point);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -30,17 +31,32 @@ pub async fn health(point: &Path) -> Health {
     let Ok(mut child) = command.kill_on_drop(true).spawn() else { return Health::Well };
     match timeout(LIMIT, child.wait()).await {
         Ok(Ok(status)) if status.success() => Health::Well,
-        Ok(_) => Health::Dead,
-        Err(_) => Health::Hung,
+        Ok(Ok(status)) if status.code() == Some(i32::from(DEAD)) => Health::Dead,
+        _ => Health::Hung,
     }
 }
 
-/// The child's part; may never return.
-pub fn ask(point: &Path) -> io::Result<()> {
-    rustix::fs::statvfs(point)?;
-    rustix::fs::stat(point)?;
-    Ok(())
+/// The child's part; may never return. Gives its exit code.
+pub fn ask(point: &Path) -> u8 {
+    let asked = rustix::fs::statvfs(point).and_then(|_| rustix::fs::stat(point));
+    match asked {
+        Ok(_) => 0,
+        // macOS says ETIMEDOUT at once while a server is away, and goes on when it is back.
+        Err(Errno::NOTCONN | Errno::NXIO) => DEAD,
+        Err(_) => AWAY,
+    }
 }
+
+/// The file may have been replaced since this program was started.
+fn own_program() -> io::Result<PathBuf> {
+    match cfg!(target_os = "linux") {
+        true => Ok("/proc/self/exe".into()),
+        false => std::env::current_exe(),
+    }
+}
+
+const DEAD: u8 = 3;
+const AWAY: u8 = 4;
 
 /// A healthy mount answers from memory.
 const LIMIT: Duration = Duration::from_secs(10);

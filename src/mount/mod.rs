@@ -70,6 +70,10 @@ pub enum MountError {
     Point { point: PathBuf, source: PointError },
     #[error("{source_url} is mounted at {point} already")]
     Occupied { point: PathBuf, source_url: String },
+    #[error("what is mounted at {point} is not ours: {source_url}")]
+    Foreign { point: PathBuf, source_url: String },
+    #[error("the mount at {0} does not answer")]
+    Hung(PathBuf),
     #[error(transparent)]
     Table(#[from] TableError),
     #[error("nothing is mounted at {0}")]
@@ -94,6 +98,12 @@ impl MountError {
         Some(match self {
             Self::Point { source, .. } => source.hint().to_owned(),
             Self::Occupied { .. } => "unmount that first, or name another mount point".to_owned(),
+            Self::Foreign { .. } => "`umount` unmounts what others have mounted".to_owned(),
+            Self::Hung(_) => {
+                "it may be busy, or its server away: wait, or give it up with `s3dav unmount --force`; what \
+                 programs have not saved is lost then"
+                    .to_owned()
+            }
             Self::Busy(_) => {
                 "close them, or unmount with --force: what they have not saved is lost".to_owned()
             }
@@ -109,11 +119,12 @@ impl MountError {
 impl Mount {
     /// Mounts it, if it is not mounted yet; a dead mount at that place is cleaned up.
     pub async fn attach(&self) -> Result<Attached, MountError> {
-        let point = point::resolved(&self.options.point);
+        let point = point::resolved(&self.options.point).await;
         if let Some(entry) = entry_at(&point).await? {
-            let is_ours = entry.is_of(&self.url);
-            match (is_ours, health(&point).await) {
+            match (entry.is_of(&self.url), health(&point).await) {
                 (true, Health::Well) => return Ok(Attached::Before),
+                // Its program may be busy, or have unsaved files: only a person can tell.
+                (_, Health::Hung) => return Err(MountError::Hung(point)),
                 (false, Health::Well) if !entry.is_webdav() || entry.server_answers().await => {
                     return Err(MountError::Occupied { point, source_url: entry.source });
                 }
@@ -124,6 +135,7 @@ impl Mount {
             }
         }
         point::prepare(&self.options.point)
+            .await
             .map_err(|source| MountError::Point { point: self.options.point.clone(), source })?;
         platform::mount(self, &point).await?;
         match entry_at(&point).await? {
@@ -131,19 +143,38 @@ impl Mount {
             _ => Err(MountError::Unseen(point)),
         }
     }
+
+    /// Unmounts it, if it is this that is mounted there.
+    pub async fn end(&self) -> Result<(), MountError> {
+        let point = point::resolved(&self.options.point).await;
+        match entry_at(&point).await? {
+            Some(entry) if entry.is_of(&self.url) => detach(&point, false).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the mount's program must be told the password of a gateway that knows its user's programs: root's
+/// davfs2 runs as another user.
+pub fn needs_password() -> bool {
+    !cfg!(target_os = "macos") && rustix::process::geteuid().is_root()
 }
 
 /// Whether this user can mount it, as far as that can be told beforehand.
-pub fn is_allowed(options: &Option<MountOptions>, address: Option<&SocketAddr>) -> bool {
+pub async fn is_allowed(options: &Option<MountOptions>, address: Option<&SocketAddr>) -> bool {
     let (Some(options), Some(address)) = (options, address) else { return false };
-    platform::is_allowed(&format!("http://{address}/"), &point::resolved(&options.point))
+    platform::is_allowed(&format!("http://{address}/"), &point::resolved(&options.point).await)
 }
 
 /// Unmounts what is mounted at `point`, after what programs wrote there has been sent; `force`: at once.
 pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
-    let point = point::resolved(point);
-    if entry_at(&point).await?.is_none() {
-        return Err(MountError::NotMounted(point));
+    let point = point::resolved(point).await;
+    match entry_at(&point).await? {
+        None => return Err(MountError::NotMounted(point)),
+        Some(entry) if !entry.is_webdav() => {
+            return Err(MountError::Foreign { point, source_url: entry.source });
+        }
+        Some(_) => {}
     }
     let (limit, command) = match force {
         true => (FORCED_LIMIT, platform::force_unmount(&point)),
@@ -156,7 +187,7 @@ pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
     }
     // What is left of it is empty, and ours: in /tmp it would only be in the way.
     if point.starts_with("/tmp") || point.starts_with("/private/tmp") {
-        let _ = std::fs::remove_dir(&point);
+        let _ = tokio::fs::remove_dir(&point).await;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub enum PointError {
     Foreign(u32),
     #[error("it is not empty")]
     NotEmpty,
-    #[error("others can replace it: {0} can be written by everybody")]
+    #[error("others can replace it: {0} can be changed by other users")]
     Unsafe(PathBuf),
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -36,7 +36,28 @@ impl PointError {
 }
 
 /// The path as the table of mounts has it. The last part is left alone: to look at it may take for ever.
-pub(super) fn resolved(point: &Path) -> PathBuf {
+pub(super) async fn resolved(point: &Path) -> PathBuf {
+    let point = point.to_owned();
+    off_the_runtime(move || resolved_now(&point)).await
+}
+
+/// Makes the directory if it is missing, and makes sure that it is safe to mount there. Nothing must be
+/// mounted there yet.
+pub(super) async fn prepare(point: &Path) -> Result<(), PointError> {
+    let point = point.to_owned();
+    off_the_runtime(move || prepare_now(&point)).await
+}
+
+/// Directories can be on a disk that is slow.
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // It is never cancelled, so it has panicked.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn resolved_now(point: &Path) -> PathBuf {
     let parent = point.parent().and_then(|parent| parent.canonicalize().ok());
     match (parent, point.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),
@@ -44,9 +65,7 @@ pub(super) fn resolved(point: &Path) -> PathBuf {
     }
 }
 
-/// Makes the directory if it is missing, and makes sure that it is safe to mount there. Nothing must be
-/// mounted there yet.
-pub(super) fn prepare(point: &Path) -> Result<(), PointError> {
+fn prepare_now(point: &Path) -> Result<(), PointError> {
     if let Some(parent) = point.parent().filter(|parent| !parent.exists()) {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
@@ -65,11 +84,10 @@ pub(super) fn prepare(point: &Path) -> Result<(), PointError> {
     if meta.uid() != own {
         return Err(PointError::Foreign(meta.uid()));
     }
-    let resolved = resolved(point);
-    let parent = resolved.parent().unwrap_or(Path::new("/"));
-    let above = fs::metadata(parent)?;
-    if above.mode() & 0o022 != 0 && above.mode() & STICKY == 0 {
-        return Err(PointError::Unsafe(parent.to_owned()));
+    for above in resolved_now(point).ancestors().skip(1) {
+        if can_be_replaced(&fs::metadata(above)?, own) {
+            return Err(PointError::Unsafe(above.to_owned()));
+        }
     }
     if fs::read_dir(point)?.next().is_some() {
         return Err(PointError::NotEmpty);
@@ -78,6 +96,15 @@ pub(super) fn prepare(point: &Path) -> Result<(), PointError> {
         fs::set_permissions(point, Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// Whether other users could put another directory where something in this one is.
+fn can_be_replaced(above: &fs::Metadata, own: u32) -> bool {
+    let is_foreign = above.uid() != own && above.uid() != 0;
+    let group = rustix::process::getegid().as_raw();
+    let may_write =
+        above.mode() & 0o002 != 0 || (above.mode() & 0o020 != 0 && above.gid() != group && above.gid() != 0);
+    is_foreign || (may_write && above.mode() & STICKY == 0)
 }
 
 /// Only owners may rename or remove what is in such a directory.
@@ -91,21 +118,21 @@ mod tests {
     fn only_an_own_empty_directory_is_taken() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
-        prepare(&at("new/deep")).unwrap();
+        prepare_now(&at("new/deep")).unwrap();
         assert_eq!(fs::metadata(at("new/deep")).unwrap().mode() & 0o777, 0o700);
-        prepare(&at("new/deep")).unwrap();
+        prepare_now(&at("new/deep")).unwrap();
         fs::set_permissions(at("new/deep"), Permissions::from_mode(0o755)).unwrap();
-        prepare(&at("new/deep")).unwrap();
+        prepare_now(&at("new/deep")).unwrap();
         assert_eq!(fs::metadata(at("new/deep")).unwrap().mode() & 0o777, 0o700);
-        assert!(matches!(prepare(&at("new")), Err(PointError::NotEmpty)));
+        assert!(matches!(prepare_now(&at("new")), Err(PointError::NotEmpty)));
         std::os::unix::fs::symlink(at("new/deep"), at("link")).unwrap();
-        assert!(matches!(prepare(&at("link")), Err(PointError::Link)));
+        assert!(matches!(prepare_now(&at("link")), Err(PointError::Link)));
         fs::write(at("file"), "").unwrap();
-        assert!(matches!(prepare(&at("file")), Err(PointError::NoDirectory)));
+        assert!(matches!(prepare_now(&at("file")), Err(PointError::NoDirectory)));
         fs::create_dir(at("open")).unwrap();
         fs::set_permissions(at("open"), Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(prepare(&at("open/x")), Err(PointError::Unsafe(_))));
+        assert!(matches!(prepare_now(&at("open/x")), Err(PointError::Unsafe(_))));
         fs::set_permissions(at("open"), Permissions::from_mode(0o1777)).unwrap();
-        prepare(&at("open/x")).unwrap();
+        prepare_now(&at("open/x")).unwrap();
     }
 }

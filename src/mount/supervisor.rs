@@ -52,24 +52,12 @@ struct Trouble {
 }
 
 async fn keep(mount: &Mount) -> Result<Attached, Trouble> {
-    let at = point::resolved(&mount.options.point);
-    let is_ours = |entry: &super::Entry| entry.is_of(&mount.url);
-    if entry_at(&at).await.ok().flatten().is_some_and(|entry| is_ours(&entry)) {
-        match health(&at).await {
-            Health::Well => return Ok(Attached::Before),
-            // It may come back, and programs may have files open there: only a person can tell.
-            Health::Hung => {
-                return Err(Trouble {
-                    message: format!("the mount at {} does not answer", at.display()),
-                    hint: "wait, or give it up with `s3dav unmount --force`; it is mounted again then"
-                        .to_owned(),
-                });
-            }
-            Health::Dead => {
-                // Whatever it is, mounting says so.
-                let _ = detach(&at, true).await;
-            }
-        }
+    let at = point::resolved(&mount.options.point).await;
+    if entry_at(&at).await.ok().flatten().is_some_and(|entry| entry.is_of(&mount.url))
+        && health(&at).await == Health::Dead
+    {
+        // Where it cannot be cleaned up, mounting says why.
+        let _ = detach(&at, true).await;
     }
     mount
         .attach()

@@ -15,7 +15,7 @@ mod socket_table;
 
 use std::fmt::Debug;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 /// Tells whose connections are.
 pub trait Owners: Debug + Send + Sync {
@@ -32,6 +32,16 @@ impl Owners for Kernel {
     fn uid(&self, client: SocketAddr, server: SocketAddr) -> io::Result<Option<u32>> {
         platform::uid(canonical(client), canonical(server))
     }
+}
+
+/// Whether the kernel can be asked here: it is, about a connection of this program with itself.
+pub fn can_tell() -> bool {
+    let own = || -> io::Result<bool> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        Ok(Kernel.uid(client.local_addr()?, client.peer_addr()?)? == Some(own_uid()))
+    };
+    own().unwrap_or(false)
 }
 
 /// The user that this program runs as.
@@ -51,8 +61,6 @@ use macos as platform;
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
-
     use super::*;
 
     #[test]
@@ -62,6 +70,7 @@ mod tests {
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (accepted, peer) = listener.accept().unwrap();
             let local = accepted.local_addr().unwrap();
+            assert!(can_tell());
             assert_eq!(Kernel.uid(peer, local).unwrap(), Some(own_uid()));
             drop(client);
             assert_eq!(Kernel.uid(peer, local).unwrap(), None, "it has been closed");

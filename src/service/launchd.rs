@@ -22,8 +22,13 @@ pub(super) async fn load(service: &Service<'_>) -> Result<(), ServiceError> {
     let (domain, target) = (domain(), target());
     // One that was disabled would be refused.
     service.run(PROGRAM, &["enable", &target]).await?;
-    for path in service.paths() {
-        service.run(PROGRAM, &["bootstrap", &domain, &path.to_string_lossy()]).await?;
+    if service.run(PROGRAM, &["print", &target]).await.is_ok() {
+        // It is known, and was ended.
+        service.run(PROGRAM, &["kickstart", &target]).await?;
+    } else {
+        for path in service.paths() {
+            service.run(PROGRAM, &["bootstrap", &domain, &path.to_string_lossy()]).await?;
+        }
     }
     service.run(PROGRAM, &["print", &target]).await.map_err(|_| ServiceError::NotRunning)?;
     Ok(())
@@ -46,8 +51,15 @@ pub(super) async fn forget(_: &Service<'_>) -> Result<(), ServiceError> {
     Ok(())
 }
 
+/// launchd listens until the agent is unloaded.
+pub(super) async fn refuse(_: &Service<'_>) -> Result<(), ServiceError> {
+    Ok(())
+}
+
 pub(super) async fn status(service: &Service<'_>) -> Result<String, ServiceError> {
-    service.run(PROGRAM, &["print", &target()]).await
+    // It fails for what is not loaded.
+    let said = service.run(PROGRAM, &["print", &target()]).await;
+    Ok(said.unwrap_or_else(|_| format!("{LABEL} is installed, and does not run")))
 }
 
 /// Fills in the template. Pure.

@@ -119,6 +119,12 @@ impl<'r> Service<'r> {
         platform::load(self).await
     }
 
+    /// Lets the system start it for nobody's connection any more, as far as that goes without stopping it.
+    pub async fn refuse(&self) -> Result<(), ServiceError> {
+        self.installed()?;
+        platform::refuse(self).await
+    }
+
     /// Until the next login.
     pub async fn stop(&self) -> Result<(), ServiceError> {
         self.installed()?;
@@ -223,6 +229,7 @@ mod tests {
         service.install(&definition(home.path())).await.unwrap();
         let again = said();
         assert!(again.len() > first.len() && again.ends_with(&first), "it is stopped first: {again:?}");
+        service.refuse().await.unwrap();
         service.stop().await.unwrap();
         service.start().await.unwrap();
         service.uninstall().await.unwrap();

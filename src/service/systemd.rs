@@ -37,8 +37,14 @@ pub(super) async fn forget(service: &Service<'_>) -> Result<(), ServiceError> {
     service.run(PROGRAM, &["--user", "daemon-reload"]).await.map(drop)
 }
 
+/// No connection starts it any more.
+pub(super) async fn refuse(service: &Service<'_>) -> Result<(), ServiceError> {
+    service.run(PROGRAM, &["--user", "stop", SOCKET]).await.map(drop)
+}
+
 pub(super) async fn status(service: &Service<'_>) -> Result<String, ServiceError> {
-    service.run(PROGRAM, &["--user", "status", "--no-pager", "--lines=0", SOCKET, SERVICE]).await
+    let shown = "--property=Id,LoadState,ActiveState,SubState,Result,MainPID,ActiveEnterTimestamp";
+    service.run(PROGRAM, &["--user", "show", "--no-pager", shown, SERVICE, SOCKET]).await
 }
 
 fn service_unit(definition: &Definition) -> String {
@@ -46,7 +52,7 @@ fn service_unit(definition: &Definition) -> String {
     let words = std::iter::once(&*program).chain(definition.arguments.iter().map(String::as_str));
     let words: Vec<String> = words.map(quoted).collect();
     let variables: Vec<String> =
-        definition.environment.iter().map(|(name, value)| quoted(&format!("{name}={value}"))).collect();
+        definition.environment.iter().map(|(name, value)| quoted_value(&format!("{name}={value}"))).collect();
     let hardening = if definition.mounts { FOR_MOUNTING } else { HARDENED };
     format!(
         "# Written by `s3dav service install`.\n[Unit]\nDescription=S3 as a folder (s3dav)\n\
@@ -68,9 +74,14 @@ fn socket_unit(definition: &Definition) -> String {
     )
 }
 
-/// As systemd reads words: `%` and `$` mean something to it.
+/// As systemd reads words of a command: `$` means something there.
 fn quoted(text: &str) -> String {
-    let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    quoted_value(&text.replace('$', "$$"))
+}
+
+/// As systemd reads values.
+fn quoted_value(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
     format!("\"{}\"", text.replace('\n', "\\n"))
 }
 
@@ -82,5 +93,6 @@ const HARDENED: &str = "NoNewPrivileges=yes\nLockPersonality=yes\nMemoryDenyWrit
     RestrictRealtime=yes\nRestrictSUIDSGID=yes\nSystemCallArchitectures=native\n\
     RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n";
 /// `mount` gets root's rights by its set-user-ID bit, which all that could be forbidden would take away.
+/// And davfs2, which it starts, goes on while it is started anew.
 const FOR_MOUNTING: &str = "# Nothing that would imply NoNewPrivileges: `mount` could not mount then.\n\
-    LockPersonality=no\n";
+    # davfs2 outlives a restart.\nKillMode=process\n";

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use s3dav::http::auth::Access;
 use s3dav::state::Credential;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use crate::harness::process::{Process, outcome, serve};
@@ -135,6 +137,26 @@ for n in range(100):
     );
     assert_eq!(gateway.bucket().await.keys().await, ["mine"]);
     assert_eq!(Bucket::of(&s3.endpoint_url(), BUCKET).await.keys().await, ["mine"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_users_cannot_take_all_the_room() {
+    let gateway = TestGateway::start_with(|config| config.access = Access::Peers(None)).await;
+    let script = "import socket, sys
+held = [socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for n in range(700)]
+print('held', flush=True)
+sys.stdin.read()
+";
+    let Some(mut python) = as_user(NOBODY, "/usr/bin/python3") else { return };
+    python.args(["-c", script, gateway.url.rsplit(':').next().unwrap()]);
+    let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut held = [0; 4];
+    python.stdout.as_mut().unwrap().read_exact(&mut held).await.unwrap();
+    for _ in 0..20 {
+        let own = asked(0, &format!("{}/", gateway.url), &["--max-time", "5"]).await.unwrap();
+        assert_eq!(own, "200", "its own user comes in");
+    }
+    python.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

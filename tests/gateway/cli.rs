@@ -119,7 +119,7 @@ fn at(home: &tempfile::TempDir, arguments: &[&str]) -> tokio::process::Command {
 async fn options_come_from_the_command_line_then_the_environment_then_the_file() {
     let home = configured(
         "cache-size = '1GiB'\npart-size = '6MiB'\nread-ahead = '1MiB'\n[sources.photos]\nbucket = 'photos'\n\
-         endpoint-url = 'https://me:s3cret@minio.example'\nread-only = true\n[sources.work]\nbucket = ['a', 'b']\n",
+         endpoint-url = 'https://minio.example'\nread-only = true\n[sources.work]\nbucket = ['a', 'b']\n",
     );
     let show = |more: &[&str]| {
         let mut command = at(&home, &[&["config", "show"], more].concat());
@@ -140,7 +140,10 @@ async fn options_come_from_the_command_line_then_the_environment_then_the_file()
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
     }
-    assert!(text.contains("minio.example") && !text.contains("s3cret"), "{text}");
+    let (code, text, error) =
+        outcome(at(&home, &["config", "show", "--source=work", "--endpoint-url=https://me:s3cret@x"])).await;
+    assert_eq!((code, error.contains("cannot hold a name and a password")), (2, true), "{error}");
+    assert!(text.contains("https://…@x") && !(text + &error).contains("s3cret"));
     assert!(outcome(show(&["--source", "work"])).await.1.contains("bucket = [\"a\", \"b\"]"));
     let (code, _, error) = outcome(show(&[])).await;
     assert_eq!((code, error.contains("--source: photos, work")), (2, true), "{error}");

@@ -30,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "commands",
         &[
             "object", "metrics", "shutdown", "logging", "state", "store", "fs", "dav", "http", "config",
-            "cli", "embedded", "control", "mount", "service", "sockets",
+            "cli", "embedded", "control", "mount", "peer", "service", "sockets",
         ],
     ),
 ];

@@ -189,10 +189,65 @@ async fn a_hung_mount_is_noticed_and_given_up() {
     let begun = Instant::now();
     assert_eq!(home.status().await["mounts"][0]["health"], "hung");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let (code, _, error) = home.mount().await;
+    assert_eq!((code, error.contains("does not answer")), (1, true), "{error}");
+    assert!(is_mounted(&home.point()), "it may come back: nothing is given up unasked");
     let (code, _, error) = home.unmount(&["--force"]).await;
     assert_eq!(code, 0, "{error}");
     assert!(!is_mounted(&home.point()));
     signal("KILL", &davfs2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_have_mounted_is_left_alone() {
+    let Some(home) = Home::new().await else { return };
+    let point = home.point();
+    fs::create_dir(&point).unwrap();
+    let tmpfs =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&point).output().unwrap();
+    if !tmpfs.status.success() {
+        return clients::skip("a tmpfs that may be mounted");
+    }
+    fs::write(point.join("precious"), "").unwrap();
+    let (code, _, error) = home.mount().await;
+    assert_eq!((code, error.contains("is mounted at")), (1, true), "{error}");
+    for more in [&[][..], &["--force"]] {
+        let (code, _, error) = home.unmount(more).await;
+        assert_eq!((code, error.contains("not ours")), (1, true), "{error}");
+    }
+    let options = ["--listen", "127.0.0.1:0", "--mount", point.to_str().unwrap()];
+    let mut gateway = Process::serving(home.with_bucket("serve", &options)).await;
+    eventually("trouble", || async { home.status().await["problems"][0]["message"].is_string() }).await;
+    gateway.signal("TERM").await;
+    assert!(gateway.child.wait().await.unwrap().success());
+    assert!(point.join("precious").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_ends_with_the_last_of_its_mounts() {
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    let second = home.directory.path().join("second place");
+    let (code, _, error) = outcome(home.with_bucket("mount", &[second.to_str().unwrap()])).await;
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(home.unmount(&[]).await.0, 0);
+    fs::write(second.join("file"), "still there").unwrap();
+    // Unmounts what is left, so that the file is in the bucket when it has ended.
+    let (code, _, error) = outcome(home.command(&["stop"])).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(!is_mounted(&second));
+    assert_eq!(home.bucket().await.get("file").await.unwrap(), "still there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_mount_at_once_get_one_gateway() {
+    let Some(home) = Home::new().await else { return };
+    let second = home.directory.path().join("second");
+    let (first, other) =
+        tokio::join!(home.mount(), outcome(home.with_bucket("mount", &[second.to_str().unwrap()])));
+    assert_eq!((first.0, other.0), (0, 0), "{first:?} {other:?}");
+    assert_eq!(home.status().await["mounts"].as_array().unwrap().len(), 2);
+    assert_eq!(outcome(home.command(&["stop"])).await.0, 0);
 }
 
 /// A program that has taken a port, and everything that it was told.
@@ -347,7 +402,7 @@ async fn without_roots_rights_it_says_what_to_do() {
     if clients::find("setpriv").is_none() {
         return;
     }
-    fs::set_permissions(home.directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(home.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // Another user cannot reach the program where cargo puts it.
     let program = home.directory.path().join("s3dav");
     fs::copy(env!("CARGO_BIN_EXE_s3dav"), &program).unwrap();

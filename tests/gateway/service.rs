@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use s3dav::service::{Definition, launchd_files, systemd_files};
 use tokio::process::Command;
 
-use crate::harness::clients;
 use crate::harness::process::{command, outcome};
+use crate::harness::{BUCKET, Bucket, clients, embedded};
 
 fn definition(mounts: bool) -> Definition {
     Definition {
@@ -95,51 +95,70 @@ async fn the_units_are_what_systemd_understands() {
     }
 }
 
-/// A manager that says yes and writes down what it was asked.
-fn recorder(home: &Path) -> PathBuf {
+/// A manager that writes down what it was asked, and starts what it should.
+fn manager(home: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let bin = home.join("bin");
     fs::create_dir(&bin).unwrap();
     let said = home.join("said");
-    let script = format!("#!/bin/sh\necho \"$@\" >> {}\n", said.display());
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >> {}\ncase \"$*\" in *enable*) unit=$HOME/.config/systemd/user/s3dav.service\n\
+         eval \"$(sed -n 's/^ExecStart=//p' $unit) >/dev/null 2>&1 &\" ;; esac\n",
+        said.display()
+    );
     fs::write(bin.join("systemctl"), script).unwrap();
     fs::set_permissions(bin.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
     said
 }
 
 #[cfg(target_os = "linux")]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_installed_and_removed_by_command() {
-    let home = tempfile::tempdir().unwrap();
-    let said = recorder(home.path());
+    let is_root = rustix::process::geteuid().is_root();
+    if clients::find("mount.davfs").is_none() || !Path::new("/dev/fuse").exists() || !is_root {
+        return clients::skip("davfs2 as root, with /dev/fuse,");
+    }
+    let (home, s3) = (tempfile::tempdir().unwrap(), embedded().await);
+    let said = manager(home.path());
     let path = format!("{}:{}", home.path().join("bin").display(), std::env::var("PATH").unwrap());
     let run = async |arguments: &[&str]| {
         let mut command = command(arguments);
         command.env("HOME", home.path()).env("XDG_STATE_HOME", home.path().join("state")).env("PATH", &path);
-        command.env("AWS_PROFILE", "work");
+        command.env("AWS_PROFILE", "").current_dir(home.path());
         outcome(command).await
     };
     let (code, _, error) = run(&["service", "status"]).await;
     assert_eq!((code, error.contains("service install")), (1, true), "{error}");
-    let options = ["service", "install", "--bucket", "photos", "--read-only", "/tmp/there"];
+    let endpoint = s3.endpoint_url();
+    let options = [
+        "service",
+        "install",
+        "--bucket",
+        BUCKET,
+        "--endpoint-url",
+        &endpoint,
+        "--force-path-style",
+        "--state-dir",
+        "relative",
+        "there",
+    ];
     let (code, text, error) = run(&options).await;
     assert_eq!(code, 0, "{error}");
-    assert!(text.contains("photos") && text.contains("s3dav.service"), "{text}");
+    assert!(text.contains("is mounted at") && text.contains("s3dav.service"), "{text}");
     assert!(error.contains("AWS_SECRET_ACCESS_KEY is not handed to the service"), "{error}");
+    fs::write(home.path().join("there/file"), "through the service").unwrap();
     let unit = fs::read_to_string(home.path().join(".config/systemd/user/s3dav.service")).unwrap();
-    assert!(
-        unit.contains("\"--bucket=photos\" \"--read-only\"") && unit.contains("\"AWS_PROFILE=work\""),
-        "{unit}"
-    );
+    let absolute = format!("\"--state-dir={}\"", home.path().join("relative").display());
+    assert!(unit.contains("\"--bucket=bucket\"") && unit.contains(&absolute), "{unit}");
     assert!(!unit.contains("not-a-secret"), "{unit}");
     assert!(fs::read_to_string(&said).unwrap().contains("--user enable --now s3dav.socket s3dav.service"));
+    let (code, _, error) = run(&["stop", "--state-dir", "relative"]).await;
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(Bucket::of(&endpoint, BUCKET).await.get("file").await.unwrap(), "through the service");
     let (code, _, error) = run(&["service", "stop"]).await;
     assert_eq!(code, 0, "{error}");
-    let (code, _, error) = run(&["service", "logs"]).await;
-    assert_eq!((code, error.contains("there is no log")), (1, true), "{error}");
-    fs::create_dir_all(home.path().join(".local/state/s3dav")).unwrap();
-    fs::write(home.path().join(".local/state/s3dav/service.log"), "one\ntwo\nthree\n").unwrap();
-    assert_eq!(run(&["service", "logs", "-n", "2"]).await.1, "two\nthree\n");
+    let log = run(&["service", "logs", "-n", "2"]).await.1;
+    assert_eq!((log.lines().count(), log.contains("stopped")), (2, true), "{log}");
     assert_eq!(run(&["service", "uninstall"]).await.0, 0);
     assert!(!home.path().join(".config/systemd/user/s3dav.service").exists());
 }
