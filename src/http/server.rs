@@ -3,16 +3,15 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::service::{Ends, Service};
 use crate::shutdown::Shutdown;
@@ -153,10 +152,10 @@ async fn serve(
         tracing::debug!(%peer, "too many connections of other users");
         return;
     }
-    let asked = CancellationToken::new();
-    let has_asked = asked.clone();
+    let asked = Arc::new(Notify::new());
+    let (first, has_asked) = (Once::new(), Arc::clone(&asked));
     let answer = service_fn(move |request| {
-        has_asked.cancel();
+        first.call_once(|| has_asked.notify_one());
         let service = service.clone();
         let crowded = places.all.available_permits() == 0;
         async move { Ok::<_, Infallible>(service.answer(request, ends, crowded).await) }
@@ -173,7 +172,7 @@ async fn serve(
         ended = &mut connection => ended,
         () = shutdown.begun() => {
             // What was just accepted is about to ask; its request would be lost.
-            let first = tokio::time::timeout(FIRST_REQUEST, asked.cancelled());
+            let first = tokio::time::timeout(FIRST_REQUEST, asked.notified());
             tokio::select! {
                 ended = &mut connection => ended,
                 _ = first => {
