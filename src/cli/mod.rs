@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::config::units::parse_duration;
 
 pub use clap_complete::Shell;
-pub use documents::{complete, write_man_pages};
+pub use documents::{completions, write_man_pages};
 pub use given::{Given, Invocation, Layer, Origin, ParseError, option_names, parse};
 pub use serve::{AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, S3Args, ServeArgs};
 

@@ -8,7 +8,7 @@ use super::CommandError;
 use crate::cli;
 
 pub(super) fn complete(shell: cli::Shell) {
-    cli::complete(shell, &mut std::io::stdout());
+    say!("{}", cli::completions(shell).trim_end());
 }
 
 pub(super) fn write_man_pages(directory: &Path) -> Result<(), CommandError> {

@@ -55,7 +55,7 @@ impl Gateway {
             let credential = state.credential();
             Credentials::new(&credential.user, &credential.password)
         });
-        let auth = options.auth.name();
+        let (auth, read_only) = (options.auth.name(), options.read_only);
         let service = Service::new(Engine::new(share, locks), options, metrics.clone());
         let knocks = service.knocks();
         let server = Server::new(listeners, service, config.limits);
@@ -71,6 +71,8 @@ impl Gateway {
             shelf_limit: shelf.limit,
             auth,
             detached: config.detached,
+            read_only,
+            options: Vec::new(),
             is_service: false,
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),
             knocks,
@@ -86,6 +88,11 @@ impl Gateway {
     /// Says that its sockets are the system's.
     pub fn set_service(&mut self) {
         self.operator.is_service = true;
+    }
+
+    /// Says what it was started with.
+    pub fn set_options(&mut self, options: Vec<String>) {
+        self.operator.options = options;
     }
 
     /// What is to be kept mounted.

@@ -101,7 +101,7 @@ pub async fn run(Invocation { cli, given }: Invocation) -> Result<(), CommandErr
 
 async fn carry_out(command: Command, given: &[Given]) -> Result<(), CommandError> {
     match command {
-        Command::Serve(args) => serve::run(*args).await,
+        Command::Serve(args) => serve::run(*args, given).await,
         Command::Mount(args) => mount::run(*args, given).await,
         Command::Unmount(args) => mount::unmount(args).await,
         Command::Service(args) => service::run(args, given).await,

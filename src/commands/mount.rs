@@ -1,5 +1,7 @@
 //! `s3dav mount` and `s3dav unmount`.
 
+#![allow(clippy::print_stderr)]
+
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -17,7 +19,7 @@ use super::gateway::Gateway;
 use super::{CommandError, running, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, MountArgs, ServeArgs, UnmountArgs};
 use crate::config::Config;
-use crate::control::{ControlError, Reply, Request, Status, ask};
+use crate::control::{ControlError, Problem, Reply, Request, Status, ask};
 use crate::mount::{self, Attached, Mount, MountOptions};
 use crate::peer;
 use crate::state::Credential;
@@ -30,7 +32,17 @@ pub(super) async fn run(args: MountArgs, given: &[Given]) -> Result<(), CommandE
         Err(ControlError::NotRunning { .. }) => (start(&config.state_dir, given).await?, true),
         Err(error) => return Err(error.into()),
     };
-    let mounted = attach(&status, config).await;
+    let own = options_of_gateway(given);
+    if !is_new && own != status.options {
+        eprintln!(
+            "warning: a gateway with other options serves this already, and these have no effect; `s3dav stop` \
+             ends it first"
+        );
+    }
+    let mounted = match attach(&status, config).await {
+        Err(failure) => Err(with_reason(failure, &status.state_dir).await),
+        mounted => mounted,
+    };
     if is_new && mounted.is_err() {
         // Nobody would know of it.
         stop::end(&status, STOP_LIMIT).await?;
@@ -38,12 +50,29 @@ pub(super) async fn run(args: MountArgs, given: &[Given]) -> Result<(), CommandE
     mounted
 }
 
+/// A mount's program does not know why the gateway does not answer it; the gateway does.
+async fn with_reason(failure: CommandError, state_dir: &Path) -> CommandError {
+    match problems(state_dir).await.into_iter().next() {
+        Some(problem) => CommandError::hinted(failure.error.context(problem.message), problem.hint),
+        None => failure,
+    }
+}
+
+async fn problems(state_dir: &Path) -> Vec<Problem> {
+    match ask(state_dir, Request::Status, running::PATIENCE).await {
+        Ok(Reply::Status(status)) => status.problems,
+        _ => Vec::new(),
+    }
+}
+
 /// Mounts what the gateway serves.
 async fn attach(status: &Status, config: Config) -> Result<(), CommandError> {
     let address = address(status)?;
     prove(&config.state_dir, address).await?;
     // Of_serve made options, since a mount point was given.
-    let Some(options) = config.mount else { return Err(running::unexpected()) };
+    let Some(mut options) = config.mount else { return Err(running::unexpected()) };
+    // What the gateway would refuse must be refused where programs see it.
+    options.read_only |= status.read_only;
     let login = match (shows_password(&status.auth), config.login) {
         (false, _) => None,
         (true, Some(login)) => Some(login),
@@ -85,6 +114,15 @@ pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
     }
     mount::detach(&point, args.force).await?;
     say!("unmounted {}", point.display());
+    if let Some(status) = served
+        && let Some(problem) = problems(&status.state_dir).await.first()
+    {
+        eprintln!(
+            "warning: {}: what programs wrote last may not have been stored; davfs2 keeps it, and sends it when \
+             this is mounted at the same place again\nhint: {}",
+            problem.message, problem.hint
+        );
+    }
     match served {
         Some(status)
             if status.detached && mounted.iter().filter(|(_, of)| of.pid == status.pid).count() == 1 =>
@@ -191,18 +229,23 @@ async fn start(state_dir: &Path, given: &[Given]) -> Result<Status, CommandError
 }
 
 fn spawn(state_dir: &Path, given: &[Given], words: File) -> std::io::Result<Child> {
-    let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir"];
-    let options = given.iter().filter(|option| !of_mounting.contains(&option.name.as_str()));
     let mut command = Command::new(std::env::current_exe()?);
     // All that counts is on its command line, so that nothing is read twice.
     command.args(["serve", "--detached", "--config=/dev/null"]);
     command.arg("--state-dir").arg(state_dir).arg("--log-file").arg(log_file(state_dir));
-    command.args(options.flat_map(Given::arguments));
+    command.args(options_of_gateway(given));
     for variable in ["S3DAV_SOURCE", "S3DAV_MOUNT", "S3DAV_CONFIG"] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);
     command.spawn()
+}
+
+/// The options that count for a gateway, whoever mounts it and where.
+pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
+    let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir"];
+    let options = given.iter().filter(|option| !of_mounting.contains(&option.name.as_str()));
+    options.flat_map(|option| option.clone().with_absolute_paths().arguments()).collect()
 }
 
 fn log_file(state_dir: &Path) -> PathBuf {

@@ -80,7 +80,7 @@ pub(super) fn none_runs(named: Option<&Path>) -> CommandError {
     };
     CommandError::hinted(
         error,
-        "start one with `s3dav serve`; one with a state of its own is named by --state-dir",
+        "start one with `s3dav mount` or `s3dav serve`; one with a state of its own is named by --state-dir",
     )
 }
 

@@ -7,13 +7,13 @@ use super::CommandError;
 use super::gateway::Gateway;
 use super::listeners;
 use super::operator::Keeping;
-use crate::cli::ServeArgs;
+use crate::cli::{Given, ServeArgs};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::mount::{self, Mount, Witness};
 use crate::shutdown::{self, Shutdown};
 
-pub(super) async fn run(args: ServeArgs) -> Result<(), CommandError> {
+pub(super) async fn run(args: ServeArgs, given: &[Given]) -> Result<(), CommandError> {
     let interval = args.mount_interval;
     let config = Config::of_serve(args)?;
     if config.detached {
@@ -28,6 +28,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), CommandError> {
         gateway = starting => gateway?,
         stopped = shutdown::signal() => return Ok(stopped?),
     };
+    gateway.set_options(super::mount::options_of_gateway(given));
     if sockets.are_inherited {
         gateway.set_service();
     }

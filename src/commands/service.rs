@@ -21,8 +21,10 @@ pub(super) async fn run(args: ServiceArgs, given: &[Given]) -> Result<(), Comman
     match args.command {
         ServiceCommand::Install(args) => install(&service, *args, given).await,
         ServiceCommand::Uninstall => {
-            end(&service).await?;
+            // Where there is no manager to stop it, there is nothing to stop.
+            let ended = end(&service).await;
             service.uninstall().await?;
+            ended?;
             say!("the service is removed; the state and the log are left");
             Ok(())
         }

@@ -70,7 +70,7 @@ fn text(status: &Status) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let ago = |moment: u64| lasted(now.saturating_sub(moment));
     let mut lines = vec![
-        format!("serving    {}", status.source),
+        format!("serving    {}{}", status.source, if status.read_only { ", read-only" } else { "" }),
         format!("at         {}", status.urls.join(" ")),
         format!(
             "for        {}, as process {}, s3dav {}",
@@ -98,7 +98,9 @@ fn text(status: &Status) -> String {
         let health = match mount.health.as_str() {
             "well" => "",
             "dead" => ": its program has ended; `s3dav mount` mounts it again",
-            _ => ": it does not answer; `s3dav unmount --force` gives it up",
+            _ => {
+                ": it does not answer, being busy or without its server; `s3dav unmount --force` gives it up"
+            }
         };
         lines.push(format!("mounted    {}{health}", mount.point.display()));
     }

@@ -73,6 +73,11 @@ pub struct Status {
     /// Started by `mount`, so that `unmount` ends it.
     #[serde(default)]
     pub detached: bool,
+    #[serde(default)]
+    pub read_only: bool,
+    /// What it was started with, but for what is about mounting.
+    #[serde(default)]
+    pub options: Vec<String>,
     /// Its sockets are the system's, which starts it.
     #[serde(default)]
     pub is_service: bool,

@@ -77,7 +77,8 @@ pub(super) fn force_unmount(point: &Path) -> Command {
 
 fn flags(mount: &Mount, config: &Path) -> String {
     let access = if mount.options.read_only { "ro" } else { "rw" };
-    format!("{access},conf={}", config.display())
+    // Other users would come in by the mount, past the gateway's door.
+    format!("{access},dir_mode=700,file_mode=600,conf={}", config.display())
 }
 
 /// Writes davfs2's configuration and secrets, of this mount alone; gives the path of the first.

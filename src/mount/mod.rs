@@ -185,10 +185,6 @@ pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
         Err(error) if error.says("busy") => return Err(MountError::Busy(point)),
         Err(source) => return Err(MountError::NotUnmounted { point, source }),
     }
-    // What is left of it is empty, and ours: in /tmp it would only be in the way.
-    if point.starts_with("/tmp") || point.starts_with("/private/tmp") {
-        let _ = tokio::fs::remove_dir(&point).await;
-    }
     Ok(())
 }
 

@@ -102,7 +102,7 @@ impl<'r> Service<'r> {
     /// Stops it and removes the definition.
     pub async fn uninstall(&self) -> Result<(), ServiceError> {
         self.installed()?;
-        platform::unload(self).await?;
+        let unloaded = platform::unload(self).await;
         for path in platform::paths(&self.home) {
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -111,6 +111,7 @@ impl<'r> Service<'r> {
                 _ => {}
             }
         }
+        unloaded?;
         platform::forget(self).await
     }
 

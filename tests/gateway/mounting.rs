@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use s3dav::embedded::EmbeddedS3;
+use s3dav::embedded::{Action, EmbeddedS3};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
@@ -143,9 +143,10 @@ async fn one_command_mounts_and_one_unmounts() {
     let status = home.status().await;
     assert_eq!(status["mounts"], serde_json::json!([{ "point": point, "health": "well" }]));
     assert_eq!((&status["detached"], &status["auth"]), (&true.into(), &"peer".into()));
+    assert_eq!(fs::metadata(&point).unwrap().permissions().mode() & 0o777, 0o700, "nobody else's");
     let (code, said, error) = home.unmount(&[]).await;
     assert_eq!((code, said.contains("unmounted")), (0, true), "{error}");
-    assert!(!is_mounted(&point));
+    assert!(!is_mounted(&point) && point.exists());
     assert_eq!(home.bucket().await.get("hello.txt").await.unwrap(), "from a program");
     let (code, _, error) = outcome(home.command(&["status"])).await;
     assert_eq!((code, error.contains("no gateway is running")), (1, true), "it ends with its mount");
@@ -196,6 +197,33 @@ async fn a_hung_mount_is_noticed_and_given_up() {
     assert_eq!(code, 0, "{error}");
     assert!(!is_mounted(&home.point()));
     signal("KILL", &davfs2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_only_be_read_is_mounted_so() {
+    let Some(home) = Home::new().await else { return };
+    let (point, second) = (home.point(), home.directory.path().join("second"));
+    let (code, _, error) =
+        outcome(home.with_bucket("mount", &["--read-only", point.to_str().unwrap()])).await;
+    assert_eq!((code, error.as_str()), (0, ""));
+    let (code, _, error) = outcome(home.with_bucket("mount", &[second.to_str().unwrap()])).await;
+    assert_eq!((code, error.contains("warning: a gateway with other options")), (0, true), "{error}");
+    for place in [&point, &second] {
+        let error = fs::write(place.join("file"), "x").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{place:?}");
+    }
+    assert_eq!(outcome(home.command(&["stop"])).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_tells_why_it_cannot_be_mounted() {
+    let Some(home) = Home::new().await else { return };
+    home.s3.hooks().always(Action::Fail { status: 403, code: "ExpiredToken", message: "" });
+    let mut mount = home.with_bucket("mount", &["--request-budget", "1s", home.point().to_str().unwrap()]);
+    mount.env("AWS_SESSION_TOKEN", "old");
+    let (code, _, error) = outcome(mount).await;
+    assert_eq!((code, error.contains("credentials"), error.contains("hint: ")), (1, true, true), "{error}");
+    assert_eq!(outcome(home.command(&["status"])).await.0, 1, "no gateway is left behind");
 }
 
 #[tokio::test(flavor = "multi_thread")]
