@@ -1,6 +1,7 @@
 //! `s3dav mount` and what keeps it: the whole life of a mount, with davfs2 and through the kernel.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -451,4 +452,30 @@ async fn without_roots_rights_it_says_what_to_do() {
     let (code, _, error) = outcome(mount).await;
     assert_eq!(code, 1, "{error}");
     assert!(error.contains(" davfs user,noauto,") && error.contains("/etc/fstab"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_that_is_closed_while_s3_is_away_arrives() {
+    let Some(home) = Home::new().await else { return };
+    let point = home.point();
+    let mount = home.with_bucket("mount", &["--request-budget", "1s", point.to_str().unwrap()]);
+    assert_eq!(outcome(mount).await.0, 0);
+    let path = point.join("new");
+    let write = move || {
+        let mut file = fs::File::create(path).unwrap();
+        file.write_all(b"content").unwrap();
+        file
+    };
+    let file = tokio::task::spawn_blocking(write).await.unwrap();
+    home.s3.hooks().always(Action::Fail { status: 503, code: "SlowDown", message: "" });
+    tokio::task::spawn_blocking(move || drop(file)).await.unwrap();
+    // davfs2 has tried, and tries again after half a minute.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    home.s3.hooks().heal();
+    let bucket = home.bucket().await;
+    eventually("the content", || async { bucket.get("new").await.is_some_and(|body| body == "content") })
+        .await;
+    assert_eq!(bucket.keys().await, ["new"]);
+    assert!(fs::read_dir(point.join("lost+found")).unwrap().next().is_none());
+    assert_eq!(home.unmount(&[]).await.0, 0);
 }

@@ -41,6 +41,11 @@ impl WithCreates {
         self.row(key).filter(|row| !row.attempted()).map(|row| meta(&row.create))
     }
 
+    /// What is told of `key` when the store knows of none: the write of its content failed, after all.
+    fn held_after_all(&self, key: &Key) -> Option<ObjectMeta> {
+        self.row(key).map(|row| meta(&row.create))
+    }
+
     /// The condition as the store knows the object.
     fn current(&self, key: &Key, condition: &Condition) -> Condition {
         match condition {
@@ -106,9 +111,9 @@ impl ObjectStore for WithCreates {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         match self.told(key) {
             Some(meta) => Ok(meta),
-            None => match (self.inner.head(key).await, self.row(key)) {
-                (Err(StoreError::NotFound), Some(row)) => Ok(meta(&row.create)),
-                (found, _) => found,
+            None => match self.inner.head(key).await {
+                Err(StoreError::NotFound) => self.held_after_all(key).ok_or(StoreError::NotFound),
+                found => found,
             },
         }
     }
@@ -119,7 +124,13 @@ impl ObjectStore for WithCreates {
         range: Option<ByteRange>,
         condition: &ReadCondition,
     ) -> StoreResult<Content> {
-        let Some(meta) = self.told(key) else { return self.inner.get(key, range, condition).await };
+        let meta = match self.told(key) {
+            Some(meta) => meta,
+            None => match (self.inner.get(key, range, condition).await, self.held_after_all(key)) {
+                (Err(StoreError::NotFound), Some(meta)) => meta,
+                (got, _) => return got,
+            },
+        };
         match condition {
             ReadCondition::IfMatch(etag) if *etag != meta.etag => Err(StoreError::ConditionFailed),
             ReadCondition::IfNoneMatch(etag) if *etag == meta.etag => Err(StoreError::NotModified),
@@ -133,7 +144,8 @@ impl ObjectStore for WithCreates {
             None => {
                 let is_prefix = !self.creates.0.rows.below(&format!("{name}/")).is_empty();
                 let stat = self.inner.stat(name).await?;
-                Ok(Stat { is_prefix: stat.is_prefix || is_prefix, ..stat })
+                let object = stat.object.or_else(|| self.held_after_all(name));
+                Ok(Stat { is_prefix: stat.is_prefix || is_prefix, object })
             }
         }
     }
@@ -143,6 +155,7 @@ impl ObjectStore for WithCreates {
             return Ok((Stat { object: Some(meta), is_prefix: false }, None));
         }
         let (mut stat, mut page) = self.inner.stat_tree(name).await?;
+        stat.object = stat.object.or_else(|| self.held_after_all(name));
         let request = ListRequest::tree(&format!("{name}/"));
         if let Some(page) = &mut page {
             self.creates.0.rows.add_to(page, &request, None);

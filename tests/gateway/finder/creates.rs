@@ -187,3 +187,30 @@ async fn a_killed_gateway_has_lost_none() {
     let bucket = crate::harness::Bucket::of(&s3.url, crate::harness::BUCKET).await;
     assert_eq!(bucket.keys().await, ["file0", "file1", "file2"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_its_content_could_not_be_stored_it_is_still_there() {
+    let gateway = TestGateway::start_with(|config| {
+        buckets(config).create_wait = LONG;
+        config.service.request_budget = Some(Duration::from_secs(1));
+    })
+    .await;
+    let finder = Finder::of(&gateway);
+    assert_eq!(finder.status("PUT", "/new").await, 201);
+    let token = finder.lock("/new").await;
+    gateway.hooks().always(Action::Fail { status: 503, code: "SlowDown", message: "" });
+    assert_eq!(finder.put("/new", &token, "content").await, 503);
+    gateway.hooks().heal();
+    assert_eq!(finder.look("/new").await, 207);
+    assert_eq!(finder.get("/new").await, (200, "".into()));
+    assert_eq!(finder.list("/").await, ["/", "/new"]);
+    let again = finder.request("PUT", "/new").header("If", format!("(<{token}>)")).body("content");
+    let etag = "\"d41d8cd98f00b204e9800998ecf8427e\"";
+    assert_eq!(
+        again.header("If-Match", etag).send().await.unwrap().status(),
+        204,
+        "it is the one that was made"
+    );
+    assert_eq!(gateway.bucket().await.get("new").await.unwrap(), "content");
+    assert_eq!(finder.unlock("/new", &token).await, 204);
+}
