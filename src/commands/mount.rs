@@ -103,11 +103,10 @@ pub(super) fn with_mountpoint(args: MountArgs) -> ServeArgs {
 }
 
 pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
-    let point = std::path::absolute(&args.mountpoint)?;
+    let point = mount::resolved(&std::path::absolute(&args.mountpoint)?).await;
     let found = running::find(args.gateway.state_dir.as_deref()).await;
     let mounted = running::mounts(&found.running).await;
-    let served =
-        mounted.iter().find(|(entry, _)| same_place(&entry.point, &point)).map(|(_, status)| *status);
+    let served = mounted.iter().find(|(entry, _)| entry.point == point).map(|(_, status)| *status);
     if let Some(status) = served.filter(|status| status.keeps.is_some()) {
         // Or it would mount it again.
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
@@ -131,12 +130,6 @@ pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
         }
         _ => Ok(()),
     }
-}
-
-/// `/tmp` is a link on macOS.
-fn same_place(entry: &Path, point: &Path) -> bool {
-    let parent = point.parent().and_then(|parent| parent.canonicalize().ok());
-    entry == point || parent.zip(point.file_name()).is_some_and(|(parent, name)| entry == parent.join(name))
 }
 
 /// What a gateway itself mounts.

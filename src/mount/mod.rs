@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use health::{Health, ask as ask_now, health};
 pub use outside::OutsideError;
-pub use point::PointError;
+pub use point::{PointError, resolved};
 pub use supervisor::{Witness, supervise};
 pub use table::{Entry, TableError, entries, entry_at};
 
@@ -107,6 +107,8 @@ impl MountError {
             Self::Busy(_) => {
                 "close them, or unmount with --force: what they have not saved is lost".to_owned()
             }
+            Self::NotMounted(_) => "`s3dav status` shows what is mounted where".to_owned(),
+            Self::Files(_) => "the state directory must be writable, and its disk not full".to_owned(),
             Self::Failed { hint, .. } if !hint.is_empty() => hint.clone(),
             Self::NotUnmounted { .. } => "--force unmounts it without waiting".to_owned(),
             Self::Unseen(_) => "`s3dav status` shows whether it comes".to_owned(),
@@ -119,7 +121,7 @@ impl MountError {
 impl Mount {
     /// Mounts it, if it is not mounted yet; a dead mount at that place is cleaned up.
     pub async fn attach(&self) -> Result<Attached, MountError> {
-        let point = point::resolved(&self.options.point).await;
+        let point = resolved(&self.options.point).await;
         if let Some(entry) = entry_at(&point).await? {
             match (entry.is_of(&self.url), health(&point).await) {
                 (true, Health::Well) => return Ok(Attached::Before),
@@ -146,7 +148,7 @@ impl Mount {
 
     /// Unmounts it, if it is this that is mounted there.
     pub async fn end(&self) -> Result<(), MountError> {
-        let point = point::resolved(&self.options.point).await;
+        let point = resolved(&self.options.point).await;
         match entry_at(&point).await? {
             Some(entry) if entry.is_of(&self.url) => detach(&point, false).await,
             _ => Ok(()),
@@ -163,12 +165,12 @@ pub fn needs_password() -> bool {
 /// Whether this user can mount it, as far as that can be told beforehand.
 pub async fn is_allowed(options: &Option<MountOptions>, address: Option<&SocketAddr>) -> bool {
     let (Some(options), Some(address)) = (options, address) else { return false };
-    platform::is_allowed(&format!("http://{address}/"), &point::resolved(&options.point).await)
+    platform::is_allowed(&format!("http://{address}/"), &resolved(&options.point).await)
 }
 
 /// Unmounts what is mounted at `point`, after what programs wrote there has been sent; `force`: at once.
 pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
-    let point = point::resolved(point).await;
+    let point = resolved(point).await;
     match entry_at(&point).await? {
         None => return Err(MountError::NotMounted(point)),
         Some(entry) if !entry.is_webdav() => {
@@ -180,12 +182,10 @@ pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
         true => (FORCED_LIMIT, platform::force_unmount(&point)),
         false => (UNMOUNT_LIMIT, platform::unmount(&point)),
     };
-    match outside::run(command, limit).await {
-        Ok(()) => {}
-        Err(error) if error.says("busy") => return Err(MountError::Busy(point)),
-        Err(source) => return Err(MountError::NotUnmounted { point, source }),
-    }
-    Ok(())
+    outside::run(command, limit).await.map_err(|source| match source.says("busy") {
+        true => MountError::Busy(point),
+        false => MountError::NotUnmounted { point, source },
+    })
 }
 
 /// A mount program waits for the server, which has been seen to answer.

@@ -32,7 +32,7 @@ impl OutsideError {
     }
 }
 
-/// Runs it to its end; its standard input is as the caller set it, or nothing.
+/// Runs it to its end, without anything to read.
 pub(super) async fn run(mut command: Command, limit: Duration) -> Result<(), OutsideError> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     // Languages change words that are looked for.

@@ -35,8 +35,9 @@ impl PointError {
     }
 }
 
-/// The path as the table of mounts has it. The last part is left alone: to look at it may take for ever.
-pub(super) async fn resolved(point: &Path) -> PathBuf {
+/// The path as the table of mounts has it: `/tmp` is a link on macOS. The last part is left alone: to look at it
+/// may take for ever.
+pub async fn resolved(point: &Path) -> PathBuf {
     let point = point.to_owned();
     off_the_runtime(move || resolved_now(&point)).await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Attached, Health, Mount, MountError, detach, entry_at, health, point};
+use super::{Attached, Mount, MountError};
 
 /// What a supervisor tells of its mount.
 pub trait Witness: Send + Sync {
@@ -26,7 +26,7 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
             sleep(interval).await;
             continue;
         }
-        match keep(mount).await {
+        match mount.attach().await {
             Ok(attached) => {
                 if attached == Attached::Now {
                     tracing::info!(point = %shown, "mounted");
@@ -34,35 +34,17 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
                 told = None;
                 witness.well();
             }
-            Err(trouble) => {
-                if told.as_ref() != Some(&trouble.message) {
-                    tracing::warn!(point = %shown, hint = trouble.hint, "{}", trouble.message);
-                    told = Some(trouble.message.clone());
+            Err(error) => {
+                let (message, hint) = (in_words(&error), error.hint().unwrap_or_default());
+                if told.as_ref() != Some(&message) {
+                    tracing::warn!(point = %shown, hint, "{message}");
+                    told = Some(message.clone());
                 }
-                witness.trouble(trouble.message, trouble.hint);
+                witness.trouble(message, hint);
             }
         }
         sleep(interval).await;
     }
-}
-
-struct Trouble {
-    message: String,
-    hint: String,
-}
-
-async fn keep(mount: &Mount) -> Result<Attached, Trouble> {
-    let at = point::resolved(&mount.options.point).await;
-    if entry_at(&at).await.ok().flatten().is_some_and(|entry| entry.is_of(&mount.url))
-        && health(&at).await == Health::Dead
-    {
-        // Where it cannot be cleaned up, mounting says why.
-        let _ = detach(&at, true).await;
-    }
-    mount
-        .attach()
-        .await
-        .map_err(|error| Trouble { hint: error.hint().unwrap_or_default(), message: in_words(&error) })
 }
 
 fn in_words(error: &MountError) -> String {

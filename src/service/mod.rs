@@ -57,6 +57,10 @@ impl ServiceError {
     /// The next step.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::NoHome => "set HOME to this user's directory".to_owned(),
+            Self::TooSlow(_) => {
+                "`s3dav service status` shows whether it came to an end; try again".to_owned()
+            }
             Self::NotInstalled => "`s3dav service install` installs it".to_owned(),
             Self::NotRunning => "`s3dav service logs` shows why".to_owned(),
             Self::NoManager(_) => "start `s3dav serve --mount` in the way of this system".to_owned(),
@@ -80,8 +84,7 @@ pub struct Service<'r> {
 impl<'r> Service<'r> {
     /// That of the user whose home it is.
     pub fn new(runner: &'r dyn Runner) -> Result<Self, ServiceError> {
-        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or(ServiceError::NoHome)?;
-        Ok(Self { home: home.into(), runner })
+        Ok(Self { home: home()?, runner })
     }
 
     /// Writes the definition, and starts it; what was installed before is replaced.
@@ -161,8 +164,12 @@ impl<'r> Service<'r> {
 
 /// Where a service's log is kept; it is the same for all commands.
 pub fn log_path() -> Result<PathBuf, ServiceError> {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or(ServiceError::NoHome)?;
-    Ok(platform::log_path(Path::new(&home)))
+    Ok(platform::log_path(&home()?))
+}
+
+fn home() -> Result<PathBuf, ServiceError> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    home.map(PathBuf::from).ok_or(ServiceError::NoHome)
 }
 
 /// The files of a definition, for those who install it themselves, and for tests: path and text.
