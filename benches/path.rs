@@ -137,7 +137,12 @@ async fn file(path: PathBuf) -> http::Response<StreamBody<Chunks>> {
 }
 
 async fn gateway(directory: PathBuf, state_dir: PathBuf) -> String {
-    let options = PathOptions { directory, delete_hidden: false, cache: Default::default() };
+    let options = PathOptions {
+        directory,
+        delete_hidden: false,
+        cache: Default::default(),
+        intake: Default::default(),
+    };
     let config = Config {
         source: Source::Path(options),
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),

@@ -14,6 +14,7 @@
 //! - [`fs`]: a bucket, or a directory, as a file system; what they promise is in their `SEMANTICS.md`.
 //! - [`store`]: object stores; `store/s3` is the only place that sees the AWS SDK.
 //! - [`cache`]: what is known without asking; pure structures.
+//! - [`intake`]: bodies that are taken without a pause, however slowly they are stored.
 //! - [`state`]: the local database of one source.
 //! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that the system opened.
 //! - [`object`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
@@ -35,6 +36,7 @@ pub mod dav;
 pub mod embedded;
 pub mod fs;
 pub mod http;
+pub mod intake;
 pub mod logging;
 pub mod metrics;
 pub mod mount;

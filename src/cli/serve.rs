@@ -64,6 +64,11 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub s3: S3Args,
 
+    /// Room on disk for what clients send faster than S3, or the directory, takes it, so that they need
+    /// not pause [default: 10GiB, or a tenth of the free disk if that is less]
+    #[arg(long, env = "S3DAV_SPILL_LIMIT", value_name = "SIZE", value_parser = parse_size, help_heading = "Uploads")]
+    pub spill_limit: Option<u64>,
+
     /// Memory for what is remembered: small files and, of buckets, listings and metadata
     #[arg(long, env = "S3DAV_CACHE_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
     pub cache_size: u64,
@@ -237,11 +242,6 @@ pub struct S3Args {
     /// changes the file meanwhile
     #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", value_parser = parse_size, default_value = "16GiB", help_heading = "S3")]
     pub upload_spool: u64,
-
-    /// Room on disk for what clients send faster than S3 takes it, so that they need not pause
-    /// [default: 10GiB, or a tenth of the free disk if that is less]
-    #[arg(long, env = "S3DAV_SPILL_LIMIT", value_name = "SIZE", value_parser = parse_size, help_heading = "S3")]
-    pub spill_limit: Option<u64>,
 
     /// Make all parts of an upload one size, as Cloudflare R2 wants it
     #[arg(long, env = "S3DAV_EQUAL_PARTS", help_heading = "S3", value_parser = BoolishValueParser::new())]

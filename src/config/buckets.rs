@@ -7,6 +7,7 @@ use super::{ConfigError, Source, mistake};
 use crate::cache::CacheOptions;
 use crate::cli::{ChecksumsArg, ConditionalWritesArg, S3Args};
 use crate::fs::s3::S3FileSystemOptions;
+use crate::intake::IntakeOptions;
 use crate::state::SourceIdentity;
 use crate::store::creates::WAIT;
 use crate::store::multipart::UploadOptions;
@@ -51,6 +52,7 @@ pub(super) fn source(
     given: &[String],
     mut args: S3Args,
     cache: CacheOptions,
+    intake: IntakeOptions,
     delete_hidden: bool,
 ) -> Result<(Source, SourceIdentity), ConfigError> {
     if given.is_empty() {
@@ -69,7 +71,7 @@ pub(super) fn source(
         buckets,
         cache,
         trusts_conditions: args.conditional_writes == ConditionalWritesArg::Yes,
-        uploads: uploads(&args)?,
+        uploads: uploads(&args, intake)?,
         read_ahead: ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total },
         create_wait: WAIT,
         s3: s3(args)?,
@@ -102,7 +104,7 @@ fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, ConfigError> {
     }
 }
 
-fn uploads(args: &S3Args) -> Result<UploadOptions, ConfigError> {
+fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, ConfigError> {
     if !PART_SIZES.contains(&args.part_size) {
         return Err(mistake("--part-size is outside of what S3 takes", "parts have 5MiB to 5GiB"));
     }
@@ -120,7 +122,7 @@ fn uploads(args: &S3Args) -> Result<UploadOptions, ConfigError> {
         part_size: args.part_size,
         memory: args.upload_memory,
         spool: args.upload_spool,
-        spill: args.spill_limit,
+        intake,
         equal_parts: args.equal_parts,
         ..UploadOptions::default()
     })

@@ -17,6 +17,7 @@ use crate::fs::path::PathOptions;
 use crate::fs::shelf::{AppleMetadata, ShelfOptions};
 use crate::http::auth::{Access, Credentials};
 use crate::http::{Limits, ServiceOptions};
+use crate::intake::IntakeOptions;
 use crate::mount::MountOptions;
 use crate::state::{Credential, default_directory};
 
@@ -95,9 +96,10 @@ impl Config {
             file_limit: args.cache_file_limit,
             times: Times { metadata: args.s3.metadata_ttl, ..Times::default() },
         };
+        let intake = IntakeOptions { spill: args.spill_limit, ..IntakeOptions::default() };
         let (source, identity) = match &args.path {
-            Some(path) => path::source(path, cache, args.delete_hidden)?,
-            None => buckets::source(&args.bucket, args.s3, cache, args.delete_hidden)?,
+            Some(path) => path::source(path, cache, intake, args.delete_hidden)?,
+            None => buckets::source(&args.bucket, args.s3, cache, intake, args.delete_hidden)?,
         };
         let state_dir = match args.state_dir {
             Some(directory) => std::path::absolute(&directory).unwrap_or(directory),

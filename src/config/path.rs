@@ -5,12 +5,14 @@ use std::path::Path;
 use super::{ConfigError, Source, mistake};
 use crate::cache::CacheOptions;
 use crate::fs::path::PathOptions;
+use crate::intake::IntakeOptions;
 use crate::state::SourceIdentity;
 
 /// Looks whether the directory is one.
 pub(super) fn source(
     given: &Path,
     cache: CacheOptions,
+    intake: IntakeOptions,
     delete_hidden: bool,
 ) -> Result<(Source, SourceIdentity), ConfigError> {
     let shown = given.display();
@@ -23,7 +25,7 @@ pub(super) fn source(
     std::fs::read_dir(&directory)
         .map_err(|error| mistake(format!("{shown} cannot be read: {error}"), "s3dav needs to read it"))?;
     let identity = SourceIdentity::Path(directory.clone());
-    Ok((Source::Path(PathOptions { directory, delete_hidden, cache }), identity))
+    Ok((Source::Path(PathOptions { directory, delete_hidden, cache, intake }), identity))
 }
 
 /// What the gateway keeps for itself must not show in what it serves.

@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::path::DiskError;
 use super::resource_path::PathError;
+use crate::intake::IntakeError;
 use crate::object::InvalidKey;
 use crate::state::StateError;
 use crate::store::StoreError;
@@ -45,8 +46,12 @@ pub enum Failure {
     State(#[from] StateError),
     #[error("over {limit} bytes of files of macOS's own are kept; allow more with --shelf-limit")]
     ShelfFull { limit: u64 },
+    #[error("more waits to be stored than --spill-limit allows; send it again in a while")]
+    NoRoom,
     #[error("the work ended early")]
     Interrupted(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
 }
 
 impl From<InvalidKey> for Failure {
@@ -93,10 +98,10 @@ impl Failure {
             Self::Disk(error) => disk_status(error),
             Self::Changed { status } => *status,
             Self::Store(error) => store_status(error),
-            Self::ShelfFull { .. } | Self::State(StateError::TooManyProperties(_)) => {
+            Self::ShelfFull { .. } | Self::NoRoom | Self::State(StateError::TooManyProperties(_)) => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
-            Self::State(_) | Self::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::State(_) | Self::Interrupted(_) | Self::Intake(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

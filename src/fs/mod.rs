@@ -6,6 +6,7 @@
 
 mod announced;
 mod basis;
+mod body;
 mod conflict;
 pub mod context;
 mod engine;

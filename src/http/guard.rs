@@ -107,6 +107,7 @@ pub(super) fn admit(
     }
     let path = ResourcePath::parse(uri.path())?;
     check_size(headers)?;
+    let expected_length = expected_length(headers);
     for name in ["x-litmus", "x-expected-entity-length", "x-update-range"] {
         // The first two change the engine's behaviour at the client's wish, the third writes parts.
         headers.remove(name);
@@ -140,6 +141,7 @@ pub(super) fn admit(
         is_conditional: conditions::any(headers) || (range.is_none() && headers.contains_key(header::RANGE)),
         range,
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
+        expected_length,
         content_md5: content_md5(headers)?,
         mtime: mtime(headers)?,
         path,
@@ -304,6 +306,12 @@ fn range(headers: &mut HeaderMap) -> Option<ByteRange> {
     let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
     let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
     Some(ByteRange { first: first.parse().ok()?, last })
+}
+
+/// The length of the body; macOS announces it in a header of its own, since it sends chunks.
+fn expected_length(headers: &HeaderMap) -> Option<u64> {
+    let number = |name| text(headers, name)?.parse().ok();
+    number(header::CONTENT_LENGTH.as_str()).or_else(|| number("x-expected-entity-length"))
 }
 
 fn content_md5(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refused> {

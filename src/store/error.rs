@@ -1,5 +1,6 @@
 //! What can go wrong with a store, named by what it means to the caller.
 
+use crate::intake::IntakeError;
 use crate::object::InvalidKey;
 
 /// A store's result.
@@ -77,6 +78,15 @@ pub enum StoreError {
     /// Our own ledger failed; nothing was sent.
     #[error("the local state failed")]
     State(#[from] crate::state::StateError),
+}
+
+impl From<IntakeError> for StoreError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Interrupted(_) => Self::Unavailable(error.into()),
+            IntakeError::Ended | IntakeError::Lost(_) => Self::Rejected(error.into()),
+        }
+    }
 }
 
 impl StoreError {

@@ -17,20 +17,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("service", &[]),
     ("cache", &["object", "seeded"]),
     ("state", &[]),
-    ("store", &["object", "metrics", "shutdown", "seeded", "state", "cache"]),
-    ("fs", &["object", "metrics", "shutdown", "seeded", "state", "store", "cache"]),
+    ("intake", &["state"]),
+    ("store", &["object", "metrics", "shutdown", "seeded", "state", "cache", "intake"]),
+    ("fs", &["object", "metrics", "shutdown", "seeded", "state", "store", "cache", "intake"]),
     ("dav", &["object", "state", "fs"]),
     ("http", &["object", "metrics", "shutdown", "fs", "dav", "peer"]),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config"]),
-    ("config", &["cli", "cache", "state", "store", "fs", "http", "mount"]),
+    ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake"]),
     ("embedded", &[]),
     ("control", &[]),
     (
         "commands",
         &[
             "object", "metrics", "shutdown", "logging", "state", "store", "fs", "dav", "http", "config",
-            "cli", "embedded", "control", "mount", "peer", "service", "sockets",
+            "cli", "embedded", "control", "mount", "peer", "service", "sockets", "intake",
         ],
     ),
 ];

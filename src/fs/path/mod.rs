@@ -14,6 +14,7 @@ mod root;
 mod stat;
 mod transfer;
 mod upload;
+mod writer;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use super::names::other_spellings;
 use super::resource_path::MAX_NAME_BYTES;
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::cache::{CacheOptions, ContentCache};
+use crate::intake::{IntakeOptions, Intakes};
 use crate::metrics::Metrics;
 use crate::object::{Key, ObjectMeta};
 use crate::shutdown::Shutdown;
@@ -49,6 +51,8 @@ pub struct PathOptions {
     /// DELETE of a folder takes along what no path can show.
     pub delete_hidden: bool,
     pub cache: CacheOptions,
+    /// How bodies wait for the disk.
+    pub intake: IntakeOptions,
 }
 
 /// A directory that can be served.
@@ -65,6 +69,7 @@ struct Shared {
     /// By key and the file's ETag.
     content: ContentCache,
     bases: Bases,
+    intakes: Intakes,
     state: State,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -90,6 +95,7 @@ impl PathShare {
             busy: Busy::default(),
             content: ContentCache::new(options.cache.size, options.cache.file_limit),
             bases: Bases::default(),
+            intakes: Intakes::new(options.intake, &state),
             state,
             metrics,
             shutdown,

@@ -1,7 +1,6 @@
 //! PUT: a file written whole beside its target, to be put in its place when it is complete.
 
-use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -9,15 +8,15 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::disk::Open;
 use super::part::Part;
 use super::placing::Placing;
 use super::stat::Stat;
+use super::writer::PartWriter;
 use super::{PathFileSystem, Shared, names};
-use crate::fs::announced::Announced;
 use crate::fs::basis::WriteCondition;
+use crate::fs::body::{Body, find_room};
 use crate::fs::engine::{Meta, Writing};
 use crate::fs::error::afterwards;
 use crate::fs::names::for_new;
@@ -27,15 +26,9 @@ use crate::fs::{Failure, RequestContext, ResourcePath};
 pub(super) struct Upload {
     shared: Arc<Shared>,
     context: Arc<RequestContext>,
-    /// Gone when it is being placed, or has failed.
-    part: Option<(Part, Open<File>)>,
+    body: Body<PartWriter>,
     target: Target,
     condition: WriteCondition,
-    /// What has come and is not being written yet.
-    buffer: Vec<Bytes>,
-    buffered: usize,
-    writing: Option<AbortOnDropHandle<Result<(), Failure>>>,
-    announced: Announced,
 }
 
 /// Where a file goes.
@@ -57,6 +50,7 @@ impl PathFileSystem {
         length: Option<u64>,
     ) -> Result<Upload, Failure> {
         self.refuse_protected(path, "written")?;
+        find_room(&self.context, &self.shared.intakes)?;
         let target = self.write_target(path).await?;
         let basis = self.shared.bases.of(&self.context.client, &target.named);
         let basis = basis.or_else(|| target.replaces.as_ref().map(|stat| stat.etag.clone()));
@@ -71,16 +65,13 @@ impl PathFileSystem {
                 Ok((part, Open::new(file)))
             })
             .await?;
+        let writer = PartWriter::new(&self.shared, part, self.context.budget);
         Ok(Upload {
             shared: Arc::clone(&self.shared),
             context: Arc::clone(&self.context),
-            part: Some(part),
+            body: Body::new(&self.context, self.shared.intakes.begin(writer), length),
             target,
             condition,
-            buffer: Vec::new(),
-            buffered: 0,
-            writing: None,
-            announced: Announced::new(&self.context, length),
         })
     }
 
@@ -133,58 +124,16 @@ pub(super) fn parent_missing(error: io::Error) -> Failure {
 #[async_trait]
 impl Writing for Upload {
     fn meta(&self) -> Meta {
-        Meta { is_folder: false, size: self.announced.taken(), etag: None, modified: SystemTime::now() }
+        Meta { is_folder: false, size: self.body.taken(), etag: None, modified: SystemTime::now() }
     }
 
-    /// Takes the next bytes of the body. After an error nothing more is taken.
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        let result = self.take(bytes).await;
-        if result.is_err() {
-            self.part = None;
-        }
-        result
+        self.body.take(bytes).await
     }
 
     /// Once begun it goes on without the client.
     async fn commit(&mut self) -> Result<Meta, Failure> {
-        let result = self.place().await;
-        self.part = None;
-        result
-    }
-}
-
-impl Upload {
-    async fn take(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        self.announced.take(&bytes)?;
-        self.buffered += bytes.len();
-        self.buffer.push(bytes);
-        match self.buffered >= PIECE {
-            true => self.write_out().await,
-            false => Ok(()),
-        }
-    }
-
-    /// Waits for what is being written, and begins with what has come since.
-    async fn write_out(&mut self) -> Result<(), Failure> {
-        if let Some(writing) = self.writing.take() {
-            writing.await??;
-        }
-        let Some((_, file)) = &self.part else { return Err(failed_before()) };
-        let (buffer, file) = (std::mem::take(&mut self.buffer), file.share());
-        let start = self.announced.taken() - std::mem::take(&mut self.buffered) as u64;
-        let (disk, deadline) = (self.shared.disk.clone(), Instant::now() + self.context.budget);
-        let writing = async move { disk.by(deadline, move || Ok(write_all(&file, &buffer, start)?)).await };
-        self.writing = Some(AbortOnDropHandle::new(tokio::spawn(writing)));
-        Ok(())
-    }
-
-    async fn place(&mut self) -> Result<Meta, Failure> {
-        let size = self.announced.end()?;
-        self.write_out().await?;
-        if let Some(writing) = self.writing.take() {
-            writing.await??;
-        }
-        let Some((part, file)) = self.part.take() else { return Err(failed_before()) };
+        let (intake, size) = self.body.end()?;
         let placing = Placing {
             shared: Arc::clone(&self.shared),
             context: Arc::clone(&self.context),
@@ -197,6 +146,7 @@ impl Upload {
         let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
         let shared = Arc::clone(&self.shared);
         let placed = self.shared.shutdown.complete(async move {
+            let (part, file) = intake.end().await?.finish().await?;
             let (disk, given_up) = (shared.disk.clone(), Arc::clone(&placing.given_up));
             let placed = disk.by(Instant::now() + patience, move || placing.run(part, &file)).await;
             // Whoever was told that it failed may have sent something newer since.
@@ -216,43 +166,5 @@ impl Upload {
     }
 }
 
-/// Writes all chunks, with as few calls as there can be, from the byte `start` on.
-fn write_all(mut file: &File, chunks: &[Bytes], start: u64) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
-    let mut left = &mut slices[..];
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match file.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => IoSlice::advance_slices(&mut left, count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let end = start + chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
-    send_off(file, start - start % PIECE as u64, end - end % PIECE as u64);
-    Ok(())
-}
-
-/// Lets the disk begin with whole pieces that nothing will change any more, so that it works while the
-/// rest arrives and little is left for the sync at the end.
-#[cfg(target_os = "linux")]
-fn send_off(file: &File, start: u64, end: u64) {
-    // Advice: where it is not taken, the sync does everything.
-    let length = std::num::NonZeroU64::new(end.saturating_sub(start));
-    if length.is_some() {
-        let _ = rustix::fs::fadvise(file, start, length, rustix::fs::Advice::DontNeed);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn send_off(_: &File, _: u64, _: u64) {}
-
-fn failed_before() -> Failure {
-    Failure::BadRequest("the upload has failed already".to_owned())
-}
-
-/// Bytes of one write: Amazon S3 Files meters each, and a network file system sends 1 MiB at once.
-const PIECE: usize = 1 << 20;
 /// Bytes a second that even a slow disk writes.
 const SLOWEST: u64 = 1 << 20;

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use super::conflict::beside;
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::Client;
-use crate::fs::announced::Announced;
 use crate::fs::basis::WriteCondition;
+use crate::fs::body::{Body, find_room};
 use crate::fs::error::afterwards;
+use crate::intake::Intake;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
-use crate::store::multipart::{Intake, Kept, Unfinished};
+use crate::store::multipart::{Kept, MultipartWriter, Unfinished};
 use crate::store::{ObjectStore, StoreError};
 
 /// Where an object is written to.
@@ -35,9 +36,8 @@ pub(super) enum Placed {
 
 /// An object on its way.
 pub(super) struct Upload {
-    writer: Option<Intake>,
+    body: Body<MultipartWriter>,
     target: Target,
-    announced: Announced,
     /// Everything that the end of it needs.
     placement: Placement,
 }
@@ -65,6 +65,7 @@ impl S3FileSystem {
         length: Option<u64>,
     ) -> Result<Upload, Failure> {
         let context = &self.context;
+        find_room(context, self.shared.uploads.intakes())?;
         let basis = self.shared.bases.of(&context.client, &target.key).or(target.replaces.clone());
         let WriteCondition { condition, is_clients_own } = WriteCondition::of(context, basis, create_new);
         let placement = Placement {
@@ -78,17 +79,15 @@ impl S3FileSystem {
         };
         let what = (placement.key.clone(), placement.attributes.clone(), placement.condition.clone());
         let store = Arc::clone(&placement.store);
-        let writer = self.shared.uploads.writer(store, what, length, !is_clients_own)?;
-        Ok(Upload { writer: Some(writer), target, announced: Announced::new(context, length), placement })
+        let intake = self.shared.uploads.intake(store, what, length, !is_clients_own)?;
+        Ok(Upload { body: Body::new(context, intake, length), target, placement })
     }
 
     /// Puts the object in place; once begun it goes on without the client.
     pub(super) async fn commit(&self, upload: &mut Upload) -> Result<Placed, Failure> {
-        let Some(writer) = upload.writer.take() else { return Err(failed_before()) };
-        // If it is not what was announced, dropping the writer undoes everything.
-        let size = upload.announced.end()?;
+        let (intake, size) = upload.body.end()?;
         let (placement, is_new) = (upload.placement.clone(), upload.target.replaces.is_none());
-        let placed = self.detached(async move { placement.finish(writer, size, is_new).await }).await?;
+        let placed = self.detached(async move { placement.finish(intake, size, is_new).await }).await?;
         if self.context.mtime.is_some() {
             self.context.outcome.set_mtime_kept();
         }
@@ -99,20 +98,17 @@ impl S3FileSystem {
 impl Upload {
     /// Takes the next bytes of the body. After an error nothing more is taken.
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        let Some(writer) = &mut self.writer else { return Err(failed_before()) };
-        let written = match self.announced.take(&bytes) {
-            Ok(()) => writer.write(bytes).await.map_err(Failure::from),
-            Err(failure) => Err(failure),
-        };
-        if written.is_err() {
-            self.writer = None;
-        }
-        written
+        self.body.take(bytes).await
     }
 }
 
 impl Placement {
-    async fn finish(self, writer: Intake, size: u64, is_new: bool) -> Result<Placed, Failure> {
+    async fn finish(
+        self,
+        intake: Intake<MultipartWriter>,
+        size: u64,
+        is_new: bool,
+    ) -> Result<Placed, Failure> {
         let is_put_off = size == 0
             && self.condition == Condition::IfAbsent
             && !self.is_clients_own
@@ -122,7 +118,7 @@ impl Placement {
                 let created = self.store.create(&self.key, &self.attributes).await;
                 created.map_err(|error| Unfinished { error, kept: Some(Kept::nothing()) })
             }
-            false => writer.finish().await,
+            false => intake.end().await?.finish().await,
         };
         let placed = match finished {
             Ok(written) => Placed::There { size, written },
@@ -190,8 +186,4 @@ impl Placement {
     async fn store_at(&self, kept: &Kept, key: &Key, condition: &Condition) -> Result<Written, StoreError> {
         kept.store(&self.shared.uploads, &self.store, key, &self.attributes, condition).await
     }
-}
-
-fn failed_before() -> Failure {
-    Failure::BadRequest("the upload has failed already".to_owned())
 }

@@ -6,30 +6,26 @@
 //! its upload is aborted, and the ledger row sees to it if we die.
 
 mod copy;
-mod intake;
 mod kept;
 mod open;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ObjectStore, StoreError, StoreResult, Upload, kib};
+use crate::intake::{Intake, IntakeOptions, Intakes, Room};
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
 use crate::state::{State, UploadRow};
 
-pub use intake::Intake;
 pub use kept::Kept;
-pub use writer::Unfinished;
+pub use writer::{MultipartWriter, Unfinished};
 
-use intake::Backlog;
 use kept::Spool;
 use open::Target;
-use writer::MultipartWriter;
 
 /// How uploads are cut and how much memory they share.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +39,8 @@ pub struct UploadOptions {
     /// Bytes on disk for copies of bodies whose condition may be lost; a body that finds no room is
     /// not kept, and refused if that happens.
     pub spool: u64,
-    /// Bytes on disk for bodies that come faster than the store takes them.
-    /// `None`: 10 GiB, or a tenth of the free disk if that is less.
-    pub spill: Option<u64>,
-    /// How long the store may keep a body waiting before it goes to the disk.
-    pub pause: Duration,
+    /// How bodies wait for the store.
+    pub intake: IntakeOptions,
     /// All parts of an object have one size but the last, as some servers want it.
     pub equal_parts: bool,
     /// Bytes of the largest object that one request can copy.
@@ -63,8 +56,7 @@ impl Default for UploadOptions {
             part_size: 8 << 20,
             memory: 128 << 20,
             spool: 16 << 30,
-            spill: None,
-            pause: intake::PAUSE,
+            intake: IntakeOptions::default(),
             equal_parts: false,
             copy_limit: 5_000_000_000,
             copy_part: 256 << 20,
@@ -78,10 +70,9 @@ pub struct Uploads {
     options: UploadOptions,
     /// One permit a KiB.
     memory: Arc<Semaphore>,
-    /// Bytes that spools may still use.
-    room: Arc<AtomicU64>,
-    /// Bytes that may still wait on disk.
-    spill: Arc<AtomicU64>,
+    /// For spools.
+    room: Room,
+    intakes: Intakes,
     state: State,
     shutdown: Shutdown,
 }
@@ -90,21 +81,35 @@ impl Uploads {
     /// `state` keeps the ledger; aborts run under `shutdown`.
     pub fn new(options: UploadOptions, state: State, shutdown: Shutdown) -> Self {
         let memory = Arc::new(Semaphore::new(kib(options.memory) as usize));
-        let room = Arc::new(AtomicU64::new(options.spool));
-        let spill = options.spill.unwrap_or_else(|| MOST_SPILL.min(state.free_disk() / 10));
-        let spill = Arc::new(AtomicU64::new(spill));
-        Self { options, memory, room, spill, state, shutdown }
+        let (room, intakes) = (Room::new(options.spool), Intakes::new(options.intake, &state));
+        Self { options, memory, room, intakes, state, shutdown }
+    }
+
+    /// What takes bodies for [`Self::writer`]s.
+    pub fn intakes(&self) -> &Intakes {
+        &self.intakes
+    }
+
+    /// Takes a body without a pause; see [`Self::writer`].
+    pub fn intake(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        target: (Key, Attributes, Condition),
+        length: Option<u64>,
+        keep: bool,
+    ) -> StoreResult<Intake<MultipartWriter>> {
+        Ok(self.intakes.begin(self.writer(store, target, length, keep)?))
     }
 
     /// A writer to a key. `length` in bytes if the client told it. With `keep`, a body that is not
     /// stored because its condition is lost is handed back. Nothing is sent yet.
-    pub fn writer(
+    fn writer(
         &self,
         store: Arc<dyn ObjectStore>,
         (key, attributes, condition): (Key, Attributes, Condition),
         length: Option<u64>,
         keep: bool,
-    ) -> StoreResult<Intake> {
+    ) -> StoreResult<MultipartWriter> {
         let largest = self.largest_object();
         if let Some(length) = length.filter(|length| *length > largest) {
             return Err(StoreError::TooLarge(format!(
@@ -112,23 +117,16 @@ impl Uploads {
             )));
         }
         let target = Target { store, key, attributes };
-        Ok(Intake::new(self.clone(), MultipartWriter::new(self.clone(), target, condition, length, keep)))
+        Ok(MultipartWriter::new(self.clone(), target, condition, length, keep))
     }
 
     /// A place on disk for a body of which at least `size` bytes are coming.
     fn spool(&self, size: u64) -> Option<Spool> {
-        if size > self.room.load(std::sync::atomic::Ordering::Acquire) {
+        if size > self.room.left() {
             return None;
         }
         let spool = Spool::new(self.state.directory(), &self.room);
         spool.inspect_err(|error| tracing::info!(%error, "uploads cannot be kept")).ok()
-    }
-
-    /// A place on disk for what the store does not take yet.
-    fn backlog(&self) -> Option<Backlog> {
-        let spool = Spool::new(self.state.directory(), &self.spill);
-        let spool = spool.inspect_err(|error| tracing::info!(%error, "uploads cannot wait on disk"));
-        spool.ok().map(Backlog::new)
     }
 
     /// Aborts what an earlier life of this source left behind: `rows`, read before anything new
@@ -191,8 +189,6 @@ impl Uploads {
     }
 }
 
-/// Bytes that may wait on disk by default.
-const MOST_SPILL: u64 = 10 << 30;
 /// S3's limit.
 const MAX_PARTS: u32 = 10_000;
 /// S3's limit: 5 GiB.

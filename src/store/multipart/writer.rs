@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Uploads;
 use super::kept::{Kept, Spool};
 use super::open::{OpenUpload, Target};
+use crate::intake::Sink;
 use crate::object::{Condition, Written};
 use crate::store::{StoreError, StoreResult, kib};
 
@@ -40,6 +41,21 @@ impl From<StoreError> for Unfinished {
     }
 }
 
+impl Sink for MultipartWriter {
+    type Error = StoreError;
+
+    /// Waits while memory is short.
+    async fn write(&mut self, mut bytes: Bytes) -> StoreResult<()> {
+        self.written += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let room = self.room().await?;
+            let chunk = bytes.split_to(room.min(bytes.len()));
+            self.buffer.extend_from_slice(&chunk);
+        }
+        Ok(())
+    }
+}
+
 impl MultipartWriter {
     pub(super) fn new(
         shared: Uploads,
@@ -59,17 +75,6 @@ impl MultipartWriter {
             parts: None,
             keep,
         }
-    }
-
-    /// Takes the next bytes of the body; waits while memory is short.
-    pub async fn write(&mut self, mut bytes: Bytes) -> StoreResult<()> {
-        self.written += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let room = self.room().await?;
-            let chunk = bytes.split_to(room.min(bytes.len()));
-            self.buffer.extend_from_slice(&chunk);
-        }
-        Ok(())
     }
 
     /// Stores the object. Everything before was invisible; this is the moment it appears.

@@ -8,15 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
 use s3dav::embedded::{Action, Hooks, Rule};
 use tempfile::tempdir;
 use tokio::time::Instant;
 
 use super::davfs2::Mount;
-use crate::finder::client::{Finder, LOCK};
+use crate::finder::busy::{self, content};
+use crate::harness::embedded;
 use crate::harness::process::Process;
-use crate::harness::{client, embedded, hrefs};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mac_and_a_mount_for_a_while() {
@@ -28,22 +27,14 @@ async fn a_mac_and_a_mount_for_a_while() {
     let seconds = std::env::var("S3DAV_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let (begun, time) = (Instant::now(), Duration::from_secs(seconds));
     let faults = tokio::spawn(faults(s3.hooks().clone()));
-    let mut macs = Vec::new();
-    for worker in 0..5 {
-        let mac = Finder::at(&gateway.url);
-        macs.push(tokio::spawn(async move { play_mac(&mac, worker, begun + time).await }));
-    }
-    let (mac, url) = (Finder::at(&gateway.url), gateway.url.clone());
-    macs.push(tokio::spawn(async move { keep_open(&mac, &url, time, begun + time).await }));
+    let url = gateway.url.clone();
+    let mac = tokio::spawn(async move { busy::work(&url, &url, time).await });
     let folder = mount.path();
     let linux = tokio::task::spawn_blocking(move || play_linux(&folder, begun.into_std() + time));
     // What grows at first is caches.
     tokio::time::sleep(time / 3).await;
     let before = Usage::of(&gateway);
-    let mut rounds = Vec::new();
-    for mac in macs {
-        rounds.push(mac.await.unwrap());
-    }
+    let mut rounds = mac.await.unwrap();
     rounds.push(linux.await.unwrap());
     let after = Usage::of(&gateway);
     faults.abort();
@@ -91,65 +82,7 @@ impl Usage {
     }
 }
 
-/// Content that tells where it belongs, up to 300 KiB.
-fn content(worker: usize, round: usize) -> Bytes {
-    let line = format!("worker {worker}, round {round}\n");
-    line.repeat(1 + (round * 7919 + worker) % 10_000).into()
-}
-
-/// Makes, reads, lists, renames and deletes; gives the rounds.
-async fn play_mac(mac: &Finder, worker: usize, until: Instant) -> usize {
-    let folder = format!("/mac{worker}");
-    assert_eq!(mac.status("MKCOL", &folder).await, 201);
-    let mut round = 0;
-    while Instant::now() < until {
-        let (path, renamed) = (format!("{folder}/file{round}"), format!("{folder}/renamed{round}"));
-        let expected = content(worker, round);
-        mac.create(&path, expected.clone()).await;
-        mac.create(&format!("{folder}/._file{round}"), "attributes").await;
-        assert!(mac.get(&path).await == (200, expected.clone()), "{path}");
-        assert_eq!(mac.rename(&path, &renamed).await, 201, "{path}");
-        assert!(mac.list(&format!("{folder}/")).await.contains(&renamed), "{renamed}");
-        let again = content(worker, round + 1);
-        let token = mac.lock(&renamed).await;
-        assert_eq!(mac.put(&renamed, &token, again.clone()).await, 204, "{renamed}");
-        assert_eq!(mac.unlock(&renamed, &token).await, 204);
-        assert!(mac.get(&renamed).await == (200, again), "{renamed}");
-        assert_eq!(mac.get(&format!("{folder}/._renamed{round}")).await.1, "attributes");
-        if round % 3 != 0 {
-            assert_eq!(mac.status("DELETE", &renamed).await, 204, "{renamed}");
-            assert_eq!(mac.look(&renamed).await, 404, "{renamed}");
-        }
-        round += 1;
-    }
-    round
-}
-
-/// Keeps a file open, refreshing its lock twice before it would end, while somebody else tries to write it;
-/// gives the refreshes.
-async fn keep_open(mac: &Finder, url: &str, time: Duration, until: Instant) -> usize {
-    let timeout = format!("Second-{}", (time / 3).as_secs().max(1));
-    assert_eq!(mac.status("PUT", "/open").await, 201);
-    let lock = |request: reqwest::RequestBuilder| request.header("Depth", "0").header("Timeout", &timeout);
-    let answer = lock(mac.request("LOCK", "/open")).header("Content-Type", "text/xml").body(LOCK);
-    let text = answer.send().await.unwrap().text().await.unwrap();
-    let token = hrefs(text.split("locktoken>").nth(1).unwrap()).remove(0);
-    let mut refreshes = 0;
-    while Instant::now() + time / 6 < until {
-        tokio::time::sleep(time / 6).await;
-        let other = client().put(format!("{url}/open")).body("not mine").send().await.unwrap();
-        assert_eq!(other.status(), 423, "after {refreshes} refreshes");
-        let refresh = lock(mac.request("LOCK", "/open")).header("If", format!("(<{token}>)"));
-        assert_eq!(refresh.send().await.unwrap().status(), 200);
-        refreshes += 1;
-    }
-    assert_eq!(mac.put("/open", &token, "mine").await, 204);
-    assert_eq!(mac.unlock("/open", &token).await, 204);
-    assert_eq!(mac.get("/open").await, (200, "mine".into()));
-    refreshes
-}
-
-/// The same with system calls.
+/// Makes, reads, renames and deletes by system calls; gives the rounds.
 fn play_linux(mount: &Path, until: std::time::Instant) -> usize {
     let folder = mount.join("linux");
     fs::create_dir(&folder).unwrap();

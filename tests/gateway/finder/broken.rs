@@ -19,6 +19,7 @@ pub struct Asked {
     /// As it was sent, percent-encoded.
     pub path: String,
     pub headers: HeaderMap,
+    /// Of the body in bytes; before it has come, what was announced, or 0.
     pub length: usize,
 }
 
@@ -39,6 +40,21 @@ impl Answer {
         self.headers.insert(name, HeaderValue::from_static(value));
     }
 
+    /// The request is answered so and not carried out.
+    pub fn swallow(&mut self) {
+        self.header(SWALLOWED, "1");
+    }
+
+    /// Nothing is taken of the request's body for so many milliseconds.
+    pub fn stall(&mut self, milliseconds: u32) {
+        self.headers.insert(STALLED, milliseconds.into());
+    }
+
+    /// The answer comes so many milliseconds later.
+    pub fn delay(&mut self, milliseconds: u32) {
+        self.headers.insert(LATE, milliseconds.into());
+    }
+
     pub fn replace(&mut self, what: &str, with: &str) {
         self.body = self.body.replace(what, with);
     }
@@ -47,8 +63,10 @@ impl Answer {
 /// What is wrong with a front.
 pub type Fault = fn(&Asked, &mut Answer);
 
-/// Requests that a front takes and does nothing about.
-pub const SWALLOWED: &str = "x-swallowed";
+/// How a fault tells the front of what is no part of an answer.
+const SWALLOWED: &str = "x-swallowed";
+const STALLED: &str = "x-stalled";
+const LATE: &str = "x-late";
 
 /// Starts a front before `gateway` that has this fault; gives its URL.
 pub async fn front(gateway: &str, fault: Fault) -> String {
@@ -74,12 +92,12 @@ pub async fn front(gateway: &str, fault: Fault) -> String {
 
 async fn pass_on(request: http::Request<Incoming>, gateway: &str, fault: Fault) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    let asked = Asked {
+    let announced = parts.headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+    let mut asked = Asked {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         headers: parts.headers.clone(),
-        length: body.len(),
+        length: announced.unwrap_or_default(),
     };
     // A fault may swallow the request before it is carried out.
     let mut early = Answer { status: 204, headers: HeaderMap::new(), body: String::new() };
@@ -87,6 +105,9 @@ async fn pass_on(request: http::Request<Incoming>, gateway: &str, fault: Fault) 
     if early.headers.remove(SWALLOWED).is_some() {
         return made(early, Bytes::new());
     }
+    wait(early.headers.remove(STALLED)).await;
+    let body = body.collect().await.unwrap().to_bytes();
+    asked.length = body.len();
     let mut headers = parts.headers;
     for name in ["host", "content-length", "transfer-encoding"] {
         headers.remove(name);
@@ -104,10 +125,14 @@ async fn pass_on(request: http::Request<Incoming>, gateway: &str, fault: Fault) 
     fault(&asked, &mut answer);
     // A content that is no text is passed on as it is.
     let body = if answer.body == text { body } else { answer.body.clone().into() };
-    if let Some(pause) = answer.headers.remove("x-pause") {
-        tokio::time::sleep(Duration::from_millis(pause.to_str().unwrap().parse().unwrap())).await;
-    }
+    wait(answer.headers.remove(LATE)).await;
     made(answer, body)
+}
+
+async fn wait(milliseconds: Option<HeaderValue>) {
+    if let Some(value) = milliseconds {
+        tokio::time::sleep(Duration::from_millis(value.to_str().unwrap().parse().unwrap())).await;
+    }
 }
 
 fn made(answer: Answer, body: Bytes) -> Response<Full<Bytes>> {

@@ -1,6 +1,7 @@
 //! Finder, played by our model of macOS's WebDAV client.
 
 mod broken;
+pub mod busy;
 pub mod client;
 mod creates;
 mod day;
@@ -8,4 +9,5 @@ mod kills;
 mod parser;
 mod pauses;
 mod scenarios;
+pub mod sender;
 mod shelf;

@@ -91,6 +91,7 @@ pub fn path_config(directory: &TempDir, state: &TempDir) -> Config {
         directory: directory.path().to_owned(),
         delete_hidden: false,
         cache: Default::default(),
+        intake: Default::default(),
     };
     Config { source: Source::Path(options), ..config("http://127.0.0.1:1", &[BUCKET], state) }
 }

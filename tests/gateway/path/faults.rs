@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use crate::finder::client::Finder;
+use crate::finder::sender;
 use crate::harness::clients;
 use crate::harness::process::{Process, command};
 use crate::harness::{client, eventually};
@@ -19,20 +21,30 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
+        Self::with_budget("2s").await
+    }
+
+    async fn with_budget(budget: &str) -> Self {
         let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut serve = command(&["serve", "--listen", "127.0.0.1:0", "--request-budget", "2s"]);
+        let mut serve = command(&["serve", "--listen", "127.0.0.1:0", "--request-budget", budget]);
         serve.arg("--path").arg(root.path()).arg("--state-dir").arg(state.path().join("state"));
         Self { gateway: Process::serving(serve).await, root, _state: state }
     }
 
     /// From now on calls that touch `path`, below the root, end as `inject` says.
     async fn with_fault(&self, path: &str, inject: &str) -> Child {
+        let whole = self.root.path().join(path);
+        // As the program names it, relative to a folder that is open.
+        let relative = if path.is_empty() { "." } else { path };
+        self.with_fault_at(&[whole.to_str().unwrap(), relative], inject).await
+    }
+
+    /// The same of calls that touch one of these paths; without any, of all calls.
+    async fn with_fault_at(&self, paths: &[&str], inject: &str) -> Child {
         let process = self.gateway.child.id().unwrap().to_string();
         let strace = Command::new("strace")
-            .args(["-f", "-q", "-p", &process, "-o", "/dev/null", "-P"])
-            .arg(self.root.path().join(path))
-            // As the program names it, relative to a folder that is open.
-            .args(["-P", if path.is_empty() { "." } else { path }])
+            .args(["-f", "-q", "-p", &process, "-o", "/dev/null"])
+            .args(paths.iter().flat_map(|path| ["-P", path]))
             .arg(format!("--inject={inject}"))
             .kill_on_drop(true)
             .spawn()
@@ -144,6 +156,22 @@ async fn a_hung_disk_costs_its_own_requests_only() {
     end(fault).await;
     eventually("the disk answers again", || async { served.request("GET", "/hung", "").await.0 == 200 })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_taken_while_the_disk_stalls() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let served = Served::with_budget("75s").await;
+    let fault = served.with_fault_at(&[], "writev:delay_enter=600000000").await;
+    let (body, taking) = sender::body(true);
+    let sending = tokio::spawn(Finder::at(&served.gateway.url).request("PUT", "/file").body(body).send());
+    eventually("the whole body is taken", || async { taking.pieces() == sender::PIECES }).await;
+    assert!(!served.root.path().join("file").exists() && !sending.is_finished());
+    end(fault).await;
+    assert_eq!(sending.await.unwrap().unwrap().status(), 201);
+    assert!(fs::read(served.root.path().join("file")).unwrap() == sender::whole());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use s3dav::embedded::Action;
 
 use super::{World, scenarios};
-use crate::finder::broken::{Answer, Asked, SWALLOWED};
+use crate::finder::broken::{Answer, Asked};
 
 scenarios! {
     s32_a_file_goes_where_it_should fails if super::swallowed;
@@ -26,7 +26,7 @@ scenarios! {
 /// A front that says it moved something.
 fn swallowed(asked: &Asked, answer: &mut Answer) {
     if asked.method == "MOVE" {
-        answer.header(SWALLOWED, "1");
+        answer.swallow();
     }
 }
 

@@ -29,7 +29,7 @@ scenarios! {
     };
     s20_slow_readers_hold_nobody_up fails if |asked, answer| {
         if asked.method == "PROPFIND" {
-            answer.header("x-pause", "3000");
+            answer.delay(3000);
         }
     };
     s30_a_lock_keeps_nobody_from_reading fails if |asked, answer| {

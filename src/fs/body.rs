@@ -1,0 +1,54 @@
+//! The body of a PUT on its way to where it is written.
+
+use bytes::Bytes;
+
+use super::announced::Announced;
+use super::{Failure, RequestContext};
+use crate::intake::{Intake, IntakeError, Intakes, Sink};
+
+/// Refuses a body for which there is no room, before it comes. Only macOS's: it gives up an upload that
+/// pauses, where others just take longer.
+pub fn find_room(context: &RequestContext, intakes: &Intakes) -> Result<(), Failure> {
+    let is_full = context.expected_length.is_some_and(|length| intakes.is_full_for(length));
+    match context.client.is_webdavfs() && is_full {
+        true => Err(Failure::NoRoom),
+        false => Ok(()),
+    }
+}
+
+/// A body that must be as it was announced.
+pub struct Body<S: Sink> {
+    announced: Announced,
+    /// Gone when all has come, or it has failed. Dropping it undoes everything.
+    intake: Option<Intake<S>>,
+}
+
+impl<S: Sink> Body<S>
+where
+    Failure: From<S::Error>,
+{
+    /// `length` in bytes, if the client told it.
+    pub fn new(context: &RequestContext, intake: Intake<S>, length: Option<u64>) -> Self {
+        Self { announced: Announced::new(context, length), intake: Some(intake) }
+    }
+
+    /// Bytes that have come.
+    pub fn taken(&self) -> u64 {
+        self.announced.taken()
+    }
+
+    /// Takes the next bytes. After an error nothing more is taken.
+    pub async fn take(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        let mut intake = self.intake.take().ok_or(IntakeError::Ended)?;
+        self.announced.take(&bytes)?;
+        intake.write(bytes).await?;
+        self.intake = Some(intake);
+        Ok(())
+    }
+
+    /// Nothing more comes. Gives what is on its way to the sink, and the size in bytes.
+    pub fn end(&mut self) -> Result<(Intake<S>, u64), Failure> {
+        let intake = self.intake.take().ok_or(IntakeError::Ended)?;
+        Ok((intake, self.announced.end()?))
+    }
+}

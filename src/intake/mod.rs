@@ -1,0 +1,193 @@
+//! Bodies that are taken without a pause, however slowly what they go to takes them.
+//!
+//! Some clients give an upload up when nothing of it is taken for half a minute. So when a [`Sink`] lets a
+//! body wait, what comes of it goes to a file, and from there to the sink in its own time. Without room on
+//! disk the body comes as fast as the sink takes it.
+
+mod backlog;
+mod scratch;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::state::State;
+use backlog::{Backlog, SLOT};
+
+pub use scratch::{Room, Scratch};
+
+/// What a body goes to, in its own time.
+pub trait Sink: Send + 'static {
+    type Error: From<IntakeError> + Send + 'static;
+
+    /// Takes the next bytes of the body; waits for as long as it must.
+    fn write(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// Why a body was not taken, beside the sink's own reasons.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    #[error("the upload has failed already")]
+    Ended,
+    #[error("what waited on disk cannot be read: {0}")]
+    Lost(#[from] io::Error),
+    #[error("the work ended early: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// How bodies wait.
+#[derive(Debug, Clone, Copy)]
+pub struct IntakeOptions {
+    /// Bytes on disk for bodies that come faster than they are taken.
+    /// `None`: 10 GiB, or a tenth of the free disk if that is less.
+    pub spill: Option<u64>,
+    /// How long a sink may keep a body waiting before it goes to the disk.
+    pub pause: Duration,
+}
+
+impl Default for IntakeOptions {
+    fn default() -> Self {
+        Self { spill: None, pause: PAUSE }
+    }
+}
+
+/// What all bodies of a source share.
+#[derive(Debug, Clone)]
+pub struct Intakes {
+    directory: PathBuf,
+    room: Room,
+    pause: Duration,
+    /// Bodies that wait for room.
+    paused: Arc<AtomicUsize>,
+}
+
+impl Intakes {
+    /// Bodies wait in the directory of `state`.
+    pub fn new(options: IntakeOptions, state: &State) -> Self {
+        let spill = options.spill.unwrap_or_else(|| MOST_SPILL.min(state.free_disk() / 10));
+        Self {
+            directory: state.directory().to_owned(),
+            room: Room::new(spill),
+            pause: options.pause,
+            paused: Arc::default(),
+        }
+    }
+
+    /// Takes a body for `sink`.
+    pub fn begin<S: Sink>(&self, sink: S) -> Intake<S> {
+        Intake { intakes: self.clone(), stage: Stage::Ready(Box::new(sink)) }
+    }
+
+    /// Whether a body of `length` bytes would have to pause: others do, and there is no room for it.
+    pub fn is_full_for(&self, length: u64) -> bool {
+        self.paused.load(Ordering::Acquire) > 0 && length > self.room.left().max(SLOT)
+    }
+
+    fn backlog(&self) -> Option<Arc<Backlog>> {
+        let file = Scratch::new(&self.directory, &self.room);
+        let file = file.inspect_err(|error| tracing::info!(%error, "uploads cannot wait on disk"));
+        file.ok().map(|file| Arc::new(Backlog::new(file)))
+    }
+}
+
+/// One body on its way; see the module.
+pub struct Intake<S: Sink> {
+    intakes: Intakes,
+    stage: Stage<S>,
+}
+
+enum Stage<S: Sink> {
+    Ready(Box<S>),
+    /// It works off what is on disk; ends when it has caught up.
+    Behind {
+        backlog: Arc<Backlog>,
+        task: AbortOnDropHandle<Result<Box<S>, S::Error>>,
+    },
+    /// It failed.
+    Gone,
+}
+
+impl<S: Sink> Intake<S> {
+    /// Takes the next bytes. Waits for the sink for a moment only, as long as there is room on disk.
+    pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), S::Error> {
+        match std::mem::replace(&mut self.stage, Stage::Gone) {
+            Stage::Ready(sink) => self.hand_over(sink, bytes).await,
+            Stage::Behind { backlog, task } => {
+                if !task.is_finished() {
+                    backlog.append(&mut bytes, || Paused::new(&self.intakes.paused)).await;
+                }
+                if bytes.is_empty() {
+                    self.stage = Stage::Behind { backlog, task };
+                    return Ok(());
+                }
+                // It has caught up or failed, or the disk does not take it.
+                let sink = caught_up::<S>(task).await?;
+                self.hand_over(sink, bytes).await
+            }
+            Stage::Gone => Err(IntakeError::Ended.into()),
+        }
+    }
+
+    async fn hand_over(&mut self, mut sink: Box<S>, bytes: Bytes) -> Result<(), S::Error> {
+        let mut writing = Box::pin(async move { sink.write(bytes).await.map(|()| sink) });
+        if let Ok(written) = timeout(self.intakes.pause, &mut writing).await {
+            self.stage = Stage::Ready(written?);
+            return Ok(());
+        }
+        let Some(backlog) = self.intakes.backlog() else {
+            self.stage = Stage::Ready(writing.await?);
+            return Ok(());
+        };
+        tracing::info!("an upload is taken slowly; what comes of it waits on disk meanwhile");
+        let reader = Arc::clone(&backlog).reader();
+        let task = tokio::spawn(async move {
+            let mut sink = writing.await?;
+            while let Some(chunk) = reader.next().await.map_err(IntakeError::Lost)? {
+                sink.write(chunk).await?;
+            }
+            Ok(sink)
+        });
+        self.stage = Stage::Behind { backlog, task: AbortOnDropHandle::new(task) };
+        Ok(())
+    }
+
+    /// Waits until everything was taken, and gives the sink back.
+    pub async fn end(self) -> Result<S, S::Error> {
+        match self.stage {
+            Stage::Ready(sink) => Ok(*sink),
+            Stage::Behind { task, .. } => Ok(*caught_up::<S>(task).await?),
+            Stage::Gone => Err(IntakeError::Ended.into()),
+        }
+    }
+}
+
+async fn caught_up<S: Sink>(task: AbortOnDropHandle<Result<Box<S>, S::Error>>) -> Result<Box<S>, S::Error> {
+    task.await.map_err(IntakeError::Interrupted)?
+}
+
+/// Counts one that waits for room.
+struct Paused(Arc<AtomicUsize>);
+
+impl Paused {
+    fn new(paused: &Arc<AtomicUsize>) -> Self {
+        paused.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(paused))
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How long a sink is waited for by default: clients wait for 30 s.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Bytes that may wait on disk by default.
+const MOST_SPILL: u64 = 10 << 30;

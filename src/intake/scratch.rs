@@ -1,0 +1,81 @@
+//! Files without a name, and the room on disk that they share.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+
+/// Bytes on disk that many files may use together.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<AtomicU64>);
+
+impl Room {
+    pub fn new(bytes: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(bytes)))
+    }
+
+    /// Bytes that nobody uses.
+    pub fn left(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let take = |left: u64| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
+    }
+}
+
+/// A file that vanishes with the process, or with the last that holds it.
+#[derive(Debug, Clone)]
+pub struct Scratch(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    room: Room,
+    /// What of the room it uses, in bytes.
+    used: AtomicU64,
+}
+
+impl Scratch {
+    /// A file in `directory`, which uses no room yet. Blocks, for a moment.
+    pub fn new(directory: &Path, room: &Room) -> io::Result<Self> {
+        let file = tempfile::tempfile_in(directory)?;
+        Ok(Self(Arc::new(Inner { file, room: room.clone(), used: AtomicU64::new(0) })))
+    }
+
+    /// Takes room for so many more bytes, if there is any; it is given back when the file is gone.
+    pub fn grow(&self, bytes: u64) -> bool {
+        let grown = self.0.room.take(bytes);
+        if grown {
+            self.0.used.fetch_add(bytes, Ordering::AcqRel);
+        }
+        grown
+    }
+
+    /// Writes where there is room: see [`Self::grow`].
+    pub async fn write(&self, position: u64, bytes: Bytes) -> io::Result<()> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || inner.file.write_all_at(&bytes, position)).await?
+    }
+
+    /// Exactly `length` bytes from `position` on.
+    pub async fn read(&self, position: u64, length: u64) -> io::Result<Bytes> {
+        let inner = Arc::clone(&self.0);
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut bytes = BytesMut::zeroed(length as usize);
+            inner.file.read_exact_at(&mut bytes, position).map(|()| bytes.freeze())
+        });
+        reading.await?
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.room.0.fetch_add(*self.used.get_mut(), Ordering::AcqRel);
+    }
+}
