@@ -31,7 +31,8 @@ struct Inner {
     dav_requests: Family<DavLabel, Counter>,
     answered: AtomicU64,
     dav_latency: Family<MethodLabel, Histogram, fn() -> Histogram>,
-    bytes: Family<DirectionLabel, Counter>,
+    received: Counter,
+    sent: Counter,
     hidden_keys: Counter,
     stale_answers: Counter,
     conflicts: Counter,
@@ -92,8 +93,10 @@ impl Default for Metrics {
             Family::<MethodLabel, Histogram, fn() -> Histogram>::new_with_constructor(latency_histogram);
         let help = "Time from a request's headers to its answer's headers";
         registry.register_with_unit("dav_latency", help, Unit::Seconds, dav_latency.clone());
-        let bytes = Family::default();
+        let bytes = Family::<DirectionLabel, Counter>::default();
         registry.register_with_unit("dav_body", "Body bytes by direction", Unit::Bytes, bytes.clone());
+        let direction = |direction| bytes.get_or_create(&DirectionLabel { direction }).clone();
+        let (received, sent) = (direction("received"), direction("sent"));
         let hidden_keys = Counter::default();
         registry.register("hidden_keys", "Keys met that no path can show", hidden_keys.clone());
         let stale_answers = Counter::default();
@@ -111,7 +114,8 @@ impl Default for Metrics {
             dav_requests,
             answered: AtomicU64::default(),
             dav_latency,
-            bytes,
+            received,
+            sent,
             hidden_keys,
             stale_answers,
             conflicts,
@@ -139,11 +143,10 @@ impl Metrics {
 
     /// Counts body bytes.
     pub fn body_bytes(&self, direction: Direction, bytes: u64) {
-        let direction = match direction {
-            Direction::Received => "received",
-            Direction::Sent => "sent",
+        match direction {
+            Direction::Received => self.0.received.inc_by(bytes),
+            Direction::Sent => self.0.sent.inc_by(bytes),
         };
-        self.0.bytes.get_or_create(&DirectionLabel { direction }).inc_by(bytes);
     }
 
     /// Counts keys that were left out of a listing.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dav_server::{DavConfig, DavHandler};
 use futures_util::{FutureExt, StreamExt};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, BodyStream, Collected, StreamBody};
 
 use super::locks::LockTable;
@@ -71,6 +71,7 @@ impl Engine {
         if let Some(answer) = self.hot(context, request.headers()).await {
             return answer;
         }
+        *request.uri_mut() = target(context);
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         // The engine would answer 304 to a date that is merely older.
         let since = match is_read {
@@ -170,6 +171,13 @@ impl Engine {
             Err(failure) => refuse(context, failure),
         }
     }
+}
+
+/// The target as every layer read it, spelled so that the engine cannot read it otherwise.
+fn target(context: &RequestContext) -> Uri {
+    let path = propfind::href(&context.path, context.path.has_trailing_slash());
+    // Escaped throughout: always a valid URI.
+    path.parse().unwrap_or_else(|_| Uri::from_static("/"))
 }
 
 /// The answer to a failure that the engine cannot express.

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use moka::Equivalent;
 use moka::sync::Cache;
 
 use super::{Client, RequestContext};
@@ -15,6 +16,16 @@ pub struct Bases {
     seen: Cache<(Client, String), ETag>,
     /// The newest version of each key, as far as was seen, by its date.
     dated: Cache<String, Dated>,
+}
+
+/// The name of an entry without a copy of it; it must hash as that does.
+#[derive(Hash)]
+struct Seen<'a>(&'a Client, &'a str);
+
+impl Equivalent<(Client, String)> for Seen<'_> {
+    fn equivalent(&self, (client, key): &(Client, String)) -> bool {
+        self.0 == client && self.1 == key
+    }
 }
 
 /// HTTP's dates have whole seconds, and two versions can have one second.
@@ -39,15 +50,14 @@ impl Default for Bases {
 
 impl Bases {
     pub fn of(&self, client: &Client, key: &str) -> Option<ETag> {
-        self.seen.get(&(client.clone(), key.to_owned()))
+        self.seen.get(&Seen(client, key))
     }
 
     /// The client has got or made this version.
     pub fn saw(&self, client: &Client, key: &str, etag: &ETag) {
-        let name = (client.clone(), key.to_owned());
         // Reading the same again is common, and looking is cheaper than writing.
-        if self.seen.get(&name).is_none_or(|known| known != *etag) {
-            self.seen.insert(name, etag.clone());
+        if self.of(client, key).is_none_or(|known| known != *etag) {
+            self.seen.insert((client.clone(), key.to_owned()), etag.clone());
         }
     }
 
@@ -106,7 +116,7 @@ impl Bases {
 
     /// The client has removed the object, or moved it away.
     pub fn forget(&self, client: &Client, key: &str) {
-        self.seen.invalidate(&(client.clone(), key.to_owned()));
+        self.seen.invalidate(&Seen(client, key));
     }
 }
 

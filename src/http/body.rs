@@ -46,8 +46,8 @@ struct Returned {
 impl Home {
     /// Lends `body` out.
     pub(super) fn lend(&self, body: Incoming, stall: Duration, metrics: Metrics) -> Lent {
-        let timer = Box::pin(sleep(stall));
-        Lent { body: Some(body), home: self.clone(), stall, timer, waiting: false, asked: false, metrics }
+        let (body, home) = (Some(body), self.clone());
+        Lent { body, home, stall, timer: None, waiting: false, asked: false, metrics }
     }
 
     /// The status for a body that did not arrive whole: the client's doing, whatever came of it.
@@ -84,7 +84,8 @@ pub(super) struct Lent {
     body: Option<Incoming>,
     home: Home,
     stall: Duration,
-    timer: Pin<Box<Sleep>>,
+    /// Made when the client is first waited for.
+    timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer runs: it does only while the client is waited for.
     waiting: bool,
     asked: bool,
@@ -125,11 +126,12 @@ impl HttpBody for Lent {
                 Poll::Ready(None)
             }
             Poll::Pending => {
+                let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.stall)));
                 if !this.waiting {
                     this.waiting = true;
-                    this.timer.as_mut().reset(Instant::now() + this.stall);
+                    timer.as_mut().reset(Instant::now() + this.stall);
                 }
-                std::task::ready!(this.timer.as_mut().poll(cx));
+                std::task::ready!(timer.as_mut().poll(cx));
                 this.fail(StatusCode::REQUEST_TIMEOUT);
                 let message = "the body stopped arriving";
                 Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message))))

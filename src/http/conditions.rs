@@ -34,15 +34,21 @@ pub(super) fn check(headers: &mut HeaderMap) -> Result<Vec<String>, String> {
 
 /// Whether any condition is set.
 pub(super) fn any(headers: &HeaderMap) -> bool {
-    let names = ["if", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"];
-    names.iter().any(|name| headers.contains_key(*name))
+    let names = [
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+    ];
+    headers.contains_key("if") || names.iter().any(|name| headers.contains_key(name))
 }
 
 /// Whether a condition is set that a write's target must meet; a lock token is none.
 pub(super) fn on_target(headers: &HeaderMap) -> bool {
-    let names = ["if-match", "if-none-match", "if-unmodified-since"];
+    let names = [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_UNMODIFIED_SINCE];
     let has_etag = headers.get("if").is_some_and(|value| value.as_bytes().contains(&b'['));
-    has_etag || names.iter().any(|name| headers.contains_key(*name))
+    has_etag || names.iter().any(|name| headers.contains_key(name))
 }
 
 /// The strong ETag of `If-Match`, if it is just one.

@@ -107,25 +107,24 @@ pub(super) fn admit(
     }
     let path = ResourcePath::parse(uri.path())?;
     check_size(headers)?;
-    let expected_length = expected_length(headers);
+    let body = match method == Method::PUT {
+        true => Announced::read(headers, &path)?,
+        false => Announced::default(),
+    };
     for name in ["x-litmus", "x-expected-entity-length", "x-update-range"] {
         // The first two change the engine's behaviour at the client's wish, the third writes parts.
         headers.remove(name);
     }
     let tokens = conditions::check(headers).map_err(bad_request)?;
     let depth = depth(method, headers)?;
-    let overwrite = overwrite(headers)?;
     timeout(headers)?;
-    let destination = match method.as_str() {
+    let (destination, overwrite) = match method.as_str() {
         "COPY" | "MOVE" => {
             let is_ours = |host: &str| hosts.allows(host, facts.local);
-            Some(destination(uri, headers, &path, is_ours)?)
+            (Some(destination(uri, headers, &path, is_ours)?), overwrite(headers)?)
         }
-        _ => None,
+        _ => (None, true),
     };
-    if method == Method::PUT {
-        check_put(headers, &path)?;
-    }
     if let Some(expect) = headers.get(header::EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
@@ -141,9 +140,9 @@ pub(super) fn admit(
         is_conditional: conditions::any(headers) || (range.is_none() && headers.contains_key(header::RANGE)),
         range,
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
-        expected_length,
-        content_md5: content_md5(headers)?,
-        mtime: mtime(headers)?,
+        expected_length: body.length,
+        content_md5: body.md5,
+        mtime: body.mtime,
         path,
         destination,
         depth,
@@ -154,6 +153,27 @@ pub(super) fn admit(
         deadline: Instant::now() + budget,
         outcome: Outcome::default(),
     })
+}
+
+/// What a PUT tells of its body before it comes.
+#[derive(Default)]
+struct Announced {
+    /// Bytes.
+    length: Option<u64>,
+    md5: Option<Vec<u8>>,
+    mtime: Option<String>,
+}
+
+impl Announced {
+    fn read(headers: &HeaderMap, path: &ResourcePath) -> Result<Self, Refused> {
+        if headers.contains_key(header::CONTENT_RANGE) {
+            return Err(bad_request("a part of a file cannot be written"));
+        }
+        if path.is_root() || path.has_trailing_slash() {
+            return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "a folder is made with MKCOL"));
+        }
+        Ok(Self { length: expected_length(headers), md5: content_md5(headers)?, mtime: mtime(headers)? })
+    }
 }
 
 fn check_size(headers: &HeaderMap) -> Result<(), Refused> {
@@ -177,11 +197,8 @@ fn client(headers: &HeaderMap, facts: &Facts) -> Client {
 }
 
 fn depth(method: &Method, headers: &mut HeaderMap) -> Result<Option<Depth>, Refused> {
-    let Some(value) = conditions::single(headers, &"depth".parse().map_err(|_| bad_request("depth"))?)
-        .map_err(bad_request)?
-    else {
-        return Ok(None);
-    };
+    let name = header::HeaderName::from_static("depth");
+    let Some(value) = conditions::single(headers, &name).map_err(bad_request)? else { return Ok(None) };
     let depth = match value.trim().to_ascii_lowercase().as_str() {
         "0" => Depth::Zero,
         "1" => Depth::One,
@@ -279,16 +296,6 @@ fn destination(
     let plain = HeaderValue::from_str(target.path()).map_err(|_| bad_request("destination is malformed"))?;
     headers.insert(name, plain);
     Ok(destination)
-}
-
-fn check_put(headers: &HeaderMap, path: &ResourcePath) -> Result<(), Refused> {
-    if headers.contains_key(header::CONTENT_RANGE) {
-        return Err(bad_request("a part of a file cannot be written"));
-    }
-    if path.is_root() || path.has_trailing_slash() {
-        return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "a folder is made with MKCOL"));
-    }
-    Ok(())
 }
 
 /// A single range that has a beginning and will apply. Several ranges are ignored, as RFC 9110

@@ -19,7 +19,6 @@ use super::knocks::Knocks;
 use super::status;
 use crate::dav::engine::Engine;
 use crate::dav::{Body, check_xml, full, text};
-use crate::fs::RequestContext;
 use crate::metrics::Metrics;
 
 /// How requests are treated.
@@ -159,7 +158,6 @@ impl Service {
         let admitted = admit(&parts.method, &parts.uri, &mut parts.headers, &inner.hosts, facts);
         let context = admitted.map_err(refuse)?;
         let context = Arc::new(context);
-        parts.uri = engine_uri(&context);
         if parts.method == Method::PUT {
             let body = body.boxed_unsync();
             return Ok(inner.engine.handle(&context, Request::from_parts(parts, body)).await);
@@ -238,13 +236,6 @@ impl Service {
 
 fn refuse(refused: Refused) -> Box<Response<Body>> {
     Box::new(text(refused.status, &refused.message))
-}
-
-/// The target as every layer read it, spelled so that the engine cannot read it otherwise.
-fn engine_uri(context: &RequestContext) -> http::Uri {
-    let path = crate::dav::propfind::href(&context.path, context.path.has_trailing_slash());
-    // Escaped throughout: always a valid URI.
-    path.parse().unwrap_or_else(|_| http::Uri::from_static("/"))
 }
 
 /// An IPv4 client of an IPv6 socket is still an IPv4 client.
