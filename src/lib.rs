@@ -17,7 +17,7 @@
 //! - [`intake`]: bodies that are taken without a pause, however slowly they are stored.
 //! - [`state`]: the local database of one source.
 //! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that the system opened.
-//! - [`object`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
+//! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
 
@@ -41,6 +41,7 @@ pub mod logging;
 pub mod metrics;
 pub mod mount;
 pub mod object;
+pub mod open_file;
 pub mod peer;
 #[doc(hidden)]
 pub mod seeded;

@@ -6,10 +6,11 @@ use super::announced::Announced;
 use super::{Failure, RequestContext};
 use crate::intake::{Intake, IntakeError, Intakes, Sink};
 
-/// Refuses a body for which there is no room, before it comes. Only macOS's: it gives up an upload that
-/// pauses, where others just take longer.
+/// Refuses a body that would have to pause. Only one that macOS streams, as it does when a file is copied: it
+/// gives that up after half a minute, and says so. Of a document that is saved a refusal is not even shown, and
+/// others just take longer.
 pub fn find_room(context: &RequestContext, intakes: &Intakes) -> Result<(), Failure> {
-    let is_full = context.expected_length.is_some_and(|length| intakes.is_full_for(length));
+    let is_full = context.streamed_length.is_some_and(|length| intakes.is_full_for(length));
     match context.client.is_webdavfs() && is_full {
         true => Err(Failure::NoRoom),
         false => Ok(()),

@@ -71,8 +71,8 @@ pub struct RequestContext {
     /// only with the size.
     pub is_conditional: bool,
     pub content_type: Option<String>,
-    /// Bytes of the body, if the client told; what it says that it expects to send is not binding.
-    pub expected_length: Option<u64>,
+    /// Bytes of a body that comes in chunks, as macOS expects them to be: a hint.
+    pub streamed_length: Option<u64>,
     /// MD5 that the body must have, if the client told one.
     pub content_md5: Option<Vec<u8>>,
     /// Lock tokens in the `If` header.

@@ -41,6 +41,8 @@ struct Returned {
     asked: bool,
     /// Why it did not arrive whole.
     failure: Option<StatusCode>,
+    /// The client takes the end of a connection for the end of everything.
+    keeps_connection: bool,
 }
 
 impl Home {
@@ -55,6 +57,11 @@ impl Home {
         self.0.lock().failure
     }
 
+    /// From now on a body is read to its end, however long it is.
+    pub(super) fn keep_connection(&self) {
+        self.0.lock().keeps_connection = true;
+    }
+
     /// Whether the client still waits for being asked for its body.
     pub(super) fn is_awaited(&self) -> bool {
         let returned = self.0.lock();
@@ -63,9 +70,17 @@ impl Home {
 
     /// Reads what is left of the body, so that the connection can live on; says whether it can.
     pub(super) async fn drain(&self) -> bool {
-        let Some(mut body) = self.0.lock().body.take() else { return self.failure().is_none() };
+        let (body, keeps_connection) = {
+            let mut returned = self.0.lock();
+            (returned.body.take(), returned.keeps_connection)
+        };
+        let Some(mut body) = body else { return self.failure().is_none() };
+        let (bytes, time) = match keeps_connection {
+            true => (usize::MAX, PATIENT_DRAIN_TIME),
+            false => (DRAIN_BYTES, DRAIN_TIME),
+        };
         let all = async {
-            let mut left = DRAIN_BYTES;
+            let mut left = bytes;
             while let Some(frame) = body.frame().await {
                 let Ok(frame) = frame else { return false };
                 left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
@@ -75,7 +90,7 @@ impl Home {
             }
             true
         };
-        tokio::time::timeout(DRAIN_TIME, all).await.unwrap_or(false)
+        tokio::time::timeout(time, all).await.unwrap_or(false)
     }
 }
 
@@ -187,3 +202,5 @@ impl HttpBody for Counted {
 const DRAIN_BYTES: usize = 64 << 20;
 /// And for so long.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// For macOS, whose whole mount is lost for a while with one connection: a large file, at memory's speed.
+const PATIENT_DRAIN_TIME: Duration = Duration::from_secs(75);

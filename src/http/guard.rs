@@ -108,8 +108,8 @@ pub(super) fn admit(
     let path = ResourcePath::parse(uri.path())?;
     check_size(headers)?;
     let body = match method == Method::PUT {
-        true => Announced::read(headers, &path)?,
-        false => Announced::default(),
+        true => PutHead::read(headers, &path)?,
+        false => PutHead::default(),
     };
     for name in ["x-litmus", "x-expected-entity-length", "x-update-range"] {
         // The first two change the engine's behaviour at the client's wish, the third writes parts.
@@ -140,7 +140,7 @@ pub(super) fn admit(
         is_conditional: conditions::any(headers) || (range.is_none() && headers.contains_key(header::RANGE)),
         range,
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
-        expected_length: body.length,
+        streamed_length: body.streamed_length,
         content_md5: body.md5,
         mtime: body.mtime,
         path,
@@ -157,14 +157,13 @@ pub(super) fn admit(
 
 /// What a PUT tells of its body before it comes.
 #[derive(Default)]
-struct Announced {
-    /// Bytes.
-    length: Option<u64>,
+struct PutHead {
+    streamed_length: Option<u64>,
     md5: Option<Vec<u8>>,
     mtime: Option<String>,
 }
 
-impl Announced {
+impl PutHead {
     fn read(headers: &HeaderMap, path: &ResourcePath) -> Result<Self, Refused> {
         if headers.contains_key(header::CONTENT_RANGE) {
             return Err(bad_request("a part of a file cannot be written"));
@@ -172,7 +171,11 @@ impl Announced {
         if path.is_root() || path.has_trailing_slash() {
             return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "a folder is made with MKCOL"));
         }
-        Ok(Self { length: expected_length(headers), md5: content_md5(headers)?, mtime: mtime(headers)? })
+        Ok(Self {
+            streamed_length: streamed_length(headers),
+            md5: content_md5(headers)?,
+            mtime: mtime(headers)?,
+        })
     }
 }
 
@@ -315,10 +318,12 @@ fn range(headers: &mut HeaderMap) -> Option<ByteRange> {
     Some(ByteRange { first: first.parse().ok()?, last })
 }
 
-/// The length of the body; macOS announces it in a header of its own, since it sends chunks.
-fn expected_length(headers: &HeaderMap) -> Option<u64> {
-    let number = |name| text(headers, name)?.parse().ok();
-    number(header::CONTENT_LENGTH.as_str()).or_else(|| number("x-expected-entity-length"))
+/// The length of a body that comes in chunks, of which macOS tells in a header of its own.
+fn streamed_length(headers: &HeaderMap) -> Option<u64> {
+    match headers.contains_key(header::CONTENT_LENGTH) {
+        true => None,
+        false => text(headers, "x-expected-entity-length")?.parse().ok(),
+    }
 }
 
 fn content_md5(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refused> {

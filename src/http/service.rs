@@ -158,6 +158,9 @@ impl Service {
         let admitted = admit(&parts.method, &parts.uri, &mut parts.headers, &inner.hosts, facts);
         let context = admitted.map_err(refuse)?;
         let context = Arc::new(context);
+        if context.client.is_webdavfs() {
+            home.keep_connection();
+        }
         if parts.method == Method::PUT {
             let body = body.boxed_unsync();
             return Ok(inner.engine.handle(&context, Request::from_parts(parts, body)).await);

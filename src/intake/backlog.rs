@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
@@ -57,16 +59,15 @@ impl Backlog {
         Self { file, queue: Mutex::default(), grown: Notify::new(), freed: Notify::new() }
     }
 
-    /// Takes the bytes off `bytes`. Those that are left must go to the sink itself, when the reader has
-    /// ended. `paused` is called when there is no room, and what it gives is kept until there is.
-    pub(super) async fn append<P>(&self, bytes: &mut Bytes, paused: impl Fn() -> P) {
-        self.queue.lock().growing = true;
-        let mut pause = None;
+    /// Takes the bytes off `bytes`; waits while there is no room. Those that are left must go to the sink
+    /// itself, when the reader has ended. While it waits, nobody sees whether the client is still there: for
+    /// as long as the sink takes to go on or to give up.
+    pub(super) async fn append(&self, bytes: &mut Bytes) {
         while !bytes.is_empty() {
-            let next = self.next_place();
-            match next {
+            let mut returned = pin!(self.file.room_returned());
+            returned.as_mut().enable();
+            match self.next_place() {
                 Next::At(position, room) => {
-                    pause = None;
                     let chunk = bytes.slice(..bytes.len().min(room as usize));
                     let length = chunk.len();
                     if let Err(error) = self.file.write(position, chunk).await {
@@ -79,10 +80,10 @@ impl Backlog {
                     }
                     self.grown.notify_one();
                 }
-                Next::Full => {
-                    pause.get_or_insert_with(&paused);
-                    self.freed.notified().await;
-                }
+                Next::Full => tokio::select! {
+                    () = self.freed.notified() => {}
+                    () = returned => {}
+                },
                 Next::Closed => break,
             }
         }
@@ -96,30 +97,39 @@ impl Backlog {
             return Next::Closed;
         }
         if let Some(slot) = queue.slots.back().filter(|slot| slot.written < SLOT) {
-            return Next::At(slot.number * SLOT + slot.written, SLOT - slot.written);
+            let place = Next::At(slot.number * SLOT + slot.written, SLOT - slot.written);
+            queue.growing = true;
+            return place;
         }
         let number = match queue.free.pop() {
             Some(number) => number,
             None if self.file.grow(SLOT) => {
+                if queue.made == 0 {
+                    tracing::info!("an upload is taken slowly; what comes of it waits on disk meanwhile");
+                }
                 queue.made += 1;
                 queue.made - 1
             }
-            // Nobody will free any.
-            None if queue.slots.is_empty() => return Next::Closed,
-            None => return Next::Full,
+            None => {
+                // Where it has nothing the reader need not wait for more.
+                queue.growing = !queue.slots.is_empty();
+                self.grown.notify_one();
+                return Next::Full;
+            }
         };
+        queue.growing = true;
         queue.slots.push_back(Slot { number, written: 0, read: 0 });
         Next::At(number * SLOT, SLOT)
     }
 
     /// The one that reads.
-    pub(super) fn reader(self: std::sync::Arc<Self>) -> Reader {
+    pub(super) fn reader(self: Arc<Self>) -> Reader {
         Reader(self)
     }
 }
 
 /// The end of a backlog from which it is worked off.
-pub(super) struct Reader(std::sync::Arc<Backlog>);
+pub(super) struct Reader(Arc<Backlog>);
 
 impl Reader {
     /// The next bytes, up to a slot; `None`: that was all so far, and nothing more is taken.
@@ -171,16 +181,13 @@ pub(super) const SLOT: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::super::scratch::Room;
     use super::*;
 
-    fn backlog(slots: u64) -> (Arc<Backlog>, Room, tempfile::TempDir) {
-        let (directory, room) = (tempfile::tempdir().unwrap(), Room::new(slots * SLOT));
-        let file = Scratch::new(directory.path(), &room).unwrap();
-        (Arc::new(Backlog::new(file)), room, directory)
+    fn backlog(room: &Room, directory: &tempfile::TempDir) -> Arc<Backlog> {
+        Arc::new(Backlog::new(Scratch::new(directory.path(), room).unwrap()))
     }
 
     /// `length` bytes of which none is like its neighbours.
@@ -188,27 +195,37 @@ mod tests {
         (0..length).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect::<Vec<_>>().into()
     }
 
+    /// Waits until all its slots hold what was written.
+    async fn full(backlog: &Backlog, slots: usize) {
+        let is_full = || {
+            let queue = backlog.queue.lock();
+            queue.slots.len() == slots && queue.slots.iter().all(|slot| slot.written == SLOT)
+        };
+        while !is_full() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     #[tokio::test]
     async fn a_body_larger_than_the_room_goes_through_it() {
-        let (backlog, room, _directory) = backlog(3);
-        let whole = pattern(20 << 20);
-        let (mut body, paused) = (whole.clone(), AtomicUsize::new(0));
-        let reader = Arc::clone(&backlog).reader();
+        let (room, directory) = (Room::new(3 * SLOT), tempfile::tempdir().unwrap());
+        let backlog = backlog(&room, &directory);
+        let (whole, reader) = (pattern(20 << 20), Arc::clone(&backlog).reader());
+        let mut body = whole.clone();
         let reading = async {
+            full(&backlog, 3).await;
+            assert_eq!(room.left(), 0);
             let mut read = Vec::new();
             while read.len() < whole.len() {
                 read.extend_from_slice(&reader.next().await.unwrap().unwrap());
             }
             read
         };
-        let writing = backlog.append(&mut body, || paused.fetch_add(1, Ordering::Relaxed));
-        let ((), read) = tokio::join!(writing, reading);
+        let ((), read) = tokio::join!(backlog.append(&mut body), reading);
         assert!(read == whole && body.is_empty());
-        assert!(paused.into_inner() > 0);
-        assert_eq!(room.left(), 0);
         assert!(reader.next().await.unwrap().is_none());
         let mut more = Bytes::from("more");
-        backlog.append(&mut more, || ()).await;
+        backlog.append(&mut more).await;
         assert_eq!(more, "more", "it is closed");
         drop((reader, backlog));
         assert_eq!(room.left(), 3 * SLOT, "given back");
@@ -216,23 +233,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_fails_does_not_leave_the_writer_waiting() {
-        let (backlog, _room, _directory) = backlog(1);
+        let (room, directory) = (Room::new(SLOT), tempfile::tempdir().unwrap());
+        let backlog = backlog(&room, &directory);
         let reader = Arc::clone(&backlog).reader();
         let mut body = pattern(2 << 20);
-        let writing = backlog.append(&mut body, || ());
         let failing = async {
-            tokio::task::yield_now().await;
+            full(&backlog, 1).await;
             drop(reader);
         };
-        tokio::join!(writing, failing);
-        assert!(!body.is_empty());
+        tokio::join!(backlog.append(&mut body), failing);
+        assert_eq!(body.len(), 1 << 20);
     }
 
     #[tokio::test]
-    async fn without_any_room_nothing_is_taken() {
-        let (backlog, _room, _directory) = backlog(0);
+    async fn without_any_room_it_waits_until_the_sink_takes_more() {
+        let (room, directory) = (Room::new(0), tempfile::tempdir().unwrap());
+        let backlog = backlog(&room, &directory);
+        let reader = Arc::clone(&backlog).reader();
         let mut body = pattern(100);
-        backlog.append(&mut body, || ()).await;
+        let reading = async {
+            assert!(reader.next().await.unwrap().is_none(), "there is nothing to wait for");
+            drop(reader);
+        };
+        tokio::join!(backlog.append(&mut body), reading);
         assert_eq!(body.len(), 100);
+    }
+
+    #[tokio::test]
+    async fn room_that_others_give_back_is_used() {
+        let (room, directory) = (Room::new(SLOT), tempfile::tempdir().unwrap());
+        let (first, second) = (backlog(&room, &directory), backlog(&room, &directory));
+        let _reader = Arc::clone(&second).reader();
+        first.append(&mut pattern(1 << 20)).await;
+        let mut body = pattern(1 << 20);
+        let ending = async {
+            tokio::task::yield_now().await;
+            assert_eq!(room.left(), 0);
+            drop(first);
+        };
+        tokio::join!(second.append(&mut body), ending);
+        assert!(body.is_empty());
     }
 }

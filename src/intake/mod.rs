@@ -10,7 +10,6 @@ mod scratch;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -62,9 +61,9 @@ impl Default for IntakeOptions {
 pub struct Intakes {
     directory: PathBuf,
     room: Room,
+    /// Bytes of room in all.
+    limit: u64,
     pause: Duration,
-    /// Bodies that wait for room.
-    paused: Arc<AtomicUsize>,
 }
 
 impl Intakes {
@@ -74,8 +73,8 @@ impl Intakes {
         Self {
             directory: state.directory().to_owned(),
             room: Room::new(spill),
+            limit: spill,
             pause: options.pause,
-            paused: Arc::default(),
         }
     }
 
@@ -84,9 +83,14 @@ impl Intakes {
         Intake { intakes: self.clone(), stage: Stage::Ready(Box::new(sink)) }
     }
 
-    /// Whether a body of `length` bytes would have to pause: others do, and there is no room for it.
+    /// Whether a body of `length` bytes would have to pause, if it is not taken at once: all the room is used.
     pub fn is_full_for(&self, length: u64) -> bool {
-        self.paused.load(Ordering::Acquire) > 0 && length > self.room.left().max(SLOT)
+        length > SLOT && self.room.left() < SLOT && self.spilled() > 0
+    }
+
+    /// Bytes on disk that bodies use.
+    pub fn spilled(&self) -> u64 {
+        self.limit.saturating_sub(self.room.left())
     }
 
     fn backlog(&self) -> Option<Arc<Backlog>> {
@@ -120,7 +124,7 @@ impl<S: Sink> Intake<S> {
             Stage::Ready(sink) => self.hand_over(sink, bytes).await,
             Stage::Behind { backlog, task } => {
                 if !task.is_finished() {
-                    backlog.append(&mut bytes, || Paused::new(&self.intakes.paused)).await;
+                    backlog.append(&mut bytes).await;
                 }
                 if bytes.is_empty() {
                     self.stage = Stage::Behind { backlog, task };
@@ -144,7 +148,6 @@ impl<S: Sink> Intake<S> {
             self.stage = Stage::Ready(writing.await?);
             return Ok(());
         };
-        tracing::info!("an upload is taken slowly; what comes of it waits on disk meanwhile");
         let reader = Arc::clone(&backlog).reader();
         let task = tokio::spawn(async move {
             let mut sink = writing.await?;
@@ -169,22 +172,6 @@ impl<S: Sink> Intake<S> {
 
 async fn caught_up<S: Sink>(task: AbortOnDropHandle<Result<Box<S>, S::Error>>) -> Result<Box<S>, S::Error> {
     task.await.map_err(IntakeError::Interrupted)?
-}
-
-/// Counts one that waits for room.
-struct Paused(Arc<AtomicUsize>);
-
-impl Paused {
-    fn new(paused: &Arc<AtomicUsize>) -> Self {
-        paused.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(paused))
-    }
-}
-
-impl Drop for Paused {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// How long a sink is waited for by default: clients wait for 30 s.

@@ -8,24 +8,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use crate::open_file::Open;
 
 /// Bytes on disk that many files may use together.
 #[derive(Debug, Clone)]
-pub struct Room(Arc<AtomicU64>);
+pub struct Room(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    left: AtomicU64,
+    returned: Notify,
+}
 
 impl Room {
     pub fn new(bytes: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(bytes)))
+        Self(Arc::new(Shared { left: AtomicU64::new(bytes), returned: Notify::new() }))
     }
 
     /// Bytes that nobody uses.
     pub fn left(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.left.load(Ordering::Acquire)
     }
 
     fn take(&self, bytes: u64) -> bool {
         let take = |left: u64| left.checked_sub(bytes);
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
+        self.0.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.0.left.fetch_add(bytes, Ordering::AcqRel);
+        self.0.returned.notify_waiters();
     }
 }
 
@@ -35,7 +50,7 @@ pub struct Scratch(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    file: File,
+    file: Open<File>,
     room: Room,
     /// What of the room it uses, in bytes.
     used: AtomicU64,
@@ -44,7 +59,7 @@ struct Inner {
 impl Scratch {
     /// A file in `directory`, which uses no room yet. Blocks, for a moment.
     pub fn new(directory: &Path, room: &Room) -> io::Result<Self> {
-        let file = tempfile::tempfile_in(directory)?;
+        let file = Open::new(tempfile::tempfile_in(directory)?);
         Ok(Self(Arc::new(Inner { file, room: room.clone(), used: AtomicU64::new(0) })))
     }
 
@@ -55,6 +70,11 @@ impl Scratch {
             self.0.used.fetch_add(bytes, Ordering::AcqRel);
         }
         grown
+    }
+
+    /// When another file gives its room back, once this is enabled.
+    pub fn room_returned(&self) -> Notified<'_> {
+        self.0.room.0.returned.notified()
     }
 
     /// Writes where there is room: see [`Self::grow`].
@@ -76,6 +96,6 @@ impl Scratch {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.room.0.fetch_add(*self.used.get_mut(), Ordering::AcqRel);
+        self.room.give_back(*self.used.get_mut());
     }
 }

@@ -7,19 +7,20 @@ use std::path::{Path, PathBuf};
 /// Which modules a module may use.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("object", &[]),
+    ("open_file", &[]),
     ("metrics", &[]),
     ("shutdown", &[]),
     ("logging", &[]),
     ("seeded", &[]),
     ("peer", &[]),
     ("sockets", &[]),
-    ("mount", &["state"]),
+    ("mount", &["state", "logging"]),
     ("service", &[]),
     ("cache", &["object", "seeded"]),
     ("state", &[]),
-    ("intake", &["state"]),
+    ("intake", &["state", "open_file"]),
     ("store", &["object", "metrics", "shutdown", "seeded", "state", "cache", "intake"]),
-    ("fs", &["object", "metrics", "shutdown", "seeded", "state", "store", "cache", "intake"]),
+    ("fs", &["object", "metrics", "shutdown", "seeded", "state", "store", "cache", "intake", "open_file"]),
     ("dav", &["object", "state", "fs"]),
     ("http", &["object", "metrics", "shutdown", "fs", "dav", "peer"]),
     // The command line's structs parse units while clap reads them.

@@ -95,44 +95,6 @@ impl Disk {
     }
 }
 
-/// An open file, closed off the runtime's threads: closing one on a network file system writes what is
-/// left of it, and waits for the server.
-#[derive(Debug)]
-pub(super) struct Open<F: Send + Sync + 'static>(Option<Arc<F>>);
-
-impl<F: Send + Sync + 'static> Open<F> {
-    pub(super) fn new(file: F) -> Self {
-        Self(Some(Arc::new(file)))
-    }
-
-    /// The file, for a thread that may block.
-    pub(super) fn share(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<F: Send + Sync + 'static> std::ops::Deref for Open<F> {
-    type Target = Arc<F>;
-
-    fn deref(&self) -> &Arc<F> {
-        // Taken by `drop` alone.
-        match &self.0 {
-            Some(file) => file,
-            None => unreachable!("it is open until it is dropped"),
-        }
-    }
-}
-
-impl<F: Send + Sync + 'static> Drop for Open<F> {
-    fn drop(&mut self) {
-        let Some(file) = self.0.take().and_then(Arc::into_inner) else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(file))),
-            Err(_) => drop(file),
-        }
-    }
-}
-
 /// Half of what the runtime has for blocking calls: those of the state database go on beside a hung
 /// disk.
 const MAX_THREADS: usize = 256;

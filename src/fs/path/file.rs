@@ -9,12 +9,13 @@ use dav_server::fs::OpenOptions;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::disk::{DiskError, Open};
+use super::disk::DiskError;
 use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::engine::{Meta, OpenFile, Reading};
 use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::object::ByteRange;
+use crate::open_file::Open;
 
 impl PathFileSystem {
     /// Opens the target of the GET under way, with its first bytes, and keeps it for reading. `None`

@@ -103,6 +103,11 @@ impl PathShare {
         })))
     }
 
+    /// What takes the bodies of uploads.
+    pub fn intakes(&self) -> &Intakes {
+        &self.0.intakes
+    }
+
     /// Bytes of memory that remembered files use, about.
     pub fn cache_used(&self) -> u64 {
         self.0.content.used()

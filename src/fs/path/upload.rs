@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::disk::Open;
 use super::part::Part;
 use super::placing::Placing;
 use super::stat::Stat;
@@ -21,6 +20,7 @@ use crate::fs::engine::{Meta, Writing};
 use crate::fs::error::afterwards;
 use crate::fs::names::for_new;
 use crate::fs::{Failure, RequestContext, ResourcePath};
+use crate::open_file::Open;
 
 /// A file on its way.
 pub(super) struct Upload {

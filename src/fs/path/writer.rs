@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Shared;
-use super::disk::Open;
 use super::part::Part;
 use crate::fs::Failure;
 use crate::intake::Sink;
+use crate::open_file::Open;
 
 /// A part that grows.
 pub(super) struct PartWriter {
