@@ -4,7 +4,7 @@ mod documents;
 mod given;
 mod serve;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -23,6 +23,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// The log: of `mount` that of the gateway that it starts.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
     /// How the log on standard error is written
     #[arg(long, global = true, env = "S3DAV_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
@@ -34,6 +41,18 @@ pub struct Cli {
     /// Log more; twice for everything
     #[arg(short, long, global = true, env = "S3DAV_VERBOSE", action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+impl LogArgs {
+    /// As arguments for another start of the program, which logs to `file`.
+    pub fn arguments(&self, file: &Path) -> Vec<String> {
+        let mut arguments = vec![format!("--log-file={}", file.display())];
+        if self.log_format == LogFormat::Json {
+            arguments.push("--log-format=json".to_owned());
+        }
+        arguments.extend(std::iter::repeat_n("--verbose".to_owned(), self.verbose.into()));
+        arguments
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,9 +135,9 @@ pub struct MountArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct UnmountArgs {
-    /// What to unmount
-    #[arg(value_name = "MOUNTPOINT", default_value = DEFAULT_MOUNTPOINT)]
-    pub mountpoint: PathBuf,
+    /// What to unmount [default: the only one that there is, else /tmp/s3files]
+    #[arg(value_name = "MOUNTPOINT")]
+    pub mountpoint: Option<PathBuf>,
 
     /// Even if programs have files open there; what they have not saved is lost
     #[arg(long)]

@@ -42,7 +42,7 @@ impl Gateway {
         let state = State::open(&config.state_dir, &url.unwrap_or_default()).await.map_err(taken)?;
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf) = (config.source.to_string(), config.shelf);
-        let Served { share, cache, creates } = match config.source {
+        let Served { share, cache, creates, intakes } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &str| locks.is_locked(path));
@@ -68,8 +68,10 @@ impl Gateway {
             shutdown: shutdown.clone(),
             cache,
             creates,
+            intakes,
             shelf_limit: shelf.limit,
             auth,
+            has_given_login: config.login.is_some(),
             detached: config.detached,
             read_only,
             options: Vec::new(),

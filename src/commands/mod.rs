@@ -29,7 +29,7 @@ mod stop;
 
 use anyhow::Context;
 
-use crate::cli::{Command, Given, Invocation, LogFormat};
+use crate::cli::{Cli, Command, Given, Invocation, LogArgs, LogFormat};
 use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::fs::shelf::ExportError;
@@ -84,27 +84,29 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
 
 /// Runs what the command line says, to its end.
 pub async fn run(Invocation { cli, given }: Invocation) -> Result<(), CommandError> {
-    let format = match cli.log_format {
+    let Cli { command, log } = cli;
+    let format = match log.log_format {
         LogFormat::Text => logging::LogFormat::Text,
         LogFormat::Json => logging::LogFormat::Json,
     };
-    logging::start(format, cli.verbose, cli.log_file.as_deref())
-        .context("the log cannot be written there")?;
-    let has_log_file = cli.log_file.is_some();
-    let outcome = carry_out(cli.command, &given).await;
-    if let (Err(failure), true) = (&outcome, has_log_file) {
+    // Of these the gateway logs there, which outlives them.
+    let starts_another = matches!(command, Command::Mount(_) | Command::Service(_));
+    let file = log.log_file.as_deref().filter(|_| !starts_another);
+    logging::start(format, log.verbose, file).context("the log cannot be written there")?;
+    let outcome = carry_out(command, &given, &log).await;
+    if let (Err(failure), Some(_)) = (&outcome, file) {
         // Who looks for the reason looks there.
         tracing::error!(hint = failure.hint, "{:#}", failure.error);
     }
     outcome
 }
 
-async fn carry_out(command: Command, given: &[Given]) -> Result<(), CommandError> {
+async fn carry_out(command: Command, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
     match command {
         Command::Serve(args) => serve::run(*args, given).await,
-        Command::Mount(args) => mount::run(*args, given).await,
+        Command::Mount(args) => mount::run(*args, given, log).await,
         Command::Unmount(args) => mount::unmount(args).await,
-        Command::Service(args) => service::run(args, given).await,
+        Command::Service(args) => service::run(args, given, log).await,
         Command::Config(args) => configuration::run(args, given),
         Command::Completions { shell } => {
             documents::complete(shell);

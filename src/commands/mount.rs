@@ -17,19 +17,19 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::gateway::Gateway;
 use super::{CommandError, running, stop};
-use crate::cli::{DEFAULT_MOUNTPOINT, Given, MountArgs, ServeArgs, UnmountArgs};
+use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs, UnmountArgs};
 use crate::config::Config;
 use crate::control::{ControlError, Problem, Reply, Request, Status, ask};
-use crate::mount::{self, Attached, Mount, MountOptions};
+use crate::mount::{self, Attached, Entry, Mount, MountOptions};
 use crate::peer;
 use crate::state::Credential;
 
-pub(super) async fn run(args: MountArgs, given: &[Given]) -> Result<(), CommandError> {
+pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
     let config = Config::of_serve(with_mountpoint(args))?;
     let (status, is_new) = match ask(&config.state_dir, Request::Status, running::PATIENCE).await {
         Ok(Reply::Status(status)) => (*status, false),
         Ok(_) => return Err(running::unexpected()),
-        Err(ControlError::NotRunning { .. }) => (start(&config.state_dir, given).await?, true),
+        Err(ControlError::NotRunning { .. }) => (start(&config.state_dir, given, log).await?, true),
         Err(error) => return Err(error.into()),
     };
     let own = options_of_gateway(given);
@@ -103,9 +103,12 @@ pub(super) fn with_mountpoint(args: MountArgs) -> ServeArgs {
 }
 
 pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
-    let point = mount::resolved(&std::path::absolute(&args.mountpoint)?).await;
     let found = running::find(args.gateway.state_dir.as_deref()).await;
     let mounted = running::mounts(&found.running).await;
+    let point = match args.mountpoint {
+        Some(point) => mount::resolved(&std::path::absolute(point)?).await,
+        None => meant(&mounted).await?,
+    };
     let served = mounted.iter().find(|(entry, _)| entry.point == point).map(|(_, status)| *status);
     if let Some(status) = served.filter(|status| status.keeps.is_some()) {
         // Or it would mount it again.
@@ -129,6 +132,21 @@ pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
             stop::end(status, STOP_LIMIT).await
         }
         _ => Ok(()),
+    }
+}
+
+/// The mount point that is meant where none is named.
+async fn meant(mounted: &[(Entry, &Status)]) -> Result<PathBuf, CommandError> {
+    let usual = mount::resolved(Path::new(DEFAULT_MOUNTPOINT)).await;
+    match mounted {
+        [] => Ok(usual),
+        [(only, _)] => Ok(only.point.clone()),
+        several if several.iter().any(|(entry, _)| entry.point == usual) => Ok(usual),
+        several => {
+            let points: Vec<_> = several.iter().map(|(entry, _)| entry.point.display().to_string()).collect();
+            let error = anyhow::anyhow!("several are mounted");
+            Err(CommandError::hinted(error, format!("name one: {}", points.join(", "))))
+        }
     }
 }
 
@@ -187,12 +205,14 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 }
 
 /// Starts a gateway that goes on when this command has ended, and waits until it is ready.
-async fn start(state_dir: &Path, given: &[Given]) -> Result<Status, CommandError> {
+async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Status, CommandError> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir).context("no state directory")?;
     let words = state_dir.join("start.log");
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&words)?;
-    let mut child = spawn(state_dir, given, file).context("the gateway cannot be started")?;
+    let log_file = log.log_file.clone().unwrap_or_else(|| state_dir.join("gateway.log"));
+    let arguments = [log.arguments(&std::path::absolute(&log_file)?), options_of_gateway(given)].concat();
+    let mut child = spawn(state_dir, &arguments, file).context("the gateway cannot be started")?;
     let mut until = Instant::now() + START_LIMIT;
     let mut has_ended = false;
     loop {
@@ -214,20 +234,19 @@ async fn start(state_dir: &Path, given: &[Given]) -> Result<Status, CommandError
             child.start_kill()?;
             return Err(CommandError::hinted(
                 anyhow::anyhow!("the gateway did not start within {START_LIMIT:?}"),
-                format!("{} may say why", log_file(state_dir).display()),
+                format!("{} may say why", log_file.display()),
             ));
         }
         sleep(PAUSE).await;
     }
 }
 
-fn spawn(state_dir: &Path, given: &[Given], words: File) -> std::io::Result<Child> {
+fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     // All that counts is on its command line, so that nothing is read twice.
     command.args(["serve", "--detached", "--config=/dev/null"]);
-    command.arg("--state-dir").arg(state_dir).arg("--log-file").arg(log_file(state_dir));
-    command.args(options_of_gateway(given));
-    for variable in ["S3DAV_SOURCE", "S3DAV_MOUNT", "S3DAV_CONFIG"] {
+    command.arg("--state-dir").arg(state_dir).args(arguments);
+    for variable in ["S3DAV_SOURCE", "S3DAV_MOUNT", "S3DAV_CONFIG", "S3DAV_VERBOSE"] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);
@@ -239,10 +258,6 @@ pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
     let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir"];
     let options = given.iter().filter(|option| !of_mounting.contains(&option.name.as_str()));
     options.flat_map(|option| option.clone().with_absolute_paths().arguments()).collect()
-}
-
-fn log_file(state_dir: &Path) -> PathBuf {
-    state_dir.join("gateway.log")
 }
 
 /// What a gateway that ended at once said of it.

@@ -11,6 +11,8 @@ use super::share::CacheUse;
 use crate::control::{Cache, Gateway, Problem, Reply, Request, Shelf, Status};
 use crate::fs::shelf;
 use crate::http::Knocks;
+use crate::intake::Intakes;
+use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -43,9 +45,12 @@ pub(super) struct Operator {
     pub(super) shutdown: Shutdown,
     pub(super) cache: CacheUse,
     pub(super) creates: Option<Creates>,
+    pub(super) intakes: Intakes,
     /// Bytes.
     pub(super) shelf_limit: u64,
     pub(super) auth: &'static str,
+    /// A name and a password were given.
+    pub(super) has_given_login: bool,
     pub(super) detached: bool,
     pub(super) read_only: bool,
     pub(super) options: Vec<String>,
@@ -99,6 +104,7 @@ impl Operator {
             urls: self.urls.clone(),
             state_dir: self.state.directory().to_owned(),
             auth: self.auth.to_owned(),
+            has_given_login: self.has_given_login,
             detached: self.detached,
             read_only: self.read_only,
             options: self.options.clone(),
@@ -111,6 +117,7 @@ impl Operator {
             conflicts: self.metrics.conflicts(),
             cache: Cache { used: (self.cache.used)(), limit: self.cache.limit },
             held_creates: self.creates.as_ref().map_or(0, Creates::count) as u64,
+            spilled: self.intakes.spilled(),
             shelf: Shelf { entries, bytes, limit: self.shelf_limit },
             problems: self.problems(),
             mounts: Vec::new(),
@@ -129,9 +136,7 @@ impl Operator {
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> Reply {
-    let causes: Vec<String> =
-        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
-    Reply::Failed { message: causes.join(": ") }
+    Reply::Failed { message: with_causes(error) }
 }
 
 fn seconds(time: SystemTime) -> u64 {

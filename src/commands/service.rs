@@ -11,15 +11,15 @@ use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
 use super::{CommandError, listeners, mount, running, stop};
-use crate::cli::{Given, MountArgs, Origin, ServiceArgs, ServiceCommand};
+use crate::cli::{Given, LogArgs, MountArgs, Origin, ServiceArgs, ServiceCommand};
 use crate::config::Config;
 use crate::control::{Reply, Request, ask};
 use crate::service::{Definition, Service, ServiceError, System, log_path};
 
-pub(super) async fn run(args: ServiceArgs, given: &[Given]) -> Result<(), CommandError> {
+pub(super) async fn run(args: ServiceArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
     let service = Service::new(&System)?;
     match args.command {
-        ServiceCommand::Install(args) => install(&service, *args, given).await,
+        ServiceCommand::Install(args) => install(&service, *args, given, log).await,
         ServiceCommand::Uninstall => {
             // Where there is no manager to stop it, there is nothing to stop.
             let ended = end(&service).await;
@@ -38,7 +38,12 @@ pub(super) async fn run(args: ServiceArgs, given: &[Given]) -> Result<(), Comman
     }
 }
 
-async fn install(service: &Service<'_>, args: MountArgs, given: &[Given]) -> Result<(), CommandError> {
+async fn install(
+    service: &Service<'_>,
+    args: MountArgs,
+    given: &[Given],
+    log: &LogArgs,
+) -> Result<(), CommandError> {
     let config = Config::of_serve(mount::with_mountpoint(args))?;
     match end(service).await {
         Err(failure) if !matches!(failure.error.downcast_ref(), Some(ServiceError::NotInstalled)) => {
@@ -50,13 +55,17 @@ async fn install(service: &Service<'_>, args: MountArgs, given: &[Given]) -> Res
     let sockets = free_sockets(&config).await?;
     let mounts = crate::mount::is_allowed(&config.mount, sockets.first()).await;
     let point = config.mount.as_ref().filter(|_| mounts).map(|options| options.point.display().to_string());
+    let log_file = log_path()?;
+    if log.log_file.is_some() {
+        eprintln!("warning: --log-file has no effect: `s3dav service logs` shows the log of a service");
+    }
     let definition = Definition {
         program: std::env::current_exe().context("this program's own path is not known")?,
-        arguments: arguments(given, point.as_ref()),
+        arguments: arguments(given, point.as_ref(), log.arguments(&log_file)),
         environment: environment(),
         sockets,
         mounts,
-        log: log_path()?,
+        log: log_file,
     };
     service.install(&definition).await?;
     let url = definition.sockets.first().map(|address| format!("http://{address}/")).unwrap_or_default();
@@ -93,15 +102,15 @@ async fn wait_for(state_dir: &Path, url: Option<&str>) -> Result<(), CommandErro
 }
 
 /// What the configuration file says is read at each start, so that it can be changed there.
-fn arguments(given: &[Given], point: Option<&String>) -> Vec<String> {
-    let own = ["mount", "listen", "log-file"];
+fn arguments(given: &[Given], point: Option<&String>, log: Vec<String>) -> Vec<String> {
+    let own = ["mount", "listen"];
     let options = given
         .iter()
         .filter(|option| option.origin != Origin::File && !own.contains(&option.name.as_str()))
         .flat_map(|option| option.clone().with_absolute_paths().arguments());
     let mut arguments = vec!["serve".to_owned()];
     arguments.extend(point.map(|point| format!("--mount={point}")));
-    arguments.extend(log_path().ok().map(|path| format!("--log-file={}", path.display())));
+    arguments.extend(log);
     arguments.extend(options);
     arguments
 }

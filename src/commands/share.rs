@@ -11,6 +11,7 @@ use crate::fs::path::{PathOptions, PathShare};
 use crate::fs::resource_path::RESERVED;
 use crate::fs::s3::S3Share;
 use crate::fs::shelf::{ShelfOptions, Shelved};
+use crate::intake::Intakes;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::{State, UploadRow};
@@ -32,6 +33,7 @@ pub(super) struct Served {
     pub(super) cache: CacheUse,
     /// Of buckets.
     pub(super) creates: Option<Creates>,
+    pub(super) intakes: Intakes,
 }
 
 /// Bytes that the caches use, and may use.
@@ -50,12 +52,13 @@ pub(super) async fn of_path(
 ) -> Result<Served, CommandError> {
     let limit = options.cache.size;
     let path = PathShare::new(options, state.clone(), metrics.clone(), shutdown.clone()).await?;
-    let used = path.clone();
+    let (used, intakes) = (path.clone(), path.intakes().clone());
     let cache = CacheUse { used: Box::new(move || used.cache_used()), limit };
     Ok(Served {
         share: Arc::new(Shelved::new(path, shelf, state.clone(), shutdown.clone())),
         cache,
         creates: None,
+        intakes,
     })
 }
 
@@ -96,7 +99,7 @@ pub(super) async fn of_buckets(
         Creates::load(Arc::clone(&store), state.clone(), is_open, source.create_wait, shutdown).await?;
     let store: Arc<dyn ObjectStore> = Arc::new(WithCreates::new(store, creates.clone()));
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
-    let leftovers = state.uploads().await?;
+    let (intakes, leftovers) = (uploads.intakes().clone(), state.uploads().await?);
     abort_leftovers(&uploads, Arc::clone(&store), leftovers, shutdown);
     let share = S3Share::new(
         store,
@@ -108,7 +111,7 @@ pub(super) async fn of_buckets(
         source.file_system,
     );
     let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
-    Ok(Served { share: Arc::new(share), cache, creates: Some(creates) })
+    Ok(Served { share: Arc::new(share), cache, creates: Some(creates), intakes })
 }
 
 /// Where the endpoint may be asked what it can: below the gateway's own folder, of the first bucket

@@ -57,10 +57,13 @@ fn password(status: &Status, is_wanted: bool) -> Result<String, CommandError> {
     if !is_wanted || status.auth == "none" {
         return Ok(String::new());
     }
+    if status.has_given_login {
+        return Ok("login      the one that --user and --password-file gave\n".to_owned());
+    }
     let credential = Credential::read(&status.state_dir).context("the password cannot be read")?;
     Ok(match credential {
         Some(Credential { user, password }) => {
-            format!("login      {user} {password}, unless --user and --password-file say otherwise\n")
+            format!("login      {user} {password}\n")
         }
         None => String::new(),
     })
@@ -90,6 +93,9 @@ fn text(status: &Status) -> String {
     lines.push(format!("shelf      {} entries, {}", status.shelf.entries, size(status.shelf.bytes)));
     if status.held_creates > 0 {
         lines.push(format!("waiting    {} empty files, for their content or for S3", status.held_creates));
+    }
+    if status.spilled > 0 {
+        lines.push(format!("uploads    {} wait on disk to be stored", size(status.spilled)));
     }
     if status.conflicts > 0 {
         lines.push(format!("conflicts  {} files kept beside another version", status.conflicts));

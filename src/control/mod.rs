@@ -70,6 +70,9 @@ pub struct Status {
     /// Who may come in: `peer`, `basic` or `none`.
     #[serde(default)]
     pub auth: String,
+    /// A name and a password were given to it.
+    #[serde(default)]
+    pub has_given_login: bool,
     /// Started by `mount`, so that `unmount` ends it.
     #[serde(default)]
     pub detached: bool,
@@ -96,6 +99,9 @@ pub struct Status {
     pub conflicts: u64,
     /// Empty files that wait for their content, or for S3.
     pub held_creates: u64,
+    /// Bytes on disk of uploads that wait to be stored.
+    #[serde(default)]
+    pub spilled: u64,
     pub cache: Cache,
     pub shelf: Shelf,
     pub problems: Vec<Problem>,

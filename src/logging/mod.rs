@@ -14,6 +14,12 @@ use tracing_subscriber::fmt::time::UtcTime;
 
 use rotating::Rotating;
 
+/// What went wrong and why, in a line.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {

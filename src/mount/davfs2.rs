@@ -4,14 +4,14 @@
 //! its own, who must be told the password; a user's runs as that user.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use super::{Mount, MountError, outside};
+use crate::state::write_private;
 
 pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError> {
     let (owned, at) = (mount.clone(), point.to_owned());
@@ -102,12 +102,6 @@ fn configuration(secrets: &Path) -> String {
         "ask_auth 0\nbuf_size 256\ndelay_upload 0\ndir_refresh 5\nfile_refresh 1\nsecrets {}\n",
         quoted(&secrets.to_string_lossy())
     )
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 /// As davfs2 reads texts.

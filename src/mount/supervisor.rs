@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Attached, Mount, MountError};
+use super::{Attached, Mount};
+use crate::logging::with_causes;
 
 /// What a supervisor tells of its mount.
 pub trait Witness: Send + Sync {
@@ -35,7 +36,7 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
                 witness.well();
             }
             Err(error) => {
-                let (message, hint) = (in_words(&error), error.hint().unwrap_or_default());
+                let (message, hint) = (with_causes(&error), error.hint().unwrap_or_default());
                 if told.as_ref() != Some(&message) {
                     tracing::warn!(point = %shown, hint, "{message}");
                     told = Some(message.clone());
@@ -45,9 +46,4 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
         }
         sleep(interval).await;
     }
-}
-
-fn in_words(error: &MountError) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

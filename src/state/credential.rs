@@ -1,11 +1,12 @@
 //! A name and a password of the gateway's own making, for programs that must be asked for them.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use uuid::Uuid;
+
+use super::write_private;
 
 /// What lets a program in. Never logged: it has no `Debug` that shows it.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,13 +44,7 @@ impl Credential {
             return Ok(known);
         }
         let new = Self { user: USER.to_owned(), password: Uuid::new_v4().simple().to_string() };
-        // Whole or not at all, and nobody's but this user's at any moment.
-        let temporary = directory.join(format!("{FILE}.new"));
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(format!("{}\n{}\n", new.user, new.password).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(temporary, directory.join(FILE))?;
+        write_private(&directory.join(FILE), &format!("{}\n{}\n", new.user, new.password))?;
         Ok(new)
     }
 }

@@ -17,7 +17,7 @@ fn on(gateway: &TestGateway, arguments: &[&str]) -> Command {
     command
 }
 
-async fn status(gateway: &TestGateway) -> serde_json::Value {
+pub async fn status(gateway: &TestGateway) -> serde_json::Value {
     let (code, text, error) = outcome(on(gateway, &["status", "--json"])).await;
     assert_eq!(code, 0, "{error}");
     serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap().remove(0)

@@ -156,6 +156,24 @@ async fn one_command_mounts_and_one_unmounts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_logs_where_mount_was_told_to() {
+    let Some(home) = Home::new().await else { return };
+    let (log, point) = (home.directory.path().join("log"), home.point());
+    let mut mount = home.with_bucket("mount", &[point.to_str().unwrap(), "--log-format", "json", "-v"]);
+    let (code, _, error) = outcome({
+        mount.arg("--log-file").arg(&log);
+        mount
+    })
+    .await;
+    assert_eq!(code, 0, "{error}");
+    let lines: Vec<serde_json::Value> =
+        fs::read_to_string(&log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["level"] == "DEBUG"), "{lines:?}");
+    let (code, said, error) = outcome(home.command(&["unmount"])).await;
+    assert_eq!((code, said.contains(point.to_str().unwrap())), (0, true), "the only one is meant: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_was_killed_comes_back_under_its_mount() {
     let Some(home) = Home::new().await else { return };
     home.mounted().await;

@@ -62,10 +62,11 @@ async fn work_alone(mac: &Finder, worker: usize, until: Instant) -> usize {
     round
 }
 
-/// Keeps a file open for longer than its lock would last, which it refreshes twice before it would end; gives
-/// the refreshes.
+/// Keeps a file open for longer than its lock would last, which it refreshes at least twice before it would
+/// end; gives the refreshes.
 async fn keep_open(mac: &Finder, gateway: &str, time: Duration, until: Instant) -> usize {
-    let timeout = format!("Second-{}", (time / 3).as_secs().max(1));
+    let lasts = (time / 3).max(Duration::from_secs(6));
+    let timeout = format!("Second-{}", lasts.as_secs());
     assert_eq!(mac.status("PUT", "/open").await, 201);
     let lock = |request: reqwest::RequestBuilder| request.header("Depth", "0").header("Timeout", &timeout);
     let answer = lock(mac.request("LOCK", "/open")).header("Content-Type", "text/xml").body(LOCK);

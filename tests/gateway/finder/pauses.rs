@@ -5,8 +5,13 @@ use std::time::Duration;
 use s3dav::embedded::{Action, Gate};
 use s3dav::intake::IntakeOptions;
 
-use super::client::Finder;
-use super::sender::{PIECES, body, whole};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::client::{AGENT, Finder};
+use super::sender::{PIECES, Taking, body, whole};
+use crate::control::status;
+use crate::harness::raw::read_answer;
 use crate::harness::{TestGateway, buckets, eventually, open_uploads};
 
 /// A gateway whose memory holds a quarter of the body.
@@ -39,69 +44,85 @@ async fn what_s3_does_not_take_waits_on_disk() {
     eventually("the whole body is taken", || async { taking.pieces() == PIECES }).await;
     assert!(!sending.is_finished(), "and not acknowledged: it is not stored");
     assert_eq!(gateway.get("/file").await.0, 404);
+    let spilled = status(&gateway).await["spilled"].as_u64().unwrap();
+    assert!(spilled > 40 << 20, "{spilled} of 64 MiB");
     gate.open();
     assert_eq!(sending.await.unwrap().unwrap().status(), 201);
     assert!(gateway.get("/file").await.1 == whole());
+    assert_eq!(status(&gateway).await["spilled"], 0);
+}
+
+/// Waits until all the room is used, and the sender pauses.
+async fn paused(gateway: &TestGateway, room: u64, taking: &Taking) {
+    eventually("all the room is used", || async { status(gateway).await["spilled"] == room }).await;
+    let mut before = 0;
+    while taking.pieces() > before {
+        before = taking.pieces();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(before < PIECES, "{before}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_room_on_disk_it_pauses_and_goes_on() {
-    let gateway = small(2 << 20).await;
-    let gate = hold_parts(&gateway);
+async fn without_room_on_disk_it_comes_as_s3_takes_it() {
+    let room = 8 << 20;
+    let gateway = small(room).await;
+    let (first, others) = (Gate::default(), Gate::default());
+    gateway.hooks().next(1, "UploadPart", Action::Hold(first.clone()));
+    gateway.hooks().next(usize::MAX, "UploadPart", Action::Hold(others.clone()));
     let (body, taking) = body(true);
     let sending = tokio::spawn(Finder::of(&gateway).request("PUT", "/file").body(body).send());
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(taking.pieces() < PIECES);
-    gate.open();
+    paused(&gateway, room, &taking).await;
+    let before = taking.pieces();
+    first.open();
+    // One part of 5 MiB, while the last of what waits on disk cannot be stored yet.
+    let enough = before + (3 << 20) / (64 << 10);
+    eventually("it goes on", || async { taking.pieces() >= enough }).await;
+    assert!(taking.pieces() < PIECES && !sending.is_finished());
+    others.open();
     assert_eq!(sending.await.unwrap().unwrap().status(), 201);
     assert!(gateway.get("/file").await.1 == whole());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_little_room_on_disk_it_comes_as_s3_takes_it() {
-    let gateway = small(2 << 20).await;
-    gateway.hooks().set_latency(Duration::from_millis(400));
-    let (body, taking) = body(true);
-    let begun = tokio::time::Instant::now();
-    let answer = Finder::of(&gateway).request("PUT", "/file").body(body).send().await.unwrap();
-    assert_eq!(answer.status(), 201);
-    gateway.hooks().set_latency(Duration::ZERO);
-    assert!(gateway.get("/file").await.1 == whole());
-    let (longest, all) = (taking.longest_pause(), begun.elapsed());
-    assert!(longest < all / 3, "it never waits for the whole backlog: {longest:?} of {all:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_room_a_mac_is_told_before_it_sends() {
-    let gateway = small(2 << 20).await;
+async fn without_room_what_a_mac_copies_is_refused() {
+    let room = 2 << 20;
+    let gateway = small(room).await;
     let gate = hold_parts(&gateway);
     let (first, taking) = body(true);
+    let sending = tokio::spawn(Finder::of(&gateway).request("PUT", "/first").body(first).send());
+    paused(&gateway, room, &taking).await;
+    // On one connection, as a whole mount goes down with one.
+    let mut copy = TcpStream::connect(gateway.address()).await.unwrap();
+    for _ in 0..2 {
+        let head = format!(
+            "PUT /second HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {AGENT}\r\nTransfer-Encoding: chunked\r\n\
+             X-Expected-Entity-Length: 83886080\r\n\r\n"
+        );
+        copy.write_all(head.as_bytes()).await.unwrap();
+        let chunk = [b"100000\r\n".as_slice(), &vec![1; 1 << 20], b"\r\n"].concat();
+        for _ in 0..80 {
+            copy.write_all(&chunk).await.unwrap();
+        }
+        copy.write_all(b"0\r\n\r\n").await.unwrap();
+        let answer = read_answer(&mut copy).await;
+        assert!(answer.starts_with("HTTP/1.1 507") && answer.contains("--spill-limit"), "{answer}");
+    }
+    // A document that is saved waits, and so does whoever has the patience.
     let mac = Finder::of(&gateway);
-    let sending = tokio::spawn(mac.request("PUT", "/first").body(first).send());
-    let announced = |name: &str| mac.request("PUT", name).header("X-Expected-Entity-Length", "67108864");
-    eventually("there is no room", || async {
-        let (body, taking) = body(true);
-        let answer = announced("/second").body(body).send();
-        let Ok(Ok(answer)) = tokio::time::timeout(Duration::from_secs(1), answer).await else { return false };
-        assert_eq!(answer.status(), 507, "after {} pieces", taking.pieces());
-        answer.text().await.unwrap().contains("--spill-limit")
-    })
-    .await;
-    assert!(taking.pieces() < PIECES);
-    // What is small needs no room, and others have the patience.
-    let small = mac.request("PUT", "/small").body("content");
-    let small = tokio::spawn(small.send());
+    let saving = tokio::spawn(mac.request("PUT", "/saved").body(vec![1; 5 << 20]).send());
     let (other, _) = body(true);
     let patient = gateway.request("PUT", "/other").header("X-Expected-Entity-Length", "67108864");
     let patient = tokio::spawn(patient.body(other).send());
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(!patient.is_finished());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!saving.is_finished() && !patient.is_finished());
     gate.open();
-    assert_eq!(small.await.unwrap().unwrap().status(), 201);
-    assert_eq!(sending.await.unwrap().unwrap().status(), 201);
-    assert_eq!(patient.await.unwrap().unwrap().status(), 201);
+    for sending in [sending, saving, patient] {
+        assert_eq!(sending.await.unwrap().unwrap().status(), 201);
+    }
     let (again, _) = body(true);
-    assert_eq!(announced("/second").body(again).send().await.unwrap().status(), 201);
+    let announced = mac.request("PUT", "/second").header("X-Expected-Entity-Length", "67108864");
+    assert_eq!(announced.body(again).send().await.unwrap().status(), 201);
     for path in ["/first", "/second", "/other"] {
         assert!(gateway.get(path).await.1 == whole(), "{path}");
     }

@@ -23,6 +23,7 @@ scenarios! {
 }
 
 async fn s26_a_body_is_taken_without_a_pause(world: World) {
+    // A directory that stalls is in `path::faults`.
     let gate = Gate::default();
     if let Some(s3) = world.s3() {
         s3.next(usize::MAX, "UploadPart", Action::Hold(gate.clone()));
@@ -45,5 +46,5 @@ async fn s43_a_busy_mac_keeps_what_it_has_open(world: World) {
 /// A tenth of what a part may take, and of what the client waits for before it gives an upload up.
 const STALL: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_millis(2500);
-/// Half an hour, shortened: a lock lasts a third of it.
+/// Half an hour, shortened: a lock lasts half of it.
 const SOAK: Duration = Duration::from_secs(12);
