@@ -2,7 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::time::timeout_at;
+
+use super::disk::DiskError;
 use super::names::{self, Owner};
 use super::root::{Place, Root, leads_nowhere};
 use super::stat::Stat;
@@ -48,12 +52,17 @@ impl PathFileSystem {
         }
         let (shared, wanted) = (Arc::clone(&self.shared), self.context.if_match.clone());
         let client = self.context.client.clone();
-        self.detached(async move {
+        let given_up = Arc::new(AtomicBool::new(false));
+        let is_given_up = Arc::clone(&given_up);
+        let removed = self.detached(async move {
             let (disk, id, removing) = (shared.disk.clone(), located.id(), Arc::clone(&shared));
             disk.run(move || {
                 let key = &located.key;
                 let _turn = removing.busy.turn(key);
                 let now = removing.root.find(key)?.ok_or(Failure::NotFound)?;
+                if is_given_up.load(Ordering::Relaxed) {
+                    return Err(DiskError::Hung.into());
+                }
                 if wanted.is_some_and(|wanted| wanted != now.stat.etag) {
                     return Err(StoreError::ConditionFailed.into());
                 }
@@ -74,8 +83,15 @@ impl PathFileSystem {
             .await?;
             afterwards(shared.state.remove_properties(&id).await);
             Ok(())
+        });
+        if is_tree {
+            return removed.await;
+        }
+        // A call that hangs goes on alone; what it has not reached by then is left as it is.
+        timeout_at(self.context.deadline, removed).await.unwrap_or_else(|_| {
+            given_up.store(true, Ordering::Relaxed);
+            Err(DiskError::Hung.into())
         })
-        .await
     }
 }
 

@@ -62,7 +62,7 @@ impl Served {
 
     async fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let request = client().request(method.parse().unwrap(), format!("{}{path}", self.gateway.url));
-        let answer = request.header("Depth", "1").body(body.to_owned()).send().await.unwrap();
+        let answer = request.body(body.to_owned()).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap_or_default())
     }
 }
@@ -156,6 +156,38 @@ async fn a_hung_disk_costs_its_own_requests_only() {
     end(fault).await;
     eventually("the disk answers again", || async { served.request("GET", "/hung", "").await.0 == 200 })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_hangs_has_an_answer() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let served = Served::start().await;
+    let file = served.root.path().join("file");
+    fs::write(&file, "content").unwrap();
+    let hung = async |method: &str, path: &str, call: &str| {
+        let fault = served.with_fault(path, &format!("{call}:delay_enter=600000000")).await;
+        let begun = Instant::now();
+        let (status, text) = served.request(method, "/file", if method == "PUT" { "new" } else { "" }).await;
+        assert!(status == 503 && text.contains("does not answer"), "{call}: {status} {text}");
+        assert!(begun.elapsed() < Duration::from_secs(6), "{call}: {:?}", begun.elapsed());
+        fault
+    };
+    let fault = hung("PUT", "", "renameat2,renameat,rename").await;
+    let (status, _) = served.request("DELETE", "/file", "").await;
+    assert_eq!(status, 503, "it waits for its turn");
+    end(fault).await;
+    eventually("what hung is done", || async { fs::read_to_string(&file).unwrap() == "new" }).await;
+    assert_eq!(served.request("PUT", "/file", "again").await.0, 204);
+    assert_eq!(
+        served.request("GET", "/file", "").await,
+        (200, "again".to_owned()),
+        "what waited was given up"
+    );
+    let fault = hung("DELETE", "file", "unlinkat,unlink").await;
+    end(fault).await;
+    eventually("what hung is done", || async { !file.exists() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
