@@ -34,10 +34,10 @@ pub trait Sink: Send + 'static {
 pub enum IntakeError {
     #[error("the upload has failed already")]
     Ended,
-    #[error("what waited on disk cannot be read: {0}")]
-    Lost(#[from] io::Error),
-    #[error("the work ended early: {0}")]
-    Interrupted(#[from] tokio::task::JoinError),
+    #[error("what waited on disk cannot be read")]
+    Lost(#[source] io::Error),
+    #[error("the work ended early")]
+    Interrupted(#[source] tokio::task::JoinError),
 }
 
 /// How bodies wait.
@@ -61,8 +61,6 @@ impl Default for IntakeOptions {
 pub struct Intakes {
     directory: PathBuf,
     room: Room,
-    /// Bytes of room in all.
-    limit: u64,
     pause: Duration,
 }
 
@@ -70,12 +68,7 @@ impl Intakes {
     /// Bodies wait in the directory of `state`.
     pub fn new(options: IntakeOptions, state: &State) -> Self {
         let spill = options.spill.unwrap_or_else(|| MOST_SPILL.min(state.free_disk() / 10));
-        Self {
-            directory: state.directory().to_owned(),
-            room: Room::new(spill),
-            limit: spill,
-            pause: options.pause,
-        }
+        Self { directory: state.directory().to_owned(), room: Room::new(spill), pause: options.pause }
     }
 
     /// Takes a body for `sink`.
@@ -90,7 +83,7 @@ impl Intakes {
 
     /// Bytes on disk that bodies use.
     pub fn spilled(&self) -> u64 {
-        self.limit.saturating_sub(self.room.left())
+        self.room.used()
     }
 
     fn backlog(&self) -> Option<Arc<Backlog>> {

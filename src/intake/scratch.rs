@@ -19,18 +19,24 @@ pub struct Room(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    all: u64,
     left: AtomicU64,
     returned: Notify,
 }
 
 impl Room {
     pub fn new(bytes: u64) -> Self {
-        Self(Arc::new(Shared { left: AtomicU64::new(bytes), returned: Notify::new() }))
+        Self(Arc::new(Shared { all: bytes, left: AtomicU64::new(bytes), returned: Notify::new() }))
     }
 
     /// Bytes that nobody uses.
     pub fn left(&self) -> u64 {
         self.0.left.load(Ordering::Acquire)
+    }
+
+    /// Bytes that are used.
+    pub fn used(&self) -> u64 {
+        self.0.all.saturating_sub(self.left())
     }
 
     fn take(&self, bytes: u64) -> bool {

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
@@ -92,6 +93,25 @@ impl Disk {
             work()
         });
         working.await?
+    }
+}
+
+/// Whether whoever waited for some work was told that it failed: what it has not begun to change by then
+/// stays as it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// For the work itself, before it changes anything.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(DiskError::Hung.into()),
+            false => Ok(()),
+        }
     }
 }
 

@@ -4,11 +4,10 @@ use std::fs::{File, FileTimes, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::Shared;
-use super::disk::DiskError;
+use super::disk::GivenUp;
 use super::part::Part;
 use super::root::Place;
 use super::stat::Stat;
@@ -28,8 +27,7 @@ pub(super) struct Placing {
     pub(super) condition: WriteCondition,
     /// Bytes.
     pub(super) size: u64,
-    /// The client was told that it failed.
-    pub(super) given_up: Arc<AtomicBool>,
+    pub(super) given_up: GivenUp,
 }
 
 pub(super) struct Placed {
@@ -46,9 +44,7 @@ impl Placing {
         file.sync_all()?;
         let key = self.target.key.clone();
         let _turn = self.shared.busy.turn(&key);
-        if self.given_up.load(Ordering::Relaxed) {
-            return Err(Failure::Disk(DiskError::Hung));
-        }
+        self.given_up.check()?;
         let place = self.shared.root.place(&key).map_err(parent_missing)?;
         let now = place.newest(&self.shared.root, &key)?;
         let is_met = match &self.condition.condition {

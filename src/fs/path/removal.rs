@@ -2,11 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::timeout_at;
 
-use super::disk::DiskError;
+use super::disk::{DiskError, GivenUp};
 use super::names::{self, Owner};
 use super::root::{Place, Root, leads_nowhere};
 use super::stat::Stat;
@@ -52,17 +51,15 @@ impl PathFileSystem {
         }
         let (shared, wanted) = (Arc::clone(&self.shared), self.context.if_match.clone());
         let client = self.context.client.clone();
-        let given_up = Arc::new(AtomicBool::new(false));
-        let is_given_up = Arc::clone(&given_up);
+        let given_up = GivenUp::default();
+        let is_given_up = given_up.clone();
         let removed = self.detached(async move {
             let (disk, id, removing) = (shared.disk.clone(), located.id(), Arc::clone(&shared));
             disk.run(move || {
                 let key = &located.key;
                 let _turn = removing.busy.turn(key);
                 let now = removing.root.find(key)?.ok_or(Failure::NotFound)?;
-                if is_given_up.load(Ordering::Relaxed) {
-                    return Err(DiskError::Hung.into());
-                }
+                is_given_up.check()?;
                 if wanted.is_some_and(|wanted| wanted != now.stat.etag) {
                     return Err(StoreError::ConditionFailed.into());
                 }
@@ -87,9 +84,9 @@ impl PathFileSystem {
         if is_tree {
             return removed.await;
         }
-        // A call that hangs goes on alone; what it has not reached by then is left as it is.
+        // A call that hangs goes on alone.
         timeout_at(self.context.deadline, removed).await.unwrap_or_else(|_| {
-            given_up.store(true, Ordering::Relaxed);
+            given_up.set();
             Err(DiskError::Hung.into())
         })
     }

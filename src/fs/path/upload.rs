@@ -2,13 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::disk::GivenUp;
 use super::part::Part;
 use super::placing::Placing;
 use super::stat::Stat;
@@ -140,17 +140,19 @@ impl Writing for Upload {
             target: self.target.clone(),
             condition: self.condition.clone(),
             size,
-            given_up: Arc::default(),
+            given_up: GivenUp::default(),
         };
         // Syncing takes as long as writing would have.
         let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
         let shared = Arc::clone(&self.shared);
         let placed = self.shared.shutdown.complete(async move {
             let (part, file) = intake.end().await?.finish().await?;
-            let (disk, given_up) = (shared.disk.clone(), Arc::clone(&placing.given_up));
+            let (disk, given_up) = (shared.disk.clone(), placing.given_up.clone());
             let placed = disk.by(Instant::now() + patience, move || placing.run(part, &file)).await;
             // Whoever was told that it failed may have sent something newer since.
-            given_up.store(placed.is_err(), Ordering::Relaxed);
+            if placed.is_err() {
+                given_up.set();
+            }
             let placed = placed?;
             if placed.is_new {
                 // A file of this name may have been deleted by others.
