@@ -52,23 +52,36 @@ pub enum Action {
 
 /// Closed until opened, once and for all.
 #[derive(Debug, Clone)]
-pub struct Gate(watch::Sender<bool>);
+pub struct Gate(watch::Sender<At>);
+
+/// How things stand at a [`Gate`].
+#[derive(Debug, Default)]
+struct At {
+    open: bool,
+    came: bool,
+}
 
 impl Default for Gate {
     fn default() -> Self {
-        Self(watch::Sender::new(false))
+        Self(watch::Sender::new(At::default()))
     }
 }
 
 impl Gate {
     /// Lets everyone through.
     pub fn open(&self) {
-        self.0.send_replace(true);
+        self.0.send_modify(|at| at.open = true);
+    }
+
+    /// Waits until somebody has come to the gate: what is held back by then has been carried out.
+    pub async fn reached(&self) {
+        let _ = self.0.subscribe().wait_for(|at| at.came).await;
     }
 
     /// Waits until the gate is open.
-    pub async fn passed(&self) {
-        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    pub(super) async fn passed(&self) {
+        self.0.send_modify(|at| at.came = true);
+        let _ = self.0.subscribe().wait_for(|at| at.open).await;
     }
 }
 

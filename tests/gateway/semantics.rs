@@ -77,7 +77,7 @@ async fn no_change_is_silently_overwritten() {
     gateway.hooks().next(1, "HeadObject", Action::Hold(gate.clone()));
     let request = gateway.request("PUT", "/file").header("If-None-Match", "*").body("mine");
     let put = tokio::spawn(async move { request.send().await.unwrap().status().as_u16() });
-    crate::harness::eventually("the look", || async { gateway.hooks().count("HeadObject") == 1 }).await;
+    gate.reached().await;
     bucket.put("file", "theirs").await;
     gate.open();
     assert_eq!(put.await.unwrap(), 412);

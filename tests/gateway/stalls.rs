@@ -3,7 +3,7 @@
 use s3dav::embedded::{Action, Gate, Rule};
 use tokio::task::JoinHandle;
 
-use crate::harness::{TestGateway, eventually};
+use crate::harness::TestGateway;
 
 /// A read whose answer, already made by S3, is held back until the gate opens.
 struct Held {
@@ -28,7 +28,7 @@ impl Held {
             let _ = answer.bytes().await;
             status
         });
-        eventually("the read is held", || async { gateway.hooks().count(operation) >= 1 }).await;
+        gate.reached().await;
         Self { gate, reading }
     }
 

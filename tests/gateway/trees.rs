@@ -135,12 +135,7 @@ async fn an_endpoint_without_bulk_deletes_is_asked_one_by_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_that_fails_midway_says_how_far_it_came_and_keeps_the_source() {
-    let gateway = {
-        let gateway = with_tree(30).await;
-        let (s3, state) = gateway.stop().await;
-        let budget = Some(Duration::from_millis(300));
-        TestGateway::start_on(s3, state, |config| config.service.request_budget = budget).await
-    };
+    let gateway = with_tree(30).await;
     gateway.hooks().add(Rule {
         operation: Some("CopyObject".into()),
         target: Some("u/0029".into()),
@@ -164,7 +159,7 @@ async fn a_transfer_that_fails_midway_says_how_far_it_came_and_keeps_the_source(
     let gate = s3dav::embedded::Gate::default();
     gateway.hooks().next(1, "ListObjectsV2", Action::Hold(gate.clone()));
     let deleting = tokio::spawn(gateway.request("DELETE", "/u").send());
-    eventually("the tree is listed", || async { gateway.hooks().count("ListObjectsV2") == 1 }).await;
+    gate.reached().await;
     bucket.put("u/0007", "theirs").await;
     gate.open();
     let answer = deleting.await.unwrap().unwrap();
