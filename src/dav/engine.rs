@@ -13,20 +13,22 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, BodyStream, Collected, StreamBody};
 
 use super::locks::LockTable;
+use super::unstored::Unstored;
 use super::{Body, full, index, propfind, proppatch, refuse, refused, text};
-use crate::fs::{RequestContext, Share};
+use crate::fs::{Failure, RequestContext, Share};
 
 /// WebDAV over a share.
 #[derive(Clone)]
 pub struct Engine {
     share: Arc<dyn Share>,
     locks: LockTable,
+    unstored: Unstored,
 }
 
 impl Engine {
     /// Serves `share`; `locks` are its locks.
     pub fn new(share: Arc<dyn Share>, locks: LockTable) -> Self {
-        Self { share, locks }
+        Self { share, locks, unstored: Unstored::default() }
     }
 
     /// Answers a PROPFIND whose body has been read and checked.
@@ -38,7 +40,9 @@ impl Engine {
     ) -> Response<Body> {
         let view = self.share.view(Arc::clone(context));
         let locks = self.locks.for_request(Arc::clone(context));
-        propfind::handle(context, view, locks, headers, body).await
+        let answer = propfind::handle(context, view, locks, headers, body).await;
+        self.note(context, answer.status());
+        answer
     }
 
     /// Answers a PROPPATCH whose body has been read and checked.
@@ -67,10 +71,37 @@ impl Engine {
     }
 
     /// Answers any other request. Its headers have been checked.
-    pub async fn handle(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
+    pub async fn handle(&self, context: &Arc<RequestContext>, request: Request<Body>) -> Response<Body> {
         if let Some(answer) = self.hot(context, request.headers()).await {
             return answer;
         }
+        let is_move = context.method.as_str() == "MOVE" && context.client.is_webdavfs();
+        if is_move && self.unstored.has(&context.path) {
+            return refuse(context, Failure::Unstored);
+        }
+        let coming = self.unstored.begin(context);
+        let answer = self.carry_out(context, request).await;
+        if let Some(coming) = coming {
+            coming.end(answer.status().is_success());
+        }
+        self.note(context, answer.status());
+        answer
+    }
+
+    /// Takes note of what became of a request of a client that draws conclusions.
+    fn note(&self, context: &RequestContext, status: StatusCode) {
+        if !context.client.is_webdavfs() {
+            return;
+        }
+        if status.is_server_error() {
+            self.share.unanswered(context);
+        }
+        if context.method == Method::DELETE && status.is_success() {
+            self.unstored.forget(&context.path);
+        }
+    }
+
+    async fn carry_out(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
         *request.uri_mut() = target(context);
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         // The engine would answer 304 to a date that is merely older.

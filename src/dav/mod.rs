@@ -5,6 +5,7 @@ mod index;
 pub mod locks;
 pub mod propfind;
 mod proppatch;
+mod unstored;
 mod xml;
 
 use std::io;

@@ -46,6 +46,8 @@ pub enum Action {
     CutBody(u64),
     /// The answer's body pauses after so many bytes until the gate opens.
     StallBody(u64, Gate),
+    /// The request's body is read piece by piece, with this pause before each.
+    SlowUpload(Duration),
     /// Answered with a page that no S3 server sends, as a captive portal does.
     CaptivePortal,
 }

@@ -143,26 +143,36 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
             drained(request, Response::new(whole(page.into()))).await
         }
         Some(Action::ApplyThenFail) => {
-            call(request, service).await;
+            call(request.map(s3s::Body::from), service).await;
             error(500, "InternalError", "The answer was lost")
         }
         Some(Action::Hold(gate)) => {
-            let answer = call(request, service).await;
+            let answer = call(request.map(s3s::Body::from), service).await;
             gate.passed().await;
             answer
         }
         Some(Action::CutBody(after)) => {
-            call(request, service).await.map(|body| interrupted(body, after, None))
+            call(request.map(s3s::Body::from), service).await.map(|body| interrupted(body, after, None))
         }
         Some(Action::StallBody(after, gate)) => {
-            call(request, service).await.map(|body| interrupted(body, after, Some(gate)))
+            call(request.map(s3s::Body::from), service).await.map(|body| interrupted(body, after, Some(gate)))
         }
-        None => call(request, service).await,
+        Some(Action::SlowUpload(pause)) => call(request.map(|body| slowly(body, pause)), service).await,
+        None => call(request.map(s3s::Body::from), service).await,
     }
 }
 
-async fn call(request: Request<Incoming>, service: &S3Service) -> Response<Body> {
-    match service.call(request.map(s3s::Body::from)).await {
+/// `body`, with a pause before each piece of it.
+fn slowly(body: Incoming, pause: Duration) -> s3s::Body {
+    let frames = stream::unfold(body, move |mut body| async move {
+        tokio::time::sleep(pause).await;
+        Some((body.frame().await?, body))
+    });
+    s3s::Body::http_body_unsync(StreamBody::new(frames))
+}
+
+async fn call(request: Request<s3s::Body>, service: &S3Service) -> Response<Body> {
+    match service.call(request).await {
         Ok(answer) => answer.map(|body| body.map_err(BoxError::from).boxed_unsync()),
         Err(_) => error(500, "InternalError", "The request could not be handled"),
     }

@@ -71,6 +71,8 @@ pub struct RequestContext {
     /// only with the size.
     pub is_conditional: bool,
     pub content_type: Option<String>,
+    /// Whether a PUT has a body that is not empty.
+    pub has_content: bool,
     /// Bytes of a body that comes in chunks, as macOS expects them to be: a hint.
     pub streamed_length: Option<u64>,
     /// MD5 that the body must have, if the client told one.

@@ -48,6 +48,10 @@ pub enum Failure {
     ShelfFull { limit: u64 },
     #[error("more waits to be stored than --spill-limit allows; send it again in a while")]
     NoRoom,
+    #[error("its content has not been stored; save it again")]
+    Unstored,
+    #[error("it is being copied or moved, or is where something is copied or moved to; wait for its end")]
+    UnderWay,
     #[error("the work ended early")]
     Interrupted(#[from] tokio::task::JoinError),
     #[error(transparent)]
@@ -97,6 +101,8 @@ impl Failure {
             Self::RemovalIncomplete { source, .. } => source.status(),
             Self::Disk(error) => disk_status(error),
             Self::Changed { status } => *status,
+            Self::Unstored => StatusCode::FAILED_DEPENDENCY,
+            Self::UnderWay => StatusCode::LOCKED,
             Self::Store(error) => store_status(error),
             Self::ShelfFull { .. } | Self::NoRoom | Self::State(StateError::TooManyProperties(_)) => {
                 StatusCode::INSUFFICIENT_STORAGE

@@ -44,7 +44,11 @@ pub trait Share: Send + Sync {
     /// The request gave up a lock: whoever had the file open has closed it.
     fn unlocked(&self, context: &RequestContext);
 
-    /// The same, for PROPFIND.
+    /// The request failed for no reason of its own: macOS takes that for an absence, until the folder's date
+    /// is another one.
+    fn unanswered(&self, context: &RequestContext);
+
+    /// The same as [`Share::engine`], for PROPFIND.
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View>;
 }
 
@@ -61,6 +65,9 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// See [`Share::unlocked`].
     fn unlocked(&self, context: &RequestContext);
+
+    /// See [`Share::unanswered`].
+    fn unanswered(&self, context: &RequestContext);
 }
 
 /// A small file's whole content.

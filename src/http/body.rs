@@ -57,7 +57,7 @@ impl Home {
         self.0.lock().failure
     }
 
-    /// From now on a body is read to its end, however long it is.
+    /// From now on what is left of a body is [`Rest`].
     pub(super) fn keep_connection(&self) {
         self.0.lock().keeps_connection = true;
     }
@@ -68,19 +68,18 @@ impl Home {
         returned.body.is_some() && !returned.asked
     }
 
+    /// What is left of the body, if it is to be read after the answer.
+    pub(super) fn rest(&self) -> Option<Rest> {
+        let mut returned = self.0.lock();
+        if returned.keeps_connection { returned.body.take().map(Rest) } else { None }
+    }
+
     /// Reads what is left of the body, so that the connection can live on; says whether it can.
     pub(super) async fn drain(&self) -> bool {
-        let (body, keeps_connection) = {
-            let mut returned = self.0.lock();
-            (returned.body.take(), returned.keeps_connection)
-        };
+        let body = self.0.lock().body.take();
         let Some(mut body) = body else { return self.failure().is_none() };
-        let (bytes, time) = match keeps_connection {
-            true => (usize::MAX, PATIENT_DRAIN_TIME),
-            false => (DRAIN_BYTES, DRAIN_TIME),
-        };
         let all = async {
-            let mut left = bytes;
+            let mut left = DRAIN_BYTES;
             while let Some(frame) = body.frame().await {
                 let Ok(frame) = frame else { return false };
                 left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
@@ -90,7 +89,20 @@ impl Home {
             }
             true
         };
-        tokio::time::timeout(time, all).await.unwrap_or(false)
+        tokio::time::timeout(DRAIN_TIME, all).await.unwrap_or(false)
+    }
+}
+
+/// What macOS's client still sends after the answer. It looks for one while it sends, and fails the program's
+/// next write; an answer after the end would come with the file's close, which tells nobody. And one
+/// connection that breaks takes the whole mount down for a while.
+pub(super) struct Rest(Incoming);
+
+impl Rest {
+    /// Reads it, and throws it away. When this ends too early, the connection does.
+    pub(super) async fn read(mut self) {
+        let all = async { while let Some(Ok(_)) = self.0.frame().await {} };
+        let _ = tokio::time::timeout(REST_TIME, all).await;
     }
 }
 
@@ -202,5 +214,5 @@ impl HttpBody for Counted {
 const DRAIN_BYTES: usize = 64 << 20;
 /// And for so long.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-/// For macOS, whose whole mount is lost for a while with one connection: a large file, at memory's speed.
-const PATIENT_DRAIN_TIME: Duration = Duration::from_secs(75);
+/// A large file, at memory's speed.
+const REST_TIME: Duration = Duration::from_secs(75);

@@ -132,7 +132,11 @@ pub(super) fn admit(
     }
     let range = range(headers);
     let client = client(headers, &facts);
-    let budget = facts.budget.unwrap_or(if client.is_webdavfs() { FINDER_BUDGET } else { BUDGET });
+    let budget = facts.budget.unwrap_or(match (client.is_webdavfs(), body.has_content) {
+        (true, true) => CONTENT_BUDGET,
+        (true, false) => FINDER_BUDGET,
+        (false, _) => BUDGET,
+    });
     Ok(RequestContext {
         method: method.clone(),
         if_match: conditions::if_match(headers),
@@ -140,6 +144,7 @@ pub(super) fn admit(
         is_conditional: conditions::any(headers) || (range.is_none() && headers.contains_key(header::RANGE)),
         range,
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
+        has_content: body.has_content,
         streamed_length: body.streamed_length,
         content_md5: body.md5,
         mtime: body.mtime,
@@ -158,6 +163,7 @@ pub(super) fn admit(
 /// What a PUT tells of its body before it comes.
 #[derive(Default)]
 struct PutHead {
+    has_content: bool,
     streamed_length: Option<u64>,
     md5: Option<Vec<u8>>,
     mtime: Option<String>,
@@ -171,7 +177,10 @@ impl PutHead {
         if path.is_root() || path.has_trailing_slash() {
             return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "a folder is made with MKCOL"));
         }
+        let length = text(headers, header::CONTENT_LENGTH.as_str());
         Ok(Self {
+            has_content: length
+                .map_or(headers.contains_key(header::TRANSFER_ENCODING), |length| length != "0"),
             streamed_length: streamed_length(headers),
             md5: content_md5(headers)?,
             mtime: mtime(headers)?,
@@ -348,6 +357,9 @@ const MAX_URI: usize = 8 << 10;
 const MAX_HEADERS: usize = 32 << 10;
 /// macOS gives most operations 90 s.
 const FINDER_BUDGET: Duration = Duration::from_secs(75);
+/// But waits for the end of an upload without any limit, and tells nobody that it failed: a night without a
+/// network, or with credentials that have expired, is no reason to lose what was saved.
+const CONTENT_BUDGET: Duration = Duration::from_secs(12 * 3600);
 /// Other clients give up after a minute at the most.
 const BUDGET: Duration = Duration::from_secs(30);
 

@@ -10,9 +10,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::body::Rest;
 use super::service::{Ends, Service};
 use crate::shutdown::Shutdown;
 
@@ -154,11 +156,13 @@ async fn serve(
     }
     let asked = Arc::new(Notify::new());
     let (first, has_asked) = (Once::new(), Arc::clone(&asked));
+    // At most one at a time: the next request comes after it.
+    let (rests, unread) = mpsc::unbounded_channel();
     let answer = service_fn(move |request| {
         first.call_once(|| has_asked.notify_one());
-        let service = service.clone();
+        let (service, rests) = (service.clone(), rests.clone());
         let crowded = places.all.available_permits() == 0;
-        async move { Ok::<_, Infallible>(service.answer(request, ends, crowded).await) }
+        async move { Ok::<_, Infallible>(service.answer(request, ends, crowded, &rests).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -168,7 +172,8 @@ async fn serve(
         .max_headers(limits.headers)
         .half_close(false);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
-    let ended = tokio::select! {
+    let serving = async {
+        tokio::select! {
         ended = &mut connection => ended,
         () = shutdown.begun() => {
             // What was just accepted is about to ask; its request would be lost.
@@ -182,9 +187,21 @@ async fn serve(
                 }
             }
         }
+        }
+    };
+    let ended = tokio::select! {
+        ended = serving => ended,
+        () = read_all(unread) => Ok(()),
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}
+
+/// Goes on as long as the connection may have more.
+async fn read_all(mut unread: UnboundedReceiver<Rest>) {
+    while let Some(rest) = unread.recv().await {
+        rest.read().await;
     }
 }
 

@@ -10,10 +10,11 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use super::auth::Auth;
-use super::body::{Counted, Home, read};
+use super::body::{Counted, Home, Rest, read};
 use super::guard::{Facts, Hosts, Refused, admit};
 use super::knocks::Knocks;
 use super::status;
@@ -88,12 +89,14 @@ impl Service {
         &self.0.metrics
     }
 
-    /// Answers one request. `crowded`: others wait for a connection, so this one is not kept.
+    /// Answers one request. `crowded`: others wait for a connection, so this one is not kept; what is left of
+    /// the body goes to `rests`, to be read while it is answered.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
         ends: Ends,
         crowded: bool,
+        rests: &UnboundedSender<Rest>,
     ) -> Response<Counted> {
         let begun = Instant::now();
         let method = request.method().clone();
@@ -110,8 +113,11 @@ impl Service {
         if let Some(status) = home.failure() {
             answer = text(status, "the body did not arrive whole");
         }
-        // A client that waits for "100 Continue" has sent no body to read, and sends none now.
-        let whole = !(expects && home.is_awaited()) && home.drain().await;
+        let whole = match home.rest() {
+            Some(rest) => rests.send(rest).is_ok(),
+            // A client that waits for "100 Continue" has sent no body to read, and sends none now.
+            None => !(expects && home.is_awaited()) && home.drain().await,
+        };
         if crowded || !whole {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

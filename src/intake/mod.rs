@@ -1,8 +1,10 @@
 //! Bodies that are taken without a pause, however slowly what they go to takes them.
 //!
 //! Some clients give an upload up when nothing of it is taken for half a minute. So when a [`Sink`] lets a
-//! body wait, what comes of it goes to a file, and from there to the sink in its own time. Without room on
-//! disk the body comes as fast as the sink takes it.
+//! body wait, a little of it goes to a file now and then, and from there to the sink in its own time. No
+//! more than that: the client is to see how far its upload really came, and what waits here when the body
+//! has ended would be lost with this program. Without room on disk the body comes as fast as the sink takes
+//! it.
 
 mod backlog;
 mod scratch;
@@ -46,7 +48,7 @@ pub struct IntakeOptions {
     /// Bytes on disk for bodies that come faster than they are taken.
     /// `None`: 10 GiB, or a tenth of the free disk if that is less.
     pub spill: Option<u64>,
-    /// How long a sink may keep a body waiting before it goes to the disk.
+    /// How long a sink may keep a body waiting before some of it, [`SIP`], goes to the disk.
     pub pause: Duration,
 }
 
@@ -105,6 +107,8 @@ enum Stage<S: Sink> {
     Behind {
         backlog: Arc<Backlog>,
         task: AbortOnDropHandle<Result<Box<S>, S::Error>>,
+        /// Bytes that may go to the disk before the sink is waited for again.
+        sip: usize,
     },
     /// It failed.
     Gone,
@@ -115,12 +119,20 @@ impl<S: Sink> Intake<S> {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), S::Error> {
         match std::mem::replace(&mut self.stage, Stage::Gone) {
             Stage::Ready(sink) => self.hand_over(sink, bytes).await,
-            Stage::Behind { backlog, task } => {
+            Stage::Behind { backlog, mut task, mut sip } => {
+                if sip == 0 {
+                    if let Ok(caught_up) = timeout(self.intakes.pause, &mut task).await {
+                        let sink = caught_up.map_err(IntakeError::Interrupted)??;
+                        return self.hand_over(sink, bytes).await;
+                    }
+                    sip = SIP;
+                }
+                sip = sip.saturating_sub(bytes.len());
                 if !task.is_finished() {
                     backlog.append(&mut bytes).await;
                 }
                 if bytes.is_empty() {
-                    self.stage = Stage::Behind { backlog, task };
+                    self.stage = Stage::Behind { backlog, task, sip };
                     return Ok(());
                 }
                 // It has caught up or failed, or the disk does not take it.
@@ -149,7 +161,7 @@ impl<S: Sink> Intake<S> {
             }
             Ok(sink)
         });
-        self.stage = Stage::Behind { backlog, task: AbortOnDropHandle::new(task) };
+        self.stage = Stage::Behind { backlog, task: AbortOnDropHandle::new(task), sip: SIP };
         Ok(())
     }
 
@@ -169,5 +181,8 @@ async fn caught_up<S: Sink>(task: AbortOnDropHandle<Result<Box<S>, S::Error>>) -
 
 /// How long a sink is waited for by default: clients wait for 30 s.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Bytes that are taken after each pause. Below, sockets hold up to some MiB, and let a sender go on when a
+/// third of that is gone.
+pub const SIP: usize = 512 << 10;
 /// Bytes that may wait on disk by default.
 const MOST_SPILL: u64 = 10 << 30;

@@ -2,11 +2,12 @@
 //!
 //! Nothing of ours lies in the bucket, so what WebDAV needs and S3 has no place for is kept here:
 //! dead properties, locks, the dates of folders, what Finder keeps beside files, and the multipart uploads
-//! that must be aborted should we die. Losing the directory loses no file. Database work runs off the
-//! runtime's threads.
+//! that must be aborted should we die, and empty files whose content has not come yet. Losing the directory
+//! loses no file but those. Database work runs off the runtime's threads.
 
 mod creates;
 mod credential;
+mod database;
 mod directory;
 mod folder_dates;
 mod locks;
@@ -19,7 +20,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use redb::{Database, Durability, ReadableTable, TableDefinition};
+use parking_lot::Mutex;
+use redb::{Durability, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -33,6 +35,7 @@ pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
 pub use uploads::UploadRow;
 
+use database::DatabaseFile;
 use directory::Held;
 use properties::Index;
 use shelf::ShelfIndex;
@@ -43,7 +46,9 @@ pub struct State(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    database: Arc<Database>,
+    database: Arc<DatabaseFile>,
+    /// Held from the begin of a write until memory has followed.
+    writing: Mutex<()>,
     properties: Index,
     shelf: ShelfIndex,
     /// Bytes, when it was opened.
@@ -96,23 +101,22 @@ impl State {
         let held = Held::take(directory, description)?;
         let credential = Credential::read_or_make(directory)
             .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
-        let path = directory.join(DATABASE_FILE);
-        let database = Database::create(&path)
-            .map_err(|e| StateError::Open { path: path.display().to_string(), source: Box::new(e.into()) })?;
-        let transaction = database.begin_write()?;
-        properties::create_table(&transaction)?;
-        locks::create_table(&transaction)?;
-        uploads::create_table(&transaction)?;
-        folder_dates::create_table(&transaction)?;
-        shelf::create_tables(&transaction)?;
-        creates::create_table(&transaction)?;
-        transaction.commit()?;
-        let properties = Index::load(&database)?;
-        let shelf = ShelfIndex::load(&database, directory.join("shelf"))?;
+        let database = DatabaseFile::open(directory.join(DATABASE_FILE))?;
+        let (properties, shelf) = database.run(|database| {
+            let transaction = database.begin_write()?;
+            properties::create_table(&transaction)?;
+            locks::create_table(&transaction)?;
+            uploads::create_table(&transaction)?;
+            folder_dates::create_table(&transaction)?;
+            shelf::create_tables(&transaction)?;
+            creates::create_table(&transaction)?;
+            transaction.commit()?;
+            Ok((Index::load(database)?, ShelfIndex::load(database, directory.join("shelf"))?))
+        })?;
         // Where nobody can tell, little is made of it.
         let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
-        let database = Arc::new(database);
-        Ok(Self(Arc::new(Inner { database, properties, shelf, free_disk, credential, held })))
+        let (database, writing) = (Arc::new(database), Mutex::default());
+        Ok(Self(Arc::new(Inner { database, writing, properties, shelf, free_disk, credential, held })))
     }
 
     /// The directory's path.
@@ -188,15 +192,28 @@ impl State {
         durability: Durability,
         work: impl FnOnce(&redb::WriteTransaction) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, StateError> {
-        let database = Arc::clone(&self.0.database);
-        tokio::task::spawn_blocking(move || {
+        self.write_then(durability, work, |value| value).await
+    }
+
+    /// As [`Self::write`]; what is in memory follows in the order of the commits, and only these.
+    async fn write_then<T, U: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<T, StateError> + Send + 'static,
+        follow: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Result<U, StateError> {
+        let state = self.clone();
+        let work = move |database: &redb::Database| {
+            // There is one writer at a time anyway.
+            let _turn = state.0.writing.lock();
             let mut transaction = database.begin_write()?;
             transaction.set_durability(durability)?;
             let value = work(&transaction)?;
             transaction.commit()?;
-            Ok(value)
-        })
-        .await?
+            Ok(follow(value))
+        };
+        let database = Arc::clone(&self.0.database);
+        tokio::task::spawn_blocking(move || database.run(work)).await?
     }
 
     /// Runs `work` in a read transaction.
@@ -206,7 +223,7 @@ impl State {
     ) -> Result<T, StateError> {
         use redb::ReadableDatabase;
         let database = Arc::clone(&self.0.database);
-        tokio::task::spawn_blocking(move || work(&database.begin_read()?)).await?
+        tokio::task::spawn_blocking(move || database.run(|database| work(&database.begin_read()?))).await?
     }
 }
 

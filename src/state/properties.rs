@@ -105,7 +105,7 @@ impl State {
         changes: Vec<PropertyChange>,
     ) -> Result<(), StateError> {
         let (name, index) = (resource.to_owned(), self.0.properties.clone());
-        self.write(Durability::Immediate, move |transaction| {
+        let work = move |transaction: &WriteTransaction| {
             let mut table = transaction.open_table(TABLE)?;
             for change in &changes {
                 match change {
@@ -114,14 +114,12 @@ impl State {
                 };
             }
             let left = rows_of(&table, &name)?.len();
-            if left > MAX_PER_RESOURCE {
-                return Err(StateError::TooManyProperties(MAX_PER_RESOURCE));
+            match left > MAX_PER_RESOURCE {
+                true => Err(StateError::TooManyProperties(MAX_PER_RESOURCE)),
+                false => Ok((name, left > 0)),
             }
-            // Here, where there is one writer at a time, the index cannot fall behind.
-            index.note(&name, left > 0);
-            Ok(())
-        })
-        .await
+        };
+        self.write_then(Durability::Immediate, work, move |(name, has_any)| index.note(&name, has_any)).await
     }
 
     /// Forgets the properties of `resource` and, if it is a folder, of all below it.
@@ -129,14 +127,12 @@ impl State {
         if !self.0.properties.any_within(resource) {
             return Ok(());
         }
-        let name = resource.to_owned();
-        self.write(Durability::Immediate, move |transaction| {
-            let mut table = transaction.open_table(TABLE)?;
-            remove_within(&mut table, &name)
-        })
-        .await?;
-        self.0.properties.remove_within(resource);
-        Ok(())
+        let (name, index) = (resource.to_owned(), self.0.properties.clone());
+        let work = move |transaction: &WriteTransaction| {
+            remove_within(&mut transaction.open_table(TABLE)?, &name)?;
+            Ok(name)
+        };
+        self.write_then(Durability::Immediate, work, move |name| index.remove_within(&name)).await
     }
 
     /// Gives `to` the properties of `from`, with all below a folder, in place of those it had.
@@ -150,30 +146,30 @@ impl State {
         if !self.0.properties.any_within(from) && !self.0.properties.any_within(to) {
             return Ok(());
         }
-        let (source, target) = (from.to_owned(), to.to_owned());
-        let moved = self
-            .write(Durability::Immediate, move |transaction| {
-                let mut table = transaction.open_table(TABLE)?;
-                let rows = rows_within(&table, &source)?;
-                remove_within(&mut table, &target)?;
-                if !keep_source {
-                    remove_within(&mut table, &source)?;
-                }
-                let mut resources = Vec::new();
-                for (key, xml) in rows {
-                    let moved = format!("{target}{}", &key[source.len()..]);
-                    table.insert(&*moved, &*xml)?;
-                    resources.push(resource_of(&moved).to_owned());
-                }
-                Ok(resources)
-            })
-            .await?;
-        self.0.properties.remove_within(to);
-        if !keep_source {
-            self.0.properties.remove_within(from);
-        }
-        moved.iter().for_each(|resource| self.0.properties.note(resource, true));
-        Ok(())
+        let (source, target, index) = (from.to_owned(), to.to_owned(), self.0.properties.clone());
+        let work = move |transaction: &WriteTransaction| {
+            let mut table = transaction.open_table(TABLE)?;
+            let rows = rows_within(&table, &source)?;
+            remove_within(&mut table, &target)?;
+            if !keep_source {
+                remove_within(&mut table, &source)?;
+            }
+            let mut resources = Vec::new();
+            for (key, xml) in rows {
+                let moved = format!("{target}{}", &key[source.len()..]);
+                table.insert(&*moved, &*xml)?;
+                resources.push(resource_of(&moved).to_owned());
+            }
+            Ok((source, target, resources))
+        };
+        let apply = move |(source, target, moved): (String, String, Vec<String>)| {
+            index.remove_within(&target);
+            if !keep_source {
+                index.remove_within(&source);
+            }
+            moved.iter().for_each(|resource| index.note(resource, true));
+        };
+        self.write_then(Durability::Immediate, work, apply).await
     }
 }
 

@@ -32,7 +32,8 @@ pub struct Patience {
 pub enum Limit {
     /// At this moment, for all calls together: a request that a client waits for.
     At(Instant),
-    /// This long after the start of each call: an upload, which takes what it takes.
+    /// This long after the start of each call; for a part of an upload, after its first failure: how long it
+    /// takes depends on the line.
     Each(Duration),
 }
 
@@ -74,7 +75,7 @@ impl Patient {
         kind: Kind,
         attempt: impl Fn() -> F,
     ) -> (StoreResult<T>, bool) {
-        let deadline = self.patience.limit.deadline();
+        let mut deadline = self.patience.limit.deadline();
         let mut pause = FIRST_PAUSE;
         let mut maybe_applied = false;
         loop {
@@ -84,12 +85,15 @@ impl Patient {
                         |_| Err(StoreError::Unavailable("no answer within the request's budget".into())),
                     )
                 }
-                Kind::Write => attempt().await,
+                Kind::Write | Kind::Part => attempt().await,
             };
             let error = match result {
                 Err(error) if self.worth_waiting(&error) => error,
                 settled => return (settled, maybe_applied),
             };
+            if matches!(kind, Kind::Part) && pause == FIRST_PAUSE {
+                deadline = self.patience.limit.deadline();
+            }
             maybe_applied |= error.may_have_been_applied();
             let next = Instant::now() + pause;
             if next >= deadline {
@@ -148,6 +152,8 @@ async fn md5_of(body: Bytes) -> String {
 enum Kind {
     Read,
     Write,
+    /// A write that takes as long as the line makes it.
+    Part,
 }
 
 /// Work that outlived its request's budget still gets this long for a read.
@@ -292,7 +298,7 @@ impl ObjectStore for Patient {
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
-        self.retry(Kind::Write, || self.inner.upload_part(upload, number, body.clone())).await
+        self.retry(Kind::Part, || self.inner.upload_part(upload, number, body.clone())).await
     }
 
     async fn copy_part(

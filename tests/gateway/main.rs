@@ -31,3 +31,4 @@ mod startup;
 mod stores;
 mod streams;
 mod trees;
+mod uplinks;

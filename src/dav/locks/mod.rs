@@ -117,9 +117,23 @@ impl RequestLocks {
                 return Err(Box::new(lock));
             }
         }
-        let expired = self.table.insert(&row)?;
-        self.table.store(vec![row.clone()], expired).await;
+        let gone = match self.context.client.is_webdavfs() {
+            true => self.replace_own(&row)?,
+            false => self.table.insert(&row)?,
+        };
+        self.table.store(vec![row.clone()], gone).await;
         Ok(row)
+    }
+
+    /// Puts `row` in the place of this client's locks on the same resource, of which macOS's client has one
+    /// at the most: an older one is of a mount that died. Returns the tokens that are gone.
+    fn replace_own(&self, row: &LockRow) -> Result<Vec<String>, Box<LockRow>> {
+        let is_own = |lock: &LockRow| {
+            lock.path == row.path && lock.client == row.client && lock.principal == row.principal
+        };
+        let mut gone = self.table.remove(is_own);
+        gone.extend(self.table.insert(row)?);
+        Ok(gone)
     }
 }
 
@@ -173,12 +187,7 @@ impl DavLockSystem for RequestLocks {
                 // A refresh that fails makes macOS forget its lock: give it back instead.
                 None if self.context.client.is_webdavfs() => {
                     let row = LockRow { token, ..self.new_row(path, None, Some(timeout), false, false) };
-                    // It has one lock on a file, which is this one now.
-                    let is_own = |lock: &LockRow| {
-                        lock.path == row.path && lock.client == row.client && lock.principal == row.principal
-                    };
-                    let mut gone = self.table.remove(is_own);
-                    gone.extend(self.table.insert(&row).map_err(|_| ())?);
+                    let gone = self.replace_own(&row).map_err(|_| ())?;
                     (row, gone)
                 }
                 None => return Err(()),

@@ -145,6 +145,9 @@ impl Source for PathShare {
     }
 
     fn unlocked(&self, _: &RequestContext) {}
+
+    /// The file system's own dates are told.
+    fn unanswered(&self, _: &RequestContext) {}
 }
 
 /// Something that exists.

@@ -54,7 +54,13 @@ impl S3FileSystem {
         Ok(Some(self.children(&located, request, first)))
     }
 
-    fn children(&self, folder: &Located, request: ListRequest, first: ListPage) -> (Resource, Children) {
+    pub(super) fn children(
+        &self,
+        folder: &Located,
+        request: ListRequest,
+        first: ListPage,
+    ) -> (Resource, Children) {
+        self.note_listing(folder.prefix());
         // The client reads at its own pace, so each further page has a budget of its own.
         let pages = listing::pages(self.patient_store(), request, first);
         let view = (self.clone(), folder.prefix());

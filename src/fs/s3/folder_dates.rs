@@ -54,14 +54,20 @@ impl FolderDates {
         }
     }
 
-    /// The children of `prefix` are others now. The date is another one in any case, even within
+    /// The children of `prefix` are others now. The date is one that was not told lately, even within
     /// the second that is the finest that clients are told.
     pub(super) fn touch(&self, prefix: &str) {
         let now = SystemTime::now();
-        let before = self.0.known.get(prefix).map(|date| date.changed);
-        let same = before.is_some_and(|before| seconds(before) == seconds(now));
-        let changed = if same { now + Duration::from_secs(1) } else { now };
+        let next = self.0.known.get(prefix).map(|date| date.changed + Duration::from_secs(1));
+        let changed = next.filter(|next| (now..=now + MOST_AHEAD).contains(next)).unwrap_or(now);
         self.put(prefix, FolderDate { changed, children: None });
+    }
+
+    /// Others may have changed the children of `prefix`, and nobody has seen them before.
+    pub(super) fn expect_change(&self, prefix: &str) {
+        if self.0.known.get(prefix).is_none_or(|date| date.children.is_none()) {
+            self.touch(prefix);
+        }
     }
 
     /// A child of the folder that holds `key` came or went.
@@ -124,11 +130,9 @@ impl Seen {
     }
 }
 
-fn seconds(date: SystemTime) -> u64 {
-    date.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 /// About 200 bytes each: 20 MB at most.
 const MAX_FOLDERS: u64 = 100_000;
+/// A folder in which many files are made at once is not of next week.
+const MOST_AHEAD: Duration = Duration::from_secs(60);
 /// Many changes are written at once.
 const WRITE_AFTER: Duration = Duration::from_secs(1);

@@ -10,7 +10,9 @@ mod metadata;
 mod placing;
 mod removal;
 mod transfer;
+mod trees;
 mod upload;
+mod watched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ use crate::store::{Content, ListPage, ObjectStore};
 
 use folder_dates::FolderDates;
 use metadata::Located;
+use trees::Trees;
+use watched::Watched;
 
 /// What the file system is to do with doubtful wishes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,6 +64,8 @@ struct Shared {
     options: S3FileSystemOptions,
     dates: FolderDates,
     bases: Bases,
+    trees: Trees,
+    watched: Watched,
 }
 
 impl S3Share {
@@ -74,7 +80,6 @@ impl S3Share {
         options: S3FileSystemOptions,
     ) -> Result<Self, StateError> {
         let dates = FolderDates::load(state.clone(), shutdown.clone()).await?;
-        let bases = Bases::default();
         Ok(Self(Arc::new(Shared {
             store,
             uploads,
@@ -84,7 +89,9 @@ impl S3Share {
             shutdown,
             options,
             dates,
-            bases,
+            bases: Bases::default(),
+            trees: Trees::default(),
+            watched: Watched::default(),
         })))
     }
 }
@@ -128,6 +135,10 @@ impl Source for S3Share {
                 tracing::debug!(%path, %error, "an empty file is put to S3 later");
             }
         });
+    }
+
+    fn unanswered(&self, context: &RequestContext) {
+        self.0.dates.touch_parent(&context.path.key());
     }
 }
 
@@ -190,18 +201,24 @@ impl FileSystem for S3FileSystem {
     }
 
     async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
+        if options.write {
+            self.shared.trees.refuse(&path)?;
+        }
         self.open_file(path, options).await
     }
 
     async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
+        self.shared.trees.refuse(path)?;
         self.put_folder(path).await
     }
 
     async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
+        self.shared.trees.refuse(to)?;
         self.copy_marker(to).await
     }
 
     async fn delete(&self, path: &ResourcePath) -> Result<(), Failure> {
+        self.shared.trees.refuse(path)?;
         self.remove(path).await
     }
 
@@ -223,7 +240,13 @@ impl FileSystem for S3FileSystem {
 #[async_trait]
 impl View for S3FileSystem {
     async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        let Some(located) = self.locate(path).await? else {
+            self.note_absence(path);
+            return Err(Failure::NotFound);
+        };
+        if located.is_folder() {
+            self.look_again(&located).await;
+        }
         Ok(self.resource(&located))
     }
 

@@ -21,7 +21,8 @@ impl S3FileSystem {
         }
         let target = self.write_target(path).await?;
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
-        self.detached(async move {
+        let folder = Located { key: target.key.clone(), node: Node::Folder { covers_object: false } };
+        let made = self.detached(async move {
             let prefix = format!("{}/", target.key);
             match put_marker(&*store, &prefix).await {
                 // Made by somebody else in this moment.
@@ -32,8 +33,11 @@ impl S3FileSystem {
             shared.dates.touch(&prefix);
             afterwards(shared.state.remove_properties(&prefix).await);
             Ok(())
-        })
-        .await
+        });
+        made.await?;
+        // This request may go on to put something into it.
+        self.located.lock().insert(path.clone(), Some(folder));
+        Ok(())
     }
 
     /// DELETE of a file or of a folder with everything in it.

@@ -29,6 +29,16 @@ impl S3FileSystem {
         }
         let target = self.transfer_target(&to).await?;
         self.refuse_unsuitable(&source, &target)?;
+        let trees = &self.shared.trees;
+        trees.refuse(&from)?;
+        trees.refuse(&to)?;
+        let changed: &[&ResourcePath] = match (source.is_folder(), kind) {
+            (true, Transfer::Move) => &[&from, &to],
+            (true, Transfer::Copy) => &[&to],
+            // A file is there or not: it is never seen half.
+            (false, _) => &[],
+        };
+        let entered = trees.enter(changed)?;
         let work = Transferring {
             store: self.patient_store(),
             shared: Arc::clone(&self.shared),
@@ -38,7 +48,11 @@ impl S3FileSystem {
             kind,
             overwrite: self.context.overwrite,
         };
-        self.detached(work.run()).await
+        let run = async move {
+            let _entered = entered;
+            work.run().await
+        };
+        self.detached(run).await
     }
 
     /// COPY of a folder with `Depth: 0`: the folder and its properties, none of its children.

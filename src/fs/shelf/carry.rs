@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use dav_server::fs::OpenOptions;
 use moka::sync::Cache;
 
 use super::rules::owner_of;
@@ -87,38 +86,6 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
         .await
     }
 
-    /// A program that prepares a file among macOS's own and then moves it to its place.
-    async fn bring_out(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure> {
-        let row = self.find(&from)?;
-        if row.is_folder {
-            return Err(between());
-        }
-        let fs = self.clone();
-        self.detached(async move {
-            let mut source = fs.open_shelved(&from).await?;
-            let options = OpenOptions {
-                write: true,
-                create: true,
-                truncate: true,
-                size: Some(row.size),
-                ..OpenOptions::default()
-            };
-            let mut target = fs.inner.open(to, options).await?;
-            let mut left = row.size;
-            while left > 0 {
-                let bytes = source.read(PIECE).await?;
-                left = left.saturating_sub(bytes.len() as u64);
-                target.write(bytes).await?;
-            }
-            target.commit().await?;
-            if kind == Transfer::Move {
-                fs.shelf.state.clear_shelf(vec![shelf_path(&from)]).await?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
     async fn take_along(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure> {
         let (inner, shelf) = (self.inner.clone(), self.shelf.clone());
         self.detached(async move {
@@ -159,5 +126,3 @@ pub(super) fn between() -> Failure {
 /// Moves that the kernel may repeat: it does at once.
 const MOST_CARRIED: u64 = 1000;
 const CARRIED_TIME: Duration = Duration::from_secs(60);
-/// Bytes read at once.
-const PIECE: usize = 1 << 20;

@@ -8,6 +8,7 @@
 mod carry;
 mod export;
 mod file;
+mod preparing;
 mod rules;
 mod watch;
 
@@ -89,6 +90,10 @@ impl<S: Source> Share for Shelved<S> {
 
     fn unlocked(&self, context: &RequestContext) {
         self.source.unlocked(context);
+    }
+
+    fn unanswered(&self, context: &RequestContext) {
+        self.source.unanswered(context);
     }
 
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View> {

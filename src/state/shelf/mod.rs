@@ -102,18 +102,11 @@ impl State {
             }
             None => None,
         };
-        let old = self
-            .write(Durability::Immediate, move |transaction| {
-                let (mut rows, mut contents) = tables(transaction)?;
-                match &small {
-                    Some(bytes) => contents.insert(&*path, &**bytes)?,
-                    None => contents.remove(&*path)?,
-                };
-                rows.insert(&*path, &*serde_json::to_string(&row)?)?;
-                Ok(index.0.write().insert(path, row))
-            })
-            .await?;
-        self.remove_files(old).await
+        self.edit_shelf(Durability::Immediate, move |edit, _| {
+            edit.remove_content(&path)?;
+            edit.insert(path, row, small)
+        })
+        .await
     }
 
     /// The content of the file at `path`, if it is no [`Place::File`].
@@ -134,15 +127,10 @@ impl State {
         if roots.iter().all(|root| self.shelf().within(root).is_empty()) {
             return Ok(());
         }
-        let index = self.0.shelf.clone();
-        let removed = self
-            .write(Durability::Immediate, move |transaction| {
-                let mut tables = tables(transaction)?;
-                let mut index = index.0.write();
-                roots.iter().map(|root| remove(&mut tables, &mut index, root)).collect::<Result<Vec<_>, _>>()
-            })
-            .await?;
-        self.remove_files(removed.into_iter().flatten()).await
+        self.edit_shelf(Durability::Immediate, move |edit, index| {
+            roots.iter().try_for_each(|root| edit.remove_within(index, root))
+        })
+        .await
     }
 
     /// Gives what is at and below the first path of each pair the second one, in place of what was there.
@@ -155,39 +143,32 @@ impl State {
         if pairs.iter().all(|(from, _)| self.shelf().within(from).is_empty()) {
             return Ok(());
         }
-        let (index, directory) = (self.0.shelf.clone(), self.shelf_directory());
-        let removed = self
-            .write(Durability::Immediate, move |transaction| {
-                let mut tables = tables(transaction)?;
-                let mut index = index.0.write();
-                let mut removed = Vec::new();
-                for (from, to) in &pairs {
-                    let moving = index.within(from);
-                    if moving.is_empty() {
-                        continue;
-                    }
-                    removed.extend(remove(&mut tables, &mut index, to)?);
-                    for (path, row) in moving {
-                        let target = format!("{to}{}", &path[from.len()..]);
-                        let content =
-                            tables.1.get(&*path)?.map(|content| Bytes::copy_from_slice(content.value()));
-                        let row = match keep_source {
-                            true => copy_of(row, &directory)
-                                .map_err(|source| directory_error(&directory, source))?,
-                            false => row,
-                        };
-                        if !keep_source {
-                            tables.0.remove(&*path)?;
-                            tables.1.remove(&*path)?;
-                            index.remove(&path);
-                        }
-                        insert(&mut tables, &mut index, target, row, content)?;
-                    }
+        let directory = self.shelf_directory();
+        self.edit_shelf(Durability::Immediate, move |edit, index| {
+            for (from, to) in &pairs {
+                let moving = index.0.read().within(from);
+                if moving.is_empty() {
+                    continue;
                 }
-                Ok(removed)
-            })
-            .await?;
-        self.remove_files(removed).await
+                edit.remove_within(index, to)?;
+                for (path, row) in moving {
+                    let target = format!("{to}{}", &path[from.len()..]);
+                    let content = edit.content(&path)?;
+                    let row = match keep_source {
+                        true => {
+                            copy_of(row, &directory).map_err(|source| directory_error(&directory, source))?
+                        }
+                        false => row,
+                    };
+                    if !keep_source {
+                        edit.remove(path)?;
+                    }
+                    edit.insert(target, row, content)?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Gives what is at `path` another spelling of its name.
@@ -201,23 +182,32 @@ impl State {
 
     /// Replaces rows whose [`ShelfRow::absent`] has changed. Not synced: it is found out again.
     pub async fn mark_shelf(&self, changed: Vec<(String, ShelfRow)>) -> Result<(), StateError> {
-        let index = self.0.shelf.clone();
-        self.write(Durability::None, move |transaction| {
-            let (mut rows, _) = tables(transaction)?;
-            let mut index = index.0.write();
+        self.edit_shelf(Durability::None, move |edit, index| {
             for (path, row) in changed {
                 // It may have been replaced or moved meanwhile.
-                if index.get(&path).is_none_or(|now| now.version != row.version) {
-                    continue;
+                if index.0.read().get(&path).is_some_and(|now| now.version == row.version) {
+                    edit.insert(path, row, None)?;
                 }
-                if !matches!(row.place, Place::Memory(_)) {
-                    rows.insert(&*path, &*serde_json::to_string(&row)?)?;
-                }
-                index.insert(path, row);
             }
             Ok(())
         })
         .await
+    }
+
+    /// Changes what is on the shelf, all or nothing. The index shows it when the database has it.
+    async fn edit_shelf(
+        &self,
+        durability: Durability,
+        change: impl FnOnce(&mut Edit<'_>, &ShelfIndex) -> Result<(), StateError> + Send + 'static,
+    ) -> Result<(), StateError> {
+        let (before, after) = (self.0.shelf.clone(), self.0.shelf.clone());
+        let work = move |transaction: &WriteTransaction| {
+            let mut edit = Edit::begin(transaction)?;
+            change(&mut edit, &before)?;
+            Ok(edit.changes)
+        };
+        let gone = self.write_then(durability, work, move |changes| after.apply(changes)).await?;
+        self.remove_files(gone).await
     }
 
     fn shelf_directory(&self) -> PathBuf {
@@ -241,6 +231,21 @@ impl State {
 }
 
 impl ShelfIndex {
+    /// Returns the rows whose contents nobody has any more.
+    fn apply(&self, changes: Vec<Change>) -> Vec<ShelfRow> {
+        let mut index = self.0.write();
+        let mut gone = Vec::new();
+        for (path, row) in changes {
+            gone.extend(match row {
+                Some(row) => index.insert(path, row),
+                None => index.remove(&path),
+            });
+        }
+        let is_in_use = |old: &ShelfRow| index.iter().any(|(_, row)| row.place == old.place);
+        gone.retain(|old| matches!(old.place, Place::File(_)) && !is_in_use(old));
+        gone
+    }
+
     /// Keeps a row here alone, and forgets those that were kept so long enough.
     fn remember(&self, path: String, row: ShelfRow) {
         let mut index = self.0.write();
@@ -256,48 +261,60 @@ impl ShelfIndex {
     }
 }
 
-type Tables<'t> = (Rows<'t>, Contents<'t>);
-
-fn tables(transaction: &WriteTransaction) -> Result<Tables<'_>, StateError> {
-    Ok((transaction.open_table(ROWS)?, transaction.open_table(CONTENTS)?))
-}
-
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), StateError> {
-    tables(transaction)?;
+    Edit::begin(transaction)?;
     Ok(())
 }
 
-fn insert(
-    (rows, contents): &mut Tables<'_>,
-    index: &mut Index,
-    path: String,
-    row: ShelfRow,
-    content: Option<Bytes>,
-) -> Result<(), StateError> {
-    if !matches!(row.place, Place::Memory(_)) {
-        rows.insert(&*path, &*serde_json::to_string(&row)?)?;
-    }
-    if let Some(content) = content {
-        contents.insert(&*path, &*content)?;
-    }
-    index.insert(path, row);
-    Ok(())
+/// A path, and what is there now.
+type Change = (String, Option<ShelfRow>);
+
+/// Changes of the tables, noted for the index.
+struct Edit<'t> {
+    rows: Rows<'t>,
+    contents: Contents<'t>,
+    changes: Vec<Change>,
 }
 
-/// Removes what is at and below `root`.
-fn remove(
-    (rows, contents): &mut Tables<'_>,
-    index: &mut Index,
-    root: &str,
-) -> Result<Vec<ShelfRow>, StateError> {
-    let mut removed = Vec::new();
-    for (path, row) in index.within(root) {
-        rows.remove(&*path)?;
-        contents.remove(&*path)?;
-        index.remove(&path);
-        removed.push(row);
+impl<'t> Edit<'t> {
+    fn begin(transaction: &'t WriteTransaction) -> Result<Self, StateError> {
+        let (rows, contents) = (transaction.open_table(ROWS)?, transaction.open_table(CONTENTS)?);
+        Ok(Self { rows, contents, changes: Vec::new() })
     }
-    Ok(removed)
+
+    fn content(&self, path: &str) -> Result<Option<Bytes>, StateError> {
+        Ok(self.contents.get(path)?.map(|content| Bytes::copy_from_slice(content.value())))
+    }
+
+    /// Without `content` the one that is there stays.
+    fn insert(&mut self, path: String, row: ShelfRow, content: Option<Bytes>) -> Result<(), StateError> {
+        if !matches!(row.place, Place::Memory(_)) {
+            self.rows.insert(&*path, &*serde_json::to_string(&row)?)?;
+        }
+        if let Some(content) = content {
+            self.contents.insert(&*path, &*content)?;
+        }
+        self.changes.push((path, Some(row)));
+        Ok(())
+    }
+
+    fn remove(&mut self, path: String) -> Result<(), StateError> {
+        self.rows.remove(&*path)?;
+        self.remove_content(&path)?;
+        self.changes.push((path, None));
+        Ok(())
+    }
+
+    fn remove_content(&mut self, path: &str) -> Result<(), StateError> {
+        self.contents.remove(path)?;
+        Ok(())
+    }
+
+    /// Removes what is at and below `root`.
+    fn remove_within(&mut self, index: &ShelfIndex, root: &str) -> Result<(), StateError> {
+        let gone = index.0.read().within(root);
+        gone.into_iter().try_for_each(|(path, _)| self.remove(path))
+    }
 }
 
 /// The same once more, with a file of its own.

@@ -211,10 +211,15 @@ impl ObjectStore for WithCreates {
         if self.row(key).is_some() {
             return Err(StoreError::ConditionFailed);
         }
-        match self.creates.count() < MOST_HELD {
-            true => self.creates.hold(key, attributes).await,
-            false => self.inner.create(key, attributes).await,
+        if self.creates.count() < MOST_HELD {
+            match self.creates.hold(key, attributes).await {
+                Err(error @ StoreError::State(_)) => {
+                    tracing::warn!(%key, %error, "an empty file cannot be held; it is put to S3 at once");
+                }
+                held => return held,
+            }
         }
+        self.inner.create(key, attributes).await
     }
 
     async fn closed(&self, path: &str) -> StoreResult<()> {

@@ -63,7 +63,9 @@ impl OpenUpload {
                 done: Vec::new(),
                 ended: false,
             };
-            state.begin_upload(row).await?;
+            if let Err(error) = state.begin_upload(row).await {
+                tracing::warn!(%error, "an upload cannot be noted; should this program die now, it stays unfinished");
+            }
             Ok(open)
         });
         begun.await.map_err(|e| StoreError::Unavailable(e.into()))?

@@ -8,6 +8,7 @@ mod deleting;
 mod errors;
 mod operations;
 mod options;
+mod sending;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use super::convert::{
     self, content_range, copy_source, date, etag, if_match, if_none_match, invalid, length, metadata,
 };
 use super::counting::AnswerDate;
+use super::sending::Progress;
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
@@ -28,11 +29,6 @@ use crate::store::{
 pub(super) fn within(limit: Duration) -> Builder {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(limit).build();
     Builder::new().timeout_config(timeouts)
-}
-
-/// How long one attempt to send `bytes` may take.
-fn sending(base: Duration, bytes: usize) -> Builder {
-    within(base + Duration::from_secs(bytes as u64 / SLOWEST_UPLINK))
 }
 
 /// A request that whoever waits for it repeats: twice would multiply the time it may take.
@@ -51,13 +47,16 @@ fn once_if(conditional: bool, config: Builder) -> Builder {
 
 /// Sends an operation's builder, with options that the builder itself does not have.
 macro_rules! send {
-    ($store:expr, $builder:expr, $config:expr, $date:expr) => {{
-        let operation = $builder.customize().config_override($config).interceptor($date.clone());
+    ($store:expr, $builder:expr, $config:expr, $date:expr, $length:expr) => {{
+        let progress = Progress::default();
+        let operation = $builder.customize().config_override($config);
+        let operation = operation.interceptor($date.clone()).interceptor(progress.clone());
         // Over TLS the payload's hash protects nothing that TLS and the checksum do not.
-        match $store.options.is_https() {
-            true => operation.disable_payload_signing().send(),
-            false => operation.send(),
-        }
+        let operation = match $store.options.is_https() {
+            true => operation.disable_payload_signing(),
+            false => operation,
+        };
+        progress.watch($store.options.silence($length), operation.send())
     }};
 }
 
@@ -158,9 +157,8 @@ impl ObjectStore for S3Store {
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
                     .body(ByteStream::from(body.clone()));
-                let config = sending(self.options.attempt_timeout, body.len());
-                let config = once_if(*condition != Condition::None, config);
-                send!(self, builder, config, date)
+                let config = once_if(*condition != Condition::None, within(LONGEST_SENDING));
+                send!(self, builder, config, date, body.len())
             })
             .await?;
         Ok(Written { etag: etag(output.e_tag())?, last_modified: date.get() })
@@ -265,8 +263,7 @@ impl ObjectStore for S3Store {
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
                     .body(ByteStream::from(body.clone()));
-                let config = sending(self.options.attempt_timeout, body.len());
-                send!(self, builder, config, AnswerDate::default())
+                send!(self, builder, within(LONGEST_SENDING), AnswerDate::default(), body.len())
             })
             .await?;
         Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })
@@ -342,7 +339,7 @@ impl ObjectStore for S3Store {
     }
 }
 
-/// Below this many bytes a second an upload's attempt is given up.
-const SLOWEST_UPLINK: u64 = 64 << 10;
+/// One body that goes out bit by bit; see [`super::sending`].
+const LONGEST_SENDING: Duration = Duration::from_secs(3600);
 /// Copies and completions are answered when S3 is done; minutes for large objects.
 pub(super) const SERVER_SIDE_WORK: Duration = Duration::from_secs(300);

@@ -26,6 +26,9 @@ pub struct S3Options {
     pub credentials: Option<(String, String)>,
     /// How long one attempt of a request without a body may take.
     pub attempt_timeout: Duration,
+    /// Bytes a second that one of several uploads gets of the slowest line: one that gets less is taken for
+    /// dead.
+    pub slowest_share: usize,
     /// HTTP requests under way at once, downloads counted to their last byte.
     pub max_connections: usize,
 }
@@ -46,12 +49,21 @@ impl Default for S3Options {
             ca_bundle: None,
             credentials: None,
             attempt_timeout: Duration::from_secs(15),
+            // 64 KiB/s for eight parts.
+            slowest_share: 8 << 10,
             max_connections: 64,
         }
     }
 }
 
 impl S3Options {
+    /// How long nothing may be seen of a body of `bytes` bytes. What is seen to go goes into buffers first, and
+    /// what is in those when the body ends takes its time on a slow line.
+    pub(super) fn silence(&self, bytes: usize) -> Duration {
+        let buffered = bytes.min(MOST_BUFFERED);
+        self.attempt_timeout + Duration::from_millis((buffered * 1000 / self.slowest_share) as u64)
+    }
+
     /// Whether requests go to AWS itself, which is known to have everything.
     pub fn is_aws(&self) -> bool {
         let Some(url) = &self.endpoint_url else { return true };
@@ -84,6 +96,9 @@ pub enum Checksums {
     WhenSupported,
     WhenRequired,
 }
+
+/// Bytes of one body in the buffers of this program and the system.
+const MOST_BUFFERED: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {

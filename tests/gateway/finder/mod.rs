@@ -8,6 +8,7 @@ mod day;
 mod kills;
 mod parser;
 mod pauses;
+mod saving;
 mod scenarios;
 pub mod sender;
 mod shelf;

@@ -21,7 +21,7 @@ async fn small(spill: u64) -> TestGateway {
         uploads.part_size = 5 << 20;
         uploads.multipart_threshold = 8 << 20;
         uploads.memory = 16 << 20;
-        uploads.intake = IntakeOptions { spill: Some(spill), pause: Duration::from_millis(100) };
+        uploads.intake = IntakeOptions { spill: Some(spill), pause: Duration::from_millis(10) };
         config.service.request_budget = Some(Duration::from_secs(60));
     })
     .await
@@ -44,8 +44,10 @@ async fn what_s3_does_not_take_waits_on_disk() {
     eventually("the whole body is taken", || async { taking.pieces() == PIECES }).await;
     assert!(!sending.is_finished(), "and not acknowledged: it is not stored");
     assert_eq!(gateway.get("/file").await.0, 404);
-    let spilled = status(&gateway).await["spilled"].as_u64().unwrap();
-    assert!(spilled > 40 << 20, "{spilled} of 64 MiB");
+    // Some of it is in sockets still.
+    let most = 40 << 20;
+    eventually("it waits on disk", || async { status(&gateway).await["spilled"].as_u64().unwrap() > most })
+        .await;
     gate.open();
     assert_eq!(sending.await.unwrap().unwrap().status(), 201);
     assert!(gateway.get("/file").await.1 == whole());

@@ -184,6 +184,30 @@ async fn a_document_can_be_prepared_among_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_a_folder_can_be_prepared_among_them() {
+    for gateway in TestGateway::both().await {
+        let finder = Finder::of(&gateway);
+        for folder in ["/d", "/.TemporaryItems", "/.TemporaryItems/a.rtfd", "/.TemporaryItems/a.rtfd/b-c"] {
+            assert_eq!(finder.status("MKCOL", folder).await, 201, "{folder}");
+        }
+        finder.create("/.TemporaryItems/a.rtfd/TXT.rtf", "text").await;
+        finder.create("/.TemporaryItems/a.rtfd/b-c/caf%C3%A9.png", vec![7; 300 << 10]).await;
+        finder.create("/.TemporaryItems/a.rtfd/b-c/._caf%C3%A9.png", "attributes").await;
+        finder.status("MKCOL", "/d/taken.rtfd").await;
+        finder.create("/d/taken.rtfd/mine", "mine").await;
+        assert_eq!(finder.rename("/.TemporaryItems/a.rtfd", "/d/taken.rtfd").await, 409);
+        assert_eq!(finder.list("/d/taken.rtfd/").await, ["/d/taken.rtfd/", "/d/taken.rtfd/mine"]);
+        finder.status("DELETE", "/d/taken.rtfd/mine").await;
+        assert_eq!(finder.rename("/.TemporaryItems/a.rtfd", "/d/taken.rtfd").await, 204);
+        assert!(finder.is_empty("/.TemporaryItems/").await);
+        assert_eq!(gateway.get("/d/taken.rtfd/TXT.rtf").await, (200, "text".into()));
+        assert_eq!(gateway.get("/d/taken.rtfd/b-c/caf%C3%A9.png").await.1, vec![7; 300 << 10]);
+        assert_eq!(finder.get("/d/taken.rtfd/b-c/._caf%C3%A9.png").await.1, "attributes");
+        assert_eq!(gateway.get("/d/taken.rtfd/b-c/._caf%C3%A9.png").await.0, 404, "on the shelf");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_ones_are_files_and_there_is_a_limit() {
     let gateway = TestGateway::start_with(|config| config.shelf.limit = 1 << 20).await;
     let finder = Finder::of(&gateway);
@@ -198,6 +222,7 @@ async fn large_ones_are_files_and_there_is_a_limit() {
     assert_eq!(finder.status("PUT", "/._b").await, 201);
     let token = finder.lock("/._b").await;
     assert_eq!(finder.put("/._b", &token, fork.clone()).await, 507);
+    assert_eq!(finder.rename("/._b", "/._c").await, 424, "its content has not come");
     assert_eq!(finder.get("/._b").await, (200, Bytes::new()), "the old one stays");
     assert_eq!(finder.get("/._a").await.1, fork);
     finder.status("DELETE", "/._a").await;

@@ -2,6 +2,7 @@
 
 mod bucket;
 pub mod clients;
+pub mod faults;
 pub mod process;
 pub mod raw;
 

@@ -1,0 +1,103 @@
+//! Documents that a program prepares among macOS's own files, in `.TemporaryItems`, and then moves to their
+//! place: files, and folders that are shown as one document.
+
+use std::collections::HashMap;
+
+use dav_server::fs::OpenOptions;
+use futures_util::StreamExt;
+
+use super::{ShelvedFileSystem, shelf_path};
+use crate::fs::engine::{FileSystem, Transfer};
+use crate::fs::{Failure, ResourcePath, View};
+
+impl<F: FileSystem + View> ShelvedFileSystem<F> {
+    /// Puts what is on the shelf at `from` to `to`, which is not. What fails midway stays on the shelf.
+    pub(super) async fn bring_out(
+        &self,
+        from: ResourcePath,
+        to: ResourcePath,
+        kind: Transfer,
+    ) -> Result<(), Failure> {
+        let row = self.find(&from)?;
+        let fs = self.clone();
+        self.detached(async move {
+            match row.is_folder {
+                true => fs.bring_out_folder(&from, to).await?,
+                false => fs.bring_out_file(&from, to, row.size).await?,
+            }
+            if kind == Transfer::Move {
+                fs.shelf.state.clear_shelf(vec![shelf_path(&from)]).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn bring_out_file(&self, from: &ResourcePath, to: ResourcePath, size: u64) -> Result<(), Failure> {
+        let mut source = self.open_shelved(from).await?;
+        let options = OpenOptions {
+            write: true,
+            create: true,
+            truncate: true,
+            size: Some(size),
+            ..OpenOptions::default()
+        };
+        let mut target = self.inner.open(to, options).await?;
+        let mut left = size;
+        while left > 0 {
+            let bytes = source.read(PIECE).await?;
+            left = left.saturating_sub(bytes.len() as u64);
+            target.write(bytes).await?;
+        }
+        target.commit().await
+    }
+
+    async fn bring_out_folder(&self, from: &ResourcePath, to: ResourcePath) -> Result<(), Failure> {
+        let rows = self.shelf.state.shelf().within(&shelf_path(from));
+        // Where each folder goes; a folder comes before what is in it.
+        let mut places = HashMap::new();
+        let mut stay_shelved = Vec::new();
+        for (path, row) in rows {
+            let parent = path.rsplit_once('/').and_then(|(parent, _)| places.get(parent));
+            let target = parent.map_or_else(|| to.clone(), |parent| child(parent, &row.name));
+            if self.is_shelved(&target) {
+                stay_shelved.push((path, shelf_path(&target)));
+                continue;
+            }
+            if row.is_folder {
+                self.make_room_for(&target).await?;
+                places.insert(path, target);
+            } else {
+                self.bring_out_file(&parse(&path), target, row.size).await?;
+            }
+        }
+        // A copy of them: the originals go with the folder.
+        Ok(self.shelf.state.transfer_shelf(stay_shelved, true).await?)
+    }
+
+    /// A folder that is empty, as the client has made sure of one that it replaces.
+    async fn make_room_for(&self, folder: &ResourcePath) -> Result<(), Failure> {
+        match self.inner.make_folder(folder).await {
+            Err(Failure::Exists) => match self.inner.list(folder).await?.1.next().await {
+                None => Ok(()),
+                Some(_) => Err(Failure::Conflict("the folder that it would replace is not empty".to_owned())),
+            },
+            made => made,
+        }
+    }
+}
+
+fn child(folder: &ResourcePath, name: &str) -> ResourcePath {
+    let mut segments = folder.segments().to_vec();
+    segments.push(name.to_owned());
+    ResourcePath::default().with_segments(segments)
+}
+
+/// What [`shelf_path`] was made of.
+fn parse(path: &str) -> ResourcePath {
+    let segments = path.split('/').skip(1).map(str::to_owned).collect();
+    ResourcePath::default().with_segments(segments)
+}
+
+/// Bytes read at once.
+const PIECE: usize = 1 << 20;
