@@ -21,7 +21,7 @@ use s3dav::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
 use s3dav::http::auth::Access;
 use s3dav::shutdown::Shutdown;
-use s3dav::store::s3::S3Options;
+use s3dav::store::s3::{FixedCredentials, S3Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -94,7 +94,10 @@ async fn gateway(access: Access) -> (String, impl Drop) {
     let options = S3Options {
         endpoint_url: Some(s3.endpoint_url()),
         force_path_style: true,
-        credentials: Some((CREDENTIALS.0.into(), CREDENTIALS.1.into())),
+        credentials: Some(FixedCredentials {
+            access_key: CREDENTIALS.0.into(),
+            secret: CREDENTIALS.1.into(),
+        }),
         ..S3Options::default()
     };
     let buckets = vec![BucketSpec::parse("bench").unwrap()];

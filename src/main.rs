@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use s3dav::cli::{self, Invocation, ParseError};
 use s3dav::commands::{self, CommandError};
 use s3dav::config::file;
+use s3dav::logging::with_causes;
 
 fn main() -> ExitCode {
     let invocation = match invocation() {
@@ -45,7 +46,7 @@ fn invocation() -> Result<Invocation, CommandError> {
 }
 
 fn report(failure: &CommandError) -> ExitCode {
-    eprintln!("error: {:#}", failure.error);
+    eprintln!("error: {}", with_causes(failure.error.as_ref()));
     if let Some(hint) = &failure.hint {
         eprintln!("hint: {hint}");
     }

@@ -64,8 +64,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub s3: S3Args,
 
-    /// Room on disk for what clients send faster than S3, or the directory, takes it, so that they need
-    /// not pause [default: 10GiB, or a tenth of the free disk if that is less]
+    /// Room on disk for the little that is taken of an upload while S3, or the directory, takes none
+    /// [default: 10GiB, or a tenth of the free disk if that is less]
     #[arg(long, env = "S3DAV_SPILL_LIMIT", value_name = "SIZE", value_parser = parse_size, help_heading = "Uploads")]
     pub spill_limit: Option<u64>,
 
@@ -77,7 +77,7 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_CACHE_FILE_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "128KiB", help_heading = "Cache")]
     pub cache_file_limit: u64,
 
-    /// How long a request may wait for S3, or for the disk [default: 75s for Finder, 30s for others]
+    /// How long a request may wait for S3, or for the disk [default: 75s for Finder, 12 hours for what it saves, 30s for others]
     #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "Access")]
     pub request_budget: Option<Duration>,
 

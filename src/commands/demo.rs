@@ -20,7 +20,7 @@ use crate::http::{Limits, ServiceOptions};
 use crate::metrics::Metrics;
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
-use crate::store::s3::{S3Options, S3Store};
+use crate::store::s3::{FixedCredentials, S3Options, S3Store};
 use crate::store::{ListRequest, ObjectStore};
 
 pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
@@ -63,7 +63,7 @@ fn s3_options(endpoint: String) -> S3Options {
     S3Options {
         endpoint_url: Some(endpoint),
         force_path_style: true,
-        credentials: Some((access_key.into(), secret.into())),
+        credentials: Some(FixedCredentials { access_key: access_key.into(), secret: secret.into() }),
         ..S3Options::default()
     }
 }

@@ -15,6 +15,7 @@ use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::http::auth::Credentials;
 use crate::http::{Server, Service};
+use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::{State, StateError};
@@ -137,7 +138,7 @@ impl Gateway {
             tracing::warn!("some uploads could not be ended; the next start sees to them");
         }
         if let Err(error) = state.sync().await {
-            tracing::warn!(%error, "the state could not be synced");
+            tracing::warn!(error = with_causes(&error), "the state could not be synced");
         }
     }
 }

@@ -9,6 +9,7 @@ use super::listeners;
 use super::operator::Keeping;
 use crate::cli::{Given, ServeArgs};
 use crate::config::Config;
+use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::{self, Mount, Witness};
 use crate::shutdown::{self, Shutdown};
@@ -67,7 +68,11 @@ impl Mounted {
         }
         if let Err(error) = self.mount.end().await {
             let hint = error.hint().unwrap_or_default();
-            tracing::warn!(%error, hint, "it stays mounted, and answers again when the gateway runs");
+            tracing::warn!(
+                error = with_causes(&error),
+                hint,
+                "it stays mounted, and answers again when the gateway runs"
+            );
         }
     }
 }

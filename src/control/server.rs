@@ -38,10 +38,13 @@ impl Door {
         let places = Arc::new(Semaphore::new(MOST_COMMANDS));
         let mut commands = JoinSet::new();
         loop {
-            // The semaphore is never closed.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+            let next = async {
+                // The semaphore is never closed.
+                let place = Arc::clone(&places).acquire_owned().await.ok();
+                (self.listener.accept().await, place)
+            };
+            let (accepted, place) = tokio::select! {
+                next = next => next,
                 Some(_) = commands.join_next() => continue,
                 () = &mut work => break,
             };

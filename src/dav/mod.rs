@@ -31,7 +31,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 
 /// The answer to a failure; its cause is logged.
 pub(crate) fn refuse(context: &RequestContext, failure: Failure) -> Response<Body> {
-    let refusal = Refusal::of(&failure);
+    let refusal = context.refusal(&failure);
     context.report(failure);
     refused(&refusal)
 }

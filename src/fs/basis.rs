@@ -143,5 +143,5 @@ impl WriteCondition {
     }
 }
 
-/// About 300 bytes each: 30 MB at most.
+/// About 300 bytes each, in either of two caches: 60 MB at most.
 const MAX_BASES: u64 = 100_000;

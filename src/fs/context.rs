@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::error::Failure;
 use super::resource_path::ResourcePath;
+use crate::logging::with_causes;
 use crate::object::{ByteRange, ETag};
 
 /// Who is asking: as much as tells one client from another.
@@ -61,7 +62,7 @@ pub struct RequestContext {
     pub depth: Option<Depth>,
     /// `Overwrite`, true unless it says `F`.
     pub overwrite: bool,
-    /// A single range; several are the engine's business.
+    /// A single range; several are ignored.
     pub range: Option<ByteRange>,
     /// The one strong ETag of `If-Match`, if it has just one.
     pub if_match: Option<ETag>,
@@ -123,7 +124,7 @@ impl RequestContext {
         if failure.is_ordinary() {
             tracing::debug!(%method, %path, %failure, "refused");
         } else {
-            tracing::warn!(%method, %path, error = %failure, hint = hint(&failure), "failed");
+            tracing::warn!(%method, %path, error = with_causes(&failure), hint = hint(&failure), "failed");
         }
         let engine = match &failure {
             Failure::NotFound => return FsError::NotFound,
@@ -132,8 +133,20 @@ impl RequestContext {
             Failure::Forbidden(_) => FsError::Forbidden,
             _ => FsError::GeneralFailure,
         };
-        self.outcome.0.lock().failure.get_or_insert(Refusal::of(&failure));
+        self.outcome.0.lock().failure.get_or_insert(self.refusal(&failure));
         engine
+    }
+
+    /// What this client is told of a failure.
+    pub fn refusal(&self, failure: &Failure) -> Refusal {
+        let refusal = Refusal::of(failure);
+        match failure {
+            // macOS takes 409 for an absence: what is there "cannot be found".
+            Failure::Conflict(_) if self.client.is_webdavfs() => {
+                Refusal { status: StatusCode::FORBIDDEN, ..refusal }
+            }
+            _ => refusal,
+        }
     }
 
     /// Refuses to go on after a failure that the engine took for something else: a store that is

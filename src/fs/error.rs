@@ -1,10 +1,13 @@
 //! Why a request on a share fails, and what the client is told.
 
+use std::io::ErrorKind;
+
 use http::StatusCode;
 
 use super::path::DiskError;
 use super::resource_path::PathError;
 use crate::intake::IntakeError;
+use crate::logging::with_causes;
 use crate::object::InvalidKey;
 use crate::state::StateError;
 use crate::store::StoreError;
@@ -46,6 +49,8 @@ pub enum Failure {
     State(#[from] StateError),
     #[error("over {limit} bytes of files of macOS's own are kept; allow more with --shelf-limit")]
     ShelfFull { limit: u64 },
+    #[error("the gateway's own disk failed")]
+    OwnDisk(#[source] std::io::Error),
     #[error("more waits to be stored than --spill-limit allows; send it again in a while")]
     NoRoom,
     #[error("its content has not been stored; save it again")]
@@ -107,7 +112,12 @@ impl Failure {
             Self::ShelfFull { .. } | Self::NoRoom | Self::State(StateError::TooManyProperties(_)) => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
-            Self::State(_) | Self::Interrupted(_) | Self::Intake(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::OwnDisk(error) if error.kind() == ErrorKind::StorageFull => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            Self::OwnDisk(_) | Self::State(_) | Self::Interrupted(_) | Self::Intake(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -164,6 +174,6 @@ const RETRY_AFTER: u32 = 5;
 pub(super) fn afterwards<E: Into<Failure>>(result: Result<(), E>) {
     if let Err(error) = result {
         let error = error.into();
-        tracing::warn!(%error, "done, but not all that goes with it");
+        tracing::warn!(error = with_causes(&error), "done, but not all that goes with it");
     }
 }

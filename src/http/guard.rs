@@ -375,6 +375,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_mac_saves_is_waited_for() {
+        let budget = |agent: &str, method: Method, length: &str, given: Option<Duration>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::USER_AGENT, HeaderValue::from_str(agent).unwrap());
+            match length {
+                "chunked" => headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+                length => headers.insert(header::CONTENT_LENGTH, HeaderValue::from_str(length).unwrap()),
+            };
+            let address = "127.0.0.1".parse().unwrap();
+            let facts = Facts { principal: None, peer: address, budget: given, local: address };
+            let hosts = Hosts { allowed: Vec::new() };
+            admit(&method, &Uri::from_static("/file"), &mut headers, &hosts, facts).unwrap().budget
+        };
+        let mac = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";
+        assert_eq!(budget(mac, Method::PUT, "1", None), CONTENT_BUDGET);
+        assert_eq!(budget(mac, Method::PUT, "chunked", None), CONTENT_BUDGET);
+        assert_eq!(budget(mac, Method::PUT, "0", None), FINDER_BUDGET, "it is held, and waited for by 90 s");
+        assert_eq!(budget(mac, Method::GET, "0", None), FINDER_BUDGET);
+        assert_eq!(budget("davfs2/1.6", Method::PUT, "1", None), BUDGET);
+        assert_eq!(budget(mac, Method::PUT, "1", Some(BUDGET)), BUDGET);
+    }
+
+    #[test]
     fn only_own_names_are_answered() {
         for name in ["127.0.0.1:8330", "localhost", "[::1]:1", "FILES.example:99"] {
             assert!(hosts(name), "{name}");

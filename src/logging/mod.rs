@@ -14,10 +14,17 @@ use tracing_subscriber::fmt::time::UtcTime;
 
 use rotating::Rotating;
 
-/// What went wrong and why, in a line.
+/// What went wrong and why, in a line; what an error says of its cause itself is not said again.
 pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// How the log is written.
@@ -37,6 +44,10 @@ pub fn start(format: LogFormat, verbosity: u8, file: Option<&Path>) -> io::Resul
         .with_env_filter(filter(verbosity))
         .with_target(verbosity > 0)
         .with_timer(UtcTime::rfc_3339());
+    if file.is_some() {
+        // Nobody reads standard error then.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("the program has a bug: {panic}")));
+    }
     // A failure means that a log is running already, which is what was asked for.
     let _ = match (format, file) {
         (LogFormat::Json, None) => builder.with_writer(io::stderr).json().try_init(),

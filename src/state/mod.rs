@@ -134,11 +134,6 @@ impl State {
         &self.0.credential
     }
 
-    /// Says by which addresses this gateway is reached, for those who find the directory taken.
-    pub fn describe(&self, description: &str) -> Result<(), StateError> {
-        self.0.held.describe(description)
-    }
-
     /// Makes everything written so far survive a power cut.
     pub async fn sync(&self) -> Result<(), StateError> {
         self.write(Durability::Immediate, |_| Ok(())).await

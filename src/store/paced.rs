@@ -31,7 +31,7 @@ struct Pace {
     limit: usize,
     /// Places to be taken away as they become free.
     debt: usize,
-    /// Writes since the limit last changed.
+    /// Writes that S3 answered since the limit last changed.
     successes: usize,
     slowed: Option<Instant>,
 }
@@ -49,6 +49,8 @@ impl Paced {
         let mut pace = self.pace.lock();
         match &result {
             Err(StoreError::SlowDown(_)) => pace.slow_down(),
+            // S3 that is away is not in want of more.
+            Err(error) if error.is_transient() => {}
             _ if pace.speeds_up() => self.places.add_permits(1),
             _ => {}
         }

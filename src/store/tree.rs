@@ -147,5 +147,5 @@ pub struct DeleteFailure {
 const PARALLEL_BATCHES: usize = 4;
 /// Single deletes at once, where there are no others.
 const PARALLEL_DELETES: usize = 16;
-/// A tree's keys are held in memory: about 150 bytes each, 150 MB at most.
+/// A tree's keys are held in memory: about 150 bytes each, and three times that while it is moved.
 const MAX_LEAVES: usize = 1_000_000;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::RequestLocks;
 use crate::fs::RequestContext;
+use crate::logging::with_causes;
 use crate::state::{LockRow, State, StateError, millis};
 
 /// All locks of a source. Cloning shares them.
@@ -144,7 +145,7 @@ impl LockTable {
             return;
         }
         if let Err(error) = self.0.state.store_locks(keep, forget).await {
-            tracing::warn!(%error, "locks will not survive a restart");
+            tracing::warn!(error = with_causes(&error), "locks will not survive a restart");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Listing a folder: one request a page, nothing per entry.
 
+use std::collections::HashSet;
+
 use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt};
+use unicode_normalization::UnicodeNormalization;
 
 use super::folder_dates::Seen;
 use super::metadata::{Located, Node, folder_prefix};
@@ -75,6 +78,9 @@ struct Showing {
     /// Gone after an error: then the end is none.
     filter: Option<ShadowFilter>,
     seen: Seen,
+    /// Composed names that are not ASCII, for a client that takes all spellings of one for one file: it would
+    /// delete another than the one that it shows.
+    spelled: Option<HashSet<String>>,
 }
 
 impl Showing {
@@ -109,11 +115,22 @@ impl Showing {
             return None;
         }
         self.seen.child(name);
+        if !self.is_first_spelling(name) {
+            self.hide(entry.name());
+            return None;
+        }
         let name = name.strip_suffix('/').unwrap_or(name).to_owned();
         Some(match entry {
             Entry::Object(object) => self.fs.file_resource(name, object.key.to_string(), &object.meta),
             Entry::Prefix(prefix) => self.fs.folder_resource(name, prefix),
         })
+    }
+
+    fn is_first_spelling(&mut self, name: &str) -> bool {
+        match &mut self.spelled {
+            Some(spelled) if !name.is_ascii() => spelled.insert(name.trim_end_matches('/').nfc().collect()),
+            _ => true,
+        }
     }
 
     fn hide(&self, key: &str) {
@@ -127,7 +144,9 @@ fn visible(
     pages: impl Stream<Item = StoreResult<ListPage>> + Send + 'static,
     (fs, prefix): (S3FileSystem, String),
 ) -> impl Stream<Item = Result<Resource, Failure>> + Send {
-    let showing = Showing { fs, prefix, filter: Some(ShadowFilter::default()), seen: Seen::default() };
+    let spelled = fs.context.client.is_webdavfs().then(HashSet::new);
+    let showing =
+        Showing { fs, prefix, filter: Some(ShadowFilter::default()), seen: Seen::default(), spelled };
     let pages = pages.map(Some).chain(stream::iter([None]));
     let children = pages.scan(showing, |showing, page| {
         let children: Vec<Result<Resource, Failure>> = match page {

@@ -7,13 +7,14 @@
 //! folder's own PROPFIND.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 
+use crate::logging::with_causes;
 use crate::object::parent_prefix;
 use crate::shutdown::Shutdown;
 use crate::state::{FolderDate, State};
@@ -77,13 +78,13 @@ impl FolderDates {
 
     /// The folder was listed to its end.
     pub(super) fn saw(&self, prefix: &str, seen: Seen) {
-        let children = Some(seen.names.finish());
+        let (children, marker) = (Some(names(seen.names)), seen.marker);
         let Some(before) = self.0.known.get(prefix) else { return };
         if before.children.is_some() && before.children != children {
             self.touch(prefix);
         }
         let changed = self.of(prefix);
-        let changed = seen.marker.map_or(changed, |marker| changed.max(marker));
+        let changed = marker.map_or(changed, |marker| changed.max(marker));
         if before.children != children || before.changed != changed {
             self.put(prefix, FolderDate { changed, children });
         }
@@ -108,21 +109,23 @@ impl FolderDates {
         let _ = tokio::time::timeout(WRITE_AFTER, inner.shutdown.begun()).await;
         let rows = std::mem::take(&mut *inner.unwritten.lock()).into_iter().collect();
         if let Err(error) = inner.state.store_folder_dates(rows, Vec::new()).await {
-            tracing::warn!(%error, "the dates of folders are not kept");
+            tracing::warn!(error = with_causes(&error), "the dates of folders are not kept");
         }
     }
 }
 
 /// What a listing told of a folder.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Seen {
-    names: DefaultHasher,
+    names: Sha256,
     marker: Option<SystemTime>,
 }
 
 impl Seen {
     pub(super) fn child(&mut self, name: &str) {
-        name.hash(&mut self.names);
+        self.names.update(name);
+        // No name has a slash but at its end.
+        self.names.update("//");
     }
 
     pub(super) fn marker(&mut self, date: SystemTime) {
@@ -132,6 +135,11 @@ impl Seen {
 
 /// About 200 bytes each: 20 MB at most.
 const MAX_FOLDERS: u64 = 100_000;
+/// The same for the same names, also in another version of this program.
+fn names(hashed: Sha256) -> u64 {
+    hashed.finalize().iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
 /// A folder in which many files are made at once is not of next week.
 const MOST_AHEAD: Duration = Duration::from_secs(60);
 /// Many changes are written at once.

@@ -41,8 +41,7 @@ use watched::Watched;
 /// What the file system is to do with doubtful wishes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct S3FileSystemOptions {
-    /// Levels below the root that cannot be deleted, moved or written beside: 1 where the root
-    /// holds the folders of several buckets.
+    /// The root holds the folders of several buckets, which cannot be deleted, moved or written beside.
     pub bucket_folders: bool,
     /// DELETE of a folder takes along what no path can show.
     pub delete_hidden: bool,

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use crate::state::{Place, ShelfRow, State, StateError};
 
 /// What was written.
@@ -27,7 +29,7 @@ pub enum ExportError {
 }
 
 /// Writes every file on the shelf to where it belongs below `directory`, which is made if it is missing.
-/// Nothing is replaced.
+/// Nothing is replaced; what is there already with the same content counts as written.
 pub async fn export(state: &State, directory: &Path) -> Result<Exported, ExportError> {
     let rows: Vec<(String, ShelfRow)> =
         state.shelf().iter().map(|(path, row)| (path.to_owned(), row.clone())).collect();
@@ -44,7 +46,14 @@ pub async fn export(state: &State, directory: &Path) -> Result<Exported, ExportE
         };
         write(target, move |target| {
             fs::create_dir_all(target.parent().unwrap_or(target))?;
-            let mut file = fs::File::options().write(true).create_new(true).open(target)?;
+            let opened = fs::File::options().write(true).create_new(true).open(target);
+            if let Err(error) = &opened
+                && error.kind() == io::ErrorKind::AlreadyExists
+                && is_same(target, &content)?
+            {
+                return Ok(());
+            }
+            let mut file = opened?;
             match content {
                 Ok(bytes) => io::Write::write_all(&mut file, &bytes),
                 Err(source) => io::copy(&mut fs::File::open(source)?, &mut file).map(drop),
@@ -55,6 +64,15 @@ pub async fn export(state: &State, directory: &Path) -> Result<Exported, ExportE
         exported.bytes += row.size;
     }
     Ok(exported)
+}
+
+/// Whether the file has this content, or that of the other file.
+fn is_same(target: &Path, content: &Result<Bytes, PathBuf>) -> io::Result<bool> {
+    let is_as_long = |length: u64| Ok::<_, io::Error>(fs::metadata(target)?.len() == length);
+    match content {
+        Ok(bytes) => Ok(is_as_long(bytes.len() as u64)? && fs::read(target)? == **bytes),
+        Err(source) => Ok(is_as_long(fs::metadata(source)?.len())? && fs::read(target)? == fs::read(source)?),
+    }
 }
 
 /// Where `path` goes: names that the shelf knows the spelling of are spelled so.

@@ -41,7 +41,7 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
             Place::File(name) => {
                 let file = self.shelf.state.shelf_file(name);
                 let opened = tokio::task::spawn_blocking(move || File::open(file)).await?;
-                Content::File(Arc::new(opened?))
+                Content::File(Arc::new(opened.map_err(Failure::OwnDisk)?))
             }
             Place::Row => {
                 let content = self.shelf.state.shelf_content(&shelf_path(path)).await?;
@@ -133,7 +133,7 @@ impl Reading for ShelvedFile {
                     file.read_exact_at(&mut bytes, start)?;
                     Ok::<_, std::io::Error>(Bytes::from(bytes))
                 };
-                tokio::task::spawn_blocking(read).await??
+                tokio::task::spawn_blocking(read).await?.map_err(Failure::OwnDisk)?
             }
         };
         self.position += bytes.len() as u64;
@@ -168,7 +168,8 @@ impl Arriving {
         let Shelf { options, state, .. } = &self.shelf;
         let (shelf, at) = (state.shelf(), shelf_path(&self.path));
         let old = shelf.get(&at).map_or(0, |row| row.size);
-        let is_full = shelf.bytes() - old + size > options.limit || shelf.len() >= MOST_ROWS;
+        let bytes = shelf.bytes().saturating_sub(old).saturating_add(size);
+        let is_full = bytes > options.limit || shelf.len() >= MOST_ROWS;
         match is_full {
             true => Err(Failure::ShelfFull { limit: options.limit }),
             false => Ok(()),
@@ -182,14 +183,15 @@ impl Arriving {
         let part = match self.file.take() {
             Some(part) => part,
             None => {
-                let (name, file) = tokio::task::spawn_blocking(move || state.new_shelf_file()).await??;
+                let made = tokio::task::spawn_blocking(move || state.new_shelf_file()).await?;
+                let (name, file) = made.map_err(Failure::OwnDisk)?;
                 Part { shelf, name: Some(name), file: Arc::new(file) }
             }
         };
         let (file, bytes) = (Arc::clone(&part.file), self.buffer.split().freeze());
         self.file = Some(part);
-        tokio::task::spawn_blocking(move || (&*file).write_all(&bytes)).await??;
-        Ok(())
+        let written = tokio::task::spawn_blocking(move || (&*file).write_all(&bytes)).await?;
+        written.map_err(Failure::OwnDisk)
     }
 }
 
@@ -219,7 +221,8 @@ impl Writing for Arriving {
         let content = match &mut self.file {
             Some(part) => {
                 let file = Arc::clone(&part.file);
-                tokio::task::spawn_blocking(move || file.sync_all()).await??;
+                let synced = tokio::task::spawn_blocking(move || file.sync_all()).await?;
+                synced.map_err(Failure::OwnDisk)?;
                 NewContent::File(part.name.take().unwrap_or_default())
             }
             None if is_passing => NewContent::Passing(self.buffer.split().freeze()),

@@ -20,6 +20,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::patient::{Limit, Patience, Patient};
 use super::{ObjectStore, StoreError, StoreResult};
+use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::shutdown::Shutdown;
 use crate::state::{CreateRow, State, StateError, millis};
@@ -173,7 +174,7 @@ impl Creates {
                 continue;
             }
             if let Err(error) = self.store_now(&key, &row).await {
-                tracing::warn!(%key, %error, "an empty file cannot be put to S3 now; it is kept here");
+                tracing::warn!(%key, error = with_causes(&error), "an empty file cannot be put to S3 now; it is kept here");
             }
         }
     }

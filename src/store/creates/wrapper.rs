@@ -9,6 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::rows::{Row, last_name};
 use super::{Creates, empty_etag, meta};
+use crate::logging::with_causes;
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
     Written,
@@ -214,7 +215,7 @@ impl ObjectStore for WithCreates {
         if self.creates.count() < MOST_HELD {
             match self.creates.hold(key, attributes).await {
                 Err(error @ StoreError::State(_)) => {
-                    tracing::warn!(%key, %error, "an empty file cannot be held; it is put to S3 at once");
+                    tracing::warn!(%key, error = with_causes(&error), "an empty file cannot be held; it is put to S3 at once");
                 }
                 held => return held,
             }

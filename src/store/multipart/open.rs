@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::kept::Spool;
 use super::{MAX_PARTS, Uploads};
+use crate::logging::with_causes;
 use crate::object::{Attributes, ByteRange, Condition, Key, Written};
 use crate::state::UploadRow;
 use crate::store::{CopySource, ObjectStore, Part, StoreError, StoreResult, Upload};
@@ -64,7 +65,10 @@ impl OpenUpload {
                 ended: false,
             };
             if let Err(error) = state.begin_upload(row).await {
-                tracing::warn!(%error, "an upload cannot be noted; should this program die now, it stays unfinished");
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "an upload cannot be noted; should this program die now, it stays unfinished"
+                );
             }
             Ok(open)
         });
@@ -132,7 +136,10 @@ impl OpenUpload {
         let written = self.store.complete_upload(&self.upload, &self.done, size, condition).await?;
         self.ended = true;
         if let Err(error) = self.shared.state.end_upload(&self.upload.id).await {
-            tracing::warn!(%error, "an ended upload stays noted; the next start aborts it in vain");
+            tracing::warn!(
+                error = with_causes(&error),
+                "an ended upload stays noted; the next start aborts it in vain"
+            );
         }
         Ok(written)
     }
@@ -154,7 +161,7 @@ impl Drop for OpenUpload {
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
-                tracing::warn!(%error, key = %upload.key, "an unfinished upload stays until the next start");
+                tracing::warn!(error = with_causes(&error), key = %upload.key, "an unfinished upload stays until the next start");
             }
         });
     }

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::counting::CountRequests;
-use super::options::S3Options;
+use super::options::{FixedCredentials, S3Options};
 use crate::metrics::Metrics;
 
 /// Why no client can be made.
@@ -143,7 +143,7 @@ async fn load(options: &S3Options, http: &SharedHttpClient) -> SdkConfig {
     if let Some(url) = &options.endpoint_url {
         loader = loader.endpoint_url(url);
     }
-    if let Some((access_key, secret)) = &options.credentials {
+    if let Some(FixedCredentials { access_key, secret }) = &options.credentials {
         loader = loader.credentials_provider(Credentials::new(access_key, secret, None, None, "embedded"));
         loader = loader.region(Region::new(options.region.clone().unwrap_or_else(|| "us-east-1".into())));
     }

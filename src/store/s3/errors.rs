@@ -7,6 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::{RequestId, RequestIdExt};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use crate::logging::with_causes;
 use crate::store::StoreError;
 
 /// Translates a failed call.
@@ -17,10 +18,10 @@ where
     match &error {
         SdkError::ServiceError(_) => {}
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) if lacks_credentials(&error) => {
-            return StoreError::Credentials(chain(&error).into());
+            return StoreError::Credentials(with_causes(&error).into());
         }
-        SdkError::ConstructionFailure(_) => return StoreError::Rejected(chain(&error).into()),
-        _ => return StoreError::Unavailable(chain(&error).into()),
+        SdkError::ConstructionFailure(_) => return StoreError::Rejected(with_causes(&error).into()),
+        _ => return StoreError::Unavailable(with_causes(&error).into()),
     }
     let answer = error.raw_response();
     let status = answer.map_or(0, |answer| answer.status().as_u16());
@@ -131,20 +132,6 @@ fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, status: 
     }
     text.push(')');
     text
-}
-
-/// The error and its causes in one line, without repetitions.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut texts: Vec<String> = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(error) = next {
-        let text = error.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        next = error.source();
-    }
-    texts.join(": ")
 }
 
 /// What one key's entry in the answer to DeleteObjects means.

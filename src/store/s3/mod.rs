@@ -25,7 +25,7 @@ use super::{StoreError, StoreResult};
 use crate::metrics::Metrics;
 
 pub use client::ConnectError;
-pub use options::{Checksums, S3Options};
+pub use options::{Checksums, FixedCredentials, S3Options};
 
 use client::{Class, Clients};
 use errors::classify;

@@ -1,5 +1,6 @@
 //! How to reach S3 and how to write to it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ pub struct S3Options {
     pub checksums: Checksums,
     /// PEM file of additional certificate authorities.
     pub ca_bundle: Option<PathBuf>,
-    /// Fixed credentials instead of the chain: access key and secret. For the embedded server.
-    pub credentials: Option<(String, String)>,
+    /// Fixed credentials instead of the chain. For the embedded server.
+    pub credentials: Option<FixedCredentials>,
     /// How long one attempt of a request without a body may take.
     pub attempt_timeout: Duration,
     /// Bytes a second that one of several uploads gets of the slowest line: one that gets less is taken for
@@ -83,6 +84,20 @@ impl S3Options {
     /// Whether TLS protects the bodies, so that signing need not hash them.
     pub fn is_https(&self) -> bool {
         self.endpoint_url.as_ref().is_none_or(|url| url.starts_with("https:"))
+    }
+}
+
+/// An access key and its secret.
+#[derive(Clone)]
+pub struct FixedCredentials {
+    pub access_key: String,
+    pub secret: String,
+}
+
+impl fmt::Debug for FixedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The secret must not reach a log.
+        f.debug_struct("FixedCredentials").field("access_key", &self.access_key).finish_non_exhaustive()
     }
 }
 

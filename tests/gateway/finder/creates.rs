@@ -5,6 +5,8 @@ use std::time::Duration;
 use s3dav::embedded::Action;
 
 use super::client::{AGENT, Finder};
+use crate::harness::clients;
+use crate::harness::faults::injected;
 use crate::harness::process::{Process, command, outcome};
 use crate::harness::{TestGateway, buckets, eventually};
 
@@ -213,4 +215,29 @@ async fn when_its_content_could_not_be_stored_it_is_still_there() {
     );
     assert_eq!(gateway.bucket().await.get("new").await.unwrap(), "content");
     assert_eq!(finder.unlock("/new", &token).await, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_for_a_while_is_no_reason_to_fail() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let (data, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let s3 = Process::embedded_s3(&data).await;
+    let gateway = Process::gateway(&s3.url, &state, &[]).await;
+    let bucket = crate::harness::Bucket::of(&s3.url, crate::harness::BUCKET).await;
+    let finder = Finder::at(&gateway.url);
+    let database = state.path().join("state/state.redb");
+    let calls = "pwrite64,fdatasync,fsync:error=ENOSPC";
+    let mut fault = injected(&gateway, &[database.to_str().unwrap()], calls).await;
+    assert_eq!(finder.status("PUT", "/first").await, 201);
+    assert_eq!(finder.status("PUT", "/second").await, 201);
+    assert_eq!(bucket.keys().await, ["first", "second"], "not held, since that cannot be noted");
+    let large = finder.request("PUT", "/large").body(vec![7; 20 << 20]);
+    assert_eq!(large.send().await.unwrap().status(), 201);
+    fault.kill().await.unwrap();
+    // There is room again.
+    assert_eq!(finder.status("PUT", "/third").await, 201);
+    assert_eq!(bucket.keys().await, ["first", "large", "second"], "held");
+    assert_eq!(finder.get("/third").await, (200, "".into()));
 }

@@ -195,7 +195,7 @@ async fn a_document_that_is_a_folder_can_be_prepared_among_them() {
         finder.create("/.TemporaryItems/a.rtfd/b-c/._caf%C3%A9.png", "attributes").await;
         finder.status("MKCOL", "/d/taken.rtfd").await;
         finder.create("/d/taken.rtfd/mine", "mine").await;
-        assert_eq!(finder.rename("/.TemporaryItems/a.rtfd", "/d/taken.rtfd").await, 409);
+        assert_eq!(finder.rename("/.TemporaryItems/a.rtfd", "/d/taken.rtfd").await, 403);
         assert_eq!(finder.list("/d/taken.rtfd/").await, ["/d/taken.rtfd/", "/d/taken.rtfd/mine"]);
         finder.status("DELETE", "/d/taken.rtfd/mine").await;
         assert_eq!(finder.rename("/.TemporaryItems/a.rtfd", "/d/taken.rtfd").await, 204);
@@ -322,8 +322,11 @@ async fn they_can_be_exported() {
     let (code, said, error) = outcome(running).await;
     assert_eq!((code, said.starts_with("2 files, 195.3 KiB")), (0, true), "{said}{error}");
     check(&directory);
+    assert_eq!(outcome(export("running").0).await.0, 0, "what is there already is the same");
+    std::fs::write(directory.join("d/.DS_Store"), "mine").unwrap();
     let (code, _, error) = outcome(export("running").0).await;
-    assert_eq!((code, error.contains("is there already")), (1, true), "{error}");
+    assert_eq!((code, error.contains("is there already, with another content")), (1, true), "{error}");
+    assert_eq!(std::fs::read(directory.join("d/.DS_Store")).unwrap(), b"mine");
     let (_s3, _state) = gateway.stop().await;
     let (alone, directory) = export("alone");
     let (code, _, error) = outcome(alone).await;

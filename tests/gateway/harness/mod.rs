@@ -18,7 +18,7 @@ use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3, Hooks};
 use s3dav::fs::path::PathOptions;
 use s3dav::http::auth::Access;
 use s3dav::shutdown::Shutdown;
-use s3dav::store::s3::S3Options;
+use s3dav::store::s3::{FixedCredentials, S3Options};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -62,7 +62,7 @@ pub fn s3_options(endpoint: &str) -> S3Options {
     S3Options {
         endpoint_url: Some(endpoint.to_owned()),
         force_path_style: true,
-        credentials: Some((access_key.into(), secret.into())),
+        credentials: Some(FixedCredentials { access_key: access_key.into(), secret: secret.into() }),
         ..S3Options::default()
     }
 }
