@@ -19,6 +19,7 @@ use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::{State, StateError};
+use crate::store::creates::Creates;
 
 /// A gateway that has its sockets, its state and its clients, and waits for [`Gateway::run`].
 pub struct Gateway {
@@ -57,7 +58,8 @@ impl Gateway {
             Credentials::new(&credential.user, &credential.password)
         });
         let (auth, read_only) = (options.auth.name(), options.read_only);
-        let service = Service::new(Engine::new(share, locks), options, metrics.clone());
+        let empty = creates.as_ref().map(Creates::paths).unwrap_or_default();
+        let service = Service::new(Engine::new(share, locks, empty), options, metrics.clone());
         let knocks = service.knocks();
         let server = Server::new(listeners, service, config.limits);
         let operator = Operator {

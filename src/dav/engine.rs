@@ -26,9 +26,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Serves `share`; `locks` are its locks.
-    pub fn new(share: Arc<dyn Share>, locks: LockTable) -> Self {
-        Self { share, locks, unstored: Unstored::default() }
+    /// Serves `share`; `locks` are its locks, `empty` the paths of files whose content has not come, as
+    /// [`ResourcePath::spelled_once`] has them.
+    ///
+    /// [`ResourcePath::spelled_once`]: crate::fs::ResourcePath::spelled_once
+    pub fn new(share: Arc<dyn Share>, locks: LockTable, empty: Vec<String>) -> Self {
+        Self { share, locks, unstored: Unstored::new(empty) }
     }
 
     /// Answers a PROPFIND whose body has been read and checked.
@@ -81,23 +84,31 @@ impl Engine {
         }
         let coming = self.unstored.begin(context);
         let answer = self.carry_out(context, request).await;
-        if let Some(coming) = coming {
-            coming.end(answer.status().is_success());
-        }
         self.note(context, answer.status());
+        match coming {
+            Some(coming) => coming.end(answer.status().is_success()),
+            None if context.method == Method::PUT && answer.status().is_success() => {
+                self.unstored.forget(&context.path);
+            }
+            None => {}
+        }
         answer
     }
 
-    /// Takes note of what became of a request of a client that draws conclusions.
+    /// Takes note of what became of a request.
     fn note(&self, context: &RequestContext, status: StatusCode) {
-        if !context.client.is_webdavfs() {
-            return;
-        }
-        if status.is_server_error() {
+        // A disk without room is a reason of its own.
+        let is_unanswered = status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE;
+        if is_unanswered && context.client.is_webdavfs() {
             self.share.unanswered(context);
         }
-        if context.method == Method::DELETE && status.is_success() {
+        if status.is_success() && matches!(context.method.as_str(), "DELETE" | "MOVE") {
             self.unstored.forget(&context.path);
+        }
+        if status.is_success()
+            && let Some(destination) = &context.destination
+        {
+            self.unstored.forget(destination);
         }
     }
 

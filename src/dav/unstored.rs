@@ -20,51 +20,80 @@ pub(super) struct Unstored(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// How many uploads to a path are under way.
-    coming: Mutex<HashMap<String, usize>>,
+    coming: Mutex<Uploads>,
     /// Where the latest one failed.
     failed: Cache<String, ()>,
 }
 
-impl Default for Unstored {
-    fn default() -> Self {
-        let failed = Cache::builder().max_capacity(MOST_FAILED).time_to_live(FAILED_TIME).build();
-        Self(Arc::new(Inner { coming: Mutex::default(), failed }))
-    }
+/// Uploads under way.
+#[derive(Debug, Default)]
+struct Uploads {
+    /// How many were begun so far.
+    begun: u64,
+    /// By path.
+    at: HashMap<String, At>,
+}
+
+#[derive(Debug, Default)]
+struct At {
+    count: usize,
+    /// What becomes of uploads up to this number does not matter any more.
+    settled: u64,
 }
 
 impl Unstored {
+    /// Knows of `empty` files, by [`ResourcePath::spelled_once`], that the content has not come.
+    pub(super) fn new(empty: Vec<String>) -> Self {
+        let failed = Cache::builder().max_capacity(MOST_FAILED).time_to_live(FAILED_TIME).build();
+        empty.into_iter().for_each(|path| failed.insert(path, ()));
+        Self(Arc::new(Inner { coming: Mutex::default(), failed }))
+    }
+
     /// An upload begins, if this request is one; it has failed unless it is said to be stored.
     pub(super) fn begin(&self, context: &RequestContext) -> Option<Coming> {
         let is_content = context.client.is_webdavfs() && context.method == Method::PUT && context.has_content;
-        is_content.then(|| {
-            let path = context.path.spelled_once();
-            *self.0.coming.lock().entry(path.clone()).or_default() += 1;
-            Coming { unstored: self.clone(), path, is_stored: false }
-        })
+        // No program saves to these, and a shelf without room must not keep folders where they are.
+        let name = context.path.name();
+        if !is_content || name.starts_with("._") || name == ".DS_Store" {
+            return None;
+        }
+        let path = context.path.spelled_once();
+        let mut coming = self.0.coming.lock();
+        coming.begun += 1;
+        let number = coming.begun;
+        coming.at.entry(path.clone()).or_default().count += 1;
+        Some(Coming { unstored: self.clone(), path, number, is_stored: false })
     }
 
     /// Whether something at `path`, or below it, lacks its content.
     pub(super) fn has(&self, path: &ResourcePath) -> bool {
-        let (path, below) = (path.spelled_once(), format!("{}/", path.spelled_once()));
-        let is_meant = |at: &str| at == path || at.starts_with(&below);
-        self.0.coming.lock().keys().any(|at| is_meant(at))
+        let is_meant = at_or_below(path);
+        self.0.coming.lock().at.keys().any(|at| is_meant(at))
             || self.0.failed.iter().any(|(at, ())| is_meant(&at))
     }
 
-    /// What is at `path` is gone.
+    /// What is at `path`, and below it, is gone, or is something else now.
     pub(super) fn forget(&self, path: &ResourcePath) {
-        let (path, below) = (path.spelled_once(), format!("{}/", path.spelled_once()));
-        for (at, ()) in self.0.failed.iter().filter(|(at, ())| **at == path || at.starts_with(&below)) {
+        let is_meant = at_or_below(path);
+        let mut coming = self.0.coming.lock();
+        let begun = coming.begun;
+        coming.at.iter_mut().filter(|(at, _)| is_meant(at)).for_each(|(_, at)| at.settled = begun);
+        for (at, ()) in self.0.failed.iter().filter(|(at, ())| is_meant(at)) {
             self.0.failed.invalidate(&*at);
         }
     }
+}
+
+fn at_or_below(path: &ResourcePath) -> impl Fn(&str) -> bool {
+    let path = path.spelled_once();
+    move |at| at.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// An upload under way.
 pub(super) struct Coming {
     unstored: Unstored,
     path: String,
+    number: u64,
     is_stored: bool,
 }
 
@@ -77,18 +106,17 @@ impl Coming {
 impl Drop for Coming {
     fn drop(&mut self) {
         let inner = &self.unstored.0;
-        {
-            let mut coming = inner.coming.lock();
-            if let Some(count) = coming.get_mut(&self.path) {
-                *count -= 1;
-                if *count == 0 {
-                    coming.remove(&self.path);
-                }
-            }
+        let mut coming = inner.coming.lock();
+        let Some(at) = coming.at.get_mut(&self.path) else { return };
+        if self.is_stored {
+            at.settled = at.settled.max(self.number);
+            inner.failed.invalidate(&self.path);
+        } else if at.settled < self.number {
+            inner.failed.insert(self.path.clone(), ());
         }
-        match self.is_stored {
-            true => inner.failed.invalidate(&self.path),
-            false => inner.failed.insert(std::mem::take(&mut self.path), ()),
+        at.count -= 1;
+        if at.count == 0 {
+            coming.at.remove(&self.path);
         }
     }
 }
@@ -97,3 +125,45 @@ impl Drop for Coming {
 const MOST_FAILED: u64 = 10_000;
 /// A program moves what it has saved within seconds; later it is the user who renames what is there.
 const FAILED_TIME: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> ResourcePath {
+        ResourcePath::parse(text).unwrap()
+    }
+
+    /// An upload to `/d/file`.
+    fn begin(unstored: &Unstored) -> Coming {
+        let mut coming = unstored.0.coming.lock();
+        coming.begun += 1;
+        coming.at.entry("/d/file".to_owned()).or_default().count += 1;
+        Coming { unstored: unstored.clone(), path: "/d/file".into(), number: coming.begun, is_stored: false }
+    }
+
+    #[test]
+    fn the_latest_upload_counts() {
+        let unstored = Unstored::new(Vec::new());
+        let (stale, again) = (begin(&unstored), begin(&unstored));
+        assert!(unstored.has(&path("/d")) && !unstored.has(&path("/d/fil")));
+        again.end(true);
+        assert!(unstored.has(&path("/d/file")), "one is under way");
+        stale.end(false);
+        assert!(!unstored.has(&path("/d")), "what was sent again is stored");
+        begin(&unstored).end(false);
+        assert!(unstored.has(&path("/d/file")));
+        begin(&unstored).end(true);
+        assert!(!unstored.has(&path("/d/file")));
+    }
+
+    #[test]
+    fn of_what_is_gone_nothing_is_known() {
+        let unstored = Unstored::new(vec!["/d/empty".to_owned(), "/e".to_owned()]);
+        let cancelled = begin(&unstored);
+        unstored.forget(&path("/d/"));
+        drop(cancelled);
+        assert!(!unstored.has(&path("/d")) && unstored.has(&path("/e")));
+        assert!(unstored.0.coming.lock().at.is_empty());
+    }
+}

@@ -140,12 +140,12 @@ impl RequestContext {
     /// What this client is told of a failure.
     pub fn refusal(&self, failure: &Failure) -> Refusal {
         let refusal = Refusal::of(failure);
-        match failure {
+        let is_conflict =
+            refusal.status == StatusCode::CONFLICT && !matches!(failure, Failure::ParentMissing);
+        match is_conflict && self.client.is_webdavfs() {
             // macOS takes 409 for an absence: what is there "cannot be found".
-            Failure::Conflict(_) if self.client.is_webdavfs() => {
-                Refusal { status: StatusCode::FORBIDDEN, ..refusal }
-            }
-            _ => refusal,
+            true => Refusal { status: StatusCode::FORBIDDEN, ..refusal },
+            false => refusal,
         }
     }
 

@@ -55,7 +55,7 @@ pub enum Failure {
     NoRoom,
     #[error("its content has not been stored; save it again")]
     Unstored,
-    #[error("it is being copied or moved, or is where something is copied or moved to; wait for its end")]
+    #[error("it is being moved, or is where something is copied or moved to; wait for the end of that")]
     UnderWay,
     #[error("the work ended early")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -115,6 +115,7 @@ impl Failure {
             Self::OwnDisk(error) if error.kind() == ErrorKind::StorageFull => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
+            Self::State(error) if error.is_full() => StatusCode::INSUFFICIENT_STORAGE,
             Self::OwnDisk(_) | Self::State(_) | Self::Interrupted(_) | Self::Intake(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

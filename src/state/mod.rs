@@ -76,6 +76,14 @@ pub enum StateError {
     Worker(#[from] tokio::task::JoinError),
 }
 
+impl StateError {
+    /// Whether the disk has no room.
+    pub fn is_full(&self) -> bool {
+        let (Self::Database(error) | Self::Open { source: error, .. }) = self else { return false };
+        matches!(&**error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
+    }
+}
+
 /// redb has an error type for each step; to us they are one.
 macro_rules! database_errors {
     ($($error:ident),*) => {$(

@@ -119,7 +119,7 @@ impl RequestLocks {
         }
         let gone = match self.context.client.is_webdavfs() {
             true => self.replace_own(&row)?,
-            false => self.table.insert(&row)?,
+            false => self.table.insert(&row, |_| false)?,
         };
         self.table.store(vec![row.clone()], gone).await;
         Ok(row)
@@ -128,12 +128,9 @@ impl RequestLocks {
     /// Puts `row` in the place of this client's locks on the same resource, of which macOS's client has one
     /// at the most: an older one is of a mount that died. Returns the tokens that are gone.
     fn replace_own(&self, row: &LockRow) -> Result<Vec<String>, Box<LockRow>> {
-        let is_own = |lock: &LockRow| {
+        self.table.insert(row, |lock| {
             lock.path == row.path && lock.client == row.client && lock.principal == row.principal
-        };
-        let mut gone = self.table.remove(is_own);
-        gone.extend(self.table.insert(row)?);
-        Ok(gone)
+        })
     }
 }
 

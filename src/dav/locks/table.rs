@@ -71,7 +71,12 @@ impl LockTable {
 
     /// Adds a lock if no other one conflicts, in one step; drops those that expired meanwhile and
     /// returns their tokens. Fails with a lock that is in the way.
-    pub(super) fn insert(&self, row: &LockRow) -> Result<Vec<String>, Box<LockRow>> {
+    /// `is_replaced` names locks whose place it takes.
+    pub(super) fn insert(
+        &self,
+        row: &LockRow,
+        is_replaced: impl Fn(&LockRow) -> bool,
+    ) -> Result<Vec<String>, Box<LockRow>> {
         let (mut locks, now) = (self.0.locks.lock(), now());
         let prefix = format!("{}/", row.path.trim_end_matches('/'));
         let conflicts = |lock: &&LockRow| {
@@ -81,6 +86,7 @@ impl LockTable {
             let same = lock.token == row.token;
             let other = near && !same && !(row.shared && lock.shared);
             lock.expires_at > now
+                && !is_replaced(lock)
                 && (other || (same && (lock.path != row.path || lock.principal != row.principal)))
         };
         if let Some(other) = locks.values().flatten().find(conflicts) {
@@ -89,7 +95,7 @@ impl LockTable {
         let mut expired = Vec::new();
         locks.retain(|_, here| {
             here.retain(|lock| {
-                let alive = lock.expires_at > now && lock.token != row.token;
+                let alive = lock.expires_at > now && lock.token != row.token && !is_replaced(lock);
                 if !alive {
                     expired.push(lock.token.clone());
                 }

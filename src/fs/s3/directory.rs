@@ -63,7 +63,6 @@ impl S3FileSystem {
         request: ListRequest,
         first: ListPage,
     ) -> (Resource, Children) {
-        self.note_listing(folder.prefix());
         // The client reads at its own pace, so each further page has a budget of its own.
         let pages = listing::pages(self.patient_store(), request, first);
         let view = (self.clone(), folder.prefix());
@@ -98,6 +97,7 @@ impl Showing {
         let Some(filter) = self.filter.take() else { return Vec::new() };
         let last = filter.finish().into_iter().filter_map(|entry| self.child(entry)).collect();
         self.fs.shared.dates.saw(&self.prefix, std::mem::take(&mut self.seen));
+        self.fs.note_listing(&self.prefix);
         last
     }
 

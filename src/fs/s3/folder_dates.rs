@@ -55,18 +55,25 @@ impl FolderDates {
         }
     }
 
-    /// The children of `prefix` are others now. The date is one that was not told lately, even within
-    /// the second that is the finest that clients are told.
+    /// The children of `prefix` are others now. The date is a later one in any case, even within the second
+    /// that is the finest that clients are told, up to [`MOST_AHEAD`].
     pub(super) fn touch(&self, prefix: &str) {
         let now = SystemTime::now();
-        let next = self.0.known.get(prefix).map(|date| date.changed + Duration::from_secs(1));
-        let changed = next.filter(|next| (now..=now + MOST_AHEAD).contains(next)).unwrap_or(now);
+        let next = self.0.known.get(prefix).map_or(now, |date| date.changed + Duration::from_secs(1));
+        let changed = next.clamp(now, now + MOST_AHEAD);
         self.put(prefix, FolderDate { changed, children: None });
     }
 
     /// Others may have changed the children of `prefix`, and nobody has seen them before.
     pub(super) fn expect_change(&self, prefix: &str) {
         if self.0.known.get(prefix).is_none_or(|date| date.children.is_none()) {
+            self.touch(prefix);
+        }
+    }
+
+    /// The date that clients were told of `prefix` is not to be relied on.
+    pub(super) fn touch_told(&self, prefix: &str) {
+        if self.0.known.contains_key(prefix) {
             self.touch(prefix);
         }
     }
@@ -141,6 +148,6 @@ fn names(hashed: Sha256) -> u64 {
 }
 
 /// A folder in which many files are made at once is not of next week.
-const MOST_AHEAD: Duration = Duration::from_secs(60);
+const MOST_AHEAD: Duration = Duration::from_secs(600);
 /// Many changes are written at once.
 const WRITE_AFTER: Duration = Duration::from_secs(1);

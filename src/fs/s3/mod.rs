@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 
 use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
+use super::names::other_spellings;
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::metrics::Metrics;
 use crate::object::Key;
@@ -34,7 +35,7 @@ use crate::store::read_ahead::ReadAheads;
 use crate::store::{Content, ListPage, ObjectStore};
 
 use folder_dates::FolderDates;
-use metadata::Located;
+use metadata::{Located, folder_prefix};
 use trees::Trees;
 use watched::Watched;
 
@@ -137,7 +138,10 @@ impl Source for S3Share {
     }
 
     fn unanswered(&self, context: &RequestContext) {
-        self.0.dates.touch_parent(&context.path.key());
+        let parent = context.path.parent();
+        for spelling in other_spellings(&parent).iter().chain([&parent]) {
+            self.0.dates.touch_told(&folder_prefix(&spelling.key()));
+        }
     }
 }
 

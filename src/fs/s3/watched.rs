@@ -9,22 +9,29 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use moka::sync::Cache;
 use tokio::time::{Instant, timeout};
+use unicode_normalization::UnicodeNormalization;
 
 use super::S3FileSystem;
 use super::metadata::{Located, folder_prefix};
 use crate::fs::{Failure, ResourcePath};
 use crate::store::ListRequest;
 
-/// The folders, by prefix.
+/// The folders, by prefix; composed, since the client asks in spellings of its own.
 #[derive(Debug)]
 pub(super) struct Watched(Cache<String, Look>);
 
-#[derive(Debug, Clone, Copy)]
-enum Look {
-    /// Something was looked for there, and is not there.
-    InVain,
-    /// All of it was seen at this moment.
-    At(Instant),
+#[derive(Debug, Clone, Copy, Default)]
+struct Look {
+    /// When all of it was seen last.
+    seen: Option<Instant>,
+    /// Something was looked for there since, and is not there.
+    in_vain: bool,
+}
+
+impl Look {
+    fn at(moment: Instant) -> Self {
+        Self { seen: Some(moment), in_vain: false }
+    }
 }
 
 impl Default for Watched {
@@ -34,38 +41,44 @@ impl Default for Watched {
 }
 
 impl S3FileSystem {
-    /// This request asks for a listing, and gets it.
-    pub(super) fn note_listing(&self, prefix: String) {
+    /// The client was shown all of a folder.
+    pub(super) fn note_listing(&self, prefix: &str) {
         if self.context.client.is_webdavfs() {
-            self.shared.watched.0.insert(prefix, Look::At(Instant::now()));
+            self.shared.watched.0.insert(prefix.nfc().collect(), Look::at(Instant::now()));
         }
     }
 
     /// There is nothing at `path`.
     pub(super) fn note_absence(&self, path: &ResourcePath) {
         if self.context.client.is_webdavfs() {
-            self.shared.watched.0.insert(folder_prefix(&path.parent().key()), Look::InVain);
+            let prefix: String = folder_prefix(&path.parent().key()).nfc().collect();
+            let look = self.shared.watched.0.get(&prefix).unwrap_or_default();
+            self.shared.watched.0.insert(prefix, Look { in_vain: true, ..look });
         }
     }
 
     /// Sees whether the children of `folder` are others now, if that may matter to the client.
     pub(super) async fn look_again(&self, folder: &Located) {
-        let prefix = folder.prefix();
-        let look = match self.context.client.is_webdavfs() {
-            true => self.shared.watched.0.get(&prefix),
-            false => None,
-        };
-        match look {
-            None => return,
-            Some(Look::At(moment)) if moment.elapsed() < LOOK_PAUSE => return,
+        if !self.context.client.is_webdavfs() {
+            return;
+        }
+        let (prefix, watched) = (folder.prefix(), &self.shared.watched.0);
+        let name: String = prefix.nfc().collect();
+        let Some(look) = watched.get(&name) else { return };
+        if look.seen.is_some_and(|moment| moment.elapsed() < LOOK_PAUSE) {
+            return;
+        }
+        if look.in_vain {
             // What came before the first listing would not show as a change.
-            Some(Look::InVain) => self.shared.dates.expect_change(&prefix),
-            Some(Look::At(_)) => {}
+            self.shared.dates.expect_change(&prefix);
         }
         match timeout(LOOK_TIME, self.list_all(folder)).await {
-            Ok(Ok(())) => self.shared.watched.0.insert(prefix, Look::At(Instant::now())),
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(prefix, %error, "whether the folder has changed is not known"),
-            Err(_) => tracing::debug!(prefix, "whether the folder has changed takes long to find out"),
+            Err(_) => {
+                tracing::debug!(prefix, "whether the folder has changed takes too long to find out");
+                watched.insert(name, Look::at(Instant::now() + LATER));
+            }
         }
     }
 
@@ -87,5 +100,7 @@ const MOST_WATCHED: u64 = 1000;
 const WATCHED_TIME: Duration = Duration::from_secs(600);
 /// Bursts of questions are answered by one look.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
-/// What takes longer is told with the next question.
+/// What takes longer is not worth the waiting.
 const LOOK_TIME: Duration = Duration::from_secs(3);
+/// Until it is tried again.
+const LATER: Duration = Duration::from_secs(60);

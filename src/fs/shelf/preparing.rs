@@ -59,7 +59,12 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
         let mut stay_shelved = Vec::new();
         for (path, row) in rows {
             let parent = path.rsplit_once('/').and_then(|(parent, _)| places.get(parent));
-            let target = parent.map_or_else(|| to.clone(), |parent| child(parent, &row.name));
+            let target = match parent {
+                Some(parent) => child(parent, &row.name),
+                None if path == shelf_path(from) => to.clone(),
+                // It goes with a folder that stays on the shelf.
+                None => continue,
+            };
             if self.is_shelved(&target) {
                 stay_shelved.push((path, shelf_path(&target)));
                 continue;

@@ -5,6 +5,7 @@
 
 mod index;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
@@ -233,16 +234,21 @@ impl State {
 impl ShelfIndex {
     /// Returns the rows whose contents nobody has any more.
     fn apply(&self, changes: Vec<Change>) -> Vec<ShelfRow> {
-        let mut index = self.0.write();
-        let mut gone = Vec::new();
+        // What was moved or renamed keeps its file.
+        let file = |row: &ShelfRow| match &row.place {
+            Place::File(name) => Some(name.clone()),
+            _ => None,
+        };
+        let kept: HashSet<String> =
+            changes.iter().filter_map(|(_, row)| row.as_ref().and_then(file)).collect();
+        let (mut index, mut gone) = (self.0.write(), Vec::new());
         for (path, row) in changes {
             gone.extend(match row {
                 Some(row) => index.insert(path, row),
                 None => index.remove(&path),
             });
         }
-        let is_in_use = |old: &ShelfRow| index.iter().any(|(_, row)| row.place == old.place);
-        gone.retain(|old| matches!(old.place, Place::File(_)) && !is_in_use(old));
+        gone.retain(|old| file(old).is_some_and(|name| !kept.contains(&name)));
         gone
     }
 
@@ -337,7 +343,7 @@ fn remove_strays(directory: &std::path::Path, index: &Index) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
-    let named: std::collections::HashSet<&str> = index
+    let named: HashSet<&str> = index
         .iter()
         .filter_map(|(_, row)| match &row.place {
             Place::File(name) => Some(name.as_str()),

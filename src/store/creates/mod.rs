@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 use unicode_normalization::UnicodeNormalization;
@@ -46,6 +47,8 @@ struct Inner {
     changed: Notify,
     /// What an object was stored as, where that is not the ETag that was told.
     stored_as: Cache<Key, ETag>,
+    /// Rows that could not be removed when their time was over: the next one takes them along.
+    unended: Mutex<Vec<Key>>,
 }
 
 impl std::fmt::Debug for Creates {
@@ -71,7 +74,16 @@ impl Creates {
         }
         let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
         let changed = Notify::new();
-        let creates = Self(Arc::new(Inner { store, state, is_open, wait, rows, changed, stored_as }));
+        let creates = Self(Arc::new(Inner {
+            store,
+            state,
+            is_open,
+            wait,
+            rows,
+            changed,
+            stored_as,
+            unended: Mutex::default(),
+        }));
         shutdown.background(creates.clone().see_to_all(shutdown.clone()));
         Ok(creates)
     }
@@ -79,6 +91,13 @@ impl Creates {
     /// How many are held.
     pub fn count(&self) -> usize {
         self.0.rows.len()
+    }
+
+    /// The files that are held, as [`ResourcePath::spelled_once`] names them.
+    ///
+    /// [`ResourcePath::spelled_once`]: crate::fs::ResourcePath::spelled_once
+    pub fn paths(&self) -> Vec<String> {
+        self.0.rows.all().iter().map(|(key, _)| path_of(key)).collect()
     }
 
     async fn hold(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
@@ -89,6 +108,7 @@ impl Creates {
             made: millis(SystemTime::now()),
         };
         self.0.state.hold_create(&row).await?;
+        self.0.unended.lock().retain(|other| other != key);
         let meta = meta(&row);
         self.0.rows.insert(key.clone(), row);
         self.0.changed.notify_one();
@@ -96,9 +116,16 @@ impl Creates {
     }
 
     /// Forgets a row: its object is in the store now, or is not wanted any more.
-    async fn end(&self, key: &Key) -> StoreResult<()> {
+    async fn end(&self, key: &Key) {
         self.0.rows.remove(key);
-        Ok(self.0.state.end_create(key.as_str()).await?)
+        let mut left = std::mem::take(&mut *self.0.unended.lock());
+        left.push(key.clone());
+        for key in left {
+            if let Err(error) = self.0.state.end_create(key.as_str()).await {
+                tracing::warn!(%key, error = with_causes(&error), "a file that was made empty is noted still");
+                self.0.unended.lock().push(key);
+            }
+        }
     }
 
     /// Puts an object to the store, unless its content is just being written.
@@ -120,7 +147,8 @@ impl Creates {
             Ok(_) | Err(StoreError::ConditionFailed) => {}
             Err(error) => return Err(error),
         }
-        self.end(key).await
+        self.end(key).await;
+        Ok(())
     }
 
     /// Puts an object to the store before something else is done with it.

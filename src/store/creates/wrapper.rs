@@ -76,7 +76,7 @@ impl WithCreates {
                 let written = write(condition).await;
                 match &written {
                     // Somebody else made one: that is the object.
-                    Ok(_) | Err(StoreError::ConditionFailed) => self.creates.end(key).await?,
+                    Ok(_) | Err(StoreError::ConditionFailed) => self.creates.end(key).await,
                     Err(error) if error.may_have_been_applied() => row.set_attempted(),
                     Err(_) => {}
                 }
@@ -101,7 +101,10 @@ impl WithCreates {
             false => Ok(()),
         };
         Some(match deleted {
-            Ok(()) => self.creates.end(&object.key).await,
+            Ok(()) => {
+                self.creates.end(&object.key).await;
+                Ok(())
+            }
             error => error,
         })
     }

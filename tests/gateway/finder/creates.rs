@@ -229,15 +229,25 @@ async fn a_disk_that_is_full_for_a_while_is_no_reason_to_fail() {
     let finder = Finder::at(&gateway.url);
     let database = state.path().join("state/state.redb");
     let calls = "pwrite64,fdatasync,fsync:error=ENOSPC";
+    let token = finder.lock("/before").await;
     let mut fault = injected(&gateway, &[database.to_str().unwrap()], calls).await;
+    assert_eq!(finder.put("/before", &token, "content").await, 204, "S3 has it");
+    assert_eq!(finder.rename("/before", "/a").await, 201);
     assert_eq!(finder.status("PUT", "/first").await, 201);
     assert_eq!(finder.status("PUT", "/second").await, 201);
-    assert_eq!(bucket.keys().await, ["first", "second"], "not held, since that cannot be noted");
+    assert_eq!(bucket.keys().await, ["a", "first", "second"], "not held, since that cannot be noted");
     let large = finder.request("PUT", "/large").body(vec![7; 20 << 20]);
     assert_eq!(large.send().await.unwrap().status(), 201);
     fault.kill().await.unwrap();
     // There is room again.
     assert_eq!(finder.status("PUT", "/third").await, 201);
-    assert_eq!(bucket.keys().await, ["first", "large", "second"], "held");
+    assert_eq!(bucket.keys().await, ["a", "first", "large", "second"], "held");
     assert_eq!(finder.get("/third").await, (200, "".into()));
+    assert_eq!(finder.status("DELETE", "/third").await, 204);
+    drop(gateway);
+    let gateway = Process::gateway(&s3.url, &state, &[]).await;
+    let finder = Finder::at(&gateway.url);
+    for gone in ["/before", "/third"] {
+        assert_eq!(finder.look(gone).await, 404, "{gone}");
+    }
 }

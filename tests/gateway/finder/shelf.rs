@@ -222,7 +222,15 @@ async fn large_ones_are_files_and_there_is_a_limit() {
     assert_eq!(finder.status("PUT", "/._b").await, 201);
     let token = finder.lock("/._b").await;
     assert_eq!(finder.put("/._b", &token, fork.clone()).await, 507);
-    assert_eq!(finder.rename("/._b", "/._c").await, 424, "its content has not come");
+    for path in ["/.TemporaryItems", "/.TemporaryItems/d"] {
+        finder.status("MKCOL", path).await;
+    }
+    finder.status("PUT", "/.TemporaryItems/d/b").await;
+    assert_eq!(
+        finder.request("PUT", "/.TemporaryItems/d/b").body(fork.clone()).send().await.unwrap().status(),
+        507
+    );
+    assert_eq!(finder.rename("/.TemporaryItems/d/b", "/a").await, 424, "its content has not come");
     assert_eq!(finder.get("/._b").await, (200, Bytes::new()), "the old one stays");
     assert_eq!(finder.get("/._a").await.1, fork);
     finder.status("DELETE", "/._a").await;
