@@ -19,7 +19,7 @@ use crate::http::auth::Access;
 use crate::http::{Limits, ServiceOptions};
 use crate::metrics::Metrics;
 use crate::object::{Attributes, Condition, Key};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, Signals};
 use crate::store::s3::{FixedCredentials, S3Options, S3Store};
 use crate::store::{ListRequest, ObjectStore};
 
@@ -39,12 +39,12 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let options = s3_options(s3.endpoint_url());
     add_samples(&options).await?;
     let config = config(options, state_dir, &args)?;
-    let shutdown = Shutdown::default();
+    let (shutdown, signals) = (Shutdown::default(), Signals::listen()?);
     let gateway = Gateway::new(config, listeners, shutdown.clone()).await?;
     let welcome = welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args);
     // Nobody may be reading; it serves all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
-    until_stopped(gateway, shutdown, None).await
+    until_stopped(gateway, shutdown, None, signals).await
 }
 
 fn no_server(error: std::io::Error, args: &DemoArgs) -> CommandError {

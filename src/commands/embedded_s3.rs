@@ -8,9 +8,10 @@ use super::{CommandError, listeners};
 use crate::cli::EmbeddedArgs;
 use crate::config::Listen;
 use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
-use crate::shutdown;
+use crate::shutdown::Signals;
 
 pub(super) async fn run(args: EmbeddedArgs) -> Result<(), CommandError> {
+    let mut signals = Signals::listen()?;
     let listen = Listen::parse(std::slice::from_ref(&args.listen))?;
     let mut listeners = listeners::bind(&listen).await?;
     let listener = listeners.pop().context("no address to serve at")?;
@@ -23,6 +24,6 @@ pub(super) async fn run(args: EmbeddedArgs) -> Result<(), CommandError> {
     );
     // In one piece, and whoever started it may have read enough: not a reason to end.
     let _ = std::io::stdout().write_all(access.as_bytes());
-    shutdown::signal().await?;
+    signals.next().await;
     Ok(())
 }

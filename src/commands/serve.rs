@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::{self, Mount, Witness};
-use crate::shutdown::{self, Shutdown};
+use crate::shutdown::{Shutdown, Signals};
 
 pub(super) async fn run(args: ServeArgs, given: &[Given]) -> Result<(), CommandError> {
     let interval = args.mount_interval;
@@ -21,13 +21,14 @@ pub(super) async fn run(args: ServeArgs, given: &[Given]) -> Result<(), CommandE
         // The terminal that it was started from may close. It fails where it leads a session already.
         let _ = rustix::process::setsid();
     }
+    let mut signals = Signals::listen()?;
     let sockets = listeners::open(&config).await?;
     let shutdown = Shutdown::default();
     let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());
     let starting = Gateway::new(config, sockets.listeners, shutdown.clone());
     let mut gateway = tokio::select! {
         gateway = starting => gateway?,
-        stopped = shutdown::signal() => return Ok(stopped?),
+        () = signals.next() => return Ok(()),
     };
     gateway.set_options(super::mount::options_of_gateway(given));
     if sockets.are_inherited {
@@ -42,7 +43,7 @@ pub(super) async fn run(args: ServeArgs, given: &[Given]) -> Result<(), CommandE
         // launchd ends a program at logout, systemd also to start it anew.
         outlives: sockets.are_inherited && !cfg!(target_os = "macos"),
     });
-    until_stopped(gateway, shutdown, mounted).await
+    until_stopped(gateway, shutdown, mounted, signals).await
 }
 
 /// What is kept mounted while a gateway runs.
@@ -96,6 +97,7 @@ pub(super) async fn until_stopped(
     gateway: Gateway,
     shutdown: Shutdown,
     mounted: Option<Mounted>,
+    mut signals: Signals,
 ) -> Result<(), CommandError> {
     let running = gateway.run();
     tokio::pin!(running);
@@ -109,10 +111,7 @@ pub(super) async fn until_stopped(
         () = &mut running => return Ok(()),
         () = keeping => return Ok(()),
         () = shutdown.requested() => Stop::Command,
-        stopped = shutdown::signal() => {
-            stopped?;
-            Stop::Signal
-        }
+        () = signals.next() => Stop::Signal,
     };
     tracing::info!("stopping; once more to stop at once");
     let ending = async {
@@ -125,8 +124,7 @@ pub(super) async fn until_stopped(
     tokio::select! {
         () = &mut running => tracing::info!("stopped"),
         () = ending => {}
-        again = shutdown::signal() => {
-            again?;
+        () = signals.next() => {
             tracing::warn!("stopped at once");
             std::process::exit(130);
         }

@@ -63,6 +63,11 @@ impl World {
         }
     }
 
+    /// How often S3 was asked since the last look.
+    pub fn costs(&self) -> u64 {
+        self.s3().map_or(0, |s3| s3.total())
+    }
+
     pub fn forget_costs(&self) {
         if let Some(s3) = self.s3() {
             s3.reset();

@@ -104,6 +104,11 @@ impl Process {
                 }
             }
         });
+        // It answers when everything is open.
+        super::eventually("an answer", || async {
+            super::client().get(format!("{url}/.s3dav/health")).send().await.is_ok()
+        })
+        .await;
         Self { child, url }
     }
 

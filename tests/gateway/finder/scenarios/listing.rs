@@ -56,9 +56,15 @@ async fn s06_what_is_missing_is_missing(world: World) {
         assert_eq!(answer.status(), 404);
         assert!(answer.bytes().await.unwrap().len() <= 1024);
     }
-    world.mac.look("/missing").await;
-    world.forget_costs();
-    world.mac.look("/missing").await;
+    // It may be forgotten in between, on a machine that is slow.
+    for round in 0.. {
+        world.mac.look("/missing").await;
+        world.forget_costs();
+        world.mac.look("/missing").await;
+        if round == 20 || world.costs() == 0 {
+            break;
+        }
+    }
     world.cost_nothing();
 }
 
