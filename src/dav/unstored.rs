@@ -12,6 +12,7 @@ use http::Method;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
+use crate::fs::resource_path::is_within;
 use crate::fs::{RequestContext, ResourcePath};
 
 /// See the module. Cloning shares it.
@@ -57,36 +58,33 @@ impl Unstored {
         if !is_content || name.starts_with("._") || name == ".DS_Store" {
             return None;
         }
-        let path = context.path.spelled_once();
+        Some(self.begin_at(context.path.spelled_once()))
+    }
+
+    fn begin_at(&self, path: String) -> Coming {
         let mut coming = self.0.coming.lock();
         coming.begun += 1;
-        let number = coming.begun;
         coming.at.entry(path.clone()).or_default().count += 1;
-        Some(Coming { unstored: self.clone(), path, number, is_stored: false })
+        Coming { unstored: self.clone(), path, number: coming.begun, is_stored: false }
     }
 
     /// Whether something at `path`, or below it, lacks its content.
     pub(super) fn has(&self, path: &ResourcePath) -> bool {
-        let is_meant = at_or_below(path);
-        self.0.coming.lock().at.keys().any(|at| is_meant(at))
-            || self.0.failed.iter().any(|(at, ())| is_meant(&at))
+        let path = path.spelled_once();
+        self.0.coming.lock().at.keys().any(|at| is_within(at, &path))
+            || self.0.failed.iter().any(|(at, ())| is_within(&at, &path))
     }
 
     /// What is at `path`, and below it, is gone, or is something else now.
     pub(super) fn forget(&self, path: &ResourcePath) {
-        let is_meant = at_or_below(path);
+        let path = path.spelled_once();
         let mut coming = self.0.coming.lock();
         let begun = coming.begun;
-        coming.at.iter_mut().filter(|(at, _)| is_meant(at)).for_each(|(_, at)| at.settled = begun);
-        for (at, ()) in self.0.failed.iter().filter(|(at, ())| is_meant(at)) {
+        coming.at.iter_mut().filter(|(at, _)| is_within(at, &path)).for_each(|(_, at)| at.settled = begun);
+        for (at, ()) in self.0.failed.iter().filter(|(at, ())| is_within(at, &path)) {
             self.0.failed.invalidate(&*at);
         }
     }
-}
-
-fn at_or_below(path: &ResourcePath) -> impl Fn(&str) -> bool {
-    let path = path.spelled_once();
-    move |at| at.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// An upload under way.
@@ -134,12 +132,8 @@ mod tests {
         ResourcePath::parse(text).unwrap()
     }
 
-    /// An upload to `/d/file`.
     fn begin(unstored: &Unstored) -> Coming {
-        let mut coming = unstored.0.coming.lock();
-        coming.begun += 1;
-        coming.at.entry("/d/file".to_owned()).or_default().count += 1;
-        Coming { unstored: unstored.clone(), path: "/d/file".into(), number: coming.begun, is_stored: false }
+        unstored.begin_at("/d/file".to_owned())
     }
 
     #[test]

@@ -143,22 +143,22 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
             drained(request, Response::new(whole(page.into()))).await
         }
         Some(Action::ApplyThenFail) => {
-            call(request.map(s3s::Body::from), service).await;
+            call(request, service).await;
             error(500, "InternalError", "The answer was lost")
         }
         Some(Action::Hold(gate)) => {
-            let answer = call(request.map(s3s::Body::from), service).await;
+            let answer = call(request, service).await;
             gate.passed().await;
             answer
         }
         Some(Action::CutBody(after)) => {
-            call(request.map(s3s::Body::from), service).await.map(|body| interrupted(body, after, None))
+            call(request, service).await.map(|body| interrupted(body, after, None))
         }
         Some(Action::StallBody(after, gate)) => {
-            call(request.map(s3s::Body::from), service).await.map(|body| interrupted(body, after, Some(gate)))
+            call(request, service).await.map(|body| interrupted(body, after, Some(gate)))
         }
         Some(Action::SlowUpload(pause)) => call(request.map(|body| slowly(body, pause)), service).await,
-        None => call(request.map(s3s::Body::from), service).await,
+        None => call(request, service).await,
     }
 }
 
@@ -171,8 +171,8 @@ fn slowly(body: Incoming, pause: Duration) -> s3s::Body {
     s3s::Body::http_body_unsync(StreamBody::new(frames))
 }
 
-async fn call(request: Request<s3s::Body>, service: &S3Service) -> Response<Body> {
-    match service.call(request).await {
+async fn call(request: Request<impl Into<s3s::Body>>, service: &S3Service) -> Response<Body> {
+    match service.call(request.map(Into::into)).await {
         Ok(answer) => answer.map(|body| body.map_err(BoxError::from).boxed_unsync()),
         Err(_) => error(500, "InternalError", "The request could not be handled"),
     }

@@ -117,6 +117,11 @@ impl ResourcePath {
     }
 }
 
+/// Whether `path` is `folder`, or lies within it; both as [`ResourcePath::spelled_once`] has them.
+pub fn is_within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl fmt::Display for ResourcePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}", self.key())

@@ -121,9 +121,8 @@ impl<S: Sink> Intake<S> {
             Stage::Ready(sink) => self.hand_over(sink, bytes).await,
             Stage::Behind { backlog, mut task, mut sip } => {
                 if sip == 0 {
-                    if let Ok(caught_up) = timeout(self.intakes.pause, &mut task).await {
-                        let sink = caught_up.map_err(IntakeError::Interrupted)??;
-                        return self.hand_over(sink, bytes).await;
+                    if let Ok(sink) = timeout(self.intakes.pause, caught_up::<S>(&mut task)).await {
+                        return self.hand_over(sink?, bytes).await;
                     }
                     sip = SIP;
                 }
@@ -136,7 +135,7 @@ impl<S: Sink> Intake<S> {
                     return Ok(());
                 }
                 // It has caught up or failed, or the disk does not take it.
-                let sink = caught_up::<S>(task).await?;
+                let sink = caught_up::<S>(&mut task).await?;
                 self.hand_over(sink, bytes).await
             }
             Stage::Gone => Err(IntakeError::Ended.into()),
@@ -169,13 +168,15 @@ impl<S: Sink> Intake<S> {
     pub async fn end(self) -> Result<S, S::Error> {
         match self.stage {
             Stage::Ready(sink) => Ok(*sink),
-            Stage::Behind { task, .. } => Ok(*caught_up::<S>(task).await?),
+            Stage::Behind { mut task, .. } => Ok(*caught_up::<S>(&mut task).await?),
             Stage::Gone => Err(IntakeError::Ended.into()),
         }
     }
 }
 
-async fn caught_up<S: Sink>(task: AbortOnDropHandle<Result<Box<S>, S::Error>>) -> Result<Box<S>, S::Error> {
+async fn caught_up<S: Sink>(
+    task: &mut AbortOnDropHandle<Result<Box<S>, S::Error>>,
+) -> Result<Box<S>, S::Error> {
     task.await.map_err(IntakeError::Interrupted)?
 }
 

@@ -140,13 +140,13 @@ impl Seen {
     }
 }
 
-/// About 200 bytes each: 20 MB at most.
-const MAX_FOLDERS: u64 = 100_000;
 /// The same for the same names, also in another version of this program.
 fn names(hashed: Sha256) -> u64 {
     hashed.finalize().iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
+/// About 200 bytes each: 20 MB at most.
+const MAX_FOLDERS: u64 = 100_000;
 /// A folder in which many files are made at once is not of next week.
 const MOST_AHEAD: Duration = Duration::from_secs(600);
 /// Many changes are written at once.

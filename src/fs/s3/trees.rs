@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::fs::resource_path::is_within;
 use crate::fs::{Failure, ResourcePath};
 
 /// What no other request may change now, by [`ResourcePath::spelled_once`]. Cloning shares it.
@@ -51,9 +52,7 @@ impl Drop for Entered {
 }
 
 fn refuse(under_way: &[String], path: &str) -> Result<(), Failure> {
-    let holds =
-        |a: &str, b: &str| b.strip_prefix(a).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    match under_way.iter().any(|other| holds(other, path) || holds(path, other)) {
+    match under_way.iter().any(|other| is_within(path, other) || is_within(other, path)) {
         true => Err(Failure::UnderWay),
         false => Ok(()),
     }
