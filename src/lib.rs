@@ -16,7 +16,8 @@
 //! - [`cache`]: what is known without asking; pure structures.
 //! - [`intake`]: bodies that are taken without a pause, however slowly they are stored.
 //! - [`state`]: the local database of one source.
-//! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that the system opened.
+//! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that the system opened;
+//!   [`descriptors`]: how many there may be.
 //! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
@@ -32,6 +33,7 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod dav;
+pub mod descriptors;
 #[cfg(feature = "demo")]
 pub mod embedded;
 pub mod fs;

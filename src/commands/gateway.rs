@@ -13,6 +13,7 @@ use crate::config::{Config, Source};
 use crate::control;
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
+use crate::descriptors;
 use crate::http::auth::Credentials;
 use crate::http::{Server, Service};
 use crate::logging::with_causes;
@@ -40,6 +41,10 @@ impl Gateway {
         shutdown: Shutdown,
     ) -> Result<Self, CommandError> {
         let metrics = Metrics::default();
+        let descriptors = descriptors::raise();
+        if descriptors < ENOUGH_DESCRIPTORS {
+            metrics.note_trouble("open files", Some(few_descriptors(descriptors)));
+        }
         let url = listeners.first().and_then(|listener| listener.local_addr().ok()).map(url);
         let state = State::open(&config.state_dir, &url.unwrap_or_default()).await.map_err(taken)?;
         let locks = LockTable::load(state.clone()).await?;
@@ -61,7 +66,7 @@ impl Gateway {
         let empty = creates.as_ref().map(Creates::paths).unwrap_or_default();
         let service = Service::new(Engine::new(share, locks, empty), options, metrics.clone());
         let knocks = service.knocks();
-        let server = Server::new(listeners, service, config.limits);
+        let server = Server::new(listeners, service, config.limits.within(descriptors));
         let operator = Operator {
             source,
             urls: server.addresses().into_iter().map(self::url).collect(),
@@ -155,6 +160,14 @@ fn url(mut address: SocketAddr) -> String {
     format!("http://{address}/")
 }
 
+fn few_descriptors(descriptors: u64) -> (String, String) {
+    let message =
+        format!("only {descriptors} can be open at once, so few connections and uploads are served");
+    let hint = format!("start it with a higher limit: `ulimit -n {ENOUGH_DESCRIPTORS}`");
+    tracing::warn!(hint, "{message}");
+    (message, hint)
+}
+
 fn taken(error: StateError) -> CommandError {
     match error {
         StateError::Taken { .. } => CommandError::hinted(
@@ -167,3 +180,5 @@ fn taken(error: StateError) -> CommandError {
 
 /// Long enough to abort an upload or two.
 const LEAST_DRAIN: Duration = Duration::from_secs(5);
+/// Clients, S3 and the disk together seldom have more.
+const ENOUGH_DESCRIPTORS: u64 = 1024;

@@ -1,16 +1,20 @@
 //! Who may come in: by the user who holds the other end of the connection, or by HTTP Basic.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::dav::{Body, text};
-use crate::peer::{Kernel, Owners, own_uid};
+use crate::logging::Rarely;
+use crate::peer::{Kernel, Owners, Peer, own_uid};
 
 /// Who may come in, as it is configured.
 #[derive(Debug, Clone)]
@@ -31,10 +35,14 @@ impl Access {
         match self {
             Self::Anyone => Auth::None,
             Self::Password(credentials) => Auth::Basic(credentials.unwrap_or_else(generated)),
-            Self::Peers(credentials) => Self::PeersOf(Arc::new(Kernel), credentials).with(generated),
-            Self::PeersOf(owners, credentials) => {
-                Auth::Peers { owners, uid: own_uid(), credentials: credentials.unwrap_or_else(generated) }
-            }
+            Self::Peers(credentials) => Self::PeersOf(Arc::new(Kernel::open()), credentials).with(generated),
+            Self::PeersOf(owners, credentials) => Auth::Peers(Peers {
+                owners,
+                uid: own_uid(),
+                deputies: None,
+                credentials: credentials.unwrap_or_else(generated),
+                warned: Arc::default(),
+            }),
         }
     }
 }
@@ -47,8 +55,45 @@ pub enum Auth {
     None,
     /// Whoever knows the name and the password.
     Basic(Credentials),
-    /// Programs of the user `uid` and root's, and whoever knows the name and the password.
-    Peers { owners: Arc<dyn Owners>, uid: u32, credentials: Credentials },
+    /// Programs of one user and root's, and whoever knows the name and the password.
+    Peers(Peers),
+}
+
+/// One user's programs, and how they are told from others'.
+#[derive(Clone)]
+pub struct Peers {
+    owners: Arc<dyn Owners>,
+    uid: u32,
+    deputies: Option<Arc<dyn Deputies>>,
+    credentials: Credentials,
+    warned: Arc<Rarely>,
+}
+
+/// Programs of other users that act for this one, such as the program of a mount.
+#[async_trait]
+pub trait Deputies: Send + Sync {
+    /// Whether those of `uid` come in, at this moment.
+    async fn are(&self, uid: u32) -> bool;
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// Somebody who needs no password; the user, where one was asked for.
+    Trusted(Option<u32>),
+    /// Somebody who has not shown the password yet.
+    Stranger(Option<u32>),
+    /// Nobody any more.
+    Gone,
+}
+
+/// Why somebody does not come in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// No name and password were sent.
+    Unasked,
+    /// They were wrong; the name that was sent.
+    Wrong(String),
 }
 
 /// A name and a password, kept as hashes so that comparing them takes the same time for all.
@@ -69,7 +114,7 @@ impl std::fmt::Debug for Auth {
         f.write_str(match self {
             Self::None => "None",
             Self::Basic(_) => "Basic",
-            Self::Peers { .. } => "Peers",
+            Self::Peers(_) => "Peers",
         })
     }
 }
@@ -87,51 +132,81 @@ impl Auth {
         match self {
             Self::None => "none",
             Self::Basic(_) => "basic",
-            Self::Peers { .. } => "peer",
+            Self::Peers(_) => "peer",
         }
     }
 
-    /// Whether it tells its user's programs from others'.
-    pub(super) fn knows_its_own(&self) -> bool {
-        matches!(self, Self::Peers { .. })
-    }
-
-    /// Whether a program comes in by whose it is, now that it has connected.
-    pub(super) async fn trusts(&self, client: SocketAddr, server: SocketAddr) -> bool {
-        let Self::Peers { owners, uid, .. } = self else { return false };
-        let (owners, uid) = (Arc::clone(owners), *uid);
-        // Microseconds, unless the machine has very many connections.
-        let asked = tokio::task::spawn_blocking(move || owners.uid(client, server)).await;
-        match asked {
-            Ok(Ok(owner)) => owner.is_some_and(|owner| owner == uid || owner == ROOT),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "it cannot be told whose connection this is; a password is asked for");
-                false
-            }
-            // The program ends.
-            Err(_) => false,
+    /// The same, where these programs of others come in, too.
+    pub fn with_deputies(self, deputies: Arc<dyn Deputies>) -> Self {
+        match self {
+            Self::Peers(peers) => Self::Peers(Peers { deputies: Some(deputies), ..peers }),
+            other => other,
         }
     }
 
-    /// The name of who asks, or the answer that asks for it. `is_trusted`: by whose connection it is.
-    pub(super) fn check(
-        &self,
-        headers: &HeaderMap,
-        is_trusted: bool,
-    ) -> Result<Option<String>, Box<Response<Body>>> {
+    /// Who has just connected.
+    pub(super) async fn caller(&self, stream: &TcpStream) -> Caller {
+        match self {
+            Self::None => Caller::Trusted(None),
+            Self::Basic(_) => Caller::Stranger(None),
+            Self::Peers(peers) => peers.caller(stream).await,
+        }
+    }
+
+    /// The name of who asks, or why they do not come in. `is_trusted`: by whose connection it is.
+    pub(super) fn check(&self, headers: &HeaderMap, is_trusted: bool) -> Result<Option<String>, Denied> {
         let (credentials, name) = match self {
+            _ if is_trusted => return Ok(None),
             Self::None => return Ok(None),
-            Self::Peers { .. } if is_trusted => return Ok(None),
             // All of these are one person's: whoever knows the password got it from their state directory.
-            Self::Peers { credentials, .. } => (credentials, None),
+            Self::Peers(peers) => (&peers.credentials, None),
             Self::Basic(credentials) => (credentials, Some(credentials.user.clone())),
         };
         let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(decode);
         match sent {
             Some(sent) if bool::from(hash(&sent).ct_eq(&credentials.hash)) => Ok(name),
-            Some(_) => Err(Box::new(challenge("the name or the password is wrong"))),
-            None => Err(Box::new(challenge("a name and a password are needed"))),
+            Some(sent) => Err(Denied::Wrong(sent.split(':').next().unwrap_or_default().to_owned())),
+            None => Err(Denied::Unasked),
         }
+    }
+}
+
+impl Peers {
+    async fn caller(&self, stream: &TcpStream) -> Caller {
+        let asked = timeout(KERNEL_TIME, Peer::of(stream, &*self.owners)).await;
+        match asked.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+            Ok(Peer::Gone) => Caller::Gone,
+            Ok(Peer::User(uid)) if self.trusts(uid).await => Caller::Trusted(Some(uid)),
+            Ok(Peer::User(uid)) => Caller::Stranger(Some(uid)),
+            Ok(Peer::Unknown) => Caller::Stranger(None),
+            Err(error) => {
+                if let Some(before) = self.warned.now() {
+                    let message = "it cannot be told whose connection this is; a password is asked for";
+                    tracing::warn!(%error, before, message);
+                }
+                Caller::Stranger(None)
+            }
+        }
+    }
+
+    async fn trusts(&self, uid: u32) -> bool {
+        let is_deputy = async {
+            match &self.deputies {
+                Some(deputies) => deputies.are(uid).await,
+                None => false,
+            }
+        };
+        uid == self.uid || uid == ROOT || is_deputy.await
+    }
+}
+
+impl Denied {
+    /// The answer that asks for a name and a password.
+    pub(super) fn answer(&self) -> Response<Body> {
+        challenge(match self {
+            Self::Unasked => "a name and a password are needed",
+            Self::Wrong(_) => "the name or the password is wrong",
+        })
     }
 }
 
@@ -155,3 +230,6 @@ fn challenge(message: &str) -> Response<Body> {
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     answer
 }
+
+/// The kernel answers within milliseconds.
+const KERNEL_TIME: Duration = Duration::from_secs(5);

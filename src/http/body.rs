@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::places::UnderWay;
 use crate::metrics::{Direction, Metrics};
 
 /// Reads a whole body of at most `limit` bytes.
@@ -187,6 +188,8 @@ impl Drop for Lent {
 pub(super) struct Counted {
     pub(super) body: crate::dav::Body,
     pub(super) metrics: Metrics,
+    /// Until the last byte has gone.
+    pub(super) _under_way: UnderWay,
 }
 
 impl HttpBody for Counted {

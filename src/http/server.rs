@@ -14,14 +14,17 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::auth::Caller;
 use super::body::Rest;
+use super::places::{Place, Places};
 use super::service::{Ends, Service};
+use crate::logging::Rarely;
 use crate::shutdown::Shutdown;
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; more wait in the socket's queue.
+    /// Connections at once; for more those that are idle make room.
     pub connections: usize,
     /// From one request to the end of the next one's headers. Long, since a client like Finder
     /// takes a closed connection badly.
@@ -49,6 +52,15 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// These, or fewer, where only so many files and connections can be open.
+    pub fn within(self, descriptors: u64) -> Self {
+        // The rest is for S3 and the disk.
+        let connections = self.connections.min(usize::try_from(descriptors / 4).unwrap_or(usize::MAX)).max(1);
+        Self { connections, strangers: self.strangers.min(connections / 4).max(1), ..self }
+    }
+}
+
 /// A server that has its sockets and waits for [`Server::run`].
 pub struct Server {
     listeners: Vec<TcpListener>,
@@ -68,10 +80,7 @@ impl Server {
 
     /// Serves until the shutdown begins; then lets requests in flight finish within `grace`.
     pub async fn run(self, shutdown: &Shutdown, grace: Duration) {
-        let places = Places {
-            all: Arc::new(Semaphore::new(self.limits.connections)),
-            strangers: Arc::new(Semaphore::new(self.limits.strangers)),
-        };
+        let places = Places::new(self.limits.connections, self.limits.strangers);
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
             let (service, places) = (self.service.clone(), places.clone());
@@ -79,14 +88,6 @@ impl Server {
         }
         while accepting.join_next().await.is_some() {}
     }
-}
-
-/// Room for connections.
-#[derive(Clone)]
-struct Places {
-    all: Arc<Semaphore>,
-    /// Other users must not be able to shut this one out.
-    strangers: Arc<Semaphore>,
 }
 
 async fn accept(
@@ -98,13 +99,14 @@ async fn accept(
     grace: Duration,
 ) {
     let mut connections = JoinSet::new();
+    let (door, failed) = (Arc::new(Semaphore::new(AT_THE_DOOR)), Rarely::default());
     loop {
         let next = async {
             // The semaphore is never closed.
-            let place = Arc::clone(&places.all).acquire_owned().await.ok();
-            (listener.accept().await, place)
+            let at_the_door = Arc::clone(&door).acquire_owned().await.ok();
+            (listener.accept().await, at_the_door)
         };
-        let (accepted, place) = tokio::select! {
+        let (accepted, at_the_door) = tokio::select! {
             next = next => next,
             Some(_) = connections.join_next() => continue,
             () = shutdown.begun() => break,
@@ -114,12 +116,19 @@ async fn accept(
                 let (service, shutdown, places) = (service.clone(), shutdown.clone(), places.clone());
                 connections.spawn(async move {
                     let _counted = service.metrics().connection();
-                    serve(stream, peer, service, limits, places, shutdown).await;
-                    drop(place);
+                    let Some((place, is_trusted)) =
+                        come_in(&stream, peer, &service, &places, &shutdown).await
+                    else {
+                        return;
+                    };
+                    drop(at_the_door);
+                    serve(stream, peer, is_trusted, service, limits, (places, place), shutdown).await;
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if let Some(before) = failed.now() {
+                    tracing::warn!(%error, before, "a connection could not be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -133,40 +142,52 @@ async fn accept(
     }
 }
 
+/// Finds out who has connected, and gives them a place; whether they are trusted. `None` if they go away again.
+async fn come_in(
+    stream: &TcpStream,
+    peer: SocketAddr,
+    service: &Service,
+    places: &Places,
+    shutdown: &Shutdown,
+) -> Option<(Place, bool)> {
+    let address = peer.ip().to_canonical();
+    match service.auth().caller(stream).await {
+        Caller::Gone => None,
+        Caller::Stranger(uid) => Some((places.take((address, uid), true)?, false)),
+        Caller::Trusted(uid) => tokio::select! {
+            place = places.wait((address, uid)) => Some((place, true)),
+            () = shutdown.begun() => None,
+        },
+    }
+}
+
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
+    is_trusted: bool,
     service: Service,
     limits: Limits,
-    places: Places,
+    (places, place): (Places, Place),
     shutdown: Shutdown,
 ) {
     let Ok(local) = stream.local_addr() else { return };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY will be slow");
     }
-    let is_trusted = service.auth().trusts(peer, local).await;
     let ends = Ends { local, peer, is_trusted };
-    let is_stranger = service.auth().knows_its_own() && !is_trusted;
-    let header_time = if is_stranger { limits.stranger_time } else { limits.header_time };
-    let room = is_stranger.then(|| Arc::clone(&places.strangers).try_acquire_owned());
-    if let Some(Err(_)) = room {
-        tracing::debug!(%peer, "too many connections of other users");
-        return;
-    }
     let asked = Arc::new(Notify::new());
-    let (first, has_asked) = (Once::new(), Arc::clone(&asked));
+    let (first, has_asked, guest) = (Once::new(), Arc::clone(&asked), place.guest());
     // At most one at a time: the next request comes after it.
     let (rests, unread) = mpsc::unbounded_channel();
     let answer = service_fn(move |request| {
         first.call_once(|| has_asked.notify_one());
-        let (service, rests) = (service.clone(), rests.clone());
-        let crowded = places.all.available_permits() == 0;
-        async move { Ok::<_, Infallible>(service.answer(request, ends, crowded, &rests).await) }
+        let (service, rests, guest) = (service.clone(), rests.clone(), Arc::clone(&guest));
+        let crowded = places.are_awaited();
+        async move { Ok::<_, Infallible>(service.answer(request, ends, &guest, crowded, &rests).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(header_time)
+        .header_read_timeout(limits.header_time)
         .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
         .max_header_size(limits.header_bytes)
         .max_headers(limits.headers)
@@ -174,20 +195,16 @@ async fn serve(
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
     let serving = async {
         tokio::select! {
-        ended = &mut connection => ended,
-        () = shutdown.begun() => {
-            // What was just accepted is about to ask; its request would be lost.
-            let first = tokio::time::timeout(FIRST_REQUEST, asked.notified());
-            tokio::select! {
-                ended = &mut connection => ended,
-                _ = first => {
-                    // No further request on this connection; the one under way goes on.
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
+            // First of all what has come: a request that is there is answered before anybody must go.
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = last_request(&place, &asked, limits.stranger_time, &shutdown) => {}
         }
+        connection.as_mut().graceful_shutdown();
+        if place.guest().is_busy() {
+            return connection.await;
         }
+        tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
     };
     let ended = tokio::select! {
         ended = serving => ended,
@@ -198,6 +215,18 @@ async fn serve(
     }
 }
 
+/// Waits until no further request is answered on a connection.
+async fn last_request(place: &Place, asked: &Notify, stranger_time: Duration, shutdown: &Shutdown) {
+    tokio::select! {
+        // What was sent just before is on its way through the machine.
+        () = place.is_over(stranger_time) => tokio::time::sleep(LAST_MOMENT).await,
+        () = shutdown.begun() => {
+            // What was just accepted is about to ask; its request would be lost.
+            let _ = tokio::time::timeout(FIRST_REQUEST, asked.notified()).await;
+        }
+    }
+}
+
 /// Goes on as long as the connection may have more.
 async fn read_all(mut unread: UnboundedReceiver<Rest>) {
     while let Some(rest) = unread.recv().await {
@@ -205,6 +234,12 @@ async fn read_all(mut unread: UnboundedReceiver<Rest>) {
     }
 }
 
+/// Connections that wait to be told apart, or for a place.
+const AT_THE_DOOR: usize = 64;
+/// A request that is in the machine when its connection must go.
+const LAST_MOMENT: Duration = Duration::from_millis(50);
+/// The last bytes of an answer.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Out of file descriptors, most likely: let some go before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// From a connection to its first request, when the program ends meanwhile.

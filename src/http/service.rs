@@ -13,10 +13,12 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use super::auth::Auth;
+use super::auth::{Auth, Denied};
 use super::body::{Counted, Home, Rest, read};
 use super::guard::{Facts, Hosts, Refused, admit};
+use super::guesses::Guesses;
 use super::knocks::Knocks;
+use super::places::Guest;
 use super::status;
 use crate::dav::engine::Engine;
 use crate::dav::{Body, check_xml, full, text};
@@ -58,6 +60,7 @@ struct Inner {
     hosts: Hosts,
     metrics: Metrics,
     knocks: Knocks,
+    guesses: Guesses,
 }
 
 /// The ends of a request's connection.
@@ -72,7 +75,8 @@ pub struct Ends {
 impl Service {
     pub fn new(engine: Engine, options: ServiceOptions, metrics: Metrics) -> Self {
         let hosts = Hosts { allowed: options.allowed_hosts.clone() };
-        Self(Arc::new(Inner { engine, options, hosts, metrics, knocks: Knocks::default() }))
+        let (knocks, guesses) = (Knocks::default(), Guesses::default());
+        Self(Arc::new(Inner { engine, options, hosts, metrics, knocks, guesses }))
     }
 
     /// Who knocked lately.
@@ -95,14 +99,15 @@ impl Service {
         &self,
         request: Request<Incoming>,
         ends: Ends,
+        guest: &Arc<Guest>,
         crowded: bool,
         rests: &UnboundedSender<Rest>,
     ) -> Response<Counted> {
-        let begun = Instant::now();
+        let (begun, under_way) = (Instant::now(), guest.begin());
         let method = request.method().clone();
         let home = Home::default();
         let expects = request.headers().contains_key(header::EXPECT);
-        let routed = AssertUnwindSafe(self.route(request, ends, &home)).catch_unwind().await;
+        let routed = AssertUnwindSafe(self.route(request, ends, guest, &home)).catch_unwind().await;
         let mut answer = match routed {
             Ok(answer) => answer.unwrap_or_else(|refusal| *refusal),
             Err(_) => {
@@ -128,13 +133,14 @@ impl Service {
         answer.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
         self.0.metrics.dav_request(known(&method), answer.status().as_u16(), begun.elapsed());
         tracing::debug!(%method, status = answer.status().as_u16(), elapsed = ?begun.elapsed(), "answered");
-        answer.map(|body| Counted { body, metrics: self.0.metrics.clone() })
+        answer.map(|body| Counted { body, metrics: self.0.metrics.clone(), _under_way: under_way })
     }
 
     async fn route(
         &self,
         request: Request<Incoming>,
         ends: Ends,
+        guest: &Guest,
         home: &Home,
     ) -> Result<Response<Body>, Box<Response<Body>>> {
         let inner = &*self.0;
@@ -147,7 +153,11 @@ impl Service {
         if let Some(nonce) = parts.uri.path().strip_prefix(status::KNOCK) {
             return Ok(status::knock(&parts.method, &inner.knocks, nonce, ends.local));
         }
-        let principal = inner.options.auth.check(&parts.headers, ends.is_trusted)?;
+        let principal = match inner.options.auth.check(&parts.headers, ends.is_trusted) {
+            Ok(principal) => principal,
+            Err(denied) => return Err(Box::new(self.deny(denied, ends).await)),
+        };
+        guest.is_known();
         if parts.uri.path() == status::METRICS {
             return Ok(status::metrics(&parts.method, &inner.metrics));
         }
@@ -179,6 +189,18 @@ impl Service {
             return Ok(inner.engine.proppatch(&context, parts, body).await);
         }
         Ok(inner.engine.handle(&context, Request::from_parts(parts, full(body))).await)
+    }
+
+    /// The answer to whoever does not come in; a wrong password costs time, and the connection.
+    async fn deny(&self, denied: Denied, ends: Ends) -> Response<Body> {
+        let mut answer = denied.answer();
+        if let Denied::Wrong(name) = denied {
+            if self.0.guesses.wrong(canonical(ends.peer), &name).await.is_err() {
+                answer = text(StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords come from there");
+            }
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 
     fn check_method(&self, method: &Method) -> Result<(), Box<Response<Body>>> {

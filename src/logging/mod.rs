@@ -3,6 +3,7 @@
 //! Nothing here or elsewhere logs a header, a credential or a body; keys and paths are data of the
 //! user and appear where they explain an event.
 
+mod rarely;
 mod rotating;
 
 use std::io::{self, IsTerminal};
@@ -12,6 +13,7 @@ use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::UtcTime;
 
+pub use rarely::Rarely;
 use rotating::Rotating;
 
 /// What went wrong and why, in a line; what an error says of its cause itself is not said again.

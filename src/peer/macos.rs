@@ -7,9 +7,24 @@ use std::net::SocketAddr;
 use std::ptr;
 
 use super::pcblist;
+use super::shared::Shared;
 
-pub(super) fn uid(client: SocketAddr, server: SocketAddr) -> io::Result<Option<u32>> {
-    Ok(pcblist::owner(&connections()?, client, server))
+/// The kernel copies all connections for each question, so one answer serves all that wait.
+#[derive(Debug)]
+pub(super) struct Asking(Shared<Vec<u8>>);
+
+impl Asking {
+    pub(super) fn open() -> Self {
+        Self(Shared::new(connections))
+    }
+
+    pub(super) async fn uid(&self, client: SocketAddr, server: SocketAddr) -> io::Result<Option<u32>> {
+        Ok(pcblist::owner(&self.0.get().await?, client, server))
+    }
+
+    pub(super) fn now(&self, client: SocketAddr, server: SocketAddr) -> io::Result<Option<u32>> {
+        Ok(pcblist::owner(&connections()?, client, server))
+    }
 }
 
 fn connections() -> io::Result<Vec<u8>> {

@@ -1,17 +1,14 @@
 //! Who may come in: the programs of the gateway's user and root's, and whoever knows the password.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use s3dav::http::auth::Access;
 use s3dav::state::Credential;
-use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 
-use crate::harness::process::{Process, outcome, serve};
-use crate::harness::{BUCKET, Bucket, TestGateway, clients, embedded};
+use crate::harness::process::outcome;
+use crate::harness::users::{NOBODY, Owner, SOMEBODY, as_user, asked};
+use crate::harness::{BUCKET, Bucket, TestGateway};
 
 const METHODS: [&str; 12] = [
     "OPTIONS",
@@ -27,65 +24,13 @@ const METHODS: [&str; 12] = [
     "LOCK",
     "UNLOCK",
 ];
-const NOBODY: u32 = 65_534;
-const SOMEBODY: u32 = 54_321;
-
-/// A command of another user; `None` where that cannot be had.
-fn as_user(uid: u32, program: &str) -> Option<Command> {
-    clients::find("setpriv")?;
-    if !rustix::process::geteuid().is_root() {
-        clients::skip("root");
-        return None;
-    }
-    let uid = uid.to_string();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", program]).kill_on_drop(true);
-    Some(command)
-}
-
-async fn asked(uid: u32, url: &str, more: &[&str]) -> Option<String> {
-    clients::find("curl")?;
-    let mut curl = as_user(uid, "curl")?;
-    curl.args(["-s", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*"])
-        .args(more)
-        .arg(url);
-    Some(outcome(curl).await.1)
-}
-
-/// A gateway of a user, its S3 server and its directory.
-async fn of_user(uid: u32) -> Option<(Process, std::sync::Arc<s3dav::embedded::EmbeddedS3>, TempDir)> {
-    let directory = tempfile::tempdir().unwrap();
-    // Another user cannot reach the program where cargo puts it.
-    let program = directory.path().join("s3dav");
-    fs::copy(env!("CARGO_BIN_EXE_s3dav"), &program).unwrap();
-    fs::create_dir(directory.path().join("state")).unwrap();
-    std::os::unix::fs::chown(directory.path().join("state"), Some(uid), Some(uid)).unwrap();
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let s3 = embedded().await;
-    let model = serve(&s3.endpoint_url(), &directory, &[]);
-    let mut command = as_user(uid, program.to_str().unwrap())?;
-    let state = directory.path().join("state/of-user").to_str().unwrap().to_owned();
-    let known = directory.path().join("state").to_str().unwrap().to_owned();
-    command.args(
-        model
-            .as_std()
-            .get_args()
-            .map(|argument| if argument == known.as_str() { state.as_ref() } else { argument }),
-    );
-    for (name, value) in model.as_std().get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    Some((Process::serving(command).await, s3, directory))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_users_are_asked_by_every_method() {
     let gateway = TestGateway::start_with(|config| config.access = Access::Peers(None)).await;
     let mut told = vec![(gateway.url.clone(), NOBODY)];
-    let Some((other, _s3, _directory)) = of_user(SOMEBODY).await else { return };
+    let owner = Owner::new(SOMEBODY).await;
+    let Some(other) = owner.gateway(&[]).await else { return };
     told.push((other.url.clone(), NOBODY));
     for (url, uid) in &told {
         for method in METHODS {
@@ -116,7 +61,8 @@ async fn whoever_knows_the_password_comes_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_sends_and_closes_is_nobody() {
     let gateway = TestGateway::start_with(|config| config.access = Access::Peers(None)).await;
-    let Some((other, s3, _directory)) = of_user(SOMEBODY).await else { return };
+    let owner = Owner::new(SOMEBODY).await;
+    let Some(other) = owner.gateway(&[]).await else { return };
     let script = "import socket, sys
 for n in range(100):
     s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
@@ -136,7 +82,7 @@ for n in range(100):
         "201"
     );
     assert_eq!(gateway.bucket().await.keys().await, ["mine"]);
-    assert_eq!(Bucket::of(&s3.endpoint_url(), BUCKET).await.keys().await, ["mine"]);
+    assert_eq!(Bucket::of(&owner.s3.endpoint_url(), BUCKET).await.keys().await, ["mine"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,8 +109,13 @@ sys.stdin.read()
 async fn a_connection_that_cannot_be_told_is_asked() {
     #[derive(Debug)]
     struct Silent;
+    #[async_trait::async_trait]
     impl s3dav::peer::Owners for Silent {
-        fn uid(&self, _: std::net::SocketAddr, _: std::net::SocketAddr) -> std::io::Result<Option<u32>> {
+        async fn uid(
+            &self,
+            _: std::net::SocketAddr,
+            _: std::net::SocketAddr,
+        ) -> std::io::Result<Option<u32>> {
             Err(std::io::ErrorKind::PermissionDenied.into())
         }
     }

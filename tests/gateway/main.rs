@@ -29,6 +29,7 @@ mod service;
 mod stalls;
 mod startup;
 mod stores;
+mod strangers;
 mod streams;
 mod trees;
 mod uplinks;

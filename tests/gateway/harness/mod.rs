@@ -5,6 +5,7 @@ pub mod clients;
 pub mod faults;
 pub mod process;
 pub mod raw;
+pub mod users;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,99 @@
+//! Other users of the machine: their programs, and gateways of theirs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use s3dav::embedded::EmbeddedS3;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::process::{Process, outcome, serve};
+use super::{clients, embedded};
+
+/// What the kernel calls users that it cannot name; an ordinary other user here.
+pub const NOBODY: u32 = 65_534;
+/// Users without an account.
+pub const SOMEBODY: u32 = 54_321;
+pub const SOMEBODY_ELSE: u32 = 54_322;
+
+/// A command of another user; `None` where that cannot be had.
+pub fn as_user(uid: u32, program: &str) -> Option<Command> {
+    let setpriv = clients::find("setpriv")?;
+    if !rustix::process::geteuid().is_root() {
+        clients::skip("root");
+        return None;
+    }
+    let uid = uid.to_string();
+    let mut command = Command::new(setpriv);
+    command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", program]).kill_on_drop(true);
+    Some(command)
+}
+
+/// A Python script of another user.
+pub fn python(uid: u32, script: &str, arguments: &[&str]) -> Option<Command> {
+    // One in the path may lie in a home that others cannot enter.
+    let python = "/usr/bin/python3";
+    if !Path::new(python).exists() {
+        clients::skip(python);
+        return None;
+    }
+    let mut command = as_user(uid, python)?;
+    command.args(["-c", script]).args(arguments);
+    Some(command)
+}
+
+/// The status that another user's curl gets.
+pub async fn asked(uid: u32, url: &str, more: &[&str]) -> Option<String> {
+    let curl = clients::find("curl")?;
+    let mut curl = as_user(uid, curl.to_str().unwrap())?;
+    curl.args(["-s", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*"])
+        .args(more)
+        .arg(url);
+    Some(outcome(curl).await.1)
+}
+
+/// A user's place with the program, an S3 server and room for a state.
+pub struct Owner {
+    pub uid: u32,
+    pub directory: TempDir,
+    pub s3: Arc<EmbeddedS3>,
+}
+
+impl Owner {
+    pub async fn new(uid: u32) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // Another user cannot reach the program where cargo puts it.
+        fs::copy(env!("CARGO_BIN_EXE_s3dav"), directory.path().join("s3dav")).unwrap();
+        fs::create_dir(directory.path().join("state")).unwrap();
+        std::os::unix::fs::chown(directory.path().join("state"), Some(uid), Some(uid)).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { uid, directory, s3: embedded().await }
+    }
+
+    /// The user's command line that serves the bucket; `before`: what it is started by, such as `prlimit`.
+    pub fn serve(&self, before: &[&str], more: &[&str]) -> Option<Command> {
+        let program = self.directory.path().join("s3dav").to_str().unwrap().to_owned();
+        let words: Vec<&str> = before.iter().copied().chain([program.as_str()]).collect();
+        let model = serve(&self.s3.endpoint_url(), &self.directory, more);
+        let mut command = as_user(self.uid, words[0])?;
+        command.args(&words[1..]);
+        let (known, state) =
+            (self.directory.path().join("state"), self.directory.path().join("state/of-user"));
+        let own = |argument| if Path::new(argument) == known { state.as_os_str() } else { argument };
+        command.args(model.as_std().get_args().map(own));
+        for (name, value) in model.as_std().get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Some(command)
+    }
+
+    /// A gateway of the user.
+    pub async fn gateway(&self, more: &[&str]) -> Option<Process> {
+        Some(Process::serving(self.serve(&[], more)?).await)
+    }
+}

@@ -1,0 +1,107 @@
+//! Connections without number that are closed at once cost the gateway next to nothing, and its owner nothing.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::{attack_time, port};
+use crate::harness::process::{Process, outcome};
+use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, python};
+use crate::harness::{BUCKET, Bucket, client, clients, eventually};
+
+const CLOSES: &str = include_str!("closes.py");
+const OWNER: &str = include_str!("owner.py");
+
+/// strace beside a gateway.
+struct Trace {
+    tracer: Child,
+    log: TempDir,
+}
+
+impl Trace {
+    async fn attach(gateway: &Process) -> Option<Self> {
+        let strace = clients::find("strace")?;
+        let log = tempfile::tempdir().unwrap();
+        let tracer = Command::new(strace)
+            .args(["-f", "-p", &gateway.child.id().unwrap().to_string(), "-o"])
+            .arg(log.path().join("log"))
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let trace = Self { tracer, log };
+        eventually("strace is attached", || async {
+            client().get(format!("{}/.s3dav/health", gateway.url)).send().await.unwrap();
+            trace.text().contains("/.s3dav/health")
+        })
+        .await;
+        Some(trace)
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.log.path().join("log")).unwrap_or_default()
+    }
+
+    async fn end(mut self) -> String {
+        let id = rustix::process::Pid::from_raw(self.tracer.id().unwrap() as i32).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        self.tracer.wait().await.unwrap();
+        self.text()
+    }
+}
+
+fn threads(gateway: &Process) -> usize {
+    fs::read_dir(format!("/proc/{}/task", gateway.child.id().unwrap())).unwrap().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_connection_costs_few_calls_and_no_table_is_read() {
+    let owner = Owner::new(SOMEBODY).await;
+    let Some(gateway) = owner.gateway(&[]).await else { return };
+    let Some(trace) = Trace::attach(&gateway).await else { return };
+    let before = trace.text().len();
+    let Some(flood) = python(SOMEBODY_ELSE, CLOSES, &[port(&gateway.url), "100", "2"]) else { return };
+    let count: usize = outcome(flood).await.1.trim().parse().unwrap();
+    // What is answered later has been accepted later.
+    client().get(format!("{}/.s3dav/health", gateway.url)).send().await.unwrap();
+    let text = trace.end().await;
+    assert!(!text.contains("/proc/net/tcp"), "a table of all sockets is read");
+    let lines = text[before..].lines().filter(|line| !line.contains("resumed>"));
+    // Waiting threads wake one another now and then, connection or not.
+    let calls = lines.filter(|line| !line.contains("futex(") && !line.contains("epoll_wait(")).count();
+    eprintln!("{calls} calls for {count} connections");
+    assert!(calls < count * MOST_CALLS, "{calls} calls for {count} connections");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_takes_neither_threads_nor_descriptors_from_the_owner() {
+    let owner = Owner::new(SOMEBODY).await;
+    Bucket::of(&owner.s3.endpoint_url(), BUCKET).await.put("file", "content").await;
+    let Some(prlimit) = clients::find("prlimit") else { return };
+    let few = [prlimit.to_str().unwrap(), "--nofile=256:256"];
+    let Some(command) = owner.serve(&few, &[]) else { return };
+    let gateway = Process::serving(command).await;
+    let seconds = attack_time().as_secs().to_string();
+    let (at, mut most) = (port(&gateway.url), 0);
+    let Some(flood) = python(SOMEBODY_ELSE, CLOSES, &[at, "400", &seconds]) else { return };
+    let Some(own) = python(SOMEBODY, OWNER, &[at, &seconds]) else { return };
+    let watch = async {
+        loop {
+            most = most.max(threads(&gateway));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (_, answers, error) = tokio::select! {
+        (_, own) = async { tokio::join!(outcome(flood), outcome(own)) } => own,
+        () = watch => unreachable!(),
+    };
+    eprintln!("the owner got {}; {most} threads", answers.trim());
+    assert!(answers.starts_with("{'200': ") && !answers.contains(','), "{answers}{error}");
+    assert!(most < 64, "{most} threads");
+}
+
+/// accept, two options, registering and polling, one question about its end, and closing it.
+const MOST_CALLS: usize = 25;
