@@ -9,37 +9,101 @@ use quick_xml::{NsReader, Reader};
 use crate::state::PropertyName;
 
 /// Refuses what the engine's parser must not see: anything that is not well-formed UTF-8, document
-/// types (entities that multiply), and depths that overflow its stack.
+/// types (entities that multiply), depths that overflow its stack, and namespaces that it would copy without
+/// end.
 pub fn check(body: &[u8]) -> Result<(), String> {
-    let mut reader = Reader::from_reader(body);
-    reader.config_mut().check_end_names = true;
-    let mut depth = 0_usize;
-    let mut elements = 0_usize;
     if std::str::from_utf8(body).is_err() {
         return Err("the XML is not UTF-8".to_owned());
     }
+    let mut reader = Reader::from_reader(body);
+    reader.config_mut().check_end_names = true;
+    let mut seen = Seen::default();
     loop {
         match reader.read_event().map_err(|error| format!("the XML is not well-formed: {error}"))? {
-            Event::Start(_) => {
-                depth += 1;
-                elements += 1;
+            Event::Start(element) => seen.begin(&element)?,
+            Event::Empty(element) => {
+                seen.begin(&element)?;
+                seen.end();
             }
-            Event::Empty(_) => elements += 1,
-            Event::End(_) => depth = depth.saturating_sub(1),
+            Event::End(_) => seen.end(),
             Event::DocType(_) => return Err("the XML has a document type".to_owned()),
             Event::PI(_) => return Err("the XML has a processing instruction".to_owned()),
             Event::GeneralRef(name) if !is_predefined(name.as_ref()) => {
                 return Err("the XML refers to an entity".to_owned());
             }
-            Event::Eof if depth > 0 => return Err("the XML ends early".to_owned()),
-            Event::Eof if elements == 0 => return Err("the XML has no element".to_owned()),
+            Event::Eof if !seen.open.is_empty() => return Err("the XML ends early".to_owned()),
+            Event::Eof if seen.elements == 0 => return Err("the XML has no element".to_owned()),
             Event::Eof => return Ok(()),
             _ => {}
         }
-        if depth > MAX_DEPTH || elements > MAX_ELEMENTS {
+    }
+}
+
+/// What has been seen of a document so far.
+#[derive(Default)]
+struct Seen {
+    elements: usize,
+    /// The elements that are open, and what each declares.
+    open: Vec<Declared>,
+    /// What is declared by all of them together.
+    in_scope: Declared,
+    /// Bytes that the engine's parser copies: it gives each element a table of all namespaces in scope.
+    copied: usize,
+}
+
+/// Namespace declarations.
+#[derive(Clone, Copy, Default)]
+struct Declared {
+    count: usize,
+    /// In that table.
+    bytes: usize,
+}
+
+impl Seen {
+    fn begin(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
+        let declared = declared(element)?;
+        self.in_scope.count += declared.count;
+        self.in_scope.bytes += declared.bytes;
+        self.open.push(declared);
+        self.elements += 1;
+        self.copied += self.in_scope.bytes;
+        if self.open.len() > MAX_DEPTH || self.elements > MAX_ELEMENTS {
             return Err("the XML is nested too deeply, or has too many elements".to_owned());
         }
+        if self.in_scope.count > MAX_DECLARATIONS || self.copied > MAX_COPIED {
+            return Err("the XML declares too many namespaces".to_owned());
+        }
+        Ok(())
     }
+
+    fn end(&mut self) {
+        let declared = self.open.pop().unwrap_or_default();
+        self.in_scope.count -= declared.count;
+        self.in_scope.bytes -= declared.bytes;
+    }
+}
+
+/// The declarations among an element's attributes, which are looked through.
+fn declared(element: &BytesStart<'_>) -> Result<Declared, String> {
+    let mut declared = Declared::default();
+    let is_short = |text: &str| {
+        if text.len() > MAX_NAME { Err("the XML has a name that is too long".to_owned()) } else { Ok(()) }
+    };
+    is_short(element.name().as_ref())?;
+    for (count, attribute) in element.attributes().enumerate() {
+        let attribute = attribute.map_err(|error| format!("the XML is not well-formed: {error}"))?;
+        if count == MAX_ATTRIBUTES {
+            return Err("the XML has an element with too many attributes".to_owned());
+        }
+        let name = attribute.key.as_ref();
+        is_short(name)?;
+        if name == "xmlns" || name.starts_with("xmlns:") {
+            is_short(&attribute.value)?;
+            declared.count += 1;
+            declared.bytes += name.len() + attribute.value.len() + TABLE_ENTRY;
+        }
+    }
+    Ok(declared)
 }
 
 fn is_predefined(name: &str) -> bool {
@@ -97,8 +161,18 @@ pub(super) fn element_name(
 
 /// No client nests deeper than 6; the parser behind overflows its stack at some thousands.
 const MAX_DEPTH: usize = 64;
-/// A PROPPATCH of the largest body that is accepted could hold more; none does.
-const MAX_ELEMENTS: usize = 4096;
+/// A resource has at most 256 properties; some have elements of their own.
+const MAX_ELEMENTS: usize = 1024;
+/// Namespaces in scope at once; clients use up to three.
+const MAX_DECLARATIONS: usize = 64;
+/// Of an element; clients use up to three.
+const MAX_ATTRIBUTES: usize = 64;
+/// Bytes of an element's or attribute's name, or of a namespace.
+const MAX_NAME: usize = 1 << 10;
+/// Bytes; a request of a hundred properties in three namespaces takes 50 KiB.
+const MAX_COPIED: usize = 1 << 20;
+/// Bytes of an entry in a table of namespaces besides its texts, about.
+const TABLE_ENTRY: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +206,29 @@ mod tests {
         assert!(
             check("<a/>".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>().as_slice()).is_err()
         );
+    }
+
+    #[test]
+    fn namespaces_are_bounded() {
+        let declarations =
+            |count: usize| (0..count).map(|n| format!(" xmlns:n{n}=\"urn:{n}\"")).collect::<String>();
+        let of = |count, elements: usize| {
+            format!("<a{}>{}</a>", declarations(count), "<b/>".repeat(elements)).into_bytes()
+        };
+        assert!(check(&of(MAX_DECLARATIONS, 1)).is_ok());
+        assert!(check(&of(MAX_DECLARATIONS + 1, 1)).is_err());
+        assert!(check(&of(3, 500)).is_ok());
+        assert!(check(&of(MAX_DECLARATIONS, 500)).is_err(), "each element has a table of all of them");
+        let each = format!("<a>{}</a>", format!("<b{}/>", declarations(2)).repeat(500));
+        assert!(check(each.as_bytes()).is_ok(), "what is no longer in scope costs nothing");
+        for long in ["<a xmlns='@'/>", "<a xmlns:x='@'/>", "<@/>", "<a @='1'/>", "<a xmlns:@='1'/>"] {
+            assert!(check(long.replace('@', &"n".repeat(100)).as_bytes()).is_ok(), "{long}");
+            assert!(check(long.replace('@', &"n".repeat(MAX_NAME + 1)).as_bytes()).is_err(), "{long}");
+        }
+        let attributes = |count: usize| (0..count).map(|n| format!(" a{n}=\"\"")).collect::<String>();
+        assert!(check(format!("<a{}/>", attributes(MAX_ATTRIBUTES)).as_bytes()).is_ok());
+        assert!(check(format!("<a{}/>", attributes(MAX_ATTRIBUTES + 1)).as_bytes()).is_err());
+        assert!(check(b"<a b='1' b='2'/>").is_err());
     }
 
     #[test]

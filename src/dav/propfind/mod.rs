@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, ReadyChunks, StreamExt};
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -70,7 +70,7 @@ impl Multistatus {
         resource: Resource,
         children: Option<Children>,
     ) -> Response<Body> {
-        let mut head = response::HEAD.to_owned();
+        let mut head = self.writer.head();
         if let Err(failure) = self.write(&mut head, &self.base, &resource).await {
             return refuse(&context, failure);
         }
@@ -89,28 +89,21 @@ impl Multistatus {
     }
 
     fn stream(self, context: Arc<RequestContext>, head: String, children: Children) -> Body {
-        let children = Some(children.ready_chunks(BATCH));
-        let chunks = stream::try_unfold((self, context, head, children), |state| async move {
-            let (this, context, mut text, children) = state;
-            let Some(mut children) = children else { return Ok(None) };
-            let Some(batch) = children.next().await else {
-                text.push_str(response::TAIL);
-                let end = Frame::data(Bytes::from(text));
-                return Ok(Some((end, (this, context, String::new(), None))));
-            };
-            for child in batch {
-                let written = match child {
-                    Ok(child) => this.write(&mut text, &child_href(&this.base, &child), &child).await,
-                    Err(failure) => Err(failure),
-                };
-                if let Err(failure) = written {
-                    let message = failure.to_string();
-                    context.report(failure);
-                    return Err(io::Error::other(message));
-                }
+        let streamed = Streamed {
+            multistatus: self,
+            context,
+            text: head,
+            children: children.ready_chunks(BATCH),
+            batch: Vec::new().into_iter(),
+            has_ended: false,
+        };
+        let chunks = stream::try_unfold(streamed, |mut this| async move {
+            if this.has_ended {
+                return Ok(None);
             }
-            let chunk = Frame::data(Bytes::from(text));
-            Ok(Some((chunk, (this, context, String::new(), Some(children)))))
+            this.fill().await?;
+            let chunk = Frame::data(Bytes::from(std::mem::take(&mut this.text)));
+            Ok(Some((chunk, this)))
         });
         StreamBody::new(chunks).boxed_unsync()
     }
@@ -119,6 +112,46 @@ impl Multistatus {
         let dead = self.view.properties(&resource.id).await?;
         self.writer.write(text, href, resource, &dead);
         Ok(())
+    }
+}
+
+/// A listing under way.
+struct Streamed {
+    multistatus: Multistatus,
+    context: Arc<RequestContext>,
+    /// What has been written and not sent.
+    text: String,
+    children: ReadyChunks<Children>,
+    /// Entries that are there and not written.
+    batch: std::vec::IntoIter<Result<Resource, Failure>>,
+    has_ended: bool,
+}
+
+impl Streamed {
+    /// Writes entries until there is enough to send, or no more is there yet.
+    async fn fill(&mut self) -> io::Result<()> {
+        if self.batch.len() == 0 {
+            let Some(next) = self.children.next().await else {
+                self.text.push_str(response::TAIL);
+                self.has_ended = true;
+                return Ok(());
+            };
+            self.batch = next.into_iter();
+        }
+        while self.text.len() < CHUNK {
+            let Some(child) = self.batch.next() else { break };
+            if let Err(failure) = self.write(child).await {
+                let message = failure.to_string();
+                self.context.report(failure);
+                return Err(io::Error::other(message));
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, child: Result<Resource, Failure>) -> Result<(), Failure> {
+        let (child, this) = (child?, &self.multistatus);
+        this.write(&mut self.text, &child_href(&this.base, &child), &child).await
     }
 }
 
@@ -140,5 +173,7 @@ fn wants_minimal(headers: &HeaderMap) -> bool {
     says("brief", "t") || says("prefer", "return=minimal")
 }
 
-/// Entries in one chunk, if they are there: about 100 KiB.
+/// Entries that are taken at once, if they are there.
 const BATCH: usize = 256;
+/// Bytes of the answer that are sent at once, whatever an entry takes: its memory is bounded by this.
+const CHUNK: usize = 64 << 10;

@@ -33,6 +33,7 @@ impl PropertyRequest {
                 Event::Start(element) => {
                     let name = element_name(&reader, &element)?;
                     found.element(&parents, &name);
+                    found.check()?;
                     parents.push(name);
                 }
                 Event::End(_) => drop(parents.pop()),
@@ -51,6 +52,10 @@ struct Found {
     names: bool,
     props: Option<Vec<PropertyName>>,
     include: Vec<PropertyName>,
+    /// Of both.
+    count: usize,
+    /// Of their names.
+    bytes: usize,
 }
 
 impl Found {
@@ -63,8 +68,23 @@ impl Found {
             (["propfind"], "prop") => drop(self.props.get_or_insert_default()),
             (["propfind", "prop"], _) => self.props.get_or_insert_default().push(name.clone()),
             (["propfind", "include"], _) => self.include.push(name.clone()),
-            _ => {}
+            _ => return,
         }
+        if parents.len() == 2 {
+            self.count += 1;
+            self.bytes += name.local.len();
+        }
+    }
+
+    /// Every resource's part of the answer names all that it lacks.
+    fn check(&self) -> Result<(), String> {
+        if self.count > MAX_PROPERTIES {
+            return Err(format!("more than {MAX_PROPERTIES} properties are asked for"));
+        }
+        if self.bytes > MAX_NAME_BYTES {
+            return Err(format!("the names of the properties are over {MAX_NAME_BYTES} bytes"));
+        }
+        Ok(())
     }
 
     fn finish(self) -> Result<PropertyRequest, String> {
@@ -79,6 +99,11 @@ impl Found {
         })
     }
 }
+
+/// In one request: all that a resource may have, and more. Clients ask for up to twenty.
+const MAX_PROPERTIES: usize = 300;
+/// Bytes of all names, without their namespaces.
+const MAX_NAME_BYTES: usize = 16 << 10;
 
 /// The local name if it is WebDAV's own.
 fn dav_name(name: &PropertyName) -> &str {
@@ -112,6 +137,24 @@ mod tests {
         assert_eq!(some, PropertyRequest::Some(names.to_vec()));
         let all = parse("<D:allprop/><D:include><D:acl/></D:include>").unwrap();
         assert_eq!(all, PropertyRequest::All { include: vec![dav("acl")] });
+    }
+
+    #[test]
+    fn a_request_asks_for_so_many() {
+        let of = |count: usize| {
+            let names = "<x/>".repeat(count);
+            PropertyRequest::parse(
+                format!("<propfind xmlns=\"DAV:\"><prop>{names}</prop></propfind>").as_bytes(),
+            )
+        };
+        assert!(of(MAX_PROPERTIES).is_ok() && of(MAX_PROPERTIES + 1).is_err());
+        let long = |bytes: usize| {
+            let name = "x".repeat(bytes);
+            PropertyRequest::parse(
+                format!("<propfind xmlns=\"DAV:\"><prop><{name}/></prop></propfind>").as_bytes(),
+            )
+        };
+        assert!(long(MAX_NAME_BYTES).is_ok() && long(MAX_NAME_BYTES + 1).is_err());
     }
 
     #[test]

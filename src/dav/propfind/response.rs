@@ -10,14 +10,14 @@ use crate::dav::xml::escape;
 use crate::fs::{Resource, ResourcePath};
 use crate::state::{PropertyName, StoredProperty};
 
-pub(super) const HEAD: &str =
-    "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:multistatus xmlns:D=\"DAV:\">\n";
 pub(super) const TAIL: &str = "</D:multistatus>\n";
 
 /// Writes the properties that were asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     wanted: Wanted,
+    /// Those of the names that were asked for: each is written once, however many resources lack it.
+    namespaces: Vec<String>,
     locks: RequestLocks,
     /// Leave out what is not there.
     minimal: bool,
@@ -36,6 +36,8 @@ enum Wanted {
 struct Property {
     name: PropertyName,
     live: Option<Live>,
+    /// Its element where it is not there.
+    empty: String,
 }
 
 /// The `propstat` of what is there, under way, and the names of what is not.
@@ -46,15 +48,32 @@ struct Answer<'a> {
 
 impl Writer {
     pub(super) fn new(wanted: PropertyRequest, locks: RequestLocks, minimal: bool) -> Self {
-        let known = |names: Vec<PropertyName>| {
-            names.into_iter().map(|name| Property { live: Live::named(&name), name }).collect()
+        let mut namespaces = Vec::new();
+        let mut known = |names: Vec<PropertyName>| {
+            let known = |name| Property {
+                live: Live::named(&name),
+                empty: prefixed_element(&name, &mut namespaces),
+                name,
+            };
+            names.into_iter().map(known).collect()
         };
         let wanted = match wanted {
             PropertyRequest::All { include } => Wanted::All { include: known(include) },
             PropertyRequest::Names => Wanted::Names,
             PropertyRequest::Some(names) => Wanted::Some(known(names)),
         };
-        Self { wanted, locks, minimal }
+        Self { wanted, namespaces, locks, minimal }
+    }
+
+    /// The beginning of the answer.
+    pub(super) fn head(&self) -> String {
+        let mut head =
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:multistatus xmlns:D=\"DAV:\"".to_owned();
+        for (number, namespace) in self.namespaces.iter().enumerate() {
+            head.push_str(&format!(" xmlns:n{number}=\"{}\"", escape(namespace)));
+        }
+        head.push_str(">\n");
+        head
     }
 
     /// Adds a resource's `response`.
@@ -91,7 +110,7 @@ impl Writer {
         {
             (Some(dead), _) => answer.dead(dead),
             (None, Some(live)) if has(live) => write(answer.text, live),
-            _ => answer.missing.push_str(&empty_element(&property.name)),
+            _ => answer.missing.push_str(&property.empty),
         };
         match &self.wanted {
             Wanted::Some(properties) => properties.iter().for_each(|property| one(answer, property)),
@@ -127,6 +146,19 @@ fn end_propstat(text: &mut String, status: &str) {
     text.push_str("</D:prop><D:status>HTTP/1.1 ");
     text.push_str(status);
     text.push_str("</D:status></D:propstat>");
+}
+
+/// The same, by the prefix that [`Writer::head`] gives the namespace.
+fn prefixed_element(name: &PropertyName, namespaces: &mut Vec<String>) -> String {
+    if matches!(name.namespace.as_str(), "DAV:" | "") {
+        return empty_element(name);
+    }
+    let known = namespaces.iter().position(|namespace| *namespace == name.namespace);
+    let number = known.unwrap_or_else(|| {
+        namespaces.push(name.namespace.clone());
+        namespaces.len() - 1
+    });
+    format!("<n{number}:{}/>", name.local)
 }
 
 fn empty_element(name: &PropertyName) -> String {

@@ -1,6 +1,7 @@
 //! Other users of the machine, and strangers of the network, who mean harm: none of them writes, and none of
 //! them keeps the owner out.
 
+mod bombs;
 mod crowds;
 mod floods;
 mod resets;
