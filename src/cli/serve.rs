@@ -124,7 +124,7 @@ pub struct ServeArgs {
     #[arg(
         long,
         env = "S3DAV_ALLOWED_HOST",
-        value_name = "NAME",
+        value_name = "NAME[:PORT]",
         value_delimiter = ',',
         help_heading = "Access"
     )]

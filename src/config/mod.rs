@@ -16,7 +16,7 @@ use crate::cli::{AppleMetadataArg, AuthArg, ServeArgs};
 use crate::fs::path::PathOptions;
 use crate::fs::shelf::{AppleMetadata, ShelfOptions};
 use crate::http::auth::{Access, Credentials};
-use crate::http::{Limits, ServiceOptions};
+use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
 use crate::intake::IntakeOptions;
 use crate::mount::MountOptions;
 use crate::state::{Credential, default_directory};
@@ -91,6 +91,7 @@ impl Config {
         let login = login(&args)?;
         let access = access(args.auth, login.as_ref())?;
         listen.check(&access)?;
+        let allowed_hosts = allowed_hosts(&args.allowed_host)?;
         let cache = CacheOptions {
             size: args.cache_size,
             file_limit: args.cache_file_limit,
@@ -121,7 +122,7 @@ impl Config {
             login,
             service: ServiceOptions {
                 read_only: args.read_only,
-                allowed_hosts: args.allowed_host,
+                allowed_hosts,
                 request_budget: args.request_budget,
                 ..ServiceOptions::default()
             },
@@ -162,6 +163,15 @@ impl Listen {
             )),
         }
     }
+}
+
+fn allowed_hosts(given: &[String]) -> Result<Vec<AllowedHost>, ConfigError> {
+    let parse = |text: &String| {
+        text.parse().map_err(|error: NoHost| {
+            mistake(format!("--allowed-host: {error}"), "write NAME or NAME:PORT, such as files.example.org")
+        })
+    };
+    given.iter().map(parse).collect()
 }
 
 fn metadata(given: AppleMetadataArg) -> AppleMetadata {

@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, BodyStream, Collected, StreamBody};
 
 use super::locks::LockTable;
+use super::policy::guard_content;
 use super::unstored::Unstored;
 use super::{Body, full, index, propfind, proppatch, refuse, refused, text};
 use crate::fs::{Failure, RequestContext, Share};
@@ -268,12 +269,6 @@ fn same_date(since: &header::HeaderValue, headers: &HeaderMap) -> bool {
     };
     let modified = headers.get(header::LAST_MODIFIED).and_then(parse);
     modified.is_some() && modified == parse(since)
-}
-
-/// What lies in a bucket is not this server's own word: a page there must not act for it.
-fn guard_content(headers: &mut HeaderMap) {
-    headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static("sandbox"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
 }
 
 /// Bytes per read: a chunk as S3 sends it fits, and nothing is split.

@@ -8,6 +8,7 @@ use http::{Response, StatusCode, header};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::policy::guard_page;
 use super::propfind::{child_href, href};
 use super::xml::escape;
 use super::{Body, full};
@@ -33,8 +34,7 @@ pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Respo
     *answer.status_mut() = StatusCode::OK;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
-    let policy = header::HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    guard_page(headers);
     Ok(answer)
 }
 

@@ -3,6 +3,7 @@
 pub mod engine;
 mod index;
 pub mod locks;
+mod policy;
 pub mod propfind;
 mod proppatch;
 mod unstored;
@@ -18,6 +19,7 @@ use http_body_util::{BodyExt, Full};
 use crate::fs::context::Refusal;
 use crate::fs::{Failure, RequestContext};
 
+pub use policy::guard;
 pub use xml::check as check_xml;
 
 /// A body on its way to or from the client. An error ends it in a way that cannot be taken for its

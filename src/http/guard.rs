@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use super::conditions;
+use super::hosts::Hosts;
 use crate::fs::context::{Depth, Outcome};
 use crate::fs::resource_path::RESERVED;
 use crate::fs::{Client, PathError, RequestContext, ResourcePath};
@@ -23,11 +24,11 @@ pub(super) struct Refused {
     pub(super) message: String,
 }
 
-fn refused(status: StatusCode, message: impl Into<String>) -> Refused {
+pub(super) fn refused(status: StatusCode, message: impl Into<String>) -> Refused {
     Refused { status, message: message.into() }
 }
 
-fn bad_request(message: impl Into<String>) -> Refused {
+pub(super) fn bad_request(message: impl Into<String>) -> Refused {
     refused(StatusCode::BAD_REQUEST, message)
 }
 
@@ -35,51 +36,6 @@ impl From<PathError> for Refused {
     fn from(error: PathError) -> Self {
         let failure = crate::fs::Failure::Path(error);
         refused(failure.status(), failure.to_string())
-    }
-}
-
-/// The names under which this server may be addressed. Anything else is a page in a browser that
-/// was led here by its DNS (rebinding), or a mistake.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Hosts {
-    pub(super) allowed: Vec<String>,
-}
-
-impl Hosts {
-    fn allows(&self, host: &str, local: IpAddr) -> bool {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let is_local = host.parse::<IpAddr>().is_ok_and(|ip| ip == local || ip.is_loopback());
-        is_local
-            || host.eq_ignore_ascii_case("localhost")
-            || self.allowed.iter().any(|name| name.eq_ignore_ascii_case(host))
-    }
-
-    /// Refuses requests that are addressed to another name, or come from another site's page.
-    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap, local: IpAddr) -> Result<(), Refused> {
-        let host = conditions::single(headers, &header::HOST).map_err(bad_request)?;
-        let host = uri.authority().map(Authority::as_str).or(host);
-        let host = host.ok_or_else(|| bad_request("the request names no host"))?;
-        let host: Authority = host.parse().map_err(|_| bad_request("the host is malformed"))?;
-        if !self.allows(host.host(), local) {
-            let message =
-                format!("{:?} is not a name of this server; allow it with --allowed-host", host.host());
-            return Err(refused(StatusCode::FORBIDDEN, message));
-        }
-        if let Some(origin) = headers.get(header::ORIGIN) {
-            let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-            let known = origin.and_then(|origin| origin.host().map(|host| self.allows(host, local)));
-            if known != Some(true) {
-                return Err(refused(
-                    StatusCode::FORBIDDEN,
-                    "requests of other sites' pages are not answered",
-                ));
-            }
-        }
-        let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-        if says("sec-fetch-site") == Some(b"cross-site") && says("sec-fetch-mode") != Some(b"navigate") {
-            return Err(refused(StatusCode::FORBIDDEN, "other sites' pages may not embed what is here"));
-        }
-        Ok(())
     }
 }
 
@@ -120,7 +76,7 @@ pub(super) fn admit(
     timeout(headers)?;
     let (destination, overwrite) = match method.as_str() {
         "COPY" | "MOVE" => {
-            let is_ours = |host: &str| hosts.allows(host, facts.local);
+            let is_ours = |host: &str| hosts.are(host, facts.local);
             (Some(destination(uri, headers, &path, is_ours)?), overwrite(headers)?)
         }
         _ => (None, true),
@@ -367,13 +323,6 @@ const BUDGET: Duration = Duration::from_secs(30);
 mod tests {
     use super::*;
 
-    fn hosts(name: &str) -> bool {
-        let hosts = Hosts { allowed: vec!["files.example".into()] };
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_str(name).unwrap());
-        hosts.check(&Uri::from_static("/"), &headers, "127.0.0.1".parse().unwrap()).is_ok()
-    }
-
     #[test]
     fn what_a_mac_saves_is_waited_for() {
         let budget = |agent: &str, method: Method, length: &str, given: Option<Duration>| {
@@ -395,15 +344,5 @@ mod tests {
         assert_eq!(budget(mac, Method::GET, "0", None), FINDER_BUDGET);
         assert_eq!(budget("davfs2/1.6", Method::PUT, "1", None), BUDGET);
         assert_eq!(budget(mac, Method::PUT, "1", Some(BUDGET)), BUDGET);
-    }
-
-    #[test]
-    fn only_own_names_are_answered() {
-        for name in ["127.0.0.1:8330", "localhost", "[::1]:1", "FILES.example:99"] {
-            assert!(hosts(name), "{name}");
-        }
-        for name in ["evil.example", "192.168.1.1", "localhost.evil.example", "127.0.0.1.nip.io"] {
-            assert!(!hosts(name), "{name}");
-        }
     }
 }

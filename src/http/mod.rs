@@ -1,19 +1,21 @@
 //! The front: what stands between the network and WebDAV.
 //!
 //! [`server`] accepts and drains, [`service`] is the life of one request from top to bottom,
-//! [`guard`] refuses what nobody behind must see, [`places`] keeps room for those who come.
+//! [`hosts`] and [`guard`] refuse what nobody behind must see, [`places`] keeps room for those who come.
 
 pub mod auth;
 mod body;
 mod conditions;
 mod guard;
 mod guesses;
+mod hosts;
 mod knocks;
 mod places;
 pub mod server;
 mod service;
 mod status;
 
+pub use hosts::{AllowedHost, NoHost};
 pub use knocks::Knocks;
 pub use server::{Limits, Server};
 pub use service::{Service, ServiceOptions};

@@ -15,13 +15,14 @@ use tokio::time::Instant;
 
 use super::auth::{Auth, Denied};
 use super::body::{Counted, Home, Rest, read};
-use super::guard::{Facts, Hosts, Refused, admit};
+use super::guard::{Facts, Refused, admit};
 use super::guesses::Guesses;
+use super::hosts::{AllowedHost, Hosts};
 use super::knocks::Knocks;
 use super::places::Guest;
 use super::status;
 use crate::dav::engine::Engine;
-use crate::dav::{Body, check_xml, full, text};
+use crate::dav::{Body, check_xml, full, guard, text};
 use crate::metrics::Metrics;
 
 /// How requests are treated.
@@ -31,7 +32,7 @@ pub struct ServiceOptions {
     pub read_only: bool,
     pub auth: Auth,
     /// More names for the Host check.
-    pub allowed_hosts: Vec<String>,
+    pub allowed_hosts: Vec<AllowedHost>,
     /// How long a request may wait for S3; `None`: by the client's kind.
     pub request_budget: Option<Duration>,
     /// A request body that pauses for longer is given up.
@@ -131,6 +132,7 @@ impl Service {
             answer.headers_mut().insert(header::ALLOW, self.allowed());
         }
         answer.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
+        guard(answer.headers_mut());
         self.0.metrics.dav_request(known(&method), answer.status().as_u16(), begun.elapsed());
         tracing::debug!(%method, status = answer.status().as_u16(), elapsed = ?begun.elapsed(), "answered");
         answer.map(|body| Counted { body, metrics: self.0.metrics.clone(), _under_way: under_way })
@@ -146,7 +148,10 @@ impl Service {
         let inner = &*self.0;
         let (mut parts, body) = request.into_parts();
         let body = home.lend(body, inner.options.body_stall, inner.metrics.clone());
-        inner.hosts.check(&parts.uri, &parts.headers, canonical(ends.local)).map_err(refuse)?;
+        inner
+            .hosts
+            .check(&parts.method, &parts.uri, &parts.headers, canonical(ends.local))
+            .map_err(refuse)?;
         if parts.uri.path() == status::HEALTH {
             return Ok(status::health(&parts.method));
         }

@@ -1,5 +1,6 @@
 //! A real gateway over a real S3 protocol server, in a few lines.
 
+pub mod browser;
 mod bucket;
 pub mod clients;
 pub mod faults;

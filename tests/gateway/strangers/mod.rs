@@ -4,6 +4,7 @@
 mod bombs;
 mod crowds;
 mod floods;
+mod pages;
 mod resets;
 
 use std::process::Stdio;
