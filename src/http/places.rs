@@ -105,7 +105,11 @@ impl Places {
                 return place;
             }
             let _waiting = Waiting::new(&self.0.waiting);
-            freed.await;
+            tokio::select! {
+                () = freed => {}
+                // Somebody may have been silent for long enough by then.
+                () = sleep(LOOK_AGAIN) => {}
+            }
         }
     }
 
@@ -116,7 +120,7 @@ impl Places {
 }
 
 impl Seats {
-    /// Sends one of those away who may be; `None` if there is none.
+    /// Sends one of those away who may be; `None` if there is none yet.
     fn make_room(&mut self, may_go: impl Fn(&State) -> bool) -> Option<()> {
         let mut held: HashMap<Holder, usize> = HashMap::new();
         self.taken.values().for_each(|guest| *held.entry(guest.holder).or_default() += 1);
@@ -127,8 +131,18 @@ impl Seats {
             may_go(&state).then_some(rank)
         });
         let (.., number) = candidates.min()?;
+        if self.taken.get(&number)?.state.lock().is_about_to_ask() {
+            return None;
+        }
         self.taken.remove(&number)?.leave.notify_one();
         Some(())
+    }
+}
+
+impl State {
+    /// Whether somebody known has just come, and will ask in a moment.
+    fn is_about_to_ask(&self) -> bool {
+        !self.is_stranger && !self.has_asked && self.idle_since.elapsed() < FIRST_REQUEST
     }
 }
 
@@ -215,6 +229,11 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// From a connection to its first request.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// While somebody waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -231,7 +250,7 @@ mod tests {
         place.is_over(Duration::from_secs(60)).now_or_never().is_some()
     }
 
-    /// All requests of a place, ended after `seconds`.
+    /// A request, a second before now.
     async fn asked(place: &Place) {
         drop(place.guest().begin());
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -245,6 +264,7 @@ mod tests {
         for place in taken.iter().take(4) {
             asked(place).await;
         }
+        tokio::time::advance(FIRST_REQUEST).await;
         let next = places.take(of(3), false).unwrap();
         let gone: Vec<bool> = taken.iter().map(must_go).collect();
         assert_eq!(gone, [false, false, false, false, true], "it never asked");
@@ -254,6 +274,15 @@ mod tests {
         let _next = places.take(of(3), false).unwrap();
         assert!(!must_go(&taken[0]) && !must_go(&taken[1]), "the second user has more, and one is busy");
         assert!(must_go(&taken[2]) && !must_go(&taken[3]), "idle for longest");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_just_come_is_given_the_time_to_ask() {
+        let places = Places::new(1, 1);
+        let begun = Instant::now();
+        let first = places.take(of(1), false).unwrap();
+        let _next = places.wait(of(1)).await;
+        assert!(must_go(&first) && begun.elapsed() >= FIRST_REQUEST);
     }
 
     #[tokio::test(start_paused = true)]
