@@ -180,6 +180,11 @@ fn address(status: &Status) -> Result<SocketAddr, CommandError> {
 /// Makes sure that it is the gateway that answers at its address, and not a program that took its place.
 async fn prove(state_dir: &Path, address: SocketAddr) -> Result<(), CommandError> {
     let nonce = uuid::Uuid::new_v4().simple().to_string();
+    match ask(state_dir, Request::Expect { nonce: nonce.clone() }, running::PATIENCE).await {
+        // An older gateway waits for every nonce.
+        Ok(_) | Err(ControlError::Refused(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
     let knocked = timeout(KNOCK_LIMIT, knock(address, &nonce)).await;
     // Whoever does not answer has not heard it, either.
     let heard = match knocked {

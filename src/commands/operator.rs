@@ -77,6 +77,10 @@ impl Gateway for Operator {
                 self.keeping.is_given_up.store(!mounted, Ordering::Relaxed);
                 Reply::Done
             }
+            Request::Expect { nonce } => {
+                self.knocks.expect(nonce);
+                Reply::Done
+            }
             Request::Heard { nonce, address } if self.knocks.heard(&nonce, address) => Reply::Done,
             Request::Heard { .. } => Reply::No,
             Request::ExportShelf { directory } if !directory.is_absolute() => {

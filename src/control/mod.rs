@@ -33,7 +33,9 @@ pub enum Request {
     Flush,
     /// To keep mounted what the gateway keeps mounted, or not to until the opposite is wanted.
     Keep { mounted: bool },
-    /// Whether that nonce came to the gateway's address; see `http::Knocks`.
+    /// To wait for a nonce at the gateway's address; see `http::Knocks`.
+    Expect { nonce: String },
+    /// Whether that nonce came to the gateway's address.
     Heard { nonce: String, address: SocketAddr },
     /// To write the files on the shelf into a directory, given as an absolute path.
     ExportShelf { directory: PathBuf },

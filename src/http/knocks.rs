@@ -1,8 +1,9 @@
 //! How a command finds out that the server at an address is the gateway whose control socket it knows.
 //!
-//! It sends a nonce to the address, then asks the gateway over the socket, which only its user can have made,
-//! whether that nonce came there. A program that took the address in the gateway's place cannot have it
-//! arrive, so it is shown no credentials.
+//! It tells the gateway a nonce over the socket, which only its user can have made, sends the nonce to the
+//! address, then asks the gateway whether it came there. A program that took the address in the gateway's place
+//! cannot have it arrive, so it is shown no credentials. Nonces that no command has told are not remembered:
+//! whoever sends many cannot push out those that count.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,30 +11,38 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// The latest nonces, and the addresses of this gateway that they came to. Cloning shares them.
+/// The latest nonces that commands have told, and the address of this gateway that each came to. Cloning shares
+/// them.
 #[derive(Debug, Clone, Default)]
-pub struct Knocks(Arc<Mutex<VecDeque<(String, SocketAddr)>>>);
+pub struct Knocks(Arc<Mutex<VecDeque<(String, Option<SocketAddr>)>>>);
 
 impl Knocks {
-    /// Remembers one.
-    pub(super) fn hear(&self, nonce: &str, local: SocketAddr) {
+    /// Waits for one from now on.
+    pub fn expect(&self, nonce: String) {
         if nonce.is_empty() || nonce.len() > MOST_BYTES {
             return;
         }
-        let mut heard = self.0.lock();
-        if heard.len() == MOST {
-            heard.pop_front();
+        let mut expected = self.0.lock();
+        if expected.len() == MOST {
+            expected.pop_front();
         }
-        heard.push_back((nonce.to_owned(), local));
+        expected.push_back((nonce, None));
+    }
+
+    /// Remembers where one came to, if it is waited for.
+    pub(super) fn hear(&self, nonce: &str, local: SocketAddr) {
+        if let Some((_, at)) = self.0.lock().iter_mut().find(|(expected, _)| expected == nonce) {
+            *at = Some(local);
+        }
     }
 
     /// Whether it came to that address.
     pub fn heard(&self, nonce: &str, local: SocketAddr) -> bool {
-        self.0.lock().iter().any(|(known, at)| known == nonce && *at == local)
+        self.0.lock().iter().any(|(expected, at)| expected == nonce && *at == Some(local))
     }
 }
 
-/// Nonces that are remembered: commands ask at once.
+/// Nonces that are waited for: commands ask at once.
 const MOST: usize = 64;
 /// Of a nonce.
 const MOST_BYTES: usize = 64;
@@ -46,10 +55,15 @@ mod tests {
     fn only_what_came_there_was_heard() {
         let (here, there) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
         let knocks = Knocks::default();
+        knocks.expect("a".to_owned());
+        assert!(!knocks.heard("a", here), "not yet");
         knocks.hear("a", here);
         assert!(knocks.heard("a", here) && !knocks.heard("a", there) && !knocks.heard("b", here));
-        (0..MOST).for_each(|n| knocks.hear(&n.to_string(), there));
+        (0..10 * MOST).for_each(|n| knocks.hear(&n.to_string(), there));
+        assert!(knocks.heard("a", here) && !knocks.heard("0", there), "nobody waits for those");
+        (0..MOST).for_each(|n| knocks.expect(n.to_string()));
         assert!(!knocks.heard("a", here), "long ago");
+        knocks.expect("x".repeat(MOST_BYTES + 1));
         knocks.hear(&"x".repeat(MOST_BYTES + 1), here);
         assert!(!knocks.heard(&"x".repeat(MOST_BYTES + 1), here));
     }

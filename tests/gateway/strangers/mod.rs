@@ -4,6 +4,7 @@
 mod bombs;
 mod crowds;
 mod floods;
+mod knocks;
 mod pages;
 mod resets;
 
