@@ -8,10 +8,10 @@ use anyhow::Context;
 use bytes::Bytes;
 use tokio::net::TcpListener;
 
-use super::CommandError;
 use super::gateway::Gateway;
 use super::listeners;
 use super::serve::until_stopped;
+use super::{CommandError, running};
 use crate::cli::DemoArgs;
 use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
@@ -33,7 +33,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let s3 = EmbeddedS3::start(socket, options).await.map_err(|error| no_server(error, &args))?;
     let temporary = tempfile::tempdir().context("no temporary directory")?;
     let state_dir = match &args.data {
-        Some(data) => state_beside(data),
+        Some(data) => running::state_dir(&state_beside(data))?,
         None => temporary.path().join("state"),
     };
     let options = s3_options(s3.endpoint_url());

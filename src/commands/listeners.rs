@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use super::CommandError;
 use crate::config::{Config, DEFAULT_PORT, Listen};
 use crate::sockets;
+use crate::state::{prepare, read_private, write_private};
 
 /// Sockets that wait for connections.
 pub(super) struct Sockets {
@@ -78,7 +79,7 @@ pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
 
 async fn on_any_port(listen: &Listen, state_dir: &Path) -> Result<Vec<TcpListener>, CommandError> {
     let note = note(state_dir);
-    let before = std::fs::read_to_string(&note).ok().and_then(|text| text.trim().parse().ok());
+    let before = read_private(&note).ok().and_then(|text| text.trim().parse().ok());
     for port in before.into_iter().chain([DEFAULT_PORT, 0]) {
         let Some(listeners) = on_port(listen, port).await else { continue };
         let port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|at| at.port());
@@ -87,7 +88,7 @@ async fn on_any_port(listen: &Listen, state_dir: &Path) -> Result<Vec<TcpListene
         }
         if let Some(port) = port.filter(|port| before != Some(*port)) {
             // Without the note the next mount may be at another address.
-            let _ = std::fs::create_dir_all(state_dir).and_then(|()| std::fs::write(&note, port.to_string()));
+            let _ = prepare(state_dir).and_then(|()| write_private(&note, &port.to_string()));
         }
         return Ok(listeners);
     }

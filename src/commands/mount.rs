@@ -2,9 +2,8 @@
 
 #![allow(clippy::print_stderr)]
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use crate::config::Config;
 use crate::control::{ControlError, Problem, Reply, Request, Status, ask};
 use crate::mount::{self, Attached, Entry, Mount, MountOptions};
 use crate::peer;
-use crate::state::Credential;
+use crate::state::{Credential, create_private, open_private, prepare, read_private};
 
 pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
     let config = Config::of_serve(with_mountpoint(args))?;
@@ -103,7 +102,7 @@ pub(super) fn with_mountpoint(args: MountArgs) -> ServeArgs {
 }
 
 pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
-    let found = running::find(args.gateway.state_dir.as_deref()).await;
+    let found = running::find(args.gateway.state_dir.as_deref()).await?;
     let mounted = running::mounts(&found.running).await;
     let point = match args.mountpoint {
         Some(point) => mount::resolved(&std::path::absolute(point)?).await,
@@ -211,11 +210,14 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 
 /// Starts a gateway that goes on when this command has ended, and waits until it is ready.
 async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Status, CommandError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(state_dir).context("no state directory")?;
+    let unfit = || format!("the state directory {} cannot be used", state_dir.display());
+    prepare(state_dir).with_context(unfit)?;
     let words = state_dir.join("start.log");
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&words)?;
-    let log_file = log.log_file.clone().unwrap_or_else(|| state_dir.join("gateway.log"));
+    let file = create_private(&words).with_context(unfit)?;
+    let log_file = match &log.log_file {
+        Some(file) => file.clone(),
+        None => own_log(state_dir).with_context(unfit)?,
+    };
     let arguments = [log.arguments(&std::path::absolute(&log_file)?), options_of_gateway(given)].concat();
     let mut child = spawn(state_dir, &arguments, file).context("the gateway cannot be started")?;
     let mut until = Instant::now() + START_LIMIT;
@@ -234,7 +236,7 @@ async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Statu
         }
         if Instant::now() > until {
             if has_ended {
-                return Err(last_words(&std::fs::read_to_string(&words).unwrap_or_default()));
+                return Err(last_words(&read_private(&words).unwrap_or_default()));
             }
             child.start_kill()?;
             return Err(CommandError::hinted(
@@ -244,6 +246,13 @@ async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Statu
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Where a gateway logs that was told nothing of it.
+fn own_log(state_dir: &Path) -> std::io::Result<PathBuf> {
+    let path = state_dir.join("gateway.log");
+    open_private(&path, OpenOptions::new().append(true).create(true))?;
+    Ok(path)
 }
 
 fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result<Child> {

@@ -4,28 +4,37 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use futures_util::future::join_all;
 
 use super::CommandError;
 use crate::control::{ControlError, Reply, Request, Status, ask};
 use crate::mount::{self, Entry};
-use crate::state::{base_directory, is_state_directory};
+use crate::state::{base_directory, directory_of, is_state_directory};
 
 /// The state directories that a command is about: the one that was named, else all in the usual place.
-pub(super) fn state_dirs(named: Option<&Path>) -> Vec<PathBuf> {
+pub(super) fn state_dirs(named: Option<&Path>) -> Result<Vec<PathBuf>, CommandError> {
     if let Some(directory) = named {
-        return vec![std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned())];
+        return Ok(vec![state_dir(directory)?]);
     }
     let entries = base_directory().and_then(|base| fs::read_dir(base).ok());
     let mut found: Vec<PathBuf> = entries
         .into_iter()
         .flatten()
         .flatten()
-        .map(|entry| entry.path())
-        .filter(|d| is_state_directory(d))
+        // Others' are theirs.
+        .filter_map(|entry| directory_of(&entry.path()).ok())
+        .filter(|directory| is_state_directory(directory))
         .collect();
     found.sort();
-    found
+    Ok(found)
+}
+
+/// The directory that a gateway uses which was given this one.
+pub(super) fn state_dir(named: &Path) -> Result<PathBuf, CommandError> {
+    let named = std::path::absolute(named).unwrap_or_else(|_| named.to_owned());
+    Ok(directory_of(&named)
+        .with_context(|| format!("the state directory {} cannot be used", named.display()))?)
 }
 
 /// Gateways, as they answered.
@@ -36,8 +45,8 @@ pub(super) struct Found {
 }
 
 /// Asks the gateways that a command is about how they are, all at once.
-pub(super) async fn find(named: Option<&Path>) -> Found {
-    let asked = state_dirs(named).into_iter().map(|directory| async {
+pub(super) async fn find(named: Option<&Path>) -> Result<Found, CommandError> {
+    let asked = state_dirs(named)?.into_iter().map(|directory| async {
         let answer = ask(&directory, Request::Status, PATIENCE).await;
         (directory, answer)
     });
@@ -50,7 +59,7 @@ pub(super) async fn find(named: Option<&Path>) -> Found {
             Err(error) => found.failed.push((directory, error)),
         }
     }
-    found
+    Ok(found)
 }
 
 /// What is mounted of those gateways.
@@ -62,7 +71,7 @@ pub(super) async fn mounts(running: &[Status]) -> Vec<(Entry, &Status)> {
 
 /// The one gateway that runs.
 pub(super) async fn only_one(named: Option<&Path>) -> Result<Status, CommandError> {
-    let Found { running, mut failed } = find(named).await;
+    let Found { running, mut failed } = find(named).await?;
     match running.as_slice() {
         [] => match failed.pop() {
             Some((_, error)) => Err(error.into()),

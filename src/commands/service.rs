@@ -148,7 +148,7 @@ async fn free_sockets(config: &Config) -> Result<Vec<SocketAddr>, CommandError> 
 async fn end(service: &Service<'_>) -> Result<(), CommandError> {
     // Or a client would have it started again.
     service.refuse().await?;
-    let found = running::find(None).await;
+    let found = running::find(None).await?;
     let own: Vec<_> = found.running.into_iter().filter(|status| status.is_service).collect();
     for status in &own {
         stop::end(status, STOP_LIMIT).await?;

@@ -33,7 +33,7 @@ async fn export(state_dir: &Path, directory: &Path) -> Result<(usize, u64), Comm
 }
 
 fn which(named: Option<&Path>) -> Result<PathBuf, CommandError> {
-    let found: Vec<PathBuf> = running::state_dirs(named)
+    let found: Vec<PathBuf> = running::state_dirs(named)?
         .into_iter()
         .filter(|directory| crate::state::is_state_directory(directory))
         .collect();

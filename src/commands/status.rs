@@ -13,7 +13,7 @@ use crate::state::Credential;
 
 pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
     let named = args.gateway.state_dir.as_deref();
-    let Found { mut running, mut failed } = running::find(named).await;
+    let Found { mut running, mut failed } = running::find(named).await?;
     add_mounts(&mut running).await;
     match args.json {
         true => say!("{}", serde_json::to_string_pretty(&running)?),

@@ -19,7 +19,7 @@ use crate::http::auth::{Access, Credentials};
 use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
 use crate::intake::IntakeOptions;
 use crate::mount::MountOptions;
-use crate::state::{Credential, default_directory};
+use crate::state::{Credential, Unfit, default_directory, directory_of};
 
 pub use buckets::{BucketSource, BucketSpec};
 
@@ -103,11 +103,15 @@ impl Config {
             None => buckets::source(&args.bucket, args.s3, cache, intake, args.delete_hidden)?,
         };
         let state_dir = match args.state_dir {
-            Some(directory) => std::path::absolute(&directory).unwrap_or(directory),
+            Some(named) => std::path::absolute(&named).unwrap_or(named),
             None => default_directory(&identity).ok_or_else(|| {
                 mistake("there is no home directory to keep state in", "name one with --state-dir")
             })?,
         };
+        let state_dir = directory_of(&state_dir).map_err(|error| {
+            let hint = Unfit::of(&error).map(Unfit::hint).unwrap_or_default();
+            mistake(format!("the state directory {} cannot be used: {error}", state_dir.display()), &hint)
+        })?;
         path::check_state(&source, &state_dir)?;
         let mount = args.mount.map(|point| MountOptions {
             point: std::path::absolute(&point).unwrap_or(point),

@@ -17,6 +17,8 @@ pub enum ControlError {
     NotRunning { state_dir: PathBuf },
     #[error("the gateway cannot be asked")]
     Lost(#[source] io::Error),
+    #[error("another user's program (uid {0}) answers in the gateway's place")]
+    Foreign(u32),
     #[error("the gateway does not answer")]
     Silent,
     #[error(
@@ -48,6 +50,7 @@ impl ControlError {
             Self::Version(_) | Self::Garbled(_) | Self::Unexpected => Some(
                 "stop that gateway with the s3dav that started it, or end its process, and start it again",
             ),
+            Self::Foreign(_) => Some("name a state directory of your own with --state-dir"),
             Self::Refused(_) => None,
         }
     }
@@ -63,12 +66,18 @@ pub async fn ask(state_dir: &Path, request: Request, patience: Duration) -> Resu
 }
 
 async fn exchange(state_dir: &Path, request: Request) -> Result<Reply, ControlError> {
-    let mut stream = match UnixStream::connect(place::noted(state_dir)).await {
+    let not_running = || ControlError::NotRunning { state_dir: state_dir.to_owned() };
+    let place = place::noted(state_dir)?.ok_or_else(not_running)?;
+    let mut stream = match UnixStream::connect(place).await {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Err(ControlError::NotRunning { state_dir: state_dir.to_owned() });
+            return Err(not_running());
         }
         stream => stream?,
     };
+    let uid = stream.peer_cred()?.uid();
+    if uid != rustix::process::geteuid().as_raw() {
+        return Err(ControlError::Foreign(uid));
+    }
     let mut text = serde_json::to_string(&Line { version: VERSION, content: request })?;
     text.push('\n');
     stream.write_all(text.as_bytes()).await?;

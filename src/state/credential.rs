@@ -1,12 +1,11 @@
 //! A name and a password of the gateway's own making, for programs that must be asked for them.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use uuid::Uuid;
 
-use super::write_private;
+use super::{read_private, write_private};
 
 /// What lets a program in. Never logged: it has no `Debug` that shows it.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,7 +24,7 @@ impl std::fmt::Debug for Credential {
 impl Credential {
     /// The one of the gateway whose state is in `directory`, if it ever ran. Blocks.
     pub fn read(directory: &Path) -> io::Result<Option<Self>> {
-        let text = match fs::read_to_string(directory.join(FILE)) {
+        let text = match read_private(&directory.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
@@ -54,6 +53,7 @@ const USER: &str = "s3dav";
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

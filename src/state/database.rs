@@ -3,13 +3,14 @@
 //! After one write that failed, redb refuses all that follow: it cannot know what is on the disk. But a disk
 //! that was full for a moment must not cost the gateway its memory until the next start.
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use redb::{Database, Error};
 
-use super::StateError;
+use super::{StateError, Unfit, open_private};
 
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
@@ -58,6 +59,14 @@ impl DatabaseFile {
 }
 
 fn create(path: &Path) -> Result<Database, StateError> {
-    let shown = || path.display().to_string();
-    Database::create(path).map_err(|e| StateError::Open { path: shown(), source: Box::new(e.into()) })
+    let failed = |error| StateError::Open { path: path.display().to_string(), source: Box::new(error) };
+    let file = open_private(path, OpenOptions::new().read(true).write(true).create(true));
+    let file = file.map_err(|source| {
+        if Unfit::of(&source).is_some() {
+            StateError::Directory { path: path.display().to_string(), source }
+        } else {
+            failed(Error::Io(source))
+        }
+    })?;
+    Database::builder().create_file(file).map_err(|error| failed(error.into()))
 }

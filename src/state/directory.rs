@@ -1,14 +1,18 @@
-//! The state directory: its name, its mode, and the lock that lets one gateway hold it.
+//! The state directory: its name, whose it is, and the lock that lets one gateway hold it.
+//!
+//! Passwords and locks are in it, so it must be this user's alone. Whoever uses one asks [`directory_of`] first,
+//! which is it really, and whoever writes into it calls [`prepare`] before.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
 use super::StateError;
+use super::private::{Unfit, open_private, own_uid, private_directory, shut};
 
 /// What makes two gateways share one state: the same endpoint and the same buckets, or the same
 /// directory. Region and profile do not count.
@@ -62,9 +66,74 @@ pub fn base_directory() -> Option<PathBuf> {
     Some(base.join("s3dav"))
 }
 
-/// Whether a gateway keeps, or kept, its state there.
+/// Whether a gateway of this user keeps, or kept, its state there.
 pub fn is_state_directory(directory: &Path) -> bool {
-    directory.join(LOCK_FILE).is_file()
+    let lock = fs::symlink_metadata(directory.join(LOCK_FILE));
+    lock.is_ok_and(|meta| meta.is_file() && meta.uid() == own_uid())
+}
+
+/// The directory that is used where `named` is given: that one, or where it is root's, as the volumes of
+/// containers are, one in it. Another user's is refused. Nothing is made.
+pub fn directory_of(named: &Path) -> io::Result<PathBuf> {
+    let (path, uid) = match owner(named)? {
+        Some(found) => found,
+        None => return Ok(named.to_owned()),
+    };
+    if uid == own_uid() {
+        return Ok(path);
+    }
+    if uid != ROOT {
+        return Err(Unfit::Foreign { path, uid }.into());
+    }
+    let inner = path.join(format!("s3dav-{}", own_uid()));
+    match owner(&inner)? {
+        Some((_, uid)) if uid != own_uid() => Err(Unfit::Foreign { path: inner, uid }.into()),
+        Some((path, _)) if path != inner => Err(Unfit::Link(inner).into()),
+        _ => Ok(inner),
+    }
+}
+
+/// A directory without links, and whose it is; `None` if there is nothing.
+fn owner(named: &Path) -> io::Result<Option<(PathBuf, u32)>> {
+    let meta = match fs::symlink_metadata(named) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        meta => meta?,
+    };
+    let (path, meta) = if meta.is_symlink() {
+        // In a directory that others can write anybody can make one, and lead to what is this user's.
+        if ![own_uid(), ROOT].contains(&meta.uid()) {
+            return Err(Unfit::Foreign { path: named.to_owned(), uid: meta.uid() }.into());
+        }
+        let path = named.canonicalize()?;
+        let meta = fs::symlink_metadata(&path)?;
+        (path, meta)
+    } else {
+        (named.to_owned(), meta)
+    };
+    if meta.is_dir() { Ok(Some((path, meta.uid()))) } else { Err(Unfit::NoDirectory(path).into()) }
+}
+
+/// Makes the directory if it is missing, and makes sure that it is this user's alone.
+pub fn prepare(directory: &Path) -> io::Result<()> {
+    if let Some(parent) = directory.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    let meta = private_directory(directory)?;
+    if meta.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    if !is_for_state(directory, meta.mode())? {
+        return Err(Unfit::Open(directory.to_owned()).into());
+    }
+    shut(directory)?;
+    // Others may have been quicker.
+    if is_for_state(directory, meta.mode())? { Ok(()) } else { Err(Unfit::Open(directory.to_owned()).into()) }
+}
+
+/// Whether there is nothing in a directory of that mode but a gateway's state, which others cannot have put there.
+fn is_for_state(directory: &Path, mode: u32) -> io::Result<bool> {
+    let is_empty = fs::read_dir(directory)?.next().is_none();
+    Ok(is_empty || (mode & WRITABLE_BY_OTHERS == 0 && is_state_directory(directory)))
 }
 
 /// The directory, locked for as long as this value lives.
@@ -78,23 +147,16 @@ impl Held {
     /// Makes the directory if need be and takes its lock, or says who has it.
     pub(super) fn take(directory: &Path, description: &str) -> Result<Self, StateError> {
         let failed = |source| StateError::Directory { path: directory.display().to_string(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        prepare(directory).map_err(failed)?;
         let path = directory.join(LOCK_FILE);
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut options = OpenOptions::new();
+        let mut lock = open_private(&path, options.read(true).write(true).create(true)).map_err(failed)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut holder = String::new();
             // An unreadable note still leaves the fact that the lock is taken.
             let _ = lock.read_to_string(&mut holder);
             return Err(StateError::Taken { holder: holder.trim().to_owned() });
         }
-        fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .map_err(failed)?;
         let held = Self { directory: directory.to_owned(), lock };
         held.describe(description)?;
         Ok(held)
@@ -118,6 +180,8 @@ impl Held {
 }
 
 const LOCK_FILE: &str = "gateway.lock";
+const ROOT: u32 = 0;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Long enough to recognise a bucket, short enough for a terminal line and a socket path.
 const READABLE_CHARS: usize = 24;
 

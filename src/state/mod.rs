@@ -27,10 +27,12 @@ use serde::de::DeserializeOwned;
 
 pub use creates::CreateRow;
 pub use credential::Credential;
-pub use directory::{SourceIdentity, base_directory, default_directory, is_state_directory};
+pub use directory::{
+    SourceIdentity, base_directory, default_directory, directory_of, is_state_directory, prepare,
+};
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
-pub use private::write_private;
+pub use private::{Unfit, create_private, open_private, private_directory, read_private, write_private};
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
 pub use uploads::UploadRow;
@@ -60,7 +62,7 @@ struct Inner {
 /// Why the state could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("cannot use the state directory {path}")]
+    #[error("the gateway's state cannot be kept in {path}")]
     Directory { path: String, source: std::io::Error },
     #[error("another gateway serves this source: {holder}")]
     Taken { holder: String },

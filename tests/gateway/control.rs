@@ -75,6 +75,9 @@ async fn nobody_else_can_open_the_socket() {
 async fn a_state_directory_with_a_long_path_has_its_socket_elsewhere() {
     let gateway = TestGateway::start_with(|config| config.state_dir.push("n".repeat(100))).await;
     let state = gateway.state.path().join("state").join("n".repeat(100));
+    eventually("a socket", || async { state.join("control.path").exists() }).await;
+    let elsewhere = std::fs::read_to_string(state.join("control.path")).unwrap();
+    eventually("a socket", || async { std::path::Path::new(&elsewhere).exists() }).await;
     let mut asked = command(&["status", "--json", "--state-dir"]);
     asked.arg(&state);
     let (code, text, error) = outcome(asked).await;

@@ -42,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cli", &["config"]),
     ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake"]),
     ("embedded", &[]),
-    ("control", &[]),
+    ("control", &["state"]),
     (
         "commands",
         &[

@@ -28,6 +28,7 @@ mod semantics;
 mod service;
 mod stalls;
 mod startup;
+mod state_dirs;
 mod stores;
 mod strangers;
 mod streams;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::process::Command;
 
-use crate::harness::process::{Process, command, outcome};
+use crate::harness::process::{Process, command, outcome, program_in};
 use crate::harness::{BUCKET, Bucket, clients, embedded, eventually};
 
 /// A user's home with a bucket to mount; what is mounted or runs at the end is ended.
@@ -452,8 +452,7 @@ async fn without_roots_rights_it_says_what_to_do() {
     }
     fs::set_permissions(home.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // Another user cannot reach the program where cargo puts it.
-    let program = home.directory.path().join("s3dav");
-    fs::copy(env!("CARGO_BIN_EXE_s3dav"), &program).unwrap();
+    let program = program_in(home.directory.path());
     let own = home.directory.path().join("own");
     fs::create_dir(&own).unwrap();
     std::os::unix::fs::chown(&own, Some(65_534), Some(65_534)).unwrap();

@@ -10,6 +10,7 @@ use super::removal::remove_all;
 use super::root::{Place, leads_nowhere};
 use super::{Shared, names};
 use crate::fs::error::afterwards;
+use crate::state::{read_private, write_private};
 
 /// Names for parts. They tell this gateway's from others', and this life's from the last one's.
 #[derive(Debug)]
@@ -24,11 +25,11 @@ impl Parts {
     /// For the gateway that holds `state_dir`, as only one does at a time. Blocks.
     pub(super) fn of(state_dir: &Path) -> io::Result<Self> {
         let file = state_dir.join("parts-id");
-        let id = match std::fs::read_to_string(&file) {
+        let id = match read_private(&file) {
             Ok(id) if id.len() == ID_LENGTH => id,
             _ => {
                 let id = random();
-                std::fs::write(&file, &id)?;
+                write_private(&file, &id)?;
                 id
             }
         };

@@ -16,7 +16,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use uuid::Uuid;
 
-use super::{State, StateError};
+use super::{State, StateError, private_directory};
 
 pub use index::{Absent, Child, Index, Place, ShelfRow};
 
@@ -72,7 +72,7 @@ impl State {
     /// A name and an open file for a large content. Blocks.
     pub fn new_shelf_file(&self) -> io::Result<(String, File)> {
         let name = Uuid::new_v4().simple().to_string();
-        fs::create_dir_all(self.shelf_directory())?;
+        private_directory(&self.shelf_directory())?;
         let file = File::options().write(true).create_new(true).open(self.shelf_directory().join(&name))?;
         Ok((name, file))
     }
@@ -339,10 +339,11 @@ fn directory_error(directory: &std::path::Path, source: io::Error) -> StateError
 }
 
 fn remove_strays(directory: &std::path::Path, index: &Index) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
+    if fs::symlink_metadata(directory).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    // What is removed must not be somebody else's.
+    private_directory(directory)?;
     let named: HashSet<&str> = index
         .iter()
         .filter_map(|(_, row)| match &row.place {
@@ -350,7 +351,7 @@ fn remove_strays(directory: &std::path::Path, index: &Index) -> io::Result<()> {
             _ => None,
         })
         .collect();
-    for entry in entries {
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if !entry.file_name().to_str().is_some_and(|name| named.contains(name)) {
             fs::remove_file(entry.path())?;

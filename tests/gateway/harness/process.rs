@@ -1,5 +1,6 @@
 //! The program as a process of its own: for what ends a process, and to measure its memory.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -42,6 +43,15 @@ pub fn command(arguments: &[&str]) -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
+}
+
+/// The program where other users reach it, too.
+pub fn program_in(place: &Path) -> PathBuf {
+    let program = place.join("s3dav");
+    // Not copied by this process: what it starts meanwhile would hold the copy open for writing.
+    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_s3dav")).arg(&program).status();
+    assert!(copied.unwrap().success());
+    program
 }
 
 /// The command line that serves the bucket of an endpoint on a free port, its state in `state`.
