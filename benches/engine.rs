@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use s3dav::commands::gateway::Gateway;
 use s3dav::config::{BucketSource, BucketSpec, Config, Listen, Source};
-use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
+use s3dav::embedded::{EmbeddedOptions, EmbeddedS3};
 use s3dav::http::auth::Access;
 use s3dav::shutdown::Shutdown;
 use s3dav::store::s3::{FixedCredentials, S3Options};
@@ -90,14 +90,11 @@ async fn gateway(access: Access) -> (String, impl Drop) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = EmbeddedOptions { buckets: vec!["bench".into()], ..Default::default() };
     let s3 = EmbeddedS3::start(listener, options).await.unwrap();
-    let state = tempfile::tempdir().unwrap();
+    let (state, keys) = (tempfile::tempdir().unwrap(), s3.keys().clone());
     let options = S3Options {
         endpoint_url: Some(s3.endpoint_url()),
         force_path_style: true,
-        credentials: Some(FixedCredentials {
-            access_key: CREDENTIALS.0.into(),
-            secret: CREDENTIALS.1.into(),
-        }),
+        credentials: Some(FixedCredentials { access_key: keys.access_key, secret: keys.secret }),
         ..S3Options::default()
     };
     let buckets = vec![BucketSpec::parse("bench").unwrap()];

@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use s3dav::embedded::CREDENTIALS;
 use tempfile::TempDir;
 
 pub const BUCKET: &str = "bucket";
+/// Access key and secret of the S3 server.
+pub const KEYS: (&str, &str) = ("s3dav-benches", "not-a-secret");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
@@ -105,7 +106,7 @@ pub fn used(process: u32) -> Used {
 
 fn s3dav(s3: SocketAddr, address: SocketAddr, state: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s3dav"));
-    let (key, secret) = CREDENTIALS;
+    let (key, secret) = KEYS;
     command
         .args(["serve", "--bucket", BUCKET, "--force-path-style", "--endpoint-url", &format!("http://{s3}")])
         .args(["--listen", &address.to_string(), "--state-dir"])
@@ -120,7 +121,7 @@ fn s3dav(s3: SocketAddr, address: SocketAddr, state: &TempDir) -> Command {
 
 fn rclone(s3: SocketAddr, address: SocketAddr, flags: &[&str]) -> Command {
     let program = std::env::var("S3DAV_RCLONE").unwrap_or_else(|_| "rclone".to_owned());
-    let (key, secret) = CREDENTIALS;
+    let (key, secret) = KEYS;
     let remote = format!(
         ":s3,provider=Other,list_version=2,endpoint='http://{s3}',access_key_id={key},secret_access_key={secret},\
          region=us-east-1,force_path_style=true:{BUCKET}"

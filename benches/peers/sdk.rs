@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use aws_sdk_s3::Client;
-use s3dav::embedded::CREDENTIALS;
+
+use super::contenders::KEYS;
 
 pub fn client(s3: SocketAddr) -> Client {
-    let (key, secret) = CREDENTIALS;
+    let (key, secret) = KEYS;
     let config = aws_sdk_s3::config::Builder::new()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12())
         .region(aws_sdk_s3::config::Region::new("us-east-1"))

@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use super::contenders::BUCKET;
+use super::contenders::{BUCKET, KEYS};
 
 /// Ends when it is dropped.
 pub struct Server {
@@ -16,6 +16,8 @@ impl Server {
     pub fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_s3dav"))
             .args(["embedded-s3", "--listen", "127.0.0.1:0", "--bucket", BUCKET])
+            .env("S3DAV_ACCESS_KEY", KEYS.0)
+            .env("S3DAV_SECRET_KEY", KEYS.1)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -248,6 +248,20 @@ pub struct EmbeddedArgs {
     #[arg(long, env = "S3DAV_LATENCY", value_name = "TIME", value_parser = parse_duration, default_value = "0ms")]
     pub latency: Duration,
 
+    /// Access key that it knows [default: a random one]
+    #[arg(long, env = "S3DAV_ACCESS_KEY", value_name = "KEY", requires = "secret_key")]
+    pub access_key: Option<String>,
+
+    /// Its secret; only the environment keeps it from the eyes of other users
+    #[arg(
+        long,
+        env = "S3DAV_SECRET_KEY",
+        value_name = "SECRET",
+        requires = "access_key",
+        hide_env_values = true
+    )]
+    pub secret_key: Option<String>,
+
     /// Bucket that exists from the start; may be given several times
     #[arg(long, env = "S3DAV_BUCKET", value_name = "NAME", value_delimiter = ',', default_value = "bucket")]
     pub bucket: Vec<String>,

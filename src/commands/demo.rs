@@ -14,7 +14,7 @@ use super::serve::until_stopped;
 use super::{CommandError, running};
 use crate::cli::DemoArgs;
 use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};
-use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
+use crate::embedded::{EmbeddedOptions, EmbeddedS3};
 use crate::http::auth::Access;
 use crate::http::{Limits, ServiceOptions};
 use crate::metrics::Metrics;
@@ -36,7 +36,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
         Some(data) => running::state_dir(&state_beside(data))?,
         None => temporary.path().join("state"),
     };
-    let options = s3_options(s3.endpoint_url());
+    let options = s3_options(&s3);
     add_samples(&options).await?;
     let config = config(options, state_dir, &args)?;
     let (shutdown, signals) = (Shutdown::default(), Signals::listen()?);
@@ -58,12 +58,12 @@ fn no_server(error: std::io::Error, args: &DemoArgs) -> CommandError {
     }
 }
 
-fn s3_options(endpoint: String) -> S3Options {
-    let (access_key, secret) = CREDENTIALS;
+fn s3_options(s3: &EmbeddedS3) -> S3Options {
+    let keys = s3.keys().clone();
     S3Options {
-        endpoint_url: Some(endpoint),
+        endpoint_url: Some(s3.endpoint_url()),
         force_path_style: true,
-        credentials: Some(FixedCredentials { access_key: access_key.into(), secret: secret.into() }),
+        credentials: Some(FixedCredentials { access_key: keys.access_key, secret: keys.secret }),
         ..S3Options::default()
     }
 }

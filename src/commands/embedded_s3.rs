@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::{CommandError, listeners};
 use crate::cli::EmbeddedArgs;
 use crate::config::Listen;
-use crate::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3};
+use crate::embedded::{EmbeddedOptions, EmbeddedS3, Keys};
 use crate::shutdown::Signals;
 
 pub(super) async fn run(args: EmbeddedArgs) -> Result<(), CommandError> {
@@ -15,9 +15,10 @@ pub(super) async fn run(args: EmbeddedArgs) -> Result<(), CommandError> {
     let listen = Listen::parse(std::slice::from_ref(&args.listen))?;
     let mut listeners = listeners::bind(&listen).await?;
     let listener = listeners.pop().context("no address to serve at")?;
-    let options = EmbeddedOptions { data: args.data, buckets: args.bucket, latency: args.latency };
+    let keys = args.access_key.zip(args.secret_key).map(|(access_key, secret)| Keys { access_key, secret });
+    let options = EmbeddedOptions { data: args.data, buckets: args.bucket, latency: args.latency, keys };
     let s3 = EmbeddedS3::start(listener, options).await.context("the server did not start")?;
-    let (access_key, secret) = CREDENTIALS;
+    let Keys { access_key, secret } = s3.keys();
     let endpoint_url = s3.endpoint_url();
     let access = format!(
         "endpoint_url={endpoint_url}\naws_access_key_id={access_key}\naws_secret_access_key={secret}\n"

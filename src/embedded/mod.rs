@@ -6,6 +6,7 @@
 
 mod blob;
 mod hooks;
+mod keys;
 mod listing;
 mod rules;
 mod server;
@@ -14,7 +15,5 @@ mod storage;
 mod uploads;
 
 pub use hooks::{Action, Gate, Hooks, Rule};
+pub use keys::Keys;
 pub use server::{EmbeddedOptions, EmbeddedS3};
-
-/// The only credentials that the embedded server knows: access key and secret.
-pub const CREDENTIALS: (&str, &str) = ("s3dav-embedded", "not-a-secret");

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::hooks::{Action, Hooks};
+use super::keys::Keys;
 use super::service::Service;
 use super::storage::Storage;
 
@@ -31,6 +32,8 @@ pub struct EmbeddedOptions {
     pub buckets: Vec<String>,
     /// Added to every answer.
     pub latency: Duration,
+    /// The only ones that it knows; `None`: random ones.
+    pub keys: Option<Keys>,
 }
 
 /// A running server; it ends when this is dropped.
@@ -38,6 +41,7 @@ pub struct EmbeddedOptions {
 pub struct EmbeddedS3 {
     address: SocketAddr,
     hooks: Hooks,
+    keys: Keys,
     accepting: AbortHandle,
 }
 
@@ -47,17 +51,22 @@ impl EmbeddedS3 {
         let storage = Storage::open(options.data.as_deref(), &options.buckets).await?;
         let hooks = Hooks::default();
         let mut builder = S3ServiceBuilder::new(Service::new(storage, hooks.clone()));
-        let (access_key, secret) = super::CREDENTIALS;
-        builder.set_auth(KnownKey { access_key, secret });
+        let keys = options.keys.unwrap_or_else(Keys::random);
+        builder.set_auth(Known(keys.clone()));
         hooks.set_latency(options.latency);
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(accept(listener, builder.build(), hooks.clone())).abort_handle();
-        Ok(Self { address, hooks, accepting })
+        Ok(Self { address, hooks, keys, accepting })
     }
 
     /// Where it listens.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What lets a client in.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Counters and faults.
@@ -74,17 +83,15 @@ impl Drop for EmbeddedS3 {
 }
 
 /// Lets one key in, and says of others what S3 says.
-struct KnownKey {
-    access_key: &'static str,
-    secret: &'static str,
-}
+struct Known(Keys);
 
 #[async_trait::async_trait]
-impl S3Auth for KnownKey {
+impl S3Auth for Known {
     async fn get_secret_key(&self, access_key: &str) -> s3s::S3Result<SecretKey> {
-        match access_key == self.access_key {
-            true => Ok(SecretKey::from(self.secret)),
-            false => Err(s3s::s3_error!(InvalidAccessKeyId)),
+        if access_key == self.0.access_key {
+            Ok(SecretKey::from(self.0.secret.as_str()))
+        } else {
+            Err(s3s::s3_error!(InvalidAccessKeyId))
         }
     }
 }

@@ -101,6 +101,79 @@ async fn the_demo_serves_samples_and_keeps_its_data() {
     }
 }
 
+/// The ports at which a process listens.
+#[cfg(target_os = "linux")]
+fn ports_of(process: u32) -> Vec<u16> {
+    let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let links = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let links: Vec<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row[3] == "0A" && links.contains(&format!("socket:[{}]", row[9])))
+        .map(|row| u16::from_str_radix(row[1].rsplit(':').next().unwrap(), 16).unwrap())
+        .collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demos_s3_server_lets_nobody_else_in() {
+    use crate::access::as_user;
+    let mut child =
+        command(&["demo", "--listen", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
+    let line = lines.next_line().await.unwrap().unwrap();
+    let gateway: u16 = line.trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
+    let ports = ports_of(child.id().unwrap());
+    let s3 = *ports.iter().find(|port| **port != gateway).unwrap();
+    let url = format!("http://127.0.0.1:{s3}/demo?list-type=2");
+    for keys in [None, Some("s3dav-embedded:not-a-secret"), Some("s3dav-tests:not-a-secret")] {
+        let Some(mut curl) = as_user(12_002, "curl") else { return };
+        curl.args(["-s", "--max-time", "20", "--noproxy", "*", "-w", "%{http_code}"]);
+        if let Some(keys) = keys {
+            curl.args(["--aws-sigv4", "aws:amz:us-east-1:s3", "-u", keys]);
+            curl.args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]);
+        }
+        let (_, text, _) = outcome({
+            curl.arg(&url);
+            curl
+        })
+        .await;
+        assert!(text.ends_with("403") && !text.contains("Welcome.txt"), "{keys:?}: {text}");
+    }
+    let process = Process { child, url };
+    process.signal("INT").await;
+    let mut child = process.child;
+    assert!(child.wait().await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_server_alone_tells_the_keys_that_it_made_up() {
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        let mut child = command(&["embedded-s3", "--listen", "127.0.0.1:0"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines =
+            tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
+        let mut line = async |name: &str| {
+            let line = lines.next_line().await.unwrap().unwrap();
+            line.strip_prefix(name).unwrap().to_owned()
+        };
+        let endpoint = line("endpoint_url=").await;
+        let (access_key, secret) = (line("aws_access_key_id=").await, line("aws_secret_access_key=").await);
+        let known = s3dav::store::s3::FixedCredentials { access_key: access_key.clone(), secret };
+        let options =
+            s3dav::store::s3::S3Options { credentials: Some(known), ..crate::harness::s3_options(&endpoint) };
+        let store = s3dav::store::s3::S3Store::new(BUCKET, options, Default::default()).await.unwrap();
+        let listed = s3dav::store::ObjectStore::list(&store, &s3dav::store::ListRequest::probe("")).await;
+        assert!(listed.unwrap().objects.is_empty());
+        seen.insert(access_key);
+    }
+    assert_eq!(seen.len(), 2, "others each time");
+}
+
 /// A home with a configuration file.
 fn configured(text: &str) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();

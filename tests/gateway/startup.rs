@@ -6,7 +6,7 @@ use s3dav::embedded::Action;
 use tokio::net::TcpListener;
 
 use crate::harness::process::{Process, command, outcome, serve};
-use crate::harness::{BUCKET, Bucket, TestGateway, embedded, eventually};
+use crate::harness::{BUCKET, Bucket, KEYS, TestGateway, embedded, embedded_options, eventually};
 
 /// Starts `serve` against an endpoint and returns how it ended.
 async fn failing(endpoint: &str, more: &[&str]) -> (i32, String) {
@@ -60,8 +60,7 @@ async fn without_network_it_serves_and_goes_on_when_there_is_one() {
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     let listener = TcpListener::bind(address).await.unwrap();
-    let options = s3dav::embedded::EmbeddedOptions { buckets: vec![BUCKET.into()], ..Default::default() };
-    let s3 = s3dav::embedded::EmbeddedS3::start(listener, options).await.unwrap();
+    let s3 = s3dav::embedded::EmbeddedS3::start(listener, embedded_options(&[BUCKET])).await.unwrap();
     Bucket::of(&s3.endpoint_url(), BUCKET).await.put("file", "content").await;
     eventually("it is served", || async { client.get(&file).send().await.unwrap().status() == 200 }).await;
 }
@@ -84,7 +83,7 @@ async fn renewed_credentials_are_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("credentials");
     let write = |secret: &str| {
-        let (access_key, _) = s3dav::embedded::CREDENTIALS;
+        let (access_key, _) = KEYS;
         std::fs::write(
             &file,
             format!("[default]\naws_access_key_id={access_key}\naws_secret_access_key={secret}\n"),
@@ -101,7 +100,7 @@ async fn renewed_credentials_are_read_again() {
         .env("AWS_SHARED_CREDENTIALS_FILE", &file);
     let gateway = Process::serving(serve).await;
     Bucket::of(&endpoint, BUCKET).await;
-    write(s3dav::embedded::CREDENTIALS.1);
+    write(KEYS.1);
     let client = crate::harness::client();
     let url = format!("{}/nothing", gateway.url);
     assert_eq!(client.get(&url).send().await.unwrap().status(), 503);

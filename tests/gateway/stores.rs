@@ -18,7 +18,7 @@ use s3dav::store::s3::S3Store;
 use s3dav::store::{CopySource, ListRequest, ObjectStore, StoreError};
 
 use crate::harness::clients::Moto;
-use crate::harness::{BUCKET, embedded, s3_options};
+use crate::harness::{BUCKET, embedded, embedded_options, s3_options};
 
 /// What a server is known to do otherwise than S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -313,8 +313,7 @@ async fn the_embedded_server_passes_the_suite_with_checksums_and_on_disk() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = s3dav::embedded::EmbeddedOptions {
         data: Some(data.path().to_owned()),
-        buckets: vec![BUCKET.into()],
-        ..Default::default()
+        ..embedded_options(&[BUCKET])
     };
     let s3 = s3dav::embedded::EmbeddedS3::start(listener, options.clone()).await.unwrap();
     let mut s3_options = s3_options(&s3.endpoint_url());

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use s3dav::embedded::{Action, EmbeddedOptions, EmbeddedS3};
+use s3dav::embedded::{Action, EmbeddedS3};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::harness::{BUCKET, TestGateway, buckets};
+use crate::harness::{BUCKET, TestGateway, buckets, embedded_options};
 
 /// A server that has little of a body in its buffers, as S3 at the end of a slow line.
 async fn far_away() -> Arc<EmbeddedS3> {
@@ -17,8 +17,7 @@ async fn far_away() -> Arc<EmbeddedS3> {
     socket.listen(128).unwrap();
     socket.set_nonblocking(true).unwrap();
     let listener = TcpListener::from_std(socket.into()).unwrap();
-    let options = EmbeddedOptions { buckets: vec![BUCKET.to_owned()], ..Default::default() };
-    Arc::new(EmbeddedS3::start(listener, options).await.unwrap())
+    Arc::new(EmbeddedS3::start(listener, embedded_options(&[BUCKET])).await.unwrap())
 }
 
 /// A gateway that takes a line for dead on which nothing goes for this long.

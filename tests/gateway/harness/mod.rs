@@ -16,7 +16,7 @@ use bytes::Bytes;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use s3dav::commands::gateway::Gateway;
 use s3dav::config::{BucketSource, BucketSpec, Config, Listen, Source};
-use s3dav::embedded::{CREDENTIALS, EmbeddedOptions, EmbeddedS3, Hooks};
+use s3dav::embedded::{EmbeddedOptions, EmbeddedS3, Hooks, Keys};
 use s3dav::fs::path::PathOptions;
 use s3dav::http::auth::Access;
 use s3dav::shutdown::Shutdown;
@@ -29,6 +29,8 @@ pub use bucket::Bucket;
 
 /// The bucket of most tests.
 pub const BUCKET: &str = "bucket";
+/// Access key and secret of all S3 servers that tests start, so that any gateway reaches any of them.
+pub const KEYS: (&str, &str) = ("s3dav-tests", "not-a-secret");
 
 /// A gateway that runs until dropped, and what is behind it.
 pub struct TestGateway {
@@ -54,13 +56,19 @@ pub async fn embedded() -> Arc<EmbeddedS3> {
 
 pub async fn embedded_with(buckets: &[&str]) -> Arc<EmbeddedS3> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Arc::new(EmbeddedS3::start(listener, embedded_options(buckets)).await.unwrap())
+}
+
+/// Options of a server with buckets that knows [`KEYS`].
+pub fn embedded_options(buckets: &[&str]) -> EmbeddedOptions {
+    let keys = Keys { access_key: KEYS.0.to_owned(), secret: KEYS.1.to_owned() };
     let buckets = buckets.iter().map(|name| name.to_string()).collect();
-    Arc::new(EmbeddedS3::start(listener, EmbeddedOptions { buckets, ..Default::default() }).await.unwrap())
+    EmbeddedOptions { buckets, keys: Some(keys), ..Default::default() }
 }
 
 /// Options to reach an endpoint with the embedded server's credentials.
 pub fn s3_options(endpoint: &str) -> S3Options {
-    let (access_key, secret) = CREDENTIALS;
+    let (access_key, secret) = KEYS;
     S3Options {
         endpoint_url: Some(endpoint.to_owned()),
         force_path_style: true,
@@ -304,7 +312,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn
 
 /// The ids of the multipart uploads under way in the bucket.
 pub async fn open_uploads(s3: &EmbeddedS3) -> Vec<String> {
-    let (access_key, secret) = CREDENTIALS;
+    let (access_key, secret) = KEYS;
     let credentials = aws_sdk_s3::config::Credentials::new(access_key, secret, None, None, "test");
     let config = aws_sdk_s3::config::Builder::new()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12())

@@ -8,9 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use s3dav::embedded::CREDENTIALS;
-
-use super::BUCKET;
+use super::{BUCKET, KEYS};
 
 /// A running `s3dav`.
 pub struct Process {
@@ -22,7 +20,7 @@ pub struct Process {
 /// A command line of the program, with nothing of the environment that could change it.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s3dav"));
-    let (access_key, secret) = CREDENTIALS;
+    let (access_key, secret) = KEYS;
     for (name, _) in std::env::vars() {
         if name.starts_with("AWS_")
             || name.starts_with("S3DAV_")
@@ -76,6 +74,7 @@ impl Process {
         let data = data.path().to_str().unwrap();
         let mut command =
             command(&["embedded-s3", "--listen", "127.0.0.1:0", "--data", data, "--bucket", BUCKET]);
+        command.env("S3DAV_ACCESS_KEY", KEYS.0).env("S3DAV_SECRET_KEY", KEYS.1);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().unwrap();
