@@ -6,6 +6,7 @@
 
 #[cfg_attr(target_os = "macos", allow(dead_code))]
 mod davfs2;
+mod group;
 mod health;
 mod outside;
 mod point;

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::group;
+
 /// What is wrong with a mount point.
 #[derive(Debug, thiserror::Error)]
 pub enum PointError {
@@ -29,7 +31,9 @@ impl PointError {
         match self {
             Self::Link | Self::NoDirectory | Self::Foreign(_) => "name another mount point, or remove it",
             Self::NotEmpty => "name an empty directory, or one that is still to be made",
-            Self::Unsafe(_) => "name one in a directory of your own, or in /tmp",
+            Self::Unsafe(_) => {
+                "name one in a directory that neither others nor a group can write, or in /tmp"
+            }
             Self::Io(_) => "name one in a directory of your own",
         }
     }
@@ -102,10 +106,10 @@ fn prepare_now(point: &Path) -> Result<(), PointError> {
 /// Whether other users could put another directory where something in this one is.
 fn can_be_replaced(above: &fs::Metadata, own: u32) -> bool {
     let is_foreign = above.uid() != own && above.uid() != 0;
-    let group = rustix::process::getegid().as_raw();
-    let may_write =
-        above.mode() & 0o002 != 0 || (above.mode() & 0o020 != 0 && above.gid() != group && above.gid() != 0);
-    is_foreign || (may_write && above.mode() & STICKY == 0)
+    let mode = above.mode();
+    // Whoever is in root's group may change more than this.
+    let is_open_to_group = || mode & 0o020 != 0 && above.gid() != 0 && !group::is_private(above.gid(), own);
+    is_foreign || (mode & STICKY == 0 && (mode & 0o002 != 0 || is_open_to_group()))
 }
 
 /// Only owners may rename or remove what is in such a directory.
@@ -135,5 +139,12 @@ mod tests {
         assert!(matches!(prepare_now(&at("open/x")), Err(PointError::Unsafe(_))));
         fs::set_permissions(at("open"), Permissions::from_mode(0o1777)).unwrap();
         prepare_now(&at("open/x")).unwrap();
+        if rustix::process::geteuid().is_root() {
+            fs::remove_dir(at("open/x")).unwrap();
+            fs::set_permissions(at("open"), Permissions::from_mode(0o775)).unwrap();
+            prepare_now(&at("open/x")).unwrap();
+            std::os::unix::fs::chown(at("open"), None, Some(12_001)).unwrap();
+            assert!(matches!(prepare_now(&at("open/x")), Err(PointError::Unsafe(_))));
+        }
     }
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::process::Command;
 
+use crate::access::as_user;
 use crate::harness::process::{Process, command, outcome, program_in};
 use crate::harness::{BUCKET, Bucket, clients, embedded, eventually};
 
@@ -470,6 +471,36 @@ async fn without_roots_rights_it_says_what_to_do() {
     let (code, _, error) = outcome(mount).await;
     assert_eq!(code, 1, "{error}");
     assert!(error.contains(" davfs user,noauto,") && error.contains("/etc/fstab"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_a_group_can_write_is_no_place_to_mount_in() {
+    let Some(true_command) = as_user(12_001, "true") else { return };
+    drop(true_command);
+    let (place, s3) = (tempfile::tempdir().unwrap(), embedded().await);
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = program_in(place.path());
+    let (own, endpoint) = (place.path().join("own"), s3.endpoint_url());
+    for directory in [own.clone(), own.join("shared")] {
+        fs::create_dir(&directory).unwrap();
+        std::os::unix::fs::chown(&directory, Some(12_001), Some(12_001)).unwrap();
+    }
+    let model = command(&["mount", "--bucket", BUCKET, "--force-path-style", "--endpoint-url", &endpoint]);
+    // The second is the mode of directories where each user has a group, as this one has not.
+    for (mode, expected) in [(0o755, "only root may mount this"), (0o775, "others can replace it")] {
+        fs::set_permissions(own.join("shared"), fs::Permissions::from_mode(mode)).unwrap();
+        let mut mount = as_user(12_001, program.to_str().unwrap()).unwrap();
+        mount.args(model.as_std().get_args()).args(["--listen", "127.0.0.1:0"]).arg(own.join("shared/mnt"));
+        for (name, value) in model.as_std().get_envs() {
+            match value {
+                Some(value) => mount.env(name, value),
+                None => mount.env_remove(name),
+            };
+        }
+        mount.env("HOME", &own).env("XDG_STATE_HOME", own.join("state"));
+        let (code, _, error) = outcome(mount).await;
+        assert_eq!((code, error.contains(expected)), (1, true), "{mode:o}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
