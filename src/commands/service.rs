@@ -45,6 +45,9 @@ async fn install(
     log: &LogArgs,
 ) -> Result<(), CommandError> {
     let config = Config::of_serve(mount::with_mountpoint(args))?;
+    let mut definition = definition(&config, given, log)?;
+    // What runs is not ended for what cannot be installed.
+    definition.check()?;
     match end(service).await {
         Err(failure) if !matches!(failure.error.downcast_ref(), Some(ServiceError::NotInstalled)) => {
             return Err(failure);
@@ -52,26 +55,19 @@ async fn install(
         _ => {}
     }
     // The system holds none of them now.
-    let sockets = free_sockets(&config).await?;
-    let mounts = crate::mount::is_allowed(&config.mount, sockets.first()).await;
-    let point = config.mount.as_ref().filter(|_| mounts).map(|options| options.point.display().to_string());
-    let log_file = log_path()?;
-    if log.log_file.is_some() {
-        eprintln!("warning: --log-file has no effect: `s3dav service logs` shows the log of a service");
+    definition.sockets = free_sockets(&config).await?;
+    definition.mounts = crate::mount::is_allowed(&config.mount, definition.sockets.first()).await;
+    let mounts = definition.mounts;
+    if !mounts {
+        definition.arguments.retain(|argument| !argument.starts_with(MOUNT));
     }
-    let definition = Definition {
-        program: std::env::current_exe().context("this program's own path is not known")?,
-        arguments: arguments(given, point.as_ref(), log.arguments(&log_file)),
-        environment: environment(),
-        sockets,
-        mounts,
-        log: log_file,
-    };
     service.install(&definition).await?;
     let url = definition.sockets.first().map(|address| format!("http://{address}/")).unwrap_or_default();
     wait_for(&config.state_dir, mounts.then_some(&*url)).await?;
-    match point {
-        Some(point) => say!("{} is mounted at {point} now and at every login", config.source),
+    match config.mount.filter(|_| mounts) {
+        Some(options) => {
+            say!("{} is mounted at {} now and at every login", config.source, options.point.display())
+        }
         None => say!("{} is served at {url} now and at every login; only root may mount it", config.source),
     }
     for path in service.paths() {
@@ -79,6 +75,22 @@ async fn install(
     }
     say!("log         {}", definition.log.display());
     Ok(())
+}
+
+/// What is to run, if it may mount and once there are sockets.
+fn definition(config: &Config, given: &[Given], log: &LogArgs) -> Result<Definition, CommandError> {
+    let log_file = log_path()?;
+    if log.log_file.is_some() {
+        eprintln!("warning: --log-file has no effect: `s3dav service logs` shows the log of a service");
+    }
+    Ok(Definition {
+        program: std::env::current_exe().context("this program's own path is not known")?,
+        arguments: arguments(config, given, log.arguments(&log_file)),
+        environment: environment(),
+        sockets: Vec::new(),
+        mounts: true,
+        log: log_file,
+    })
 }
 
 /// Waits until the service's gateway answers and, if it has a `url` to mount, has mounted it.
@@ -102,14 +114,14 @@ async fn wait_for(state_dir: &Path, url: Option<&str>) -> Result<(), CommandErro
 }
 
 /// What the configuration file says is read at each start, so that it can be changed there.
-fn arguments(given: &[Given], point: Option<&String>, log: Vec<String>) -> Vec<String> {
+fn arguments(config: &Config, given: &[Given], log: Vec<String>) -> Vec<String> {
     let own = ["mount", "listen"];
     let options = given
         .iter()
         .filter(|option| option.origin != Origin::File && !own.contains(&option.name.as_str()))
         .flat_map(|option| option.clone().with_absolute_paths().arguments());
     let mut arguments = vec!["serve".to_owned()];
-    arguments.extend(point.map(|point| format!("--mount={point}")));
+    arguments.extend(config.mount.iter().map(|options| format!("{MOUNT}{}", options.point.display())));
     arguments.extend(log);
     arguments.extend(options);
     arguments
@@ -178,6 +190,8 @@ fn logs(lines: usize) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// The option that is left out where nothing may be mounted.
+const MOUNT: &str = "--mount=";
 /// Variables that a service gets.
 const HANDED_ON: [&str; 12] = [
     "PATH",

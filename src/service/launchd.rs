@@ -83,12 +83,29 @@ fn plist(definition: &Definition) -> String {
     });
     let early = definition.log.with_extension("err");
     let lines = |lines: &mut dyn Iterator<Item = String>| lines.collect::<Vec<_>>().join("\n");
-    TEMPLATE
-        .replace("@LABEL@", LABEL)
-        .replace("@ARGUMENTS@", &lines(&mut { arguments }))
-        .replace("@ENVIRONMENT@", &lines(&mut { environment }))
-        .replace("@SOCKETS@", &lines(&mut { sockets }))
-        .replace("@STANDARD_ERROR@", &escaped(&early.to_string_lossy()))
+    let values = [
+        ("@LABEL@", LABEL.to_owned()),
+        ("@ARGUMENTS@", lines(&mut { arguments })),
+        ("@ENVIRONMENT@", lines(&mut { environment })),
+        ("@SOCKETS@", lines(&mut { sockets })),
+        ("@STANDARD_ERROR@", escaped(&early.to_string_lossy())),
+    ];
+    filled(TEMPLATE, &values)
+}
+
+/// In one pass: what a value holds is not looked at.
+fn filled(template: &str, values: &[(&str, String)]) -> String {
+    let (mut text, mut rest) = (String::new(), template);
+    let next = |rest: &str| {
+        let found = values.iter().filter_map(|(mark, value)| Some((rest.find(mark)?, mark, value)));
+        found.min_by_key(|(at, ..)| *at)
+    };
+    while let Some((at, mark, value)) = next(rest) {
+        text.push_str(&rest[..at]);
+        text.push_str(value);
+        rest = &rest[at + mark.len()..];
+    }
+    text + rest
 }
 
 fn escaped(text: &str) -> String {

@@ -34,6 +34,32 @@ pub struct Definition {
     pub log: PathBuf,
 }
 
+impl Definition {
+    /// Refuses what one of the systems could not read back as it is.
+    pub fn check(&self) -> Result<(), ServiceError> {
+        for path in [&self.program, &self.log] {
+            if path.to_str().is_none_or(has_unwritable) {
+                return Err(ServiceError::Unwritable(format!("the path {path:?}")));
+            }
+        }
+        // systemd takes it as it is, and none with these.
+        if cfg!(not(target_os = "macos")) && self.program.to_string_lossy().contains(['"', '\'', '\\']) {
+            return Err(ServiceError::Unwritable(format!("the path {:?}", self.program)));
+        }
+        if let Some(argument) = self.arguments.iter().find(|argument| has_unwritable(argument)) {
+            return Err(ServiceError::Unwritable(format!("the option {argument:?}")));
+        }
+        let variable =
+            self.environment.iter().find(|(name, value)| has_unwritable(name) || has_unwritable(value));
+        variable.map_or(Ok(()), |(name, _)| Err(ServiceError::Unwritable(format!("the variable {name:?}"))))
+    }
+}
+
+/// Whether there are control characters, or others that are none in XML.
+fn has_unwritable(text: &str) -> bool {
+    text.contains(|c: char| c.is_control() || ['\u{fffe}', '\u{ffff}'].contains(&c))
+}
+
 /// Why a service is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -51,6 +77,8 @@ pub enum ServiceError {
     NotInstalled,
     #[error("the service was started, but does not run")]
     NotRunning,
+    #[error("{0} cannot stand in a service's definition")]
+    Unwritable(String),
 }
 
 impl ServiceError {
@@ -63,6 +91,11 @@ impl ServiceError {
             }
             Self::NotInstalled => "`s3dav service install` installs it".to_owned(),
             Self::NotRunning => "`s3dav service logs` shows why".to_owned(),
+            Self::Unwritable(_) => {
+                "leave out control characters; the program's path must be UTF-8, on Linux without quotes or \
+                 backslashes"
+                    .to_owned()
+            }
             Self::NoManager(_) => "start `s3dav serve --mount` in the way of this system".to_owned(),
             Self::Failed { .. } if cfg!(target_os = "macos") => {
                 "it needs a login at the screen: over ssh there is no session to run in".to_owned()
@@ -89,6 +122,7 @@ impl<'r> Service<'r> {
 
     /// Writes the definition, and starts it; what was installed before is replaced.
     pub async fn install(&self, definition: &Definition) -> Result<(), ServiceError> {
+        definition.check()?;
         if self.is_installed() {
             platform::unload(self).await?;
         }
@@ -221,6 +255,21 @@ mod tests {
             mounts: false,
             log: home.join("logs/s3dav.log"),
         }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_leaves_what_is_installed_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let recorder = Recorder::default();
+        let service = Service { home: home.path().to_owned(), runner: &recorder };
+        let mut odd = definition(home.path());
+        odd.environment.push(("AWS_PROFILE".into(), "a\nb".into()));
+        let error = service.install(&odd).await.unwrap_err();
+        assert_eq!(error.to_string(), "the variable \"AWS_PROFILE\" cannot stand in a service's definition");
+        odd.program = "/bin/\u{1}".into();
+        let error = service.install(&odd).await.unwrap_err();
+        assert_eq!(error.to_string(), "the path \"/bin/\\u{1}\" cannot stand in a service's definition");
+        assert!(recorder.0.lock().is_empty() && service.paths().iter().all(|path| !path.exists()));
     }
 
     #[tokio::test]

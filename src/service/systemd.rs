@@ -49,15 +49,17 @@ pub(super) async fn status(service: &Service<'_>) -> Result<String, ServiceError
 
 fn service_unit(definition: &Definition) -> String {
     let program = definition.program.to_string_lossy();
-    let words = std::iter::once(&*program).chain(definition.arguments.iter().map(String::as_str));
-    let words: Vec<String> = words.map(quoted).collect();
+    // The path of the program is taken as it is: no variables stand in it, and so no `$$`, either.
+    let program = quoted_value(&program);
+    let words: Vec<String> =
+        std::iter::once(program).chain(definition.arguments.iter().map(|text| quoted(text))).collect();
     let variables: Vec<String> =
         definition.environment.iter().map(|(name, value)| quoted_value(&format!("{name}={value}"))).collect();
     let hardening = if definition.mounts { FOR_MOUNTING } else { HARDENED };
     format!(
         "# Written by `s3dav service install`.\n[Unit]\nDescription=S3 as a folder (s3dav)\n\
          Requires={SOCKET}\nAfter={SOCKET}\n\n[Service]\nType=exec\nExecStart={}\nEnvironment={}\n\
-         Restart=on-failure\nRestartSec=10\nTimeoutStopSec=60\nLimitNOFILE=4096\nUMask=0077\n{hardening}\n\
+         Restart=on-failure\nRestartSec=10\nTimeoutStopSec=60\nLimitNOFILE=4096\nLimitCORE=0\nUMask=0077\n{hardening}\n\
          [Install]\nWantedBy=default.target\n",
         words.join(" "),
         variables.join(" "),
@@ -74,7 +76,7 @@ fn socket_unit(definition: &Definition) -> String {
     )
 }
 
-/// As systemd reads words of a command: `$` means something there.
+/// As systemd reads arguments of a command: `$` means something there.
 fn quoted(text: &str) -> String {
     quoted_value(&text.replace('$', "$$"))
 }

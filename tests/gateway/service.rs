@@ -73,19 +73,72 @@ async fn the_agent_is_a_property_list_with_the_right_types() {
     assert_eq!(list["ThrottleInterval"], 10);
     assert_eq!(list["ExitTimeOut"], 30);
     assert_eq!(list["SoftResourceLimits"]["NumberOfFiles"], 4096);
+    assert_eq!(
+        (&list["SoftResourceLimits"]["Core"], &list["HardResourceLimits"]["Core"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(list["Umask"], 0o077);
     assert_eq!(list["Sockets"]["http"][1]["SockNodeName"], "::1");
     assert_eq!(list["Sockets"]["http"][0]["SockServiceName"], "8330");
     assert!(list["StandardErrorPath"].as_str().unwrap().starts_with('/'));
 }
 
 #[tokio::test]
+async fn what_is_filled_in_is_not_filled_in_again() {
+    let Some(python) = clients::find("python3") else { return };
+    let mut definition = definition(true);
+    definition.arguments.push("--bucket=b/@SOCKETS@".into());
+    definition.arguments.push("--user=@LABEL@ @".into());
+    definition.environment.push(("AWS_PROFILE".into(), "@STANDARD_ERROR@@ARGUMENTS@".into()));
+    let text = launchd_files(Path::new("/Users/me"), &definition).remove(0).1;
+    let place = tempfile::NamedTempFile::new().unwrap();
+    fs::write(place.path(), text).unwrap();
+    let script = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
+    let mut command = Command::new(python);
+    command.args(["-c", script]).arg(place.path());
+    let (code, text, error) = outcome(command).await;
+    assert_eq!(code, 0, "{error}");
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(list["ProgramArguments"][5], "--bucket=b/@SOCKETS@");
+    assert_eq!(list["ProgramArguments"][6], "--user=@LABEL@ @");
+    assert_eq!(list["EnvironmentVariables"]["AWS_PROFILE"], "@STANDARD_ERROR@@ARGUMENTS@");
+}
+
+#[tokio::test]
+async fn what_no_definition_can_hold_is_refused_before_anything_is_written() {
+    let home = tempfile::tempdir().unwrap();
+    for (option, variable) in [
+        ("--volume-name=a\u{1}b", ""),
+        ("--volume-name=two\nlines", ""),
+        ("--volume-name=a\u{9b}31m", ""),
+        ("--volume-name=a\u{ffff}", ""),
+        ("--state-dir=/tmp/a\tb", ""),
+        ("there\u{7f}", ""),
+        ("--volume-name=good", "a\u{1b}[31m"),
+    ] {
+        let mut install = command(&["service", "install", "--bucket", "b", option]);
+        install.env("HOME", home.path()).env("XDG_STATE_HOME", home.path()).env("AWS_PROFILE", variable);
+        let (code, _, error) = outcome(install).await;
+        let expected = "cannot stand in a service's definition";
+        assert_eq!((code, error.contains(expected), error.contains("hint: ")), (1, true, true), "{error}");
+        assert!(!error.contains(['\u{1}', '\u{1b}', '\u{9b}']), "it is shown escaped: {error:?}");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "{option}");
+    }
+}
+
+#[tokio::test]
 async fn the_units_are_what_systemd_understands() {
     let Some(analyze) = clients::find("systemd-analyze") else { return };
-    for mounts in [true, false] {
+    let place = tempfile::tempdir().unwrap();
+    let odd = place.path().join("$HOME $$ ${x} 100%h ;");
+    fs::copy("/bin/true", &odd).unwrap();
+    for (mounts, program) in [(true, Path::new("/bin/true")), (false, &odd)] {
         let home = tempfile::tempdir().unwrap();
+        let definition = Definition { program: program.to_owned(), ..definition(mounts) };
         let mut verify = Command::new(&analyze);
         verify.args(["verify", "--user", "--man=no"]).env("XDG_RUNTIME_DIR", home.path());
-        for (path, text) in systemd_files(home.path(), &definition(mounts)) {
+        for (path, text) in systemd_files(home.path(), &definition) {
+            assert!(!path.ends_with("s3dav.service") || text.contains("\nLimitCORE=0\n"), "{text}");
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();
             verify.arg(path);
