@@ -18,6 +18,7 @@
 //! - [`state`]: the local database of one source.
 //! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that the system opened;
 //!   [`descriptors`]: how many there may be.
+//! - [`process`]: programs of the system, which are told only what they need.
 //! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
@@ -45,6 +46,7 @@ pub mod mount;
 pub mod object;
 pub mod open_file;
 pub mod peer;
+pub mod process;
 #[doc(hidden)]
 pub mod seeded;
 pub mod service;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use super::{Mount, MountError, outside};
+use super::{Mount, MountError};
+use crate::process::{self, ProcessError};
 use crate::state::write_private;
 
 pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError> {
@@ -21,7 +22,7 @@ pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError>
     });
     let config =
         written.await.map_err(io::Error::other).and_then(|config| config).map_err(MountError::Files)?;
-    let mut command = Command::new("mount");
+    let mut command = process::system("mount");
     if rustix::process::geteuid().is_root() {
         command.arg("-t").arg("davfs").arg("-o").arg(flags(mount, &config)).arg(&mount.url).arg(point);
     } else if is_allowed(&mount.url, point) {
@@ -31,11 +32,7 @@ pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError>
             format!("{} {} davfs user,noauto,{} 0 0", mount.url, fstab_text(point), flags(mount, &config));
         return Err(MountError::NotAllowed { lines: hint_for_users(&line) });
     }
-    // Nothing is between this machine and itself.
-    for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
-        command.env_remove(variable);
-    }
-    outside::run(command, super::MOUNT_LIMIT).await.map_err(|source| MountError::Failed {
+    process::run(command, super::MOUNT_LIMIT).await.map(drop).map_err(|source| MountError::Failed {
         point: point.to_owned(),
         hint: hint(&source),
         source,
@@ -63,14 +60,14 @@ pub(super) fn is_allowed(url: &str, point: &Path) -> bool {
 
 /// Returns when davfs2 has sent what programs wrote.
 pub(super) fn unmount(point: &Path) -> Command {
-    let mut command = Command::new("umount");
+    let mut command = process::system("umount");
     command.arg(point);
     command
 }
 
 /// Ends the connection to davfs2, so that nobody waits for it any more.
 pub(super) fn force_unmount(point: &Path) -> Command {
-    let mut command = Command::new("umount");
+    let mut command = process::system("umount");
     command.args(["-i", "-f", "-l"]).arg(point);
     command
 }
@@ -132,7 +129,7 @@ fn hint_for_users(line: &str) -> String {
     )
 }
 
-fn hint(error: &outside::OutsideError) -> String {
+fn hint(error: &ProcessError) -> String {
     match error {
         error if error.says("unknown filesystem type") => "install davfs2".to_owned(),
         error if error.says("fuse") => {

@@ -8,7 +8,6 @@
 mod davfs2;
 mod group;
 mod health;
-mod outside;
 mod point;
 mod supervisor;
 mod table;
@@ -21,11 +20,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use health::{Health, ask as ask_now, health};
-pub use outside::OutsideError;
 pub use point::{PointError, resolved};
 pub use supervisor::{Witness, supervise};
 pub use table::{Entry, TableError, entries, entry_at};
 
+use crate::process::{self, ProcessError};
 use crate::state::Credential;
 
 #[cfg(not(target_os = "macos"))]
@@ -82,9 +81,9 @@ pub enum MountError {
     #[error("programs have files open at {0}")]
     Busy(PathBuf),
     #[error("{point} cannot be mounted")]
-    Failed { point: PathBuf, hint: String, source: OutsideError },
+    Failed { point: PathBuf, hint: String, source: ProcessError },
     #[error("{point} cannot be unmounted")]
-    NotUnmounted { point: PathBuf, source: OutsideError },
+    NotUnmounted { point: PathBuf, source: ProcessError },
     #[error("it was mounted, but {0} does not show it")]
     Unseen(PathBuf),
     #[error("only root may mount this, or a user whom /etc/fstab allows it")]
@@ -183,7 +182,7 @@ pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
         true => (FORCED_LIMIT, platform::force_unmount(&point)),
         false => (UNMOUNT_LIMIT, platform::unmount(&point)),
     };
-    outside::run(command, limit).await.map_err(|source| match source.says("busy") {
+    process::run(command, limit).await.map(drop).map_err(|source| match source.says("busy") {
         true => MountError::Busy(point),
         false => MountError::NotUnmounted { point, source },
     })

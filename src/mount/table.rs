@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+#[cfg(target_os = "macos")]
+use crate::process;
+
 /// A mounted file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -55,10 +58,8 @@ pub async fn entries() -> Result<Vec<Entry>, TableError> {
 #[cfg(target_os = "macos")]
 pub async fn entries() -> Result<Vec<Entry>, TableError> {
     // It prints what the kernel remembers, without asking the file systems.
-    let command = tokio::process::Command::new("/sbin/mount").kill_on_drop(true).output();
-    let output =
-        timeout(LIST_LIMIT, command).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    Ok(of_mount_output(&String::from_utf8_lossy(&output.stdout)))
+    let text = process::run(process::system("mount"), LIST_LIMIT).await.map_err(io::Error::other)?;
+    Ok(of_mount_output(&text))
 }
 
 /// Linux's `/proc/self/mountinfo`.

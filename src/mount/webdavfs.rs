@@ -8,11 +8,12 @@ use tokio::process::Command;
 use super::MountOptions;
 #[cfg(target_os = "macos")]
 use super::{Mount, MountError};
+use crate::process;
 use crate::state::Credential;
 
 #[cfg(target_os = "macos")]
 pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError> {
-    let mut command = Command::new(PROGRAM);
+    let mut command = process::system("mount_webdav");
     command.args(arguments(&mount.options, &mount.url, point, mount.login.is_some()));
     if let Some(login) = &mount.login {
         let file = credentials_file(login).map_err(MountError::Files)?;
@@ -23,7 +24,7 @@ pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError>
             .fd_mappings(vec![mapping])
             .map_err(|_| MountError::Files(std::io::Error::other("the credentials cannot be handed over")))?;
     }
-    super::outside::run(command, super::MOUNT_LIMIT).await.map_err(|source| MountError::Failed {
+    process::run(command, super::MOUNT_LIMIT).await.map(drop).map_err(|source| MountError::Failed {
         point: point.to_owned(),
         hint: source.code().map(hint).unwrap_or_default().to_owned(),
         source,
@@ -37,13 +38,13 @@ pub(super) fn is_allowed(_: &str, _: &Path) -> bool {
 
 /// Flushes what programs wrote.
 pub(super) fn unmount(point: &Path) -> Command {
-    let mut command = Command::new("/sbin/umount");
+    let mut command = process::system("umount");
     command.arg(point);
     command
 }
 
 pub(super) fn force_unmount(point: &Path) -> Command {
-    let mut command = Command::new("/sbin/umount");
+    let mut command = process::system("umount");
     command.arg("-f").arg(point);
     command
 }
@@ -115,8 +116,6 @@ fn hint(code: i32) -> &'static str {
     }
 }
 
-#[cfg(target_os = "macos")]
-const PROGRAM: &str = "/sbin/mount_webdav";
 const CREDENTIALS_FD: i32 = 3;
 const MOST_NAME_BYTES: usize = 255;
 const MOST_SECRET_BYTES: usize = 256;

@@ -121,7 +121,7 @@ fn target() -> String {
     format!("{}/{LABEL}", domain())
 }
 
-const PROGRAM: &str = "/bin/launchctl";
+const PROGRAM: &str = "launchctl";
 /// The file's name without its end, too, as launchd wants it.
 const LABEL: &str = "io.s3dav.agent";
 const TEMPLATE: &str = include_str!("../../launchd/io.s3dav.agent.plist");

@@ -1,18 +1,16 @@
 //! How the system's manager of services is asked: in one place, so that tests can listen.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::process::Command;
-use tokio::time::timeout;
 
 use super::ServiceError;
+use crate::process::{self, ProcessError};
 
 /// Runs `launchctl` and `systemctl`.
 #[async_trait]
 pub trait Runner: Send + Sync {
-    /// Gives what it printed.
+    /// Runs the system's program of that name; gives what it printed.
     async fn run(&self, program: &str, arguments: &[&str]) -> Result<String, ServiceError>;
 }
 
@@ -24,21 +22,13 @@ pub struct System;
 impl Runner for System {
     async fn run(&self, program: &str, arguments: &[&str]) -> Result<String, ServiceError> {
         let shown = format!("{program} {}", arguments.join(" "));
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).env("LC_ALL", "C").kill_on_drop(true);
-        let output = match timeout(LIMIT, command.output()).await {
-            Ok(Ok(output)) => output,
-            Ok(Err(_)) => return Err(ServiceError::NoManager(program.to_owned())),
-            Err(_) => return Err(ServiceError::TooSlow(shown)),
-        };
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        match output.status.success() {
-            true => Ok(text(&output.stdout)),
-            false => {
-                let words = [text(&output.stderr), text(&output.stdout)].join(" ").trim().to_owned();
-                Err(ServiceError::Failed { command: shown, words })
-            }
-        }
+        let mut command = process::system(program);
+        command.args(arguments);
+        process::run(command, LIMIT).await.map_err(|error| match error {
+            ProcessError::NotStarted { program, .. } => ServiceError::NoManager(program),
+            ProcessError::TooSlow { .. } => ServiceError::TooSlow(shown),
+            ProcessError::Failed { words, .. } => ServiceError::Failed { command: shown, words },
+        })
     }
 }
 

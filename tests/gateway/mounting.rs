@@ -298,6 +298,47 @@ async fn two_who_mount_at_once_get_one_gateway() {
     assert_eq!(outcome(home.command(&["stop"])).await.0, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mounts_program_is_the_systems_and_is_told_no_keys() {
+    let Some(home) = Home::new().await else { return };
+    let (bin, point) = (home.directory.path().join("bin"), home.point());
+    fs::create_dir(&bin).unwrap();
+    for name in ["mount", "umount", "mount.davfs"] {
+        let script =
+            format!("#!/bin/sh\necho {name} >> {}\n", home.directory.path().join("called").display());
+        fs::write(bin.join(name), script).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let kept = ["--listen", "127.0.0.1:0", "--mount", point.to_str().unwrap()];
+    for how in ["mount", "serve"] {
+        let gateway = if how == "mount" {
+            let mut mount = home.with_bucket(how, &[point.to_str().unwrap()]);
+            mount.env("PATH", &path);
+            let (code, _, error) = outcome(mount).await;
+            assert_eq!(code, 0, "{error}");
+            None
+        } else {
+            let mut serve = home.with_bucket(how, &kept);
+            serve.env("PATH", &path);
+            Some(Process::serving(serve).await)
+        };
+        eventually("a mount", || async { is_mounted(&point) }).await;
+        let environment = fs::read(format!("/proc/{}/environ", home.davfs2().unwrap())).unwrap();
+        let environment = String::from_utf8_lossy(&environment).replace('\0', "\n");
+        for part in ["not-a-secret", "AWS_", "S3DAV_", "XDG_STATE_HOME"] {
+            assert!(!environment.contains(part), "{how}: {environment}");
+        }
+        let mut stop = home.command(&["stop"]);
+        stop.env("PATH", &path);
+        let (code, _, error) = outcome(stop).await;
+        assert_eq!(code, 0, "{error}");
+        assert!(!is_mounted(&point));
+        drop(gateway);
+    }
+    assert!(!home.directory.path().join("called").exists(), "what is first in the path is not the system's");
+}
+
 /// A program that has taken a port, and everything that it was told.
 async fn impostor() -> (u16, Arc<parking_lot::Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

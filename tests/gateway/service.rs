@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::process::Stdio;
 
 use s3dav::service::{Definition, launchd_files, systemd_files};
 use tokio::process::Command;
@@ -148,20 +150,96 @@ async fn the_units_are_what_systemd_understands() {
     }
 }
 
-/// A manager that writes down what it was asked, and starts what it should.
-fn manager(home: &Path) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let bin = home.join("bin");
-    fs::create_dir(&bin).unwrap();
-    let said = home.join("said");
-    let script = format!(
-        "#!/bin/sh\necho \"$@\" >> {}\ncase \"$*\" in *enable*) unit=$HOME/.config/systemd/user/s3dav.service\n\
-         eval \"$(sed -n 's/^ExecStart=//p' $unit) >/dev/null 2>&1 &\" ;; esac\n",
-        said.display()
-    );
-    fs::write(bin.join("systemctl"), script).unwrap();
-    fs::set_permissions(bin.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
-    said
+/// A world of mounts of its own, in which the system's manager is one that writes down what it was asked, and starts
+/// what it should. Whoever is no root cannot make one, and the program knows no other place to look for it.
+#[cfg(target_os = "linux")]
+struct World {
+    home: tempfile::TempDir,
+    holder: tokio::process::Child,
+}
+
+#[cfg(target_os = "linux")]
+impl World {
+    async fn new() -> Option<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        use tokio::io::AsyncReadExt;
+        let systemctl =
+            ["/usr/bin/systemctl", "/bin/systemctl"].into_iter().find(|path| Path::new(path).exists());
+        let (Some(systemctl), Some(unshare), Some(_)) =
+            (systemctl, clients::find("unshare"), clients::find("nsenter"))
+        else {
+            clients::skip("systemctl");
+            return None;
+        };
+        let home = tempfile::tempdir().unwrap();
+        let keys: String =
+            command(&[]).as_std().get_envs().fold(String::new(), |text, (name, value)| match value {
+                Some(value) => text + &format!("export {}={:?}\n", name.to_str().unwrap(), value),
+                None => text,
+            });
+        // Keys are where the manager finds them; what a unit names comes before.
+        let script = format!(
+            "#!/bin/sh\necho \"$@\" >> {}\ncase \"$*\" in *enable*) unit=$HOME/.config/systemd/user/s3dav.service\n\
+             {keys}eval \"export $(sed -n 's/^Environment=//p' $unit)\"\n\
+             eval \"$(sed -n 's/^ExecStart=//p' $unit) >/dev/null 2>&1 &\" ;; esac\n",
+            home.path().join("said").display()
+        );
+        let manager = home.path().join("systemctl");
+        fs::write(&manager, script).unwrap();
+        fs::set_permissions(&manager, fs::Permissions::from_mode(0o755)).unwrap();
+        let hold = format!("mount --bind {} {systemctl} && echo made && exec cat", manager.display());
+        let mut holder = Command::new(unshare);
+        holder
+            .args(["--mount", "sh", "-c", &hold])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        let mut holder = holder.spawn().unwrap();
+        let mut made = [0; 4];
+        if holder.stdout.as_mut().unwrap().read_exact(&mut made).await.is_err() {
+            clients::skip("a place where file systems may be mounted");
+            return None;
+        }
+        Some(Self { home, holder })
+    }
+
+    fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// A command in it.
+    fn within(&self, model: &Command) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &self.holder.id().unwrap().to_string()]);
+        // Its working directory is found in that world, too.
+        command
+            .args(["sh", "-c", "cd \"$0\" && exec \"$@\""])
+            .arg(self.path())
+            .arg(model.as_std().get_program());
+        command.args(model.as_std().get_args());
+        for (name, value) in model.as_std().get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+            .env("HOME", self.path())
+            .env("XDG_STATE_HOME", self.path().join("state"))
+            .env("AWS_PROFILE", "");
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        outcome(self.within(&command(arguments))).await
+    }
+
+    async fn sh(&self, script: &str) -> (i32, String, String) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]);
+        outcome(self.within(&shell)).await
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -171,15 +249,9 @@ async fn it_is_installed_and_removed_by_command() {
     if clients::find("mount.davfs").is_none() || !Path::new("/dev/fuse").exists() || !is_root {
         return clients::skip("davfs2 as root, with /dev/fuse,");
     }
-    let (home, s3) = (tempfile::tempdir().unwrap(), embedded().await);
-    let said = manager(home.path());
-    let path = format!("{}:{}", home.path().join("bin").display(), std::env::var("PATH").unwrap());
-    let run = async |arguments: &[&str]| {
-        let mut command = command(arguments);
-        command.env("HOME", home.path()).env("XDG_STATE_HOME", home.path().join("state")).env("PATH", &path);
-        command.env("AWS_PROFILE", "").current_dir(home.path());
-        outcome(command).await
-    };
+    let Some(home) = World::new().await else { return };
+    let (s3, said) = (embedded().await, home.path().join("said"));
+    let run = async |arguments: &[&str]| home.run(arguments).await;
     let (code, _, error) = run(&["service", "status"]).await;
     assert_eq!((code, error.contains("service install")), (1, true), "{error}");
     let endpoint = s3.endpoint_url();
@@ -199,7 +271,8 @@ async fn it_is_installed_and_removed_by_command() {
     assert_eq!(code, 0, "{error}");
     assert!(text.contains("is mounted at") && text.contains("s3dav.service"), "{text}");
     assert!(error.contains("AWS_SECRET_ACCESS_KEY is not handed to the service"), "{error}");
-    fs::write(home.path().join("there/file"), "through the service").unwrap();
+    let (code, _, error) = home.sh("printf 'through the service' > there/file").await;
+    assert_eq!(code, 0, "{error}");
     let unit = fs::read_to_string(home.path().join(".config/systemd/user/s3dav.service")).unwrap();
     let absolute = format!("\"--state-dir={}\"", home.path().join("relative").display());
     assert!(unit.contains("\"--bucket=bucket\"") && unit.contains(&absolute), "{unit}");

@@ -1,0 +1,116 @@
+//! Programs of the system: found where it keeps them, told next to nothing of this program's environment, run with
+//! a time limit, and their words kept.
+//!
+//! Some of them, such as davfs2, run as another user and for long, and must not hold keys; and a directory that
+//! somebody has put first into `PATH` is not the system's.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// Why a program did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    #[error("{program} cannot be started")]
+    NotStarted { program: String, source: std::io::Error },
+    #[error("{program} did not end within {limit:?}")]
+    TooSlow { program: String, limit: Duration },
+    #[error("{program} ended with {code}{}{words}", if words.is_empty() { "" } else { ": " })]
+    Failed { program: String, code: i32, words: String },
+}
+
+impl ProcessError {
+    /// Whether it said so, in whatever case.
+    pub fn says(&self, word: &str) -> bool {
+        matches!(self, Self::Failed { words, .. } if words.to_lowercase().contains(word))
+    }
+
+    pub fn code(&self) -> Option<i32> {
+        match self {
+            Self::Failed { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// The system's program of that name.
+pub fn system(name: &str) -> Command {
+    let mut command = Command::new(place_of(name));
+    command.env_clear().env("PATH", DIRECTORIES.join(":"));
+    // Languages change words that are looked for.
+    command.env("LANG", "C").env("LC_ALL", "C");
+    for variable in HANDED_ON {
+        if let Some(value) = std::env::var_os(variable) {
+            command.env(variable, value);
+        }
+    }
+    command
+}
+
+fn place_of(name: &str) -> PathBuf {
+    let places = DIRECTORIES.map(|directory| Path::new(directory).join(name));
+    // Where there is none, the start says so.
+    places.iter().find(|place| place.is_file()).cloned().unwrap_or_else(|| name.into())
+}
+
+/// Runs it to its end, without anything to read, and gives what it printed.
+pub async fn run(mut command: Command, limit: Duration) -> Result<String, ProcessError> {
+    let program = Path::new(command.as_std().get_program()).file_name().unwrap_or_default();
+    let program = program.to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.kill_on_drop(true).spawn();
+    let child = child.map_err(|source| ProcessError::NotStarted { program: program.clone(), source })?;
+    let output = match timeout(limit, child.wait_with_output()).await {
+        Ok(output) => {
+            output.map_err(|source| ProcessError::NotStarted { program: program.clone(), source })?
+        }
+        Err(_) => return Err(ProcessError::TooSlow { program, limit }),
+    };
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let said = [output.stderr, output.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Err(ProcessError::Failed { program, code: output.status.code().unwrap_or(-1), words: lines.join("; ") })
+}
+
+/// Root's on every system; the last two are those of NixOS, which has nothing in the others.
+const DIRECTORIES: [&str; 6] =
+    ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/run/wrappers/bin", "/run/current-system/sw/bin"];
+/// Who runs it, and how the managers of his services are reached.
+const HANDED_ON: [&str; 5] = ["HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_told_only_what_it_needs() {
+        let all = run(system("env"), Duration::from_secs(60)).await.unwrap();
+        let known = ["PATH", "LANG", "LC_ALL", "HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR"];
+        for line in all.lines() {
+            let name = line.split('=').next().unwrap();
+            assert!(known.contains(&name) || name == "DBUS_SESSION_BUS_ADDRESS", "{line}");
+        }
+        assert!(all.contains("PATH=/usr/bin:/bin:/usr/sbin:/sbin:"), "{all}");
+    }
+
+    #[tokio::test]
+    async fn what_went_wrong_is_told() {
+        let mut command = system("ls");
+        command.arg("/nonexistent");
+        let error = run(command, Duration::from_secs(60)).await.unwrap_err();
+        assert!(error.says("no such file") && error.code().is_some(), "{error}");
+        assert!(error.to_string().starts_with("ls ended with "), "{error}");
+        let error = run(system("no-such-program"), Duration::from_secs(60)).await.unwrap_err();
+        assert_eq!(error.to_string(), "no-such-program cannot be started");
+        let mut command = system("sleep");
+        command.arg("600");
+        let error = run(command, Duration::from_millis(10)).await.unwrap_err();
+        assert!(matches!(error, ProcessError::TooSlow { .. }), "{error}");
+    }
+}
