@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
@@ -151,7 +152,7 @@ impl Held {
         let path = directory.join(LOCK_FILE);
         let mut options = OpenOptions::new();
         let mut lock = open_private(&path, options.read(true).write(true).create(true)).map_err(failed)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !take_lock(&lock) {
             let mut holder = String::new();
             // An unreadable note still leaves the fact that the lock is taken.
             let _ = lock.read_to_string(&mut holder);
@@ -179,7 +180,24 @@ impl Held {
     }
 }
 
+/// Takes the lock; one that is about to be given back is waited for. Blocks.
+fn take_lock(lock: &File) -> bool {
+    let until = Instant::now() + LAST_MOMENTS;
+    loop {
+        if flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 const LOCK_FILE: &str = "gateway.lock";
+/// A gateway that has answered its last command still closes its database; the next one waits this long.
+const LAST_MOMENTS: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 const ROOT: u32 = 0;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Long enough to recognise a bucket, short enough for a terminal line and a socket path.
@@ -208,7 +226,11 @@ mod tests {
         let held = Held::take(dir.path(), "http://127.0.0.1:8330/").unwrap();
         let error = Held::take(dir.path(), "second").unwrap_err();
         assert!(error.to_string().contains("http://127.0.0.1:8330/"), "{error}");
-        drop(held);
-        assert!(Held::take(dir.path(), "third").is_ok());
+        let ending = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(held);
+        });
+        assert!(Held::take(dir.path(), "third").is_ok(), "what ends at this moment is waited for");
+        ending.join().unwrap();
     }
 }
