@@ -15,6 +15,9 @@ use crate::process::{self, ProcessError};
 use crate::state::write_private;
 
 pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError> {
+    if mount.state_dir.as_os_str().as_encoded_bytes().contains(&b',') {
+        return Err(MountError::Comma(mount.state_dir.clone()));
+    }
     let (owned, at) = (mount.clone(), point.to_owned());
     let written = tokio::task::spawn_blocking(move || {
         clear_pid_file(&at);
@@ -28,8 +31,8 @@ pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError>
     } else if is_allowed(&mount.url, point) {
         command.arg(point);
     } else {
-        let line =
-            format!("{} {} davfs user,noauto,{} 0 0", mount.url, fstab_text(point), flags(mount, &config));
+        let options = fstab_text(&format!("user,noauto,{}", flags(mount, &config)));
+        let line = format!("{} {} davfs {options} 0 0", mount.url, fstab_text(&point.to_string_lossy()));
         return Err(MountError::NotAllowed { lines: hint_for_users(&line) });
     }
     process::run(command, super::MOUNT_LIMIT).await.map(drop).map_err(|source| MountError::Failed {
@@ -106,9 +109,10 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// As fstab holds paths.
-fn fstab_text(path: &Path) -> String {
-    path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011")
+/// As fstab holds a field.
+fn fstab_text(field: &str) -> String {
+    let escaped = field.replace('\\', "\\134").replace(' ', "\\040");
+    escaped.replace('\t', "\\011").replace('\n', "\\012")
 }
 
 /// Whether a line lets users mount this.
@@ -116,8 +120,8 @@ fn allows(table: &str, url: &str, point: &Path) -> bool {
     table.lines().any(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [source, place, "davfs", options, ..] = fields.as_slice() else { return false };
-        let is_here =
-            source.trim_end_matches('/') == url.trim_end_matches('/') && *place == fstab_text(point);
+        let is_here = source.trim_end_matches('/') == url.trim_end_matches('/')
+            && *place == fstab_text(&point.to_string_lossy());
         is_here && options.split(',').any(|option| option == "user" || option == "users")
     })
 }

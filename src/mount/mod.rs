@@ -88,6 +88,8 @@ pub enum MountError {
     Unseen(PathBuf),
     #[error("only root may mount this, or a user whom /etc/fstab allows it")]
     NotAllowed { lines: String },
+    #[error("the state directory {0} has a comma, which would end an option of davfs2")]
+    Comma(PathBuf),
     #[error("the files of the mount's program cannot be written")]
     Files(#[source] io::Error),
 }
@@ -113,6 +115,7 @@ impl MountError {
             Self::NotUnmounted { .. } => "--force unmounts it without waiting".to_owned(),
             Self::Unseen(_) => "`s3dav status` shows whether it comes".to_owned(),
             Self::NotAllowed { lines } => lines.clone(),
+            Self::Comma(_) => "name one without commas with --state-dir".to_owned(),
             _ => return None,
         })
     }

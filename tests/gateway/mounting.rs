@@ -514,34 +514,98 @@ async fn without_roots_rights_it_says_what_to_do() {
     assert!(error.contains(" davfs user,noauto,") && error.contains("/etc/fstab"), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_a_group_can_write_is_no_place_to_mount_in() {
-    let Some(true_command) = as_user(12_001, "true") else { return };
-    drop(true_command);
-    let (place, s3) = (tempfile::tempdir().unwrap(), embedded().await);
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let program = program_in(place.path());
-    let (own, endpoint) = (place.path().join("own"), s3.endpoint_url());
-    for directory in [own.clone(), own.join("shared")] {
-        fs::create_dir(&directory).unwrap();
-        std::os::unix::fs::chown(&directory, Some(12_001), Some(12_001)).unwrap();
+/// `mount` by a user who is not root: how far it comes. The point and the state are in a directory of his.
+struct Ordinary {
+    directory: TempDir,
+    s3: Arc<EmbeddedS3>,
+}
+
+impl Ordinary {
+    const UID: u32 = 12_001;
+
+    /// `None` where nobody can be another user.
+    async fn new() -> Option<Self> {
+        as_user(Self::UID, "true")?;
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        program_in(directory.path());
+        let ordinary = Self { directory, s3: embedded().await };
+        ordinary.make("");
+        Some(ordinary)
     }
-    let model = command(&["mount", "--bucket", BUCKET, "--force-path-style", "--endpoint-url", &endpoint]);
-    // The second is the mode of directories where each user has a group, as this one has not.
-    for (mode, expected) in [(0o755, "only root may mount this"), (0o775, "others can replace it")] {
-        fs::set_permissions(own.join("shared"), fs::Permissions::from_mode(mode)).unwrap();
-        let mut mount = as_user(12_001, program.to_str().unwrap()).unwrap();
-        mount.args(model.as_std().get_args()).args(["--listen", "127.0.0.1:0"]).arg(own.join("shared/mnt"));
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join("own").join(name)
+    }
+
+    fn make(&self, name: &str) {
+        fs::create_dir(self.at(name)).unwrap();
+        std::os::unix::fs::chown(self.at(name), Some(Self::UID), Some(Self::UID)).unwrap();
+    }
+
+    async fn mount(&self, point: &str, state: &str) -> (i32, String) {
+        let endpoint = self.s3.endpoint_url();
+        let model =
+            command(&["mount", "--bucket", BUCKET, "--force-path-style", "--endpoint-url", &endpoint]);
+        let mut mount = as_user(Self::UID, self.directory.path().join("s3dav").to_str().unwrap()).unwrap();
+        mount.args(model.as_std().get_args()).args(["--listen", "127.0.0.1:0"]).arg(self.at(point));
+        mount.arg("--state-dir").arg(self.at(state));
         for (name, value) in model.as_std().get_envs() {
             match value {
                 Some(value) => mount.env(name, value),
                 None => mount.env_remove(name),
             };
         }
-        mount.env("HOME", &own).env("XDG_STATE_HOME", own.join("state"));
         let (code, _, error) = outcome(mount).await;
+        (code, error)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_a_group_can_write_is_no_place_to_mount_in() {
+    let Some(ordinary) = Ordinary::new().await else { return };
+    ordinary.make("shared");
+    // The second is the mode of directories where each user has a group, as this one has not.
+    for (mode, expected) in [(0o755, "only root may mount this"), (0o775, "others can replace it")] {
+        fs::set_permissions(ordinary.at("shared"), fs::Permissions::from_mode(mode)).unwrap();
+        let (code, error) = ordinary.mount("shared/mnt", "state").await;
         assert_eq!((code, error.contains(expected)), (1, true), "{mode:o}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_for_fstab_can_be_read_back() {
+    let Some(ordinary) = Ordinary::new().await else { return };
+    let (code, error) = ordinary.mount("a point", "a b\\c\td").await;
+    assert_eq!(code, 1, "{error}");
+    let line = error.lines().find(|line| line.contains(" davfs ")).unwrap();
+    assert!(line.contains("/own/a\\040b\\134c\\011d/davfs2-"), "{line}");
+    let Some(findmnt) = clients::find("findmnt") else { return };
+    let table = ordinary.directory.path().join("fstab");
+    fs::write(&table, format!("{line}\n")).unwrap();
+    let mut read = Command::new(findmnt);
+    read.args(["--json", "--output", "TARGET,FSTYPE,OPTIONS", "--tab-file"]).arg(&table);
+    let (code, text, error) = outcome(read).await;
+    assert_eq!(code, 0, "{error}");
+    let entry = serde_json::from_str::<serde_json::Value>(&text).unwrap()["filesystems"][0].clone();
+    assert_eq!(entry["target"], ordinary.at("a point").to_str().unwrap());
+    let config = format!(",conf={}/davfs2-", ordinary.at("a b\\c\td").display());
+    assert!(entry["options"].as_str().unwrap().contains(&config), "{entry}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comma_in_the_state_directory_adds_no_options() {
+    let Some(ordinary) = Ordinary::new().await else { return };
+    let (code, error) = ordinary.mount("point", "state,suid").await;
+    assert_eq!((code, error.contains("has a comma"), error.contains("hint: ")), (1, true, true), "{error}");
+    assert!(!error.contains(" davfs "), "{error}");
+    let Some(home) = Home::new().await else { return };
+    let state = home.directory.path().join("state,ro,x");
+    let mut mount = home.with_bucket("mount", &[home.point().to_str().unwrap()]);
+    mount.arg("--state-dir").arg(&state);
+    let (code, _, error) = outcome(mount).await;
+    assert_eq!((code, error.contains("has a comma"), error.contains("hint: ")), (1, true, true), "{error}");
+    assert!(!is_mounted(&home.point()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
