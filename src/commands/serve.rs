@@ -8,14 +8,14 @@ use super::gateway::Gateway;
 use super::listeners;
 use super::operator::Keeping;
 use crate::cli::{Given, ServeArgs};
-use crate::config::Config;
+use crate::config::{Caution, Config, cautions};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::{self, Mount, Witness};
 use crate::shutdown::{Shutdown, Signals};
 
 pub(super) async fn run(args: ServeArgs, given: &[Given]) -> Result<(), CommandError> {
-    let interval = args.mount_interval;
+    let (interval, password_file) = (args.mount_interval, args.password_file.clone());
     let config = Config::of_serve(args)?;
     if config.detached {
         // The terminal that it was started from may close. It fails where it leads a session already.
@@ -23,6 +23,11 @@ pub(super) async fn run(args: ServeArgs, given: &[Given]) -> Result<(), CommandE
     }
     let mut signals = Signals::listen()?;
     let sockets = listeners::open(&config).await?;
+    let addresses: Vec<_> =
+        sockets.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    for Caution { message, hint } in cautions(&config, &addresses, password_file.as_deref()) {
+        tracing::warn!(hint, "{message}");
+    }
     let shutdown = Shutdown::default();
     let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());
     let starting = Gateway::new(config, sockets.listeners, shutdown.clone());

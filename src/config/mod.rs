@@ -3,6 +3,7 @@
 //! Everything that can be wrong about options is found here, before anything is started.
 
 mod buckets;
+mod cautions;
 pub mod file;
 mod path;
 pub mod units;
@@ -22,6 +23,7 @@ use crate::mount::MountOptions;
 use crate::state::{Credential, Unfit, default_directory, directory_of};
 
 pub use buckets::{BucketSource, BucketSpec};
+pub use cautions::{Caution, cautions};
 
 /// Everything a gateway needs to know.
 #[derive(Debug, Clone)]

@@ -136,6 +136,45 @@ async fn the_proxy_of_the_environment_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_a_mistake_is_said_once_and_what_is_none_is_not() {
+    let (s3, place) = (embedded().await, tempfile::tempdir().unwrap());
+    let file = place.path().join("password");
+    std::fs::write(&file, "secret\n").unwrap();
+    let with_mode = |mode: u32| {
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let login = ["--user", "me", "--password-file", file.to_str().unwrap()];
+    // It ends by itself, since there is no such bucket.
+    let warnings = async |endpoint: &str, more: &[&str]| {
+        let state = tempfile::tempdir().unwrap();
+        let mut serve = serve(endpoint, &state, &[&["--bucket", "missing"], more].concat());
+        serve.env("HTTP_PROXY", s3.endpoint_url()).env("NO_PROXY", "127.0.0.1");
+        let (code, _, said) = outcome(serve).await;
+        assert_eq!(code, 1, "{said}");
+        said.lines().filter(|line| line.contains(" WARN ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let endpoint = s3.endpoint_url();
+    assert_eq!(warnings(&endpoint, &[]).await, [""; 0]);
+    with_mode(0o600);
+    assert_eq!(warnings(&endpoint, &login).await, [""; 0]);
+    let only = |warnings: Vec<String>, message: &str, hint: &str| {
+        assert_eq!(warnings.len(), 1, "{message}: {warnings:?}");
+        assert!(warnings[0].contains(message), "{warnings:?}");
+        assert!(warnings[0].contains(&format!("hint=\"{hint}")), "{warnings:?}");
+    };
+    with_mode(0o644);
+    let hint = format!("chmod 600 {}", file.display());
+    only(warnings(&endpoint, &login).await, "is open to other users (mode 0644)", &hint);
+    only(warnings(&endpoint, &["--auth", "none"]).await, "every user of this machine", "without --auth");
+    let plain = warnings("http://s3.invalid", &[]).await;
+    only(plain, "files and session tokens go to s3.invalid unencrypted", "name the endpoint with https://");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&file, Some(12_002), None).unwrap();
+        only(warnings(&endpoint, &login).await, "belongs to another user (uid 12002)", "name a file");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_gateway_on_the_same_state_names_the_first() {
     let s3 = embedded().await;
     let state = tempfile::tempdir().unwrap();
