@@ -36,7 +36,7 @@ use crate::fs::shelf::ExportError;
 use crate::logging;
 use crate::mount::MountError;
 use crate::service::ServiceError;
-use crate::state::Unfit;
+use crate::state::StateError;
 use crate::store::StoreError;
 
 /// Why a command ended badly, and what can be done.
@@ -77,8 +77,8 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<ServiceError>() {
         return error.hint();
     }
-    if let Some(unfit) = cause.downcast_ref().and_then(Unfit::of) {
-        return Some(unfit.hint());
+    if let Some(error) = cause.downcast_ref::<StateError>() {
+        return error.hint();
     }
     if let Some(ExportError::Exists { .. }) = cause.downcast_ref() {
         return Some("name another directory, or move that file away".to_owned());

@@ -210,13 +210,13 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 
 /// Starts a gateway that goes on when this command has ended, and waits until it is ready.
 async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Status, CommandError> {
-    let unfit = || format!("the state directory {} cannot be used", state_dir.display());
-    prepare(state_dir).with_context(unfit)?;
+    let unfit = |error| running::unfit(state_dir, error);
+    prepare(state_dir).map_err(unfit)?;
     let words = state_dir.join("start.log");
-    let file = create_private(&words).with_context(unfit)?;
+    let file = create_private(&words).map_err(unfit)?;
     let log_file = match &log.log_file {
         Some(file) => file.clone(),
-        None => own_log(state_dir).with_context(unfit)?,
+        None => own_log(state_dir).map_err(unfit)?,
     };
     let arguments = [log.arguments(&std::path::absolute(&log_file)?), options_of_gateway(given)].concat();
     let mut child = spawn(state_dir, &arguments, file).context("the gateway cannot be started")?;

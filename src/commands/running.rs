@@ -1,16 +1,16 @@
 //! The gateways that run on this machine, as far as this user may know.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use futures_util::future::join_all;
 
 use super::CommandError;
 use crate::control::{ControlError, Reply, Request, Status, ask};
 use crate::mount::{self, Entry};
-use crate::state::{base_directory, directory_of, is_state_directory};
+use crate::state::{base_directory, directory_hint, directory_of, is_state_directory};
 
 /// The state directories that a command is about: the one that was named, else all in the usual place.
 pub(super) fn state_dirs(named: Option<&Path>) -> Result<Vec<PathBuf>, CommandError> {
@@ -33,8 +33,13 @@ pub(super) fn state_dirs(named: Option<&Path>) -> Result<Vec<PathBuf>, CommandEr
 /// The directory that a gateway uses which was given this one.
 pub(super) fn state_dir(named: &Path) -> Result<PathBuf, CommandError> {
     let named = std::path::absolute(named).unwrap_or_else(|_| named.to_owned());
-    Ok(directory_of(&named)
-        .with_context(|| format!("the state directory {} cannot be used", named.display()))?)
+    directory_of(&named).map_err(|error| unfit(&named, error))
+}
+
+pub(super) fn unfit(state_dir: &Path, error: io::Error) -> CommandError {
+    let hint = directory_hint(&error);
+    let message = format!("the state directory {} cannot be used", state_dir.display());
+    CommandError::hinted(anyhow::Error::new(error).context(message), hint)
 }
 
 /// Gateways, as they answered.

@@ -20,7 +20,7 @@ use crate::http::auth::{Access, Credentials};
 use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
 use crate::intake::IntakeOptions;
 use crate::mount::MountOptions;
-use crate::state::{Credential, Unfit, default_directory, directory_of};
+use crate::state::{Credential, default_directory, directory_hint, directory_of};
 
 pub use buckets::{BucketSource, BucketSpec};
 pub use cautions::{Caution, cautions};
@@ -111,8 +111,8 @@ impl Config {
             })?,
         };
         let state_dir = directory_of(&state_dir).map_err(|error| {
-            let hint = Unfit::of(&error).map(Unfit::hint).unwrap_or_default();
-            mistake(format!("the state directory {} cannot be used: {error}", state_dir.display()), &hint)
+            let message = format!("the state directory {} cannot be used: {error}", state_dir.display());
+            mistake(message, &directory_hint(&error))
         })?;
         path::check_state(&source, &state_dir)?;
         let mount = args.mount.map(|point| MountOptions {

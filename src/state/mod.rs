@@ -32,13 +32,16 @@ pub use directory::{
 };
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
-pub use private::{Unfit, create_private, open_private, private_directory, read_private, write_private};
+pub use private::{
+    create_private, directory_hint, open_private, private_directory, read_private, write_private,
+};
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
 pub use uploads::UploadRow;
 
 use database::DatabaseFile;
 use directory::Held;
+use private::Unfit;
 use properties::Index;
 use shelf::ShelfIndex;
 
@@ -79,6 +82,14 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// The next step.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Directory { source, .. } => Some(directory_hint(source)),
+            _ => None,
+        }
+    }
+
     /// Whether the disk has no room.
     pub fn is_full(&self) -> bool {
         let (Self::Database(error) | Self::Open { source: error, .. }) = self else { return false };

@@ -30,8 +30,7 @@ impl Unfit {
         error.get_ref()?.downcast_ref()
     }
 
-    /// The next step.
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
         match self {
             Self::Foreign { .. } => {
                 "name a directory of your own with --state-dir, or run s3dav as that user".to_owned()
@@ -46,6 +45,14 @@ impl Unfit {
                 )
             }
         }
+    }
+}
+
+/// The next step after an error of the state directory, or of a file in it.
+pub fn directory_hint(error: &io::Error) -> String {
+    match Unfit::of(error) {
+        Some(unfit) => unfit.hint(),
+        None => "name a directory that you can write with --state-dir".to_owned(),
     }
 }
 

@@ -189,8 +189,10 @@ async fn a_volume_of_roots_is_used_by_a_directory_in_it() {
     place.link(&volume.join("s3dav-12001"), &place.make("own", OWNER, 0o700));
     place.refused(OWNER, &volume, "s3dav-12001 belongs to another user (uid 12002)").await;
     let closed = place.make("closed", 0, 0o755);
-    let (_, error) = place.end(OWNER, "serve", &closed).await;
-    assert!(error.contains("closed/s3dav-12001") && error.contains("denied"), "{error}");
+    place.refused(OWNER, &closed, "closed/s3dav-12001: Permission denied").await;
+    // Nobody can look whether there is one.
+    let shut = place.make("shut", 0, 0o700);
+    place.refused(OWNER, &shut, "shut cannot be used: Permission denied").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
