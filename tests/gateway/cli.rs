@@ -94,7 +94,7 @@ async fn the_demo_serves_samples_and_keeps_its_data() {
             0 => assert_eq!(client.put(&mine).body("mine").send().await.unwrap().status(), 201),
             _ => assert_eq!(client.get(&mine).send().await.unwrap().text().await.unwrap(), "mine"),
         }
-        let process = Process { child, url };
+        let process = Process { child, url, said: Default::default() };
         process.signal("INT").await;
         let mut child = process.child;
         assert!(child.wait().await.unwrap().success());

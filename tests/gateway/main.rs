@@ -13,6 +13,7 @@ mod conformance;
 mod control;
 mod costs;
 mod cuts;
+mod endpoints;
 mod finder;
 mod harness;
 mod layering;

@@ -20,6 +20,7 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::bounding::BoundAnswers;
 use super::counting::CountRequests;
 use super::options::{FixedCredentials, S3Options};
 use crate::metrics::Metrics;
@@ -178,7 +179,8 @@ fn build(options: &S3Options, config: &SdkConfig, region: Option<String>, metric
             .retry_config(retries)
             .retry_partition(aws_sdk_s3::config::retry::RetryPartition::new(partition))
             .stalled_stream_protection(stalled.build())
-            .interceptor(CountRequests(metrics.clone()));
+            .interceptor(CountRequests(metrics.clone()))
+            .interceptor(BoundAnswers);
         Client::from_conf(config.build())
     })
 }

@@ -1,4 +1,5 @@
-//! What an SDK error means. The only place that looks at S3's status and error codes.
+//! What an SDK error means. The only place that looks at S3's status and error codes, and where the texts of
+//! an endpoint come in: what a terminal would act on is escaped here.
 
 use std::error::Error;
 
@@ -7,6 +8,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::{RequestId, RequestIdExt};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use super::bounding::TooLong;
 use crate::logging::with_causes;
 use crate::store::StoreError;
 
@@ -17,11 +19,14 @@ where
 {
     match &error {
         SdkError::ServiceError(_) => {}
-        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) if lacks_credentials(&error) => {
-            return StoreError::Credentials(with_causes(&error).into());
+        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
+            if has_cause::<CredentialsError>(&error) =>
+        {
+            return StoreError::Credentials(causes(&error).into());
         }
-        SdkError::ConstructionFailure(_) => return StoreError::Rejected(with_causes(&error).into()),
-        _ => return StoreError::Unavailable(with_causes(&error).into()),
+        SdkError::ConstructionFailure(_) => return StoreError::Rejected(causes(&error).into()),
+        _ if has_cause::<TooLong>(&error) => return StoreError::InvalidAnswer(causes(&error)),
+        _ => return StoreError::Unavailable(causes(&error).into()),
     }
     let answer = error.raw_response();
     let status = answer.map_or(0, |answer| answer.status().as_u16());
@@ -84,11 +89,11 @@ where
     }
 }
 
-/// Whether the failure began with the credentials chain.
-fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+/// Whether the failure is, or comes from, a `T`.
+fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<CredentialsError>() {
+        if error.is::<T>() {
             return true;
         }
         next = error.source();
@@ -98,14 +103,19 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
 
 /// The bucket's own region, from the header or, where the header is missing, the body.
 fn region_of(answer: &HttpResponse) -> Option<String> {
-    if let Some(region) = answer.headers().get("x-amz-bucket-region") {
-        return Some(region.to_owned());
-    }
-    element(answer, "Region")
+    let told = answer.headers().get("x-amz-bucket-region").map(str::to_owned);
+    told.or_else(|| element(answer, "Region")).filter(|region| is_region(region))
+}
+
+/// Whether it is a region's name: it becomes a part of host names and signatures.
+fn is_region(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=MAX_REGION_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 fn archive_class(answer: Option<&HttpResponse>) -> String {
-    answer.and_then(|answer| element(answer, "StorageClass")).unwrap_or_else(|| "archive".to_owned())
+    let class = answer.and_then(|answer| element(answer, "StorageClass"));
+    class.map_or_else(|| "archive".to_owned(), |class| harmless(&class))
 }
 
 /// The text of an element of the error document, which the SDK does not parse.
@@ -131,13 +141,35 @@ fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, status: 
         text.push_str(&format!(", {id}"));
     }
     text.push(')');
-    text
+    harmless(&text)
+}
+
+fn causes(error: &(dyn Error + 'static)) -> String {
+    harmless(&with_causes(error))
+}
+
+/// A text of the endpoint as one line that does nothing to a terminal and shows all there is, but for what is
+/// too much.
+fn harmless(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, c) in text.chars().enumerate() {
+        if index == MAX_TEXT {
+            shown.push('…');
+            break;
+        }
+        match c {
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.extend(c.escape_unicode()),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// What one key's entry in the answer to DeleteObjects means.
 pub(super) fn of_key(error: &aws_sdk_s3::types::Error) -> StoreError {
     let code = error.code().unwrap_or_default();
-    let text = format!("{code}: {}", error.message().unwrap_or_default());
+    let text = harmless(&format!("{code}: {}", error.message().unwrap_or_default()));
     match code {
         "AccessDenied" => StoreError::AccessDenied(text.into()),
         "NoSuchKey" => StoreError::NotFound,
@@ -145,5 +177,33 @@ pub(super) fn of_key(error: &aws_sdk_s3::types::Error) -> StoreError {
         "SlowDown" => StoreError::SlowDown(text.into()),
         "InternalError" | "ServiceUnavailable" | "OperationAborted" => StoreError::Unavailable(text.into()),
         _ => StoreError::Rejected(text.into()),
+    }
+}
+
+/// Bytes; the longest is `us-isob-east-1`.
+const MAX_REGION_BYTES: usize = 32;
+/// Characters. The longest of S3's own texts are policies' refusals, below 500.
+const MAX_TEXT: usize = 2000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_one_harmless_line() {
+        assert_eq!(harmless("plain ü \\"), "plain ü \\");
+        assert_eq!(harmless("a\r\n\t\0\u{1b}[31m\u{7f}\u{9b}"), r"a\r\n\t\u{0}\u{1b}[31m\u{7f}\u{9b}");
+        assert_eq!(harmless("\u{202e}\u{2066}\u{2029}"), r"\u{202e}\u{2066}\u{2029}");
+        assert_eq!(harmless(&"é".repeat(2001)), "é".repeat(2000) + "…");
+    }
+
+    #[test]
+    fn regions_are_told_from_what_else_a_header_may_hold() {
+        for name in ["us-east-1", "us-isob-east-1", "garage", "auto"] {
+            assert!(is_region(name), "{name}");
+        }
+        for name in ["", "EU", "a b", "a.b", "127.0.0.1:19191/#", "a\n", &"a".repeat(33)] {
+            assert!(!is_region(name), "{name:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! S3 itself, over aws-sdk-s3: the only place that sees the SDK's types.
 
+mod bounding;
 mod client;
 mod convert;
 mod copying;

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -15,6 +17,8 @@ pub struct Process {
     pub child: Child,
     /// Of the gateway, or of the S3 server.
     pub url: String,
+    /// What it has written on standard error.
+    pub said: Arc<Mutex<String>>,
 }
 
 /// A command line of the program, with nothing of the environment that could change it.
@@ -81,7 +85,7 @@ impl Process {
         let url = line.strip_prefix("endpoint_url=").unwrap().to_owned();
         // Its output must be read, or it ends when it prints more.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, url }
+        Self { child, url, said: Arc::default() }
     }
 
     /// A gateway over an endpoint.
@@ -105,8 +109,11 @@ impl Process {
                 break line[at..].split(['/', '"', ' ']).take(3).collect::<Vec<_>>().join("/");
             }
         };
+        let said = Arc::new(Mutex::new(said));
+        let more = Arc::clone(&said);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
+                more.lock().push_str(&format!("{line}\n"));
                 // Shown when a test fails.
                 if line.contains("WARN") || line.contains("ERROR") {
                     eprintln!("the gateway said: {line}");
@@ -118,7 +125,7 @@ impl Process {
             super::client().get(format!("{url}/.s3dav/health")).send().await.is_ok()
         })
         .await;
-        Self { child, url }
+        Self { child, url, said }
     }
 
     /// Sends a signal by its name.
