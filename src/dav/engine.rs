@@ -122,6 +122,7 @@ impl Engine {
             false => None,
         };
         let since = since.filter(|_| !request.headers().contains_key(header::IF_NONE_MATCH));
+        let wants_end = is_read && wants_end(request.headers());
         let config = DavConfig::new()
             .filesystem(self.share.engine(Arc::clone(context)))
             .locksystem(Box::new(self.locks.for_request(Arc::clone(context))))
@@ -141,9 +142,13 @@ impl Engine {
             self.share.unlocked(context);
         }
         let (parts, body) = answer.into_parts();
+        let mut answer = Response::from_parts(parts, body.boxed_unsync());
+        if wants_end {
+            mark_whole(&mut answer);
+        }
         match is_read {
-            true => self.finish_read(context, Response::from_parts(parts, body.boxed_unsync()), since).await,
-            false => finish(context, Response::from_parts(parts, body.boxed_unsync())).await,
+            true => self.finish_read(context, answer, since).await,
+            false => finish(context, answer).await,
         }
     }
 
@@ -226,6 +231,25 @@ fn target(context: &RequestContext) -> Uri {
 /// The answer to a failure that the engine cannot express.
 fn refusal(context: &RequestContext) -> Option<Response<Body>> {
     context.outcome.refusal().as_ref().map(refused)
+}
+
+/// Whether the last so many bytes are wanted, of whatever version.
+fn wants_end(headers: &HeaderMap) -> bool {
+    let range = headers.get(header::RANGE);
+    range.is_some_and(|range| range.as_bytes().starts_with(b"bytes=-"))
+        && !headers.contains_key(header::IF_RANGE)
+}
+
+/// A file that is shorter than the end that is wanted is all of that end; the engine sends it as if nothing had
+/// been said.
+fn mark_whole(answer: &mut Response<Body>) {
+    let length = answer.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
+    let Some(last) = length.checked_sub(1).filter(|_| answer.status() == StatusCode::OK) else { return };
+    if let Ok(range) = header::HeaderValue::try_from(format!("bytes 0-{last}/{length}")) {
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+        answer.headers_mut().insert(header::CONTENT_RANGE, range);
+    }
 }
 
 /// Waits for the first bytes, so that a store that is away is a 503 and not a broken 200.

@@ -10,12 +10,11 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::time::Instant;
 
-use super::conditions;
 use super::hosts::Hosts;
+use super::{conditions, range};
 use crate::fs::context::{Depth, Outcome};
 use crate::fs::resource_path::RESERVED;
 use crate::fs::{Client, PathError, RequestContext, ResourcePath};
-use crate::object::ByteRange;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -86,7 +85,7 @@ pub(super) fn admit(
     {
         return Err(refused(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"));
     }
-    let range = range(headers);
+    let range = range::read(headers);
     let client = client(headers, &facts);
     let budget = facts.budget.unwrap_or(match (client.is_webdavfs(), body.has_content) {
         (true, true) => CONTENT_BUDGET,
@@ -264,23 +263,6 @@ fn destination(
     let plain = HeaderValue::from_str(target.path()).map_err(|_| bad_request("destination is malformed"))?;
     headers.insert(name, plain);
     Ok(destination)
-}
-
-/// A single range that has a beginning and will apply. Several ranges are ignored, as RFC 9110
-/// allows: the engine marks them off by a fixed boundary, which a file may hold.
-fn range(headers: &mut HeaderMap) -> Option<ByteRange> {
-    let value = text(headers, header::RANGE.as_str())?;
-    let given_twice = headers.get_all(header::RANGE).iter().count() > 1;
-    if given_twice || value.contains(',') {
-        headers.remove(header::RANGE);
-        return None;
-    }
-    if headers.contains_key(header::IF_RANGE) {
-        return None;
-    }
-    let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
-    let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
-    Some(ByteRange { first: first.parse().ok()?, last })
 }
 
 /// The length of a body that comes in chunks, of which macOS tells in a header of its own.

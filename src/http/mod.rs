@@ -11,6 +11,7 @@ mod guesses;
 mod hosts;
 mod knocks;
 mod places;
+mod range;
 pub mod server;
 mod service;
 mod status;

@@ -54,6 +54,79 @@ async fn ranges_are_exact() {
     }
 }
 
+/// Ranges of a file of ten bytes: the status, the content, and the `Content-Range`.
+const ODD_RANGES: &[(&str, u16, &str, &str)] = &[
+    ("bytes=0-18446744073709551615", 206, "0123456789", "bytes 0-9/10"),
+    ("bytes=0-18446744073709551614", 206, "0123456789", "bytes 0-9/10"),
+    ("bytes=8-9223372036854775807", 206, "89", "bytes 8-9/10"),
+    ("bytes=8-9223372036854775806", 206, "89", "bytes 8-9/10"),
+    ("bytes=8-99999999999999999999999999999999999999999", 206, "89", "bytes 8-9/10"),
+    ("bytes=000000000000000000000000000000008-9", 206, "89", "bytes 8-9/10"),
+    ("Bytes=1-2", 206, "12", "bytes 1-2/10"),
+    ("bytes= 1-2", 206, "12", "bytes 1-2/10"),
+    ("bytes=10-", 416, "", "bytes */10"),
+    ("bytes=10-20", 416, "", "bytes */10"),
+    ("bytes=9223372036854775807-", 416, "", "bytes */10"),
+    ("bytes=18446744073709551615-", 416, "", "bytes */10"),
+    ("bytes=18446744073709551615-18446744073709551615", 416, "", "bytes */10"),
+    ("bytes=99999999999999999999999999999999999999999-", 416, "", "bytes */10"),
+    ("bytes=-0", 416, "", "bytes */10"),
+    ("bytes=-10", 206, "0123456789", "bytes 0-9/10"),
+    ("bytes=-11", 206, "0123456789", "bytes 0-9/10"),
+    ("bytes=-18446744073709551615", 206, "0123456789", "bytes 0-9/10"),
+    ("bytes=5-2", 200, "0123456789", ""),
+    ("bytes=18446744073709551615-18446744073709551614", 200, "0123456789", ""),
+    ("bytes=-", 200, "0123456789", ""),
+    ("bytes=", 200, "0123456789", ""),
+    ("bytes=a-b", 200, "0123456789", ""),
+    ("bytes=+1-2", 200, "0123456789", ""),
+    ("bytes=1-2-3", 200, "0123456789", ""),
+    ("bytes=--1", 200, "0123456789", ""),
+    ("bytes 1-2", 200, "0123456789", ""),
+    ("bytes=1-2,", 200, "0123456789", ""),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_ranges_are_those_of_rfc_9110() {
+    for gateway in TestGateway::both().await {
+        let asked = async |method: &str, path: &str, range: &str| {
+            let answer = gateway.request(method, path).header("Range", range).send().await.unwrap();
+            let text = |name: &str| {
+                let value = answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+                value.unwrap_or_default()
+            };
+            let (status, part, length) =
+                (answer.status().as_u16(), text("content-range"), text("content-length"));
+            (status, part, length, answer.text().await.unwrap())
+        };
+        let bucket = gateway.bucket().await;
+        bucket.put("empty", "").await;
+        for number in 0..ODD_RANGES.len() {
+            bucket.put(&format!("r{number}"), "0123456789").await;
+        }
+        for (number, (range, status, content, part)) in ODD_RANGES.iter().enumerate() {
+            // Nothing is known of it, then all.
+            for method in ["GET", "HEAD", "GET", "HEAD"] {
+                let answer = asked(method, &format!("/r{number}"), range).await;
+                let body = if method == "GET" { *content } else { "" };
+                let length = content.len().to_string();
+                assert_eq!(answer, (*status, (*part).into(), length, body.into()), "{method} {range}");
+            }
+        }
+        for (range, status, part) in
+            [("bytes=0-", 416, "bytes */0"), ("bytes=-0", 416, "bytes */0"), ("bytes=-5", 200, "")]
+        {
+            for method in ["GET", "HEAD"] {
+                let answer = asked(method, "/empty", range).await;
+                assert_eq!(answer, (status, part.into(), "0".into(), String::new()), "{method} {range}");
+            }
+        }
+        let other =
+            gateway.request("GET", "/r0").header("Range", "bytes=-11").header("If-Range", "\"other\"");
+        assert_eq!(other.send().await.unwrap().status(), 200, "another version comes whole");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn preconditions_are_those_of_rfc_9110() {
     for gateway in TestGateway::both().await {
