@@ -137,7 +137,7 @@ fn disk_status(error: &DiskError) -> StatusCode {
     match error {
         DiskError::Denied(_) | DiskError::ReadOnly(_) => StatusCode::FORBIDDEN,
         DiskError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
-        DiskError::Busy(_) | DiskError::Broken(_) => StatusCode::CONFLICT,
+        DiskError::Busy(_) | DiskError::Broken(_) | DiskError::TooDeep => StatusCode::CONFLICT,
         DiskError::Hung | DiskError::Stale(_) | DiskError::ChangedWhileRead => {
             StatusCode::SERVICE_UNAVAILABLE
         }

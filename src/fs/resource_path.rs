@@ -39,6 +39,8 @@ pub enum PathError {
 
 /// What file systems and Finder take as one name, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
+/// The names of one path: each has a byte, and a slash behind it.
+pub const MAX_SEGMENTS: usize = MAX_KEY_BYTES / 2;
 /// The folder at the root that belongs to the gateway.
 pub const RESERVED: &str = ".s3dav";
 

@@ -173,6 +173,12 @@ fn cases() -> Vec<(String, Vec<u8>, Vec<u16>)> {
     case("a long name", line("PUT", &format!("/{}", "n".repeat(256)), "Content-Length: 0\r\n"), &[414]);
     case("a long path", line("PUT", &"/abcdefghi".repeat(120), "Content-Length: 0\r\n"), &[414]);
     case("a very long path", line("GET", &"/a".repeat(10_000), ""), &[414]);
+    for method in ["GET", "DELETE", "PROPFIND"] {
+        case(&format!("{method} 512 levels down"), line(method, &"/a".repeat(512), ""), &[404]);
+    }
+    for method in ["GET", "DELETE", "PROPFIND", "PUT", "MKCOL"] {
+        case(&format!("{method} 513 levels down"), line(method, &"/a".repeat(513), ""), &[414]);
+    }
     case("PUT of the root", line("PUT", "/", "Content-Length: 0\r\n"), &[405]);
     case("PUT of a folder's path", line("PUT", "/new/", "Content-Length: 0\r\n"), &[405]);
     case("PUT onto a folder", line("PUT", "/dir", "Content-Length: 0\r\n"), &[405]);

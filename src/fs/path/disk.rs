@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::fs::Failure;
+use crate::fs::resource_path::MAX_SEGMENTS;
 
 /// Why the disk did not do what was wanted.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +37,18 @@ pub enum DiskError {
     Stale(io::Error),
     #[error("the file changed while it was read")]
     ChangedWhileRead,
+    #[error("the folder has more than {MAX_SEGMENTS} levels, which no path can name")]
+    TooDeep,
     #[error(transparent)]
     Other(io::Error),
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        let error = match error.downcast::<DiskError>() {
+            Ok(disk) => return Self::Disk(disk),
+            Err(error) => error,
+        };
         let disk = match Errno::from_io_error(&error) {
             Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Self::NotFound,
             Some(Errno::EXIST) => return Self::Exists,

@@ -14,6 +14,7 @@ mod root;
 mod stat;
 mod transfer;
 mod upload;
+mod walk;
 mod writer;
 
 use std::collections::HashMap;

@@ -1,20 +1,24 @@
 //! Making folders, deleting files and trees.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::sync::Arc;
 
+use cap_std::fs::Dir;
 use tokio::time::timeout_at;
 
 use super::disk::{DiskError, GivenUp};
 use super::names::{self, Owner};
-use super::root::{Place, Root, leads_nowhere};
+use super::root::{Place, Root, is_too_long, leads_nowhere};
 use super::stat::Stat;
 use super::upload::parent_missing;
+use super::walk::{Visit, walk};
 use super::{PathFileSystem, Shared};
 use crate::fs::context::Depth;
 use crate::fs::error::afterwards;
 use crate::fs::resource_path::is_showable;
 use crate::fs::{Failure, ResourcePath};
+use crate::object::parent_prefix;
 use crate::store::StoreError;
 
 impl PathFileSystem {
@@ -96,20 +100,18 @@ impl Shared {
     /// Removes a folder and all that can be seen in it. Blocks.
     fn remove_tree(&self, key: &str, place: &Place) -> Result<(), Failure> {
         self.refuse_hidden(key, place)?;
-        let mut left = Left::default();
-        remove_folder(place, &mut left);
-        match left.first {
+        let Removal { left, first, .. } = Removal::of(place);
+        match first {
             None => Ok(()),
             Some((name, error)) => {
-                Err(Failure::RemovalIncomplete { left: left.count, name, source: Box::new(error.into()) })
+                Err(Failure::RemovalIncomplete { left, name, source: Box::new(error.into()) })
             }
         }
     }
 
     /// A folder that holds what whoever asked could not see is not deleted or replaced. Blocks.
     pub(super) fn refuse_hidden(&self, key: &str, place: &Place) -> Result<(), Failure> {
-        let mut hidden = Hidden::default();
-        hidden.search(&self.root, key, place)?;
+        let hidden = Search::of(&self.root, key, place)?;
         if hidden.is_protected {
             let message = "the folder holds what Amazon S3 Files keeps for itself, which cannot be deleted";
             return Err(Failure::Forbidden(message.to_owned()));
@@ -135,29 +137,7 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn search(&mut self, root: &Root, key: &str, place: &Place) -> io::Result<()> {
-        let folder = place.open_folder()?;
-        for entry in folder.entries()? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let below = name.to_str().filter(|name| is_showable(name)).map(|name| format!("{key}/{name}"));
-            match name.to_str().and_then(names::owner) {
-                Some(Owner::S3Files) => self.is_protected = true,
-                Some(_) => {}
-                None => match below {
-                    Some(below) if entry.file_type()?.is_dir() => {
-                        let inside = Place { folder: Arc::clone(&folder), name };
-                        unless_gone(self.search(root, &below, &inside), ())?
-                    }
-                    Some(below) if unless_gone(is_shown(root, &below, &entry), true)? => {}
-                    _ => self.note(&name),
-                },
-            }
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, name: &std::ffi::OsStr) {
+    fn note(&mut self, name: &OsStr) {
         self.count += 1;
         if self.first.len() < 5 {
             self.first.push(format!("{name:?}"));
@@ -165,12 +145,76 @@ impl Hidden {
     }
 }
 
+/// A look at all that is in a tree.
+struct Search<'r> {
+    root: &'r Root,
+    hidden: Hidden,
+    /// Of the folder that is looked at.
+    key: String,
+}
+
+impl<'r> Search<'r> {
+    fn of(root: &'r Root, key: &str, place: &Place) -> io::Result<Hidden> {
+        // The walk adds the topmost folder's own name.
+        let above = parent_prefix(key).trim_end_matches('/').to_owned();
+        let mut search = Self { root, hidden: Hidden::default(), key: above };
+        walk(place, place.open_folder()?, &mut search)?;
+        Ok(search.hidden)
+    }
+
+    fn look(&mut self, folder: &Arc<Dir>) -> io::Result<Vec<OsString>> {
+        let mut folders = Vec::new();
+        for entry in folder.entries()? {
+            let entry = entry?;
+            let name = entry.file_name();
+            match name.to_str().and_then(names::owner) {
+                Some(Owner::S3Files) => self.hidden.is_protected = true,
+                Some(_) => {}
+                None => match name.to_str().filter(|name| is_showable(name)) {
+                    Some(_) if entry.file_type()?.is_dir() => folders.push(name),
+                    Some(own) => {
+                        let key = format!("{}/{own}", self.key);
+                        if !unless_gone(is_shown(self.root, &key, &entry), true)? {
+                            self.hidden.note(&name);
+                        }
+                    }
+                    None => self.hidden.note(&name),
+                },
+            }
+        }
+        Ok(folders)
+    }
+}
+
+impl Visit for Search<'_> {
+    fn enter(&mut self, folder: &Arc<Dir>, place: &Place) -> io::Result<Vec<OsString>> {
+        if !self.key.is_empty() {
+            self.key.push('/');
+        }
+        self.key.push_str(&place.name.to_string_lossy());
+        unless_gone(self.look(folder), Vec::new())
+    }
+
+    fn fail(&mut self, _: &Place, error: io::Error) -> io::Result<()> {
+        unless_gone(Err(error), ())
+    }
+
+    fn leave(&mut self, _: &Place) -> io::Result<()> {
+        self.key.truncate(self.key.rfind('/').unwrap_or(0));
+        Ok(())
+    }
+}
+
 /// Whether an entry is a file or a folder, or a link to one inside.
 fn is_shown(root: &Root, key: &str, entry: &cap_std::fs::DirEntry) -> io::Result<bool> {
     let meta = entry.metadata()?;
-    match meta.is_symlink() {
-        false => Ok(Stat::of(&meta).is_some()),
-        true => Ok(root.find(key)?.is_some()),
+    if !meta.is_symlink() {
+        return Ok(Stat::of(&meta).is_some());
+    }
+    match root.find(key) {
+        // So deep that no path leads here; where the link leads is nobody's question.
+        Err(error) if is_too_long(&error) => Ok(true),
+        found => Ok(found?.is_some()),
     }
 }
 
@@ -182,55 +226,77 @@ fn unless_gone<T>(result: io::Result<T>, instead: T) -> io::Result<T> {
     }
 }
 
-/// What could not be removed.
+/// A removal of all that is in a tree; it goes on where something cannot be removed.
 #[derive(Default)]
-struct Left {
-    count: usize,
+struct Removal {
+    /// Things that could not be removed.
+    left: usize,
     first: Option<(String, io::Error)>,
+    /// How many there were before each of the folders that the way has led into.
+    before: Vec<usize>,
 }
 
-impl Left {
+impl Removal {
+    fn of(place: &Place) -> Self {
+        let mut removal = Self::default();
+        let walked = place.open_folder().and_then(|folder| walk(place, folder, &mut removal));
+        if let Err(error) = walked {
+            removal.note(place, error);
+        }
+        removal
+    }
+
     fn note(&mut self, place: &Place, error: io::Error) {
-        self.count += 1;
+        self.left += 1;
         self.first.get_or_insert_with(|| (place.name.to_string_lossy().into_owned(), error));
     }
-}
 
-/// Removes a folder with all that is in it; goes on where something cannot be removed.
-fn remove_folder(place: &Place, left: &mut Left) {
-    let before = left.count;
-    if let Err(error) = remove_entries(place, left) {
-        left.note(place, error);
-    }
-    if left.count > before {
-        return;
-    }
-    match place.remove_folder() {
-        Err(error) if !leads_nowhere(&error) => left.note(place, error),
-        _ => {}
-    }
-}
-
-fn remove_entries(place: &Place, left: &mut Left) -> io::Result<()> {
-    let folder = place.open_folder()?;
-    for entry in folder.entries()? {
-        let entry = entry?;
-        let below = Place { folder: Arc::clone(&folder), name: entry.file_name() };
-        if entry.file_type()?.is_dir() {
-            remove_folder(&below, left);
-            continue;
-        }
-        match below.remove_file() {
-            Err(error) if !leads_nowhere(&error) => left.note(&below, error),
+    fn note_unless_gone(&mut self, place: &Place, result: io::Result<()>) {
+        match result {
+            Err(error) if !leads_nowhere(&error) => self.note(place, error),
             _ => {}
         }
     }
-    Ok(())
+
+    /// Removes the files, and finds the folders.
+    fn clear(&mut self, folder: &Arc<Dir>, folders: &mut Vec<OsString>) -> io::Result<()> {
+        for entry in folder.entries()? {
+            let entry = entry?;
+            let below = Place { folder: Arc::clone(folder), name: entry.file_name() };
+            if entry.file_type()?.is_dir() {
+                folders.push(below.name);
+            } else {
+                self.note_unless_gone(&below, below.remove_file());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Visit for Removal {
+    fn enter(&mut self, folder: &Arc<Dir>, place: &Place) -> io::Result<Vec<OsString>> {
+        self.before.push(self.left);
+        let mut folders = Vec::new();
+        if let Err(error) = self.clear(folder, &mut folders) {
+            self.note(place, error);
+        }
+        Ok(folders)
+    }
+
+    fn fail(&mut self, place: &Place, error: io::Error) -> io::Result<()> {
+        self.note_unless_gone(place, Err(error));
+        Ok(())
+    }
+
+    fn leave(&mut self, place: &Place) -> io::Result<()> {
+        if self.before.pop() == Some(self.left) {
+            self.note_unless_gone(place, place.remove_folder());
+        }
+        Ok(())
+    }
 }
 
 /// Removes a tree, whatever is in it. Blocks.
 pub(super) fn remove_all(place: &Place) -> io::Result<()> {
-    let mut left = Left::default();
-    remove_folder(place, &mut left);
-    left.first.map_or(Ok(()), |(_, error)| Err(error))
+    Removal::of(place).first.map_or(Ok(()), |(_, error)| Err(error))
 }

@@ -247,6 +247,11 @@ pub(super) fn leads_nowhere(error: &io::Error) -> bool {
     }
 }
 
+/// Whether a path is too long for the system.
+pub(super) fn is_too_long(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NAMETOOLONG)
+}
+
 fn is_unsupported(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     errno.is_some_and(|errno| matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP))

@@ -220,7 +220,7 @@ impl Transferring {
         let is_folder = self.source.stat.is_folder;
         let (part, copied) = Part::new(&self.shared, to, |place| {
             let copied = match is_folder {
-                true => copy_folder(root, key, &root.folder(key)?, place),
+                true => copy_folder(root, key, place),
                 false => copy_file(root, key, place).map(|_| Vec::new()),
             };
             copied.inspect_err(|_| drop(remove_part(place)))

@@ -2,6 +2,7 @@
 //! the other tests are.
 
 mod cuts;
+mod deep;
 mod escapes;
 mod faults;
 mod semantics;
