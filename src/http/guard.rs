@@ -62,6 +62,7 @@ pub(super) fn admit(
     }
     let path = ResourcePath::parse(uri.path())?;
     check_size(headers)?;
+    check_coding(headers)?;
     let body = match method == Method::PUT {
         true => PutHead::read(headers, &path)?,
         false => PutHead::default(),
@@ -149,6 +150,19 @@ fn check_size(headers: &HeaderMap) -> Result<(), Refused> {
         _ => Err(refused(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             format!("the headers are over {MAX_HEADERS} bytes"),
+        )),
+    }
+}
+
+/// A body in another coding would be stored as it comes (RFC 9112, section 6.1).
+fn check_coding(headers: &HeaderMap) -> Result<(), Refused> {
+    let codings: Vec<_> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
+    match codings.as_slice() {
+        [] => Ok(()),
+        [coding] if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(refused(
+            StatusCode::NOT_IMPLEMENTED,
+            "the only transfer coding that is understood is chunked",
         )),
     }
 }

@@ -271,7 +271,12 @@ impl Service {
 }
 
 fn refuse(refused: Refused) -> Box<Response<Body>> {
-    Box::new(text(refused.status, &refused.message))
+    let mut answer = text(refused.status, &refused.message);
+    if refused.status == StatusCode::NOT_IMPLEMENTED {
+        // What is behind a body in an unknown coding is not to be trusted.
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Box::new(answer)
 }
 
 /// An IPv4 client of an IPv6 socket is still an IPv4 client.

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
 use crate::harness::raw::{exchange, status};
 use crate::harness::{TestGateway, eventually};
 
@@ -220,6 +224,18 @@ fn cases() -> Vec<(String, Vec<u8>, Vec<u16>)> {
     case("two lengths", line("PUT", "/x", "Content-Length: 1\r\nContent-Length: 2\r\n"), &[400]);
     case("a negative length", line("PUT", "/x", "Content-Length: -1\r\n"), &[400]);
     case("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), &[400, 0]);
+    for value in ["gzip, chunked", "gzip,chunked", "chunked, chunked", "identity, chunked", "chunked;a=b"] {
+        let head = format!("Transfer-Encoding: {value}\r\n\r\n1\r\nx\r\n0\r\n");
+        // One that does not end with the chunks has no end that can be known.
+        let right = if value.ends_with("chunked") { 501 } else { 400 };
+        case(&format!("PUT in {value}"), line("PUT", "/x", &head), &[right]);
+    }
+    case(
+        "PUT in two lines of codings",
+        line("PUT", "/x", "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"),
+        &[501],
+    );
+    case("PROPFIND in gzip", line("PROPFIND", "/", "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n"), &[501]);
     case("a bad chunk", line("PUT", "/x", "Transfer-Encoding: chunked\r\n\r\nzz"), &[400]);
     cases
 }
@@ -248,6 +264,30 @@ async fn bad_inputs_are_refused_and_do_no_harm() {
         assert!(wrong.is_empty(), "{wrong:#?}");
         // What was begun on a disk is removed a moment after the answer.
         eventually("nothing is changed by any of them", || async { bucket.contents().await == before }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_an_unknown_coding_is_refused_and_ends_the_connection() {
+    for gateway in TestGateway::both().await {
+        for coding in ["gzip, chunked", "x, Chunked", "chunked, chunked"] {
+            let head = format!("PUT /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {coding}\r\n\r\n");
+            let next = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            let both = format!("{head}1\r\nx\r\n0\r\n\r\n{next}");
+            let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+            stream.write_all(both.as_bytes()).await.unwrap();
+            let mut answers = String::new();
+            let ended = timeout(Duration::from_secs(20), stream.read_to_string(&mut answers)).await;
+            assert!(ended.is_ok(), "{coding}: the connection stays open");
+            assert_eq!(status(&answers), 501, "{answers}");
+            assert!(answers.to_ascii_lowercase().contains("connection: close\r\n"), "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
+        }
+        assert!(gateway.bucket().await.is_empty().await);
+        let head = "PUT /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: Chunked\r\n";
+        let put = format!("{head}Content-Encoding: gzip\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+        assert_eq!(status(&exchange(&gateway.address(), put.as_bytes()).await), 201);
+        assert_eq!(gateway.get("/x").await.1, "x", "a content's own coding is its own");
     }
 }
 
