@@ -31,7 +31,7 @@ impl PathFileSystem {
         {
             return Ok(None);
         }
-        if path.is_reserved() || super::belongs_to_gateway(path) {
+        if super::is_unseen(path) {
             return Ok(None);
         }
         let (key, range) = (path.key(), context.range);

@@ -206,7 +206,7 @@ impl PathFileSystem {
         if let Some(known) = self.located.lock().get(path) {
             return Ok(known.clone());
         }
-        let found = match path.is_reserved() || belongs_to_gateway(path) {
+        let found = match is_unseen(path) {
             true => None,
             false => {
                 let spelled = path.clone();
@@ -231,7 +231,8 @@ impl PathFileSystem {
         if path.is_root() {
             return Err(Failure::Forbidden(format!("the whole directory cannot be {what} here")));
         }
-        if path.is_reserved() || belongs_to_gateway(path) {
+        let is_own = |name: &String| names::owner(name) == Some(names::Owner::Gateway);
+        if path.is_reserved() || path.segments().iter().any(is_own) {
             return Err(Failure::Forbidden("this name belongs to the gateway".to_owned()));
         }
         match path.segments().iter().find_map(|name| names::owner(name).map(|_| name)) {
@@ -276,8 +277,9 @@ fn search(root: &Root, path: &ResourcePath) -> Result<Option<Located>, Failure> 
     Ok(None)
 }
 
-fn belongs_to_gateway(path: &ResourcePath) -> bool {
-    path.segments().iter().any(|name| names::owner(name) == Some(names::Owner::Gateway))
+/// Whether nothing is at `path` for a client, whatever is there.
+fn is_unseen(path: &ResourcePath) -> bool {
+    path.is_reserved() || path.segments().iter().any(|name| names::is_unseen(name))
 }
 
 #[async_trait]

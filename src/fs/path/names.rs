@@ -24,6 +24,12 @@ pub(super) fn owner(name: &str) -> Option<Owner> {
     name.strip_prefix(".nfs").is_some_and(is_silly).then_some(Owner::Nfs)
 }
 
+/// Whether nothing of this name is there for a client. What Amazon S3 Files keeps is in no listing either, but
+/// whoever lost something finds it by its name.
+pub(super) fn is_unseen(name: &str) -> bool {
+    matches!(owner(name), Some(Owner::Gateway | Owner::Nfs))
+}
+
 /// Begins the names of what this gateway writes and has not put in its place. `run` tells one life of
 /// a gateway from another.
 pub(super) fn part_name(run: &str, number: u64) -> String {

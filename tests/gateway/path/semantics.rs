@@ -179,7 +179,36 @@ async fn names_of_others() {
     assert_eq!(gateway.hrefs("/", "1").await.len(), 4, "the root, d and both spellings");
     assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/"]);
     assert_eq!(gateway.get(&format!("/{}/0a_name", lost.replace('+', "%2B"))).await.1, "lost");
-    for path in [format!("/{lost}/0a_name"), format!("/{lost}"), format!("/{nfs}")] {
+    // A folder of that name is no more seen than a file.
+    fs::create_dir(root.join("e")).unwrap();
+    fs::create_dir(root.join("e").join(nfs)).unwrap();
+    fs::write(root.join("e").join(nfs).join("below"), "").unwrap();
+    for path in [format!("/{nfs}"), format!("/e/{nfs}"), format!("/e/{nfs}/below")] {
+        for method in ["GET", "HEAD", "PROPFIND", "PROPPATCH", "DELETE"] {
+            let body = match method {
+                "PROPPATCH" => {
+                    "<D:propertyupdate xmlns:D=\"DAV:\"><D:remove><D:prop><a/></D:prop></D:remove></D:propertyupdate>"
+                }
+                _ => "",
+            };
+            let answer = gateway
+                .request(method, &path)
+                .header("Depth", if method == "DELETE" { "infinity" } else { "0" });
+            assert_eq!(answer.body(body).send().await.unwrap().status(), 404, "{method} {path}");
+        }
+        for method in ["MOVE", "COPY"] {
+            assert_eq!(gateway.transfer(method, &path, "/taken").await, 404, "{method} {path}");
+        }
+    }
+    for method in ["PUT", "MKCOL"] {
+        assert_eq!(gateway.status(method, &format!("/{nfs}")).await, 403, "{method}");
+    }
+    assert_eq!(gateway.put("/mine", "x").await, 201);
+    for method in ["COPY", "MOVE"] {
+        assert_eq!(gateway.transfer(method, "/mine", &format!("/{nfs}")).await, 403, "{method}");
+    }
+    assert_eq!(fs::read_to_string(root.join(nfs)).unwrap(), "open");
+    for path in [format!("/{lost}/0a_name"), format!("/{lost}")] {
         assert_eq!(gateway.status("DELETE", &path).await, 403, "{path}");
         assert_eq!(gateway.transfer("MOVE", &path, "/taken").await, 403, "{path}");
         assert_eq!(gateway.put(&path, "x").await, 403, "{path}");
