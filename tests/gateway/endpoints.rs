@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -12,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::harness::process::{Process, command, outcome, serve};
 use crate::harness::{client, embedded};
 
-/// How every request is answered.
+/// How every request is answered, but for HEAD: nothing is there.
 #[derive(Clone)]
 enum Way {
     Whole {
@@ -68,6 +69,10 @@ impl Endpoint {
             }
         }
         self.heads.lock().push(String::from_utf8_lossy(&head).into_owned());
+        if head.starts_with(b"HEAD ") {
+            let _ = stream.write_all(b"HTTP/1.1 404 X\r\nconnection: close\r\n\r\n").await;
+            return;
+        }
         let way = self.way.lock().clone();
         match way {
             Way::Whole { status, headers, body } => {
@@ -111,7 +116,10 @@ fn error(status: u16, code: &str, message: &str) -> Way {
 
 /// A gateway on an endpoint that is well while it starts.
 async fn on(endpoint: &Endpoint, state: &TempDir, more: &[&str]) -> Process {
-    let mut options = vec!["--metadata-ttl", "0s", "--request-budget", "1s"];
+    let mut options = vec!["--metadata-ttl", "0s"];
+    if !more.contains(&"--request-budget") {
+        options.extend(["--request-budget", "1s"]);
+    }
     options.extend(more);
     Process::gateway(&endpoint.url, state, &options).await
 }
@@ -120,26 +128,33 @@ async fn on(endpoint: &Endpoint, state: &TempDir, more: &[&str]) -> Process {
 async fn answers_without_an_end_are_given_up() {
     let endless = |status, start| Way::Endless { status, start, piece: vec![b'x'; 64 << 10] };
     let listed = "<ListBucketResult><Name>bucket</Name><Contents><Key>";
-    for (method, way) in [
+    let cases = [
         ("PROPFIND", endless(200, listed)),
         ("PROPFIND", endless(403, "<Error><Code>AccessDenied</Code><Message>")),
         ("GET", endless(500, "<Error><Code>InternalError</Code><Message>")),
         ("DELETE", endless(200, listed)),
         ("PUT", endless(400, "<Error><Code>EntityTooLarge</Code><Message>")),
-    ] {
-        let (endpoint, state) = (Endpoint::start(xml(200, EMPTY)).await, tempfile::tempdir().unwrap());
-        let gateway = on(&endpoint, &state, &["--conditional-writes", "yes"]).await;
-        *endpoint.way.lock() = way;
-        let asked = client().request(method.parse().unwrap(), format!("{}/file", gateway.url));
-        let answer = asked.header("Depth", if method == "DELETE" { "infinity" } else { "0" });
-        let answer = answer.body(if method == "PUT" { "content" } else { "" }).send().await.unwrap();
-        assert_eq!(answer.status(), 503, "{method}");
-        let most = endpoint.most.load(Ordering::Relaxed);
-        assert!(most <= MOST_SENT, "{method}: {most} bytes were taken");
-        assert!(gateway.peak_memory() < MOST_MEMORY, "{method}: {}", gateway.peak_memory());
-        let text = answer.text().await.unwrap();
-        assert!(text.contains("not valid S3") && text.contains("16 MiB"), "{method}: {text}");
-    }
+    ];
+    futures_util::future::join_all(cases.map(|(method, way)| is_given_up(method, way))).await;
+}
+
+async fn is_given_up(method: &str, way: Way) {
+    let (endpoint, state) = (Endpoint::start(xml(200, EMPTY)).await, tempfile::tempdir().unwrap());
+    let gateway =
+        on(&endpoint, &state, &["--conditional-writes", "yes", "--request-budget", "5s", "-v"]).await;
+    *endpoint.way.lock() = way;
+    let asked = client().request(method.parse().unwrap(), format!("{}/file", gateway.url));
+    let asked = asked.header("Depth", if method == "DELETE" { "infinity" } else { "0" });
+    let answer = asked.body(if method == "PUT" { "content" } else { "" }).send().await.unwrap();
+    assert_eq!(answer.status(), 503, "{method}");
+    let most = endpoint.most.load(Ordering::Relaxed);
+    assert!(most <= MOST_SENT, "{method}: {most} bytes were taken");
+    assert!(gateway.peak_memory() < MOST_MEMORY, "{method}: {}", gateway.peak_memory());
+    let log = gateway.said.lock().clone();
+    assert!(
+        log.contains("the store's answer is not valid S3: ") && log.contains("16 MiB"),
+        "{method}: {log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,6 +166,48 @@ async fn a_listing_of_countless_entries_is_given_up() {
     let listing = client().request("PROPFIND".parse().unwrap(), &gateway.url).header("Depth", "1");
     assert_eq!(listing.send().await.unwrap().status(), 503);
     assert!(gateway.peak_memory() < MOST_MEMORY, "{}", gateway.peak_memory());
+}
+
+/// A page of a listing that holds this key alone; `next`: the token that goes on.
+fn page(key: &str, next: Option<&str>) -> Way {
+    let goes_on = next.map(|token| format!("<NextContinuationToken>{token}</NextContinuationToken>"));
+    let entry = format!(
+        "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>\"e\"</ETag>\
+         <Size>1</Size></Contents>"
+    );
+    xml(
+        200,
+        format!(
+            "<ListBucketResult><Name>bucket</Name><IsTruncated>{}</IsTruncated>{}{entry}</ListBucketResult>",
+            next.is_some(),
+            goes_on.unwrap_or_default()
+        ),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_of_what_was_not_asked_for_is_not_believed() {
+    for (way, what) in [
+        (page("precious", None), "a key outside"),
+        (page("directory", None), "a key outside"),
+        (page("dir/x", Some("again")), "goes on where it was"),
+    ] {
+        let (endpoint, state) = (Endpoint::start(xml(200, EMPTY)).await, tempfile::tempdir().unwrap());
+        let gateway = on(&endpoint, &state, &["--conditional-writes", "yes"]).await;
+        *endpoint.way.lock() = way;
+        for (method, depth) in [("DELETE", "infinity"), ("PROPFIND", "1")] {
+            let request = client().request(method.parse().unwrap(), format!("{}/dir/", gateway.url));
+            let request = request.header("Depth", depth).timeout(Duration::from_secs(20));
+            let answered = async { request.send().await?.error_for_status()?.bytes().await };
+            let answered = answered.await;
+            let changes = |head: &String| head.starts_with("POST ") || head.starts_with("DELETE ");
+            let heads = endpoint.heads.lock().clone();
+            assert!(!heads.iter().any(changes), "{what}: {heads:#?}");
+            assert!(answered.as_ref().is_err_and(|e| !e.is_timeout()), "{method} {what}: {answered:?}");
+        }
+        let log = gateway.said.lock().clone();
+        assert!(log.contains(what), "{log}");
+    }
 }
 
 /// What terminals act on, and what hides text from its readers.

@@ -26,8 +26,9 @@ pub(super) fn list_request(client: Client, request: &ListRequest) -> ListObjects
         .encoding_type(EncodingType::Url)
 }
 
-/// A listing's answer. A page that was cut short parses, so it must show that it is whole.
-pub(super) fn list_page(output: ListObjectsV2Output) -> StoreResult<ListPage> {
+/// A listing's answer. A page that was cut short parses, so it must show that it is whole; and what is not below
+/// the prefix that was asked for is refused, for whole trees are deleted by what this says.
+pub(super) fn list_page(request: &ListRequest, output: ListObjectsV2Output) -> StoreResult<ListPage> {
     let (Some(truncated), Some(_)) = (output.is_truncated(), output.name()) else {
         return Err(invalid("a listing that does not say whether it is complete"));
     };
@@ -35,16 +36,18 @@ pub(super) fn list_page(output: ListObjectsV2Output) -> StoreResult<ListPage> {
     if truncated && continuation.is_none() {
         return Err(invalid("a listing that goes on but does not say how"));
     }
+    if continuation.is_some() && continuation == request.continuation.as_deref() {
+        return Err(invalid("a listing that goes on where it was"));
+    }
     let count = output.contents().len() + output.common_prefixes().len();
     if output.key_count().is_some_and(|told| told as usize != count) {
         return Err(invalid("a listing that was cut short"));
     }
     let encoded = output.encoding_type() == Some(&EncodingType::Url);
     let text = |text: &str| -> StoreResult<String> {
-        match encoded {
-            true => decode(text),
-            false => Ok(text.to_owned()),
-        }
+        let text = if encoded { decode(text)? } else { text.to_owned() };
+        let is_asked_for = text.starts_with(&request.prefix);
+        is_asked_for.then_some(text).ok_or_else(|| invalid("a listing with a key outside its prefix"))
     };
     let mut page = ListPage { continuation: continuation.map(str::to_owned), ..ListPage::default() };
     for object in output.contents() {
@@ -88,10 +91,11 @@ pub(super) fn copy_source(source: &ObjectAddress) -> String {
 pub(super) fn content_range(range: &str) -> StoreResult<(u64, u64)> {
     let parsed = range.strip_prefix("bytes ").and_then(|range| {
         let (first, rest) = range.split_once('-')?;
-        let (_, size) = rest.split_once('/')?;
-        Some((first.parse().ok()?, size.parse().ok()?))
+        let (last, size) = rest.split_once('/')?;
+        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?, size.parse::<u64>().ok()?))
     });
-    parsed.ok_or_else(|| invalid("a range that cannot be read"))
+    let possible = parsed.filter(|(first, last, size)| first <= last && last < size);
+    possible.map(|(first, _, size)| (first, size)).ok_or_else(|| invalid("a range that cannot be read"))
 }
 
 pub(super) fn length(length: Option<i64>) -> StoreResult<u64> {
@@ -160,15 +164,18 @@ mod tests {
 
     #[test]
     fn pages_that_do_not_end_are_refused() {
+        let read = |page| list_page(&ListRequest::tree(""), page);
         let page = ListObjectsV2Output::builder().name("b").build();
-        assert!(matches!(list_page(page), Err(StoreError::InvalidAnswer(_))));
+        assert!(matches!(read(page), Err(StoreError::InvalidAnswer(_))));
         let page = ListObjectsV2Output::builder().name("b").is_truncated(true).build();
-        assert!(matches!(list_page(page), Err(StoreError::InvalidAnswer(_))));
+        assert!(matches!(read(page), Err(StoreError::InvalidAnswer(_))));
     }
 
     #[test]
     fn ranges_are_read() {
         assert_eq!(content_range("bytes 5-9/100").unwrap(), (5, 100));
-        assert!(content_range("bytes */100").is_err());
+        for impossible in ["bytes */100", "bytes 9-5/100", "bytes 5-9/9", "bytes 5-9/*", "bytes -9/100"] {
+            assert!(content_range(impossible).is_err(), "{impossible}");
+        }
     }
 }

@@ -129,7 +129,7 @@ impl ObjectStore for S3Store {
                     .send()
             })
             .await?;
-        convert::list_page(output)
+        convert::list_page(request, output)
     }
 
     async fn put(
