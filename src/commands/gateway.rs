@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use tokio::net::TcpListener;
 
 use super::operator::{Keeping, Operator};
@@ -14,11 +15,13 @@ use crate::control;
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::descriptors;
-use crate::http::auth::Credentials;
+use crate::http::auth::{Credentials, Deputies};
 use crate::http::{Server, Service};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
+use crate::mount::Deputy;
 use crate::shutdown::Shutdown;
+use crate::sockets;
 use crate::state::{State, StateError};
 use crate::store::creates::Creates;
 
@@ -45,8 +48,11 @@ impl Gateway {
         if descriptors < ENOUGH_DESCRIPTORS {
             metrics.note_trouble("open files", Some(few_descriptors(descriptors)));
         }
-        let url = listeners.first().and_then(|listener| listener.local_addr().ok()).map(url);
-        let state = State::open(&config.state_dir, &url.unwrap_or_default()).await.map_err(taken)?;
+        let urls: Vec<String> =
+            listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(url).collect();
+        let description = urls.first().cloned().unwrap_or_default();
+        let socket = sockets::identity(&listeners);
+        let state = State::open_at(&config.state_dir, &description, &socket).await.map_err(taken)?;
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf) = (config.source.to_string(), config.shelf);
         let Served { share, cache, creates, intakes } = match config.source {
@@ -62,6 +68,10 @@ impl Gateway {
             let credential = state.credential();
             Credentials::new(&credential.user, &credential.password)
         });
+        let deputy = Deputy::new(urls.clone());
+        if let Some(deputy) = deputy.clone() {
+            options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
+        }
         let (auth, read_only) = (options.auth.name(), options.read_only);
         let empty = creates.as_ref().map(Creates::paths).unwrap_or_default();
         let service = Service::new(Engine::new(share, locks, empty), options, metrics.clone());
@@ -69,7 +79,7 @@ impl Gateway {
         let server = Server::new(listeners, service, config.limits.within(descriptors));
         let operator = Operator {
             source,
-            urls: server.addresses().into_iter().map(self::url).collect(),
+            urls,
             started: SystemTime::now(),
             state: state.clone(),
             metrics: metrics.clone(),
@@ -86,6 +96,7 @@ impl Gateway {
             is_service: false,
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),
             knocks,
+            deputy,
         };
         Ok(Self { server, operator, state, metrics, shutdown, shutdown_timeout: config.shutdown_timeout })
     }
@@ -108,6 +119,16 @@ impl Gateway {
     /// What is to be kept mounted.
     pub(super) fn keeping(&self) -> Arc<Keeping> {
         Arc::clone(&self.operator.keeping)
+    }
+
+    /// Whose programs of a mount come in, if anybody's.
+    pub(super) fn deputy(&self) -> Option<Deputy> {
+        self.operator.deputy.clone()
+    }
+
+    /// Whether the password of the life before is no longer valid.
+    pub(super) fn has_new_credential(&self) -> bool {
+        self.state.has_new_credential()
     }
 
     /// Who may come in: `peer`, `basic` or `none`.
@@ -147,6 +168,16 @@ impl Gateway {
         if let Err(error) = state.sync().await {
             tracing::warn!(error = with_causes(&error), "the state could not be synced");
         }
+    }
+}
+
+/// Lets the program of a mount in.
+struct MountProgram(Deputy);
+
+#[async_trait]
+impl Deputies for MountProgram {
+    async fn are(&self, uid: u32) -> bool {
+        self.0.is(uid).await
     }
 }
 

@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -38,7 +40,7 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
              ends it first"
         );
     }
-    let mounted = match attach(&status, config).await {
+    let mounted = match attach(&status, is_new, config).await {
         Err(failure) => Err(with_reason(failure, &status.state_dir).await),
         mounted => mounted,
     };
@@ -65,14 +67,16 @@ async fn problems(state_dir: &Path) -> Vec<Problem> {
 }
 
 /// Mounts what the gateway serves.
-async fn attach(status: &Status, config: Config) -> Result<(), CommandError> {
+async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), CommandError> {
     let address = address(status)?;
     prove(&config.state_dir, address).await?;
     // Of_serve made options, since a mount point was given.
     let Some(mut options) = config.mount else { return Err(running::unexpected()) };
     // What the gateway would refuse must be refused where programs see it.
     options.read_only |= status.read_only;
-    let login = match (shows_password(&status.auth), config.login) {
+    let is_let_in = status.auth == "peer" && lets_in(&config.state_dir).await?;
+    let is_given = config.login.is_some();
+    let login = match (shows_password(&status.auth, is_let_in), config.login) {
         (false, _) => None,
         (true, Some(login)) => Some(login),
         (true, None) => {
@@ -80,8 +84,15 @@ async fn attach(status: &Status, config: Config) -> Result<(), CommandError> {
         }
     };
     let point = options.point.clone();
-    let mount = Mount { options, url: format!("http://{address}/"), login, state_dir: config.state_dir };
-    let said = match mount.attach().await? {
+    // One of another life of the gateway knows the password of that life.
+    let is_stale = Arc::new(AtomicBool::new(is_new && login.is_some() && !is_given));
+    let url = format!("http://{address}/");
+    let mount = Mount { options, url, login, state_dir: config.state_dir, is_stale };
+    let attached = mount.attach().await;
+    if is_let_in {
+        ask(&mount.state_dir, Request::Mounting { under_way: false }, running::PATIENCE).await?;
+    }
+    let said = match attached? {
         Attached::Now => "mounted at",
         Attached::Before => "is mounted already, at",
     };
@@ -151,21 +162,35 @@ async fn meant(mounted: &[(Entry, &Status)]) -> Result<PathBuf, CommandError> {
 
 /// What a gateway itself mounts.
 pub(super) fn of_gateway(options: MountOptions, login: Option<Credential>, gateway: &Gateway) -> Mount {
+    let is_shown = shows_password(gateway.auth(), gateway.deputy().is_some());
     Mount {
         options,
         url: gateway.urls().into_iter().next().unwrap_or_default(),
-        login: shows_password(gateway.auth())
-            .then(|| login.unwrap_or_else(|| gateway.state().credential().clone())),
+        // One that was given stays valid.
+        is_stale: Arc::new(AtomicBool::new(login.is_none() && is_shown && gateway.has_new_credential())),
+        login: is_shown.then(|| login.unwrap_or_else(|| gateway.state().credential().clone())),
         state_dir: gateway.state().directory().to_owned(),
+    }
+}
+
+/// Whether the gateway lets the mount's program in by whose it is, from now on until it has been mounted.
+async fn lets_in(state_dir: &Path) -> Result<bool, CommandError> {
+    match ask(state_dir, Request::Mounting { under_way: true }, running::PATIENCE).await {
+        Ok(reply) => Ok(reply == Reply::Done),
+        // An older gateway asks it for the password.
+        Err(ControlError::Refused(_)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Whether the mount's program is told the password. It would tell it to whoever takes the port when the
 /// gateway has ended, so only where it could not come in otherwise.
-fn shows_password(auth: &str) -> bool {
+fn shows_password(auth: &str, is_let_in: bool) -> bool {
+    // Root's program of the mount is another user's.
+    let is_another_users = cfg!(target_os = "linux") && rustix::process::geteuid().is_root();
     match auth {
         "none" => false,
-        "peer" => mount::needs_password() || !peer::can_tell(),
+        "peer" => (is_another_users && !is_let_in) || !peer::can_tell(),
         _ => true,
     }
 }

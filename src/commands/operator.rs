@@ -14,6 +14,7 @@ use crate::http::Knocks;
 use crate::intake::Intakes;
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
+use crate::mount::Deputy;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::store::creates::Creates;
@@ -57,6 +58,7 @@ pub(super) struct Operator {
     pub(super) is_service: bool,
     pub(super) keeping: Arc<Keeping>,
     pub(super) knocks: Knocks,
+    pub(super) deputy: Option<Deputy>,
 }
 
 #[async_trait]
@@ -77,6 +79,13 @@ impl Gateway for Operator {
                 self.keeping.is_given_up.store(!mounted, Ordering::Relaxed);
                 Reply::Done
             }
+            Request::Mounting { under_way } => match &self.deputy {
+                Some(deputy) => {
+                    deputy.expect(under_way);
+                    Reply::Done
+                }
+                None => Reply::No,
+            },
             Request::Expect { nonce } => {
                 self.knocks.expect(nonce);
                 Reply::Done

@@ -11,7 +11,7 @@ use crate::cli::{Given, ServeArgs};
 use crate::config::{Caution, Config, cautions};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
-use crate::mount::{self, Mount, Witness};
+use crate::mount::{self, Deputy, Mount, Witness};
 use crate::shutdown::{Shutdown, Signals};
 
 pub(super) async fn run(args: ServeArgs, given: &[Given]) -> Result<(), CommandError> {
@@ -45,6 +45,7 @@ pub(super) async fn run(args: ServeArgs, given: &[Given]) -> Result<(), CommandE
         interval,
         metrics: gateway.metrics().clone(),
         keeping: gateway.keeping(),
+        deputy: gateway.deputy(),
         // launchd ends a program at logout, systemd also to start it anew.
         outlives: sockets.are_inherited && !cfg!(target_os = "macos"),
     });
@@ -58,6 +59,7 @@ pub(super) struct Mounted {
     interval: Duration,
     metrics: Metrics,
     keeping: Arc<Keeping>,
+    deputy: Option<Deputy>,
     /// The next life of this program takes over the sockets, and with them the mount.
     outlives: bool,
 }
@@ -86,6 +88,12 @@ impl Mounted {
 impl Witness for Mounted {
     fn is_wanted(&self) -> bool {
         self.keeping.is_wanted()
+    }
+
+    fn looks(&self, begins: bool) {
+        if let Some(deputy) = &self.deputy {
+            deputy.expect(begins);
+        }
     }
 
     fn well(&self) {

@@ -33,6 +33,8 @@ pub enum Request {
     Flush,
     /// To keep mounted what the gateway keeps mounted, or not to until the opposite is wanted.
     Keep { mounted: bool },
+    /// To let in the program of a mount that is about to be made; or no longer.
+    Mounting { under_way: bool },
     /// To wait for a nonce at the gateway's address; see `http::Knocks`.
     Expect { nonce: String },
     /// Whether that nonce came to the gateway's address.

@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 /// The latest nonces that commands have told, and the address of this gateway that each came to. Cloning shares
 /// them.
 #[derive(Debug, Clone, Default)]
-pub struct Knocks(Arc<Mutex<VecDeque<(String, Option<SocketAddr>)>>>);
+pub struct Knocks(Arc<Mutex<VecDeque<Expected>>>);
+
+/// A nonce, and where it came to.
+type Expected = (String, Option<SocketAddr>);
 
 impl Knocks {
     /// Waits for one from now on.

@@ -1,7 +1,7 @@
 //! Linux: davfs2, with a configuration of its own in the state directory.
 //!
 //! Mounting is root's, or that of users whom a line of `/etc/fstab` allows it. Root's davfs2 runs as a user of
-//! its own, who must be told the password; a user's runs as that user.
+//! its own, see [`super::Deputy`]; a user's runs as that user.
 
 use std::fs;
 use std::io;

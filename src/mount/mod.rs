@@ -6,6 +6,7 @@
 
 #[cfg_attr(target_os = "macos", allow(dead_code))]
 mod davfs2;
+mod deputy;
 mod group;
 mod health;
 mod point;
@@ -17,8 +18,11 @@ mod webdavfs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use deputy::Deputy;
 pub use health::{Health, ask as ask_now, health};
 pub use point::{PointError, resolved};
 pub use supervisor::{Witness, supervise};
@@ -54,6 +58,8 @@ pub struct Mount {
     pub login: Option<Credential>,
     /// The gateway's, where the mount's program finds its files.
     pub state_dir: PathBuf,
+    /// A mount that is there already knows a password that is no longer valid; until it is made anew.
+    pub is_stale: Arc<AtomicBool>,
 }
 
 /// Whether there was anything to do.
@@ -127,7 +133,9 @@ impl Mount {
         let point = resolved(&self.options.point).await;
         if let Some(entry) = entry_at(&point).await? {
             match (entry.is_of(&self.url), health(&point).await) {
-                (true, Health::Well) => return Ok(Attached::Before),
+                (true, Health::Well) if !self.is_stale.load(Ordering::Relaxed) => {
+                    return Ok(Attached::Before);
+                }
                 // Its program may be busy, or have unsaved files: only a person can tell.
                 (_, Health::Hung) => return Err(MountError::Hung(point)),
                 (false, Health::Well) if !entry.is_webdav() || entry.server_answers().await => {
@@ -144,7 +152,10 @@ impl Mount {
             .map_err(|source| MountError::Point { point: self.options.point.clone(), source })?;
         platform::mount(self, &point).await?;
         match entry_at(&point).await? {
-            Some(entry) if entry.is_of(&self.url) => Ok(Attached::Now),
+            Some(entry) if entry.is_of(&self.url) => {
+                self.is_stale.store(false, Ordering::Relaxed);
+                Ok(Attached::Now)
+            }
             _ => Err(MountError::Unseen(point)),
         }
     }
@@ -157,12 +168,6 @@ impl Mount {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether the mount's program must be told the password of a gateway that knows its user's programs: root's
-/// davfs2 runs as another user.
-pub fn needs_password() -> bool {
-    !cfg!(target_os = "macos") && rustix::process::geteuid().is_root()
 }
 
 /// Whether this user can mount it, as far as that can be told beforehand.

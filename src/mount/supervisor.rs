@@ -11,6 +11,8 @@ use crate::logging::with_causes;
 pub trait Witness: Send + Sync {
     /// Whether it is to be mounted at the moment.
     fn is_wanted(&self) -> bool;
+    /// It is about to be looked at, and mounted if need be; or that has been done.
+    fn looks(&self, begins: bool);
     /// It is mounted and answers.
     fn well(&self);
     /// It is not; what is wrong, and what to do.
@@ -27,7 +29,10 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
             sleep(interval).await;
             continue;
         }
-        match mount.attach().await {
+        witness.looks(true);
+        let attached = mount.attach().await;
+        witness.looks(false);
+        match attached {
             Ok(attached) => {
                 if attached == Attached::Now {
                     tracing::info!(point = %shown, "mounted");

@@ -18,6 +18,8 @@ pub struct Entry {
     pub point: PathBuf,
     /// `webdav`, `fuse`, …
     pub kind: String,
+    /// Who mounted it, where the table tells: that of Linux does of FUSE.
+    pub owner: Option<u32>,
 }
 
 /// The table cannot be had.
@@ -68,9 +70,10 @@ fn of_mountinfo(text: &str) -> Vec<Entry> {
     let entry = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
         let mut right = right.split(' ');
-        let (kind, source) = (right.next()?, right.next()?);
+        let (kind, source, options) = (right.next()?, right.next()?, right.next().unwrap_or_default());
+        let owner = options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
         let point = unescaped(left.split(' ').nth(4)?);
-        Some(Entry { source: unescaped(source), point: point.into(), kind: kind.to_owned() })
+        Some(Entry { source: unescaped(source), point: point.into(), kind: kind.to_owned(), owner })
     };
     text.lines().filter_map(entry).collect()
 }
@@ -102,7 +105,7 @@ fn of_mount_output(text: &str) -> Vec<Entry> {
         let (places, options) = line.trim_end().strip_suffix(')')?.rsplit_once(" (")?;
         let (source, point) = places.split_once(" on ")?;
         let kind = options.split(',').next()?.trim();
-        Some(Entry { source: source.to_owned(), point: point.into(), kind: kind.to_owned() })
+        Some(Entry { source: source.to_owned(), point: point.into(), kind: kind.to_owned(), owner: None })
     };
     text.lines().filter_map(entry).collect()
 }
@@ -125,6 +128,7 @@ mod tests {
         assert_eq!(entries[1].point, PathBuf::from("/mnt/a b\\c"));
         assert!(entries[1].is_of("http://127.0.0.1:8330") && !entries[1].is_of("http://127.0.0.1:83/"));
         assert!(!entries[0].is_of("/dev/sda1"));
+        assert_eq!((entries[0].owner, entries[1].owner), (None, Some(0)));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Asking {
         let found = match &self.way {
             // Some microseconds, in which nothing is waited for: cheaper than another thread.
             Way::SockDiag(socket) => socket.lock().uid(client, server)?,
-            Way::Tables(tables) => listed(&*tables.get().await?, client, server),
+            Way::Tables(tables) => listed(&tables.get().await?, client, server),
         };
         Ok(self.named(found))
     }

@@ -1,4 +1,7 @@
 //! A name and a password of the gateway's own making, for programs that must be asked for them.
+//!
+//! They are valid for as long as the socket that the gateway listens at is open. When it was closed, any program
+//! may have had its port, and a client may have shown them to that one.
 
 use std::io;
 use std::path::Path;
@@ -37,14 +40,19 @@ impl Credential {
         })
     }
 
-    /// The same, or a new one. The caller holds the directory.
-    pub(super) fn read_or_make(directory: &Path) -> io::Result<Self> {
-        if let Some(known) = Self::read(directory)? {
-            return Ok(known);
+    /// The same if it was made for this socket, or a new one; and whether it is new. The caller holds the
+    /// directory. `socket`: see [`crate::sockets::identity`]; empty where it has none.
+    pub(super) fn keep_or_make(directory: &Path, socket: &str) -> io::Result<(Self, bool)> {
+        let path = directory.join(FILE);
+        if let Some(known) = Self::read(directory)?
+            && !socket.is_empty()
+            && read_private(&path)?.lines().nth(2) == Some(socket)
+        {
+            return Ok((known, false));
         }
         let new = Self { user: USER.to_owned(), password: Uuid::new_v4().simple().to_string() };
-        write_private(&directory.join(FILE), &format!("{}\n{}\n", new.user, new.password))?;
-        Ok(new)
+        write_private(&path, &format!("{}\n{}\n{socket}\n", new.user, new.password))?;
+        Ok((new, true))
     }
 }
 
@@ -59,16 +67,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_made_once_and_for_this_user_alone() {
+    fn it_lives_as_long_as_the_socket_and_is_this_users_alone() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(Credential::read(directory.path()).unwrap(), None);
-        let made = Credential::read_or_make(directory.path()).unwrap();
-        assert_eq!(Credential::read_or_make(directory.path()).unwrap(), made);
-        assert_eq!(Credential::read(directory.path()).unwrap().as_ref(), Some(&made));
+        let path = directory.path();
+        let kept = |socket: &str| Credential::keep_or_make(path, socket).unwrap();
+        assert_eq!(Credential::read(path).unwrap(), None);
+        let (made, is_new) = kept("socket 1");
+        assert!(is_new);
+        assert_eq!(kept("socket 1"), (made.clone(), false));
+        assert_eq!(Credential::read(path).unwrap().as_ref(), Some(&made));
         assert!(!format!("{made:?}").contains(&made.password));
         let mode = fs::metadata(directory.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        fs::write(directory.path().join(FILE), "").unwrap();
-        assert_ne!(Credential::read_or_make(directory.path()).unwrap().password, made.password);
+        fs::write(path.join(FILE), format!("{}\n{}\n", made.user, made.password)).unwrap();
+        assert_ne!(kept("").0.password, made.password, "of an older gateway");
+        assert!(kept("").1 && kept("socket 2").1 && kept("socket 1").1, "the port was closed meanwhile");
     }
 }

@@ -59,6 +59,7 @@ struct Inner {
     /// Bytes, when it was opened.
     free_disk: u64,
     credential: Credential,
+    has_new_credential: bool,
     held: Held,
 }
 
@@ -114,13 +115,19 @@ impl State {
     ///
     /// `description` names this gateway to a second one that wants the same directory.
     pub async fn open(directory: &Path, description: &str) -> Result<Self, StateError> {
-        let (directory, description) = (directory.to_owned(), description.to_owned());
-        tokio::task::spawn_blocking(move || Self::open_now(&directory, &description)).await?
+        Self::open_at(directory, description, "").await
     }
 
-    fn open_now(directory: &Path, description: &str) -> Result<Self, StateError> {
+    /// The same for a gateway that listens at a socket: by its identity the credential of the life before is
+    /// still valid, or not.
+    pub async fn open_at(directory: &Path, description: &str, socket: &str) -> Result<Self, StateError> {
+        let given = (directory.to_owned(), description.to_owned(), socket.to_owned());
+        tokio::task::spawn_blocking(move || Self::open_now(&given.0, &given.1, &given.2)).await?
+    }
+
+    fn open_now(directory: &Path, description: &str, socket: &str) -> Result<Self, StateError> {
         let held = Held::take(directory, description)?;
-        let credential = Credential::read_or_make(directory)
+        let (credential, has_new_credential) = Credential::keep_or_make(directory, socket)
             .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
         let database = DatabaseFile::open(directory.join(DATABASE_FILE))?;
         let (properties, shelf) = database.run(|database| {
@@ -137,7 +144,16 @@ impl State {
         // Where nobody can tell, little is made of it.
         let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
         let (database, writing) = (Arc::new(database), Mutex::default());
-        Ok(Self(Arc::new(Inner { database, writing, properties, shelf, free_disk, credential, held })))
+        Ok(Self(Arc::new(Inner {
+            database,
+            writing,
+            properties,
+            shelf,
+            free_disk,
+            credential,
+            has_new_credential,
+            held,
+        })))
     }
 
     /// The directory's path.
@@ -153,6 +169,11 @@ impl State {
     /// What lets those programs in that must be asked.
     pub fn credential(&self) -> &Credential {
         &self.0.credential
+    }
+
+    /// Whether that is another one than in the life before.
+    pub fn has_new_credential(&self) -> bool {
+        self.0.has_new_credential
     }
 
     /// Makes everything written so far survive a power cut.

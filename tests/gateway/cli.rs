@@ -117,7 +117,7 @@ fn ports_of(process: u32) -> Vec<u16> {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demos_s3_server_lets_nobody_else_in() {
-    use crate::access::as_user;
+    use crate::harness::users::as_user;
     let mut child =
         command(&["demo", "--listen", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut lines =
@@ -141,7 +141,7 @@ async fn the_demos_s3_server_lets_nobody_else_in() {
         .await;
         assert!(text.ends_with("403") && !text.contains("Welcome.txt"), "{keys:?}: {text}");
     }
-    let process = Process { child, url };
+    let process = Process { child, url, said: Default::default() };
     process.signal("INT").await;
     let mut child = process.child;
     assert!(child.wait().await.unwrap().success());

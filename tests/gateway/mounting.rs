@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::process::Command;
 
-use crate::access::as_user;
 use crate::harness::process::{Process, command, outcome, program_in};
+use crate::harness::users::as_user;
 use crate::harness::{BUCKET, Bucket, clients, embedded, eventually};
 
 /// A user's home with a bucket to mount; what is mounted or runs at the end is ended.

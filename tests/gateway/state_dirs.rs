@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use crate::harness::users::as_user;
 use crate::harness::process::{Process, command, outcome, program_in};
+use crate::harness::users::as_user;
 use crate::harness::{BUCKET, embedded};
 
 const OWNER: u32 = 12_001;

@@ -9,7 +9,7 @@ use s3dav::embedded::EmbeddedS3;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::process::{Process, outcome, serve};
+use super::process::{Process, outcome, program_in, serve};
 use super::{clients, embedded};
 
 /// What the kernel calls users that it cannot name; an ordinary other user here.
@@ -65,7 +65,7 @@ impl Owner {
     pub async fn new(uid: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Another user cannot reach the program where cargo puts it.
-        fs::copy(env!("CARGO_BIN_EXE_s3dav"), directory.path().join("s3dav")).unwrap();
+        program_in(directory.path());
         fs::create_dir(directory.path().join("state")).unwrap();
         std::os::unix::fs::chown(directory.path().join("state"), Some(uid), Some(uid)).unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
