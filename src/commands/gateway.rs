@@ -20,6 +20,7 @@ use crate::http::{Server, Service};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
+use crate::peer;
 use crate::shutdown::Shutdown;
 use crate::sockets;
 use crate::state::{State, StateError};
@@ -68,6 +69,12 @@ impl Gateway {
             let credential = state.credential();
             Credentials::new(&credential.user, &credential.password)
         });
+        if options.auth.name() == "peer" && !peer::can_tell() {
+            tracing::warn!(
+                hint = "`s3dav status --show-password` shows the password",
+                "it cannot be told whose connections are here, so your own programs are asked for a password, too"
+            );
+        }
         let deputy = Deputy::new(urls.clone());
         if let Some(deputy) = deputy.clone() {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));

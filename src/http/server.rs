@@ -155,6 +155,8 @@ async fn come_in(
         Caller::Gone => None,
         Caller::Stranger(uid) => Some((places.take((address, uid), true)?, false)),
         Caller::Trusted(uid) => tokio::select! {
+            // Whoever has been accepted is answered, also at the end, if there is room.
+            biased;
             place = places.wait((address, uid)) => Some((place, true)),
             () = shutdown.begun() => None,
         },

@@ -7,6 +7,7 @@ mod floods;
 mod knocks;
 mod pages;
 mod resets;
+mod shown;
 
 use std::process::Stdio;
 use std::time::Duration;
