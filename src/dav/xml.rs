@@ -12,8 +12,9 @@ use crate::state::PropertyName;
 /// types (entities that multiply), depths that overflow its stack, and namespaces that it would copy without
 /// end.
 pub fn check(body: &[u8]) -> Result<(), String> {
-    if std::str::from_utf8(body).is_err() {
-        return Err("the XML is not UTF-8".to_owned());
+    let text = std::str::from_utf8(body).map_err(|_| "the XML is not UTF-8".to_owned())?;
+    if !text.chars().all(is_char) {
+        return Err("the XML holds a character that XML does not have".to_owned());
     }
     let mut reader = Reader::from_reader(body);
     reader.config_mut().check_end_names = true;
@@ -137,6 +138,11 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
 }
 
+/// Whether XML 1.0 can hold it.
+fn is_char(c: char) -> bool {
+    !matches!(c, '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}') || matches!(c, '\t' | '\n' | '\r')
+}
+
 /// An element's qualified name.
 pub(super) fn element_name(
     reader: &NsReader<&[u8]>,
@@ -147,7 +153,11 @@ pub(super) fn element_name(
         ResolveResult::Bound(namespace) => {
             // As it stands in the attribute, escapes and all.
             let text = quick_xml::escape::unescape(namespace.as_ref());
-            text.map_err(|error| format!("the XML is not well-formed: {error}"))?.into_owned()
+            let text = text.map_err(|error| format!("the XML is not well-formed: {error}"))?;
+            if !text.chars().all(is_char) {
+                return Err("the XML has a namespace that is none".to_owned());
+            }
+            text.into_owned()
         }
         ResolveResult::Unbound => String::new(),
         ResolveResult::Unknown(_) => return Err("the XML uses a prefix that it does not declare".to_owned()),
@@ -197,6 +207,8 @@ mod tests {
             "<a><b></a></b>",
             "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
             "<a>&x;</a>",
+            "<a>\u{1}</a>",
+            "<a b='\0'/>",
             "<?evil?><a/>",
             &deep,
         ] {
