@@ -54,3 +54,5 @@ pub mod shutdown;
 pub mod sockets;
 pub mod state;
 pub mod store;
+#[cfg(test)]
+mod testing;

@@ -237,3 +237,6 @@ fn volume_name(source: &Source) -> String {
     };
     if name.is_empty() { "S3".to_owned() } else { name }
 }
+
+#[cfg(test)]
+mod properties;

@@ -159,3 +159,6 @@ struct Line<T> {
     #[serde(flatten)]
     content: T,
 }
+
+#[cfg(test)]
+mod properties;

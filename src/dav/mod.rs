@@ -59,3 +59,6 @@ pub fn text(status: StatusCode, message: &str) -> Response<Body> {
     answer.headers_mut().insert(header::CONTENT_TYPE, plain);
     answer
 }
+
+#[cfg(test)]
+mod properties;

@@ -122,3 +122,6 @@ pub trait View: Send + Sync {
     /// Removes dead properties of what is at `path`.
     async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure>;
 }
+
+#[cfg(test)]
+pub(crate) mod properties;

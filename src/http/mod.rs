@@ -20,3 +20,6 @@ pub use hosts::{AllowedHost, NoHost};
 pub use knocks::Knocks;
 pub use server::{Limits, Server};
 pub use service::{Service, ServiceOptions};
+
+#[cfg(test)]
+mod properties;

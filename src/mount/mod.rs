@@ -201,3 +201,6 @@ const MOUNT_LIMIT: Duration = Duration::from_secs(120);
 /// What programs wrote goes to S3 first.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(600);
 const FORCED_LIMIT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod properties;

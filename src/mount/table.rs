@@ -66,7 +66,7 @@ pub async fn entries() -> Result<Vec<Entry>, TableError> {
 
 /// Linux's `/proc/self/mountinfo`.
 #[cfg_attr(target_os = "macos", allow(dead_code))]
-fn of_mountinfo(text: &str) -> Vec<Entry> {
+pub(super) fn of_mountinfo(text: &str) -> Vec<Entry> {
     let entry = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
         let mut right = right.split(' ');
@@ -100,7 +100,7 @@ fn unescaped(text: &str) -> String {
 
 /// macOS's `mount`: `SOURCE on POINT (KIND, OPTION, …)`.
 #[cfg_attr(not(target_os = "macos"), allow(dead_code))]
-fn of_mount_output(text: &str) -> Vec<Entry> {
+pub(super) fn of_mount_output(text: &str) -> Vec<Entry> {
     let entry = |line: &str| {
         let (places, options) = line.trim_end().strip_suffix(')')?.rsplit_once(" (")?;
         let (source, point) = places.split_once(" on ")?;

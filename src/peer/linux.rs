@@ -133,14 +133,14 @@ fn address(ip: IpAddr) -> [u8; 16] {
 }
 
 /// The owner in an answer, if it is about an established socket that a program holds.
-fn owner(answer: &[u8]) -> Option<u32> {
+pub(super) fn owner(answer: &[u8]) -> Option<u32> {
     let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
     let (state, inode) = (*answer.get(STATE_AT)?, number(answer, INODE_AT)?);
     (kind == BY_FAMILY && state == ESTABLISHED && inode != 0).then(|| number(answer, UID_AT)).flatten()
 }
 
 /// Why the kernel did not answer; that there is no such socket is an answer.
-fn refusal(answer: &[u8]) -> Option<io::Error> {
+pub(super) fn refusal(answer: &[u8]) -> Option<io::Error> {
     let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
     let code = number(answer, ERROR_AT).filter(|_| kind == ERROR)?.wrapping_neg() as i32;
     let error = io::Error::from_raw_os_error(code);

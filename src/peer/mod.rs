@@ -137,6 +137,8 @@ use linux as platform;
 use macos as platform;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use std::net::Shutdown;
 

@@ -289,3 +289,6 @@ impl Content {
         Ok(all.freeze())
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -108,7 +108,7 @@ fn region_of(answer: &HttpResponse) -> Option<String> {
 }
 
 /// Whether it is a region's name: it becomes a part of host names and signatures.
-fn is_region(name: &str) -> bool {
+pub(super) fn is_region(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=MAX_REGION_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
 }
@@ -150,7 +150,7 @@ fn causes(error: &(dyn Error + 'static)) -> String {
 
 /// A text of the endpoint as one line that does nothing to a terminal and shows all there is, but for what is
 /// too much.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let mut shown = String::new();
     for (index, c) in text.chars().enumerate() {
         if index == MAX_TEXT {

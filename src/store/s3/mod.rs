@@ -131,3 +131,6 @@ impl S3Store {
 
 /// A request that waits longer for its turn is asked for again later.
 const PLACE_PATIENCE: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod properties;
