@@ -90,6 +90,10 @@ const DOORS: &[(&str, &[&str])] = &[
 const MAX_LINES: usize = 400;
 
 fn sources() -> Vec<(PathBuf, String)> {
+    files_of("src")
+}
+
+fn files_of(directory: &str) -> Vec<(PathBuf, String)> {
     fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -101,7 +105,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         }
     }
     let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut found);
     let relative = |path: PathBuf| path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_owned();
     found.into_iter().map(|path| (relative(path.clone()), fs::read_to_string(path).unwrap())).collect()
 }
@@ -154,6 +158,20 @@ fn foreign_types_stay_behind_their_doors() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn tests_run_what_the_table_of_outside_programs_gives_them() {
+    let runs = ["Command", "::new("].concat();
+    let outside = files_of("tests").into_iter();
+    let outside = outside.filter(|(path, _)| !path.starts_with("tests/gateway/harness"));
+    let beside = sources().into_iter().filter_map(|(path, text)| {
+        let tests = text.find("#[cfg(test)]").map(|at| text[at..].to_owned());
+        Some((path, tests?))
+    });
+    let wrong: Vec<_> = outside.chain(beside).filter(|(_, text)| text.contains(&runs)).collect();
+    let wrong: Vec<_> = wrong.into_iter().map(|(path, _)| path).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}: ask `harness::clients::needs`");
 }
 
 #[test]

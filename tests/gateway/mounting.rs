@@ -13,25 +13,26 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::process::Command;
 
-use crate::harness::process::{Process, command, outcome, program_in};
-use crate::harness::users::as_user;
-use crate::harness::{BUCKET, Bucket, clients, embedded, eventually};
+use crate::harness::clients::{self, Tools};
+use crate::harness::process::{Process, command, outcome, program_in, send_signal as signal};
+use crate::harness::users::{as_user, others_have};
+use crate::harness::{BUCKET, Bucket, embedded, eventually};
 
 /// A user's home with a bucket to mount; what is mounted or runs at the end is ended.
 struct Home {
     directory: TempDir,
     s3: Arc<EmbeddedS3>,
+    tools: Tools,
 }
 
 impl Home {
     /// `None` where nothing can be mounted.
     async fn new() -> Option<Self> {
-        clients::find("mount.davfs")?;
-        if !Path::new("/dev/fuse").exists() || !rustix::process::geteuid().is_root() {
-            clients::skip("davfs2 as root, with /dev/fuse,");
-            return None;
-        }
-        Some(Self { directory: tempfile::tempdir().unwrap(), s3: embedded().await })
+        Some(Self::with(clients::needs(clients::MOUNT)?).await)
+    }
+
+    async fn with(tools: Tools) -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), s3: embedded().await, tools }
     }
 
     fn point(&self) -> PathBuf {
@@ -109,10 +110,6 @@ fn is_zombie(id: &str) -> bool {
     fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|text| text.contains(") Z "))
 }
 
-fn signal(name: &str, id: &str) {
-    assert!(std::process::Command::new("kill").args(["-s", name, id]).status().unwrap().success());
-}
-
 fn is_mounted(point: &Path) -> bool {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     table.lines().any(|line| line.split(' ').nth(4) == point.to_str())
@@ -121,7 +118,8 @@ fn is_mounted(point: &Path) -> bool {
 impl Drop for Home {
     fn drop(&mut self) {
         // After a failed test.
-        let _ = std::process::Command::new("umount").args(["-i", "-f", "-l"]).arg(self.point()).output();
+        let mut umount = self.tools.blocking_command("umount");
+        let _ = umount.args(["-i", "-f", "-l"]).arg(self.point()).output();
         let states = fs::read_dir(self.directory.path().join("state/s3dav")).into_iter().flatten().flatten();
         for state in states {
             let holder = fs::read_to_string(state.path().join("gateway.lock")).unwrap_or_default();
@@ -251,11 +249,9 @@ async fn what_others_have_mounted_is_left_alone() {
     let Some(home) = Home::new().await else { return };
     let point = home.point();
     fs::create_dir(&point).unwrap();
-    let tmpfs =
-        std::process::Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&point).output().unwrap();
-    if !tmpfs.status.success() {
-        return clients::skip("a tmpfs that may be mounted");
-    }
+    let mut tmpfs = home.tools.command("mount");
+    tmpfs.args(["-t", "tmpfs", "none"]).arg(&point);
+    assert_eq!(outcome(tmpfs).await.0, 0);
     fs::write(point.join("precious"), "").unwrap();
     let (code, _, error) = home.mount().await;
     assert_eq!((code, error.contains("is mounted at")), (1, true), "{error}");
@@ -465,7 +461,7 @@ async fn a_mount_that_is_lost_is_mounted_again() {
     for how in ["umount", "kill"] {
         let before = home.davfs2();
         match how {
-            "umount" => drop(std::process::Command::new("umount").arg(&point).output().unwrap()),
+            "umount" => drop(home.tools.command("umount").arg(&point).output().await.unwrap()),
             _ => signal("KILL", before.as_ref().unwrap()),
         }
         eventually("another mount", || async {
@@ -488,10 +484,8 @@ async fn a_mount_that_is_lost_is_mounted_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_roots_rights_it_says_what_to_do() {
-    let Some(home) = Home::new().await else { return };
-    if clients::find("setpriv").is_none() {
-        return;
-    }
+    let Some(tools) = clients::needs_of_users(clients::MOUNT, &[]) else { return };
+    let home = Home::with(tools).await;
     fs::set_permissions(home.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // Another user cannot reach the program where cargo puts it.
     let program = program_in(home.directory.path());
@@ -499,8 +493,7 @@ async fn without_roots_rights_it_says_what_to_do() {
     fs::create_dir(&own).unwrap();
     std::os::unix::fs::chown(&own, Some(65_534), Some(65_534)).unwrap();
     let model = home.with_bucket("mount", &[own.join("s3files").to_str().unwrap()]);
-    let mut mount = Command::new("setpriv");
-    mount.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+    let Some(mut mount) = as_user(65_534, program.to_str().unwrap()) else { return };
     mount.args(model.as_std().get_args());
     for (name, value) in model.as_std().get_envs() {
         match value {
@@ -525,7 +518,9 @@ impl Ordinary {
 
     /// `None` where nobody can be another user.
     async fn new() -> Option<Self> {
-        as_user(Self::UID, "true")?;
+        if !others_have(&[]) {
+            return None;
+        }
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         program_in(directory.path());
@@ -575,15 +570,15 @@ async fn a_directory_that_a_group_can_write_is_no_place_to_mount_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_line_for_fstab_can_be_read_back() {
+    let Some(tools) = clients::needs_of_users(&["findmnt"], &[]) else { return };
     let Some(ordinary) = Ordinary::new().await else { return };
     let (code, error) = ordinary.mount("a point", "a b\\c\td").await;
     assert_eq!(code, 1, "{error}");
     let line = error.lines().find(|line| line.contains(" davfs ")).unwrap();
     assert!(line.contains("/own/a\\040b\\134c\\011d/davfs2-"), "{line}");
-    let Some(findmnt) = clients::find("findmnt") else { return };
     let table = ordinary.directory.path().join("fstab");
     fs::write(&table, format!("{line}\n")).unwrap();
-    let mut read = Command::new(findmnt);
+    let mut read = tools.command("findmnt");
     read.args(["--json", "--output", "TARGET,FSTYPE,OPTIONS", "--tab-file"]).arg(&table);
     let (code, text, error) = outcome(read).await;
     assert_eq!(code, 0, "{error}");
@@ -595,11 +590,12 @@ async fn the_line_for_fstab_can_be_read_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_comma_in_the_state_directory_adds_no_options() {
+    let Some(tools) = clients::needs_of_users(clients::MOUNT, &[]) else { return };
     let Some(ordinary) = Ordinary::new().await else { return };
     let (code, error) = ordinary.mount("point", "state,suid").await;
     assert_eq!((code, error.contains("has a comma"), error.contains("hint: ")), (1, true, true), "{error}");
     assert!(!error.contains(" davfs "), "{error}");
-    let Some(home) = Home::new().await else { return };
+    let home = Home::with(tools).await;
     let state = home.directory.path().join("state,ro,x");
     let mut mount = home.with_bucket("mount", &[home.point().to_str().unwrap()]);
     mount.arg("--state-dir").arg(&state);

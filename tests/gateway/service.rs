@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-#[cfg(target_os = "linux")]
 use std::process::Stdio;
 
 use s3dav::service::{Definition, launchd_files, systemd_files};
 use tokio::process::Command;
 
+use crate::harness::clients::{self, Tools};
 use crate::harness::process::{command, outcome};
-use crate::harness::{BUCKET, Bucket, clients, embedded};
+use crate::harness::{BUCKET, Bucket, embedded};
 
 fn definition(mounts: bool) -> Definition {
     Definition {
@@ -43,22 +43,25 @@ fn the_agent_is_as_it_was_looked_over() {
 }
 
 #[tokio::test]
-async fn the_agent_is_a_property_list_with_the_right_types() {
+async fn the_agent_is_a_property_list() {
+    let Some(tools) = clients::needs(&["plistutil"]) else { return };
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("io.s3dav.agent.plist");
     fs::write(&path, plist().1).unwrap();
-    if clients::find("plistutil").is_some() {
-        let mut plistutil = Command::new("plistutil");
-        let (code, _, error) = outcome({
-            plistutil.arg("-i").arg(&path).args(["-o", "/dev/null", "-f", "bin"]);
-            plistutil
-        })
-        .await;
-        assert_eq!(code, 0, "{error}");
-    }
-    let Some(python) = clients::find("python3") else { return };
+    let mut plistutil = tools.command("plistutil");
+    plistutil.arg("-i").arg(&path).args(["-o", "/dev/null", "-f", "bin"]);
+    let (code, _, error) = outcome(plistutil).await;
+    assert_eq!(code, 0, "{error}");
+}
+
+#[tokio::test]
+async fn the_agent_has_the_right_types() {
+    let Some(tools) = clients::needs(&["python3"]) else { return };
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("io.s3dav.agent.plist");
+    fs::write(&path, plist().1).unwrap();
     let script = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
-    let mut command = Command::new(python);
+    let mut command = tools.command("python3");
     command.args(["-c", script]).arg(&path);
     let (code, text, error) = outcome(command).await;
     assert_eq!(code, 0, "{error}");
@@ -87,7 +90,7 @@ async fn the_agent_is_a_property_list_with_the_right_types() {
 
 #[tokio::test]
 async fn what_is_filled_in_is_not_filled_in_again() {
-    let Some(python) = clients::find("python3") else { return };
+    let Some(tools) = clients::needs(&["python3"]) else { return };
     let mut definition = definition(true);
     definition.arguments.push("--bucket=b/@SOCKETS@".into());
     definition.arguments.push("--user=@LABEL@ @".into());
@@ -96,7 +99,7 @@ async fn what_is_filled_in_is_not_filled_in_again() {
     let place = tempfile::NamedTempFile::new().unwrap();
     fs::write(place.path(), text).unwrap();
     let script = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
-    let mut command = Command::new(python);
+    let mut command = tools.command("python3");
     command.args(["-c", script]).arg(place.path());
     let (code, text, error) = outcome(command).await;
     assert_eq!(code, 0, "{error}");
@@ -130,14 +133,14 @@ async fn what_no_definition_can_hold_is_refused_before_anything_is_written() {
 
 #[tokio::test]
 async fn the_units_are_what_systemd_understands() {
-    let Some(analyze) = clients::find("systemd-analyze") else { return };
+    let Some(tools) = clients::needs(&["systemd-analyze"]) else { return };
     let place = tempfile::tempdir().unwrap();
     let odd = place.path().join("$HOME $$ ${x} 100%h ;");
     fs::copy("/bin/true", &odd).unwrap();
     for (mounts, program) in [(true, Path::new("/bin/true")), (false, &odd)] {
         let home = tempfile::tempdir().unwrap();
         let definition = Definition { program: program.to_owned(), ..definition(mounts) };
-        let mut verify = Command::new(&analyze);
+        let mut verify = tools.command("systemd-analyze");
         verify.args(["verify", "--user", "--man=no"]).env("XDG_RUNTIME_DIR", home.path());
         for (path, text) in systemd_files(home.path(), &definition) {
             assert!(!path.ends_with("s3dav.service") || text.contains("\nLimitCORE=0\n"), "{text}");
@@ -152,25 +155,19 @@ async fn the_units_are_what_systemd_understands() {
 
 /// A world of mounts of its own, in which the system's manager is one that writes down what it was asked, and starts
 /// what it should. Whoever is no root cannot make one, and the program knows no other place to look for it.
-#[cfg(target_os = "linux")]
 struct World {
     home: tempfile::TempDir,
     holder: tokio::process::Child,
+    tools: Tools,
 }
 
-#[cfg(target_os = "linux")]
 impl World {
     async fn new() -> Option<Self> {
         use std::os::unix::fs::PermissionsExt;
         use tokio::io::AsyncReadExt;
-        let systemctl =
-            ["/usr/bin/systemctl", "/bin/systemctl"].into_iter().find(|path| Path::new(path).exists());
-        let (Some(systemctl), Some(unshare), Some(_)) =
-            (systemctl, clients::find("unshare"), clients::find("nsenter"))
-        else {
-            clients::skip("systemctl");
-            return None;
-        };
+        let world = ["cat", "nsenter", "sed", "sh", "systemctl", "unshare"];
+        let tools = clients::needs(&[clients::MOUNT, &world].concat())?;
+        let systemctl = tools.path("systemctl").display();
         let home = tempfile::tempdir().unwrap();
         let keys: String =
             command(&[]).as_std().get_envs().fold(String::new(), |text, (name, value)| match value {
@@ -188,19 +185,11 @@ impl World {
         fs::write(&manager, script).unwrap();
         fs::set_permissions(&manager, fs::Permissions::from_mode(0o755)).unwrap();
         let hold = format!("mount --bind {} {systemctl} && echo made && exec cat", manager.display());
-        let mut holder = Command::new(unshare);
-        holder
-            .args(["--mount", "sh", "-c", &hold])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        let mut holder = holder.spawn().unwrap();
-        let mut made = [0; 4];
-        if holder.stdout.as_mut().unwrap().read_exact(&mut made).await.is_err() {
-            clients::skip("a place where file systems may be mounted");
-            return None;
-        }
-        Some(Self { home, holder })
+        let mut holder = tools.command("unshare");
+        holder.arg("--mount").arg(tools.path("sh")).args(["-c", &hold]);
+        let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        holder.stdout.as_mut().unwrap().read_exact(&mut [0; 4]).await.unwrap();
+        Some(Self { home, holder, tools })
     }
 
     fn path(&self) -> &Path {
@@ -209,11 +198,12 @@ impl World {
 
     /// A command in it.
     fn within(&self, model: &Command) -> Command {
-        let mut command = Command::new("nsenter");
+        let mut command = self.tools.command("nsenter");
         command.args(["--mount", "--target", &self.holder.id().unwrap().to_string()]);
         // Its working directory is found in that world, too.
         command
-            .args(["sh", "-c", "cd \"$0\" && exec \"$@\""])
+            .arg(self.tools.path("sh"))
+            .args(["-c", "cd \"$0\" && exec \"$@\""])
             .arg(self.path())
             .arg(model.as_std().get_program());
         command.args(model.as_std().get_args());
@@ -227,7 +217,6 @@ impl World {
             .env("HOME", self.path())
             .env("XDG_STATE_HOME", self.path().join("state"))
             .env("AWS_PROFILE", "");
-        command.stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
@@ -236,19 +225,14 @@ impl World {
     }
 
     async fn sh(&self, script: &str) -> (i32, String, String) {
-        let mut shell = Command::new("sh");
+        let mut shell = self.tools.command("sh");
         shell.args(["-c", script]);
         outcome(self.within(&shell)).await
     }
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_installed_and_removed_by_command() {
-    let is_root = rustix::process::geteuid().is_root();
-    if clients::find("mount.davfs").is_none() || !Path::new("/dev/fuse").exists() || !is_root {
-        return clients::skip("davfs2 as root, with /dev/fuse,");
-    }
     let Some(home) = World::new().await else { return };
     let (s3, said) = (embedded().await, home.path().join("said"));
     let run = async |arguments: &[&str]| home.run(arguments).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use s3dav::embedded::Action;
 use tokio::net::TcpListener;
 
+use crate::harness::clients::{Moto, Tools, needs};
 use crate::harness::process::{Process, command, outcome, serve};
 use crate::harness::{BUCKET, Bucket, KEYS, TestGateway, embedded, embedded_options, eventually};
 
@@ -212,8 +213,7 @@ async fn the_state_directory_is_named_after_the_source() {
 }
 
 /// A certificate authority and a certificate for this machine, as PEM files.
-async fn certificates(directory: &std::path::Path) -> Option<()> {
-    let openssl = crate::harness::clients::find("openssl")?;
+async fn certificates(tools: &Tools, directory: &std::path::Path) {
     std::fs::write(directory.join("ext"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
         .unwrap();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
@@ -222,27 +222,22 @@ async fn certificates(directory: &std::path::Path) -> Option<()> {
         format!("req {key} -keyout key.pem -out request.pem -subj /CN=localhost"),
         "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem".to_owned(),
     ] {
-        let ran = tokio::process::Command::new(&openssl).args(command.split(' ')).current_dir(directory).output().await;
+        let ran = tools.command("openssl").args(command.split(' ')).current_dir(directory).output().await;
         assert!(ran.unwrap().status.success(), "{command}");
     }
-    Some(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_with_an_own_authority_carries_uploads_with_and_without_checksums() {
+    let Some(tools) = needs(&["openssl", "moto_server", "curl"]) else { return };
     let directory = tempfile::tempdir().unwrap();
-    let Some(()) = certificates(directory.path()).await else { return };
+    certificates(&tools, directory.path()).await;
     let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    let Some(moto) = crate::harness::clients::Moto::start_tls(&file("cert.pem"), &file("key.pem")).await
-    else {
-        return;
-    };
-    let Some(curl) = crate::harness::clients::find("curl") else { return };
+    let moto = Moto::start_tls(&tools, &file("cert.pem"), &file("key.pem")).await;
     let bucket = format!("{}/{BUCKET}", moto.endpoint);
-    let made = tokio::process::Command::new(curl)
-        .args(["-sf", "--cacert", &file("ca.pem"), "-X", "PUT", &bucket])
-        .status();
-    assert!(made.await.unwrap().success());
+    let mut curl = tools.command("curl");
+    curl.args(["-q", "-sf", "--cacert", &file("ca.pem"), "-X", "PUT", &bucket]);
+    assert!(curl.status().await.unwrap().success());
     for checksums in ["when-required", "when-supported"] {
         let state = tempfile::tempdir().unwrap();
         let gateway = Process::gateway(

@@ -17,7 +17,7 @@ use s3dav::store::prefixed::Prefixed;
 use s3dav::store::s3::S3Store;
 use s3dav::store::{CopySource, ListRequest, ObjectStore, StoreError};
 
-use crate::harness::clients::Moto;
+use crate::harness::clients::{Moto, needs};
 use crate::harness::{BUCKET, embedded, embedded_options, s3_options};
 
 /// What a server is known to do otherwise than S3.
@@ -333,7 +333,8 @@ async fn the_embedded_server_passes_the_suite_with_checksums_and_on_disk() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moto_passes_the_suite_but_for_its_deviations() {
-    let Some(moto) = Moto::start().await else { return };
+    let Some(tools) = needs(&["moto_server"]) else { return };
+    let moto = Moto::start(&tools).await;
     let store = S3Store::new(BUCKET, s3_options(&moto.endpoint), Metrics::default()).await.unwrap();
     suite(Arc::new(store), &[IgnoresCopySourceCondition, IgnoresIfMatchOnComplete]).await;
 }

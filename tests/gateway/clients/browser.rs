@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio::process::Command;
-
 use super::run;
 use crate::harness::TestGateway;
-use crate::harness::clients::find;
+use crate::harness::clients::{CHROMIUM_FLAGS, Tools, needs};
 
 /// Names that would do something if they were not escaped.
 const HOSTILE: [&str; 6] = [
@@ -18,24 +16,15 @@ const HOSTILE: [&str; 6] = [
     "'><svg onload=document.title='pwned'>",
 ];
 
-async fn chromium(program: &Path, profile: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new(program);
-    command
-        .args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--window-size=900,700",
-        ])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .args(arguments);
-    run(&mut command).await.unwrap_or_else(|problem| panic!("{problem}"))
+async fn chromium(tools: &Tools, profile: &Path, arguments: &[&str]) -> String {
+    let mut command = tools.command("chromium");
+    command.args(CHROMIUM_FLAGS).arg(format!("--user-data-dir={}", profile.display()));
+    run(command.args(arguments)).await.unwrap_or_else(|problem| panic!("{problem}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_shows_folders_and_no_name_does_harm() {
-    let Some(program) = find("chromium") else { return };
+    let Some(tools) = needs(&["chromium"]) else { return };
     for gateway in TestGateway::both().await {
         gateway.status("MKCOL", "/holiday").await;
         gateway.status("MKCOL", "/holiday/beach").await;
@@ -48,7 +37,7 @@ async fn a_browser_shows_folders_and_no_name_does_harm() {
         }
         let profile = tempfile::tempdir().unwrap();
         let url = format!("{}/holiday/", gateway.url);
-        let page = chromium(&program, profile.path(), &["--dump-dom", &url]).await;
+        let page = chromium(&tools, profile.path(), &["--dump-dom", &url]).await;
         assert!(page.contains("<title>/holiday</title>"), "a name did something:\n{page}");
         let links = page.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
         let links: Vec<String> = links.collect();
@@ -59,7 +48,7 @@ async fn a_browser_shows_folders_and_no_name_does_harm() {
         assert!(page.contains("2.3 MB") && page.contains("beach/"), "{page}");
         let picture = picture();
         let screenshot = format!("--screenshot={}", picture.display());
-        chromium(&program, profile.path(), &[&screenshot, &url]).await;
+        chromium(&tools, profile.path(), &[&screenshot, &url]).await;
         assert!(std::fs::metadata(&picture).unwrap().len() > 10_000, "the page is not blank");
     }
 }
@@ -70,5 +59,5 @@ fn encoded(name: &str) -> String {
 
 /// Where the screenshot goes, to be looked at.
 fn picture() -> PathBuf {
-    std::env::temp_dir().join("s3dav-folder.png")
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("s3dav-folder.png")
 }

@@ -1,7 +1,7 @@
 //! Other hands' WebDAV clients, each doing what its users do, on a bucket and on a directory.
 //!
-//! A client's run is a script that ends with 0, or an assertion here. Where the client is missing
-//! the test says that it was skipped.
+//! A client's run is a script that ends with 0, or an assertion here. A script's path holds nothing but what
+//! its test asks for.
 
 mod browser;
 mod davfs2;
@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::harness::clients::Tools;
+
 /// Runs a command to its end; its output, or what went wrong.
 async fn run(command: &mut Command) -> Result<String, String> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let name = format!("{:?}", command.as_std().get_program());
     let output = tokio::time::timeout(LIMIT, command.output()).await;
     let output = output.map_err(|_| format!("{name} does not end"))?.map_err(|error| error.to_string())?;
@@ -27,12 +29,15 @@ async fn run(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// The same of a bash script, with variables.
-async fn bash(script: &str, variables: &[(&str, &str)]) -> String {
-    let mut command = Command::new("bash");
-    command.args(["-euo", "pipefail", "-c", script]).envs(variables.iter().copied());
-    run(&mut command).await.unwrap_or_else(|problem| panic!("{problem}"))
+/// The same of a bash script, with variables, which has these tools alone.
+async fn bash(tools: &Tools, script: &str, variables: &[(&str, &str)]) -> String {
+    run(tools.script(script).envs(variables.iter().copied()))
+        .await
+        .unwrap_or_else(|problem| panic!("{problem}"))
 }
+
+/// What `tree.sh` takes.
+const TREE: &[&str] = &["bash", "mkdir", "seq"];
 
 /// For one client's whole run.
 const LIMIT: Duration = Duration::from_secs(300);

@@ -1,19 +1,14 @@
 //! rclone as a client.
 
-use std::path::PathBuf;
-
-use super::bash;
+use super::{TREE, bash};
 use crate::harness::TestGateway;
-use crate::harness::clients;
+use crate::harness::clients::needs;
 
-/// `S3DAV_RCLONE` names the program where the one in the path is too old.
-fn find() -> Option<PathBuf> {
-    std::env::var_os("S3DAV_RCLONE").map(PathBuf::from).or_else(|| clients::find("rclone"))
-}
+const SCRIPT_NEEDS: &[&str] = &["rclone", "cat", "cp", "diff", "mv", "rm"];
 
 const SCRIPT: &str = r#"
 export RCLONE_CONFIG=/dev/null RCLONE_WEBDAV_URL="$URL" RCLONE_WEBDAV_VENDOR=other
-r() { "$RCLONE" --retries 1 "$@" 2>&1; }
+r() { rclone --retries 1 "$@" 2>&1; }
 # 500 files, the odd names among them.
 mkdir -p "$TREE/many"
 for n in $(seq 430); do echo "file $n" >"$TREE/many/$n.txt"; done
@@ -48,17 +43,16 @@ r purge :webdav:bi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rclone_synchronises_both_ways() {
-    let Some(rclone) = find() else { return };
+    let Some(tools) = needs(&[TREE, SCRIPT_NEEDS].concat()) else { return };
     for gateway in TestGateway::both().await {
         let local = tempfile::tempdir().unwrap();
         let tree = local.path().join("tree");
-        bash(include_str!("tree.sh"), &[("TREE", tree.to_str().unwrap())]).await;
+        bash(&tools, include_str!("tree.sh"), &[("TREE", tree.to_str().unwrap())]).await;
         let variables = [
-            ("RCLONE", rclone.to_str().unwrap()),
-            ("URL", &gateway.url),
+            ("URL", &*gateway.url),
             ("TREE", tree.to_str().unwrap()),
             ("LOCAL", local.path().to_str().unwrap()),
         ];
-        bash(SCRIPT, &variables).await;
+        bash(&tools, SCRIPT, &variables).await;
     }
 }

@@ -12,13 +12,15 @@ use s3dav::embedded::{Action, Hooks, Rule};
 use tempfile::tempdir;
 use tokio::time::Instant;
 
-use super::davfs2::Mount;
+use super::davfs2::{MOUNT_NEEDS, Mount};
 use crate::finder::busy::{self, content};
+use crate::harness::clients::needs;
 use crate::harness::embedded;
 use crate::harness::process::Process;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mac_and_a_mount_for_a_while() {
+    let Some(_) = needs(&MOUNT_NEEDS.concat()) else { return };
     let s3 = embedded().await;
     let state = tempdir().unwrap();
     // davfs2 runs as a user of its own, and this one is not told the password.

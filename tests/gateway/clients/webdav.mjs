@@ -6,6 +6,8 @@ import { pathToFileURL } from "node:url";
 const [installed, url] = process.argv.slice(2);
 const main = createRequire(installed + "/").resolve("webdav");
 const { createClient } = await import(pathToFileURL(main));
+// Without a URL: whether the package is there.
+if (url === undefined) process.exit();
 const client = createClient(url);
 
 await client.createDirectory("/npm");

@@ -1,6 +1,5 @@
 //! Chromium, driven by its DevTools protocol over two pipes.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +8,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+
+use super::clients::Tools;
 
 /// A browser without a window; it ends when this is dropped.
 pub struct Browser {
@@ -23,11 +24,12 @@ pub struct Browser {
 }
 
 impl Browser {
-    pub async fn start(program: &Path) -> Self {
+    /// Of `tools` it is `chromium`.
+    pub async fn start(tools: &Tools) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let (commands, their_commands) = pipe::pipe().unwrap();
         let (their_answers, answers) = pipe::pipe().unwrap();
-        let mut command = Command::new(program);
+        let mut command = tools.command("chromium");
         command
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
@@ -35,8 +37,7 @@ impl Browser {
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
+            .stderr(Stdio::null());
         let mappings = vec![
             FdMapping { parent_fd: their_commands.into_blocking_fd().unwrap(), child_fd: 3 },
             FdMapping { parent_fd: their_answers.into_blocking_fd().unwrap(), child_fd: 4 },

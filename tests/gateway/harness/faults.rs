@@ -2,20 +2,21 @@
 
 use std::fs;
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::eventually;
 use super::process::Process;
+use super::{clients, eventually};
 
 /// From now on calls of `program` that touch one of these paths, or without any all calls, end as `inject`
 /// says; until what this returns is killed.
 pub async fn injected(program: &Process, paths: &[&str], inject: &str) -> Child {
     let process = program.child.id().unwrap().to_string();
-    let strace = Command::new("strace")
+    let tools = clients::needs(&["strace"]).expect("the test has asked for strace");
+    let strace = tools
+        .command("strace")
         .args(["-f", "-q", "-p", &process, "-o", "/dev/null"])
         .args(paths.iter().flat_map(|path| ["-P", path]))
         .arg(format!("--inject={inject}"))
-        .kill_on_drop(true)
         .spawn()
         .unwrap();
     let is_traced = |status: String| !status.contains("TracerPid:\t0");

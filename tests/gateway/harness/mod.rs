@@ -295,6 +295,15 @@ pub fn client() -> Client {
     Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
 }
 
+/// Makes a named pipe.
+pub fn make_pipe(path: &Path) {
+    #[cfg(target_os = "linux")]
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    // There is no such call in rustix, but always the program.
+    #[cfg(not(target_os = "linux"))]
+    assert!(std::process::Command::new("/usr/bin/mkfifo").arg(path).status().unwrap().success());
+}
+
 /// The texts of all `href` elements of a multistatus.
 pub fn hrefs(xml: &str) -> Vec<String> {
     let starts = xml.split("<D:href>").skip(1);

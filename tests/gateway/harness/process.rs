@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{BUCKET, KEYS};
+use super::{BUCKET, KEYS, clients};
 
 /// A running `s3dav`.
 pub struct Process {
@@ -51,7 +52,8 @@ pub fn command(arguments: &[&str]) -> Command {
 pub fn program_in(place: &Path) -> PathBuf {
     let program = place.join("s3dav");
     // Not copied by this process: what it starts meanwhile would hold the copy open for writing.
-    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_s3dav")).arg(&program).status();
+    let tools = clients::needs(&["cp"]).expect("a test asks before it begins");
+    let copied = tools.blocking_command("cp").arg(env!("CARGO_BIN_EXE_s3dav")).arg(&program).status();
     assert!(copied.unwrap().success());
     program
 }
@@ -70,6 +72,19 @@ pub async fn outcome(mut command: Command) -> (i32, String, String) {
     let output = output.expect("the command does not end").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// Sends a signal by its name to a process by its id.
+pub fn send_signal(name: &str, id: &str) {
+    let signal = match name {
+        "CONT" => Signal::CONT,
+        "INT" => Signal::INT,
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "TERM" => Signal::TERM,
+        _ => panic!("{name} is no signal that tests send"),
+    };
+    kill_process(Pid::from_raw(id.parse().unwrap()).unwrap(), signal).unwrap();
 }
 
 impl Process {
@@ -130,8 +145,7 @@ impl Process {
 
     /// Sends a signal by its name.
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("the process runs").to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().await.unwrap().success());
+        send_signal(name, &self.child.id().expect("the process runs").to_string());
     }
 
     /// The most memory it ever used, in bytes.

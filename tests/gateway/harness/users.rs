@@ -9,6 +9,7 @@ use s3dav::embedded::EmbeddedS3;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+pub use super::clients::as_user;
 use super::process::{Process, outcome, program_in, serve};
 use super::{clients, embedded};
 
@@ -18,37 +19,22 @@ pub const NOBODY: u32 = 65_534;
 pub const SOMEBODY: u32 = 54_321;
 pub const SOMEBODY_ELSE: u32 = 54_322;
 
-/// A command of another user; `None` where that cannot be had.
-pub fn as_user(uid: u32, program: &str) -> Option<Command> {
-    let setpriv = clients::find("setpriv")?;
-    if !rustix::process::geteuid().is_root() {
-        clients::skip("root");
-        return None;
-    }
-    let uid = uid.to_string();
-    let mut command = Command::new(setpriv);
-    command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", program]).kill_on_drop(true);
-    Some(command)
+/// Whether other users have these programs. A test asks before it begins.
+pub fn others_have(programs: &[&'static str]) -> bool {
+    clients::needs_of_users(&[], programs).is_some()
 }
 
 /// A Python script of another user.
 pub fn python(uid: u32, script: &str, arguments: &[&str]) -> Option<Command> {
-    // One in the path may lie in a home that others cannot enter.
-    let python = "/usr/bin/python3";
-    if !Path::new(python).exists() {
-        clients::skip(python);
-        return None;
-    }
-    let mut command = as_user(uid, python)?;
+    let mut command = as_user(uid, "python3")?;
     command.args(["-c", script]).args(arguments);
     Some(command)
 }
 
 /// The status that another user's curl gets.
 pub async fn asked(uid: u32, url: &str, more: &[&str]) -> Option<String> {
-    let curl = clients::find("curl")?;
-    let mut curl = as_user(uid, curl.to_str().unwrap())?;
-    curl.args(["-s", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*"])
+    let mut curl = as_user(uid, "curl")?;
+    curl.args(["-q", "-s", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*"])
         .args(more)
         .arg(url);
     Some(outcome(curl).await.1)

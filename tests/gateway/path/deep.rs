@@ -6,7 +6,6 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use crate::harness::process::{Process, command};
 use crate::harness::{client, clients};
@@ -20,10 +19,10 @@ struct Served {
 
 impl Served {
     async fn start() -> Option<Self> {
-        clients::find("prlimit")?;
+        let tools = clients::needs(&["prlimit"])?;
         let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let model = command(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut serve = Command::new("prlimit");
+        let mut serve = tools.command("prlimit");
         serve.arg("--nofile=256:256").arg(model.as_std().get_program()).args(model.as_std().get_args());
         for (name, value) in model.as_std().get_envs() {
             match value {
@@ -33,7 +32,6 @@ impl Served {
         }
         serve.arg("--path").arg(root.path()).arg("--state-dir").arg(state.path().join("state"));
         fs::write(root.path().join("other"), "x").unwrap();
-        serve.stdin(std::process::Stdio::null()).kill_on_drop(true);
         let gateway = Process::serving(serve).await;
         Some(Self { gateway, root, _state: state })
     }

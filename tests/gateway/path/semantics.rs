@@ -297,7 +297,7 @@ async fn failures_of_the_disk() {
     assert_eq!(gateway.put(&format!("/{long}"), "").await, 414);
     // A pipe that nobody writes to would hang whoever opens it.
     let pipe = root.join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    crate::harness::make_pipe(&pipe);
     assert_eq!(gateway.status("GET", "/pipe").await, 404);
     assert_eq!(gateway.hrefs("/", "1").await, ["/"]);
     // Changed in place while it is read.

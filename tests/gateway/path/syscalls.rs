@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::harness::clients;
 use crate::harness::process::{Process, command};
@@ -23,18 +23,18 @@ struct Traced {
 
 impl Traced {
     async fn start() -> Option<Self> {
-        let strace = clients::find("strace")?;
+        let tools = clients::needs(&["strace"])?;
         let dir = || tempfile::tempdir().unwrap();
         let (root, state, log) = (dir(), dir(), dir());
         let mut serve = command(&["serve", "--listen", "127.0.0.1:0"]);
         serve.arg("--path").arg(root.path()).arg("--state-dir").arg(state.path().join("state"));
         let gateway = Process::serving(serve).await;
-        let tracer = Command::new(strace)
+        let tracer = tools
+            .command("strace")
             .args(["-f", "-y", "-p", &gateway.child.id().unwrap().to_string(), "-o"])
             .arg(log.path().join("log"))
             .args(["-e", "trace=%file,%desc", "-s", "64"])
             .stderr(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let traced = Self { gateway, tracer, log, root, _state: state };

@@ -5,12 +5,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::{attack_time, port};
+use crate::harness::clients::{Tools, needs_of_users};
 use crate::harness::process::{Process, outcome};
-use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, python};
-use crate::harness::{BUCKET, Bucket, client, clients, eventually};
+use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, others_have, python};
+use crate::harness::{BUCKET, Bucket, client, eventually};
 
 const CLOSES: &str = include_str!("closes.py");
 const OWNER: &str = include_str!("owner.py");
@@ -22,14 +23,13 @@ struct Trace {
 }
 
 impl Trace {
-    async fn attach(gateway: &Process) -> Option<Self> {
-        let strace = clients::find("strace")?;
+    async fn attach(gateway: &Process, tools: &Tools) -> Self {
         let log = tempfile::tempdir().unwrap();
-        let tracer = Command::new(strace)
+        let tracer = tools
+            .command("strace")
             .args(["-f", "-p", &gateway.child.id().unwrap().to_string(), "-o"])
             .arg(log.path().join("log"))
             .stderr(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let trace = Self { tracer, log };
@@ -38,7 +38,7 @@ impl Trace {
             trace.text().contains("/.s3dav/health")
         })
         .await;
-        Some(trace)
+        trace
     }
 
     fn text(&self) -> String {
@@ -59,9 +59,10 @@ fn threads(gateway: &Process) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_connection_costs_few_calls_and_no_table_is_read() {
+    let Some(tools) = needs_of_users(&["strace"], &["python3"]) else { return };
     let owner = Owner::new(SOMEBODY).await;
     let Some(gateway) = owner.gateway(&[]).await else { return };
-    let Some(trace) = Trace::attach(&gateway).await else { return };
+    let trace = Trace::attach(&gateway, &tools).await;
     let before = trace.text().len();
     let Some(flood) = python(SOMEBODY_ELSE, CLOSES, &[port(&gateway.url), "100", "2"]) else { return };
     let count: usize = outcome(flood).await.1.trim().parse().unwrap();
@@ -78,11 +79,12 @@ async fn a_closed_connection_costs_few_calls_and_no_table_is_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_takes_neither_threads_nor_descriptors_from_the_owner() {
+    if !others_have(&["python3", "prlimit"]) {
+        return;
+    }
     let owner = Owner::new(SOMEBODY).await;
     Bucket::of(&owner.s3.endpoint_url(), BUCKET).await.put("file", "content").await;
-    let Some(prlimit) = clients::find("prlimit") else { return };
-    let few = [prlimit.to_str().unwrap(), "--nofile=256:256"];
-    let Some(command) = owner.serve(&few, &[]) else { return };
+    let Some(command) = owner.serve(&["prlimit", "--nofile=256:256"], &[]) else { return };
     let gateway = Process::serving(command).await;
     let seconds = attack_time().as_secs().to_string();
     let (at, mut most) = (port(&gateway.url), 0);

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::harness::TestGateway;
 use crate::harness::browser::Browser;
-use crate::harness::clients::find;
+use crate::harness::clients::needs;
 
 /// Tells what it could get: `seen`.
 const PAGE: &str = r#"<!doctype html><title>page</title><p id=p>text</p><script>
@@ -64,14 +64,14 @@ const PICTURE: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"123\" h
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_other_ports_see_nothing() {
-    let Some(program) = find("chromium") else { return };
+    let Some(tools) = needs(&["chromium"]) else { return };
     let gateway = TestGateway::start().await;
     put(&gateway, "/secret.js", "text/javascript", "window.secret = 'TOPSECRET'").await;
     put(&gateway, "/picture.svg", "image/svg+xml", PICTURE).await;
     put(&gateway, "/style.css", "text/css", "p { color: rgb(1, 2, 3) }").await;
     put(&gateway, "/file", "text/plain", "content").await;
     let here = gateway.url.replace("127.0.0.1", "localhost");
-    let mut browser = Browser::start(&program).await;
+    let mut browser = Browser::start(&tools).await;
     browser.open(&other_page(&here).await).await;
     let seen = browser.value("window.done").await;
     let expected = json!({
@@ -129,8 +129,8 @@ trailer<</Root 1 0 R>>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_opened_is_shown() {
-    let Some(program) = find("chromium") else { return };
-    let mut browser = Browser::start(&program).await;
+    let Some(tools) = needs(&["chromium"]) else { return };
+    let mut browser = Browser::start(&tools).await;
     let video = browser.value(VIDEO).await;
     let video = STANDARD.decode(video.as_str().unwrap()).unwrap();
     for gateway in TestGateway::both().await {

@@ -7,7 +7,7 @@ use command_fds::{CommandFdExt, FdMapping};
 
 use super::{Holding, attack_time, port};
 use crate::harness::process::{Process, outcome};
-use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, python};
+use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, others_have, python};
 use crate::harness::{BUCKET, Bucket};
 
 const RESETS: &str = include_str!("resets.py");
@@ -45,6 +45,9 @@ async fn bucket(owner: &Owner) -> Bucket {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_was_paused_takes_nobody_for_its_owner() {
+    if !others_have(&["python3"]) {
+        return;
+    }
     let owner = Owner::new(SOMEBODY).await;
     bucket(&owner).await.put("file", "content").await;
     let Some(gateway) = owner.gateway(&[]).await else { return };
@@ -58,6 +61,9 @@ async fn a_gateway_that_was_paused_takes_nobody_for_its_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_starts_takes_nobody_for_its_owner() {
+    if !others_have(&["python3"]) {
+        return;
+    }
     let owner = Owner::new(SOMEBODY).await;
     bucket(&owner).await.put("file", "content").await;
     for payload in PAYLOADS {
@@ -78,6 +84,9 @@ async fn a_service_that_starts_takes_nobody_for_its_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_resets_forges_nothing() {
+    if !others_have(&["python3"]) {
+        return;
+    }
     let owner = Owner::new(SOMEBODY).await;
     bucket(&owner).await.put("file", "content").await;
     let Some(gateway) = owner.gateway(&[]).await else { return };
