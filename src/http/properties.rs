@@ -12,7 +12,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::guard::{Facts, Hosts, Refused, admit};
+use super::guard::{Facts, Refused, admit};
+use super::hosts::Hosts;
 use super::range;
 use crate::dav::full;
 use crate::dav::locks::NEGATED;

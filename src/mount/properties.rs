@@ -14,7 +14,12 @@ fn kind() -> impl Strategy<Value = String> {
 fn entry() -> impl Strategy<Value = Entry> {
     let place = || prop_oneof!["/[a-z /\\\\]{0,12}", "/[^\\p{Cc}]{0,12}"];
     let source = prop_oneof![Just("http://127.0.0.1:8330/".to_owned()), place(), "[a-z]{1,8}"];
-    (source, place(), kind()).prop_map(|(source, point, kind)| Entry { source, point: point.into(), kind })
+    (source, place(), kind(), any::<Option<u32>>()).prop_map(|(source, point, kind, owner)| Entry {
+        source,
+        point: point.into(),
+        kind,
+        owner,
+    })
 }
 
 /// As the kernel escapes it.
@@ -30,8 +35,9 @@ fn mountinfo(entries: &[Entry]) -> String {
     let line = |(index, entry): (usize, &Entry)| {
         let point = escaped(entry.point.to_str().unwrap());
         let optional = if index % 2 == 0 { "shared:7 master:2 " } else { "" };
+        let owner = entry.owner.map(|uid| format!(",user_id={uid},group_id=7")).unwrap_or_default();
         format!(
-            "{index} 22 0:50 / {point} rw,nosuid {optional}- {} {} rw,user_id=0\n",
+            "{index} 22 0:50 / {point} rw,nosuid {optional}- {} {} rw{owner}\n",
             entry.kind,
             escaped(&entry.source)
         )
@@ -44,7 +50,13 @@ fn printed() -> impl Strategy<Value = Entry> {
     let source =
         prop_oneof![Just("http://127.0.0.1:8330/".to_owned()), "/dev/disk[0-9]s[0-9]", "map auto_[a-z]{1,8}"];
     let point = "/[a-zA-Z0-9 ._()-]{0,16}[a-zA-Z0-9)]";
-    (source, point, kind()).prop_map(|(source, point, kind)| Entry { source, point: point.into(), kind })
+    let owner = None;
+    (source, point, kind()).prop_map(move |(source, point, kind)| Entry {
+        source,
+        point: point.into(),
+        kind,
+        owner,
+    })
 }
 
 fn mount_output(entries: &[Entry]) -> String {
