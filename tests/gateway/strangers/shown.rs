@@ -15,9 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::port;
+use crate::harness::clients::{self, Tools};
 use crate::harness::process::{Process, command, outcome, serve};
 use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, as_user, asked, others_have};
-use crate::harness::{clients, embedded, eventually};
+use crate::harness::{embedded, eventually};
 
 /// What a program hears at a port that it has taken.
 async fn impostor(port: &str) -> Arc<Mutex<String>> {
@@ -42,11 +43,18 @@ async fn impostor(port: &str) -> Arc<Mutex<String>> {
 
 /// A place where root mounts a bucket with davfs2.
 struct Place {
+    tools: Tools,
     directory: TempDir,
     endpoint: String,
 }
 
 impl Place {
+    /// `None` where root cannot mount with davfs2.
+    fn new(endpoint: String) -> Option<Self> {
+        let tools = clients::needs_of_users(clients::MOUNT, &["curl"])?;
+        Some(Self { tools, directory: tempfile::tempdir().unwrap(), endpoint })
+    }
+
     fn command(&self, name: &str, more: &[&str]) -> Command {
         let mut command = command(&[name]);
         let at = self.directory.path();
@@ -75,22 +83,23 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // After a failed test.
-        let _ = std::process::Command::new("umount").args(["-i", "-f", "-l"]).arg(self.point()).output();
+        let mut umount = self.tools.blocking_command("umount");
+        let _ = umount.args(["-i", "-f", "-l"]).arg(self.point()).output();
     }
 }
 
-/// The user of davfs2's daemon, where root can mount with it.
-fn davfs2_uid() -> Option<u32> {
-    clients::needs_of_users(clients::MOUNT, &["curl"])?;
+/// The user of davfs2's daemon.
+fn davfs2_uid() -> u32 {
     let accounts = fs::read_to_string("/etc/passwd").unwrap();
-    accounts.lines().find(|line| line.starts_with("davfs2:"))?.split(':').nth(2)?.parse().ok()
+    let line = accounts.lines().find(|line| line.starts_with("davfs2:")).unwrap();
+    line.split(':').nth(2).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn roots_mount_shows_no_password_to_whoever_takes_the_port() {
-    let Some(davfs2) = davfs2_uid() else { return };
     let s3 = embedded().await;
-    let place = Place { directory: tempfile::tempdir().unwrap(), endpoint: s3.endpoint_url() };
+    let Some(place) = Place::new(s3.endpoint_url()) else { return };
+    let davfs2 = davfs2_uid();
     place.mount().await;
     fs::write(place.point().join("file"), "content").unwrap();
     let status = place.status().await;
@@ -121,9 +130,9 @@ async fn roots_mount_shows_no_password_to_whoever_takes_the_port() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn davfs2s_user_comes_in_only_while_root_mounts_this() {
-    let Some(davfs2) = davfs2_uid() else { return };
     let s3 = embedded().await;
-    let place = Place { directory: tempfile::tempdir().unwrap(), endpoint: s3.endpoint_url() };
+    let Some(place) = Place::new(s3.endpoint_url()) else { return };
+    let davfs2 = davfs2_uid();
     let state = tempfile::tempdir().unwrap();
     let other = Process::gateway(&s3.endpoint_url(), &state, &[]).await;
     place.mount().await;
