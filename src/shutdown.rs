@@ -46,6 +46,11 @@ impl Shutdown {
         self.tasks.close();
     }
 
+    /// Whether the shutdown has begun.
+    pub fn has_begun(&self) -> bool {
+        *self.begun.borrow()
+    }
+
     /// Waits until the shutdown has begun.
     pub async fn begun(&self) {
         // The sender lives in `self`, so the channel cannot close while we wait.

@@ -65,6 +65,7 @@ impl Gateway {
             Source::Path(options) => share::of_path(options, shelf, &state, &metrics, &shutdown).await?,
         };
         let mut options = config.service;
+        options.shares_localhost = sockets::share_localhost(&listeners);
         options.auth = config.access.with(|| {
             let credential = state.credential();
             Credentials::new(&credential.user, &credential.password)
@@ -75,7 +76,7 @@ impl Gateway {
                 "it cannot be told whose connections are here, so your own programs are asked for a password, too"
             );
         }
-        let deputy = Deputy::new(urls.clone());
+        let deputy = Deputy::new(urls.clone()).await;
         if let Some(deputy) = deputy.clone() {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
         }

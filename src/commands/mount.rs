@@ -21,6 +21,7 @@ use super::{CommandError, running, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs, UnmountArgs};
 use crate::config::Config;
 use crate::control::{ControlError, Problem, Reply, Request, Status, ask};
+use crate::logging::with_causes;
 use crate::mount::{self, Attached, Entry, Mount, MountOptions};
 use crate::peer;
 use crate::state::{Credential, create_private, open_private, prepare, read_private};
@@ -90,7 +91,10 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
     let mount = Mount { options, url, login, state_dir: config.state_dir, is_stale };
     let attached = mount.attach().await;
     if is_let_in {
-        ask(&mount.state_dir, Request::Mounting { under_way: false }, running::PATIENCE).await?;
+        let ended = ask(&mount.state_dir, Request::Mounting { under_way: false }, running::PATIENCE).await;
+        if let Err(error) = ended {
+            tracing::debug!(error = with_causes(&error), "the gateway waits for the mount's program still");
+        }
     }
     let said = match attached? {
         Attached::Now => "mounted at",

@@ -81,7 +81,11 @@ impl Gateway for Operator {
             }
             Request::Mounting { under_way } => match &self.deputy {
                 Some(deputy) => {
-                    deputy.expect(under_way);
+                    if under_way {
+                        deputy.begin()
+                    } else {
+                        deputy.end()
+                    }
                     Reply::Done
                 }
                 None => Reply::No,

@@ -90,10 +90,12 @@ impl Witness for Mounted {
         self.keeping.is_wanted()
     }
 
-    fn looks(&self, begins: bool) {
-        if let Some(deputy) = &self.deputy {
-            deputy.expect(begins);
-        }
+    fn begins(&self) {
+        self.deputy.iter().for_each(Deputy::begin);
+    }
+
+    fn ends(&self) {
+        self.deputy.iter().for_each(Deputy::end);
     }
 
     fn well(&self) {

@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderValue, header};
 pub(super) fn guard_content(headers: &mut HeaderMap) {
     let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
     let kind = kind.unwrap_or_default();
-    if kind.starts_with(b"multipart/") {
-        // A browser would take it apart, and show the parts without these headers.
+    // A browser would take the parts of the former, and the last of several types, without looking at this.
+    if kind.starts_with(b"multipart/") || kind.contains(&b',') {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     }
-    let is_media = kind.starts_with(b"video/") || kind.starts_with(b"audio/");
+    let is_media = (kind.starts_with(b"video/") || kind.starts_with(b"audio/")) && !kind.contains(&b',');
     let policy = if is_media { MEDIA } else { CONTENT };
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
 }
@@ -35,6 +35,7 @@ const CONTENT: &str =
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
 /// A browser plays these in a page of its own making, which asks for the same address once more; in a sandbox it
 /// may not. They are never read as a page: see [`guard`].
-const MEDIA: &str = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+const MEDIA: &str = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'; \
+     base-uri 'none'; form-action 'none'";
 const PAGE: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; \
      form-action 'none'";

@@ -173,12 +173,9 @@ impl Auth {
 
 impl Peers {
     async fn caller(&self, stream: &TcpStream) -> Caller {
-        let asked = timeout(KERNEL_TIME, Peer::of(stream, &*self.owners)).await;
+        let asked = timeout(KERNEL_TIME, self.ask(stream)).await;
         match asked.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
-            Ok(Peer::Gone) => Caller::Gone,
-            Ok(Peer::User(uid)) if self.trusts(uid).await => Caller::Trusted(Some(uid)),
-            Ok(Peer::User(uid)) => Caller::Stranger(Some(uid)),
-            Ok(Peer::Unknown) => Caller::Stranger(None),
+            Ok(caller) => caller,
             Err(error) => {
                 if let Some(before) = self.warned.now() {
                     let message = "it cannot be told whose connection this is; a password is asked for";
@@ -187,6 +184,15 @@ impl Peers {
                 Caller::Stranger(None)
             }
         }
+    }
+
+    async fn ask(&self, stream: &TcpStream) -> std::io::Result<Caller> {
+        Ok(match Peer::of(stream, &*self.owners).await? {
+            Peer::Gone => Caller::Gone,
+            Peer::User(uid) if self.trusts(uid).await => Caller::Trusted(Some(uid)),
+            Peer::User(uid) => Caller::Stranger(Some(uid)),
+            Peer::Unknown => Caller::Stranger(None),
+        })
     }
 
     async fn trusts(&self, uid: u32) -> bool {

@@ -330,7 +330,7 @@ mod tests {
             };
             let address = "127.0.0.1".parse().unwrap();
             let facts = Facts { principal: None, peer: address, budget: given, local: address };
-            let hosts = Hosts { allowed: Vec::new() };
+            let hosts = Hosts::default();
             admit(&method, &Uri::from_static("/file"), &mut headers, &hosts, facts).unwrap().budget
         };
         let mac = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";

@@ -2,7 +2,8 @@
 //!
 //! Each answer to one is put off, so that at most [`PER_SECOND`] come in a second for an address and a name,
 //! and it is the last one on its connection. A right password is never put off: many people may come from the
-//! address of one proxy.
+//! address of one proxy. So whoever does not wait for answers is held up by no more than a connection for each
+//! try, and a password that a person has chosen should be long.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -44,6 +44,8 @@ impl FromStr for AllowedHost {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hosts {
     pub(super) allowed: Vec<AllowedHost>,
+    /// At one of the addresses of `localhost` another program may listen, and its pages have this port, too.
+    pub(super) shares_localhost: bool,
 }
 
 impl Hosts {
@@ -67,6 +69,11 @@ impl Hosts {
         if !self.are(host.host(), local) {
             let message =
                 format!("{:?} is not a name of this server; allow it with --allowed-host", host.host());
+            return Err(refused(StatusCode::FORBIDDEN, message));
+        }
+        let is_of_a_browser = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+        if self.shares_localhost && is_of_a_browser && host.host().eq_ignore_ascii_case("localhost") {
+            let message = format!("localhost may be another program, too; this one is at {local}");
             return Err(refused(StatusCode::FORBIDDEN, message));
         }
         let is_own = |origin| self.is_own_origin(origin, &host, local) == Some(true);
@@ -101,7 +108,10 @@ impl Hosts {
         };
         let port = authority.port_u16().unwrap_or(usual);
         let asked = host.port_u16().unwrap_or(80);
-        let is_local = scheme == "http" && is_of_this_machine(authority.host(), local) && port == asked;
+        // The same name, or it is another program's page: on another address it may have the same port.
+        let is_same_host = authority.host().eq_ignore_ascii_case(host.host());
+        let is_local =
+            scheme == "http" && is_same_host && is_of_this_machine(host.host(), local) && port == asked;
         let is_allowed = |allowed: &AllowedHost| {
             allowed.is(authority.host())
                 && allowed.port.map_or(port == usual || port == asked, |allowed| port == allowed)
@@ -134,7 +144,7 @@ mod tests {
     /// Whether a request with these headers is let through, to a server that also goes by two other names.
     fn is_let_in(method: Method, target: &str, given: &[(&'static str, &str)]) -> bool {
         let allowed = ["files.example", "dav.example:8443"].map(|name| name.parse().unwrap());
-        let hosts = Hosts { allowed: allowed.to_vec() };
+        let hosts = Hosts { allowed: allowed.to_vec(), shares_localhost: false };
         let mut headers = HeaderMap::new();
         for (name, value) in given {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
@@ -164,10 +174,12 @@ mod tests {
             is_let_in(Method::PUT, "/file", &headers)
         };
         let local = "localhost:8330";
-        assert!(of(local, &["http://localhost:8330"]) && of(local, &["http://127.0.0.1:8330"]));
+        assert!(of(local, &["http://localhost:8330"]) && of("[::1]:8330", &["http://[::1]:8330"]));
         assert!(of("localhost", &["http://localhost"]), "the usual port");
         for origin in [
             "http://localhost:9999",
+            "http://[::1]:8330",
+            "http://127.0.0.1:8330",
             "http://localhost",
             "https://localhost:8330",
             "https://127.0.0.1:1",
@@ -189,6 +201,19 @@ mod tests {
         assert!(!of("files.example", &["https://files.example:8443"]));
         assert!(of("dav.example:8443", &["https://dav.example:8443"]));
         assert!(!of("dav.example:8443", &["https://dav.example"]));
+    }
+
+    #[test]
+    fn a_browser_finds_this_program_alone() {
+        let hosts = Hosts { allowed: Vec::new(), shares_localhost: true };
+        let is_let_in = |host: &str, site: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+            site.map(|site| headers.insert("sec-fetch-site", HeaderValue::from_str(site).unwrap()));
+            hosts.check(&Method::GET, &Uri::from_static("/"), &headers, "127.0.0.1".parse().unwrap()).is_ok()
+        };
+        assert!(is_let_in("127.0.0.1:8330", Some("same-origin")) && is_let_in("localhost:8330", None));
+        assert!(!is_let_in("localhost:8330", Some("same-origin")) && !is_let_in("LOCALHOST", Some("none")));
     }
 
     #[test]

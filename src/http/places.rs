@@ -2,8 +2,8 @@
 //!
 //! Every connection has a place. When all are taken, one that nobody uses makes room: first of those that
 //! never asked for anything, then of the user and the address that have most, and of these the one that has
-//! been idle for longest. Strangers, who have shown no password yet, have few places of their own, and make room
-//! for one another whatever they do: none of them keeps anybody else out.
+//! been idle for longest. Strangers, who have shown no password yet, have few places of their own. They make room
+//! for one another whatever they do, and for everybody else first of all; nobody known goes for a stranger.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -35,6 +35,8 @@ struct Inner {
 struct Seats {
     taken: BTreeMap<u64, Arc<Guest>>,
     next: u64,
+    /// Those who were sent away and are not gone yet.
+    leaving: usize,
 }
 
 /// A taken place; it is free again when this is dropped.
@@ -81,11 +83,15 @@ impl Places {
     pub(super) fn take(&self, holder: Holder, is_stranger: bool) -> Option<Place> {
         let mut seats = self.0.seats.lock();
         let strangers = seats.taken.values().filter(|guest| guest.state.lock().is_stranger).count();
+        if is_stranger && seats.leaving >= self.0.most_strangers {
+            return None;
+        }
         if is_stranger && strangers >= self.0.most_strangers {
             seats.make_room(|state| state.is_stranger)?;
         }
         if seats.taken.len() >= self.0.most {
-            seats.make_room(|state| state.is_stranger || state.under_way == 0)?;
+            // Nobody known goes for a stranger.
+            seats.make_room(|state| state.is_stranger || (!is_stranger && state.under_way == 0))?;
         }
         let state = State { is_stranger, has_asked: false, under_way: 0, idle_since: Instant::now() };
         let guest = Arc::new(Guest { holder, state: Mutex::new(state), leave: Notify::new() });
@@ -127,22 +133,27 @@ impl Seats {
         let candidates = self.taken.iter().filter_map(|(number, guest)| {
             let state = guest.state.lock();
             let most_held = usize::MAX - held.get(&guest.holder).copied().unwrap_or_default();
-            let rank = (state.under_way > 0, state.has_asked, most_held, state.idle_since, *number);
-            may_go(&state).then_some(rank)
+            // A stranger who has just come may be about to show the password.
+            let (is_known, is_fresh) = (!state.is_stranger, state.is_stranger && state.has_just_come());
+            let use_of_it = (is_known, is_fresh, state.under_way > 0, state.has_asked);
+            may_go(&state).then_some((use_of_it, most_held, state.idle_since, *number))
         });
         let (.., number) = candidates.min()?;
-        if self.taken.get(&number)?.state.lock().is_about_to_ask() {
+        let state = self.taken.get(&number)?.state.lock();
+        if !state.is_stranger && state.has_just_come() {
             return None;
         }
+        drop(state);
         self.taken.remove(&number)?.leave.notify_one();
+        self.leaving += 1;
         Some(())
     }
 }
 
 impl State {
-    /// Whether somebody known has just come, and will ask in a moment.
-    fn is_about_to_ask(&self) -> bool {
-        !self.is_stranger && !self.has_asked && self.idle_since.elapsed() < FIRST_REQUEST
+    /// Whether they will ask in a moment.
+    fn has_just_come(&self) -> bool {
+        !self.has_asked && self.idle_since.elapsed() < TIME_TO_ASK
     }
 }
 
@@ -162,15 +173,23 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.0.seats.lock().taken.remove(&self.number);
+        let mut seats = self.places.0.seats.lock();
+        if seats.taken.remove(&self.number).is_none() {
+            seats.leaving -= 1;
+        }
+        drop(seats);
         self.places.0.freed.notify_one();
     }
 }
 
 impl Guest {
-    /// From now on no stranger.
-    pub(super) fn is_known(&self) {
+    /// Says that the password has been shown.
+    pub(super) fn make_known(&self) {
         self.state.lock().is_stranger = false;
+    }
+
+    pub(super) fn is_stranger(&self) -> bool {
+        self.state.lock().is_stranger
     }
 
     /// Whether a request is under way that must be answered.
@@ -192,10 +211,9 @@ impl Guest {
         loop {
             let left = {
                 let state = self.state.lock();
-                match state.is_stranger && state.under_way == 0 {
-                    true => patience.saturating_sub(state.idle_since.elapsed()),
-                    false => patience,
-                }
+                let is_silent = state.is_stranger && state.under_way == 0;
+                let silence = if is_silent { state.idle_since.elapsed() } else { Duration::ZERO };
+                patience.saturating_sub(silence)
             };
             if left.is_zero() {
                 return;
@@ -229,8 +247,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// From a connection to its first request.
-const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// From a connection to its first request, where others wait.
+const TIME_TO_ASK: Duration = Duration::from_millis(500);
 /// While somebody waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -264,7 +282,7 @@ mod tests {
         for place in taken.iter().take(4) {
             asked(place).await;
         }
-        tokio::time::advance(FIRST_REQUEST).await;
+        tokio::time::advance(TIME_TO_ASK).await;
         let next = places.take(of(3), false).unwrap();
         let gone: Vec<bool> = taken.iter().map(must_go).collect();
         assert_eq!(gone, [false, false, false, false, true], "it never asked");
@@ -282,7 +300,7 @@ mod tests {
         let begun = Instant::now();
         let first = places.take(of(1), false).unwrap();
         let _next = places.wait(of(1)).await;
-        assert!(must_go(&first) && begun.elapsed() >= FIRST_REQUEST);
+        assert!(must_go(&first) && begun.elapsed() >= TIME_TO_ASK);
     }
 
     #[tokio::test(start_paused = true)]
@@ -308,14 +326,32 @@ mod tests {
     async fn strangers_make_room_for_strangers() {
         let places = Places::new(4, 2);
         let own = places.take(of(1), false).unwrap();
+        asked(&own).await;
         let first = places.take(of(2), true).unwrap();
         let second = places.take(of(2), true).unwrap();
         let _busy = (first.guest().begin(), second.guest().begin());
         let third = places.take(of(2), true).unwrap();
-        assert!(must_go(&first) && !must_go(&second) && !must_go(&own));
-        third.guest().is_known();
-        let _fourth = places.take(of(2), true).unwrap();
-        assert!(!must_go(&third) && !must_go(&second), "who is known has another place");
+        assert!(must_go(&first) && !must_go(&second) && !must_go(&own), "busy or not");
+        drop(first);
+        let fourth = places.take(of(2), true).unwrap();
+        assert!(must_go(&second) && !must_go(&third), "who has just come stays");
+        let _fifth = places.take(of(2), true);
+        assert!(places.take(of(2), true).is_none(), "too many are still on their way out");
+        drop((second, fourth));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_known_goes_for_a_stranger() {
+        let places = Places::new(2, 1);
+        let own: Vec<Place> = (0..2).map(|_| places.take(of(1), false).unwrap()).collect();
+        asked(&own[0]).await;
+        asked(&own[1]).await;
+        assert!(places.take(of(2), true).is_none());
+        drop(own);
+        let stranger = places.take(of(2), true).unwrap();
+        let _first = places.take(of(1), false).unwrap();
+        let _second = places.take(of(1), false).unwrap();
+        assert!(must_go(&stranger), "but a stranger for anybody");
     }
 
     #[tokio::test(start_paused = true)]
@@ -325,7 +361,7 @@ mod tests {
         let begun = Instant::now();
         let patience = Duration::from_secs(15);
         asked(&goes).await;
-        stays.guest().is_known();
+        stays.guest().make_known();
         goes.is_over(patience).await;
         assert_eq!(begun.elapsed(), patience);
         assert!(stays.is_over(patience).now_or_never().is_none());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -129,7 +130,10 @@ async fn accept(
                 if let Some(before) = failed.now() {
                     tracing::warn!(%error, before, "a connection could not be accepted");
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                // Anything else is about that connection alone, such as its reset.
+                if is_lack(&error) {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
@@ -202,11 +206,15 @@ async fn serve(
             ended = connection.as_mut() => return ended,
             () = last_request(&place, &asked, limits.stranger_time, &shutdown) => {}
         }
-        connection.as_mut().graceful_shutdown();
-        if place.guest().is_busy() {
-            return connection.await;
+        if place.guest().is_stranger() && !shutdown.has_begun() {
+            return Ok(());
         }
-        tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+        connection.as_mut().graceful_shutdown();
+        match tokio::time::timeout(FAREWELL, connection.as_mut()).await {
+            Ok(ended) => ended,
+            Err(_) if place.guest().is_busy() => connection.await,
+            Err(_) => Ok(()),
+        }
     };
     let ended = tokio::select! {
         ended = serving => ended,
@@ -220,13 +228,23 @@ async fn serve(
 /// Waits until no further request is answered on a connection.
 async fn last_request(place: &Place, asked: &Notify, stranger_time: Duration, shutdown: &Shutdown) {
     tokio::select! {
-        // What was sent just before is on its way through the machine.
-        () = place.is_over(stranger_time) => tokio::time::sleep(LAST_MOMENT).await,
+        () = place.is_over(stranger_time) => {
+            if !place.guest().is_stranger() {
+                // What was sent just before is on its way through the machine.
+                tokio::time::sleep(LAST_MOMENT).await;
+            }
+        }
         () = shutdown.begun() => {
             // What was just accepted is about to ask; its request would be lost.
             let _ = tokio::time::timeout(FIRST_REQUEST, asked.notified()).await;
         }
     }
+}
+
+/// Whether descriptors or memory are short.
+fn is_lack(error: &std::io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
 /// Goes on as long as the connection may have more.
@@ -242,7 +260,7 @@ const AT_THE_DOOR: usize = 64;
 const LAST_MOMENT: Duration = Duration::from_millis(50);
 /// The last bytes of an answer.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Out of file descriptors, most likely: let some go before the next try.
+/// Some descriptors or memory are let go before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// From a connection to its first request, when the program ends meanwhile.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);

@@ -33,6 +33,8 @@ pub struct ServiceOptions {
     pub auth: Auth,
     /// More names for the Host check.
     pub allowed_hosts: Vec<AllowedHost>,
+    /// Another program may listen at an address of `localhost` where this one does not.
+    pub shares_localhost: bool,
     /// How long a request may wait for S3; `None`: by the client's kind.
     pub request_budget: Option<Duration>,
     /// A request body that pauses for longer is given up.
@@ -45,6 +47,7 @@ impl Default for ServiceOptions {
             read_only: false,
             auth: Auth::None,
             allowed_hosts: Vec::new(),
+            shares_localhost: false,
             request_budget: None,
             body_stall: Duration::from_secs(120),
         }
@@ -75,7 +78,8 @@ pub struct Ends {
 
 impl Service {
     pub fn new(engine: Engine, options: ServiceOptions, metrics: Metrics) -> Self {
-        let hosts = Hosts { allowed: options.allowed_hosts.clone() };
+        let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
+        let hosts = Hosts { allowed, shares_localhost };
         let (knocks, guesses) = (Knocks::default(), Guesses::default());
         Self(Arc::new(Inner { engine, options, hosts, metrics, knocks, guesses }))
     }
@@ -162,7 +166,7 @@ impl Service {
             Ok(principal) => principal,
             Err(denied) => return Err(Box::new(self.deny(denied, ends).await)),
         };
-        guest.is_known();
+        guest.make_known();
         if parts.uri.path() == status::METRICS {
             return Ok(status::metrics(&parts.method, &inner.metrics));
         }

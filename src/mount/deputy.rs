@@ -14,30 +14,39 @@ use super::table::entries;
 #[derive(Debug, Clone)]
 pub struct Deputy {
     urls: Vec<String>,
-    /// A mount may be under way until then.
-    mounting: Arc<Mutex<Option<Instant>>>,
+    uid: u32,
+    /// Mounts that may be under way, until then.
+    mounting: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Deputy {
-    /// Of the gateway that serves at `urls`; only root has one.
-    pub fn new(urls: Vec<String>) -> Option<Self> {
-        let is_roots = cfg!(target_os = "linux") && rustix::process::geteuid().is_root();
-        is_roots.then(|| Self { urls, mounting: Arc::default() })
+    /// Of the gateway that serves at `urls`; only root has one, where davfs2 has an account.
+    pub async fn new(urls: Vec<String>) -> Option<Self> {
+        if !cfg!(target_os = "linux") || !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        Some(Self { urls, uid: own_uid().await?, mounting: Arc::default() })
     }
 
-    /// Says that a mount is about to be made: before it is in the table its program asks what there is. Or that
-    /// it has been made, or not.
-    pub fn expect(&self, is_under_way: bool) {
-        *self.mounting.lock() = is_under_way.then(|| Instant::now() + super::MOUNT_LIMIT);
+    /// Says that a mount is about to be made: before it is in the table its program asks what there is.
+    pub fn begin(&self) {
+        self.mounting.lock().push(Instant::now() + super::MOUNT_LIMIT);
     }
 
-    /// Whether programs of `uid` are its.
+    /// Says that one has been made, or not.
+    pub fn end(&self) {
+        self.mounting.lock().pop();
+    }
+
+    /// Whether programs of `uid` are its, at this moment.
     pub async fn is(&self, uid: u32) -> bool {
-        own_uid().await == Some(uid) && (self.is_expected() || self.is_mounted().await)
+        uid == self.uid && (self.is_expected() || self.is_mounted().await)
     }
 
     fn is_expected(&self) -> bool {
-        self.mounting.lock().is_some_and(|until| Instant::now() < until)
+        let mut mounting = self.mounting.lock();
+        mounting.retain(|until| Instant::now() < *until);
+        !mounting.is_empty()
     }
 
     async fn is_mounted(&self) -> bool {
@@ -57,7 +66,7 @@ async fn own_uid() -> Option<u32> {
 fn name(config: &str) -> Option<&str> {
     config.lines().find_map(|line| {
         let mut words = line.split_whitespace();
-        (words.next() == Some("dav_user")).then(|| words.next()).flatten()
+        (words.next() == Some("dav_user")).then(|| Some(words.next()?.trim_matches('"'))).flatten()
     })
 }
 
@@ -86,17 +95,21 @@ mod tests {
             (None, None, None)
         );
         assert_eq!(name("# dav_user davfs2\ndav_group x\n dav_user webdav # so\n"), Some("webdav"));
+        assert_eq!(name("dav_user \"webdav\"\n"), Some("webdav"));
         assert_eq!(name("# dav_user        davfs2            # system wide config file only\n"), None);
     }
 
     #[tokio::test]
     async fn it_is_let_in_only_while_root_mounts_it() {
-        let deputy = Deputy { urls: vec!["http://127.0.0.1:1/".into()], mounting: Arc::default() };
-        let Some(uid) = own_uid().await else { return };
-        assert!(!deputy.is(uid).await);
-        deputy.expect(true);
-        assert!(deputy.is(uid).await && !deputy.is(uid + 1).await);
-        deputy.expect(false);
-        assert!(!deputy.is(uid).await);
+        let deputy = Deputy { urls: vec!["http://127.0.0.1:1/".into()], uid: 102, mounting: Arc::default() };
+        assert!(!deputy.is(102).await);
+        deputy.begin();
+        deputy.begin();
+        deputy.end();
+        assert!(deputy.is(102).await && !deputy.is(103).await, "another mount is under way");
+        deputy.end();
+        assert!(!deputy.is(102).await);
+        deputy.mounting.lock().push(Instant::now());
+        assert!(!deputy.is(102).await, "it has taken too long");
     }
 }

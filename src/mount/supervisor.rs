@@ -11,8 +11,10 @@ use crate::logging::with_causes;
 pub trait Witness: Send + Sync {
     /// Whether it is to be mounted at the moment.
     fn is_wanted(&self) -> bool;
-    /// It is about to be looked at, and mounted if need be; or that has been done.
-    fn looks(&self, begins: bool);
+    /// It is about to be looked at, and mounted if need be.
+    fn begins(&self);
+    /// That has been done.
+    fn ends(&self);
     /// It is mounted and answers.
     fn well(&self);
     /// It is not; what is wrong, and what to do.
@@ -29,9 +31,9 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
             sleep(interval).await;
             continue;
         }
-        witness.looks(true);
+        witness.begins();
         let attached = mount.attach().await;
-        witness.looks(false);
+        witness.ends();
         match attached {
             Ok(attached) => {
                 if attached == Attached::Now {

@@ -32,7 +32,7 @@ impl Asking {
         let way = match SockDiag::open().and_then(SockDiag::checked) {
             Ok(socket) => Way::SockDiag(Mutex::new(socket)),
             Err(error) => {
-                tracing::debug!(%error, "sock_diag cannot be asked; the tables of sockets are");
+                tracing::warn!(%error, "sock_diag cannot be asked; the tables of all sockets are, which takes longer");
                 Way::Tables(Shared::new(tables))
             }
         };

@@ -10,7 +10,7 @@
 //! found then was the peer.
 //!
 //! On macOS all connections are read as one list, which takes longer, and nothing promises how soon a reset is
-//! seen. There it is looked up once more after that, just before the first request is carried out. What is
+//! seen. There it is looked up once more after that, before anything is read from the connection. What is
 //! left: a program that resets its connection between the kernel's copying of the list and the check, and whose
 //! port another user's program has got by both readings.
 

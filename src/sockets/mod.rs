@@ -7,7 +7,7 @@
 mod launchd;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
@@ -32,6 +32,21 @@ pub fn identity(listeners: &[tokio::net::TcpListener]) -> String {
         return String::new();
     }
     format!("{} {inodes:?}", boot.trim())
+}
+
+/// Whether a program of somebody else may listen at an address that `localhost` stands for, with the same port.
+pub fn share_localhost(listeners: &[tokio::net::TcpListener]) -> bool {
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let Some(port) = addresses.first().map(SocketAddr::port) else { return false };
+    let is_free = |ip: IpAddr| {
+        let is_served = addresses.iter().any(|at| {
+            at.port() == port && (at.ip() == ip || (at.ip().is_unspecified() && at.is_ipv4() == ip.is_ipv4()))
+        });
+        // A machine without IPv6 has no such address.
+        !is_served && TcpListener::bind((ip, 0)).is_ok()
+    };
+    is_free(Ipv4Addr::LOCALHOST.into()) || is_free(Ipv6Addr::LOCALHOST.into())
 }
 
 /// Another one after each start of the machine.

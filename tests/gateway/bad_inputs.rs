@@ -209,6 +209,8 @@ fn cases() -> Vec<(String, Vec<u8>, Vec<u16>)> {
         &[403],
     );
     case("another origin", line("GET", "/file", "Origin: http://evil.example\r\n"), &[403]);
+    let origin = "Origin: http://localhost\r\n";
+    case("localhost, where another program may be it, too", line("GET", "/file", origin), &[403]);
     case("no origin at all", line("GET", "/file", "Origin: null\r\n"), &[403]);
     case(
         "embedded in another site",
@@ -302,7 +304,11 @@ async fn what_looks_odd_but_is_right_is_served() {
             ("a range beyond the end", line("GET", "/file", "Range: bytes=10-\r\n"), 416),
             ("an unknown unit", line("GET", "/file", "Range: lines=1-2\r\n"), 200),
             ("the absolute form", bare("GET http://localhost/file HTTP/1.1\r\nHost: localhost\r\n"), 200),
-            ("own origin", line("GET", "/file", "Origin: http://localhost\r\n"), 200),
+            (
+                "own origin",
+                b"GET /file HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n\r\n".to_vec(),
+                200,
+            ),
             (
                 "a timeout with a choice",
                 with_body(

@@ -348,7 +348,9 @@ async fn getting_a_large_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trees_of_many_pages() {
-    let gateway = TestGateway::start().await;
+    // What is warm stays so, however long two thousand copies take here.
+    let long = Duration::from_secs(600);
+    let gateway = TestGateway::start_with(|config| buckets(config).cache.times.metadata = long).await;
     let bucket = gateway.bucket().await;
     for n in 0..2100 {
         bucket.put(&format!("t/{n:04}"), "").await;

@@ -109,7 +109,8 @@ fn region_of(answer: &HttpResponse) -> Option<String> {
 
 /// Whether it is a region's name: it becomes a part of host names and signatures.
 pub(super) fn is_region(name: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    // AWS has small letters, digits and hyphens; others are free to choose.
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     (1..=MAX_REGION_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
@@ -199,10 +200,10 @@ mod tests {
 
     #[test]
     fn regions_are_told_from_what_else_a_header_may_hold() {
-        for name in ["us-east-1", "us-isob-east-1", "garage", "auto"] {
+        for name in ["us-east-1", "us-isob-east-1", "garage", "auto", "EU", "zone_1.b"] {
             assert!(is_region(name), "{name}");
         }
-        for name in ["", "EU", "a b", "a.b", "127.0.0.1:19191/#", "a\n", &"a".repeat(33)] {
+        for name in ["", "a b", "127.0.0.1:19191/#", "a\n", &"a".repeat(33)] {
             assert!(!is_region(name), "{name:?}");
         }
     }

@@ -14,6 +14,7 @@ use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, others_have, python}
 use crate::harness::{BUCKET, Bucket, client, eventually};
 
 const CLOSES: &str = include_str!("closes.py");
+const HALVES: &str = include_str!("halves.py");
 const OWNER: &str = include_str!("owner.py");
 
 /// strace beside a gateway.
@@ -103,6 +104,46 @@ async fn a_flood_takes_neither_threads_nor_descriptors_from_the_owner() {
     eprintln!("the owner got {}; {most} threads", answers.trim());
     assert!(answers.starts_with("{'200': ") && !answers.contains(','), "{answers}{error}");
     assert!(most < 64, "{most} threads");
+}
+
+fn descriptors(gateway: &Process) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", gateway.child.id().unwrap())).unwrap().count()
+}
+
+/// How often the owner was answered; nothing else may have come.
+fn answers(said: &str) -> usize {
+    let count = said.trim().strip_prefix("{'200': ").and_then(|rest| rest.strip_suffix('}'));
+    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{said}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_halves_takes_no_descriptors_and_leaves_the_owner_his_turn() {
+    if !others_have(&["python3", "prlimit"]) {
+        return;
+    }
+    let owner = Owner::new(SOMEBODY).await;
+    Bucket::of(&owner.s3.endpoint_url(), BUCKET).await.put("file", "content").await;
+    let Some(command) = owner.serve(&["prlimit", "--nofile=1024:1024"], &[]) else { return };
+    let gateway = Process::serving(command).await;
+    let seconds = attack_time().as_secs().to_string();
+    let (at, mut most) = (port(&gateway.url), 0);
+    let own = || outcome(python(SOMEBODY, OWNER, &[at, &seconds]).unwrap());
+    let undisturbed = answers(&own().await.1);
+    let storm = outcome(python(SOMEBODY_ELSE, HALVES, &[at, &seconds]).unwrap());
+    let watch = async {
+        loop {
+            most = most.max(descriptors(&gateway));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let ((_, sent, _), (_, said, _)) = tokio::select! {
+        both = async { tokio::join!(storm, own()) } => both,
+        () = watch => unreachable!(),
+    };
+    let disturbed = answers(&said);
+    eprintln!("{} halves; {most} descriptors; {disturbed} answers beside {undisturbed}", sent.trim());
+    assert!(most < 400, "{most} descriptors");
+    assert!(disturbed * 5 > undisturbed, "{disturbed} answers beside {undisturbed}");
 }
 
 /// accept, two options, registering and polling, one question about its end, and closing it.

@@ -37,7 +37,7 @@ window.done = Promise.all([
 /// A server of that page; its address.
 async fn other_page(gateway: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+    let address = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
     let page = PAGE.replace("GATEWAY", gateway);
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
@@ -70,9 +70,8 @@ async fn pages_of_other_ports_see_nothing() {
     put(&gateway, "/picture.svg", "image/svg+xml", PICTURE).await;
     put(&gateway, "/style.css", "text/css", "p { color: rgb(1, 2, 3) }").await;
     put(&gateway, "/file", "text/plain", "content").await;
-    let here = gateway.url.replace("127.0.0.1", "localhost");
     let mut browser = Browser::start(&tools).await;
-    browser.open(&other_page(&here).await).await;
+    browser.open(&other_page(&gateway.url).await).await;
     let seen = browser.value("window.done").await;
     let expected = json!({
         "script": "nothing", "picture": "nothing", "style": "nothing", "secret": "nothing", "put": "nothing",

@@ -135,14 +135,19 @@ async fn davfs2s_user_comes_in_only_while_root_mounts_this() {
     let davfs2 = davfs2_uid();
     let state = tempfile::tempdir().unwrap();
     let other = Process::gateway(&s3.endpoint_url(), &state, &[]).await;
+    // One that goes on when it is no longer mounted.
+    let options = ["--bucket", "bucket", "--force-path-style", "--listen", "127.0.0.1:0", "--endpoint-url"];
+    let mut serve = place.command("serve", &options);
+    serve.arg(&place.endpoint);
+    let gateway = Process::serving(serve).await;
+    assert_eq!(asked(davfs2, &gateway.url, &[]).await.unwrap(), "401", "before");
     place.mount().await;
-    assert_eq!(asked(davfs2, &other.url, &[]).await.unwrap(), "401", "another gateway's mount is there");
-    let url = place.status().await["urls"][0].as_str().unwrap().to_owned();
-    assert_eq!(asked(davfs2, &url, &[]).await.unwrap(), "200");
+    assert_eq!(asked(davfs2, &gateway.url, &[]).await.unwrap(), "200", "while");
+    assert_eq!(asked(davfs2, &other.url, &[]).await.unwrap(), "401", "of another gateway");
     let mut unmount = place.command("unmount", &[]);
     unmount.arg(place.point());
     assert_eq!(outcome(unmount).await.0, 0);
-    drop(other);
+    assert_eq!(asked(davfs2, &gateway.url, &[]).await.unwrap(), "401", "after");
 }
 
 #[tokio::test(flavor = "multi_thread")]
