@@ -82,23 +82,25 @@ impl Server {
     /// Serves until the shutdown begins; then lets requests in flight finish within `grace`.
     pub async fn run(self, shutdown: &Shutdown, grace: Duration) {
         let places = Places::new(self.limits.connections, self.limits.strangers);
+        let front = Front { service: self.service, limits: self.limits, places, shutdown: shutdown.clone() };
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            let (service, places) = (self.service.clone(), places.clone());
-            accepting.spawn(accept(listener, service, self.limits, places, shutdown.clone(), grace));
+            accepting.spawn(accept(listener, front.clone(), grace));
         }
         while accepting.join_next().await.is_some() {}
     }
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What every connection needs.
+#[derive(Clone)]
+struct Front {
     service: Service,
     limits: Limits,
     places: Places,
     shutdown: Shutdown,
-    grace: Duration,
-) {
+}
+
+async fn accept(listener: TcpListener, front: Front, grace: Duration) {
     let mut connections = JoinSet::new();
     let (door, failed) = (Arc::new(Semaphore::new(AT_THE_DOOR)), Rarely::default());
     loop {
@@ -110,20 +112,18 @@ async fn accept(
         let (accepted, at_the_door) = tokio::select! {
             next = next => next,
             Some(_) = connections.join_next() => continue,
-            () = shutdown.begun() => break,
+            () = front.shutdown.begun() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (service, shutdown, places) = (service.clone(), shutdown.clone(), places.clone());
+                let front = front.clone();
                 connections.spawn(async move {
-                    let _counted = service.metrics().connection();
-                    let Some((place, is_trusted)) =
-                        come_in(&stream, peer, &service, &places, &shutdown).await
-                    else {
-                        return;
-                    };
+                    let _counted = front.service.metrics().connection();
+                    let entered = front.come_in(&stream, peer).await;
                     drop(at_the_door);
-                    serve(stream, peer, is_trusted, service, limits, (places, place), shutdown).await;
+                    if let Some((place, is_trusted)) = entered {
+                        front.serve(stream, peer, place, is_trusted).await;
+                    }
                 });
             }
             Err(error) => {
@@ -146,97 +146,91 @@ async fn accept(
     }
 }
 
-/// Finds out who has connected, and gives them a place; whether they are trusted. `None` if they go away again.
-async fn come_in(
-    stream: &TcpStream,
-    peer: SocketAddr,
-    service: &Service,
-    places: &Places,
-    shutdown: &Shutdown,
-) -> Option<(Place, bool)> {
-    let address = peer.ip().to_canonical();
-    match service.auth().caller(stream).await {
-        Caller::Gone => None,
-        Caller::Stranger(uid) => Some((places.take((address, uid), true)?, false)),
-        Caller::Trusted(uid) => tokio::select! {
-            // Whoever has been accepted is answered, also at the end, if there is room.
-            biased;
-            place = places.wait((address, uid)) => Some((place, true)),
-            () = shutdown.begun() => None,
-        },
+impl Front {
+    /// Finds out who has connected, and gives them a place; whether they are trusted. `None` if they go away
+    /// again.
+    async fn come_in(&self, stream: &TcpStream, peer: SocketAddr) -> Option<(Place, bool)> {
+        let address = peer.ip().to_canonical();
+        match self.service.auth().caller(stream).await {
+            Caller::Gone => None,
+            Caller::Stranger(uid) => Some((self.places.take((address, uid), true)?, false)),
+            Caller::Trusted(uid) => tokio::select! {
+                // Whoever has been accepted is answered, also at the end, if there is room.
+                biased;
+                place = self.places.wait((address, uid)) => Some((place, true)),
+                () = self.shutdown.begun() => None,
+            },
+        }
     }
-}
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    is_trusted: bool,
-    service: Service,
-    limits: Limits,
-    (places, place): (Places, Place),
-    shutdown: Shutdown,
-) {
-    let Ok(local) = stream.local_addr() else { return };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection without TCP_NODELAY will be slow");
-    }
-    let ends = Ends { local, peer, is_trusted };
-    let asked = Arc::new(Notify::new());
-    let (first, has_asked, guest) = (Once::new(), Arc::clone(&asked), place.guest());
-    // At most one at a time: the next request comes after it.
-    let (rests, unread) = mpsc::unbounded_channel();
-    let answer = service_fn(move |request| {
-        first.call_once(|| has_asked.notify_one());
-        let (service, rests, guest) = (service.clone(), rests.clone(), Arc::clone(&guest));
-        let crowded = places.are_awaited();
-        async move { Ok::<_, Infallible>(service.answer(request, ends, &guest, crowded, &rests).await) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
-        .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
-        .max_header_size(limits.header_bytes)
-        .max_headers(limits.headers)
-        .half_close(false);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
-    let serving = async {
-        tokio::select! {
-            // First of all what has come: a request that is there is answered before anybody must go.
-            biased;
-            ended = connection.as_mut() => return ended,
-            () = last_request(&place, &asked, limits.stranger_time, &shutdown) => {}
+    /// Answers what comes on a connection until it ends.
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, place: Place, is_trusted: bool) {
+        let Ok(local) = stream.local_addr() else { return };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection without TCP_NODELAY will be slow");
         }
-        if place.guest().is_stranger() && !shutdown.has_begun() {
-            return Ok(());
-        }
-        connection.as_mut().graceful_shutdown();
-        match tokio::time::timeout(FAREWELL, connection.as_mut()).await {
-            Ok(ended) => ended,
-            Err(_) if place.guest().is_busy() => connection.await,
-            Err(_) => Ok(()),
-        }
-    };
-    let ended = tokio::select! {
-        ended = serving => ended,
-        () = read_all(unread) => Ok(()),
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended early");
-    }
-}
-
-/// Waits until no further request is answered on a connection.
-async fn last_request(place: &Place, asked: &Notify, stranger_time: Duration, shutdown: &Shutdown) {
-    tokio::select! {
-        () = place.is_over(stranger_time) => {
-            if !place.guest().is_stranger() {
-                // What was sent just before is on its way through the machine.
-                tokio::time::sleep(LAST_MOMENT).await;
+        let ends = Ends { local, peer, is_trusted };
+        let asked = Arc::new(Notify::new());
+        let (first, has_asked, guest) = (Once::new(), Arc::clone(&asked), place.guest());
+        // At most one at a time: the next request comes after it.
+        let (rests, unread) = mpsc::unbounded_channel();
+        let answer = service_fn(move |request| {
+            first.call_once(|| has_asked.notify_one());
+            let (service, rests, guest) = (self.service.clone(), rests.clone(), Arc::clone(&guest));
+            let crowded = self.places.are_awaited();
+            async move { Ok::<_, Infallible>(service.answer(request, ends, &guest, crowded, &rests).await) }
+        });
+        let mut connection = pin!(self.http().serve_connection(TokioIo::new(stream), answer));
+        let serving = async {
+            tokio::select! {
+                // First of all what has come: a request that is there is answered before anybody must go.
+                biased;
+                ended = connection.as_mut() => return ended,
+                () = self.last_request(&place, &asked) => {}
             }
+            if place.guest().is_stranger() && !self.shutdown.has_begun() {
+                return Ok(());
+            }
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(FAREWELL, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) if place.guest().is_busy() => connection.await,
+                Err(_) => Ok(()),
+            }
+        };
+        let ended = tokio::select! {
+            ended = serving => ended,
+            () = read_all(unread) => Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended early");
         }
-        () = shutdown.begun() => {
-            // What was just accepted is about to ask; its request would be lost.
-            let _ = tokio::time::timeout(FIRST_REQUEST, asked.notified()).await;
+    }
+
+    fn http(&self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_time)
+            .max_buf_size(self.limits.header_bytes.max(MIN_BUFFER))
+            .max_header_size(self.limits.header_bytes)
+            .max_headers(self.limits.headers)
+            .half_close(false);
+        http
+    }
+
+    /// Waits until no further request is answered on a connection.
+    async fn last_request(&self, place: &Place, asked: &Notify) {
+        tokio::select! {
+            () = place.is_over(self.limits.stranger_time) => {
+                if !place.guest().is_stranger() {
+                    // What was sent just before is on its way through the machine.
+                    tokio::time::sleep(LAST_MOMENT).await;
+                }
+            }
+            () = self.shutdown.begun() => {
+                // What was just accepted is about to ask; its request would be lost.
+                let _ = tokio::time::timeout(FIRST_REQUEST, asked.notified()).await;
+            }
         }
     }
 }

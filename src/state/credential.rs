@@ -27,14 +27,19 @@ impl std::fmt::Debug for Credential {
 impl Credential {
     /// The one of the gateway whose state is in `directory`, if it ever ran. Blocks.
     pub fn read(directory: &Path) -> io::Result<Option<Self>> {
+        Ok(Self::read_with_socket(directory)?.map(|(known, _)| known))
+    }
+
+    /// The same, and the socket that it was made for.
+    fn read_with_socket(directory: &Path) -> io::Result<Option<(Self, String)>> {
         let text = match read_private(&directory.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
-        let mut lines = text.lines();
+        let mut lines = text.lines().map(str::to_owned);
         Ok(match (lines.next(), lines.next()) {
             (Some(user), Some(password)) if !user.is_empty() && !password.is_empty() => {
-                Some(Self { user: user.to_owned(), password: password.to_owned() })
+                Some((Self { user, password }, lines.next().unwrap_or_default()))
             }
             _ => None,
         })
@@ -43,15 +48,14 @@ impl Credential {
     /// The same if it was made for this socket, or a new one; and whether it is new. The caller holds the
     /// directory. `socket`: see [`crate::sockets::identity`]; empty where it has none.
     pub(super) fn keep_or_make(directory: &Path, socket: &str) -> io::Result<(Self, bool)> {
-        let path = directory.join(FILE);
-        if let Some(known) = Self::read(directory)?
+        if let Some((known, of)) = Self::read_with_socket(directory)?
             && !socket.is_empty()
-            && read_private(&path)?.lines().nth(2) == Some(socket)
+            && of == socket
         {
             return Ok((known, false));
         }
         let new = Self { user: USER.to_owned(), password: Uuid::new_v4().simple().to_string() };
-        write_private(&path, &format!("{}\n{}\n{socket}\n", new.user, new.password))?;
+        write_private(&directory.join(FILE), &format!("{}\n{}\n{socket}\n", new.user, new.password))?;
         Ok((new, true))
     }
 }
