@@ -109,7 +109,9 @@ impl Failure {
             Self::Unstored => StatusCode::FAILED_DEPENDENCY,
             Self::UnderWay => StatusCode::LOCKED,
             Self::Store(error) => store_status(error),
-            Self::ShelfFull { .. } | Self::NoRoom | Self::State(StateError::TooManyProperties(_)) => {
+            Self::ShelfFull { .. }
+            | Self::NoRoom
+            | Self::State(StateError::TooManyProperties(_) | StateError::LargeProperties(_)) => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
             Self::OwnDisk(error) if error.kind() == ErrorKind::StorageFull => {

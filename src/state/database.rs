@@ -68,5 +68,8 @@ fn create(path: &Path) -> Result<Database, StateError> {
             failed(Error::Io(source))
         }
     })?;
-    Database::builder().create_file(file).map_err(|error| failed(error.into()))
+    Database::builder().set_cache_size(CACHE_BYTES).create_file(file).map_err(|error| failed(error.into()))
 }
+
+/// Of the database that are kept in memory: its rows are small, and what is asked often has an index of its own.
+const CACHE_BYTES: usize = 16 << 20;

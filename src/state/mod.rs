@@ -78,6 +78,8 @@ pub enum StateError {
     Row(#[from] serde_json::Error),
     #[error("over {0} properties on one resource")]
     TooManyProperties(usize),
+    #[error("over {0} bytes of properties on one resource")]
+    LargeProperties(usize),
     #[error("the state database's worker ended early")]
     Worker(#[from] tokio::task::JoinError),
 }

@@ -19,6 +19,8 @@ const TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("properties");
 /// More than any client sets; bounds what one resource can cost. One value is bounded by the
 /// limit on request bodies.
 const MAX_PER_RESOURCE: usize = 256;
+/// Of all of them, as XML: they are read and sent together.
+const MAX_BYTES_PER_RESOURCE: usize = 1 << 20;
 
 /// A property's qualified name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,11 +115,14 @@ impl State {
                     PropertyChange::Remove(p) => table.remove(&*row_key(&name, p))?,
                 };
             }
-            let left = rows_of(&table, &name)?.len();
-            match left > MAX_PER_RESOURCE {
-                true => Err(StateError::TooManyProperties(MAX_PER_RESOURCE)),
-                false => Ok((name, left > 0)),
+            let left = rows_of(&table, &name)?;
+            if left.len() > MAX_PER_RESOURCE {
+                return Err(StateError::TooManyProperties(MAX_PER_RESOURCE));
             }
+            if left.iter().map(|property| property.xml.len()).sum::<usize>() > MAX_BYTES_PER_RESOURCE {
+                return Err(StateError::LargeProperties(MAX_BYTES_PER_RESOURCE));
+            }
+            Ok((name, !left.is_empty()))
         };
         self.write_then(Durability::Immediate, work, move |(name, has_any)| index.note(&name, has_any)).await
     }
@@ -267,5 +272,23 @@ mod tests {
         drop(state);
         let state = State::open(dir.path(), "test").await.unwrap();
         assert_eq!(names(&state, "b/x").await, ["p"], "kept over a restart");
+    }
+
+    #[tokio::test]
+    async fn a_resource_has_so_many_properties_of_so_many_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path(), "test").await.unwrap();
+        let set = async |name: String, bytes: usize| {
+            let xml = vec![b'x'; bytes];
+            let change = PropertyChange::Set(StoredProperty { xml, ..property(&name) });
+            state.change_properties("a", vec![change]).await
+        };
+        set("large".to_owned(), MAX_BYTES_PER_RESOURCE - 1).await.unwrap();
+        assert!(matches!(set("more".to_owned(), 2).await, Err(StateError::LargeProperties(_))));
+        for n in 0..MAX_PER_RESOURCE - 1 {
+            set(n.to_string(), 0).await.unwrap();
+        }
+        assert!(matches!(set("more".to_owned(), 0).await, Err(StateError::TooManyProperties(_))));
+        assert_eq!(names(&state, "a").await.len(), MAX_PER_RESOURCE);
     }
 }
