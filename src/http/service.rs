@@ -166,7 +166,9 @@ impl Service {
             Ok(principal) => principal,
             Err(denied) => return Err(Box::new(self.deny(denied, ends).await)),
         };
-        guest.make_known();
+        if !ends.is_trusted {
+            guest.make_known();
+        }
         if parts.uri.path() == status::METRICS {
             return Ok(status::metrics(&parts.method, &inner.metrics));
         }
