@@ -34,6 +34,8 @@ pub struct Limits {
     pub strangers: usize,
     /// The time from one request to the next on those.
     pub stranger_time: Duration,
+    /// Connections that wait to be told apart, or for a place; more wait in the socket's queue.
+    pub at_the_door: usize,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Headers of a request.
@@ -47,6 +49,7 @@ impl Default for Limits {
             header_time: Duration::from_secs(600),
             strangers: 64,
             stranger_time: Duration::from_secs(15),
+            at_the_door: 64,
             header_bytes: 64 << 10,
             headers: 100,
         }
@@ -58,7 +61,13 @@ impl Limits {
     pub fn within(self, descriptors: u64) -> Self {
         // The rest is for S3 and the disk.
         let connections = self.connections.min(usize::try_from(descriptors / 4).unwrap_or(usize::MAX)).max(1);
-        Self { connections, strangers: self.strangers.min(connections / 4).max(1), ..self }
+        let few = (connections / 4).max(1);
+        Self {
+            connections,
+            strangers: self.strangers.min(few),
+            at_the_door: self.at_the_door.min(few),
+            ..self
+        }
     }
 }
 
@@ -102,7 +111,7 @@ struct Front {
 
 async fn accept(listener: TcpListener, front: Front, grace: Duration) {
     let mut connections = JoinSet::new();
-    let (door, failed) = (Arc::new(Semaphore::new(AT_THE_DOOR)), Rarely::default());
+    let (door, failed) = (Arc::new(Semaphore::new(front.limits.at_the_door)), Rarely::default());
     loop {
         let next = async {
             // The semaphore is never closed.
@@ -248,8 +257,6 @@ async fn read_all(mut unread: UnboundedReceiver<Rest>) {
     }
 }
 
-/// Connections that wait to be told apart, or for a place.
-const AT_THE_DOOR: usize = 64;
 /// A request that is in the machine when its connection must go.
 const LAST_MOMENT: Duration = Duration::from_millis(50);
 /// The last bytes of an answer.

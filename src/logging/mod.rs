@@ -73,6 +73,6 @@ fn filter(verbosity: u8) -> EnvFilter {
         1 => "debug",
         _ => "trace",
     };
-    let default = format!("error,s3dav={ours},aws_config=off,dav_server=off");
+    let default = format!("error,s3dav={ours},aws_config=off,dav_server=off,s3s=off");
     EnvFilter::try_from_env("S3DAV_LOG").unwrap_or_else(|_| EnvFilter::new(default))
 }

@@ -154,13 +154,15 @@ impl State {
         let (source, target, index) = (from.to_owned(), to.to_owned(), self.0.properties.clone());
         let work = move |transaction: &WriteTransaction| {
             let mut table = transaction.open_table(TABLE)?;
-            let rows = rows_within(&table, &source)?;
+            let keys = keys_within(&table, &source)?;
             remove_within(&mut table, &target)?;
-            if !keep_source {
-                remove_within(&mut table, &source)?;
-            }
             let mut resources = Vec::new();
-            for (key, xml) in rows {
+            for key in keys {
+                // One at a time: a tree may have more than fits the memory.
+                let Some(xml) = table.get(&*key)?.map(|value| value.value().to_vec()) else { continue };
+                if !keep_source {
+                    table.remove(&*key)?;
+                }
                 let moved = format!("{target}{}", &key[source.len()..]);
                 table.insert(&*moved, &*xml)?;
                 resources.push(resource_of(&moved).to_owned());
@@ -213,18 +215,19 @@ fn rows_of(
 }
 
 /// The rows of `root` and below.
-fn rows_within(
+/// Without their values, which may be many times as long.
+fn keys_within(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     root: &str,
-) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+) -> Result<Vec<String>, StateError> {
     let mut found = Vec::new();
     for row in table.range(root..)? {
-        let (key, xml) = row?;
+        let (key, _) = row?;
         if !key.value().starts_with(root) {
             break;
         }
         if within(resource_of(key.value()), root) {
-            found.push((key.value().to_owned(), xml.value().to_vec()));
+            found.push(key.value().to_owned());
         }
     }
     Ok(found)
@@ -234,7 +237,7 @@ fn remove_within(
     table: &mut redb::Table<'_, &'static str, &'static [u8]>,
     root: &str,
 ) -> Result<(), StateError> {
-    for (key, _) in rows_within(table, root)? {
+    for key in keys_within(table, root)? {
         table.remove(&*key)?;
     }
     Ok(())
