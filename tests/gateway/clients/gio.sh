@@ -1,5 +1,5 @@
 # gvfs, as GNOME's file manager uses it. $HOST: host and port; $LOCAL: room beside.
-export XDG_RUNTIME_DIR="$LOCAL/run"
+export XDG_RUNTIME_DIR="$LOCAL/run" GVFS_DISABLE_FUSE=1
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 dbus-run-session -- bash -euo pipefail -c '
     gio mount "dav://$HOST/"
