@@ -277,7 +277,7 @@ async fn a_region_that_is_none_is_not_gone_to() {
     for way in [
         moved("x-amz-bucket-region: 127.0.0.1:19191/#\r\n", "eu-central-1"),
         moved("", "127.0.0.1:19191/#"),
-        moved("", "EU"),
+        moved("", "E U"),
         moved("", ""),
         moved("", &long),
     ] {
