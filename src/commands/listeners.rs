@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::CommandError;
 use crate::config::{Config, DEFAULT_PORT, Listen};
@@ -51,7 +51,7 @@ pub(super) async fn choose(config: &Config) -> Result<Vec<TcpListener>, CommandE
 pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
     let mut listeners = Vec::new();
     for address in &listen.addresses {
-        match TcpListener::bind(*address).await {
+        match listen_at(*address) {
             Ok(listener) => listeners.push(listener),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 let message = anyhow::anyhow!("the port of {address} is taken");
@@ -100,7 +100,7 @@ async fn on_port(listen: &Listen, mut port: u16) -> Option<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     let ips: Vec<IpAddr> = listen.addresses.iter().map(SocketAddr::ip).collect();
     for ip in ips {
-        match TcpListener::bind((ip, port)).await {
+        match listen_at(SocketAddr::new(ip, port)) {
             Ok(listener) => {
                 port = listener.local_addr().ok()?.port();
                 listeners.push(listener);
@@ -113,6 +113,17 @@ async fn on_port(listen: &Listen, mut port: u16) -> Option<Vec<TcpListener>> {
     (!listeners.is_empty()).then_some(listeners)
 }
 
+fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port whose last connections are just ending can be had.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 fn note(state_dir: &Path) -> PathBuf {
     state_dir.join("port")
 }
+
+/// Connections that wait to be accepted: of more the client tries again after a second.
+const BACKLOG: u32 = 1024;
