@@ -172,7 +172,7 @@ pub(super) fn element_name(
 /// No client nests deeper than 6; the parser behind overflows its stack at some thousands.
 const MAX_DEPTH: usize = 64;
 /// A resource has at most 256 properties; some have elements of their own.
-const MAX_ELEMENTS: usize = 1024;
+const MAX_ELEMENTS: usize = 800;
 /// Namespaces in scope at once; clients use up to three.
 const MAX_DECLARATIONS: usize = 64;
 /// Of an element; clients use up to three.
@@ -180,7 +180,7 @@ const MAX_ATTRIBUTES: usize = 64;
 /// Bytes of an element's or attribute's name, or of a namespace.
 const MAX_NAME: usize = 1 << 10;
 /// Bytes; a request of a hundred properties in three namespaces takes 50 KiB.
-const MAX_COPIED: usize = 1 << 20;
+const MAX_COPIED: usize = 512 << 10;
 /// Bytes of an entry in a table of namespaces besides its texts, about.
 const TABLE_ENTRY: usize = 100;
 

@@ -103,7 +103,7 @@ impl Found {
 /// In one request: all that a resource may have, and more. Clients ask for up to twenty.
 const MAX_PROPERTIES: usize = 300;
 /// Bytes of all names, without their namespaces.
-const MAX_NAME_BYTES: usize = 16 << 10;
+const MAX_NAME_BYTES: usize = 8 << 10;
 
 /// The local name if it is WebDAV's own.
 fn dav_name(name: &PropertyName) -> &str {
