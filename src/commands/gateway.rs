@@ -111,7 +111,7 @@ impl Gateway {
 
     /// The addresses that are served, as URLs.
     pub fn urls(&self) -> Vec<String> {
-        self.server.addresses().into_iter().map(url).collect()
+        self.operator.urls.clone()
     }
 
     /// Says that its sockets are the system's.

@@ -14,6 +14,8 @@ fn request() -> impl Strategy<Value = Request> {
         Just(Request::Stop),
         Just(Request::Flush),
         any::<bool>().prop_map(|mounted| Request::Keep { mounted }),
+        any::<bool>().prop_map(|under_way| Request::Mounting { under_way }),
+        any_text().prop_map(|nonce| Request::Expect { nonce }),
         (any_text(), address).prop_map(|(nonce, address)| Request::Heard { nonce, address }),
         any_text().prop_map(|directory| Request::ExportShelf { directory: directory.into() }),
     ]

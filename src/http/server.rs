@@ -83,11 +83,6 @@ impl Server {
         Self { listeners, service, limits }
     }
 
-    /// The addresses that are served.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-    }
-
     /// Serves until the shutdown begins; then lets requests in flight finish within `grace`.
     pub async fn run(self, shutdown: &Shutdown, grace: Duration) {
         let places = Places::new(self.limits.connections, self.limits.strangers);

@@ -95,19 +95,21 @@ const T_STATE: usize = 36;
 /// TCPS_ESTABLISHED
 const ESTABLISHED: u32 = 4;
 
+/// A record of the list, for tests.
+#[cfg(test)]
+pub(super) fn record(length: usize, kind: u32, fields: &[(usize, &[u8])]) -> Vec<u8> {
+    let mut record = vec![0; length.next_multiple_of(8)];
+    record[..4].copy_from_slice(&(length as u32).to_ne_bytes());
+    record[4..8].copy_from_slice(&kind.to_ne_bytes());
+    for (at, bytes) in fields {
+        record[*at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    record
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn record(length: usize, kind: u32, fields: &[(usize, &[u8])]) -> Vec<u8> {
-        let mut record = vec![0; length.next_multiple_of(8)];
-        record[..4].copy_from_slice(&(length as u32).to_ne_bytes());
-        record[4..8].copy_from_slice(&kind.to_ne_bytes());
-        for (at, bytes) in fields {
-            record[*at..at + bytes.len()].copy_from_slice(bytes);
-        }
-        record
-    }
 
     fn header() -> Vec<u8> {
         let mut header = vec![0; HEADER_BYTES];

@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{pcblist, socket_table};
+use super::pcblist::{self, record};
+use super::socket_table;
 use crate::testing::{any_text, config, near, near_text};
 
 /// A socket in a table.
@@ -84,15 +85,6 @@ fn table(sockets: &[Listed]) -> String {
 
 /// As `net.inet.tcp.pcblist_n` holds them.
 fn list(sockets: &[Listed]) -> Vec<u8> {
-    let record = |length: usize, kind: u32, fields: &[(usize, &[u8])]| {
-        let mut record = vec![0; length.next_multiple_of(8)];
-        record[..4].copy_from_slice(&(length as u32).to_ne_bytes());
-        record[4..8].copy_from_slice(&kind.to_ne_bytes());
-        for (at, bytes) in fields {
-            record[*at..at + bytes.len()].copy_from_slice(bytes);
-        }
-        record
-    };
     let ip = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => [[0; 12].as_slice(), &ip.octets()].concat(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
