@@ -2,7 +2,8 @@
 //! on its in-memory file system, and s3dav over the embedded S3 server, all in one run.
 //!
 //! And what it costs a connection to find out whose it is, and what its owner feels of connections that are
-//! closed at once. `cargo bench --bench engine` prints the figures and their ratios.
+//! closed at once. `cargo bench --bench engine` prints the figures and their ratios; with `-- hot`, those of the
+//! GETs alone.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -40,14 +41,17 @@ async fn main() {
     let engine = measure(&bare_engine().await).await;
     let (address, _keep) = gateway(Access::Anyone).await;
     let gateway = measure(&address).await;
-    let open = connections(&address).await;
-    let (address, _keep) = self::gateway(Access::Peers(None)).await;
-    let peers = connections(&address).await;
-    let (calm, flooded) = (waits(&address, 0).await, waits(&address, FLOOD).await);
     println!("GET of {SIZE} bytes, {CONNECTIONS} connections, requests per second:");
     println!("  bare hyper              {hyper:>9.0}");
     println!("  bare engine, in memory  {engine:>9.0}  {:.2} of hyper", engine / hyper);
     println!("  s3dav                   {gateway:>9.0}  {:.2} of hyper", gateway / hyper);
+    if std::env::args().any(|argument| argument == "hot") {
+        return;
+    }
+    let open = connections(&address).await;
+    let (address, _keep) = self::gateway(Access::Peers(None)).await;
+    let peers = connections(&address).await;
+    let (calm, flooded) = (waits(&address, 0).await, waits(&address, FLOOD).await);
     println!("OPTIONS, each on a connection of its own, one after another:");
     println!("  --auth none             {:>9.1} µs", open * 1e6);
     println!("  --auth peer             {:>9.1} µs  {:.2} of that", peers * 1e6, peers / open);

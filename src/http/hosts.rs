@@ -72,7 +72,10 @@ impl Hosts {
             return Err(refused(StatusCode::FORBIDDEN, message));
         }
         let is_of_a_browser = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
-        if self.shares_localhost && is_of_a_browser && host.host().eq_ignore_ascii_case("localhost") {
+        if !is_of_a_browser {
+            return Ok(());
+        }
+        if self.shares_localhost && host.host().eq_ignore_ascii_case("localhost") {
             let message = format!("localhost may be another program, too; this one is at {local}");
             return Err(refused(StatusCode::FORBIDDEN, message));
         }

@@ -115,14 +115,14 @@ impl State {
                     PropertyChange::Remove(p) => table.remove(&*row_key(&name, p))?,
                 };
             }
-            let left = rows_of(&table, &name)?;
-            if left.len() > MAX_PER_RESOURCE {
+            let (count, bytes) = size_of(&table, &name)?;
+            if count > MAX_PER_RESOURCE {
                 return Err(StateError::TooManyProperties(MAX_PER_RESOURCE));
             }
-            if left.iter().map(|property| property.xml.len()).sum::<usize>() > MAX_BYTES_PER_RESOURCE {
+            if bytes > MAX_BYTES_PER_RESOURCE {
                 return Err(StateError::LargeProperties(MAX_BYTES_PER_RESOURCE));
             }
-            Ok((name, !left.is_empty()))
+            Ok((name, count > 0))
         };
         self.write_then(Durability::Immediate, work, move |(name, has_any)| index.note(&name, has_any)).await
     }
@@ -212,6 +212,24 @@ fn rows_of(
         found.push(StoredProperty { name, xml: xml.value().to_vec() });
     }
     Ok(found)
+}
+
+/// How many properties `resource` has, and their bytes as XML.
+fn size_of(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    resource: &str,
+) -> Result<(usize, usize), StateError> {
+    let start = format!("{resource}\0");
+    let (mut count, mut bytes) = (0, 0);
+    for row in table.range(&*start..)? {
+        let (key, xml) = row?;
+        if !key.value().starts_with(&start) {
+            break;
+        }
+        count += 1;
+        bytes += xml.value().len();
+    }
+    Ok((count, bytes))
 }
 
 /// The rows of `root` and below.
