@@ -24,7 +24,6 @@ use crate::peer;
 use crate::shutdown::Shutdown;
 use crate::sockets;
 use crate::state::{State, StateError};
-use crate::store::creates::Creates;
 
 /// A gateway that has its sockets, its state and its clients, and waits for [`Gateway::run`].
 pub struct Gateway {
@@ -81,8 +80,8 @@ impl Gateway {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
         }
         let (auth, read_only) = (options.auth.name(), options.read_only);
-        let empty = creates.as_ref().map(Creates::paths).unwrap_or_default();
-        let service = Service::new(Engine::new(share, locks, empty), options, metrics.clone());
+        let engine = Engine::new(share, locks, state.clone(), &shutdown);
+        let service = Service::new(engine, options, metrics.clone());
         let knocks = service.knocks();
         let server = Server::new(listeners, service, config.limits.within(descriptors));
         let operator = Operator {

@@ -95,12 +95,13 @@ pub(super) async fn of_buckets(
     let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()));
     let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
     let cache = CacheUse { used: Box::new(move || cached.used()), limit: source.cache.size };
-    let creates =
-        Creates::load(Arc::clone(&store), state.clone(), is_open, source.create_wait, shutdown).await?;
+    let left = state.recover();
+    let (wait, held) = (source.create_wait, left.creates);
+    let creates = Creates::load(Arc::clone(&store), state.clone(), held, is_open, wait, shutdown);
     let store: Arc<dyn ObjectStore> = Arc::new(WithCreates::new(store, creates.clone()));
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
-    let (intakes, leftovers) = (uploads.intakes().clone(), state.uploads().await?);
-    abort_leftovers(&uploads, Arc::clone(&store), leftovers, shutdown);
+    let intakes = uploads.intakes().clone();
+    abort_leftovers(&uploads, Arc::clone(&store), left.uploads, shutdown);
     let share = S3Share::new(
         store,
         uploads,

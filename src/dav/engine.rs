@@ -14,25 +14,24 @@ use http_body_util::{BodyExt, BodyStream, Collected, StreamBody};
 
 use super::locks::LockTable;
 use super::policy::guard_content;
-use super::unstored::Unstored;
+use super::saves::Saves;
 use super::{Body, full, index, propfind, proppatch, refuse, refused, text};
 use crate::fs::{Failure, RequestContext, Share};
+use crate::shutdown::Shutdown;
+use crate::state::State;
 
 /// WebDAV over a share.
 #[derive(Clone)]
 pub struct Engine {
     share: Arc<dyn Share>,
     locks: LockTable,
-    unstored: Unstored,
+    saves: Saves,
 }
 
 impl Engine {
-    /// Serves `share`; `locks` are its locks, `empty` the paths of files whose content has not come, as
-    /// [`ResourcePath::spelled_once`] has them.
-    ///
-    /// [`ResourcePath::spelled_once`]: crate::fs::ResourcePath::spelled_once
-    pub fn new(share: Arc<dyn Share>, locks: LockTable, empty: Vec<String>) -> Self {
-        Self { share, locks, unstored: Unstored::new(empty) }
+    /// Serves `share`; `locks` are its locks, `state` its memory.
+    pub fn new(share: Arc<dyn Share>, locks: LockTable, state: State, shutdown: &Shutdown) -> Self {
+        Self { share, saves: Saves::new(state, locks.clone(), shutdown), locks }
     }
 
     /// Answers a PROPFIND whose body has been read and checked.
@@ -79,20 +78,13 @@ impl Engine {
         if let Some(answer) = self.hot(context, request.headers()).await {
             return answer;
         }
-        let is_move = context.method.as_str() == "MOVE" && context.client.is_webdavfs();
-        if is_move && self.unstored.has(&context.path) {
+        if self.saves.forbid(context) {
             return refuse(context, Failure::Unstored);
         }
-        let coming = self.unstored.begin(context);
+        self.saves.begin(context).await;
         let answer = self.carry_out(context, request).await;
         self.note(context, answer.status());
-        match coming {
-            Some(coming) => coming.end(answer.status().is_success()),
-            None if context.method == Method::PUT && answer.status().is_success() => {
-                self.unstored.forget(&context.path);
-            }
-            None => {}
-        }
+        self.saves.note(context, answer.status()).await;
         answer
     }
 
@@ -102,14 +94,6 @@ impl Engine {
         let is_unanswered = status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE;
         if is_unanswered && context.client.is_webdavfs() {
             self.share.unanswered(context);
-        }
-        if status.is_success() && matches!(context.method.as_str(), "DELETE" | "MOVE") {
-            self.unstored.forget(&context.path);
-        }
-        if status.is_success()
-            && let Some(destination) = &context.destination
-        {
-            self.unstored.forget(destination);
         }
     }
 

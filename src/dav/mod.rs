@@ -6,7 +6,7 @@ pub mod locks;
 mod policy;
 pub mod propfind;
 mod proppatch;
-mod unstored;
+mod saves;
 mod xml;
 
 use std::io;

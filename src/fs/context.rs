@@ -15,6 +15,7 @@ use super::error::Failure;
 use super::resource_path::ResourcePath;
 use crate::logging::with_causes;
 use crate::object::{ByteRange, ETag};
+use crate::state::Coming;
 
 /// Who is asking: as much as tells one client from another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -99,6 +100,7 @@ struct Told {
     content_type: Option<String>,
     mtime_kept: bool,
     date_is_no_proof: bool,
+    coming: Option<Coming>,
     exists: HashMap<String, bool>,
 }
 
@@ -135,6 +137,13 @@ impl RequestContext {
         };
         self.outcome.0.lock().failure.get_or_insert(self.refusal(&failure));
         engine
+    }
+
+    /// Notes that `bytes` of the request's body are stored.
+    pub async fn stored(&self, bytes: u64) {
+        if let Some(coming) = self.outcome.take_coming() {
+            coming.stored(bytes).await;
+        }
     }
 
     /// What this client is told of a failure.
@@ -190,6 +199,16 @@ impl Outcome {
 
     pub fn set_date_is_no_proof(&self) {
         self.0.lock().date_is_no_proof = true;
+    }
+
+    /// The request's body is noted as a content on its way.
+    pub fn set_coming(&self, coming: Coming) {
+        self.0.lock().coming = Some(coming);
+    }
+
+    /// For whoever learns how that ended.
+    pub fn take_coming(&self) -> Option<Coming> {
+        self.0.lock().coming.take()
     }
 
     /// Notes whether a resource exists, for the locks: only a change of a folder's members needs

@@ -331,7 +331,12 @@ impl DavFile for EngineFile {
     }
 
     fn flush(&mut self) -> FsFuture<'_, ()> {
-        Box::pin(async move { self.file.commit().await.map_err(|failure| self.context.report(failure)) })
+        Box::pin(async move {
+            self.file.commit().await.map_err(|failure| self.context.report(failure))?;
+            // Where the source has not said so: it goes on without the client.
+            self.context.stored(self.file.meta().size).await;
+            Ok(())
+        })
     }
 }
 

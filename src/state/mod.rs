@@ -1,43 +1,45 @@
 //! The local memory of one source: a directory, held by one gateway at a time, with one database.
 //!
 //! Nothing of ours lies in the bucket, so what WebDAV needs and S3 has no place for is kept here:
-//! dead properties, locks, the dates of folders, what Finder keeps beside files, and the multipart uploads
-//! that must be aborted should we die, and empty files whose content has not come yet. Losing the directory
-//! loses no file but those. Database work runs off the runtime's threads.
+//! dead properties, locks, the dates of folders, what Finder keeps beside files, and what is pending: accepted
+//! and not wholly stored. Losing the directory loses no file but empty ones whose content has not come. Database
+//! work runs off the runtime's threads.
 
-mod creates;
 mod credential;
 mod database;
 mod directory;
 mod folder_dates;
 mod locks;
+mod pending;
 mod private;
 mod properties;
+mod schema;
 mod shelf;
-mod uploads;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use redb::{Durability, ReadableTable, TableDefinition};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::task::AbortOnDropHandle;
 
-pub use creates::CreateRow;
 pub use credential::Credential;
 pub use directory::{
     SourceIdentity, base_directory, default_directory, directory_of, is_state_directory, prepare,
 };
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
+pub use pending::{
+    Coming, CreateRow, Left, Operation as PendingOperation, PendingRow, Phase, Recovered, UploadRow,
+};
 pub use private::{
     create_private, directory_hint, open_private, private_directory, read_private, write_private,
 };
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
-pub use uploads::UploadRow;
 
 use database::DatabaseFile;
 use directory::Held;
@@ -55,7 +57,12 @@ struct Inner {
     /// Held from the begin of a write until memory has followed.
     writing: Mutex<()>,
     properties: Index,
+    pending: pending::Index,
     shelf: ShelfIndex,
+    /// The newest writes would not survive a power cut.
+    is_unsynced: AtomicBool,
+    /// Sees to it that they will soon.
+    syncing: Mutex<Option<AbortOnDropHandle<()>>>,
     /// Bytes, when it was opened.
     free_disk: u64,
     credential: Credential,
@@ -72,6 +79,8 @@ pub enum StateError {
     Taken { holder: String },
     #[error("the state database {path} cannot be opened")]
     Open { path: String, source: Box<redb::Error> },
+    #[error("the state database {path} was written by a newer s3dav (version {found} of its format)")]
+    Newer { path: String, found: u64 },
     #[error("the state database failed")]
     Database(#[source] Box<redb::Error>),
     #[error("a row of the state database cannot be read")]
@@ -89,6 +98,10 @@ impl StateError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Directory { source, .. } => Some(directory_hint(source)),
+            Self::Newer { .. } => Some(
+                "start that version, or give this one a state of its own with --state-dir; nothing was changed"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -131,17 +144,21 @@ impl State {
         let held = Held::take(directory, description)?;
         let (credential, has_new_credential) = Credential::keep_or_make(directory, socket)
             .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
-        let database = DatabaseFile::open(directory.join(DATABASE_FILE))?;
-        let (properties, shelf) = database.run(|database| {
+        let path = directory.join(DATABASE_FILE);
+        let name = path.display().to_string();
+        let database = DatabaseFile::open(path)?;
+        let (properties, pending, shelf) = database.run(|database| {
+            schema::check(database, &name)?;
             let transaction = database.begin_write()?;
             properties::create_table(&transaction)?;
             locks::create_table(&transaction)?;
-            uploads::create_table(&transaction)?;
+            pending::create_table(&transaction)?;
             folder_dates::create_table(&transaction)?;
             shelf::create_tables(&transaction)?;
-            creates::create_table(&transaction)?;
+            schema::upgrade(&transaction)?;
             transaction.commit()?;
-            Ok((Index::load(database)?, ShelfIndex::load(database, directory.join("shelf"))?))
+            let shelf = ShelfIndex::load(database, directory.join("shelf"))?;
+            Ok((Index::load(database)?, pending::Index::load(database)?, shelf))
         })?;
         // Where nobody can tell, little is made of it.
         let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
@@ -150,7 +167,10 @@ impl State {
             database,
             writing,
             properties,
+            pending,
             shelf,
+            is_unsynced: AtomicBool::new(false),
+            syncing: Mutex::default(),
             free_disk,
             credential,
             has_new_credential,
@@ -178,39 +198,46 @@ impl State {
         self.0.has_new_credential
     }
 
-    /// Makes everything written so far survive a power cut.
+    /// Makes everything written so far survive a crash and a power cut.
     pub async fn sync(&self) -> Result<(), StateError> {
-        self.write(Durability::Immediate, |_| Ok(())).await
+        let (state, database) = (self.clone(), Arc::clone(&self.0.database));
+        let work = move |database: &redb::Database| {
+            let _turn = state.0.writing.lock();
+            // Others may have done it meanwhile: those who come at once share one sync.
+            if state.is_unsynced() {
+                state.commit(database, Durability::Immediate, |_| Ok(()))
+            } else {
+                Ok(())
+            }
+        };
+        tokio::task::spawn_blocking(move || database.run(work)).await?
     }
 
-    /// Puts `row` at `key`, as JSON.
-    async fn put_row(
-        &self,
-        table: JsonTable,
-        durability: Durability,
-        key: &str,
-        row: &impl Serialize,
-    ) -> Result<(), StateError> {
-        let (key, json) = (key.to_owned(), serde_json::to_string(row)?);
-        self.write(durability, move |transaction| {
-            transaction.open_table(table)?.insert(&*key, &*json)?;
-            Ok(())
-        })
-        .await
+    /// The same, within [`SYNC_WITHIN`].
+    fn sync_soon(&self) {
+        let mut syncing = self.0.syncing.lock();
+        if syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let state = Arc::downgrade(&self.0);
+        *syncing = Some(AbortOnDropHandle::new(runtime.spawn(async move {
+            tokio::time::sleep(SYNC_WITHIN).await;
+            while let Some(state) = state.upgrade().map(State) {
+                // Whoever comes from now on begins anew.
+                match state.sync().await {
+                    Ok(()) if !state.is_unsynced() => return,
+                    Ok(()) => {}
+                    Err(error) => tracing::warn!(%error, "the newest state would not survive a crash"),
+                }
+                drop(state);
+                tokio::time::sleep(SYNC_WITHIN).await;
+            }
+        })));
     }
 
-    async fn remove_row(
-        &self,
-        table: JsonTable,
-        durability: Durability,
-        key: &str,
-    ) -> Result<(), StateError> {
-        let key = key.to_owned();
-        self.write(durability, move |transaction| {
-            transaction.open_table(table)?.remove(&*key)?;
-            Ok(())
-        })
-        .await
+    fn is_unsynced(&self) -> bool {
+        self.0.is_unsynced.load(Ordering::Acquire) || self.0.pending.has_changes()
     }
 
     /// All rows that are kept as JSON.
@@ -245,14 +272,33 @@ impl State {
         let work = move |database: &redb::Database| {
             // There is one writer at a time anyway.
             let _turn = state.0.writing.lock();
-            let mut transaction = database.begin_write()?;
-            transaction.set_durability(durability)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(follow(value))
+            Ok(follow(state.commit(database, durability, work)?))
         };
         let database = Arc::clone(&self.0.database);
-        tokio::task::spawn_blocking(move || database.run(work)).await?
+        let written = tokio::task::spawn_blocking(move || database.run(work)).await?;
+        if matches!(durability, Durability::None) {
+            self.sync_soon();
+        }
+        written
+    }
+
+    /// Runs `work` in a transaction and commits it; with it go the pending rows that have changed.
+    fn commit<T>(
+        &self,
+        database: &redb::Database,
+        durability: Durability,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_durability(durability)?;
+        let value = work(&transaction)?;
+        let rows = self.0.pending.write(&transaction)?;
+        if let Err(error) = transaction.commit() {
+            self.0.pending.note_unwritten(rows);
+            return Err(error.into());
+        }
+        self.0.is_unsynced.store(matches!(durability, Durability::None), Ordering::Release);
+        Ok(value)
     }
 
     /// Runs `work` in a read transaction.
@@ -275,3 +321,5 @@ pub fn millis(time: SystemTime) -> u64 {
 }
 
 const DATABASE_FILE: &str = "state.redb";
+/// What is written without a sync survives a crash from then on.
+const SYNC_WITHIN: Duration = Duration::from_millis(500);

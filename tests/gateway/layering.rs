@@ -37,7 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "open_file",
         ],
     ),
-    ("dav", &["object", "logging", "state", "fs"]),
+    ("dav", &["object", "shutdown", "logging", "state", "fs"]),
     ("http", &["object", "metrics", "shutdown", "logging", "fs", "dav", "peer"]),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config"]),
@@ -172,6 +172,15 @@ fn tests_run_what_the_table_of_outside_programs_gives_them() {
     let wrong: Vec<_> = outside.chain(beside).filter(|(_, text)| text.contains(&runs)).collect();
     let wrong: Vec<_> = wrong.into_iter().map(|(path, _)| path).collect();
     assert!(wrong.is_empty(), "{wrong:#?}: ask `harness::clients::needs`");
+}
+
+#[test]
+fn what_is_pending_has_one_table_and_one_recovery() {
+    let state: String = files_of("src/state").into_iter().map(|(_, text)| code(&text)).collect();
+    let count = |text: &str| state.matches(text).count();
+    assert_eq!((count("fn recover"), count("TableDefinition::new(\"pending\")")), (1, 1));
+    let others: Vec<_> = sources().into_iter().filter(|(_, text)| code(text).contains(".recover()")).collect();
+    assert_eq!(others.len(), 1, "it is called once, at the start");
 }
 
 #[test]

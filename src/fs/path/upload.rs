@@ -144,7 +144,7 @@ impl Writing for Upload {
         };
         // Syncing takes as long as writing would have.
         let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
-        let shared = Arc::clone(&self.shared);
+        let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
         let placed = self.shared.shutdown.complete(async move {
             let (part, file) = intake.end().await?.finish().await?;
             let (disk, given_up) = (shared.disk.clone(), placing.given_up.clone());
@@ -158,6 +158,7 @@ impl Writing for Upload {
                 // A file of this name may have been deleted by others.
                 afterwards(shared.state.remove_properties(&placed.key).await);
             }
+            context.stored(size).await;
             Ok::<_, Failure>(placed.meta)
         });
         let meta = placed.await??;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::conflict::beside;
 use super::{Failure, S3FileSystem, Shared};
-use crate::fs::Client;
+use crate::fs::RequestContext;
 use crate::fs::basis::WriteCondition;
 use crate::fs::body::{Body, find_room};
 use crate::fs::error::afterwards;
@@ -47,7 +47,7 @@ pub(super) struct Upload {
 struct Placement {
     shared: Arc<Shared>,
     store: Arc<dyn ObjectStore>,
-    client: Client,
+    context: Arc<RequestContext>,
     key: Key,
     attributes: Attributes,
     condition: Condition,
@@ -71,7 +71,7 @@ impl S3FileSystem {
         let placement = Placement {
             shared: Arc::clone(&self.shared),
             store: self.patient_store(),
-            client: context.client.clone(),
+            context: Arc::clone(context),
             key: Key::new(&target.key)?,
             attributes,
             condition,
@@ -112,7 +112,7 @@ impl Placement {
         let is_put_off = size == 0
             && self.condition == Condition::IfAbsent
             && !self.is_clients_own
-            && self.client.fills_later();
+            && self.context.client.fills_later();
         let finished = match is_put_off {
             true => {
                 let created = self.store.create(&self.key, &self.attributes).await;
@@ -126,7 +126,7 @@ impl Placement {
         };
         let shared = &self.shared;
         if let Placed::There { written, .. } = &placed {
-            shared.bases.saw(&self.client, self.key.as_str(), &written.etag);
+            shared.bases.saw(&self.context.client, self.key.as_str(), &written.etag);
             shared.bases.dates(self.key.as_str(), &written.etag, written.last_modified);
         }
         if is_new {
@@ -134,6 +134,7 @@ impl Placement {
             // A file of this name may have been deleted by others.
             afterwards(shared.state.remove_properties(self.key.as_str()).await);
         }
+        self.context.stored(size).await;
         Ok(placed)
     }
 

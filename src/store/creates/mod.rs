@@ -14,7 +14,6 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use moka::sync::Cache;
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 use unicode_normalization::UnicodeNormalization;
@@ -24,7 +23,7 @@ use super::{ObjectStore, StoreError, StoreResult};
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::shutdown::Shutdown;
-use crate::state::{CreateRow, State, StateError, millis};
+use crate::state::{CreateRow, Left, State, millis};
 
 pub use wrapper::WithCreates;
 
@@ -47,8 +46,6 @@ struct Inner {
     changed: Notify,
     /// What an object was stored as, where that is not the ETag that was told.
     stored_as: Cache<Key, ETag>,
-    /// Rows that could not be removed when their time was over: the next one takes them along.
-    unended: Mutex<Vec<Key>>,
 }
 
 impl std::fmt::Debug for Creates {
@@ -58,46 +55,32 @@ impl std::fmt::Debug for Creates {
 }
 
 impl Creates {
-    /// Takes up what was held before a restart, and sees to it that what is held gets to `store`.
-    pub async fn load(
+    /// Takes up those that an earlier life `left` held, and sees to it that what is held gets to `store`.
+    pub fn load(
         store: Arc<dyn ObjectStore>,
         state: State,
+        left: Vec<CreateRow>,
         is_open: IsOpen,
         wait: Duration,
         shutdown: &Shutdown,
-    ) -> Result<Self, StateError> {
+    ) -> Self {
         let rows = Rows::default();
-        for row in state.held_creates().await? {
+        for row in left {
             if let Ok(key) = Key::new(&row.key) {
-                rows.insert(key, row);
+                rows.insert(key.clone(), row);
+                rows.get(&key).inspect(|row| row.set_left());
             }
         }
         let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
         let changed = Notify::new();
-        let creates = Self(Arc::new(Inner {
-            store,
-            state,
-            is_open,
-            wait,
-            rows,
-            changed,
-            stored_as,
-            unended: Mutex::default(),
-        }));
+        let creates = Self(Arc::new(Inner { store, state, is_open, wait, rows, changed, stored_as }));
         shutdown.background(creates.clone().see_to_all(shutdown.clone()));
-        Ok(creates)
+        creates
     }
 
     /// How many are held.
     pub fn count(&self) -> usize {
         self.0.rows.len()
-    }
-
-    /// The files that are held, as [`ResourcePath::spelled_once`] names them.
-    ///
-    /// [`ResourcePath::spelled_once`]: crate::fs::ResourcePath::spelled_once
-    pub fn paths(&self) -> Vec<String> {
-        self.0.rows.all().iter().map(|(key, _)| path_of(key)).collect()
     }
 
     async fn hold(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
@@ -107,24 +90,18 @@ impl Creates {
             user: attributes.user.clone(),
             made: millis(SystemTime::now()),
         };
-        self.0.state.hold_create(&row).await?;
-        self.0.unended.lock().retain(|other| other != key);
+        self.0.state.hold_create(row.clone()).await?;
         let meta = meta(&row);
         self.0.rows.insert(key.clone(), row);
         self.0.changed.notify_one();
         Ok(Written { etag: meta.etag, last_modified: meta.last_modified })
     }
 
-    /// Forgets a row: its object is in the store now, or is not wanted any more.
-    async fn end(&self, key: &Key) {
+    /// Forgets a row: `left` is what the store has of it now.
+    async fn end(&self, key: &Key, left: Left) {
         self.0.rows.remove(key);
-        let mut left = std::mem::take(&mut *self.0.unended.lock());
-        left.push(key.clone());
-        for key in left {
-            if let Err(error) = self.0.state.end_create(key.as_str()).await {
-                tracing::warn!(%key, error = with_causes(&error), "a file that was made empty is noted still");
-                self.0.unended.lock().push(key);
-            }
+        if let Err(error) = self.0.state.end_create(key.as_str(), left).await {
+            tracing::warn!(%key, error = with_causes(&error), "a file that was made empty is noted on disk still");
         }
     }
 
@@ -134,20 +111,25 @@ impl Creates {
         if !self.0.rows.has(key, row) {
             return Ok(());
         }
-        let patience = Patience { limit: Limit::Each(STORE_PATIENCE), for_credentials: false };
-        let store = Patient::new(Arc::clone(&self.0.store), patience);
+        let store = self.patient();
         let attributes = Attributes {
             content_type: row.create.content_type.clone(),
             user: row.create.user.clone(),
             ..Attributes::default()
         };
-        match store.put(key, Bytes::new(), &attributes, &Condition::IfAbsent).await {
-            Ok(written) if written.etag != empty_etag() => self.0.stored_as.insert(key.clone(), written.etag),
-            // Somebody else made it, with a content or without: nothing is lost.
-            Ok(_) | Err(StoreError::ConditionFailed) => {}
+        let left = match store.put(key, Bytes::new(), &attributes, &Condition::IfAbsent).await {
+            Ok(written) => {
+                if written.etag != empty_etag() {
+                    self.0.stored_as.insert(key.clone(), written.etag);
+                }
+                Left::Empty { is_open: (self.0.is_open)(&path_of(key)) }
+            }
+            // Somebody else made it, or an earlier life: with a content or without.
+            Err(StoreError::ConditionFailed) if row.attempted() => self.left(key, &store.head(key).await?),
+            Err(StoreError::ConditionFailed) => Left::Settled,
             Err(error) => return Err(error),
-        }
-        self.end(key).await;
+        };
+        self.end(key, left).await;
         Ok(())
     }
 
@@ -181,10 +163,10 @@ impl Creates {
                 () = shutdown.begun() => break,
                 // Nothing to see to without rows.
                 () = self.0.changed.notified(), if self.count() == 0 => {}
-                _ = ticks.tick(), if self.count() > 0 => self.see_to_those(|key, row| {
-                    millis(SystemTime::now()).saturating_sub(row.create.made) >= self.0.wait.as_millis() as u64
-                        && !(self.0.is_open)(&path_of(key))
-                }).await,
+                _ = ticks.tick(), if self.count() > 0 => {
+                    self.ask_about_those_left().await;
+                    self.see_to_those(|key, row| self.is_due(key, row)).await;
+                }
             }
         }
         let _ = timeout(LAST_PATIENCE, self.see_to_those(|_, _| true)).await;
@@ -194,6 +176,40 @@ impl Creates {
                 "empty files are not in S3 yet; the next start puts them there"
             );
         }
+    }
+
+    /// Whether its content has been waited for.
+    fn is_due(&self, key: &Key, row: &Row) -> bool {
+        millis(SystemTime::now()).saturating_sub(row.create.made) >= self.0.wait.as_millis() as u64
+            && !(self.0.is_open)(&path_of(key))
+    }
+
+    /// Ends the rows of an earlier life whose object is in the store.
+    async fn ask_about_those_left(&self) {
+        for (key, row) in self.0.rows.all().into_iter().filter(|(_, row)| row.is_left()) {
+            let Ok(_turn) = row.turn.try_lock() else { continue };
+            if !self.0.rows.has(&key, &row) {
+                continue;
+            }
+            match self.patient().head(&key).await {
+                Ok(meta) => self.end(&key, self.left(&key, &meta)).await,
+                Err(StoreError::NotFound) => row.set_asked(),
+                Err(error) => {
+                    tracing::info!(%key, error = with_causes(&error), "S3 cannot say yet what became of an empty file");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn left(&self, key: &Key, meta: &ObjectMeta) -> Left {
+        if meta.size > 0 { Left::Settled } else { Left::Empty { is_open: (self.0.is_open)(&path_of(key)) } }
+    }
+
+    /// The store, for what nobody waits for.
+    fn patient(&self) -> Patient {
+        let patience = Patience { limit: Limit::Each(STORE_PATIENCE), for_credentials: false };
+        Patient::new(Arc::clone(&self.0.store), patience)
     }
 
     async fn see_to_those(&self, is_due: impl Fn(&Key, &Row) -> bool) {

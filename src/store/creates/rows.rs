@@ -19,6 +19,8 @@ pub(super) struct Row {
     pub(super) turn: Mutex<()>,
     /// A write of its content had no answer: the store may have it.
     attempted: AtomicBool,
+    /// It is of an earlier life, and the store has not been asked about it yet.
+    is_left: AtomicBool,
 }
 
 impl Row {
@@ -28,6 +30,20 @@ impl Row {
 
     pub(super) fn set_attempted(&self) {
         self.attempted.store(true, Ordering::Relaxed);
+    }
+
+    /// Its content may have been on its way when an earlier life ended: only the store knows.
+    pub(super) fn set_left(&self) {
+        self.set_attempted();
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_asked(&self) {
+        self.is_left.store(false, Ordering::Relaxed);
     }
 }
 
@@ -40,7 +56,12 @@ impl Rows {
     }
 
     pub(super) fn insert(&self, key: Key, create: CreateRow) {
-        let row = Row { create, turn: Mutex::default(), attempted: AtomicBool::default() };
+        let row = Row {
+            create,
+            turn: Mutex::default(),
+            attempted: AtomicBool::default(),
+            is_left: AtomicBool::default(),
+        };
         self.0.write().insert(key, Arc::new(row));
     }
 

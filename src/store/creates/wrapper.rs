@@ -14,6 +14,7 @@ use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
     Written,
 };
+use crate::state::Left;
 use crate::store::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
@@ -76,7 +77,7 @@ impl WithCreates {
                 let written = write(condition).await;
                 match &written {
                     // Somebody else made one: that is the object.
-                    Ok(_) | Err(StoreError::ConditionFailed) => self.creates.end(key).await,
+                    Ok(_) | Err(StoreError::ConditionFailed) => self.creates.end(key, Left::Settled).await,
                     Err(error) if error.may_have_been_applied() => row.set_attempted(),
                     Err(_) => {}
                 }
@@ -102,7 +103,7 @@ impl WithCreates {
         };
         Some(match deleted {
             Ok(()) => {
-                self.creates.end(&object.key).await;
+                self.creates.end(&object.key, Left::Settled).await;
                 Ok(())
             }
             error => error,

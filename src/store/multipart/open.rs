@@ -135,12 +135,7 @@ impl OpenUpload {
         self.done.sort_by_key(|part| part.number);
         let written = self.store.complete_upload(&self.upload, &self.done, size, condition).await?;
         self.ended = true;
-        if let Err(error) = self.shared.state.end_upload(&self.upload.id).await {
-            tracing::warn!(
-                error = with_causes(&error),
-                "an ended upload stays noted; the next start aborts it in vain"
-            );
-        }
+        self.shared.state.end_upload(&self.upload.id);
         Ok(written)
     }
 }
@@ -156,12 +151,11 @@ impl Drop for OpenUpload {
         self.shared.shutdown.background(async move {
             // A part that arrives after the abort would be billed: stop them first.
             running.shutdown().await;
-            let ended = match store.abort_upload(&upload).await {
-                Ok(()) => state.end_upload(&upload.id).await.map_err(StoreError::from),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = ended {
-                tracing::warn!(error = with_causes(&error), key = %upload.key, "an unfinished upload stays until the next start");
+            match store.abort_upload(&upload).await {
+                Ok(()) => state.end_upload(&upload.id),
+                Err(error) => {
+                    tracing::warn!(error = with_causes(&error), key = %upload.key, "an unfinished upload stays until the next start");
+                }
             }
         });
     }

@@ -6,6 +6,7 @@ pub mod client;
 mod creates;
 mod day;
 mod kills;
+mod missing;
 mod names;
 mod parser;
 mod pauses;

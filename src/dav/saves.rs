@@ -1,0 +1,120 @@
+//! What macOS saves, noted from its begin until it is stored.
+//!
+//! macOS's client tells no program that an upload has failed. So a file whose content is missing is not moved:
+//! it would replace a document by nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{Method, StatusCode};
+use tokio::sync::Notify;
+use tokio::time::interval;
+
+use super::locks::LockTable;
+use crate::fs::RequestContext;
+use crate::logging::with_causes;
+use crate::shutdown::Shutdown;
+use crate::state::{State, millis};
+
+/// See the module. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct Saves {
+    state: State,
+    locks: LockTable,
+    expected: Arc<Notify>,
+}
+
+impl Saves {
+    pub(super) fn new(state: State, locks: LockTable, shutdown: &Shutdown) -> Self {
+        let saves = Self { state, locks, expected: Arc::default() };
+        shutdown.background(saves.clone().see_to_expected(shutdown.clone()));
+        saves
+    }
+
+    /// Whether macOS wants to move a file, or a folder with a file, that lacks its content.
+    pub(super) fn forbid(&self, context: &RequestContext) -> bool {
+        context.method.as_str() == "MOVE"
+            && context.client.is_webdavfs()
+            && self.state.lacks_content(&context.path.spelled_once())
+    }
+
+    /// Notes that a save begins, if the request is one.
+    pub(super) async fn begin(&self, context: &RequestContext) {
+        if is_save(context) && context.has_content {
+            let (path, client) = (context.path.spelled_once(), context.client.to_string());
+            let coming = self.state.begin_content(path, &client, context.streamed_length).await;
+            context.outcome.set_coming(coming);
+        }
+    }
+
+    /// Takes note of what became of a request.
+    pub(super) async fn note(&self, context: &RequestContext, status: StatusCode) {
+        if let Some(coming) = context.outcome.take_coming() {
+            // Whoever stored it would have taken it.
+            let refusal = context.outcome.refusal().map(|refusal| refusal.message);
+            coming.failed(refusal.unwrap_or_else(|| format!("the answer was {status}")));
+        }
+        let path = context.path.spelled_once();
+        let is_gone = status == StatusCode::NOT_FOUND && context.method == Method::DELETE;
+        if !status.is_success() && !is_gone {
+            return;
+        }
+        match context.method.as_str() {
+            "PUT" if !is_save(context) => self.state.forget_contents(&path),
+            "PUT" if !context.has_content => self.expect(context, &path).await,
+            "DELETE" | "MOVE" => self.state.forget_contents(&path),
+            "UNLOCK" if !self.locks.is_locked(&path) => self.state.expects_nothing(&path),
+            _ => {}
+        }
+        if let Some(destination) = &context.destination {
+            self.state.forget_contents(&destination.spelled_once());
+        }
+    }
+
+    async fn expect(&self, context: &RequestContext, path: &str) {
+        if let Err(error) = self.state.expect_content(path, &context.client.to_string()).await {
+            let error = with_causes(&error);
+            tracing::warn!(path, error, "it is not noted on disk that this file waits for its content");
+        }
+        self.expected.notify_one();
+    }
+
+    /// Whoever makes a file and opens it at all does so at once; what nobody has open after a while, or at the
+    /// end, stays empty.
+    async fn see_to_expected(self, shutdown: Shutdown) {
+        let mut ticks = interval(TICK);
+        loop {
+            let is_idle = self.state.expected_contents().is_empty();
+            tokio::select! {
+                () = shutdown.begun() => break,
+                () = self.expected.notified(), if is_idle => {}
+                _ = ticks.tick(), if !is_idle => self.give_up(WAIT),
+            }
+        }
+        self.give_up(Duration::ZERO);
+    }
+
+    fn give_up(&self, wait: Duration) {
+        let now = millis(SystemTime::now());
+        for row in self.state.expected_contents() {
+            let is_over = now.saturating_sub(row.since) >= wait.as_millis() as u64;
+            if is_over && !self.locks.is_locked(&row.path) {
+                self.state.expects_nothing(&row.path);
+            }
+        }
+    }
+}
+
+/// Whether macOS's client writes a document. What it writes beside files is none: no program moves it, and a shelf
+/// without room must not keep folders where they are.
+fn is_save(context: &RequestContext) -> bool {
+    let name = context.path.name();
+    context.client.is_webdavfs()
+        && context.method == Method::PUT
+        && !name.starts_with("._")
+        && name != ".DS_Store"
+}
+
+/// macOS opens what it has made within a second.
+const WAIT: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_secs(1);

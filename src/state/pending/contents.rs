@@ -1,0 +1,327 @@
+//! Files of macOS's client whose content could not be stored, or was not stored yet.
+//!
+//! Its close(2) tells no program that an upload has failed. One that saves to a temporary file would go on
+//! and move that over the document: what had been saved before would be replaced by nothing. So it is known
+//! of each such file that its content is missing, from the begin of a save until the file is stored, replaced or
+//! deleted, whatever becomes of the gateway meanwhile.
+
+use super::index::Rows;
+use super::{Operation, PendingRow, Phase, id};
+use crate::state::{State, StateError};
+
+/// A content on its way. Dropped, it has failed.
+#[derive(Debug)]
+pub struct Coming {
+    state: State,
+    path: String,
+    number: u64,
+    /// Bytes, where the client told in advance.
+    announced: Option<u64>,
+    /// An earlier one did not arrive whole.
+    was_cut: bool,
+    has_ended: bool,
+}
+
+/// The contents under way to one path.
+#[derive(Debug, Default)]
+pub(super) struct At {
+    count: usize,
+    /// What becomes of contents up to this number does not matter any more.
+    settled: u64,
+    /// The newest one that failed.
+    failed: u64,
+    /// What was stored last is shorter than announced.
+    is_incomplete: bool,
+    why: Option<String>,
+}
+
+/// How a content ended.
+enum End {
+    Stored { is_whole: bool },
+    Failed(String),
+}
+
+impl State {
+    /// A content is on its way to the file at `path`; that is on disk when this returns. `announced`: its bytes,
+    /// as far as `client` told. Where the disk has no room this is known in memory only, and logged.
+    pub async fn begin_content(&self, path: String, client: &str, announced: Option<u64>) -> Coming {
+        let (number, was_cut, must_write) = {
+            let mut rows = self.0.pending.0.lock();
+            rows.begun += 1;
+            let at = rows.coming.entry(path.clone()).or_default();
+            at.count += 1;
+            // macOS sends a file anew when a connection was lost, maybe before that is seen here.
+            let is_again = at.count > 1;
+            let is_held = rows.is_held(&path);
+            let (was_cut, must_write) = match rows.content(&path) {
+                Some(row) => {
+                    let was_cut = row.lacks_content();
+                    if !was_cut {
+                        row.phase = Phase::Begun;
+                    }
+                    (was_cut || is_again, false)
+                }
+                // The row of the empty file stands for it.
+                None if is_held => (is_again, false),
+                None => {
+                    rows.put(content(path.clone(), Phase::Begun, client, announced));
+                    (is_again, true)
+                }
+            };
+            (rows.begun, was_cut, must_write)
+        };
+        let coming = Coming { state: self.clone(), path, number, announced, was_cut, has_ended: false };
+        if must_write && let Err(error) = self.sync().await {
+            coming.warn(&error);
+        }
+        coming
+    }
+
+    /// An empty file was made at `path`, and its content may come; on disk when this returns, unless the row of the
+    /// empty file is.
+    pub async fn expect_content(&self, path: &str, client: &str) -> Result<(), StateError> {
+        let is_known = {
+            let mut rows = self.0.pending.0.lock();
+            let is_known = rows.is_held(path) || rows.content(path).is_some();
+            if !is_known {
+                rows.put(content(path.to_owned(), Phase::Expected, client, None));
+            }
+            is_known
+        };
+        if is_known { Ok(()) } else { self.sync().await }
+    }
+
+    /// The files whose content is expected, in this life.
+    pub fn expected_contents(&self) -> Vec<PendingRow> {
+        let rows = self.0.pending.0.lock();
+        rows.of_kind("content").filter(|row| row.phase == Phase::Expected).cloned().collect()
+    }
+
+    /// The file at `path` stays empty: no content comes.
+    pub fn expects_nothing(&self, path: &str) {
+        let mut rows = self.0.pending.0.lock();
+        if rows.content(path).is_some_and(|row| row.phase == Phase::Expected) {
+            rows.remove(&id("content", path));
+            drop(rows);
+            self.sync_soon();
+        }
+    }
+
+    /// Whether something at `path`, or below it, lacks its content.
+    pub fn lacks_content(&self, path: &str) -> bool {
+        let rows = self.0.pending.0.lock();
+        let lacks = |row: &PendingRow| row.lacks_content() && is_within(&row.path, path);
+        rows.coming.keys().any(|at| is_within(at, path))
+            || rows.of_kind("content").any(lacks)
+            || rows.of_kind("create").any(lacks)
+    }
+
+    /// What is at `path`, and below it, is gone, or is something else now.
+    pub fn forget_contents(&self, path: &str) {
+        let mut rows = self.0.pending.0.lock();
+        let begun = rows.begun;
+        rows.coming.iter_mut().filter(|(at, _)| is_within(at, path)).for_each(|(_, at)| at.settled = begun);
+        let here = rows.of_kind("content").filter(|row| is_within(&row.path, path));
+        let gone: Vec<String> = here.map(PendingRow::id).collect();
+        if gone.is_empty() {
+            return;
+        }
+        gone.iter().for_each(|id| drop(rows.remove(id)));
+        drop(rows);
+        self.sync_soon();
+    }
+}
+
+impl Coming {
+    /// `bytes` of it are stored.
+    pub async fn stored(mut self, bytes: u64) {
+        let is_whole = !self.was_cut || self.announced.is_none_or(|announced| bytes >= announced);
+        let must_write = self.end(End::Stored { is_whole });
+        if must_write && let Err(error) = self.state.sync().await {
+            self.warn(&error);
+        }
+    }
+
+    /// It could not be stored.
+    pub fn failed(mut self, why: String) {
+        self.end(End::Failed(why));
+    }
+
+    /// Whether the disk has to follow at once.
+    fn end(&mut self, end: End) -> bool {
+        self.has_ended = true;
+        let mut rows = self.state.0.pending.0.lock();
+        let Some(at) = rows.coming.get_mut(&self.path) else { return false };
+        match end {
+            End::Stored { is_whole } if self.number >= at.settled => {
+                (at.settled, at.is_incomplete) = (self.number, !is_whole);
+            }
+            End::Failed(why) if self.number > at.settled.max(at.failed) => {
+                (at.failed, at.why) = (self.number, Some(why));
+            }
+            _ => {}
+        }
+        at.count -= 1;
+        if at.count > 0 {
+            return false;
+        }
+        let Some(at) = rows.coming.remove(&self.path) else { return false };
+        let must_write = rows.settle(&self.path, at, self.announced);
+        drop(rows);
+        self.state.sync_soon();
+        must_write
+    }
+
+    fn warn(&self, error: &StateError) {
+        let path = &self.path;
+        tracing::warn!(path, %error, "it is not noted on disk whether the content of this file is stored");
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.end(End::Failed("the connection ended before it was stored".to_owned()));
+        }
+    }
+}
+
+impl Rows {
+    /// Nothing more is on its way to `path`. Whether the disk has to follow at once.
+    fn settle(&mut self, path: &str, at: At, announced: Option<u64>) -> bool {
+        let phase = match (at.failed > at.settled, at.is_incomplete) {
+            (true, _) => Phase::Failed,
+            (false, true) => Phase::Incomplete,
+            (false, false) => return self.remove(&id("content", path)).is_some(),
+        };
+        let known = self.content(path).cloned();
+        let row = known.unwrap_or_else(|| content(path.to_owned(), phase, "", announced));
+        let why = if phase == Phase::Failed { at.why } else { Some(INCOMPLETE.to_owned()) };
+        // The disk knows already that something is missing.
+        self.put(PendingRow { phase, why, ..row });
+        false
+    }
+}
+
+fn content(path: String, phase: Phase, client: &str, bytes: Option<u64>) -> PendingRow {
+    let client = (!client.is_empty()).then(|| client.to_owned());
+    PendingRow { client, ..PendingRow::new(Operation::Content { bytes }, path, phase) }
+}
+
+/// Whether `path` is `root`, or lies below it.
+fn is_within(path: &str, root: &str) -> bool {
+    let root = root.trim_end_matches('/');
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+const INCOMPLETE: &str = "less came than was announced, after a connection had been cut";
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CreateRow, Left};
+    use super::*;
+
+    async fn open(dir: &tempfile::TempDir) -> State {
+        State::open(dir.path(), "test").await.unwrap()
+    }
+
+    async fn begin(state: &State) -> Coming {
+        state.begin_content("/d/file".to_owned(), "mac", Some(10)).await
+    }
+
+    fn phases(state: &State) -> Vec<(String, Phase)> {
+        state.pending().into_iter().map(|row| (row.path, row.phase)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_latest_content_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = open(&dir).await;
+        let (stale, again) = (begin(&state).await, begin(&state).await);
+        assert!(state.lacks_content("/d") && !state.lacks_content("/d/fil"));
+        again.stored(10).await;
+        assert!(state.lacks_content("/d/file"), "one is under way");
+        stale.failed("refused".to_owned());
+        assert!(!state.lacks_content("/"), "what was sent again is stored");
+        begin(&state).await.failed("refused".to_owned());
+        assert!(state.lacks_content("/d/file"));
+        assert_eq!(state.pending()[0].why.as_deref(), Some("refused"));
+        begin(&state).await.stored(10).await;
+        assert!(!state.lacks_content("/") && state.pending().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_known_in_the_next_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = open(&dir).await;
+        let coming = begin(&state).await;
+        // As if it were killed: nothing is written any more.
+        std::fs::copy(dir.path().join("state.redb"), dir.path().join("kept")).unwrap();
+        drop((coming, state));
+        std::fs::rename(dir.path().join("kept"), dir.path().join("state.redb")).unwrap();
+        let state = open(&dir).await;
+        assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Missing)]);
+        assert!(state.lacks_content("/d"));
+        begin(&state).await.stored(9).await;
+        assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Incomplete)], "ten were announced");
+        assert!(state.lacks_content("/d/file"));
+        begin(&state).await.stored(10).await;
+        assert!(state.pending().is_empty());
+        begin(&state).await.stored(9).await;
+        assert!(state.pending().is_empty(), "an announcement is a hint where nothing was cut");
+    }
+
+    #[tokio::test]
+    async fn of_what_is_gone_nothing_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = open(&dir).await;
+        begin(&state).await.failed(String::new());
+        state.begin_content("/e".to_owned(), "mac", None).await.failed(String::new());
+        let cancelled = begin(&state).await;
+        state.forget_contents("/d/");
+        drop(cancelled);
+        assert!(!state.lacks_content("/d") && state.lacks_content("/e"));
+        state.forget_contents("/");
+        state.sync().await.unwrap();
+        drop(state);
+        assert!(open(&dir).await.pending().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_row_of_an_empty_file_stands_for_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = open(&dir).await;
+        let create =
+            CreateRow { key: "d/file".into(), content_type: None, user: Default::default(), made: 1 };
+        state.hold_create(create.clone()).await.unwrap();
+        state.expect_content("/d/file", "mac").await.unwrap();
+        assert!(!state.lacks_content("/d/file"), "it may stay empty");
+        let coming = begin(&state).await;
+        assert_eq!(state.pending().len(), 1, "one row for both");
+        // The empty file goes to the store while the content comes.
+        state.end_create("d/file", Left::Empty { is_open: false }).await.unwrap();
+        assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Begun)]);
+        coming.failed("refused".to_owned());
+        assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Failed)]);
+        begin(&state).await.stored(10).await;
+        state.hold_create(create).await.unwrap();
+        state.end_create("d/file", Left::Empty { is_open: true }).await.unwrap();
+        assert_eq!(state.expected_contents().len(), 1);
+        drop(state);
+        let state = open(&dir).await;
+        assert!(state.lacks_content("/d/file"), "it may have been sent while nobody listened");
+        state.expects_nothing("/d/file");
+        assert!(state.lacks_content("/d/file"), "nor does its end say more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_without_a_sync_is_synced_soon() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = open(&dir).await;
+        begin(&state).await.failed("refused".to_owned());
+        assert!(state.is_unsynced());
+        while state.is_unsynced() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+}

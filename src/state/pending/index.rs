@@ -1,0 +1,140 @@
+//! The pending rows in memory, and which of them the disk does not have yet.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use parking_lot::Mutex;
+use redb::{Database, WriteTransaction};
+
+use super::contents::At;
+use super::{Left, Operation, PendingRow, Phase, TABLE, id, load};
+use crate::state::StateError;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(in crate::state) struct Index(pub(super) Mutex<Rows>);
+
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// By id.
+    pub(super) all: BTreeMap<String, PendingRow>,
+    /// Ids of those that were changed or removed since they were written.
+    changed: BTreeSet<String>,
+    /// Contents under way, by path.
+    pub(super) coming: HashMap<String, At>,
+    /// How many contents were begun so far.
+    pub(super) begun: u64,
+}
+
+impl Index {
+    /// Takes up what the disk has: what was under way is not any more.
+    pub(in crate::state) fn load(database: &Database) -> Result<Self, StateError> {
+        let mut rows = Rows::default();
+        for mut row in load(database)? {
+            let is_cut = matches!(row.phase, Phase::Held | Phase::Expected | Phase::Begun);
+            if is_cut && !matches!(row.operation, Operation::Upload(_)) {
+                row.phase = Phase::Missing;
+                row.why = Some(MISSING.to_owned());
+            }
+            rows.all.insert(row.id(), row);
+        }
+        Ok(Self(Mutex::new(rows)))
+    }
+
+    pub(super) fn rows(&self) -> Vec<PendingRow> {
+        self.0.lock().all.values().cloned().collect()
+    }
+
+    pub(super) fn insert(&self, row: PendingRow) {
+        self.0.lock().put(row);
+    }
+
+    pub(super) fn remove(&self, id: &str) {
+        self.0.lock().remove(id);
+    }
+
+    /// See [`super::State::end_create`].
+    pub(super) fn end_create(&self, id: &str, left: Left) {
+        let mut rows = self.0.lock();
+        let Some(row) = rows.remove(id) else { return };
+        let Left::Empty { is_open } = left else { return };
+        let is_coming = rows.coming.contains_key(&row.path);
+        let phase = match row.phase {
+            Phase::Missing => Phase::Missing,
+            _ if is_coming => Phase::Begun,
+            _ if is_open => Phase::Expected,
+            _ => return,
+        };
+        // What is known of its content already is newer.
+        let content = PendingRow { operation: Operation::Content { bytes: None }, phase, ..row };
+        if !rows.all.contains_key(&content.id()) {
+            rows.put(content);
+        }
+    }
+
+    pub(in crate::state) fn has_changes(&self) -> bool {
+        !self.0.lock().changed.is_empty()
+    }
+
+    /// Writes what changed. Nothing is lost where the transaction fails later: see [`Self::note_unwritten`].
+    pub(in crate::state) fn write(
+        &self,
+        transaction: &WriteTransaction,
+    ) -> Result<BTreeSet<String>, StateError> {
+        let (ids, rows): (BTreeSet<String>, Vec<Option<PendingRow>>) = {
+            let mut rows = self.0.lock();
+            let ids = std::mem::take(&mut rows.changed);
+            let found = ids.iter().map(|id| rows.all.get(id).cloned()).collect();
+            (ids, found)
+        };
+        let written = (|| {
+            let mut table = transaction.open_table(TABLE)?;
+            for (id, row) in ids.iter().zip(&rows) {
+                if let Some(row) = row {
+                    table.insert(&**id, &*serde_json::to_string(row)?)?;
+                } else {
+                    table.remove(&**id)?;
+                }
+            }
+            Ok(())
+        })();
+        if written.is_err() {
+            self.note_unwritten(ids.clone());
+        }
+        written.map(|()| ids)
+    }
+
+    /// The disk does not have these after all.
+    pub(in crate::state) fn note_unwritten(&self, ids: BTreeSet<String>) {
+        self.0.lock().changed.extend(ids);
+    }
+}
+
+impl Rows {
+    pub(super) fn put(&mut self, row: PendingRow) {
+        self.changed.insert(row.id());
+        self.all.insert(row.id(), row);
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Option<PendingRow> {
+        let row = self.all.remove(id)?;
+        self.changed.insert(id.to_owned());
+        Some(row)
+    }
+
+    /// The row of a file's content.
+    pub(super) fn content(&mut self, path: &str) -> Option<&mut PendingRow> {
+        self.all.get_mut(&id("content", path))
+    }
+
+    /// Whether the file at `path` is held empty in this life.
+    pub(super) fn is_held(&self, path: &str) -> bool {
+        self.of_kind("create").any(|row| row.path == path && row.phase == Phase::Held)
+    }
+
+    pub(super) fn of_kind(&self, kind: &str) -> impl Iterator<Item = &PendingRow> {
+        let (start, end) = (id(kind, ""), format!("{kind}\u{1}"));
+        self.all.range(start..end).map(|(_, row)| row)
+    }
+}
+
+const MISSING: &str = "the gateway ended before its content came";

@@ -1,0 +1,222 @@
+//! What was accepted and is not wholly in the store, or on the directory's disk, yet.
+//!
+//! One table holds all of it: empty files whose content is waited for, contents that have not been stored,
+//! multipart uploads that somebody must end, trees that are being moved, and what an endpoint was asked with.
+//! All rows are in memory, too. A row is on disk before what it stands for is begun or acknowledged, unless it
+//! says otherwise, and is removed when that has ended. After a crash [`State::recover`] hands out what is left.
+
+mod contents;
+mod index;
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+use super::{JsonTable, State, StateError, millis};
+
+pub use contents::Coming;
+pub(super) use index::Index;
+
+/// [`PendingRow::id`] -> [`PendingRow`] as JSON.
+pub(super) const TABLE: JsonTable = TableDefinition::new("pending");
+
+/// Something that has been begun and has not ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PendingRow {
+    #[serde(flatten)]
+    pub operation: Operation,
+    /// The file or folder: `/`, then its key, composed (NFC).
+    pub path: String,
+    pub phase: Phase,
+    /// Why it is in this phase, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The version that it replaces, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// Milliseconds since 1970.
+    pub since: u64,
+}
+
+/// What is pending.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "lowercase")]
+pub enum Operation {
+    /// An empty file that waits for its content.
+    Create(CreateRow),
+    /// A file whose content has not been stored.
+    Content {
+        /// As far as the client told.
+        bytes: Option<u64>,
+    },
+    /// A multipart upload from before it is asked for to its end.
+    Upload(UploadRow),
+}
+
+/// An empty object that a client was told is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreateRow {
+    pub key: String,
+    pub content_type: Option<String>,
+    /// User metadata.
+    pub user: BTreeMap<String, String>,
+    /// Milliseconds since 1970.
+    pub made: u64,
+}
+
+/// A multipart upload. One that nobody completes or aborts is billed for ever and shown nowhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UploadRow {
+    pub id: String,
+    pub bucket: String,
+    /// The key within the bucket.
+    pub object: String,
+    /// The key as the source's whole store names it.
+    pub key: String,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// An empty file is shown, and put to the store when its content does not come.
+    Held,
+    /// An empty file is there, and its content may come.
+    Expected,
+    /// Its content is on its way.
+    Begun,
+    /// Its content could not be stored.
+    Failed,
+    /// The gateway ended before the content came.
+    Missing,
+    /// What was stored is shorter than what was announced.
+    Incomplete,
+}
+
+/// What the store has of a file that was made empty, when that is no longer held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Its content, or nothing that matters any more.
+    Settled,
+    /// The empty file. `is_open`: its content may come still.
+    Empty { is_open: bool },
+}
+
+/// What an earlier life of the gateway left behind.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    pub creates: Vec<CreateRow>,
+    pub uploads: Vec<UploadRow>,
+}
+
+impl PendingRow {
+    pub(super) fn id(&self) -> String {
+        let (kind, name) = match &self.operation {
+            Operation::Create(create) => ("create", &create.key),
+            Operation::Content { .. } => ("content", &self.path),
+            Operation::Upload(upload) => ("upload", &upload.id),
+        };
+        id(kind, name)
+    }
+
+    fn new(operation: Operation, path: String, phase: Phase) -> Self {
+        let since = millis(SystemTime::now());
+        Self { operation, path, phase, why: None, basis: None, client: None, since }
+    }
+
+    /// An empty file that is held.
+    pub(super) fn create(create: CreateRow) -> Self {
+        let (path, since) = (path_of(&create.key), create.made);
+        Self { since, ..Self::new(Operation::Create(create), path, Phase::Held) }
+    }
+
+    /// An upload that is under way.
+    pub(super) fn upload(upload: UploadRow) -> Self {
+        let path = path_of(&upload.key);
+        Self::new(Operation::Upload(upload), path, Phase::Begun)
+    }
+
+    /// Whether the file lacks its content, so that it must not take the place of another.
+    fn lacks_content(&self) -> bool {
+        matches!(self.phase, Phase::Failed | Phase::Missing | Phase::Incomplete)
+    }
+}
+
+impl State {
+    /// What an earlier life left behind, to be seen to now.
+    pub fn recover(&self) -> Recovered {
+        let mut recovered = Recovered::default();
+        for row in self.pending() {
+            match row.operation {
+                Operation::Create(create) => recovered.creates.push(create),
+                Operation::Upload(upload) => recovered.uploads.push(upload),
+                // It stands until the file is written, replaced or deleted.
+                Operation::Content { .. } => {}
+            }
+        }
+        recovered
+    }
+
+    /// All that is pending, by kind and name.
+    pub fn pending(&self) -> Vec<PendingRow> {
+        self.0.pending.rows()
+    }
+
+    /// Notes an empty object; it is on disk when this returns.
+    pub async fn hold_create(&self, row: CreateRow) -> Result<(), StateError> {
+        self.pend(PendingRow::create(row)).await
+    }
+
+    /// Forgets one that is stored or deleted. Synced: it must not come back after a crash.
+    pub async fn end_create(&self, key: &str, left: Left) -> Result<(), StateError> {
+        self.0.pending.end_create(&id("create", key), left);
+        self.sync().await
+    }
+
+    /// Notes an upload; it is on disk when this returns.
+    pub async fn begin_upload(&self, row: UploadRow) -> Result<(), StateError> {
+        self.pend(PendingRow::upload(row)).await
+    }
+
+    /// Forgets an upload that was completed or aborted. Not synced at once: aborting it once more at the
+    /// next start does no harm.
+    pub fn end_upload(&self, upload: &str) {
+        self.0.pending.remove(&id("upload", upload));
+        self.sync_soon();
+    }
+
+    /// Notes a row; it is on disk when this returns, or nowhere.
+    async fn pend(&self, row: PendingRow) -> Result<(), StateError> {
+        let id = row.id();
+        self.0.pending.insert(row);
+        let written = self.sync().await;
+        if written.is_err() {
+            self.0.pending.remove(&id);
+        }
+        written
+    }
+}
+
+pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), StateError> {
+    transaction.open_table(TABLE)?;
+    Ok(())
+}
+
+fn load(database: &Database) -> Result<Vec<PendingRow>, StateError> {
+    let table = database.begin_read()?.open_table(TABLE)?;
+    table.iter()?.map(|row| Ok(serde_json::from_str(row?.1.value())?)).collect()
+}
+
+fn id(kind: &str, name: &str) -> String {
+    format!("{kind}\0{name}")
+}
+
+fn path_of(key: &str) -> String {
+    format!("/{}", key.nfc().collect::<String>())
+}

@@ -1,0 +1,129 @@
+//! The version of the database, and the way from older ones.
+//!
+//! An upgrade is one transaction: a database is of one version or another, never between. A newer one is left
+//! alone, since it may hold what this program would lose.
+
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::pending::{self, CreateRow, PendingRow, UploadRow};
+use super::{JsonTable, StateError};
+
+/// Name -> value.
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const SCHEMA: &str = "schema";
+
+/// Which one this program writes. 1 had a table for empty files and one for uploads, and no [`META`].
+const CURRENT: u64 = 2;
+
+/// Refuses a database of a newer program.
+pub(super) fn check(database: &redb::Database, path: &str) -> Result<(), StateError> {
+    let table = match database.begin_read()?.open_table(META) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    match table.get(SCHEMA)?.map(|version| version.value()) {
+        Some(found) if found > CURRENT => Err(StateError::Newer { path: path.to_owned(), found }),
+        _ => Ok(()),
+    }
+}
+
+/// Brings an older database up to this version; a new one begins with it.
+pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), StateError> {
+    let mut meta = transaction.open_table(META)?;
+    if meta.get(SCHEMA)?.is_none() {
+        take_over(transaction, "creates", PendingRow::create as fn(CreateRow) -> PendingRow)?;
+        take_over(transaction, "uploads", PendingRow::upload as fn(UploadRow) -> PendingRow)?;
+    }
+    meta.insert(SCHEMA, CURRENT)?;
+    Ok(())
+}
+
+/// Moves the rows of a table that is no more to those that are pending.
+fn take_over<R: DeserializeOwned + Serialize>(
+    transaction: &WriteTransaction,
+    name: &'static str,
+    pending: fn(R) -> PendingRow,
+) -> Result<(), StateError> {
+    let old: JsonTable = TableDefinition::new(name);
+    {
+        let (old, mut rows) = (transaction.open_table(old)?, transaction.open_table(pending::TABLE)?);
+        for row in old.iter()? {
+            let row = pending(serde_json::from_str(row?.1.value())?);
+            rows.insert(&*row.id(), &*serde_json::to_string(&row)?)?;
+        }
+    }
+    transaction.delete_table(old)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Phase, State};
+    use super::*;
+
+    /// A database that version 1 wrote and did not close: its length, then what is not zero, by offset.
+    fn version_1() -> Vec<u8> {
+        let mut lines = include_str!("version1.hex").lines();
+        let mut bytes = vec![0; lines.next().unwrap().parse().unwrap()];
+        for line in lines {
+            let (offset, content) = line.split_once(' ').unwrap();
+            let (offset, content): (usize, _) = (offset.parse().unwrap(), hex::decode(content).unwrap());
+            bytes[offset..offset + content.len()].copy_from_slice(&content);
+        }
+        bytes
+    }
+
+    /// One of a gateway that has ended.
+    async fn directory() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        State::open(dir.path(), "test").await.unwrap();
+        dir
+    }
+
+    #[tokio::test]
+    async fn what_version_1_kept_is_taken_over() {
+        let dir = directory().await;
+        std::fs::write(dir.path().join("state.redb"), version_1()).unwrap();
+        for life in 0..2 {
+            let state = State::open(dir.path(), "test").await.unwrap();
+            let left = state.recover();
+            let creates: Vec<&str> = left.creates.iter().map(|create| &*create.key).collect();
+            assert_eq!(creates, ["d/new", "d/synced"], "life {life}");
+            assert_eq!((left.creates[0].made, left.uploads[0].key.as_str()), (1795723851521, "d/large"));
+            assert!(state.pending().iter().all(|row| row.phase != Phase::Held));
+            assert!(state.lacks_content("/d/new") && state.lacks_content("/d") && !state.lacks_content("/e"));
+            let kept = state.properties("d/kept").await.unwrap();
+            assert_eq!(kept[0].xml, b"<t xmlns=\"urn:t\" xmlns:D=\"DAV:\">green</t>");
+            let locks = state.locks().await.unwrap();
+            assert_eq!((locks.len(), locks[0].path.as_str()), (1, "/d/new"));
+        }
+        let database = redb::Database::open(dir.path().join("state.redb")).unwrap();
+        let tables: Vec<String> = database.begin_read().unwrap().list_tables().unwrap().map(name).collect();
+        assert!(!tables.iter().any(|name| name == "creates" || name == "uploads"), "{tables:?}");
+    }
+
+    fn name(table: redb::UntypedTableHandle) -> String {
+        redb::TableHandle::name(&table).to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_newer_one_is_refused_and_left_alone() {
+        let dir = directory().await;
+        let path = dir.path().join("state.redb");
+        std::fs::remove_file(&path).unwrap();
+        let database = redb::Database::create(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert(SCHEMA, CURRENT + 1).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let refused = State::open(dir.path(), "test").await.unwrap_err();
+        assert!(matches!(refused, StateError::Newer { found, .. } if found == CURRENT + 1));
+        assert!(refused.to_string().contains("newer s3dav") && refused.hint().is_some());
+        let database = redb::Database::open(&path).unwrap();
+        let tables = database.begin_read().unwrap().list_tables().unwrap().map(name).collect::<Vec<_>>();
+        assert_eq!(tables, ["meta"]);
+    }
+}
