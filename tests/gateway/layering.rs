@@ -179,7 +179,8 @@ fn what_is_pending_has_one_table_and_one_recovery() {
     let state: String = files_of("src/state").into_iter().map(|(_, text)| code(&text)).collect();
     let count = |text: &str| state.matches(text).count();
     assert_eq!((count("fn recover"), count("TableDefinition::new(\"pending\")")), (1, 1));
-    let others: Vec<_> = sources().into_iter().filter(|(_, text)| code(text).contains(".recover()")).collect();
+    let others: Vec<_> =
+        sources().into_iter().filter(|(_, text)| code(text).contains(".recover()")).collect();
     assert_eq!(others.len(), 1, "it is called once, at the start");
 }
 
