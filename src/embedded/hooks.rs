@@ -42,6 +42,8 @@ pub enum Action {
     ApplyThenFail,
     /// Carried out; the answer is held back until the gate opens.
     Hold(Gate),
+    /// Carried out when the gate opens.
+    HoldFirst(Gate),
     /// The answer's body ends with an error after so many bytes.
     CutBody(u64),
     /// The answer's body pauses after so many bytes until the gate opens.

@@ -158,6 +158,10 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
             gate.passed().await;
             answer
         }
+        Some(Action::HoldFirst(gate)) => {
+            gate.passed().await;
+            call(request, service).await
+        }
         Some(Action::CutBody(after)) => {
             call(request, service).await.map(|body| interrupted(body, after, None))
         }

@@ -55,7 +55,7 @@ pub enum Failure {
     NoRoom,
     #[error("its content has not been stored; save it again")]
     Unstored,
-    #[error("it is being moved, or is where something is copied or moved to; wait for the end of that")]
+    #[error("it, or something in it, is being written, copied, moved or deleted; wait for the end of that")]
     UnderWay,
     #[error("the work ended early")]
     Interrupted(#[from] tokio::task::JoinError),

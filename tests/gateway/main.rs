@@ -34,4 +34,5 @@ mod stores;
 mod strangers;
 mod streams;
 mod trees;
+mod under_way;
 mod uplinks;

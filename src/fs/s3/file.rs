@@ -8,6 +8,7 @@ use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
 use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
+use super::trees::{Entered, Use};
 use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::fs::engine::{Meta, OpenFile, Reading, Writing};
@@ -32,15 +33,16 @@ impl S3FileSystem {
         if is_lock && path.has_trailing_slash() {
             return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
         }
+        let entered = self.enter(&[(&path, Use::Inside)])?;
         let target = self.write_target(&path).await?;
         if is_lock {
-            return Ok(OpenFile::Written(meta_of(self.create_empty(&target).await?)));
+            return Ok(OpenFile::Written(meta_of(self.create_empty(target, entered).await?)));
         }
         if !options.truncate {
             return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
         }
         let attributes = self.attributes(path.name());
-        let upload = self.begin_upload(target, attributes, options.create_new, options.size)?;
+        let upload = self.begin_upload((target, entered), attributes, options.create_new, options.size)?;
         Ok(OpenFile::Writing(Box::new(Sending { fs: self.clone(), upload })))
     }
 
@@ -79,10 +81,10 @@ impl S3FileSystem {
     }
 
     /// An empty object, unless somebody else was first; says what is there then.
-    async fn create_empty(&self, target: &Target) -> Result<Placed, Failure> {
+    async fn create_empty(&self, target: Target, entered: Entered) -> Result<Placed, Failure> {
         let name = target.key.rsplit('/').next().unwrap_or_default();
         let attributes = self.attributes(name);
-        let mut upload = self.begin_upload(target.clone(), attributes, false, Some(0))?;
+        let mut upload = self.begin_upload((target, entered), attributes, false, Some(0))?;
         self.commit(&mut upload).await
     }
 

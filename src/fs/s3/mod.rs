@@ -16,6 +16,7 @@ mod watched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use dav_server::fs::OpenOptions;
@@ -36,7 +37,7 @@ use crate::store::{Content, ListPage, ObjectStore};
 
 use folder_dates::FolderDates;
 use metadata::{Located, folder_prefix};
-use trees::Trees;
+use trees::{Entered, Trees, Use};
 use watched::Watched;
 
 /// What the file system is to do with doubtful wishes.
@@ -111,6 +112,7 @@ impl Source for S3Share {
             located: Arc::default(),
             begun: Arc::default(),
             tree: Arc::default(),
+            ended_trees: Arc::new(self.0.trees.ended().into()),
         }
     }
 
@@ -167,6 +169,8 @@ pub struct S3FileSystem {
     begun: Arc<Mutex<Option<Content>>>,
     /// The first page of the tree that is to be deleted, with its prefix.
     tree: Arc<Mutex<Option<(String, ListPage)>>>,
+    /// See [`Trees::ended`]; as it was when this request began to look.
+    ended_trees: Arc<AtomicU64>,
 }
 
 impl S3FileSystem {
@@ -177,6 +181,18 @@ impl S3FileSystem {
             for_credentials: self.context.client.is_webdavfs(),
         };
         Arc::new(Patient::new(Arc::clone(&self.shared.store), patience))
+    }
+
+    /// See [`Trees::enter`]. What is found from then on stays where it is.
+    fn enter(&self, uses: &[(&ResourcePath, Use)]) -> Result<Entered, Failure> {
+        let entered = self.shared.trees.enter(uses)?;
+        let ended = self.shared.trees.ended();
+        if self.ended_trees.swap(ended, Ordering::Relaxed) != ended {
+            // What was found before may have gone with its folder.
+            self.located.lock().clear();
+            self.tree.lock().take();
+        }
+        Ok(entered)
     }
 
     /// Whether `path` is the root or the folder of a bucket.
@@ -204,24 +220,18 @@ impl FileSystem for S3FileSystem {
     }
 
     async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
-        if options.write {
-            self.shared.trees.refuse(&path)?;
-        }
         self.open_file(path, options).await
     }
 
     async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
-        self.shared.trees.refuse(path)?;
         self.put_folder(path).await
     }
 
     async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
-        self.shared.trees.refuse(to)?;
         self.copy_marker(to).await
     }
 
     async fn delete(&self, path: &ResourcePath) -> Result<(), Failure> {
-        self.shared.trees.refuse(path)?;
         self.remove(path).await
     }
 
@@ -234,9 +244,14 @@ impl FileSystem for S3FileSystem {
         path: &ResourcePath,
         changes: Vec<PropertyChange>,
     ) -> Result<(), Failure> {
+        let entered = self.enter(&[(path, Use::Inside)])?;
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
         let (state, id) = (self.shared.state.clone(), located.id());
-        self.detached(async move { Ok(state.change_properties(&id, changes).await?) }).await
+        self.detached(async move {
+            let _entered = entered;
+            Ok(state.change_properties(&id, changes).await?)
+        })
+        .await
     }
 }
 

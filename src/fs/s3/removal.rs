@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::hidden::{hidden_keys, refusal};
 use super::metadata::{Located, Node};
+use super::trees::Use;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::context::Depth;
 use crate::fs::error::afterwards;
@@ -16,6 +17,7 @@ use crate::store::{ObjectStore, StoreError};
 impl S3FileSystem {
     /// MKCOL: a marker, the zero-byte object `folder/`.
     pub(super) async fn put_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
+        let entered = self.enter(&[(path, Use::Folder)])?;
         if self.locate(path).await?.is_some() {
             return Err(Failure::Exists);
         }
@@ -29,6 +31,7 @@ impl S3FileSystem {
                 Err(Failure::Store(StoreError::ConditionFailed)) => return Err(Failure::Exists),
                 made => made?,
             }
+            entered.made_folder();
             shared.dates.touch_parent(&prefix);
             shared.dates.touch(&prefix);
             afterwards(shared.state.remove_properties(&prefix).await);
@@ -42,15 +45,21 @@ impl S3FileSystem {
 
     /// DELETE of a file or of a folder with everything in it.
     pub(super) async fn remove(&self, path: &ResourcePath) -> Result<(), Failure> {
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        let is_folder = self.locate(path).await?.ok_or(Failure::NotFound)?.is_folder();
         self.refuse_protected(path, "deleted")?;
-        if located.is_folder() && self.context.depth == Some(Depth::Zero) {
+        if is_folder && self.context.depth == Some(Depth::Zero) {
             return Err(Failure::BadRequest("a folder is deleted with Depth: infinity".to_owned()));
+        }
+        let entered = self.enter(&[(path, if is_folder { Use::Tree } else { Use::File })])?;
+        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        if located.is_folder() != is_folder {
+            return Err(Failure::UnderWay);
         }
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         let tree = self.tree.lock().take().filter(|(prefix, _)| *prefix == located.prefix());
         let (client, own_condition) = (self.context.client.clone(), self.context.if_match.clone());
         self.detached(async move {
+            let _entered = entered;
             match &located.node {
                 Node::File(meta) => {
                     let etag = own_condition.as_ref().unwrap_or(&meta.etag).clone();

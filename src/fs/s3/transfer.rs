@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::metadata::{Located, Node, folder_prefix};
 use super::placing::{Job, Placing};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
+use super::trees::Use;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::Client;
 use crate::fs::engine::Transfer;
@@ -23,22 +24,13 @@ impl S3FileSystem {
         to: ResourcePath,
         kind: Transfer,
     ) -> Result<(), Failure> {
-        let source = self.locate(&from).await?.ok_or(Failure::NotFound)?;
-        if kind == Transfer::Move {
-            self.refuse_protected(&from, "moved")?;
+        let (source, target) = self.ends(&from, &to, kind).await?;
+        let uses = uses(&source, &target, kind);
+        let entered = self.enter(&[(&from, uses.0), (&to, uses.1)])?;
+        let (source, target) = self.ends(&from, &to, kind).await?;
+        if uses != self::uses(&source, &target, kind) {
+            return Err(Failure::UnderWay);
         }
-        let target = self.transfer_target(&to).await?;
-        self.refuse_unsuitable(&source, &target)?;
-        let trees = &self.shared.trees;
-        trees.refuse(&from)?;
-        trees.refuse(&to)?;
-        let changed: &[&ResourcePath] = match (source.is_folder(), kind) {
-            (true, Transfer::Move) => &[&from, &to],
-            (true, Transfer::Copy) => &[&to],
-            // A file is there or not: it is never seen half.
-            (false, _) => &[],
-        };
-        let entered = trees.enter(changed)?;
         let work = Transferring {
             store: self.patient_store(),
             shared: Arc::clone(&self.shared),
@@ -57,11 +49,12 @@ impl S3FileSystem {
 
     /// COPY of a folder with `Depth: 0`: the folder and its properties, none of its children.
     pub(super) async fn copy_marker(&self, to: &ResourcePath) -> Result<(), Failure> {
-        let source = self.locate(&self.context.path).await?.ok_or(Failure::NotFound)?;
-        let target = self.transfer_target(to).await?;
-        self.refuse_unsuitable(&source, &target)?;
+        let from = &self.context.path;
+        let entered = self.enter(&[(from, Use::Inside), (to, Use::Tree)])?;
+        let (source, target) = self.ends(from, to, Transfer::Copy).await?;
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         self.detached(async move {
+            let _entered = entered;
             let prefix = folder_prefix(&target.key);
             let old = target.old_objects(&store, &shared).await?;
             match put_marker(&*store, &prefix).await {
@@ -80,6 +73,22 @@ impl S3FileSystem {
             }
         })
         .await
+    }
+
+    /// What is to be copied or moved, and where it goes, if it may.
+    async fn ends(
+        &self,
+        from: &ResourcePath,
+        to: &ResourcePath,
+        kind: Transfer,
+    ) -> Result<(Located, TransferTarget), Failure> {
+        let source = self.locate(from).await?.ok_or(Failure::NotFound)?;
+        if kind == Transfer::Move {
+            self.refuse_protected(from, "moved")?;
+        }
+        let target = self.transfer_target(to).await?;
+        self.refuse_unsuitable(&source, &target)?;
+        Ok((source, target))
     }
 
     /// What the front and the engine let pass: two spellings of one name, and a destination that
@@ -130,6 +139,18 @@ impl TransferTarget {
             Some(folder) => deletable(tree::list(store, &folder.prefix()).await?, shared, folder),
         }
     }
+}
+
+/// What is done to source and destination.
+fn uses(source: &Located, target: &TransferTarget, kind: Transfer) -> (Use, Use) {
+    let from = match (source.is_folder(), kind) {
+        (true, Transfer::Move) => Use::Tree,
+        (true, Transfer::Copy) => Use::Source,
+        (false, Transfer::Move) => Use::File,
+        (false, Transfer::Copy) => Use::Inside,
+    };
+    let replaces_folder = target.old.as_ref().is_some_and(Located::is_folder);
+    (from, if source.is_folder() || replaces_folder { Use::Tree } else { Use::File })
 }
 
 /// A COPY or MOVE that nothing interrupts.

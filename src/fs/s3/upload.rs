@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::conflict::beside;
+use super::trees::Entered;
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::RequestContext;
 use crate::fs::basis::WriteCondition;
@@ -38,6 +39,8 @@ pub(super) enum Placed {
 pub(super) struct Upload {
     body: Body<MultipartWriter>,
     target: Target,
+    /// Keeps its folder where it is; gone when it is put in its place.
+    entered: Option<Entered>,
     /// Everything that the end of it needs.
     placement: Placement,
 }
@@ -56,10 +59,10 @@ struct Placement {
 }
 
 impl S3FileSystem {
-    /// Begins to write to `target`; `length` in bytes if the client told it.
+    /// Begins to write to `target`, which was entered; `length` in bytes if the client told it.
     pub(super) fn begin_upload(
         &self,
-        target: Target,
+        (target, entered): (Target, Entered),
         attributes: Attributes,
         create_new: bool,
         length: Option<u64>,
@@ -80,14 +83,21 @@ impl S3FileSystem {
         let what = (placement.key.clone(), placement.attributes.clone(), placement.condition.clone());
         let store = Arc::clone(&placement.store);
         let intake = self.shared.uploads.intake(store, what, length, !is_clients_own)?;
-        Ok(Upload { body: Body::new(context, intake, length), target, placement })
+        let body = Body::new(context, intake, length);
+        Ok(Upload { body, target, entered: Some(entered), placement })
     }
 
     /// Puts the object in place; once begun it goes on without the client.
     pub(super) async fn commit(&self, upload: &mut Upload) -> Result<Placed, Failure> {
         let (intake, size) = upload.body.end()?;
         let (placement, is_new) = (upload.placement.clone(), upload.target.replaces.is_none());
-        let placed = self.detached(async move { placement.finish(intake, size, is_new).await }).await?;
+        let entered = upload.entered.take();
+        entered.as_ref().map_or(Ok(()), Entered::put_file)?;
+        let placed = self.detached(async move {
+            let _entered = entered;
+            placement.finish(intake, size, is_new).await
+        });
+        let placed = placed.await?;
         if self.context.mtime.is_some() {
             self.context.outcome.set_mtime_kept();
         }
