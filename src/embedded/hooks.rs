@@ -19,6 +19,7 @@ struct State {
     region: Option<String>,
     rules: Vec<Rule>,
     unconditional: Vec<String>,
+    has_opaque_etags: bool,
 }
 
 /// An instruction: the next `times` requests that fit are treated so.
@@ -146,6 +147,15 @@ impl Hooks {
     /// a copy's destination, `CopySource` its source.
     pub fn ignore_conditions_of(&self, operations: &[&str]) {
         self.0.lock().unconditional = operations.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    /// Gives new objects ETags that look like an MD5 and tell nothing, as S3 does where KMS encrypts them.
+    pub fn set_opaque_etags(&self, is_on: bool) {
+        self.0.lock().has_opaque_etags = is_on;
+    }
+
+    pub(super) fn has_opaque_etags(&self) -> bool {
+        self.0.lock().has_opaque_etags
     }
 
     pub(super) fn ignores_conditions_of(&self, operation: &str) -> bool {

@@ -7,6 +7,7 @@ use md5::{Digest, Md5};
 use s3s::crypto::{Checksum, Crc32};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use uuid::Uuid;
 
 use super::blob::{Blob, BlobWriter};
 use super::hooks::Hooks;
@@ -35,6 +36,11 @@ impl Service {
             true => Conditions::default(),
             false => conditions,
         }
+    }
+
+    /// The ETag of a content with this MD5.
+    pub(super) fn etag(&self, md5: String) -> String {
+        if self.hooks.has_opaque_etags() { Uuid::new_v4().simple().to_string() } else { md5 }
     }
 
     /// Runs `work` on a bucket in one step.
@@ -221,7 +227,8 @@ impl S3 for Service {
         let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
         let conditions = self.heeded("PutObject", conditions);
         let target = (input.bucket.as_str(), input.key.as_str());
-        let object = self.store(target, received.content, received.md5, headers, conditions).await?;
+        let etag = self.etag(received.md5);
+        let object = self.store(target, received.content, etag, headers, conditions).await?;
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(ETag::Strong(object.etag.clone())),
             checksum_crc32: input.checksum_crc32.map(|_| received.crc32),
@@ -259,6 +266,7 @@ impl S3 for Service {
             true => md5_of(&content).await.map_err(internal)?,
             false => source.etag.clone(),
         };
+        let etag = self.etag(etag);
         let conditions = self.heeded("CopyObject", Conditions::of_headers(&req.headers));
         let target = (input.bucket.as_str(), input.key.as_str());
         let object = self.store(target, content, etag, headers, conditions).await?;

@@ -44,9 +44,10 @@ pub(super) async fn part(service: &Service, input: UploadPartInput) -> S3Result<
     let received = service.receive(&input.bucket, input.body).await?;
     received.verify(input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
     let target = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
-    add_part(service, target, input.part_number, &received.md5, received.content).await?;
+    let etag = service.etag(received.md5);
+    add_part(service, target, input.part_number, &etag, received.content).await?;
     Ok(UploadPartOutput {
-        e_tag: Some(ETag::Strong(received.md5)),
+        e_tag: Some(ETag::Strong(etag)),
         checksum_crc32: input.checksum_crc32.map(|_| received.crc32),
         ..Default::default()
     })
@@ -69,9 +70,10 @@ pub(super) async fn part_copy(
     let body = source.content.read(range).await.map_err(internal)?;
     let received = service.receive(&input.bucket, Some(streaming(body))).await?;
     let target = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
-    add_part(service, target, input.part_number, &received.md5, received.content).await?;
+    let etag = service.etag(received.md5);
+    add_part(service, target, input.part_number, &etag, received.content).await?;
     let result = CopyPartResult {
-        e_tag: Some(ETag::Strong(received.md5)),
+        e_tag: Some(ETag::Strong(etag)),
         last_modified: Some(SystemTime::now().into()),
         ..Default::default()
     };
@@ -82,13 +84,13 @@ async fn add_part(
     service: &Service,
     (bucket, key, id): (&str, &str, &str),
     number: i32,
-    md5: &str,
+    etag: &str,
     content: Blob,
 ) -> S3Result<()> {
     let replaced = service.bucket(bucket, |bucket| {
         let upload = bucket.uploads.get_mut(id).filter(|upload| upload.key == key);
         let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
-        Ok(upload.parts.insert(number, (md5.to_owned(), content)))
+        Ok(upload.parts.insert(number, (etag.to_owned(), content)))
     })?;
     if let Some((_, old)) = replaced {
         old.remove().await;
@@ -109,7 +111,7 @@ pub(super) async fn complete(
     })?;
     let mut digests = Md5::new();
     etags.iter().for_each(|etag| digests.update(hex::decode(etag).unwrap_or_default()));
-    let etag = format!("{}-{}", hex::encode(digests.finalize()), etags.len());
+    let etag = format!("{}-{}", service.etag(hex::encode(digests.finalize())), etags.len());
     let content = Blob::concat(contents);
     if input.mpu_object_size.is_some_and(|size| size != content.len() as i64) {
         return Err(s3_error!(InvalidRequest, "The provided x-amz-mp-object-size does not match"));

@@ -7,6 +7,7 @@
 
 pub mod buckets;
 pub mod cached;
+pub mod comparing;
 pub mod conditional;
 pub mod creates;
 mod error;

@@ -10,10 +10,14 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use md5::{Digest, Md5};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use super::comparing::is_same;
+use super::{
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
+};
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
     Written,
@@ -105,15 +109,42 @@ impl Patient {
         }
     }
 
-    /// The own-retry trap: an attempt whose answer was lost may have written, and the next one
-    /// then met our own object. Says whether the object at `key` is the one we wrote.
-    async fn is_ours(&self, key: &Key, ours: impl Fn(&ObjectMeta) -> bool) -> StoreResult<Option<Written>> {
-        let meta = match self.head(key).await {
-            Ok(meta) => meta,
-            Err(StoreError::NotFound) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(ours(&meta).then_some(Written { etag: meta.etag, last_modified: meta.last_modified }))
+    /// Whether the object at `key` holds `body`: then it is the one that we wrote, or just as good. The own-retry
+    /// trap: an attempt whose answer was lost may have written, and the next one then met our own object. A look
+    /// that fails proves nothing.
+    async fn holds(&self, key: &Key, meta: &ObjectMeta, body: &Bytes) -> bool {
+        if meta.size != body.len() as u64 {
+            return false;
+        }
+        // Encrypted with KMS, an ETag looks like an MD5 and is none.
+        if body.is_empty() || meta.etag.unquoted() == md5_of(body.clone()).await {
+            return true;
+        }
+        let ours = stream::iter([Ok(body.clone())]).boxed();
+        match self.get(key, None, &ReadCondition::IfMatch(meta.etag.clone())).await {
+            Ok(content) => is_same(ours, content.body).await.unwrap_or(false),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the object at `to` is the copy of `source` that was begun at `begun`.
+    async fn is_copy(&self, source: &CopySource, to: &Key, meta: &ObjectMeta, begun: SystemTime) -> bool {
+        if Some(&meta.etag) == source.etag.as_ref() {
+            return true;
+        }
+        if meta.size != source.size {
+            return false;
+        }
+        if meta.size > MOST_COMPARED {
+            return is_since(meta, begun);
+        }
+        let version = source.etag.clone().map_or(ReadCondition::None, ReadCondition::IfMatch);
+        let original = self.get(&source.key, None, &version).await;
+        let copy = self.get(to, None, &ReadCondition::IfMatch(meta.etag.clone())).await;
+        match (original, copy) {
+            (Ok(original), Ok(copy)) => is_same(original.body, copy.body).await.unwrap_or(false),
+            _ => false,
+        }
     }
 
     fn worth_waiting(&self, error: &StoreError) -> bool {
@@ -133,8 +164,8 @@ fn composite_etag(parts: &[Part]) -> Option<ETag> {
     Some(ETag::new(format!("{}-{}", hex::encode(digest.finalize()), parts.len())))
 }
 
-fn is_md5(etag: &ETag) -> bool {
-    etag.unquoted().len() == 32 && etag.unquoted().bytes().all(|byte| byte.is_ascii_hexdigit())
+fn written(meta: ObjectMeta) -> Written {
+    Written { etag: meta.etag, last_modified: meta.last_modified }
 }
 
 /// Whether an object was made since `begun`; dates have whole seconds, and clocks differ a little.
@@ -159,6 +190,9 @@ enum Kind {
 /// Work that outlived its request's budget still gets this long for a read.
 const LEAST_READ: Duration = Duration::from_secs(1);
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
+/// Bytes of a doubtful copy that are read to tell whose it is. Of a larger one its size and its date must tell:
+/// reading both ends would take longer than clients wait.
+const MOST_COMPARED: u64 = 64 << 20;
 /// Short beside a round trip to S3, so that a blip costs little.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// An outage that ends is noticed within this time.
@@ -206,18 +240,14 @@ impl ObjectStore for Patient {
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        let begun = SystemTime::now();
         let attempt = || self.inner.put(key, body.clone(), attributes, condition);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
-            Err(StoreError::ConditionFailed) if maybe_applied => {
-                let (md5, size) = (md5_of(body.clone()).await, body.len() as u64);
-                // Encrypted with KMS, an ETag is no MD5; then size and date must tell.
-                let ours = |meta: &ObjectMeta| match is_md5(&meta.etag) {
-                    true => meta.etag.unquoted() == md5,
-                    false => meta.size == size && is_since(meta, begun),
-                };
-                self.is_ours(key, ours).await?.ok_or(StoreError::ConditionFailed)
+            Err(error @ StoreError::ConditionFailed) if maybe_applied => {
+                match existing(self.head(key).await)? {
+                    Some(meta) if self.holds(key, &meta, &body).await => Ok(written(meta)),
+                    _ => Err(error),
+                }
             }
             other => other,
         }
@@ -227,9 +257,10 @@ impl ObjectStore for Patient {
         let (result, maybe_applied) =
             self.retry_noting(Kind::Write, || self.inner.create(key, attributes)).await;
         match result {
-            Err(StoreError::ConditionFailed) if maybe_applied => {
+            Err(error @ StoreError::ConditionFailed) if maybe_applied => {
                 // Empty is empty, whoever made it.
-                self.is_ours(key, |meta| meta.size == 0).await?.ok_or(StoreError::ConditionFailed)
+                let made = existing(self.head(key).await)?.filter(|meta| meta.size == 0);
+                made.map(written).ok_or(error)
             }
             other => other,
         }
@@ -240,14 +271,16 @@ impl ObjectStore for Patient {
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        let begun = SystemTime::now();
         let attempt = || self.inner.copy(source, to, condition);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
-            Err(StoreError::ConditionFailed) if maybe_applied => {
-                // The same ETag is the same content, whoever put it there. Where a copy gets an ETag
-                // of its own nothing tells, and a doubtful copy must not cost a MOVE its source.
-                let ours = |meta: &ObjectMeta| Some(&meta.etag) == source.etag.as_ref();
-                self.is_ours(to, ours).await?.ok_or(StoreError::ConditionFailed)
+            // A doubtful copy must not cost a MOVE its source.
+            Err(error @ StoreError::ConditionFailed) if maybe_applied => {
+                match existing(self.head(to).await)? {
+                    Some(meta) if self.is_copy(source, to, &meta, begun).await => Ok(written(meta)),
+                    _ => Err(error),
+                }
             }
             other => other,
         }
@@ -325,11 +358,12 @@ impl ObjectStore for Patient {
                 if maybe_applied =>
             {
                 let expected = composite_etag(parts);
-                let ours = |meta: &ObjectMeta| match &expected {
+                let is_ours = |meta: &ObjectMeta| match &expected {
                     Some(etag) => meta.etag == *etag,
                     None => meta.size == size && meta.last_modified == upload.begun,
                 };
-                self.is_ours(&upload.key, ours).await?.ok_or(error)
+                let ours = existing(self.head(&upload.key).await)?.filter(is_ours);
+                ours.map(written).ok_or(error)
             }
             other => other,
         }
@@ -341,5 +375,28 @@ impl ObjectStore for Patient {
 
     fn address(&self, key: &Key) -> ObjectAddress {
         self.inner.address(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_since_an_attempt_if_its_second_is() {
+        let begun = SystemTime::UNIX_EPOCH + Duration::from_millis(100_900);
+        let is_since = |second| {
+            let meta = ObjectMeta {
+                size: 1,
+                etag: ETag::new("x"),
+                last_modified: SystemTime::UNIX_EPOCH + Duration::from_secs(second),
+                content_type: None,
+                storage_class: None,
+                user: Default::default(),
+            };
+            super::is_since(&meta, begun)
+        };
+        assert!(is_since(100) && is_since(99) && is_since(200));
+        assert!(!is_since(98) && !is_since(0));
     }
 }

@@ -18,6 +18,7 @@ mod finder;
 mod harness;
 mod layering;
 mod locks;
+mod lost_answers;
 mod methods;
 mod model;
 mod mounting;

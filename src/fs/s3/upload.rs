@@ -12,7 +12,8 @@ use crate::fs::basis::WriteCondition;
 use crate::fs::body::{Body, find_room};
 use crate::fs::error::afterwards;
 use crate::intake::Intake;
-use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
+use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
+use crate::store::comparing::is_same;
 use crate::store::multipart::{Kept, MultipartWriter, Unfinished};
 use crate::store::{ObjectStore, StoreError};
 
@@ -168,6 +169,9 @@ impl Placement {
 
     async fn place_again(&self, kept: Kept, mut error: StoreError) -> Result<Placed, Failure> {
         let size = kept.size();
+        if let Some(written) = self.is_there(&kept).await {
+            return Ok(Placed::There { size, written });
+        }
         if matches!(error, StoreError::UploadGone) {
             // Nothing may have changed: a delete at the same moment ends a conditional upload.
             match self.store_at(&kept, &self.key, &self.condition).await {
@@ -192,6 +196,16 @@ impl Placement {
         let (copy, _) = beside(self.key.as_str(), write).await?;
         self.shared.report_conflict(self.key.as_str(), copy.as_str());
         Ok(Placed::Beside { size })
+    }
+
+    /// The object, if it holds this very body: what loses against itself, since an answer was lost, or against
+    /// its like is no conflict. A look that fails proves nothing.
+    async fn is_there(&self, kept: &Kept) -> Option<Written> {
+        let meta = self.store.head(&self.key).await.ok().filter(|meta| meta.size == kept.size())?;
+        let version = ReadCondition::IfMatch(meta.etag.clone());
+        let there = self.store.get(&self.key, None, &version).await.ok()?;
+        let is_same = is_same(kept.chunks(), there.body).await.unwrap_or(false);
+        is_same.then_some(Written { etag: meta.etag, last_modified: meta.last_modified })
     }
 
     async fn store_at(&self, kept: &Kept, key: &Key, condition: &Condition) -> Result<Written, StoreError> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Uploads;
@@ -45,6 +46,16 @@ impl Kept {
         }
     }
 
+    /// The body, piece by piece.
+    pub fn chunks(&self) -> BoxStream<'_, StoreResult<Bytes>> {
+        let (spool, size) = match self {
+            Self::Memory { body, .. } => return stream::iter([Ok(body.clone())]).boxed(),
+            Self::Disk { spool, size } => (spool, *size),
+        };
+        let pieces = stream::iter((0..size).step_by(CHUNK as usize));
+        pieces.then(move |position| spool.read(position, CHUNK.min(size - position))).boxed()
+    }
+
     /// Stores the body, maybe somewhere else than it was meant for.
     pub async fn store(
         &self,
@@ -54,18 +65,15 @@ impl Kept {
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        let (spool, size) = match self {
+        let size = match self {
             Self::Memory { body, .. } => return store.put(key, body.clone(), attributes, condition).await,
-            Self::Disk { spool, size } => (spool, *size),
+            Self::Disk { size, .. } => *size,
         };
         let target = (key.clone(), attributes.clone(), condition.clone());
         let mut writer = uploads.writer(Arc::clone(store), target, Some(size), false)?;
-        let mut position = 0;
-        while position < size {
-            let chunk = spool.file.read(position, CHUNK.min(size - position)).await;
-            let chunk = chunk.map_err(|error| StoreError::Rejected(error.into()))?;
-            position += chunk.len() as u64;
-            writer.write(chunk).await?;
+        let mut chunks = self.chunks();
+        while let Some(chunk) = chunks.next().await {
+            writer.write(chunk?).await?;
         }
         writer.finish().await.map_err(|unfinished| unfinished.error)
     }
@@ -83,6 +91,11 @@ impl Spool {
     /// A file in `directory`; `room` is for all of them.
     pub(super) fn new(directory: &Path, room: &Room) -> io::Result<Self> {
         Ok(Self { file: Scratch::new(directory, room)?, broken: Arc::default() })
+    }
+
+    async fn read(&self, position: u64, length: u64) -> StoreResult<Bytes> {
+        let read = self.file.read(position, length).await;
+        read.map_err(|error| StoreError::Rejected(error.into()))
     }
 
     /// Whether everything is there.
