@@ -1,5 +1,6 @@
 //! Finder, played by our model of macOS's WebDAV client.
 
+mod blind;
 mod broken;
 pub mod busy;
 pub mod client;
