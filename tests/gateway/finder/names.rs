@@ -1,7 +1,13 @@
-//! Names that the client cannot tell apart, and keys that it cannot be shown.
+//! Names as the client escapes them, names that it cannot tell apart, and keys that it cannot be shown.
 
 use super::client::Finder;
 use crate::harness::TestGateway;
+
+/// A name as the client escapes it in a request (Apple's CFURL).
+pub fn escaped(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!$&'()*+,-./=@_~".contains(&byte);
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_spellings_one_is_shown() {

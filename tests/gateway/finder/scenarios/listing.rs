@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{TTL, World, scenarios};
 use crate::finder::client::STAT;
+use crate::finder::names::escaped;
 use crate::finder::parser::{component, entries};
 
 scenarios! {
@@ -97,12 +98,6 @@ async fn s08_each_entry_has_one_href(world: World) {
     assert!(hrefs.iter().all(|href| href.chars().all(is_plain)), "{hrefs:?}");
     let begins = text.split("response>").skip(1).step_by(2);
     assert!(begins.into_iter().all(|response| response.trim_start().starts_with("<D:href>")), "{text}");
-}
-
-/// A name as the client escapes it in a request.
-fn escaped(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~&'()!*$,=+@".contains(&byte);
-    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 async fn s09_odd_names_are_found_again(world: World) {

@@ -1,0 +1,661 @@
+//! A Mac that has mounted a gateway: WebDAVFS's part in the kernel and its agent, one operation of a program
+//! after the other, with the requests that the client's own code was recorded to send (`data/webdavfs/`).
+//!
+//! What it does wrongly it does here, too. Names in brackets are functions of webdavfs-403.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::client::{EMPTY, LOCK, QUOTA, STAT};
+use super::names::escaped;
+use super::parser::{component, count, entries, lock_token, stat};
+use super::wire::{Answer, Wire};
+
+/// What a program is told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Errno {
+    Busy,
+    Denied,
+    /// A system call that starts over again and again: nothing is told.
+    Endless,
+    Exists,
+    Invalid,
+    Io,
+    NoEntry,
+    NoSpace,
+    NotEmpty,
+    TimedOut,
+    TooBig,
+    TooLong,
+}
+
+/// What became of what was written, once a file is closed; close(2) succeeds in each case
+/// (webdav_vnop_close).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Closed {
+    Unchanged,
+    Stored,
+    Lost(Errno),
+}
+
+/// A file that a program has open.
+pub struct Open {
+    path: String,
+    token: Option<String>,
+    pub content: Vec<u8>,
+    is_dirty: bool,
+}
+
+impl Open {
+    pub fn write(&mut self, content: impl Into<Vec<u8>>) {
+        self.content = content.into();
+        self.is_dirty = true;
+    }
+
+    pub fn truncate(&mut self, size: usize) {
+        self.content.truncate(size);
+        self.is_dirty = true;
+    }
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    Read,
+    Write,
+    /// For writing, with `O_TRUNC`.
+    Truncate,
+}
+
+/// Why the kernel looks a name up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Purpose {
+    Find,
+    /// To create it, or to rename something to it.
+    Make,
+}
+
+/// What the client knows of a name.
+#[derive(Debug, Clone)]
+enum Known {
+    /// A negative entry of the kernel's name cache.
+    Absent,
+    There(Node),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    is_folder: bool,
+    size: u64,
+    /// Whether its attributes are younger than 60 s.
+    is_fresh: bool,
+    /// The content in the cache file, with its date, and whether it was validated in the last 60 s.
+    content: Option<(Bytes, Option<String>, bool)>,
+}
+
+pub struct Mac {
+    pub wire: Wire,
+    known: Mutex<BTreeMap<String, Known>>,
+    /// The date of a folder when it was last compared, and whether that was a moment ago.
+    dates: Mutex<BTreeMap<String, (String, bool)>>,
+    /// The lock of each folder's node.
+    folders: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    threads: Arc<Semaphore>,
+    is_down: AtomicBool,
+}
+
+impl Mac {
+    /// One that has mounted what is at `address`.
+    pub fn at(address: &str) -> Self {
+        Self {
+            wire: Wire::to(address),
+            known: Mutex::default(),
+            dates: Mutex::default(),
+            folders: Mutex::default(),
+            threads: Arc::new(Semaphore::new(THREADS)),
+            is_down: AtomicBool::new(false),
+        }
+    }
+
+    /// [network_mount], and the root's first getattr.
+    pub async fn mount(&self) -> Result<(), Errno> {
+        let options = self.ask("OPTIONS", "/", &[], Bytes::new()).await?;
+        let classes = options.header("dav").unwrap_or_default();
+        // Class 1 alone is mounted to be read only.
+        classes.split(',').find(|class| class.trim() == "2").ok_or(Errno::Denied)?;
+        for body in [STAT, QUOTA, STAT] {
+            self.propfind("/", "0", body).await?;
+        }
+        Ok(())
+    }
+
+    /// More than a minute passes: what is known is asked for again.
+    pub fn a_minute_passes(&self) {
+        for known in self.known.lock().values_mut() {
+            if let Known::There(node) = known {
+                node.is_fresh = false;
+                node.content.iter_mut().for_each(|(_, _, is_fresh)| *is_fresh = false);
+            }
+        }
+        self.dates.lock().values_mut().for_each(|(_, is_fresh)| *is_fresh = false);
+    }
+
+    /// One attempt to find the server again [network_server_ping].
+    pub async fn ping(&self) -> bool {
+        let found = self.wire.send("OPTIONS", "/", &[], Bytes::new()).await.is_ok();
+        if found {
+            self.is_down.store(false, Ordering::SeqCst);
+        }
+        found
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::SeqCst)
+    }
+
+    /// Threads of the agent that have nothing to do.
+    pub fn idle_threads(&self) -> usize {
+        self.threads.available_permits()
+    }
+
+    /// A request by one of the agent's threads. While the connection is down nothing is sent, and the
+    /// operation fails at once [handle_filesystem_request].
+    async fn ask(
+        &self,
+        method: &'static str,
+        target: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<Answer, Errno> {
+        if self.is_down() {
+            return Err(Errno::TimedOut);
+        }
+        let _thread = self.threads.acquire().await.unwrap();
+        match self.wire.send(method, target, headers, body).await {
+            Ok(answer) => told(answer.status).map(|()| answer),
+            Err(_) => Err(self.goes_down()),
+        }
+    }
+
+    /// The first error of a connection takes the whole mount down [set_connectionstate].
+    fn goes_down(&self) -> Errno {
+        self.is_down.store(true, Ordering::SeqCst);
+        Errno::TimedOut
+    }
+
+    async fn propfind(&self, target: &str, depth: &str, body: &'static str) -> Result<Answer, Errno> {
+        let headers = [("Content-Type", "text/xml".to_owned()), ("Depth", depth.to_owned())];
+        self.ask("PROPFIND", target, &headers, body.into()).await
+    }
+
+    fn node(&self, path: &str) -> Option<Node> {
+        match self.known.lock().get(path) {
+            Some(Known::There(node)) => Some(node.clone()),
+            _ => None,
+        }
+    }
+
+    fn set(&self, path: &str, node: Node) {
+        self.known.lock().insert(path.to_owned(), Known::There(node));
+    }
+
+    /// A folder has changed by our own doing: what is absent there is asked for again.
+    fn changed(&self, path: &str) {
+        let folder = folder_of(path);
+        self.known.lock().retain(|name, known| !matches!(known, Known::Absent) || folder_of(name) != folder);
+    }
+
+    /// A file or folder, and what is in it, is not known any more.
+    fn forget(&self, path: &str) {
+        let inside = format!("{path}/");
+        self.known.lock().retain(|name, _| name != path && !name.starts_with(&inside));
+    }
+
+    /// [webdav_vnop_lookup]. Every error is an absence: to find the name one that is remembered, to make it one
+    /// that lets the operation go on.
+    async fn look_up(&self, path: &str, purpose: Purpose) -> Result<Option<Node>, Errno> {
+        self.purge_negatives(path).await;
+        match self.known.lock().get(path) {
+            Some(Known::There(node)) => return Ok(Some(node.clone())),
+            Some(Known::Absent) if purpose == Purpose::Find => return Err(Errno::NoEntry),
+            _ => {}
+        }
+        // The folder's node is locked until the answer is there.
+        let folder = Arc::clone(self.folders.lock().entry(folder_of(path).to_owned()).or_default());
+        let _locked = folder.lock().await;
+        let attempts = if purpose == Purpose::Make { 2 } else { 1 };
+        for _ in 0..attempts {
+            if let Ok(answer) = self.propfind(&escaped(path), "0", STAT).await {
+                let entry = stat(&answer.text());
+                let node = Node {
+                    is_folder: entry.is_folder,
+                    size: entry.size.unwrap_or_default(),
+                    is_fresh: true,
+                    content: None,
+                };
+                self.set(path, node.clone());
+                return Ok(Some(node));
+            }
+        }
+        if purpose == Purpose::Make {
+            return Ok(None);
+        }
+        self.known.lock().insert(path.to_owned(), Known::Absent);
+        Err(Errno::NoEntry)
+    }
+
+    /// Negative entries of a folder go when its date is another one; it is asked for now and then.
+    async fn purge_negatives(&self, path: &str) {
+        let folder = folder_of(path).to_owned();
+        let absent = matches!(self.known.lock().get(path), Some(Known::Absent));
+        let before = self.dates.lock().get(&folder).cloned();
+        if !absent || before.as_ref().is_some_and(|(_, is_fresh)| *is_fresh) {
+            return;
+        }
+        let Ok(answer) = self.propfind(&escaped(&folder), "0", STAT).await else { return };
+        let date = stat(&answer.text()).modified;
+        if before.is_none_or(|(before, _)| before != date) {
+            self.changed(path);
+        }
+        self.dates.lock().insert(folder, (date, true));
+    }
+
+    /// stat(2): the size.
+    pub async fn stat(&self, path: &str) -> Result<u64, Errno> {
+        Ok(self.attributes(path).await?.size)
+    }
+
+    async fn attributes(&self, path: &str) -> Result<Node, Errno> {
+        let node = self.look_up(path, Purpose::Find).await?.ok_or(Errno::NoEntry)?;
+        if node.is_fresh {
+            return Ok(node);
+        }
+        let target = if node.is_folder { format!("{}/", escaped(path)) } else { escaped(path) };
+        let answer = self.propfind(&target, "0", STAT).await;
+        if answer.as_ref().is_err_and(|error| *error == Errno::NoEntry) {
+            self.forget(path);
+        }
+        let entry = stat(&answer?.text());
+        let node = Node { size: entry.size.unwrap_or_default(), is_fresh: true, ..node };
+        self.set(path, node.clone());
+        Ok(node)
+    }
+
+    pub async fn make_folder(&self, path: &str) -> Result<(), Errno> {
+        if self.look_up(path, Purpose::Make).await?.is_some() {
+            return Err(Errno::Exists);
+        }
+        self.ask("MKCOL", &escaped(path), &[], Bytes::new()).await?;
+        self.changed(path);
+        self.set(path, Node { is_folder: true, is_fresh: true, ..Node::default() });
+        self.drop_attributes(path).await;
+        Ok(())
+    }
+
+    /// The kernel removes a `._` file that was left of a name before.
+    async fn drop_attributes(&self, path: &str) {
+        let beside = beside(path);
+        if self.find_beside(&beside).await {
+            let _ = self.ask("DELETE", &escaped(&beside), &[], Bytes::new()).await;
+            self.forget(&beside);
+        }
+    }
+
+    /// Whether there is a `._` file; an absence is not remembered.
+    async fn find_beside(&self, beside: &str) -> bool {
+        if let Some(Known::There(_)) = self.known.lock().get(beside) {
+            return true;
+        }
+        self.propfind(&escaped(beside), "0", STAT).await.is_ok()
+    }
+
+    /// open(2) with `O_CREAT`, and `O_EXCL` if it shall be new.
+    pub async fn create(&self, path: &str, is_new: bool) -> Result<Open, Errno> {
+        if self.look_up(path, Purpose::Make).await?.is_some() {
+            return if is_new { Err(Errno::Exists) } else { self.open(path, Mode::Truncate).await };
+        }
+        // [network_create]: no body and no condition. "No such file" would loop in the kernel.
+        let made = self.ask("PUT", &escaped(path), &[], Bytes::new()).await;
+        let made = made.map_err(|error| if error == Errno::NoEntry { Errno::Io } else { error })?;
+        self.changed(path);
+        let date = made.header("last-modified").map(str::to_owned);
+        let node = Node { is_fresh: true, content: Some((Bytes::new(), date, true)), ..Node::default() };
+        self.set(path, node);
+        self.drop_attributes(path).await;
+        let token = self.lock(path).await?;
+        Ok(Open { path: path.to_owned(), token: Some(token), content: Vec::new(), is_dirty: false })
+    }
+
+    /// open(2) of what exists. The kernel starts over when the server says in the middle that there is no such
+    /// file, or has an error [filesystem_open, ESTALE]; a look-up ends that.
+    pub async fn open(&self, path: &str, mode: Mode) -> Result<Open, Errno> {
+        for _ in 0..ENDLESS {
+            self.attributes(path).await?;
+            match self.open_once(path, mode).await {
+                Err(Errno::NoEntry) => self.forget(path),
+                opened => return opened,
+            }
+        }
+        Err(Errno::Endless)
+    }
+
+    async fn open_once(&self, path: &str, mode: Mode) -> Result<Open, Errno> {
+        let token = if mode == Mode::Read { None } else { Some(self.lock(path).await?) };
+        let content = if mode == Mode::Truncate { Ok(Bytes::new()) } else { self.content(path, mode).await };
+        match content {
+            Ok(content) => Ok(Open {
+                path: path.to_owned(),
+                token,
+                content: content.into(),
+                is_dirty: mode == Mode::Truncate,
+            }),
+            Err(error) => {
+                self.unlock(path, token).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// [network_open]: the whole file, unless what is kept of it was validated a moment ago.
+    async fn content(&self, path: &str, mode: Mode) -> Result<Bytes, Errno> {
+        let node = self.node(path).unwrap_or_default();
+        let mut headers = Vec::new();
+        match &node.content {
+            Some((content, _, true)) if mode == Mode::Read => return Ok(content.clone()),
+            Some((_, Some(date), _)) => headers.push(("If-Modified-Since", date.clone())),
+            _ => {}
+        }
+        let answer = self.ask("GET", &escaped(path), &headers, Bytes::new()).await?;
+        let date = answer.header("last-modified").map(str::to_owned);
+        let content = match (answer.status, node.content) {
+            (304, Some((content, _, _))) => content,
+            _ => answer.body,
+        };
+        let kept = Some((content.clone(), date, true));
+        self.set(path, Node { size: content.len() as u64, is_fresh: true, content: kept, ..node });
+        Ok(content)
+    }
+
+    async fn lock(&self, path: &str) -> Result<String, Errno> {
+        let headers = [
+            ("Depth", "0".to_owned()),
+            ("Timeout", "Second-600".to_owned()),
+            ("Content-Type", "text/xml; charset=\"utf-8\"".to_owned()),
+        ];
+        let answer = self.ask("LOCK", &escaped(path), &headers, LOCK.into()).await?;
+        lock_token(&answer.text()).ok_or(Errno::Io)
+    }
+
+    /// The token is forgotten before it is sent, and never sent again.
+    async fn unlock(&self, path: &str, token: Option<String>) {
+        if let Some(token) = token {
+            let _ = self
+                .ask("UNLOCK", &escaped(path), &[("Lock-Token", format!("<{token}>"))], Bytes::new())
+                .await;
+        }
+    }
+
+    /// fsync(2): the file counts as clean before it is sent [webdav_fsync].
+    pub async fn sync(&self, open: &mut Open) -> Result<(), Errno> {
+        open.is_dirty = false;
+        let content = Bytes::from(open.content.clone());
+        let headers: Vec<_> = open.token.iter().map(|token| ("If", format!("(<{token}>)"))).collect();
+        let answer = self.ask("PUT", &escaped(&open.path), &headers, content.clone()).await?;
+        let date = answer.header("last-modified").map(str::to_owned);
+        assert!(date.is_some() && answer.header("etag").is_some(), "it would ask for them: {}", open.path);
+        let size = content.len() as u64;
+        let content = Some((content, date, true));
+        self.set(&open.path, Node { size, is_fresh: true, content, is_folder: false });
+        Ok(())
+    }
+
+    /// close(2), of which no error is told.
+    pub async fn close(&self, mut open: Open) -> Closed {
+        let closed = if open.is_dirty {
+            self.sync(&mut open).await.map_or_else(Closed::Lost, |()| Closed::Stored)
+        } else {
+            Closed::Unchanged
+        };
+        self.unlock(&open.path, open.token).await;
+        closed
+    }
+
+    /// A whole file from its creation to its end.
+    pub async fn save(&self, path: &str, content: impl Into<Vec<u8>>) -> Result<Closed, Errno> {
+        let mut open = self.create(path, false).await?;
+        open.write(content);
+        Ok(self.close(open).await)
+    }
+
+    pub async fn read(&self, path: &str) -> Result<Bytes, Errno> {
+        let open = self.open(path, Mode::Read).await?;
+        let content = open.content.clone().into();
+        self.close(open).await;
+        Ok(content)
+    }
+
+    /// The names in a folder, which is asked for each time.
+    pub async fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
+        let folder = format!("{}/", path.trim_end_matches('/'));
+        let text = self.propfind(&escaped(&folder), "1", STAT).await?.text();
+        let mut names = Vec::new();
+        for entry in entries(&text) {
+            let Some(name) = component(&folder, &entry) else { continue };
+            let child = format!("{folder}{name}");
+            let content = self.node(&child).and_then(|node| node.content);
+            let size = entry.size.unwrap_or_default();
+            self.set(&child, Node { is_folder: entry.is_folder, size, is_fresh: true, content });
+            names.push(name.to_owned());
+        }
+        Ok(names)
+    }
+
+    pub async fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
+        let node = self.look_up(from, Purpose::Find).await?.ok_or(Errno::NoEntry)?;
+        let replaced = self.look_up(to, Purpose::Make).await?;
+        let attributes = self.find_beside(&beside(from)).await;
+        let others = self.find_beside(&beside(to)).await;
+        if replaced.is_some_and(|node| node.is_folder) {
+            self.is_empty(to).await?;
+        }
+        self.send_move(from, to, node.is_folder).await?;
+        if attributes {
+            let _ = self.send_move(&beside(from), &beside(to), false).await;
+        } else if others {
+            let _ = self.ask("DELETE", &escaped(&beside(to)), &[], Bytes::new()).await;
+        }
+        self.forget(from);
+        self.forget(to);
+        self.changed(from);
+        self.changed(to);
+        self.set(to, node);
+        Ok(())
+    }
+
+    async fn send_move(&self, from: &str, to: &str, is_folder: bool) -> Result<(), Errno> {
+        let slash = if is_folder { "/" } else { "" };
+        let to = ("Destination", format!("http://{}{}", self.wire.address, escaped(to)));
+        self.ask("MOVE", &format!("{}{slash}", escaped(from)), &[to], Bytes::new()).await.map(drop)
+    }
+
+    async fn is_empty(&self, path: &str) -> Result<(), Errno> {
+        let answer = self.propfind(&format!("{}/", escaped(path)), "1", EMPTY).await?;
+        if count(&answer.text()) > 1 { Err(Errno::NotEmpty) } else { Ok(()) }
+    }
+
+    pub async fn remove(&self, path: &str) -> Result<(), Errno> {
+        let node = self.look_up(path, Purpose::Find).await?.ok_or(Errno::NoEntry)?;
+        let slash = if node.is_folder { "/" } else { "" };
+        if node.is_folder {
+            self.is_empty(path).await?;
+        }
+        match self.ask("DELETE", &format!("{}{slash}", escaped(path)), &[], Bytes::new()).await {
+            // What is gone is as good as deleted.
+            Err(error) if error != Errno::NoEntry || node.is_folder => return Err(error),
+            _ => {}
+        }
+        self.forget(path);
+        self.changed(path);
+        self.drop_attributes(path).await;
+        Ok(())
+    }
+
+    pub async fn free_space(&self) -> Result<(), Errno> {
+        self.propfind("/", "0", QUOTA).await.map(drop)
+    }
+
+    /// A copy by Finder: a new file that is streamed in pieces as they come [webdav_vnop_write with
+    /// WEBDAVIOC_WRITE_SEQUENTIAL]. `patience` is how long it waits for a thread of its own: 5 s.
+    pub async fn copy(
+        &self,
+        path: &str,
+        content: &[u8],
+        piece: usize,
+        patience: Duration,
+    ) -> Result<Closed, Errno> {
+        let open = self.create(path, true).await?;
+        let mut copy = Copy { mac: self, open: &open, content, patience, manager: None, stream: None };
+        let written = copy.write(piece).await;
+        // The body is ended whatever came of it; of a connection that is lost nobody is told.
+        let ended = copy.end().await;
+        if let Some(Known::There(node)) = self.known.lock().get_mut(path) {
+            // Its size stays 0 until the folder is listed.
+            node.content = None;
+        }
+        self.unlock(&open.path, open.token).await;
+        written.map(|()| ended)
+    }
+}
+
+/// A streamed PUT under way.
+struct Copy<'m> {
+    mac: &'m Mac,
+    open: &'m Open,
+    content: &'m [u8],
+    patience: Duration,
+    /// The thread that is the stream's own from the first piece to the answer.
+    manager: Option<OwnedSemaphorePermit>,
+    stream: Option<super::wire::Streamed<'m>>,
+}
+
+impl Copy<'_> {
+    async fn write(&mut self, piece: usize) -> Result<(), Errno> {
+        let mut expected = 0;
+        for (number, bytes) in self.content.chunks(piece).enumerate() {
+            let offset = number * piece;
+            if offset != expected {
+                return Err(Errno::Invalid);
+            }
+            expected = match self.send(offset, bytes).await {
+                Ok(()) => offset + bytes.len(),
+                Err(Failure::Retry) => {
+                    // Once, from the beginning; then all of it is counted again, and the next piece is not
+                    // where it is expected.
+                    let whole = &self.content[..offset + bytes.len()];
+                    self.stream = None;
+                    self.send(0, whole).await.map_err(|_| Errno::Io)?;
+                    offset + whole.len()
+                }
+                Err(Failure::Final) => return Err(Errno::Io),
+            };
+        }
+        Ok(())
+    }
+
+    /// [filesystem_write_seq]
+    async fn send(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Failure> {
+        if offset == 0 {
+            self.begin().await?;
+        }
+        let _thread = self.mac.threads.acquire().await.unwrap();
+        let Some(stream) = &mut self.stream else {
+            // After an early success what follows counts as written, and nothing is sent.
+            return Ok(());
+        };
+        match stream.piece(bytes).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let answer = self.stream.take().unwrap().answer().await.map_err(|_| Failure::Retry)?;
+                if told(answer.status).is_ok() { Ok(()) } else { Err(Failure::Final) }
+            }
+            Err(error) if is_retried(error.kind()) => Err(Failure::Retry),
+            Err(_) => Err(Failure::Final),
+        }
+    }
+
+    /// [setup_seq_write]
+    async fn begin(&mut self) -> Result<(), Failure> {
+        if self.manager.is_none() {
+            let free = Arc::clone(&self.mac.threads).acquire_owned();
+            let free = tokio::time::timeout(self.patience, free).await.map_err(|_| Failure::Final)?;
+            self.manager = Some(free.unwrap());
+        }
+        let length = ("X-Expected-Entity-Length", self.content.len().to_string());
+        let token = self.open.token.iter().map(|token| ("If", format!("(<{token}>)")));
+        let headers: Vec<_> = std::iter::once(length).chain(token).collect();
+        let stream = self.mac.wire.stream(&escaped(&self.open.path), &headers).await;
+        self.stream = Some(stream.map_err(|_| Failure::Final)?);
+        Ok(())
+    }
+
+    /// [cleanup_seq_write], in close(2)
+    async fn end(&mut self) -> Closed {
+        let _thread = self.mac.threads.acquire().await.unwrap();
+        let Some(stream) = self.stream.take() else { return Closed::Lost(Errno::Io) };
+        let answer = stream.end().await;
+        self.manager = None;
+        match answer.map(|answer| told(answer.status)) {
+            Ok(Ok(())) => Closed::Stored,
+            Ok(Err(error)) => Closed::Lost(error),
+            Err(_) => Closed::Lost(Errno::Io),
+        }
+    }
+}
+
+/// How a piece of a stream failed.
+enum Failure {
+    Retry,
+    Final,
+}
+
+fn is_retried(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted)
+}
+
+/// What a status is to a program [translate_status_to_error].
+fn told(status: u16) -> Result<(), Errno> {
+    Err(match status {
+        200..=299 | 304 => return Ok(()),
+        401..=403 | 405 => Errno::Denied,
+        404 | 409 | 410 => Errno::NoEntry,
+        413 => Errno::TooBig,
+        414 => Errno::TooLong,
+        423 | 424 => Errno::Busy,
+        400..=499 => Errno::Invalid,
+        507 => Errno::NoSpace,
+        _ => Errno::NoEntry,
+    })
+}
+
+/// With its slash.
+fn folder_of(path: &str) -> &str {
+    &path[..=path.rfind('/').unwrap()]
+}
+
+/// The AppleDouble file of a path.
+fn beside(path: &str) -> String {
+    let (folder, name) = path.rsplit_once('/').unwrap();
+    format!("{folder}/._{name}")
+}
+
+/// Threads of the agent for all that programs ask for [WEBDAV_REQUEST_THREADS].
+const THREADS: usize = 5;
+/// Rounds of one system call after which a test takes it to go on for ever.
+const ENDLESS: usize = 5;
