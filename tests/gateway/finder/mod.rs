@@ -13,6 +13,7 @@ mod mac;
 mod names;
 mod parser;
 mod pauses;
+mod rules;
 mod saving;
 mod scenarios;
 pub mod sender;

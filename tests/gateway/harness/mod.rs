@@ -152,14 +152,24 @@ impl TestGateway {
 
     /// Starts on what was there before.
     pub async fn start_behind(behind: Behind, state: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(listener, behind, state, change).await
+    }
+
+    /// The same at a socket that is there already.
+    pub async fn start_at(
+        listener: TcpListener,
+        behind: Behind,
+        state: Arc<TempDir>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = match &behind {
             Behind::S3(s3) => config(&s3.endpoint_url(), &[BUCKET], &state),
             Behind::Directory(directory) => path_config(directory, &state),
         };
         change(&mut config);
-        let listeners = vec![TcpListener::bind("127.0.0.1:0").await.unwrap()];
         let shutdown = Shutdown::default();
-        let gateway = Gateway::new(config, listeners, shutdown.clone()).await;
+        let gateway = Gateway::new(config, vec![listener], shutdown.clone()).await;
         let gateway = gateway.unwrap_or_else(|failure| panic!("{:#} ({:?})", failure.error, failure.hint));
         let url = gateway.urls()[0].trim_end_matches('/').to_owned();
         let running = Some(tokio::spawn(gateway.run()));
