@@ -24,6 +24,10 @@ pub const QUOTA: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:propfind
     <D:quota-available-bytes/>\n<D:quota-used-bytes/>\n<D:quota/>\n<D:quotaused/>\n\
     </D:prop>\n</D:propfind>\n";
 
+/// Date and ETag of what was written, if the answer told neither; 134 bytes.
+pub const VALID: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:propfind xmlns:D=\"DAV:\">\n<D:prop>\n\
+    <D:getlastmodified/>\n<D:getetag/>\n</D:prop>\n</D:propfind>\n";
+
 /// One Mac.
 pub struct Finder {
     pub url: String,
@@ -121,5 +125,5 @@ impl Finder {
 
 #[test]
 fn bodies_are_as_long_as_they_were_seen() {
-    assert_eq!([STAT.len(), EMPTY.len(), LOCK.len(), QUOTA.len()], [179, 118, 229, 175]);
+    assert_eq!([STAT.len(), EMPTY.len(), LOCK.len(), QUOTA.len(), VALID.len()], [179, 118, 229, 175, 134]);
 }

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
-use super::client::{QUOTA, STAT};
+use super::client::{QUOTA, STAT, VALID};
 use super::mac::{Closed, Errno, Mac, Mode};
 use super::names::escaped;
 use super::parser::{component, count, entries, has_quota, lock_token, stat, validators};
@@ -329,8 +329,6 @@ fn same_attributes(entry: &super::parser::Entry, result: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_of_today_parse_as_they_should() {
-    const VALID: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:propfind xmlns:D=\"DAV:\">\n<D:prop>\n\
-        <D:getlastmodified/>\n<D:getetag/>\n</D:prop>\n</D:propfind>\n";
     for gateway in TestGateway::both().await {
         let mac = super::client::Finder::of(&gateway);
         let ask = |path, depth, body| {

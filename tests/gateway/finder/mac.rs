@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::client::{EMPTY, LOCK, QUOTA, STAT};
+use super::client::{EMPTY, LOCK, QUOTA, STAT, VALID};
 use super::names::escaped;
 use super::parser::{component, count, entries, lock_token, stat};
 use super::wire::{Answer, Wire};
@@ -145,6 +145,11 @@ impl Mac {
             }
         }
         self.dates.lock().values_mut().for_each(|(_, is_fresh)| *is_fresh = false);
+    }
+
+    /// The kernel needs its memory for others: no name is known any more.
+    pub fn forgets_all(&self) {
+        self.known.lock().clear();
     }
 
     /// One attempt to find the server again [network_server_ping].
@@ -408,8 +413,12 @@ impl Mac {
         let content = Bytes::from(open.content.clone());
         let headers: Vec<_> = open.token.iter().map(|token| ("If", format!("(<{token}>)"))).collect();
         let answer = self.ask("PUT", &escaped(&open.path), &headers, content.clone()).await?;
-        let date = answer.header("last-modified").map(str::to_owned);
-        assert!(date.is_some() && answer.header("etag").is_some(), "it would ask for them: {}", open.path);
+        let mut date = answer.header("last-modified").map(str::to_owned);
+        if date.is_none() && answer.header("etag").is_none() {
+            // What a PUT does not tell is asked for.
+            let told = self.propfind(&escaped(&open.path), "0", VALID).await;
+            date = told.ok().map(|told| stat(&told.text()).modified);
+        }
         let size = content.len() as u64;
         let content = Some((content, date, true));
         self.set(&open.path, Node { size, is_fresh: true, content, is_folder: false });

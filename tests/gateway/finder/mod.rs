@@ -11,6 +11,7 @@ mod kills;
 mod missing;
 mod mac;
 mod names;
+mod outages;
 mod parser;
 mod pauses;
 mod rules;
