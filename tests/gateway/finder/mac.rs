@@ -4,6 +4,8 @@
 //! What it does wrongly it does here, too. Names in brackets are functions of webdavfs-403.
 
 mod copy;
+mod files;
+mod names;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +15,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::client::{EMPTY, LOCK, QUOTA, STAT, VALID};
+use self::names::Purpose;
+use super::client::{EMPTY, QUOTA, STAT};
 use super::names::escaped;
-use super::parser::{component, count, entries, lock_token, stat};
+use super::parser::{component, count, entries};
 use super::wire::{Answer, Wire};
 
 /// What a program is told.
@@ -72,14 +75,6 @@ pub enum Mode {
     Write,
     /// For writing, with `O_TRUNC`.
     Truncate,
-}
-
-/// Why the kernel looks a name up.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Purpose {
-    Find,
-    /// To create it, or to rename something to it.
-    Make,
 }
 
 /// What the client knows of a name.
@@ -200,99 +195,6 @@ impl Mac {
         self.ask("PROPFIND", target, &headers, body.into()).await
     }
 
-    fn node(&self, path: &str) -> Option<Node> {
-        match self.known.lock().get(path) {
-            Some(Known::There(node)) => Some(node.clone()),
-            _ => None,
-        }
-    }
-
-    fn set(&self, path: &str, node: Node) {
-        self.known.lock().insert(path.to_owned(), Known::There(node));
-    }
-
-    /// A folder has changed by our own doing: what is absent there is asked for again.
-    fn changed(&self, path: &str) {
-        let folder = folder_of(path);
-        self.known.lock().retain(|name, known| !matches!(known, Known::Absent) || folder_of(name) != folder);
-    }
-
-    /// A file or folder, and what is in it, is not known any more.
-    fn forget(&self, path: &str) {
-        let inside = format!("{path}/");
-        self.known.lock().retain(|name, _| name != path && !name.starts_with(&inside));
-    }
-
-    /// [webdav_vnop_lookup]. Every error is an absence: to find the name one that is remembered, to make it one
-    /// that lets the operation go on.
-    async fn look_up(&self, path: &str, purpose: Purpose) -> Result<Option<Node>, Errno> {
-        self.purge_negatives(path).await;
-        match self.known.lock().get(path) {
-            Some(Known::There(node)) => return Ok(Some(node.clone())),
-            Some(Known::Absent) if purpose == Purpose::Find => return Err(Errno::NoEntry),
-            _ => {}
-        }
-        // The folder's node is locked until the answer is there.
-        let folder = Arc::clone(self.folders.lock().entry(folder_of(path).to_owned()).or_default());
-        let _locked = folder.lock().await;
-        let attempts = if purpose == Purpose::Make { 2 } else { 1 };
-        for _ in 0..attempts {
-            if let Ok(answer) = self.propfind(&escaped(path), "0", STAT).await {
-                let entry = stat(&answer.text());
-                let node = Node {
-                    is_folder: entry.is_folder,
-                    size: entry.size.unwrap_or_default(),
-                    is_fresh: true,
-                    content: None,
-                };
-                self.set(path, node.clone());
-                return Ok(Some(node));
-            }
-        }
-        if purpose == Purpose::Make {
-            return Ok(None);
-        }
-        self.known.lock().insert(path.to_owned(), Known::Absent);
-        Err(Errno::NoEntry)
-    }
-
-    /// Negative entries of a folder go when its date is another one; it is asked for now and then.
-    async fn purge_negatives(&self, path: &str) {
-        let folder = folder_of(path).to_owned();
-        let absent = matches!(self.known.lock().get(path), Some(Known::Absent));
-        let before = self.dates.lock().get(&folder).cloned();
-        if !absent || before.as_ref().is_some_and(|(_, is_fresh)| *is_fresh) {
-            return;
-        }
-        let Ok(answer) = self.propfind(&escaped(&folder), "0", STAT).await else { return };
-        let date = stat(&answer.text()).modified;
-        if before.is_none_or(|(before, _)| before != date) {
-            self.changed(path);
-        }
-        self.dates.lock().insert(folder, (date, true));
-    }
-
-    /// stat(2): the size.
-    pub async fn stat(&self, path: &str) -> Result<u64, Errno> {
-        Ok(self.attributes(path).await?.size)
-    }
-
-    async fn attributes(&self, path: &str) -> Result<Node, Errno> {
-        let node = self.look_up(path, Purpose::Find).await?.ok_or(Errno::NoEntry)?;
-        if node.is_fresh {
-            return Ok(node);
-        }
-        let target = if node.is_folder { format!("{}/", escaped(path)) } else { escaped(path) };
-        let answer = self.propfind(&target, "0", STAT).await;
-        if answer.as_ref().is_err_and(|error| *error == Errno::NoEntry) {
-            self.forget(path);
-        }
-        let entry = stat(&answer?.text());
-        let node = Node { size: entry.size.unwrap_or_default(), is_fresh: true, ..node };
-        self.set(path, node.clone());
-        Ok(node)
-    }
-
     pub async fn make_folder(&self, path: &str) -> Result<(), Errno> {
         if self.look_up(path, Purpose::Make).await?.is_some() {
             return Err(Errno::Exists);
@@ -319,135 +221,6 @@ impl Mac {
             return true;
         }
         self.propfind(&escaped(beside), "0", STAT).await.is_ok()
-    }
-
-    /// open(2) with `O_CREAT`, and `O_EXCL` if it shall be new.
-    pub async fn create(&self, path: &str, is_new: bool) -> Result<Open, Errno> {
-        if self.look_up(path, Purpose::Make).await?.is_some() {
-            return if is_new { Err(Errno::Exists) } else { self.open(path, Mode::Truncate).await };
-        }
-        // [network_create]: no body and no condition. "No such file" would loop in the kernel.
-        let made = self.ask("PUT", &escaped(path), &[], Bytes::new()).await;
-        let made = made.map_err(|error| if error == Errno::NoEntry { Errno::Io } else { error })?;
-        self.changed(path);
-        let date = made.header("last-modified").map(str::to_owned);
-        let node = Node { is_fresh: true, content: Some((Bytes::new(), date, true)), ..Node::default() };
-        self.set(path, node);
-        self.drop_attributes(path).await;
-        let token = self.lock(path).await?;
-        Ok(Open { path: path.to_owned(), token: Some(token), content: Vec::new(), is_dirty: false })
-    }
-
-    /// open(2) of what exists. The kernel starts over when the server says in the middle that there is no such
-    /// file, or has an error [filesystem_open, ESTALE]; a look-up ends that.
-    pub async fn open(&self, path: &str, mode: Mode) -> Result<Open, Errno> {
-        for _ in 0..ENDLESS {
-            self.attributes(path).await?;
-            match self.open_once(path, mode).await {
-                Err(Errno::NoEntry) => self.forget(path),
-                opened => return opened,
-            }
-        }
-        Err(Errno::Endless)
-    }
-
-    async fn open_once(&self, path: &str, mode: Mode) -> Result<Open, Errno> {
-        let token = if mode == Mode::Read { None } else { Some(self.lock(path).await?) };
-        let content = if mode == Mode::Truncate { Ok(Bytes::new()) } else { self.content(path, mode).await };
-        match content {
-            Ok(content) => Ok(Open {
-                path: path.to_owned(),
-                token,
-                content: content.into(),
-                is_dirty: mode == Mode::Truncate,
-            }),
-            Err(error) => {
-                self.unlock(path, token).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// [network_open]: the whole file, unless what is kept of it was validated a moment ago.
-    async fn content(&self, path: &str, mode: Mode) -> Result<Bytes, Errno> {
-        let node = self.node(path).unwrap_or_default();
-        let mut headers = Vec::new();
-        match &node.content {
-            Some((content, _, true)) if mode == Mode::Read => return Ok(content.clone()),
-            Some((_, Some(date), _)) => headers.push(("If-Modified-Since", date.clone())),
-            _ => {}
-        }
-        let answer = self.ask("GET", &escaped(path), &headers, Bytes::new()).await?;
-        let date = answer.header("last-modified").map(str::to_owned);
-        let content = match (answer.status, node.content) {
-            (304, Some((content, _, _))) => content,
-            _ => answer.body,
-        };
-        let kept = Some((content.clone(), date, true));
-        self.set(path, Node { size: content.len() as u64, is_fresh: true, content: kept, ..node });
-        Ok(content)
-    }
-
-    async fn lock(&self, path: &str) -> Result<String, Errno> {
-        let headers = [
-            ("Depth", "0".to_owned()),
-            ("Timeout", "Second-600".to_owned()),
-            ("Content-Type", "text/xml; charset=\"utf-8\"".to_owned()),
-        ];
-        let answer = self.ask("LOCK", &escaped(path), &headers, LOCK.into()).await?;
-        lock_token(&answer.text()).ok_or(Errno::Io)
-    }
-
-    /// The token is forgotten before it is sent, and never sent again.
-    async fn unlock(&self, path: &str, token: Option<String>) {
-        if let Some(token) = token {
-            let _ = self
-                .ask("UNLOCK", &escaped(path), &[("Lock-Token", format!("<{token}>"))], Bytes::new())
-                .await;
-        }
-    }
-
-    /// fsync(2): the file counts as clean before it is sent [webdav_fsync].
-    pub async fn sync(&self, open: &mut Open) -> Result<(), Errno> {
-        open.is_dirty = false;
-        let content = Bytes::from(open.content.clone());
-        let headers: Vec<_> = open.token.iter().map(|token| ("If", format!("(<{token}>)"))).collect();
-        let answer = self.ask("PUT", &escaped(&open.path), &headers, content.clone()).await?;
-        let mut date = answer.header("last-modified").map(str::to_owned);
-        if date.is_none() && answer.header("etag").is_none() {
-            // What a PUT does not tell is asked for.
-            let told = self.propfind(&escaped(&open.path), "0", VALID).await;
-            date = told.ok().map(|told| stat(&told.text()).modified);
-        }
-        let size = content.len() as u64;
-        let content = Some((content, date, true));
-        self.set(&open.path, Node { size, is_fresh: true, content, is_folder: false });
-        Ok(())
-    }
-
-    /// close(2), of which no error is told.
-    pub async fn close(&self, mut open: Open) -> Closed {
-        let closed = if open.is_dirty {
-            self.sync(&mut open).await.map_or_else(Closed::Lost, |()| Closed::Stored)
-        } else {
-            Closed::Unchanged
-        };
-        self.unlock(&open.path, open.token).await;
-        closed
-    }
-
-    /// A whole file from its creation to its end.
-    pub async fn save(&self, path: &str, content: impl Into<Vec<u8>>) -> Result<Closed, Errno> {
-        let mut open = self.create(path, false).await?;
-        open.write(content);
-        Ok(self.close(open).await)
-    }
-
-    pub async fn read(&self, path: &str) -> Result<Bytes, Errno> {
-        let open = self.open(path, Mode::Read).await?;
-        let content = open.content.clone().into();
-        self.close(open).await;
-        Ok(content)
     }
 
     /// The names in a folder, which is asked for each time.
