@@ -172,7 +172,7 @@ impl Gateway {
         if tokio::time::timeout(shutdown_timeout.max(LEAST_DRAIN), shutdown.drained()).await.is_err() {
             tracing::warn!("some uploads could not be ended; the next start sees to them");
         }
-        if let Err(error) = state.sync().await {
+        if let Err(error) = state.close().await {
             tracing::warn!(error = with_causes(&error), "the state could not be synced");
         }
     }

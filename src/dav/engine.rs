@@ -12,9 +12,11 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, BodyStream, Collected, StreamBody};
 
+use super::delivery::watched;
 use super::locks::LockTable;
 use super::policy::guard_content;
 use super::saves::Saves;
+use super::told::Told;
 use super::{Body, full, index, propfind, proppatch, refuse, refused, text};
 use crate::fs::{Failure, RequestContext, Share};
 use crate::shutdown::Shutdown;
@@ -26,12 +28,14 @@ pub struct Engine {
     share: Arc<dyn Share>,
     locks: LockTable,
     saves: Saves,
+    told: Told,
 }
 
 impl Engine {
     /// Serves `share`; `locks` are its locks, `state` its memory.
     pub fn new(share: Arc<dyn Share>, locks: LockTable, state: State, shutdown: &Shutdown) -> Self {
-        Self { share, saves: Saves::new(state, locks.clone(), shutdown), locks }
+        let told = Told::new(state.unsure_since().is_some());
+        Self { share, saves: Saves::new(state, locks.clone(), shutdown), locks, told }
     }
 
     /// Answers a PROPFIND whose body has been read and checked.
@@ -41,7 +45,7 @@ impl Engine {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response<Body> {
-        let view = self.share.view(Arc::clone(context));
+        let view = self.told.watch(self.share.view(Arc::clone(context)), context);
         let locks = self.locks.for_request(Arc::clone(context));
         let answer = propfind::handle(context, view, locks, headers, body).await;
         self.note(context, answer.status());
@@ -76,20 +80,34 @@ impl Engine {
     /// Answers any other request. Its headers have been checked.
     pub async fn handle(&self, context: &Arc<RequestContext>, request: Request<Body>) -> Response<Body> {
         if let Some(answer) = self.hot(context, request.headers()).await {
-            return answer;
+            self.told.note(context, answer.status());
+            return watched(&self.share, context, answer);
         }
         if self.saves.forbid(context) {
             return refuse(context, Failure::Unstored);
         }
+        if context.method == Method::PUT {
+            let is_locked = self.locks.is_locked(&context.path.spelled_once());
+            context.outcome.set_hints(self.told.hints(context, is_locked));
+        }
         self.saves.begin(context).await;
+        let names_version = names_version(request.headers());
         let answer = self.carry_out(context, request).await;
         self.note(context, answer.status());
         self.saves.note(context, answer.status()).await;
-        answer
+        if context.method != Method::GET {
+            return answer;
+        }
+        if answer.status() == StatusCode::NOT_MODIFIED && names_version {
+            // It has what it names.
+            self.share.delivered(context, 0, u64::MAX);
+        }
+        watched(&self.share, context, answer)
     }
 
     /// Takes note of what became of a request.
     fn note(&self, context: &RequestContext, status: StatusCode) {
+        self.told.note(context, status);
         // A disk without room is a reason of its own.
         let is_unanswered = status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE;
         if is_unanswered && context.client.is_webdavfs() {
@@ -269,6 +287,12 @@ async fn finish(context: &RequestContext, answer: Response<Body>) -> Response<Bo
         parts.headers.remove(header::CONTENT_LENGTH);
     }
     Response::from_parts(parts, full(body))
+}
+
+/// Whether the request says which version the client has, by its ETag or its date.
+fn names_version(headers: &HeaderMap) -> bool {
+    let named = headers.get(header::IF_NONE_MATCH).or(headers.get(header::IF_MODIFIED_SINCE));
+    named.is_some_and(|named| named.as_bytes().trim_ascii() != b"*")
 }
 
 fn same_date(since: &header::HeaderValue, headers: &HeaderMap) -> bool {

@@ -1,5 +1,6 @@
 //! WebDAV: the engine behind its intercepts, our own PROPFIND, our own locks.
 
+mod delivery;
 pub mod engine;
 mod index;
 pub mod locks;
@@ -7,6 +8,7 @@ mod policy;
 pub mod propfind;
 mod proppatch;
 mod saves;
+mod told;
 mod xml;
 
 use std::io;

@@ -1,21 +1,33 @@
 //! What each client last saw of each object: the version that its next write means to replace.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use moka::Equivalent;
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
+use super::context::Offered;
+use super::ranges::Ranges;
 use super::{Client, RequestContext};
 use crate::object::{Condition, ETag};
 use crate::seeded::{self, Bug};
+use crate::state::{State, StateError};
 
-/// The version that a client last got or made, by client and key. In memory: after a restart the
-/// newest version that is known counts instead.
+/// The version that a client last got or made, by client and key. It is kept in the state; what it lost of an
+/// earlier life is as good as unknown.
 #[derive(Debug)]
 pub struct Bases {
     seen: Cache<(Client, String), ETag>,
+    /// What clients have got of a version, piece by piece.
+    pieces: Cache<(Client, String), (ETag, Ranges)>,
+    /// Where the latest version of a client lies that lost, with its ETag.
+    beside: Cache<(Client, String), (String, ETag)>,
     /// The newest version of each key, as far as was seen, by its date.
     dated: Cache<String, Dated>,
+    state: State,
+    /// Those of whom something is known of an earlier life that did not end in order.
+    unsure: HashSet<Client>,
 }
 
 /// The name of an entry without a copy of it; it must hash as that does.
@@ -38,19 +50,59 @@ struct Dated {
     is_shared: bool,
 }
 
-impl Default for Bases {
-    fn default() -> Self {
-        let lru = moka::policy::EvictionPolicy::lru;
-        Self {
-            seen: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
-            dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
-        }
-    }
-}
-
 impl Bases {
+    /// Takes up what `state` kept.
+    pub async fn load(state: State) -> Result<Self, StateError> {
+        let lru = moka::policy::EvictionPolicy::lru;
+        let kept = state.clone();
+        let seen = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).eviction_listener(
+            move |name: std::sync::Arc<(Client, String)>, _, cause| {
+                if cause == RemovalCause::Size {
+                    kept.note_seen(&name.0.to_row(), &name.1, None);
+                }
+            },
+        );
+        let seen = seen.build();
+        let mut unsure = HashSet::new();
+        for row in state.seen().await? {
+            if let Some(client) = Client::of_row(&row.client) {
+                if state.unsure_since().is_some() {
+                    unsure.insert(client.clone());
+                }
+                seen.insert((client, row.key), ETag::new(row.etag));
+            }
+        }
+        Ok(Self {
+            seen,
+            pieces: Cache::new(MAX_PIECES),
+            beside: Cache::new(MAX_PIECES),
+            dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
+            state,
+            unsure,
+        })
+    }
+
     pub fn of(&self, client: &Client, key: &str) -> Option<ETag> {
         self.seen.get(&Seen(client, key))
+    }
+
+    /// The version that the request means to replace at `key`, where `now` is, with its date; `None`: it means to
+    /// make a file, or nobody knows what it has seen.
+    pub fn to_replace(
+        &self,
+        context: &RequestContext,
+        key: &str,
+        now: Option<(&ETag, SystemTime)>,
+    ) -> Option<ETag> {
+        if let Some(seen) = self.of(&context.client, key) {
+            return Some(seen);
+        }
+        let (etag, modified) = now?;
+        let hints = context.outcome.hints();
+        let is_unknown = !hints.has_looked
+            && self.unsure.contains(&context.client)
+            && self.state.unsure_since().is_some_and(|since| modified >= whole_second(since));
+        (!hints.was_told_absent && !is_unknown).then(|| etag.clone())
     }
 
     /// The client has got or made this version.
@@ -58,7 +110,40 @@ impl Bases {
         // Reading the same again is common, and looking is cheaper than writing.
         if self.of(client, key).is_none_or(|known| known != *etag) {
             self.seen.insert((client.clone(), key.to_owned()), etag.clone());
+            self.state.note_seen(&client.to_row(), key, Some(etag.quoted()));
         }
+        self.pieces.invalidate(&Seen(client, key));
+        self.beside.invalidate(&Seen(client, key));
+    }
+
+    /// The client's connection took `count` bytes from `first` on of what the request was offered.
+    pub fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
+        let Some(Offered { key, etag, size }) = context.outcome.offered() else { return };
+        let client = &context.client;
+        if count >= size {
+            return self.saw(client, &key, &etag);
+        }
+        if self.of(client, &key).is_some_and(|known| known == etag) {
+            return;
+        }
+        let known = self.pieces.get(&Seen(client, &key)).filter(|(version, _)| *version == etag);
+        let mut ranges = known.map(|(_, ranges)| ranges).unwrap_or_default();
+        ranges.add(first, first.saturating_add(count));
+        if ranges.cover(size) {
+            self.saw(client, &key, &etag);
+        } else {
+            self.pieces.insert((client.clone(), key), (etag, ranges));
+        }
+    }
+
+    /// The client's version of `key` lost, and lies at `copy` now.
+    pub fn lost(&self, client: &Client, key: &str, copy: &str, etag: &ETag) {
+        self.beside.insert((client.clone(), key.to_owned()), (copy.to_owned(), etag.clone()));
+    }
+
+    /// Where the client's version of `key` lies that lost, if it has not seen the winner since.
+    pub fn loser(&self, client: &Client, key: &str) -> Option<(String, ETag)> {
+        self.beside.get(&Seen(client, key))
     }
 
     /// Notes the date of a version that was read or written; whether no other version is known to
@@ -81,16 +166,13 @@ impl Bases {
         self.dates(key, etag, modified) && self.of(client, key).is_none_or(|seen| seen == *etag)
     }
 
-    /// A version of the request's target is looked at, of `size` bytes: whoever gets it, or hears that
-    /// it has not changed, has it.
+    /// A version of the request's target is looked at, of `size` bytes: a GET offers it to the client.
     pub fn note(&self, context: &RequestContext, key: &str, etag: &ETag, size: u64, modified: SystemTime) {
         if !self.date_is_proof(&context.client, key, etag, modified) {
             context.outcome.set_date_is_no_proof();
         }
-        let is_refused = context.range.is_some_and(|range| range.first >= size)
-            || context.if_match.as_ref().is_some_and(|wanted| wanted != etag);
-        if context.method == http::Method::GET && !is_refused {
-            self.saw(&context.client, key, etag);
+        if context.method == http::Method::GET {
+            context.outcome.set_offered(Offered { key: key.to_owned(), etag: etag.clone(), size });
         }
     }
 
@@ -116,8 +198,19 @@ impl Bases {
 
     /// The client has removed the object, or moved it away.
     pub fn forget(&self, client: &Client, key: &str) {
-        self.seen.invalidate(&Seen(client, key));
+        if self.of(client, key).is_some() {
+            self.seen.invalidate(&Seen(client, key));
+            self.state.note_seen(&client.to_row(), key, None);
+        }
+        self.pieces.invalidate(&Seen(client, key));
+        self.beside.invalidate(&Seen(client, key));
     }
+}
+
+/// S3's dates have no more.
+fn whole_second(time: SystemTime) -> SystemTime {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
 }
 
 /// On what condition a body takes its place.
@@ -145,3 +238,5 @@ impl WriteCondition {
 
 /// About 300 bytes each, in either of two caches: 60 MB at most.
 const MAX_BASES: u64 = 100_000;
+/// Files that clients are reading in pieces, and those that lost: few at any time.
+const MAX_PIECES: u64 = 10_000;

@@ -33,6 +33,20 @@ impl Client {
         self.product == "WebDAVFS"
     }
 
+    /// As rows of the state have it: it cannot be taken for another's.
+    pub fn to_row(&self) -> String {
+        let who = self.principal.as_deref().map_or("-".to_owned(), |name| format!("={name}"));
+        format!("{} {} {who}", self.address, self.product)
+    }
+
+    /// The client of such a row.
+    pub fn of_row(row: &str) -> Option<Self> {
+        let mut parts = row.splitn(3, ' ');
+        let (address, product, who) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
+        let principal = who.strip_prefix('=').map(str::to_owned);
+        Some(Self { principal, address, product: product.to_owned() })
+    }
+
     /// Whether it makes files empty and writes their content right after.
     pub fn fills_later(&self) -> bool {
         matches!(self.product.as_str(), "WebDAVFS" | "davfs2")
@@ -101,7 +115,29 @@ struct Told {
     mtime_kept: bool,
     date_is_no_proof: bool,
     coming: Option<Coming>,
+    hints: Hints,
+    offered: Option<Offered>,
     exists: HashMap<String, bool>,
+}
+
+/// What is known of the client's view of the request's target.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hints {
+    /// It was told that nothing is there, and nothing else since.
+    pub was_told_absent: bool,
+    /// It was told what is there since this gateway began.
+    pub has_looked: bool,
+    /// It believes to make a file, and does not mean to empty one.
+    pub makes: bool,
+}
+
+/// A version that an answer holds, or a part of it.
+#[derive(Debug, Clone)]
+pub struct Offered {
+    pub key: String,
+    pub etag: ETag,
+    /// Bytes of all of it.
+    pub size: u64,
 }
 
 /// What the client is told of a failure.
@@ -137,6 +173,13 @@ impl RequestContext {
         };
         self.outcome.0.lock().failure.get_or_insert(self.refusal(&failure));
         engine
+    }
+
+    /// A file with a content is not emptied by who believes to make it: macOS takes any failure of a look for an
+    /// absence. Who was told of an absence has what comes later kept beside.
+    pub fn refuse_to_empty(&self, size: u64) -> Result<(), Failure> {
+        let hints = self.outcome.hints();
+        if hints.makes && !hints.was_told_absent && size > 0 { Err(Failure::Unexpected) } else { Ok(()) }
     }
 
     /// Notes that `bytes` of the request's body are stored.
@@ -199,6 +242,23 @@ impl Outcome {
 
     pub fn set_date_is_no_proof(&self) {
         self.0.lock().date_is_no_proof = true;
+    }
+
+    pub fn hints(&self) -> Hints {
+        self.0.lock().hints
+    }
+
+    pub fn set_hints(&self, hints: Hints) {
+        self.0.lock().hints = hints;
+    }
+
+    /// What the answer holds of a file, if of any.
+    pub fn offered(&self) -> Option<Offered> {
+        self.0.lock().offered.clone()
+    }
+
+    pub fn set_offered(&self, offered: Offered) {
+        self.0.lock().offered = Some(offered);
     }
 
     /// The request's body is noted as a content on its way.

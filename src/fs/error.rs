@@ -53,6 +53,8 @@ pub enum Failure {
     OwnDisk(#[source] std::io::Error),
     #[error("more waits to be stored than --spill-limit allows; send it again in a while")]
     NoRoom,
+    #[error("the file is there, with a content; look at it before you write it")]
+    Unexpected,
     #[error("its content has not been stored; save it again")]
     Unstored,
     #[error("it, or something in it, is being written, copied, moved or deleted; wait for the end of that")]
@@ -107,7 +109,7 @@ impl Failure {
             Self::Disk(error) => disk_status(error),
             Self::Changed { status } => *status,
             Self::Unstored => StatusCode::FAILED_DEPENDENCY,
-            Self::UnderWay => StatusCode::LOCKED,
+            Self::UnderWay | Self::Unexpected => StatusCode::LOCKED,
             Self::Store(error) => store_status(error),
             Self::ShelfFull { .. }
             | Self::NoRoom

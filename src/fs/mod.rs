@@ -13,6 +13,7 @@ mod engine;
 pub mod error;
 mod names;
 pub mod path;
+mod ranges;
 pub mod resource_path;
 pub mod s3;
 pub mod shelf;
@@ -41,6 +42,9 @@ pub trait Share: Send + Sync {
     /// The content of a file that is in memory and known to be the newest.
     async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
 
+    /// The client's connection took `count` bytes from `first` on of what the request was offered.
+    fn delivered(&self, context: &RequestContext, first: u64, count: u64);
+
     /// The request gave up a lock: whoever had the file open has closed it.
     fn unlocked(&self, context: &RequestContext);
 
@@ -62,6 +66,9 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// See [`Share::hot`].
     async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
+
+    /// See [`Share::delivered`].
+    fn delivered(&self, context: &RequestContext, first: u64, count: u64);
 
     /// See [`Share::unlocked`].
     fn unlocked(&self, context: &RequestContext);

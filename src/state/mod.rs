@@ -14,6 +14,7 @@ mod pending;
 mod private;
 mod properties;
 mod schema;
+mod seen;
 mod shelf;
 
 use std::path::Path;
@@ -39,6 +40,7 @@ pub use private::{
     create_private, directory_hint, open_private, private_directory, read_private, write_private,
 };
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
+pub use seen::SeenRow;
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
 
 use database::DatabaseFile;
@@ -58,6 +60,9 @@ struct Inner {
     writing: Mutex<()>,
     properties: Index,
     pending: pending::Index,
+    seen: seen::Unwritten,
+    /// Milliseconds since 1970.
+    unsure_since: Option<u64>,
     shelf: ShelfIndex,
     /// The newest writes would not survive a power cut.
     is_unsynced: AtomicBool,
@@ -147,18 +152,20 @@ impl State {
         let path = directory.join(DATABASE_FILE);
         let name = path.display().to_string();
         let database = DatabaseFile::open(path)?;
-        let (properties, pending, shelf) = database.run(|database| {
+        let (properties, pending, shelf, unsure_since) = database.run(|database| {
             schema::check(database, &name)?;
             let transaction = database.begin_write()?;
             properties::create_table(&transaction)?;
             locks::create_table(&transaction)?;
             pending::create_table(&transaction)?;
+            seen::create_table(&transaction)?;
             folder_dates::create_table(&transaction)?;
             shelf::create_tables(&transaction)?;
             schema::upgrade(&transaction)?;
+            let unsure_since = schema::open(&transaction)?;
             transaction.commit()?;
             let shelf = ShelfIndex::load(database, directory.join("shelf"))?;
-            Ok((Index::load(database)?, pending::Index::load(database)?, shelf))
+            Ok((Index::load(database)?, pending::Index::load(database)?, shelf, unsure_since))
         })?;
         // Where nobody can tell, little is made of it.
         let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
@@ -168,6 +175,8 @@ impl State {
             writing,
             properties,
             pending,
+            seen: seen::Unwritten::default(),
+            unsure_since,
             shelf,
             is_unsynced: AtomicBool::new(false),
             syncing: Mutex::default(),
@@ -213,7 +222,19 @@ impl State {
         tokio::task::spawn_blocking(move || database.run(work)).await?
     }
 
-    /// The same, within [`SYNC_WITHIN`].
+    /// The same, at the end: nothing more is written.
+    pub async fn close(&self) -> Result<(), StateError> {
+        self.sync().await?;
+        let database = Arc::clone(&self.0.database);
+        let work = |database: &redb::Database| {
+            let transaction = database.begin_write()?;
+            schema::note_sync(&transaction, true)?;
+            Ok(transaction.commit()?)
+        };
+        tokio::task::spawn_blocking(move || database.run(work)).await?
+    }
+
+    /// As [`Self::sync`], within [`SYNC_WITHIN`].
     fn sync_soon(&self) {
         let mut syncing = self.0.syncing.lock();
         if syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
@@ -237,7 +258,7 @@ impl State {
     }
 
     fn is_unsynced(&self) -> bool {
-        self.0.is_unsynced.load(Ordering::Acquire) || self.0.pending.has_changes()
+        self.0.is_unsynced.load(Ordering::Acquire) || self.0.pending.has_changes() || !self.0.seen.is_empty()
     }
 
     /// All rows that are kept as JSON.
@@ -293,11 +314,17 @@ impl State {
         transaction.set_durability(durability)?;
         let value = work(&transaction)?;
         let rows = self.0.pending.write(&transaction)?;
-        if let Err(error) = transaction.commit() {
+        let seen =
+            self.0.seen.write(&transaction).inspect_err(|_| self.0.pending.note_unwritten(rows.clone()))?;
+        let is_synced = !matches!(durability, Durability::None);
+        let committed = if is_synced { schema::note_sync(&transaction, false) } else { Ok(()) };
+        let committed = committed.and_then(|()| Ok(transaction.commit()?));
+        if let Err(error) = committed {
             self.0.pending.note_unwritten(rows);
-            return Err(error.into());
+            self.0.seen.put_back(seen);
+            return Err(error);
         }
-        self.0.is_unsynced.store(matches!(durability, Durability::None), Ordering::Release);
+        self.0.is_unsynced.store(!is_synced, Ordering::Release);
         Ok(value)
     }
 

@@ -3,16 +3,22 @@
 //! An upgrade is one transaction: a database is of one version or another, never between. A newer one is left
 //! alone, since it may hold what this program would lose.
 
+use std::time::SystemTime;
+
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::pending::{self, CreateRow, PendingRow, UploadRow};
-use super::{JsonTable, StateError};
+use super::{JsonTable, StateError, millis};
 
 /// Name -> value.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const SCHEMA: &str = "schema";
+/// 1 while no gateway has the database open: the last one ended in order.
+const IS_CLOSED: &str = "is closed";
+/// When it was last synced, in milliseconds since 1970.
+const SYNCED: &str = "synced";
 
 /// Which one this program writes. 1 had a table for empty files and one for uploads, and no [`META`].
 const CURRENT: u64 = 2;
@@ -38,6 +44,23 @@ pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), StateError> 
         take_over(transaction, "uploads", PendingRow::upload as fn(UploadRow) -> PendingRow)?;
     }
     meta.insert(SCHEMA, CURRENT)?;
+    Ok(())
+}
+
+/// Marks the database as open. Since when, in milliseconds since 1970, it may lack what happened in a life that did
+/// not end in order.
+pub(super) fn open(transaction: &WriteTransaction) -> Result<Option<u64>, StateError> {
+    let mut meta = transaction.open_table(META)?;
+    let synced = meta.get(SYNCED)?.map(|synced| synced.value());
+    let was_closed = meta.insert(IS_CLOSED, 0)?.is_some_and(|closed| closed.value() == 1);
+    Ok(synced.filter(|_| !was_closed))
+}
+
+/// Notes that all is written, and whether nothing more will be.
+pub(super) fn note_sync(transaction: &WriteTransaction, closes: bool) -> Result<(), StateError> {
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(SYNCED, millis(SystemTime::now()))?;
+    meta.insert(IS_CLOSED, u64::from(closes))?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod activation;
 mod bad_inputs;
+mod bases;
 mod capabilities;
 mod cli;
 mod clients;

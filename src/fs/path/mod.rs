@@ -95,7 +95,7 @@ impl PathShare {
             parts,
             busy: Busy::default(),
             content: ContentCache::new(options.cache.size, options.cache.file_limit),
-            bases: Bases::default(),
+            bases: Bases::load(state.clone()).await?,
             intakes: Intakes::new(options.intake, &state),
             state,
             metrics,
@@ -136,13 +136,17 @@ impl Source for PathShare {
         let opened = move || Ok(shared.root.file(name.as_str())?.1);
         let stat = self.0.disk.by(context.deadline, opened).await.ok()?;
         let held = self.0.content.version(&key, &stat.etag)?;
-        self.0.bases.saw(&context.client, key.as_str(), &stat.etag);
+        self.0.bases.note(context, key.as_str(), &stat.etag, stat.size, stat.modified);
         Some(HotFile {
             content: held.content.clone(),
             etag: stat.etag,
             modified: stat.modified,
             content_type: held.meta.content_type.clone(),
         })
+    }
+
+    fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
+        self.0.bases.delivered(context, first, count);
     }
 
     fn unlocked(&self, _: &RequestContext) {}

@@ -93,13 +93,34 @@ impl Placing {
         Ok(Placed { key, is_new, meta: stat.meta() })
     }
 
+    /// The client's version that lost before, where nobody has changed it since.
+    fn loser(&self, place: &Place) -> Result<Option<(String, Place)>, Failure> {
+        let lost = self.shared.bases.loser(&self.context.client, &self.target.named);
+        let Some((copy, etag)) = lost else { return Ok(None) };
+        let at = place.beside(super::path_name(&copy));
+        let now = at.find(&self.shared.root, &copy)?;
+        Ok(now.is_some_and(|now| now.etag == etag).then_some((copy, at)))
+    }
+
     /// Somebody else's version is in the place: it stays, and this one is kept beside it.
     fn beside(&self, part: Part, place: &Place, winner: &Stat) -> Result<Placed, Failure> {
         let key = &self.target.key;
         if self.size == 0 && self.condition.condition == Condition::IfAbsent {
             return Ok(Placed { key: key.clone(), is_new: false, meta: winner.meta() });
         }
-        let copy = self.shared.keep_beside(part.place()?, place, key)?;
+        let (bases, client, named) = (&self.shared.bases, &self.context.client, &self.target.named);
+        let copy = match self.loser(place)? {
+            // A client that has lost before and saves again has one copy.
+            Some((copy, at)) => {
+                part.place()?.rename_over(&at)?;
+                copy
+            }
+            None => self.shared.keep_beside(part.place()?, place, key)?,
+        };
+        let at = place.beside(super::path_name(&copy));
+        if let Some(stat) = at.find(&self.shared.root, &copy)? {
+            bases.lost(client, named, &copy, &stat.etag);
+        }
         part.done();
         place.sync_folder()?;
         // The file's own ETag is not that of what the client sent.

@@ -52,8 +52,9 @@ impl PathFileSystem {
         self.refuse_protected(path, "written")?;
         find_room(&self.context, &self.shared.intakes)?;
         let target = self.write_target(path).await?;
-        let basis = self.shared.bases.of(&self.context.client, &target.named);
-        let basis = basis.or_else(|| target.replaces.as_ref().map(|stat| stat.etag.clone()));
+        self.context.refuse_to_empty(target.replaces.as_ref().map_or(0, |stat| stat.size))?;
+        let now = target.replaces.as_ref().map(|stat| (&stat.etag, stat.modified));
+        let basis = self.shared.bases.to_replace(&self.context, &target.named, now);
         let condition = WriteCondition::of(&self.context, basis, create_new);
         let (shared, key) = (Arc::clone(&self.shared), target.key.clone());
         // From the start no one may read it who may not read the file.

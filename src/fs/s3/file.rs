@@ -67,7 +67,10 @@ impl S3FileSystem {
         }
         match self.locate(path).await? {
             Some(Located { node: Node::Folder { .. }, .. }) => Err(Failure::IsFolder),
-            Some(Located { node: Node::File(meta), key }) => Ok(Target { key, replaces: Some(meta.etag) }),
+            Some(Located { node: Node::File(meta), key }) => {
+                self.context.refuse_to_empty(meta.size)?;
+                Ok(Target { key, replaces: Some((meta.etag, meta.last_modified)) })
+            }
             None => {
                 let parent = self.parent_of(path).await?;
                 Ok(Target { key: self.new_key(&parent, path.name()), replaces: None })

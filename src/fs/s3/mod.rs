@@ -85,12 +85,12 @@ impl S3Share {
             store,
             uploads,
             read_aheads,
+            bases: Bases::load(state.clone()).await?,
             state,
             metrics,
             shutdown,
             options,
             dates,
-            bases: Bases::default(),
             trees: Trees::default(),
             watched: Watched::default(),
         })))
@@ -121,13 +121,17 @@ impl Source for S3Share {
         let may_be_folder = path.is_root() || path.has_trailing_slash() || path.is_reserved();
         let key = Key::new(path.key()).ok().filter(|_| !may_be_folder)?;
         let (meta, content) = self.0.store.held(&key)?;
-        self.0.bases.saw(&context.client, key.as_str(), &meta.etag);
+        self.0.bases.note(context, key.as_str(), &meta.etag, meta.size, meta.last_modified);
         Some(HotFile {
             content,
             etag: meta.etag,
             modified: meta.last_modified,
             content_type: meta.content_type,
         })
+    }
+
+    fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
+        self.0.bases.delivered(context, first, count);
     }
 
     fn unlocked(&self, context: &RequestContext) {

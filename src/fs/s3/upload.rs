@@ -1,6 +1,7 @@
 //! PUT: an object written whole, on the condition that nobody else's change is replaced.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -21,8 +22,8 @@ use crate::store::{ObjectStore, StoreError};
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) key: String,
-    /// The newest version that is known; `None`: there is nothing yet.
-    pub(super) replaces: Option<ETag>,
+    /// The newest version that is known, with its date; `None`: there is nothing yet.
+    pub(super) replaces: Option<(ETag, SystemTime)>,
 }
 
 /// What became of a body.
@@ -70,7 +71,8 @@ impl S3FileSystem {
     ) -> Result<Upload, Failure> {
         let context = &self.context;
         find_room(context, self.shared.uploads.intakes())?;
-        let basis = self.shared.bases.of(&context.client, &target.key).or(target.replaces.clone());
+        let now = target.replaces.as_ref().map(|(etag, modified)| (etag, *modified));
+        let basis = self.shared.bases.to_replace(context, &target.key, now);
         let WriteCondition { condition, is_clients_own } = WriteCondition::of(context, basis, create_new);
         let placement = Placement {
             shared: Arc::clone(&self.shared),
@@ -189,13 +191,25 @@ impl Placement {
         if size == 0 && self.condition == Condition::IfAbsent {
             return Ok(Placed::Existing(self.store.head(&self.key).await?));
         }
-        let write = |key: Key| {
-            let kept = &kept;
-            async move { self.store_at(kept, &key, &Condition::IfAbsent).await }
-        };
-        let (copy, _) = beside(self.key.as_str(), write).await?;
-        self.shared.report_conflict(self.key.as_str(), copy.as_str());
+        self.place_beside(&kept).await?;
         Ok(Placed::Beside { size })
+    }
+
+    /// Keeps the body beside the object; a client that has lost before and saves again has one copy.
+    async fn place_beside(&self, kept: &Kept) -> Result<(), Failure> {
+        let (shared, client, key) = (&self.shared, &self.context.client, self.key.as_str());
+        if let Some((copy, etag)) = shared.bases.loser(client, key) {
+            match self.store_at(kept, &Key::new(&copy)?, &Condition::IfMatch(etag)).await {
+                // Somebody has changed the copy, or taken it away: it is theirs.
+                Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
+                written => return Ok(shared.bases.lost(client, key, &copy, &written?.etag)),
+            }
+        }
+        let write = |key: Key| async move { self.store_at(kept, &key, &Condition::IfAbsent).await };
+        let (copy, written) = beside(key, write).await?;
+        shared.bases.lost(client, key, copy.as_str(), &written.etag);
+        shared.report_conflict(key, copy.as_str());
+        Ok(())
     }
 
     /// The object, if it holds this very body: what loses against itself, since an answer was lost, or against

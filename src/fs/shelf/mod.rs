@@ -88,6 +88,10 @@ impl<S: Source> Share for Shelved<S> {
         }
     }
 
+    fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
+        self.source.delivered(context, first, count);
+    }
+
     fn unlocked(&self, context: &RequestContext) {
         self.source.unlocked(context);
     }

@@ -17,7 +17,6 @@ fn precious() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "waits for the mend"]
 async fn a_create_after_an_outage_empties_nothing() {
     let gateway = TestGateway::start_with(|config| config.service.request_budget = Some(BUDGET)).await;
     let bucket = gateway.bucket().await;
@@ -35,7 +34,6 @@ async fn a_create_after_an_outage_empties_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "waits for the mend"]
 async fn a_create_that_waits_for_the_end_of_an_outage_empties_nothing() {
     let gateway = TestGateway::start_with(|config| {
         config.service.request_budget = Some(Duration::from_secs(30));
@@ -53,7 +51,6 @@ async fn a_create_that_waits_for_the_end_of_an_outage_empties_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "waits for the mend"]
 async fn a_blind_create_empties_nothing_wherever_the_file_lies() {
     for gateway in TestGateway::both().await {
         let bucket = gateway.bucket().await;

@@ -191,7 +191,6 @@ async fn watch(bucket: Bucket, documents: Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "waits for the mend"]
 async fn a_day_with_outages_and_kills_loses_nothing_untold() {
     let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
     let seed = std::env::var("S3DAV_TEST_SEED").map_or(seed, |seed| seed.parse().unwrap());

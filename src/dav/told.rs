@@ -1,0 +1,156 @@
+//! What each client was told of which names: an absence is a basis of its next write, as a version is.
+//!
+//! In memory. An absence counts for a while only, and until any answer shows the client the name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use http::{Method, StatusCode};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::fs::context::Hints;
+use crate::fs::{Children, Client, Failure, RequestContext, Resource, ResourcePath, View};
+use crate::state::{PropertyName, StoredProperty};
+
+/// See the module. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct Told(Arc<Inner>);
+
+/// A client, and a path as [`ResourcePath::spelled_once`] has it.
+type Name = (Client, String);
+
+#[derive(Debug)]
+struct Inner {
+    absent: Mutex<HashMap<Name, Instant>>,
+    /// What clients have looked at; a listed folder ends in a slash. Only where what they saw before may be lost.
+    looked: Option<Cache<Name, ()>>,
+}
+
+impl Told {
+    /// `is_unsure`: what clients saw in an earlier life may be lost.
+    pub(super) fn new(is_unsure: bool) -> Self {
+        let looked = is_unsure.then(|| Cache::new(MOST_LOOKED));
+        Self(Arc::new(Inner { absent: Mutex::default(), looked }))
+    }
+
+    /// What the client knows of the request's target. `is_locked`: somebody has it open.
+    pub(super) fn hints(&self, context: &RequestContext, is_locked: bool) -> Hints {
+        let name = (context.client.clone(), context.path.spelled_once());
+        let was_told_absent = self.0.absent.lock().get(&name).is_some_and(|at| at.elapsed() < ABSENCE_TIME);
+        let has_looked = self.0.looked.as_ref().is_none_or(|looked| {
+            let folder = (name.0.clone(), folder(&name.1));
+            looked.contains_key(&name) || looked.contains_key(&folder)
+        });
+        let makes = context.client.is_webdavfs()
+            && context.method == Method::PUT
+            && !context.has_content
+            && context.tokens.is_empty()
+            && !is_locked;
+        Hints { was_told_absent, has_looked, makes }
+    }
+
+    /// Takes note of the answer to a request that is no listing.
+    pub(super) fn note(&self, context: &RequestContext, status: StatusCode) {
+        if !self.has_absent() && self.0.looked.is_none() && status != StatusCode::NOT_FOUND {
+            return;
+        }
+        let looks = matches!(context.method.as_str(), "PROPFIND" | "GET" | "HEAD");
+        let is_shown = status.is_success() || status == StatusCode::NOT_MODIFIED;
+        if looks && status == StatusCode::NOT_FOUND {
+            self.absent(&context.client, context.path.spelled_once());
+        } else if is_shown && (looks || matches!(context.method.as_str(), "LOCK" | "PUT" | "MKCOL")) {
+            self.shown(&context.client, context.path.spelled_once());
+        } else if is_shown && let Some(destination) = &context.destination {
+            self.shown(&context.client, destination.spelled_once());
+        }
+    }
+
+    fn absent(&self, client: &Client, path: String) {
+        let mut absent = self.0.absent.lock();
+        if absent.len() >= MOST_ABSENT {
+            absent.retain(|_, at| at.elapsed() < ABSENCE_TIME);
+        }
+        if absent.len() >= MOST_ABSENT {
+            absent.clear();
+        }
+        absent.insert((client.clone(), path.clone()), Instant::now());
+        drop(absent);
+        self.looked(client, path);
+    }
+
+    fn shown(&self, client: &Client, path: String) {
+        let name = (client.clone(), path);
+        self.0.absent.lock().remove(&name);
+        self.looked(client, name.1);
+    }
+
+    fn has_absent(&self) -> bool {
+        !self.0.absent.lock().is_empty()
+    }
+
+    fn looked(&self, client: &Client, path: String) {
+        if let Some(looked) = &self.0.looked {
+            looked.insert((client.clone(), path), ());
+        }
+    }
+
+    /// Takes note of what a PROPFIND shows.
+    pub(super) fn watch(&self, view: Box<dyn View>, context: &Arc<RequestContext>) -> Box<dyn View> {
+        Box::new(Watched { told: self.clone(), view, context: Arc::clone(context) })
+    }
+}
+
+/// The folder of a path, with a slash at its end.
+fn folder(path: &str) -> String {
+    path[..path.rfind('/').map_or(0, |slash| slash + 1)].to_owned()
+}
+
+/// A view of which is noted what it shows.
+struct Watched {
+    told: Told,
+    view: Box<dyn View>,
+    context: Arc<RequestContext>,
+}
+
+#[async_trait]
+impl View for Watched {
+    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
+        self.view.stat(path).await
+    }
+
+    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
+        let (resource, children) = self.view.list(path).await?;
+        let (told, client) = (self.told.clone(), self.context.client.clone());
+        let own = path.spelled_once();
+        let prefix = format!("{}/", own.trim_end_matches('/'));
+        told.looked(&client, prefix.clone());
+        let noted = children.inspect(move |child| {
+            if let Ok(child) = child
+                && told.has_absent()
+            {
+                told.shown(&client, format!("{prefix}{}", child.name.nfc()));
+            }
+        });
+        Ok((resource, noted.boxed()))
+    }
+
+    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
+        self.view.properties(id).await
+    }
+
+    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
+        self.view.remove_properties(path, names).await
+    }
+}
+
+/// How long a client may take from its look to its write.
+const ABSENCE_TIME: Duration = Duration::from_secs(600);
+/// About 200 bytes each. Whoever is told of more has no write in mind for each.
+const MOST_ABSENT: usize = 10_000;
+const MOST_LOOKED: u64 = 100_000;
