@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Times;
+use super::listing::{Listing, Page, apply, is_ordered, last_name};
 use crate::object::{ListPage, ListedObject, ObjectMeta};
 use crate::seeded::{self, Bug};
 
@@ -41,7 +42,8 @@ pub(super) enum What {
     Object(ObjectMeta),
     Prefix,
     Nothing,
-    /// It changed, nobody knows how.
+    /// It may have changed, nobody knows how: it must be asked for. What was known before still counts for
+    /// want of better.
     Doubtful,
 }
 
@@ -69,23 +71,8 @@ struct Fact {
     what: What,
     asked: Tick,
     learned: Instant,
-}
-
-#[derive(Debug)]
-struct Listing {
-    asked: Tick,
-    learned: Instant,
-    /// One after the other, from the first on.
-    pages: Vec<Page>,
-    /// Names that are not ASCII, by their composed form.
-    spellings: HashMap<String, Box<str>>,
-}
-
-#[derive(Debug)]
-struct Page {
-    page: ListPage,
-    /// The last name that this page tells of; `None`: it tells of all that follow.
-    end: Option<String>,
+    /// What was known of a thing in doubt, and when that had been asked for.
+    before: Option<(What, Tick)>,
 }
 
 impl Folder {
@@ -96,15 +83,14 @@ impl Folder {
     /// What has `name`; `None` if that is not known.
     pub(super) fn look(&self, name: &str, freshness: Freshness, times: &Times) -> Option<What> {
         let (known, now) = (self.known.lock(), Instant::now());
+        if freshness == Freshness::Any {
+            return known.latest(name, &self.prefix);
+        }
         let listing = known.listing(freshness, times, now);
-        if let Some(fact) = known.facts.get(name) {
-            let counts = match freshness {
-                Freshness::Any => true,
-                _ => now < fact.learned + times.metadata || listing.is_some_and(|l| fact.asked > l.asked),
-            };
-            if counts {
-                return Some(fact.what.clone()).filter(|what| *what != What::Doubtful);
-            }
+        if let Some(fact) = known.facts.get(name)
+            && (now < fact.learned + times.metadata || listing.is_some_and(|l| fact.asked > l.asked))
+        {
+            return Some(fact.what.clone()).filter(|what| *what != What::Doubtful);
         }
         listing?.find(name, &self.prefix)
     }
@@ -125,10 +111,12 @@ impl Folder {
         let index = (0..listing.pages.len()).find(|index| token(*index) == continuation)?;
         let mut page = listing.pages[index].page.clone();
         for (name, fact) in known.facts_of(listing, index) {
-            if fact.what == What::Doubtful {
+            if fact.what == What::Doubtful && freshness != Freshness::Any {
                 return None;
             }
-            apply(&mut page, name, &fact.what, &self.prefix);
+            if let Some((what, _)) = fact.told().filter(|(_, asked)| *asked > listing.asked) {
+                apply(&mut page, name, what, &self.prefix);
+            }
         }
         Some(page)
     }
@@ -188,7 +176,11 @@ impl Folder {
         if let What::Object(meta) = &mut what {
             known.complete(name, meta, &self.prefix);
         }
-        known.facts.insert(name.into(), Fact { what, asked, learned });
+        let before = match what {
+            What::Doubtful => known.facts.get(name).and_then(Fact::told).map(|(what, at)| (what.clone(), at)),
+            _ => None,
+        };
+        known.facts.insert(name.into(), Fact { what, asked, learned, before });
         if known.facts.len() > MAX_FACTS {
             known.shed(asked, Instant::now(), times);
         }
@@ -238,7 +230,29 @@ impl Folder {
     }
 }
 
+impl Fact {
+    /// What was last told of it, and when that was asked for.
+    fn told(&self) -> Option<(&What, Tick)> {
+        match &self.what {
+            What::Doubtful => self.before.as_ref().map(|(what, asked)| (what, *asked)),
+            what => Some((what, self.asked)),
+        }
+    }
+}
+
 impl Known {
+    /// What was last told of `name`, however long ago, and whatever may have changed since.
+    fn latest(&self, name: &str, prefix: &str) -> Option<What> {
+        let told = self.facts.get(name).and_then(Fact::told);
+        let listed =
+            self.listing.as_ref().and_then(|listing| Some((listing.find(name, prefix)?, listing.asked)));
+        match (told, listed) {
+            (Some((_, asked)), Some((listed, at))) if asked < at => Some(listed),
+            (Some((what, _)), _) => Some(what.clone()),
+            (None, listed) => listed.map(|(what, _)| what),
+        }
+    }
+
     fn listing(&self, freshness: Freshness, times: &Times, now: Instant) -> Option<&Listing> {
         self.listing.as_ref().filter(|listing| match freshness {
             Freshness::Listed => now < listing.learned + times.of_listing(listing.pages.len()),
@@ -260,8 +274,8 @@ impl Known {
     /// Adds to an object what is known of the same version: the date that was first given, and what a
     /// listing leaves out.
     fn complete(&self, name: &str, meta: &mut ObjectMeta, prefix: &str) {
-        let before = match self.facts.get(name) {
-            Some(Fact { what: What::Object(before), .. }) => Some(before),
+        let before = match self.facts.get(name).and_then(Fact::told) {
+            Some((What::Object(before), _)) => Some(before),
             _ => self.listing.as_ref().and_then(|listing| listing.object(name, prefix)),
         };
         let Some(before) = before.filter(|before| before.etag == meta.etag) else { return };
@@ -284,95 +298,6 @@ impl Known {
             *self = Self { barrier: asked, ..Self::default() };
         }
     }
-}
-
-impl Listing {
-    fn push(&mut self, page: Page, prefix: &str) {
-        let objects = page.page.objects.iter().map(|object| object.key.as_str());
-        for name in objects.chain(page.page.prefixes.iter().map(String::as_str)) {
-            let child = name.strip_prefix(prefix).unwrap_or(name).trim_end_matches('/');
-            if !child.is_ascii() {
-                self.spellings.insert(child.nfc().collect(), child.into());
-            }
-        }
-        self.pages.push(page);
-    }
-
-    fn continues_with(&self, token: &str) -> bool {
-        self.pages.last().is_some_and(|page| page.page.continuation.as_deref() == Some(token))
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.pages.iter().flat_map(|page| {
-            let objects = page.page.objects.iter().map(|object| object.key.as_str());
-            objects.chain(page.page.prefixes.iter().map(String::as_str))
-        })
-    }
-
-    /// The page that tells of `name`.
-    fn page_of(&self, name: &str) -> Option<&ListPage> {
-        let index = self.pages.partition_point(|page| page.end.as_deref().is_some_and(|end| end < name));
-        self.pages.get(index).map(|page| &page.page)
-    }
-
-    fn object(&self, name: &str, prefix: &str) -> Option<&ObjectMeta> {
-        if is_prefix(name, prefix) {
-            return None;
-        }
-        let objects = &self.page_of(name)?.objects;
-        let at = objects.binary_search_by(|object| object.key.as_str().cmp(name)).ok()?;
-        objects.get(at).map(|object| &object.meta)
-    }
-
-    fn find(&self, name: &str, prefix: &str) -> Option<What> {
-        let page = self.page_of(name)?;
-        Some(match is_prefix(name, prefix) {
-            true => match page.prefixes.binary_search_by(|other| other.as_str().cmp(name)) {
-                Ok(_) => What::Prefix,
-                Err(_) => What::Nothing,
-            },
-            false => self.object(name, prefix).map_or(What::Nothing, |meta| What::Object(meta.clone())),
-        })
-    }
-}
-
-/// Whether a name in the folder `own` is a prefix: its own marker ends with a slash, too.
-fn is_prefix(name: &str, own: &str) -> bool {
-    name.ends_with('/') && name != own
-}
-
-/// Brings a page up to date.
-fn apply(page: &mut ListPage, name: &str, what: &What, own: &str) {
-    if is_prefix(name, own) {
-        let at = page.prefixes.binary_search_by(|other| other.as_str().cmp(name));
-        match (what, at) {
-            (What::Prefix, Err(at)) => page.prefixes.insert(at, name.to_owned()),
-            (What::Nothing, Ok(at)) => drop(page.prefixes.remove(at)),
-            _ => {}
-        }
-        return;
-    }
-    let at = page.objects.binary_search_by(|object| object.key.as_str().cmp(name));
-    match (what, at) {
-        (What::Object(meta), Ok(at)) => page.objects[at].meta = meta.clone(),
-        (What::Object(meta), Err(at)) => {
-            // A name that was an object's is a key.
-            let Ok(key) = crate::object::Key::new(name) else { return };
-            page.objects.insert(at, ListedObject { key, meta: meta.clone() });
-        }
-        (What::Nothing, Ok(at)) => drop(page.objects.remove(at)),
-        _ => {}
-    }
-}
-
-fn last_name(page: &ListPage) -> Option<&str> {
-    let object = page.objects.last().map(|object| object.key.as_str());
-    object.max(page.prefixes.last().map(String::as_str))
-}
-
-/// Some stores list in no order; what such a page does not tell cannot be known.
-fn is_ordered(page: &ListPage) -> bool {
-    page.objects.is_sorted_by(|a, b| a.key < b.key) && page.prefixes.is_sorted_by(|a, b| a < b)
 }
 
 /// A write's answer and a listing may give dates so far apart for the same write.

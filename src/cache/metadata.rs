@@ -105,7 +105,8 @@ impl MetadataCache {
         self.thinned(home(name), now);
     }
 
-    /// `key` may have changed, or may change yet.
+    /// `key` may have changed, or may change yet: the next who looks asks. What was known is kept for
+    /// [`Freshness::Any`].
     pub fn doubt(&self, key: &Key) {
         let (name, now) = (key.as_str(), self.asked(Instant::now()));
         self.learn(home(name), name, What::Doubtful, now);

@@ -5,10 +5,12 @@
 //!
 //! Two rules keep them true. What is known has an age, and nothing older than its limit counts
 //! ([`Times`]). And every answer remembers when its question was asked: an answer whose
-//! question is older than a change of the same thing is not believed.
+//! question is older than a change of the same thing is not believed. What may have changed is asked for
+//! again; what was known of it stays, for those who get no answer.
 
 mod content;
 mod folder;
+mod listing;
 mod metadata;
 
 use std::time::Duration;

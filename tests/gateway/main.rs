@@ -23,6 +23,7 @@ mod lost_answers;
 mod methods;
 mod model;
 mod mounting;
+mod outages;
 mod path;
 mod propfind;
 mod readme;

@@ -11,7 +11,8 @@ use crate::seeded::{self, Bug};
 use crate::store::StoreError;
 
 /// A write to some keys. Dropped before its outcome is known, it leaves them in doubt: a request
-/// that failed, or that nobody waited for, may have been carried out.
+/// that failed, or that nobody waited for, may have been carried out. What was known of them is still shown
+/// while S3 does not answer.
 pub(super) struct Change<'a> {
     metadata: &'a MetadataCache,
     content: &'a ContentCache,
