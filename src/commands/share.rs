@@ -24,6 +24,7 @@ use crate::store::multipart::Uploads;
 use crate::store::paced::Paced;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::prefixed::Prefixed;
+use crate::store::reach::{Reach, Reachable};
 use crate::store::read_ahead::ReadAheads;
 use crate::store::s3::{ConnectError, S3Store};
 
@@ -73,9 +74,10 @@ pub(super) async fn of_buckets(
     shutdown: &Shutdown,
 ) -> Result<Served, CommandError> {
     let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
+    let reach = Reach::new(source.lost_wait);
     for bucket in &source.buckets {
-        let store =
-            S3Store::new(&bucket.bucket, source.s3.clone(), metrics.clone()).await.map_err(connect)?;
+        let store = S3Store::telling(reach.clone(), &bucket.bucket, source.s3.clone(), metrics.clone());
+        let store = store.await.map_err(connect)?;
         let store = Prefixed::wrap(Arc::new(store), &bucket.prefix);
         stores.insert(bucket.folder().to_owned(), store);
     }
@@ -92,7 +94,7 @@ pub(super) async fn of_buckets(
         true => store,
         false => Arc::new(Conditional::new(store, &scratch_prefix(&source.buckets))),
     };
-    let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()));
+    let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()).minding(reach.clone()));
     let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
     let cache = CacheUse { used: Box::new(move || cached.used()), limit: source.cache.size };
     let left = state.recover();
@@ -103,7 +105,7 @@ pub(super) async fn of_buckets(
     let intakes = uploads.intakes().clone();
     abort_leftovers(&uploads, Arc::clone(&store), left.uploads, shutdown);
     let share = S3Share::new(
-        store,
+        Reachable { store, reach },
         uploads,
         ReadAheads::new(source.read_ahead),
         state.clone(),

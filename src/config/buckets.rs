@@ -11,6 +11,7 @@ use crate::intake::IntakeOptions;
 use crate::state::SourceIdentity;
 use crate::store::creates::WAIT;
 use crate::store::multipart::UploadOptions;
+use crate::store::reach::LOST_WAIT;
 use crate::store::read_ahead::ReadAheadOptions;
 use crate::store::s3::{Checksums, S3Options};
 
@@ -27,6 +28,8 @@ pub struct BucketSource {
     pub file_system: S3FileSystemOptions,
     /// How long an empty file waits for its content.
     pub create_wait: Duration,
+    /// How long look-ups and reads may wait while S3 is out of reach.
+    pub lost_wait: Duration,
 }
 
 impl BucketSource {
@@ -43,6 +46,7 @@ impl BucketSource {
             read_ahead: ReadAheadOptions::default(),
             file_system,
             create_wait: WAIT,
+            lost_wait: LOST_WAIT,
         }
     }
 }
@@ -74,6 +78,7 @@ pub(super) fn source(
         uploads: uploads(&args, intake)?,
         read_ahead: ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total },
         create_wait: WAIT,
+        lost_wait: LOST_WAIT,
         s3: s3(args)?,
     };
     Ok((Source::Buckets(Box::new(source)), identity))

@@ -17,6 +17,7 @@ pub mod multipart;
 pub mod paced;
 pub mod patient;
 pub mod prefixed;
+pub mod reach;
 pub mod read_ahead;
 mod reader;
 pub mod s3;

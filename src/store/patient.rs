@@ -15,6 +15,7 @@ use md5::{Digest, Md5};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::comparing::is_same;
+use super::reach::Reach;
 use super::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
 };
@@ -55,12 +56,40 @@ impl Limit {
 pub struct Patient {
     inner: Arc<dyn ObjectStore>,
     patience: Patience,
+    made: Instant,
+    reach: Option<Reach>,
+    /// Until when reads wait while S3 is out of reach.
+    reads_end: Option<Instant>,
 }
 
 impl Patient {
     /// Wraps `inner` for one request.
     pub fn new(inner: Arc<dyn ObjectStore>, patience: Patience) -> Self {
-        Self { inner, patience }
+        Self { inner, patience, made: Instant::now(), reach: None, reads_end: None }
+    }
+
+    /// Tells `reach` when the budget is used up, and, unless something is saved, lets reads wait for a short
+    /// time only while S3 is out of reach.
+    pub fn minding(mut self, reach: Reach, saves: bool) -> Self {
+        self.reads_end = (!saves).then(|| self.made + reach.wait());
+        self.reach = Some(reach);
+        self
+    }
+
+    /// Until when to try, of a call that may take until `deadline`.
+    fn end(&self, kind: Kind, deadline: Instant) -> Instant {
+        match (kind, self.reads_end, &self.reach) {
+            (Kind::Read, Some(end), Some(reach)) if reach.is_lost() => deadline.min(end),
+            _ => deadline,
+        }
+    }
+
+    /// The error of a call that is given up.
+    fn given_up(&self, error: StoreError) -> StoreError {
+        if let (StoreError::Unavailable(_), Some(reach)) = (&error, &self.reach) {
+            reach.gave_up(self.made);
+        }
+        error
     }
 
     /// Repeats `attempt` while it fails for a passing reason and time is left. A read is cut at
@@ -85,9 +114,10 @@ impl Patient {
         loop {
             let result = match kind {
                 Kind::Read => {
-                    timeout_at(deadline.max(Instant::now() + LEAST_READ), attempt()).await.unwrap_or_else(
-                        |_| Err(StoreError::Unavailable("no answer within the request's budget".into())),
-                    )
+                    let end = self.end(kind, deadline).max(Instant::now() + LEAST_READ);
+                    timeout_at(end, attempt()).await.unwrap_or_else(|_| {
+                        Err(StoreError::Unavailable("no answer within the request's budget".into()))
+                    })
                 }
                 Kind::Write | Kind::Part => attempt().await,
             };
@@ -100,8 +130,8 @@ impl Patient {
             }
             maybe_applied |= error.may_have_been_applied();
             let next = Instant::now() + pause;
-            if next >= deadline {
-                return (Err(error), maybe_applied);
+            if next >= self.end(kind, deadline) {
+                return (Err(self.given_up(error)), maybe_applied);
             }
             tracing::debug!(%error, ?pause, "asking the store again");
             sleep_until(next).await;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use s3dav::embedded::Action;
+use s3dav::embedded::{Action, EmbeddedS3};
+use tokio::net::TcpSocket;
+use tokio::time::Instant;
 
-use crate::harness::{TestGateway, eventually};
+use crate::harness::{BUCKET, Behind, TestGateway, buckets, client, config, embedded_options, eventually};
 
 const AWAY: Action = Action::Fail { status: 503, code: "ServiceUnavailable", message: "" };
 
@@ -82,4 +84,55 @@ async fn what_a_failed_write_may_have_changed_is_asked_for_when_s3_is_back() {
     assert_eq!(gateway.hrefs("/d", "1").await, ["/d/", "/d/doc", "/d/e/", "/d/new"]);
 }
 
+/// A port at which nobody listens yet.
+fn closed_port() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://{}", socket.local_addr().unwrap());
+    (socket, endpoint)
+}
+
+/// One whose S3 is at `endpoint`; while that is out of reach look-ups wait for nothing.
+async fn gateway_at(endpoint: &str) -> TestGateway {
+    let state = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let directory = Behind::Directory(std::sync::Arc::new(tempfile::tempdir().unwrap()));
+    let for_config = std::sync::Arc::clone(&state);
+    TestGateway::start_behind(directory, state, |given| {
+        *given = config(endpoint, &[BUCKET], &for_config);
+        given.service.request_budget = Some(BUDGET);
+        buckets(given).lost_wait = Duration::ZERO;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_that_is_out_of_reach_is_not_waited_for_by_each_look() {
+    let (closed, endpoint) = closed_port();
+    let gateway = gateway_at(&endpoint).await;
+    let begun = Instant::now();
+    assert_eq!(gateway.status("PROPFIND", "/first").await, 503);
+    assert!(begun.elapsed() > BUDGET / 2, "the first waits");
+    let begun = Instant::now();
+    for (method, path) in
+        [("PROPFIND", "/second"), ("GET", "/third"), ("MKCOL", "/fourth"), ("DELETE", "/fifth")]
+    {
+        assert_eq!(gateway.status(method, path).await, 503, "{method}");
+    }
+    assert!(begun.elapsed() < BUDGET * 2, "four that do not wait: {:?}", begun.elapsed());
+    // A save waits, and so does all that must be known to store it.
+    let save = client().put(format!("{}/saved", gateway.url)).body("content");
+    let save = tokio::spawn(async move { save.send().await.unwrap().status().as_u16() });
+    assert_eq!(gateway.status("PROPFIND", "/another").await, 503);
+    let listener = closed.listen(64).unwrap();
+    let s3 = EmbeddedS3::start(listener, embedded_options(&[BUCKET])).await.unwrap();
+    assert_eq!(save.await.unwrap(), 201);
+    // It has answered: now a look is worth a wait again.
+    drop(s3);
+    let begun = Instant::now();
+    assert_eq!(gateway.status("PROPFIND", "/sixth").await, 503);
+    assert!(begun.elapsed() > BUDGET / 2, "{:?}", begun.elapsed());
+}
+
+/// Well beyond what the SDK takes for its own tries at a closed port.
+const BUDGET: Duration = Duration::from_secs(3);
 const SHOWN: [&str; 3] = ["/d/", "/d/doc", "/d/e/"];

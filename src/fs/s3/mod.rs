@@ -32,6 +32,7 @@ use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, PropertyName, State, StateError, StoredProperty};
 use crate::store::multipart::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
+use crate::store::reach::{Reach, Reachable};
 use crate::store::read_ahead::ReadAheads;
 use crate::store::{Content, ListPage, ObjectStore};
 
@@ -57,6 +58,7 @@ pub struct S3Share(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn ObjectStore>,
+    reach: Reach,
     uploads: Uploads,
     read_aheads: ReadAheads,
     state: State,
@@ -70,9 +72,9 @@ struct Shared {
 }
 
 impl S3Share {
-    /// Serves `store`; `state` keeps what S3 has no place for.
+    /// Serves a store; `state` keeps what S3 has no place for.
     pub async fn new(
-        store: Arc<dyn ObjectStore>,
+        Reachable { store, reach }: Reachable,
         uploads: Uploads,
         read_aheads: ReadAheads,
         state: State,
@@ -83,6 +85,7 @@ impl S3Share {
         let dates = FolderDates::load(state.clone(), shutdown.clone()).await?;
         Ok(Self(Arc::new(Shared {
             store,
+            reach,
             uploads,
             read_aheads,
             bases: Bases::load(state.clone()).await?,
@@ -104,7 +107,9 @@ impl Source for S3Share {
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
         let patience =
             Patience { limit: Limit::At(context.deadline), for_credentials: context.client.is_webdavfs() };
-        let store: Arc<dyn ObjectStore> = Arc::new(Patient::new(Arc::clone(&self.0.store), patience));
+        let store = Patient::new(Arc::clone(&self.0.store), patience);
+        // What is saved is worth any wait, and so is all that must be known to store it.
+        let store: Arc<dyn ObjectStore> = Arc::new(store.minding(self.0.reach.clone(), context.has_content));
         S3FileSystem {
             shared: Arc::clone(&self.0),
             store,

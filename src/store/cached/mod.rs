@@ -10,10 +10,13 @@ mod flights;
 mod read;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::time::timeout;
 
+use super::reach::Reach;
 use super::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
     look_up, look_up_tree,
@@ -37,6 +40,7 @@ pub struct Cached {
     content: ContentCache,
     flights: Flights,
     metrics: Metrics,
+    reach: Reach,
 }
 
 impl Cached {
@@ -49,7 +53,13 @@ impl Cached {
             content: ContentCache::new(options.size - half, options.file_limit),
             flights: Flights::default(),
             metrics,
+            reach: Reach::default(),
         }
+    }
+
+    /// Does not wait long for what is known while S3 is out of `reach`.
+    pub fn minding(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// Bytes in use, about.
@@ -143,6 +153,20 @@ impl Cached {
         Change::new(&self.metadata, &self.content, keys)
     }
 
+    /// Asks; not for long where an answer is known and S3 is out of reach.
+    async fn reached<T>(
+        &self,
+        is_known: bool,
+        asked: impl Future<Output = StoreResult<T>>,
+    ) -> StoreResult<T> {
+        if !is_known || !self.reach.is_lost() {
+            return asked.await;
+        }
+        timeout(KNOWN_WAIT, asked)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("it is out of reach".into())))
+    }
+
     /// An answer from memory for a store that is away.
     fn recalled<T>(&self, error: StoreError, known: Option<T>) -> StoreResult<T> {
         let is_away = error.is_transient() || matches!(error, StoreError::Credentials(_));
@@ -184,12 +208,12 @@ impl ObjectStore for Cached {
         if let Some(stat) = self.known_stat(name, Freshness::Listed) {
             return Ok(stat);
         }
-        let error = match self.ask_stat(name).await {
-            Err(error) => error,
-            answer => return answer,
-        };
-        let known = self.known_stat(name, Freshness::Any);
-        self.recalled(error, known.filter(|stat| stat.is_prefix || stat.object.is_some()))
+        let known =
+            || self.known_stat(name, Freshness::Any).filter(|stat| stat.is_prefix || stat.object.is_some());
+        match self.reached(known().is_some(), self.ask_stat(name)).await {
+            Err(error) => self.recalled(error, known()),
+            answer => answer,
+        }
     }
 
     async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
@@ -228,11 +252,9 @@ impl ObjectStore for Cached {
         if let Some(page) = self.metadata.page(prefix, token, Freshness::Listed) {
             return Ok(page);
         }
-        match self.ask_page(request).await {
-            Err(error) => {
-                let known = self.metadata.page(prefix, token, Freshness::Any);
-                self.recalled(error, known.filter(|page| !page.is_nothing()))
-            }
+        let known = || self.metadata.page(prefix, token, Freshness::Any).filter(|page| !page.is_nothing());
+        match self.reached(known().is_some(), self.ask_page(request)).await {
+            Err(error) => self.recalled(error, known()),
             answer => answer,
         }
     }
@@ -327,6 +349,9 @@ impl ObjectStore for Cached {
         self.inner.address(key)
     }
 }
+
+/// A connection that has not come by then does not come.
+const KNOWN_WAIT: Duration = Duration::from_secs(4);
 
 /// What is known of a new object as a listing would tell it.
 fn listed(size: u64, written: &Written, storage_class: Option<String>) -> ObjectMeta {

@@ -15,12 +15,11 @@ impl Cached {
         if let Some(known) = self.read_known(key, range) {
             return known;
         }
-        let error = match self.ask_content(key, range).await {
-            Err(error) => error,
-            content => return content,
-        };
-        let held = self.content.get(key).and_then(|held| serve(&held, range).ok());
-        self.recalled(error, held)
+        let held = || self.content.get(key).and_then(|held| serve(&held, range).ok());
+        match self.reached(held().is_some(), self.ask_content(key, range)).await {
+            Err(error) => self.recalled(error, held()),
+            content => content,
+        }
     }
 
     async fn ask_content(&self, key: &Key, range: Option<ByteRange>) -> StoreResult<Content> {

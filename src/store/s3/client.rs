@@ -23,7 +23,6 @@ use tokio::time::Instant;
 use super::bounding::BoundAnswers;
 use super::counting::CountRequests;
 use super::options::{FixedCredentials, S3Options};
-use crate::metrics::Metrics;
 
 /// Why no client can be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +51,7 @@ pub(super) enum Class {
 pub(super) struct Clients {
     options: S3Options,
     http: SharedHttpClient,
-    metrics: Metrics,
+    count: CountRequests,
     /// And how often they were made anew.
     current: RwLock<([Client; 3], u64)>,
     reload: Mutex<Option<Instant>>,
@@ -60,7 +59,10 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Reads configuration and credentials sources; sends nothing to S3.
-    pub(super) async fn new(options: &mut S3Options, metrics: Metrics) -> Result<Arc<Self>, ConnectError> {
+    pub(super) async fn new(
+        options: &mut S3Options,
+        count: CountRequests,
+    ) -> Result<Arc<Self>, ConnectError> {
         check_profile(options).await?;
         let http = http_client(options).await?;
         let config = load(options, &http).await;
@@ -70,8 +72,8 @@ impl Clients {
         }
         let options = options.clone();
         let region = options.region.clone().or_else(|| config.region().map(ToString::to_string));
-        let current = RwLock::new((build(&options, &config, region, &metrics), 0));
-        Ok(Arc::new(Self { options, http, metrics, current, reload: Mutex::new(None) }))
+        let current = RwLock::new((build(&options, &config, region, &count), 0));
+        Ok(Arc::new(Self { options, http, count, current, reload: Mutex::new(None) }))
     }
 
     /// The client for a class of requests, and its generation.
@@ -112,7 +114,7 @@ impl Clients {
 
     async fn rebuild(&self, region: Option<String>) {
         let config = load(&self.options, &self.http).await;
-        let clients = build(&self.options, &config, region, &self.metrics);
+        let clients = build(&self.options, &config, region, &self.count);
         let mut current = self.current.write();
         *current = (clients, current.1 + 1);
     }
@@ -151,7 +153,12 @@ async fn load(options: &S3Options, http: &SharedHttpClient) -> SdkConfig {
     loader.load().await
 }
 
-fn build(options: &S3Options, config: &SdkConfig, region: Option<String>, metrics: &Metrics) -> [Client; 3] {
+fn build(
+    options: &S3Options,
+    config: &SdkConfig,
+    region: Option<String>,
+    count: &CountRequests,
+) -> [Client; 3] {
     let (send, check) = match options.sends_checksums() {
         true => (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported),
         false => (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired),
@@ -179,7 +186,7 @@ fn build(options: &S3Options, config: &SdkConfig, region: Option<String>, metric
             .retry_config(retries)
             .retry_partition(aws_sdk_s3::config::retry::RetryPartition::new(partition))
             .stalled_stream_protection(stalled.build())
-            .interceptor(CountRequests(metrics.clone()))
+            .interceptor(count.clone())
             .interceptor(BoundAnswers);
         Client::from_conf(config.build())
     })

@@ -12,10 +12,14 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
+use crate::store::reach::Reach;
 
-/// Counts attempts, each an HTTP request that S3 bills.
-#[derive(Debug)]
-pub(super) struct CountRequests(pub(super) Metrics);
+/// Counts attempts, each an HTTP request that S3 bills, and tells of answers.
+#[derive(Debug, Clone)]
+pub(super) struct CountRequests {
+    pub(super) metrics: Metrics,
+    pub(super) reach: Reach,
+}
 
 impl Intercept for CountRequests {
     fn name(&self) -> &'static str {
@@ -54,7 +58,10 @@ impl Intercept for CountRequests {
             Some(answer) if answer.status().is_success() => "ok",
             Some(_) => "error",
         };
-        self.0.s3_request(operation, outcome);
+        self.metrics.s3_request(operation, outcome);
+        if context.response().is_some() {
+            self.reach.heard();
+        }
         Ok(())
     }
 }

@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::reach::Reach;
 use super::{StoreError, StoreResult};
 use crate::metrics::Metrics;
 
@@ -29,6 +30,7 @@ pub use client::ConnectError;
 pub use options::{Checksums, FixedCredentials, S3Options};
 
 use client::{Class, Clients};
+use counting::CountRequests;
 use errors::classify;
 
 /// A bucket, or what stands for one: an access point's ARN or alias.
@@ -47,10 +49,20 @@ pub struct S3Store {
 
 impl S3Store {
     /// Prepares access to `bucket`. Nothing is sent to S3 yet.
-    pub async fn new(bucket: &str, mut options: S3Options, metrics: Metrics) -> Result<Self, ConnectError> {
+    pub async fn new(bucket: &str, options: S3Options, metrics: Metrics) -> Result<Self, ConnectError> {
+        Self::telling(Reach::default(), bucket, options, metrics).await
+    }
+
+    /// The same; `reach` hears of each answer.
+    pub async fn telling(
+        reach: Reach,
+        bucket: &str,
+        mut options: S3Options,
+        metrics: Metrics,
+    ) -> Result<Self, ConnectError> {
         let downloads = Arc::new(Semaphore::new(options.max_connections));
         let requests = Arc::new(Semaphore::new(options.max_connections));
-        let clients = Clients::new(&mut options, metrics.clone()).await?;
+        let clients = Clients::new(&mut options, CountRequests { metrics: metrics.clone(), reach }).await?;
         Ok(Self { clients, options, bucket: bucket.to_owned(), downloads, requests, metrics })
     }
 

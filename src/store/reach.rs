@@ -1,0 +1,114 @@
+//! Whether S3 can be reached: a circuit breaker.
+//!
+//! A request that has waited for S3 to its end, and nobody heard anything of S3 in that time, says that S3 is
+//! out of reach. From then on look-ups and reads wait for a short time only, since each holds a client up, and
+//! others behind it. Each of them is a probe all the same: the first answer, to whatever request of whomever,
+//! says that S3 is back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::ObjectStore;
+
+/// See the module. Of one endpoint; cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Reach(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    wait: Duration,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    last: Option<Instant>,
+    is_lost: bool,
+}
+
+/// A store, and whether it can be reached.
+#[derive(Debug, Clone)]
+pub struct Reachable {
+    pub store: Arc<dyn ObjectStore>,
+    pub reach: Reach,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self::new(LOST_WAIT)
+    }
+}
+
+impl Reach {
+    /// `wait`: how long a look-up or a read may wait while S3 is out of reach.
+    pub fn new(wait: Duration) -> Self {
+        Self(Arc::new(Inner { wait, heard: Mutex::default() }))
+    }
+
+    /// S3 has answered, whatever.
+    pub fn heard(&self) {
+        let was_lost = {
+            let mut heard = self.0.heard.lock();
+            heard.last = Some(Instant::now());
+            std::mem::take(&mut heard.is_lost)
+        };
+        if was_lost {
+            tracing::info!("S3 answers again");
+        }
+    }
+
+    /// A request that has waited since `begun` gives up.
+    pub(super) fn gave_up(&self, begun: Instant) {
+        let is_new = {
+            let mut heard = self.0.heard.lock();
+            let is_new = !heard.is_lost && heard.last.is_none_or(|last| last < begun);
+            heard.is_lost |= is_new;
+            is_new
+        };
+        if is_new {
+            let wait = self.0.wait;
+            tracing::warn!(
+                ?wait,
+                "S3 is out of reach; look-ups and reads wait no longer than this until it answers"
+            );
+        }
+    }
+
+    /// Whether S3 is out of reach.
+    pub fn is_lost(&self) -> bool {
+        self.0.heard.lock().is_lost
+    }
+
+    /// How long a look-up or a read may wait while S3 is out of reach.
+    pub(super) fn wait(&self) -> Duration {
+        self.0.wait
+    }
+}
+
+/// Beyond the time for a connection, so that each is a probe; a Mac's five workers and its user stand it.
+pub const LOST_WAIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_loses_s3_and_any_answer_finds_it() {
+        let reach = Reach::default();
+        let begun = Instant::now();
+        reach.heard();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        reach.gave_up(begun);
+        assert!(!reach.is_lost(), "it has answered meanwhile, though not this request");
+        let begun = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        reach.gave_up(begun);
+        reach.gave_up(begun);
+        assert!(reach.clone().is_lost());
+        reach.heard();
+        assert!(!reach.is_lost());
+    }
+}
