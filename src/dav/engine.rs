@@ -61,20 +61,27 @@ impl Engine {
     ) -> Response<Body> {
         let lost = proppatch::lost_removals(&body);
         let answer = self.handle(context, Request::from_parts(parts, full(body))).await;
-        if lost.is_empty() || answer.status() != StatusCode::MULTI_STATUS {
+        let is_as_asked = lost.is_empty() && context.spelling.is_none();
+        if is_as_asked || answer.status() != StatusCode::MULTI_STATUS {
             return answer;
         }
         let (head, body) = answer.into_parts();
         let Ok(body) = body.collect().await.map(Collected::to_bytes) else {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made");
         };
-        if proppatch::all_succeeded(&body) {
+        if !lost.is_empty() && proppatch::all_succeeded(&body) {
             let view = self.share.view(Arc::clone(context));
             if let Err(failure) = view.remove_properties(&context.path, lost).await {
                 return refuse(context, failure);
             }
         }
-        Response::from_parts(head, full(body))
+        let body = match &context.spelling {
+            None => body,
+            Some(_) => proppatch::with_href(&body, |is_folder| propfind::own_href(context, is_folder)).into(),
+        };
+        let mut answer = Response::from_parts(head, full(body));
+        answer.headers_mut().remove(header::CONTENT_LENGTH);
+        answer
     }
 
     /// Answers any other request. Its headers have been checked.

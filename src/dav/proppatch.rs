@@ -39,6 +39,16 @@ pub(super) fn all_succeeded(multistatus: &[u8]) -> bool {
     text.matches("HTTP/1.1 ").count() == text.matches("HTTP/1.1 200 ").count()
 }
 
+/// A multistatus of one resource with another href, made by whether the resource is a folder.
+pub(super) fn with_href(multistatus: &[u8], href: impl Fn(bool) -> String) -> String {
+    let text = String::from_utf8_lossy(multistatus);
+    let Some((head, rest)) = text.split_once(HREF) else { return text.into_owned() };
+    let Some((own, tail)) = rest.split_once("</") else { return text.into_owned() };
+    format!("{head}{HREF}{}</{tail}", href(own.ends_with('/')))
+}
+
+/// The beginning of an href, as the engine writes it.
+const HREF: &str = "<D:href>";
 const LOST: [&str; 2] = ["displayname", "getcontentlanguage"];
 
 #[cfg(test)]

@@ -72,6 +72,9 @@ pub enum Depth {
 pub struct RequestContext {
     pub method: Method,
     pub path: ResourcePath,
+    /// The path in the client's own spelling, for the hrefs of the answer, where that has empty segments: some
+    /// clients tell a folder from its children by the length of the href.
+    pub spelling: Option<String>,
     /// Of COPY and MOVE.
     pub destination: Option<ResourcePath>,
     pub depth: Option<Depth>,

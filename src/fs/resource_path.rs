@@ -1,5 +1,6 @@
 //! Request paths and names: what a path may be, and which keys it can show.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
@@ -45,15 +46,12 @@ pub const MAX_SEGMENTS: usize = MAX_KEY_BYTES / 2;
 pub const RESERVED: &str = ".s3dav";
 
 impl ResourcePath {
-    /// Reads the path of a URL, percent-encoded.
+    /// Reads the path of a URL, percent-encoded. Empty segments mean nothing: `/a//b` is `/a/b`.
     pub fn parse(encoded: &str) -> Result<Self, PathError> {
         let Some(rest) = encoded.strip_prefix('/') else { return Err(PathError::Relative) };
         let trailing_slash = rest.is_empty() || rest.ends_with('/');
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let segments = match encoded == "/" {
-            true => Vec::new(),
-            false => rest.split('/').map(decode_segment).collect::<Result<Vec<_>, _>>()?,
-        };
+        let segments = rest.split('/').filter(|segment| !segment.is_empty());
+        let segments = segments.map(decode_segment).collect::<Result<Vec<_>, _>>()?;
         let path = Self { segments, trailing_slash };
         // One more for the slash of a folder's marker.
         match path.key().len() < MAX_KEY_BYTES {
@@ -119,6 +117,15 @@ impl ResourcePath {
     }
 }
 
+/// A path as it is meant: see [`ResourcePath::parse`].
+pub fn without_empty_segments(path: &str) -> Cow<'_, str> {
+    let mut path = Cow::Borrowed(path);
+    while path.contains("//") {
+        path = Cow::Owned(path.replace("//", "/"));
+    }
+    path
+}
+
 /// Whether `path` is `folder`, or lies within it; both as [`ResourcePath::spelled_once`] has them.
 pub fn is_within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -180,6 +187,17 @@ mod tests {
         assert_eq!(key("/a/b%20c/"), Ok("a/b c".to_owned()));
         assert_eq!(key("/100%25"), Ok("100%".to_owned()));
         assert_eq!(key("/a+b"), Ok("a+b".to_owned()));
+        for same in ["/a/b", "//a/b", "/a///b", "/a/b//", "//a//b//"] {
+            assert_eq!(key(same), Ok("a/b".to_owned()), "{same}");
+            assert_eq!(
+                ResourcePath::parse(same).unwrap().has_trailing_slash(),
+                same.ends_with('/'),
+                "{same}"
+            );
+        }
+        for root in ["//", "///"] {
+            assert_eq!(ResourcePath::parse(root), ResourcePath::parse("/"), "{root}");
+        }
     }
 
     #[test]
@@ -193,7 +211,6 @@ mod tests {
             ("/a%00", PathError::Control),
             ("/a/../b", PathError::Dots),
             ("/%2e%2e/b", PathError::Dots),
-            ("/a//b", PathError::Empty),
         ];
         for (path, error) in cases {
             assert_eq!(ResourcePath::parse(path), Err(error), "{path}");

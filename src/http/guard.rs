@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::hosts::Hosts;
 use super::{conditions, range};
+use crate::dav::propfind::{href, href_as_spelled};
 use crate::fs::context::{Depth, Outcome};
 use crate::fs::resource_path::RESERVED;
 use crate::fs::{Client, PathError, RequestContext, ResourcePath};
@@ -104,6 +105,7 @@ pub(super) fn admit(
         streamed_length: body.streamed_length,
         content_md5: body.md5,
         mtime: body.mtime,
+        spelling: spelling(uri, headers),
         path,
         destination,
         depth,
@@ -274,9 +276,27 @@ fn destination(
     if destination.overlaps(path) {
         return Err(refused(StatusCode::CONFLICT, "source and destination contain each other"));
     }
-    let plain = HeaderValue::from_str(target.path()).map_err(|_| bad_request("destination is malformed"))?;
+    let plain = HeaderValue::try_from(href(&destination, destination.has_trailing_slash()));
+    let plain = plain.map_err(|_| bad_request("destination is malformed"))?;
     headers.insert(name, plain);
     Ok(destination)
+}
+
+/// See [`RequestContext::spelling`]. Two slashes at the beginning would make a host of what follows, so that the
+/// real one is named then.
+fn spelling(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let path = uri.path();
+    if !path.contains("//") {
+        return None;
+    }
+    let host = uri.authority().cloned().or_else(|| text(headers, "host")?.parse::<Authority>().ok());
+    match host.filter(|_| path.starts_with("//")) {
+        Some(host) => {
+            let port = host.port_u16().map_or_else(String::new, |port| format!(":{port}"));
+            Some(format!("http://{}{port}{}", host.host(), href_as_spelled(path)))
+        }
+        None => Some(href_as_spelled(path)),
+    }
 }
 
 /// The length of a body that comes in chunks, of which macOS tells in a header of its own.

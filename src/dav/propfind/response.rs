@@ -1,13 +1,13 @@
 //! Writing a multistatus: one `response` a resource, its href first and the only one but in
 //! `lockdiscovery`, since some clients take every href for a resource.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
 
 use super::PropertyRequest;
 use super::live::Live;
 use crate::dav::locks::RequestLocks;
 use crate::dav::xml::escape;
-use crate::fs::{Resource, ResourcePath};
+use crate::fs::{RequestContext, Resource, ResourcePath};
 use crate::state::{PropertyName, StoredProperty};
 
 pub(super) const TAIL: &str = "</D:multistatus>\n";
@@ -180,6 +180,25 @@ pub fn href(path: &ResourcePath, is_folder: bool) -> String {
         href.push('/');
     }
     href
+}
+
+/// The path of a request, which could be read, as an href with all its slashes.
+pub fn href_as_spelled(path: &str) -> String {
+    let segments = path.split('/').map(|segment| {
+        let name: Vec<u8> = percent_decode_str(segment).collect();
+        percent_encode(&name, HREF).to_string()
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// The href of what a request is about, as its client spelled it.
+pub(in crate::dav) fn own_href(context: &RequestContext, is_folder: bool) -> String {
+    let Some(spelling) = &context.spelling else { return href(&context.path, is_folder) };
+    match (is_folder, spelling.ends_with('/')) {
+        (true, false) => format!("{spelling}/"),
+        (true, true) => spelling.clone(),
+        (false, _) => spelling.trim_end_matches('/').to_owned(),
+    }
 }
 
 /// A child's href, below its folder's.

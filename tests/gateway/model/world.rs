@@ -19,6 +19,8 @@ use crate::harness::{Bucket, TestGateway};
 
 /// How long the gateway may not know of others' changes.
 pub const TTL: Duration = Duration::from_millis(40);
+/// Sequences in folders of such names write a second slash before the last segment of every path.
+pub const DOUBLED: &str = "doubled";
 /// Between the moment that something is said and the moment it is seen.
 const SLACK: Duration = Duration::from_millis(40);
 
@@ -393,6 +395,8 @@ impl<'a> World<'a> {
         let shown = |body: &Bytes| -> Vec<String> {
             let hrefs = crate::harness::hrefs(&String::from_utf8_lossy(body));
             let own = url(&self.root, folder);
+            let host = if own.starts_with("//") { self.gateway.url.as_str() } else { "" };
+            let own = format!("{host}{own}");
             let decode =
                 |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
             let own = format!("{}/", decode(&own).trim_end_matches('/'));
@@ -568,7 +572,12 @@ fn by_a_bystander(mut read: Op) -> Op {
 
 fn url(root: &str, path: &str) -> String {
     let segments = path.split('/').map(|segment| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string());
-    format!("/{root}/{}", segments.collect::<Vec<_>>().join("/"))
+    let url = format!("/{root}/{}", segments.collect::<Vec<_>>().join("/"));
+    if !root.starts_with(DOUBLED) {
+        return url;
+    }
+    let last = url.trim_end_matches('/').rfind('/').unwrap();
+    format!("{}/{}", &url[..last], &url[last..])
 }
 
 async fn request(gateway: &TestGateway, root: &str, op: &Op) -> Answer {
