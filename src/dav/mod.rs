@@ -49,10 +49,12 @@ fn refused(refusal: &Refusal) -> Response<Body> {
     answer
 }
 
-/// An answer with a short text for people.
+/// An answer with a short text for people. What S3 or a client has put into it may be long; the beginning tells.
 pub fn text(status: StatusCode, message: &str) -> Response<Body> {
+    let shown = &message[..message.floor_char_boundary(MAX_TEXT)];
     let body = match message.is_empty() {
         true => String::new(),
+        false if shown.len() < message.len() => format!("{shown}…\n"),
         false => format!("{message}\n"),
     };
     let mut answer = Response::new(full(body));
@@ -61,6 +63,10 @@ pub fn text(status: StatusCode, message: &str) -> Response<Body> {
     answer.headers_mut().insert(header::CONTENT_TYPE, plain);
     answer
 }
+
+/// Bytes. macOS has room for 4,096 of an answer to what it copies, headers included, and waits for ever for the
+/// end of one that does not fit.
+const MAX_TEXT: usize = 2048;
 
 #[cfg(test)]
 mod properties;
