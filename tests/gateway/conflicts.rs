@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3dav::embedded::Action;
 use s3dav::object::{Attributes, Condition, Key};
 
@@ -277,4 +278,71 @@ async fn a_tree_that_changes_while_it_is_moved_loses_nothing() {
     assert_eq!(contents["t/new"], "theirs", "what came later stays");
     assert_eq!(contents.len(), 31);
     assert!(contents.keys().all(|key| !key.contains("conflict")));
+}
+
+/// A folder whose path has so many bytes.
+fn deep_folder(bytes: usize) -> String {
+    let mut folder = "t/".to_owned();
+    while folder.len() + 101 < bytes {
+        folder.push_str(&format!("{}/", "d".repeat(60)));
+    }
+    format!("{folder}{}", "e".repeat(bytes - folder.len()))
+}
+
+/// A path as a header has it.
+fn encoded(path: &str) -> String {
+    let names = path.split('/').map(|name| utf8_percent_encode(name, NON_ALPHANUMERIC).to_string());
+    names.collect::<Vec<_>>().join("/")
+}
+
+/// Every file that clients are shown.
+async fn shown_files(gateway: &TestGateway) -> Vec<String> {
+    let (mut folders, mut files) = (vec!["/".to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for href in gateway.hrefs(&folder, "1").await.into_iter().filter(|href| *href != folder) {
+            if href.ends_with('/') { &mut folders } else { &mut files }.push(href);
+        }
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_loses_finds_a_name_that_is_shown_however_long_its_own_is() {
+    let keys = [
+        format!("t/1. {}", "n".repeat(240)),
+        format!("t/report 2.0 of the{}", " long night".repeat(20)),
+        format!("t/{}.jpeg", "\u{e9}".repeat(125)),
+        format!("{}/letter.txt", deep_folder(930)),
+        format!("{}/letter.txt", deep_folder(1012)),
+        format!("{}/{}.txt", deep_folder(780), "n".repeat(238)),
+        format!("{}/a", deep_folder(1021)),
+    ];
+    for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
+        let bucket = gateway.bucket().await;
+        for key in &keys {
+            let path = format!("/{key}");
+            for by_move in [false, true] {
+                bucket.put(key, "original").await;
+                bucket.put("new", "mine").await;
+                assert_eq!(gateway.get(&path).await.1, "original", "{key}");
+                bucket.put(key, "theirs, and longer").await;
+                let status = if by_move {
+                    gateway.transfer("MOVE", "/new", &encoded(&path)).await
+                } else {
+                    gateway.put(&path, "mine").await
+                };
+                assert!(matches!(status, 201 | 204), "{status} for {key}");
+                bucket.delete("new").await;
+                let files = shown_files(&gateway).await;
+                let copy = files.iter().find(|href| href.contains("conflict"));
+                let copy = copy.unwrap_or_else(|| panic!("{files:?}"));
+                assert_eq!(gateway.get(copy).await.1, "mine", "{key}");
+                assert_eq!(gateway.get(&path).await.1, "theirs, and longer", "{key}");
+                assert_eq!(files.len(), 2, "{files:?}");
+                assert_eq!(gateway.status("DELETE", copy).await, 204);
+                assert_eq!(gateway.status("DELETE", "/t").await, 204, "nothing is hidden in it");
+                assert_eq!(bucket.keys().await.len(), 0, "{key}");
+            }
+        }
+    }
 }

@@ -13,10 +13,10 @@ use super::root::Place;
 use super::stat::Stat;
 use super::upload::{Target, parent_missing};
 use crate::fs::basis::WriteCondition;
-use crate::fs::conflict::keys_beside;
+use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::engine::Meta;
 use crate::fs::{Failure, RequestContext};
-use crate::object::Condition;
+use crate::object::{Condition, parent_prefix};
 use crate::store::StoreError;
 
 /// How a finished part comes to its place.
@@ -97,7 +97,7 @@ impl Placing {
     fn loser(&self, place: &Place) -> Result<Option<(String, Place)>, Failure> {
         let lost = self.shared.bases.loser(&self.context.client, &self.target.named);
         let Some((copy, etag)) = lost else { return Ok(None) };
-        let at = place.beside(super::path_name(&copy));
+        let at = self.shared.place_beside(&copy, place, &self.target.key)?;
         let now = at.find(&self.shared.root, &copy)?;
         Ok(now.is_some_and(|now| now.etag == etag).then_some((copy, at)))
     }
@@ -113,16 +113,16 @@ impl Placing {
             // A client that has lost before and saves again has one copy.
             Some((copy, at)) => {
                 part.place()?.rename_over(&at)?;
+                at.sync_folder()?;
                 copy
             }
             None => self.shared.keep_beside(part.place()?, place, key)?,
         };
-        let at = place.beside(super::path_name(&copy));
+        let at = self.shared.place_beside(&copy, place, key)?;
         if let Some(stat) = at.find(&self.shared.root, &copy)? {
             bases.lost(client, named, &copy, &stat.etag);
         }
         part.done();
-        place.sync_folder()?;
         // The file's own ETag is not that of what the client sent.
         let meta = Meta { is_folder: false, size: self.size, etag: None, modified: SystemTime::now() };
         Ok(Placed { key: copy, is_new: true, meta })
@@ -130,13 +130,22 @@ impl Placing {
 }
 
 impl Shared {
+    /// The place of a `copy` of what was meant for `key`, at the place `to`.
+    fn place_beside(&self, copy: &str, to: &Place, key: &str) -> Result<Place, Failure> {
+        let is_near = parent_prefix(copy) == parent_prefix(key);
+        Ok(if is_near { to.beside(super::path_name(copy)) } else { self.root.place(copy)? })
+    }
+
     /// Moves what was meant for `key`, at the place `to`, beside it, and says so; returns where it lies.
     pub(super) fn keep_beside(&self, from: &Place, to: &Place, key: &str) -> Result<String, Failure> {
-        for copy in keys_beside(key) {
-            match from.rename_new(&to.beside(super::path_name(&copy))) {
+        let room = Room { name: Room::default().name.min(to.longest_name()), ..Room::default() };
+        for copy in keys_beside(key, room) {
+            let place = self.place_beside(&copy, to, key)?;
+            match from.rename_new(&place) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 renamed => {
                     renamed?;
+                    place.sync_folder()?;
                     tracing::warn!(
                         key,
                         copy,

@@ -175,6 +175,13 @@ impl Place {
         Self { folder: Arc::clone(&self.folder), name: name.into() }
     }
 
+    /// Bytes of the longest name that the folder's file system takes.
+    pub(super) fn longest_name(&self) -> usize {
+        let told = rustix::fs::fstatvfs(&self.folder).map(|told| told.f_namemax as usize);
+        // What does not tell takes what all take.
+        told.ok().filter(|bytes| *bytes > 0).unwrap_or(usize::MAX)
+    }
+
     /// Moves what is here to `to`, in place of what may be there.
     pub(super) fn rename_over(&self, to: &Self) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.folder, &self.name, &to.folder, &to.name)?)

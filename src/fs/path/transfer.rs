@@ -14,7 +14,7 @@ use super::removal::remove_all;
 use super::root::Place;
 use super::upload::parent_missing;
 use super::{Located, PathFileSystem, Shared};
-use crate::fs::conflict::keys_beside;
+use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::engine::Transfer;
 use crate::fs::error::afterwards;
 use crate::fs::{Client, Failure, ResourcePath};
@@ -298,7 +298,7 @@ impl Transferring {
             return Ok(());
         }
         // A name that the user sees: if this process ends now, nothing is lost.
-        let aside = keys_beside(&to.name.to_string_lossy()).next().unwrap_or_default();
+        let aside = keys_beside(&to.name.to_string_lossy(), Room::default()).next().unwrap_or_default();
         let aside = to.beside(aside.replace("(conflict ", "(replaced "));
         to.rename_new(&aside)?;
         if let Err(error) = from.rename_new(to) {

@@ -117,7 +117,7 @@ impl Placing {
     async fn copy_beside(&self, job: Job) -> Result<Placed, Failure> {
         let from = &job.from;
         let copy = |key: Key| async move { self.copy_to(from, &key, &Condition::IfAbsent).await };
-        let (to, written) = beside(job.to.as_str(), copy).await?;
+        let (to, written) = beside(&*self.store, &job.to, copy).await?;
         self.shared.report_conflict(job.to.as_str(), to.as_str());
         Ok(Placed { from: job.from, to, written })
     }

@@ -206,7 +206,7 @@ impl Placement {
             }
         }
         let write = |key: Key| async move { self.store_at(kept, &key, &Condition::IfAbsent).await };
-        let (copy, written) = beside(key, write).await?;
+        let (copy, written) = beside(&*self.store, &self.key, write).await?;
         shared.bases.lost(client, key, copy.as_str(), &written.etag);
         shared.report_conflict(key, copy.as_str());
         Ok(())
