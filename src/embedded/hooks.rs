@@ -20,6 +20,7 @@ struct State {
     rules: Vec<Rule>,
     unconditional: Vec<String>,
     has_opaque_etags: bool,
+    unnamed: Vec<String>,
 }
 
 /// An instruction: the next `times` requests that fit are treated so.
@@ -53,6 +54,8 @@ pub enum Action {
     SlowUpload(Duration),
     /// Answered with a page that no S3 server sends, as a captive portal does.
     CaptivePortal,
+    /// Answered with 404 and this page, as a web server in front does that has no way to S3.
+    NotFoundPage { content_type: &'static str, page: &'static str },
 }
 
 /// Closed until opened, once and for all.
@@ -160,6 +163,15 @@ impl Hooks {
 
     pub(super) fn ignores_conditions_of(&self, operation: &str) -> bool {
         self.0.lock().unconditional.iter().any(|name| name == operation)
+    }
+
+    /// Answers to these operations carry no request id from now on, as those of some servers do not.
+    pub fn leave_unnamed(&self, operations: &[&str]) {
+        self.0.lock().unnamed = operations.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    pub(super) fn leaves_unnamed(&self, operation: &str) -> bool {
+        self.0.lock().unnamed.iter().any(|name| name == operation)
     }
 
     pub(super) fn latency(&self) -> Duration {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, BodyStream, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
@@ -143,11 +143,27 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
         }
         return drained(request, answer).await;
     }
+    let is_s3s = !matches!(action, Some(Action::CaptivePortal | Action::NotFoundPage { .. }));
+    let mut answer = act(request, service, action).await;
+    if is_s3s && !hooks.leaves_unnamed(operation) {
+        let id = HeaderValue::from(hooks.total());
+        answer.headers_mut().insert("x-amz-request-id", id);
+    }
+    answer
+}
+
+async fn act(request: Request<Incoming>, service: &S3Service, action: Option<Action>) -> Response<Body> {
     match action {
         Some(Action::Fail { status, code, message }) => drained(request, error(status, code, message)).await,
         Some(Action::CaptivePortal) => {
             let page = "<html><body>Please log in to the network.</body></html>";
             drained(request, Response::new(whole(page.into()))).await
+        }
+        Some(Action::NotFoundPage { content_type, page }) => {
+            let mut answer = Response::new(whole(page.to_owned()));
+            *answer.status_mut() = StatusCode::NOT_FOUND;
+            answer.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
+            drained(request, answer).await
         }
         Some(Action::ApplyThenFail) => {
             call(request, service).await;

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use super::bounding::BoundAnswers;
 use super::counting::CountRequests;
+use super::naming::Naming;
 use super::options::{FixedCredentials, S3Options};
 
 /// Why no client can be made.
@@ -52,6 +53,7 @@ pub(super) struct Clients {
     options: S3Options,
     http: SharedHttpClient,
     count: CountRequests,
+    naming: Naming,
     /// And how often they were made anew.
     current: RwLock<([Client; 3], u64)>,
     reload: Mutex<Option<Instant>>,
@@ -72,8 +74,9 @@ impl Clients {
         }
         let options = options.clone();
         let region = options.region.clone().or_else(|| config.region().map(ToString::to_string));
-        let current = RwLock::new((build(&options, &config, region, &count), 0));
-        Ok(Arc::new(Self { options, http, count, current, reload: Mutex::new(None) }))
+        let naming = Naming::default();
+        let current = RwLock::new((build(&options, &config, region, &count, &naming), 0));
+        Ok(Arc::new(Self { options, http, count, naming, current, reload: Mutex::new(None) }))
     }
 
     /// The client for a class of requests, and its generation.
@@ -86,6 +89,11 @@ impl Clients {
             Class::Write => write,
         };
         (client.clone(), *generation)
+    }
+
+    /// Whether the endpoint names its answers.
+    pub(super) fn naming(&self) -> &Naming {
+        &self.naming
     }
 
     /// Goes on with another region.
@@ -114,7 +122,7 @@ impl Clients {
 
     async fn rebuild(&self, region: Option<String>) {
         let config = load(&self.options, &self.http).await;
-        let clients = build(&self.options, &config, region, &self.count);
+        let clients = build(&self.options, &config, region, &self.count, &self.naming);
         let mut current = self.current.write();
         *current = (clients, current.1 + 1);
     }
@@ -158,6 +166,7 @@ fn build(
     config: &SdkConfig,
     region: Option<String>,
     count: &CountRequests,
+    naming: &Naming,
 ) -> [Client; 3] {
     let (send, check) = match options.sends_checksums() {
         true => (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported),
@@ -187,6 +196,7 @@ fn build(
             .retry_partition(aws_sdk_s3::config::retry::RetryPartition::new(partition))
             .stalled_stream_protection(stalled.build())
             .interceptor(count.clone())
+            .interceptor(naming.clone())
             .interceptor(BoundAnswers);
         Client::from_conf(config.build())
     })

@@ -9,11 +9,12 @@ use aws_sdk_s3::operation::{RequestId, RequestIdExt};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::bounding::TooLong;
+use super::naming::{Naming, NotS3s};
 use crate::logging::with_causes;
 use crate::store::StoreError;
 
 /// Translates a failed call.
-pub(super) fn classify<E>(error: SdkError<E, HttpResponse>) -> StoreError
+pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, naming: &Naming) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -73,7 +74,7 @@ where
         ) => StoreError::Unavailable(cause()),
         (_, code) if code.contains("Throttling") => StoreError::SlowDown(cause()),
         (404, "NoSuchUpload") => StoreError::UploadGone,
-        (404, _) => StoreError::NotFound,
+        (404, code) => missing(code, answer, naming).unwrap_or_else(|| StoreError::Unavailable(cause())),
         (304, _) => StoreError::NotModified,
         (412, _) => StoreError::ConditionFailed,
         (416, _) => StoreError::RangeNotSatisfiable,
@@ -86,6 +87,19 @@ where
         (429, _) => StoreError::SlowDown(cause()),
         (500.., _) => StoreError::Unavailable(cause()),
         _ => StoreError::Rejected(cause()),
+    }
+}
+
+/// What a 404 proves. S3 says what is not there; whoever does not is not S3, or means something else: `None`.
+fn missing(code: &str, answer: Option<&HttpResponse>, naming: &Naming) -> Option<StoreError> {
+    match code {
+        "NoSuchKey" | "NoSuchVersion" => Some(StoreError::NotFound),
+        // The SDK's word for an answer without a body.
+        "NotFound" if answer.is_none_or(|answer| has_body(answer) || naming.believes(answer)) => {
+            Some(StoreError::NotFound)
+        }
+        "NotFound" => Some(StoreError::Unavailable(NotS3s.into())),
+        _ => None,
     }
 }
 
@@ -117,6 +131,10 @@ pub(super) fn is_region(name: &str) -> bool {
 fn archive_class(answer: Option<&HttpResponse>) -> String {
     let class = answer.and_then(|answer| element(answer, "StorageClass"));
     class.map_or_else(|| "archive".to_owned(), |class| harmless(&class))
+}
+
+fn has_body(answer: &HttpResponse) -> bool {
+    answer.body().bytes().is_some_and(|body| !body.is_empty())
 }
 
 /// The text of an element of the error document, which the SDK does not parse.

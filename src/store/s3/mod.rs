@@ -7,6 +7,7 @@ mod copying;
 mod counting;
 mod deleting;
 mod errors;
+mod naming;
 mod operations;
 mod options;
 mod sending;
@@ -109,7 +110,7 @@ impl S3Store {
         let (client, generation) = self.clients.get(class);
         let error = match call(client).await {
             Ok(output) => return Ok((output, permit)),
-            Err(error) => classify(error),
+            Err(error) => classify(error, self.clients.naming()),
         };
         match &error {
             StoreError::WrongRegion(Some(region)) => self.clients.move_to(region.clone()).await,
@@ -117,7 +118,8 @@ impl S3Store {
             _ => return Err(error),
         }
         let (client, _) = self.clients.get(class);
-        Ok((call(client).await.map_err(classify)?, permit))
+        let output = call(client).await;
+        Ok((output.map_err(|error| classify(error, self.clients.naming()))?, permit))
     }
 
     fn payer(&self) -> Option<RequestPayer> {

@@ -17,6 +17,7 @@ use super::convert::{
     self, content_range, copy_source, date, etag, if_match, if_none_match, invalid, length, metadata,
 };
 use super::counting::AnswerDate;
+use super::naming::NotS3s;
 use super::sending::Progress;
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
@@ -63,7 +64,12 @@ macro_rules! send {
 #[async_trait]
 impl ObjectStore for S3Store {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
-        let output = self.head_object(key, None).await?;
+        let output = match self.head_object(key, None).await {
+            Err(StoreError::Unavailable(cause)) if cause.is::<NotS3s>() => {
+                return self.head_by_get(key).await;
+            }
+            output => output?,
+        };
         Ok(ObjectMeta {
             size: length(output.content_length())?,
             etag: etag(output.e_tag())?,
@@ -128,8 +134,12 @@ impl ObjectStore for S3Store {
                     .set_expected_bucket_owner(self.owner())
                     .send()
             })
-            .await?;
-        convert::list_page(request, output)
+            .await;
+        match output {
+            // Where nothing begins with the prefix the listing is empty.
+            Err(StoreError::NotFound) => Err(invalid("a listing that was not found")),
+            output => convert::list_page(request, output?),
+        }
     }
 
     async fn put(
