@@ -216,8 +216,10 @@ impl Transferring {
         };
         let from = self.source.id();
         let job = |leaf: Leaf| {
-            // Leaves were listed below the source.
-            let rest = leaf.key.as_str().strip_prefix(&from).unwrap_or_default();
+            // Leaves were listed below the source. What is not would take the destination's own place.
+            let rest = leaf.key.as_str().strip_prefix(&from);
+            let rest =
+                rest.ok_or_else(|| StoreError::InvalidAnswer("a key outside the folder".to_owned()))?;
             let to = Key::new(format!("{to}{rest}"))?;
             let condition = self.condition(&to, old.get(to.as_str()).copied());
             Ok(Job { from: leaf, to, condition })
