@@ -21,7 +21,7 @@ use crate::object::ETag;
 /// Copies the file at `key`, links followed, to `to`, where nothing is; returns the copy's ETag.
 pub(super) fn copy_file(root: &Root, key: &str, to: &Place) -> io::Result<ETag> {
     let (file, stat) = root.file(key)?;
-    copy_content(file.into_std(), &stat, to)
+    copy_content(file.into_std(), &stat, to, || Ok(root.find(key)?.map(|found| found.stat)))
 }
 
 /// The files that a copy made: their keys relative to it, and their ETags.
@@ -93,7 +93,7 @@ impl Copying<'_> {
                 Err(error) if leads_nowhere(&error) => None,
                 opened => {
                     let (file, stat) = opened?;
-                    Some(copy_content(file, &stat, to)?)
+                    Some(copy_content(file, &stat, to, || from.stat())?)
                 }
             }
         } else {
@@ -159,7 +159,13 @@ fn copy_link(root: &Root, key: Option<&str>, from: &Place, to: &Place) -> io::Re
     }
 }
 
-fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<ETag> {
+/// `there`: what has the file's name when it is done.
+fn copy_content(
+    mut from: File,
+    stat: &Stat,
+    to: &Place,
+    there: impl FnOnce() -> io::Result<Option<Stat>>,
+) -> io::Result<ETag> {
     let mut file = to.create(Some(stat.mode))?;
     let mut buffer = vec![0; PIECE];
     loop {
@@ -171,7 +177,7 @@ fn copy_content(mut from: File, stat: &Stat, to: &Place) -> io::Result<ETag> {
         }
     }
     match Stat::of(&Metadata::from_file(&from)?) {
-        Some(now) if now.has_content_of(stat) => {}
+        Some(now) if now.has_content_of(stat, there)? => {}
         _ => return Err(io::Error::other("the file changed while it was copied")),
     }
     file.set_permissions(Permissions::from_mode(stat.mode))?;

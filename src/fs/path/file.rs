@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::disk::DiskError;
+use super::root::Root;
 use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::engine::{Meta, OpenFile, Reading};
@@ -116,6 +117,8 @@ pub(super) struct Opened {
     key: String,
     file: Open<File>,
     stat: Stat,
+    /// The file as it was when it was last read from: its rights and names may be others since.
+    seen: Stat,
     /// One behind the last byte that is wanted.
     end: u64,
     /// The next byte to hand out.
@@ -123,7 +126,7 @@ pub(super) struct Opened {
     /// What was read from there on.
     ready: Bytes,
     /// What comes after it.
-    next: Option<AbortOnDropHandle<Result<Bytes, Failure>>>,
+    next: Option<AbortOnDropHandle<Result<Piece, Failure>>>,
 }
 
 impl Opened {
@@ -139,15 +142,15 @@ impl Opened {
         let start = range.map_or(0, |range| range.first);
         let last = range.and_then(|range| range.last);
         let end = last.map_or(stat.size, |last| stat.size.min(last.saturating_add(1)));
-        let mut ready = Bytes::new();
+        let (mut ready, mut seen) = (Bytes::new(), stat.clone());
         if begins {
             let first = if shared.content.takes(stat.size) { stat.size } else { FIRST_PIECE };
-            ready = piece(&file, &stat, (start, end), first)?;
+            (ready, seen) = piece(&shared.root, (&key, &file), &stat, (start, end), first)?;
         }
         if !ready.is_empty() && ready.len() as u64 == stat.size && shared.content.takes(stat.size) {
             shared.keep(&key, &stat, &ready);
         }
-        Ok(Self { key, file, stat, end, position: start, ready, next: None })
+        Ok(Self { key, file, stat, seen, end, position: start, ready, next: None })
     }
 
     fn seek(&mut self, start: u64) {
@@ -168,7 +171,7 @@ impl Opened {
                 Some(next) => next,
                 None => self.fetch(shared, context, self.position),
             };
-            self.ready = next.await??;
+            (self.ready, self.seen) = next.await??;
         }
         let after = self.position + self.ready.len() as u64;
         if self.next.is_none() && after < self.end {
@@ -184,19 +187,29 @@ impl Opened {
         shared: &Arc<Shared>,
         context: &RequestContext,
         start: u64,
-    ) -> AbortOnDropHandle<Result<Bytes, Failure>> {
-        let (file, stat, disk) = (self.file.share(), self.stat.clone(), shared.disk.clone());
+    ) -> AbortOnDropHandle<Result<Piece, Failure>> {
+        let (file, seen, disk) = (self.file.share(), self.seen.clone(), shared.disk.clone());
+        let (shared, key) = (Arc::clone(shared), self.key.clone());
         // A reader that goes on behind the end of its range gets what is there.
         let end = if start < self.end { self.end } else { self.stat.size };
         let deadline = Instant::now() + context.budget;
         AbortOnDropHandle::new(tokio::spawn(async move {
-            disk.by(deadline, move || piece(&file, &stat, (start, end), PIECE)).await
+            disk.by(deadline, move || piece(&shared.root, (&key, &file), &seen, (start, end), PIECE)).await
         }))
     }
 }
 
-/// Up to `most` bytes of `[start, end)`, of the version that `stat` tells of. Blocks.
-fn piece(file: &File, stat: &Stat, (start, end): (u64, u64), most: u64) -> Result<Bytes, Failure> {
+/// What was read, and the file as it was then.
+type Piece = (Bytes, Stat);
+
+/// Up to `most` bytes of `[start, end)` of a file and its key, of the version that `seen` tells of. Blocks.
+fn piece(
+    root: &Root,
+    (key, file): (&str, &File),
+    seen: &Stat,
+    (start, end): (u64, u64),
+    most: u64,
+) -> Result<Piece, Failure> {
     let wanted = most.min(end.saturating_sub(start)) as usize;
     let mut read = Vec::with_capacity(wanted);
     while read.len() < wanted {
@@ -211,8 +224,9 @@ fn piece(file: &File, stat: &Stat, (start, end): (u64, u64), most: u64) -> Resul
     // The space may be larger than was asked for.
     read.truncate(wanted);
     // A file that is written in place while it is read would come out as a mix.
+    let there = || Ok(root.find(key)?.map(|found| found.stat));
     match Stat::of(&file.metadata()?) {
-        Some(now) if now.has_content_of(stat) => Ok(read.into()),
+        Some(now) if now.has_content_of(seen, there)? => Ok((read.into(), now)),
         _ => Err(Failure::Disk(DiskError::ChangedWhileRead)),
     }
 }

@@ -129,6 +129,15 @@ impl Place {
         }
     }
 
+    /// The file or folder that is here; links are not followed.
+    pub(super) fn stat(&self) -> io::Result<Option<Stat>> {
+        match self.folder.symlink_metadata(&self.name) {
+            Ok(meta) => Ok(Stat::of(&meta)),
+            Err(error) if leads_nowhere(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The same, asked anew: opening a file makes a network file system ask its server.
     pub(super) fn newest(&self, root: &Root, key: &str) -> io::Result<Option<Stat>> {
         drop(self.open_file());

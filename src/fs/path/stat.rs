@@ -1,5 +1,6 @@
 //! What is at a path.
 
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Metadata, MetadataExt};
@@ -24,6 +25,8 @@ pub(super) struct Stat {
     pub(super) identity: (u64, u64),
     /// User and group.
     pub(super) owner: (u32, u32),
+    /// Names that it has.
+    pub(super) links: u64,
 }
 
 impl Stat {
@@ -45,6 +48,7 @@ impl Stat {
             mode: meta.mode() & 0o777,
             identity: (meta.dev(), meta.ino()),
             owner: (meta.uid(), meta.gid()),
+            links: meta.nlink(),
         })
     }
 
@@ -70,9 +74,22 @@ impl Stat {
         content(&self.etag) == content(etag)
     }
 
-    /// Whether the content is the same as far as can be told; names and rights may have changed.
-    pub(super) fn has_content_of(&self, other: &Self) -> bool {
-        self.size == other.size && self.modified == other.modified
+    /// Whether what was read since `before` is one version's, as far as can be told. A program can set back the
+    /// date of what it has written, but not that of the last change of anything. This one moves with rights,
+    /// owners and names, too; a rename is known by what is `there` now, at the file's own name.
+    pub(super) fn has_content_of(
+        &self,
+        before: &Self,
+        there: impl FnOnce() -> io::Result<Option<Self>>,
+    ) -> io::Result<bool> {
+        if (self.size, self.modified) != (before.size, before.modified) {
+            return Ok(false);
+        }
+        let beside = |stat: &Self| (stat.mode, stat.owner, stat.links);
+        if self.changed == before.changed || beside(self) != beside(before) {
+            return Ok(true);
+        }
+        Ok(there()?.is_none_or(|there| there.identity != self.identity))
     }
 }
 

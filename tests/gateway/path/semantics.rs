@@ -317,6 +317,43 @@ async fn failures_of_the_disk() {
     assert!(broke_off, "a mix of two versions: {read} bytes");
 }
 
+/// Whether a download of 64 MiB ends well during which `change` is made; all of it is one version then.
+async fn survives(gateway: &TestGateway, change: impl FnOnce()) -> bool {
+    fs::write(gateway.directory().join("large"), vec![1_u8; 64 << 20]).unwrap();
+    let mut answer = gateway.request("GET", "/large").send().await.unwrap();
+    let mut read = answer.chunk().await.unwrap().unwrap().to_vec();
+    change();
+    while let Ok(chunk) = answer.chunk().await {
+        let Some(chunk) = chunk else {
+            assert!(read.len() == 64 << 20 && read.iter().all(|byte| *byte == 1), "a mix of two versions");
+            return true;
+        };
+        read.extend_from_slice(&chunk);
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_one_version_whatever_the_dates_say() {
+    let gateway = TestGateway::on_a_path().await;
+    let root = gateway.directory().to_owned();
+    let (file, other) = (root.join("large"), root.join("other"));
+    let rewrite = || {
+        let modified = fs::metadata(&file).unwrap().modified().unwrap();
+        let open = fs::OpenOptions::new().write(true).open(&file).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&open, &vec![2_u8; 64 << 20], 0).unwrap();
+        open.set_modified(modified).unwrap();
+    };
+    assert!(!survives(&gateway, rewrite).await, "rewritten in place, with the old date");
+    let rights = || fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(survives(&gateway, rights).await, "other rights");
+    assert!(survives(&gateway, || fs::hard_link(&file, &other).unwrap()).await, "another name");
+    assert!(survives(&gateway, || fs::remove_file(&other).unwrap()).await, "a name less");
+    assert!(survives(&gateway, || fs::rename(&file, &other).unwrap()).await, "renamed");
+    assert!(survives(&gateway, || fs::remove_file(&file).unwrap()).await, "deleted");
+    assert!(survives(&gateway, || fs::rename(&other, &file).unwrap()).await, "replaced");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_are_served_from_memory_while_they_are_the_newest() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
