@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use parking_lot::RwLock;
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode, RenameFlags};
 use rustix::io::Errno;
@@ -194,6 +194,28 @@ impl Place {
     /// Moves what is here to `to`, in place of what may be there.
     pub(super) fn rename_over(&self, to: &Self) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.folder, &self.name, &to.folder, &to.name)?)
+    }
+
+    /// Whether this is a file of which `other` is another name: a rename leaves both then. Two spellings of one
+    /// name, on a disk that takes capitals for small letters, are no such pair.
+    pub(super) fn is_second_name_of(&self, other: &Self) -> io::Result<bool> {
+        // Mostly the rename took this name away.
+        let (Some(own), Some(others)) = (self.stat()?, other.stat()?) else { return Ok(false) };
+        if own.is_folder || own.identity != others.identity || own.links < 2 {
+            return Ok(false);
+        }
+        let (folder, others) = (self.folder.dir_metadata()?, other.folder.dir_metadata()?);
+        if (folder.dev(), folder.ino()) != (others.dev(), others.ino()) {
+            return Ok(true);
+        }
+        let (mut has_own, mut has_other) = (false, false);
+        let folder = Self { folder: Arc::clone(&self.folder), name: ".".into() }.open_folder()?;
+        for entry in folder.entries()? {
+            let name = entry?.file_name();
+            has_own |= name == self.name;
+            has_other |= name == other.name;
+        }
+        Ok(has_own && has_other && self.name != other.name)
     }
 
     /// Moves what is here to `to` if nothing is there, in one step where the file system can.

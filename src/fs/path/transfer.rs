@@ -183,6 +183,10 @@ impl Transferring {
         let turns = self.turns();
         if self.is_itself() {
             from.rename_over(to)?;
+            if from.is_second_name_of(to)? {
+                from.remove_file()?;
+                from.sync_folder()?;
+            }
             to.sync_folder()?;
             return Ok((self.target.key.clone(), Copied::new()));
         }

@@ -233,7 +233,14 @@ async fn two_names_of_one_thing_are_not_taken_for_two() {
     fs::write(root.join("a"), "1").unwrap();
     fs::hard_link(root.join("a"), root.join("b")).unwrap();
     assert_eq!(gateway.transfer("COPY", "/a", "/b").await, 403);
-    assert!(gateway.transfer("MOVE", "/a", "/b").await < 300);
+    assert_eq!(gateway.transfer("MOVE", "/a", "/b").await, 204);
+    assert_eq!(gateway.get("/b").await.1, "1");
+    assert_eq!(gateway.status("GET", "/a").await, 404);
+    assert!(!root.join("a").exists(), "rename(2) leaves both");
+    fs::create_dir(root.join("e")).unwrap();
+    fs::hard_link(root.join("b"), root.join("e/b")).unwrap();
+    assert_eq!(gateway.transfer("MOVE", "/e/b", "/b").await, 204);
+    assert_eq!(gateway.hrefs("/e/", "1").await, ["/e/"]);
     assert_eq!(gateway.get("/b").await.1, "1");
     // By way of a link the destination holds the source.
     fs::create_dir(root.join("d")).unwrap();
