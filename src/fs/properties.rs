@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode_byte, utf8_percent_encod
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::resource_path::{MAX_NAME_BYTES, MAX_SEGMENTS, ResourcePath, is_showable_key, is_within};
+use super::resource_path::{MAX_NAME_BYTES, MAX_SEGMENTS, ResourcePath, is_icon, is_showable_key, is_within};
 use crate::object::MAX_KEY_BYTES;
 use crate::testing::{any_text, config, near_text};
 
@@ -58,7 +58,7 @@ proptest! {
         prop_assert!(path.key().len() < MAX_KEY_BYTES && path.segments().len() <= MAX_SEGMENTS);
         for name in path.segments() {
             prop_assert!(!matches!(name.as_str(), "" | "." | "..") && name.len() <= MAX_NAME_BYTES);
-            prop_assert!(!name.contains('/') && !name.contains(char::is_control));
+            prop_assert!(!name.contains('/') && (!name.contains(char::is_control) || is_icon(name)));
         }
         let parent = path.parent();
         prop_assert!(parent.overlaps(&path) && path.overlaps(&parent));

@@ -159,9 +159,16 @@ fn check_name(name: &str) -> Result<(), PathError> {
         "" => Err(PathError::Empty),
         "." | ".." => Err(PathError::Dots),
         _ if name.len() > MAX_NAME_BYTES => Err(PathError::NameTooLong),
+        _ if is_icon(name) => Ok(()),
         _ if name.chars().any(char::is_control) => Err(PathError::Control),
         _ => Ok(()),
     }
+}
+
+/// Whether it is one of the two files that give a folder an icon of its own in Finder: the only names with a
+/// control character that anybody means.
+pub fn is_icon(name: &str) -> bool {
+    name.strip_prefix("._").unwrap_or(name) == "Icon\r"
 }
 
 /// Whether a key's segment can stand in a path.
@@ -198,6 +205,8 @@ mod tests {
         for root in ["//", "///"] {
             assert_eq!(ResourcePath::parse(root), ResourcePath::parse("/"), "{root}");
         }
+        assert_eq!(key("/a/Icon%0D"), Ok("a/Icon\r".to_owned()));
+        assert_eq!(key("/a/._Icon%0d"), Ok("a/._Icon\r".to_owned()));
     }
 
     #[test]
@@ -209,6 +218,9 @@ mod tests {
             ("/%4", PathError::BrokenEscape),
             ("/a%2fb", PathError::EscapedSlash),
             ("/a%00", PathError::Control),
+            ("/Icon%0A", PathError::Control),
+            ("/Icon%0D%0D", PathError::Control),
+            ("/a/icon%0D", PathError::Control),
             ("/a/../b", PathError::Dots),
             ("/%2e%2e/b", PathError::Dots),
         ];
@@ -233,7 +245,7 @@ mod tests {
         for hidden in ["a//b", "./a", "a/../b", "/a", ".s3dav/x", "a\u{1}b", "a//"] {
             assert!(!is_showable_key(hidden), "{hidden:?}");
         }
-        for shown in ["a", "a/", "a/b", "...", "a/.s3dav/b"] {
+        for shown in ["a", "a/", "a/b", "...", "a/.s3dav/b", "a/Icon\r"] {
             assert!(is_showable_key(shown), "{shown:?}");
         }
     }

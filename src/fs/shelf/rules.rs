@@ -1,5 +1,6 @@
 //! Which paths are Finder's own, and for whom. Nothing here looks at anything but the path.
 
+use crate::fs::resource_path::is_icon;
 use crate::fs::{Client, ResourcePath};
 
 /// Where what macOS keeps beside files goes.
@@ -32,16 +33,17 @@ impl AppleMetadata {
 
     /// The same of a name in a folder that the shelf does not hold.
     pub(super) fn takes_name(self, name: &str, in_root: bool) -> bool {
-        let is_metadata = name.starts_with("._") || name == ".DS_Store";
+        let is_metadata = name.starts_with("._") || name == ".DS_Store" || is_icon(name);
         (is_metadata && self != Self::Bucket)
             || EVERYWHERE.contains(&name)
             || (in_root && IN_ROOT.contains(&name))
     }
 }
 
-/// What belongs to the file of this name; `None`: it belongs to the folder that it is in.
+/// What belongs to the file of this name; `None`: it belongs to the folder that it is in, as the icon does.
 pub(super) fn owner_of(name: &str) -> Option<&str> {
-    name.strip_prefix("._").filter(|owner| !owner.is_empty() && *owner != ".")
+    let owner = name.strip_prefix("._").filter(|_| !is_icon(name));
+    owner.filter(|owner| !owner.is_empty() && *owner != ".")
 }
 
 /// Whether a file is there for Finder though nobody made it: an empty one, never listed. It keeps
@@ -89,6 +91,8 @@ mod tests {
             "/.Trashes/",
             "/.metadata_never_index",
             "/._folder/x",
+            "/a/Icon%0D",
+            "/a/._Icon%0D",
         ] {
             assert!(shelves(AppleMetadata::Shelf, "WebDAVFS", path), "{path}");
             assert!(shelves(AppleMetadata::Discard, "WebDAVFS", path), "{path}");
@@ -99,7 +103,7 @@ mod tests {
         {
             assert!(!shelves(AppleMetadata::Shelf, "WebDAVFS", path), "{path}");
         }
-        for path in ["/a/._x", "/.DS_Store"] {
+        for path in ["/a/._x", "/.DS_Store", "/a/Icon%0D", "/a/._Icon%0D"] {
             assert!(!shelves(AppleMetadata::Bucket, "WebDAVFS", path), "{path}");
         }
         assert!(shelves(AppleMetadata::Bucket, "WebDAVFS", "/a/.localized"));
@@ -111,5 +115,7 @@ mod tests {
         assert_eq!(owner_of("._."), None);
         assert_eq!(owner_of("._"), None);
         assert_eq!(owner_of(".DS_Store"), None);
+        assert_eq!(owner_of("Icon\r"), None);
+        assert_eq!(owner_of("._Icon\r"), None);
     }
 }

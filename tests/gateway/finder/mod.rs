@@ -1,7 +1,7 @@
 //! Finder, played by our model of macOS's WebDAV client.
 
-mod blind;
 mod answers;
+mod blind;
 mod broken;
 pub mod busy;
 pub mod client;

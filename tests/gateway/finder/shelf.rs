@@ -6,7 +6,7 @@ use bytes::Bytes;
 use s3dav::fs::shelf::AppleMetadata;
 use s3dav::state::State;
 
-use super::client::Finder;
+use super::client::{Finder, STAT};
 use crate::harness::TestGateway;
 use crate::harness::process::{command, outcome};
 
@@ -375,4 +375,61 @@ async fn a_full_shelf_is_as_fast_as_an_empty_one() {
     }
     assert!(best < 1000, "{best} us more than a plain request");
     assert_eq!(gateway.hooks().total(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_has_an_icon_of_its_own() {
+    for gateway in TestGateway::both().await {
+        let bucket = gateway.bucket().await;
+        bucket.put("d/file", "x").await;
+        let finder = Finder::of(&gateway);
+        finder.create("/d/Icon%0D", "").await;
+        finder.create("/d/._Icon%0D", "the icon").await;
+        assert_eq!(finder.get("/d/._Icon%0D").await.1, "the icon");
+        let answer = finder.propfind("/d/Icon%0D", "0", STAT).send().await.unwrap();
+        assert_eq!(crate::harness::hrefs(&answer.text().await.unwrap()), ["/d/Icon%0D"]);
+        assert_eq!(finder.list("/d/").await, ["/d/", "/d/file"]);
+        assert_eq!(bucket.keys().await, ["d/file"]);
+        assert_eq!(finder.rename("/d", "/e").await, 201);
+        assert_eq!(finder.get("/e/._Icon%0D").await.1, "the icon", "it goes with its folder");
+        assert_eq!(finder.rename("/e/Icon%0D", "/Icon%0D").await, 201);
+        assert_eq!(finder.look("/e/Icon%0D").await, 404);
+        assert_eq!(finder.status("DELETE", "/Icon%0D").await, 204);
+        assert_eq!(finder.status("DELETE", "/e/._Icon%0D").await, 204);
+        assert_eq!(finder.look("/e/._Icon%0D").await, 404);
+        // Other control characters stay what they were.
+        for path in ["/e/Icon%0A", "/e/icon%0D", "/e/x%0D", "/e/Icon%0D%0D"] {
+            assert_eq!(finder.status("PUT", path).await, 400, "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_shelf_an_icon_is_a_file() {
+    let [bucket, path] = TestGateway::both().await;
+    for gateway in [bucket, path] {
+        let (behind, state) = gateway.end().await;
+        let gateway = TestGateway::start_behind(behind, state, |config| {
+            config.shelf.metadata = AppleMetadata::Bucket;
+        })
+        .await;
+        let (bucket, finder) = (gateway.bucket().await, Finder::of(&gateway));
+        assert_eq!(finder.status("MKCOL", "/d").await, 201);
+        finder.create("/d/Icon%0D", "").await;
+        finder.create("/d/._Icon%0D", "the icon").await;
+        let mut shown = finder.list("/d/").await;
+        shown.sort();
+        assert_eq!(shown, ["/d/", "/d/._Icon%0D", "/d/Icon%0D"]);
+        assert_eq!(gateway.hrefs("/d/", "1").await.len(), 3, "others see it");
+        assert_eq!(bucket.get("d/._Icon\r").await.unwrap(), "the icon");
+        // What loses is not hidden by its name.
+        assert_eq!(finder.get("/d/Icon%0D").await.1, "");
+        bucket.put("d/Icon\r", "theirs").await;
+        let token = finder.lock("/d/Icon%0D").await;
+        assert!(finder.put("/d/Icon%0D", &token, "mine").await < 300);
+        assert_eq!(finder.unlock("/d/Icon%0D", &token).await, 204);
+        let copy = finder.list("/d/").await.into_iter().find(|href| href.contains("conflict")).unwrap();
+        assert_eq!(finder.get(&copy).await.1, "mine");
+        assert_eq!(gateway.status("DELETE", "/d").await, 204, "nothing in it is hidden");
+    }
 }
