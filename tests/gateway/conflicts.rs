@@ -289,6 +289,24 @@ fn deep_folder(bytes: usize) -> String {
     format!("{folder}{}", "e".repeat(bytes - folder.len()))
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_loses_finds_room_beside_the_prefix_that_is_served() {
+    let prefix = "p".repeat(200);
+    let gateway = TestGateway::start_with(|config| {
+        buckets(config).cache.times.metadata = Duration::ZERO;
+        buckets(config).buckets[0].prefix = prefix.clone();
+    })
+    .await;
+    let (bucket, key) = (gateway.bucket().await, format!("{}/letter.txt", deep_folder(800)));
+    bucket.put(&format!("{prefix}/{key}"), "original").await;
+    assert_eq!(gateway.get(&format!("/{key}")).await.1, "original");
+    bucket.put(&format!("{prefix}/{key}"), "theirs").await;
+    assert_eq!(gateway.put(&format!("/{key}"), "mine").await, 204);
+    let files = shown_files(&gateway).await;
+    let copy = files.iter().find(|href| href.contains("conflict")).unwrap();
+    assert_eq!(gateway.get(copy).await.1, "mine");
+}
+
 /// A path as a header has it.
 fn encoded(path: &str) -> String {
     let names = path.split('/').map(|name| utf8_percent_encode(name, NON_ALPHANUMERIC).to_string());
