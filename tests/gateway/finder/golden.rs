@@ -109,7 +109,6 @@ async fn every_name_is_stored_listed_and_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "waits for the mend"]
 async fn the_icon_of_a_folder_is_kept() {
     for gateway in TestGateway::both().await {
         let mac = Mac::at(&gateway.address());
