@@ -93,7 +93,7 @@ impl Engine {
         if self.saves.forbid(context) {
             return refuse(context, Failure::Unstored);
         }
-        if context.method == Method::PUT {
+        if matches!(context.method.as_str(), "PUT" | "COPY" | "MOVE") {
             let is_locked = self.locks.is_locked(&context.path.spelled_once());
             context.outcome.set_hints(self.told.hints(context, is_locked));
         }

@@ -39,9 +39,10 @@ impl Told {
         Self(Arc::new(Inner { absent: Mutex::default(), looked }))
     }
 
-    /// What the client knows of the request's target. `is_locked`: somebody has it open.
+    /// What the client knows of what the request writes. `is_locked`: somebody has it open.
     pub(super) fn hints(&self, context: &RequestContext, is_locked: bool) -> Hints {
-        let name = (context.client.clone(), context.path.spelled_once());
+        let written = context.destination.as_ref().unwrap_or(&context.path);
+        let name = (context.client.clone(), written.spelled_once());
         let was_told_absent = self.0.absent.lock().get(&name).is_some_and(|at| at.elapsed() < ABSENCE_TIME);
         let has_looked = self.0.looked.as_ref().is_none_or(|looked| {
             let folder = (name.0.clone(), folder(&name.1));

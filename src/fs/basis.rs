@@ -86,20 +86,22 @@ impl Bases {
         self.seen.get(&Seen(client, key))
     }
 
-    /// The version that the request means to replace at `key`, where `now` is, with its date; `None`: it means to
-    /// make a file, or nobody knows what it has seen.
+    /// The version that the request means to replace at `key`, where `now` is, with its date and its bytes; `None`:
+    /// it means to make a file, or nobody knows what it has seen.
     pub fn to_replace(
         &self,
         context: &RequestContext,
         key: &str,
-        now: Option<(&ETag, SystemTime)>,
+        now: Option<(&ETag, SystemTime, u64)>,
     ) -> Option<ETag> {
         if let Some(seen) = self.of(&context.client, key) {
             return Some(seen);
         }
-        let (etag, modified) = now?;
+        let (etag, modified, size) = now?;
         let hints = context.outcome.hints();
-        let is_unknown = !hints.has_looked
+        // An empty file is nobody's work; most likely this client made it.
+        let is_unknown = size > 0
+            && !hints.has_looked
             && self.unsure.contains(&context.client)
             && self.state.unsure_since().is_some_and(|since| modified >= whole_second(since));
         (!hints.was_told_absent && !is_unknown).then(|| etag.clone())

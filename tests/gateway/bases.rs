@@ -304,6 +304,33 @@ async fn an_absence_that_was_told_is_a_basis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nor_is_it_taken_by_a_rename() {
+    for (gateway, method) in [
+        (TestGateway::forgetful().await, "MOVE"),
+        (TestGateway::forgetful().await, "COPY"),
+        (TestGateway::on_a_path().await, "MOVE"),
+        (TestGateway::on_a_path().await, "COPY"),
+    ] {
+        let program = Program { url: &gateway.url, agent: "editor/1" };
+        let other = Program { url: &gateway.url, agent: "other/1" };
+        assert_eq!(program.put("/saved", "mine").await, 201);
+        assert_eq!(program.look("/file").await, 404);
+        assert_eq!(other.put("/file", "theirs").await, 201);
+        let to = format!("{}/file", gateway.url);
+        let moved = program.request(method, "/saved").header("Destination", to).send().await.unwrap();
+        assert!(moved.status().is_success(), "{method}");
+        assert_eq!(program.get("/file").await, "theirs", "{method}");
+        assert_eq!(program.copies("/file").await, ["mine"], "{method}");
+        // Now it has seen that.
+        assert_eq!(program.put("/again", "newer").await, 201);
+        let to = format!("{}/file", gateway.url);
+        let moved = program.request(method, "/again").header("Destination", to).send().await.unwrap();
+        assert_eq!(moved.status(), 204, "{method}");
+        assert_eq!(program.get("/file").await, "newer", "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_absence_counts_until_the_name_is_shown() {
     for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
         let program = Program { url: &gateway.url, agent: "editor/1" };

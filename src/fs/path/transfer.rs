@@ -17,7 +17,7 @@ use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::engine::Transfer;
 use crate::fs::error::afterwards;
-use crate::fs::{Client, Failure, ResourcePath};
+use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::object::parent_prefix;
 use crate::state::PropertyChange;
 use crate::store::StoreError;
@@ -87,8 +87,8 @@ impl PathFileSystem {
         if target.old.is_some() && !self.context.overwrite {
             return Err(StoreError::ConditionFailed.into());
         }
-        let (shared, client) = (Arc::clone(&self.shared), self.context.client.clone());
-        Ok(Transferring { shared, client, source, target, kind })
+        let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
+        Ok(Transferring { shared, context, source, target, kind })
     }
 }
 
@@ -102,7 +102,7 @@ struct Target {
 /// A COPY or MOVE that nothing interrupts. All of it blocks.
 struct Transferring {
     shared: Arc<Shared>,
-    client: Client,
+    context: Arc<RequestContext>,
     source: Located,
     target: Target,
     kind: Transfer,
@@ -118,19 +118,19 @@ impl Transferring {
         };
         let bases = &self.shared.bases;
         if self.target.old.as_ref().is_some_and(|old| old.stat.is_folder) {
-            bases.forget_below(&self.client, &key);
+            bases.forget_below(&self.context.client, &key);
         }
         match (self.kind, self.source.stat.is_folder) {
             (Transfer::Copy, _) => {}
-            (Transfer::Move, true) => bases.moved(&self.client, &self.source.key, &key),
-            (Transfer::Move, false) => bases.forget(&self.client, &self.source.key),
+            (Transfer::Move, true) => bases.moved(&self.context.client, &self.source.key, &key),
+            (Transfer::Move, false) => bases.forget(&self.context.client, &self.source.key),
         }
         for (name, etag) in copied {
-            bases.saw(&self.client, &format!("{key}/{name}"), &etag);
+            bases.saw(&self.context.client, &format!("{key}/{name}"), &etag);
         }
         let found = self.shared.root.find(&key)?.ok_or(Failure::NotFound)?;
         if !found.stat.is_folder {
-            bases.saw(&self.client, &key, &found.stat.etag);
+            bases.saw(&self.context.client, &key, &found.stat.etag);
         }
         Ok(Located { key, stat: found.stat, is_link: found.is_link }.id())
     }
@@ -267,9 +267,9 @@ impl Transferring {
     /// Whether the file at the destination is the version that this client means to replace.
     fn is_unchanged(&self, to: &Place, old: &Located) -> Result<bool, Failure> {
         let now = to.newest(&self.shared.root, &self.target.key)?;
-        let basis = self.shared.bases.of(&self.client, &self.target.key);
-        let basis = basis.unwrap_or_else(|| old.stat.etag.clone());
-        Ok(now.is_none_or(|now| now.has_content_as(&basis)))
+        let known = (&old.stat.etag, old.stat.modified, old.stat.size);
+        let basis = self.shared.bases.to_replace(&self.context, &self.target.key, Some(known));
+        Ok(now.is_none_or(|now| basis.is_some_and(|basis| now.has_content_as(&basis))))
     }
 
     /// A version that this client has not seen stays; what should replace it goes beside it.
@@ -283,7 +283,7 @@ impl Transferring {
 
     /// Nothing in a folder is replaced that this client has seen in another version.
     fn refuse_unseen(&self, folder: &str) -> Result<(), Failure> {
-        for (key, etag) in self.shared.bases.below(&self.client, folder) {
+        for (key, etag) in self.shared.bases.below(&self.context.client, folder) {
             let now = self.shared.root.find(&key)?;
             if now.is_some_and(|now| !now.stat.has_content_as(&etag)) {
                 return Err(changed_meanwhile(&key));

@@ -53,7 +53,7 @@ impl PathFileSystem {
         find_room(&self.context, &self.shared.intakes)?;
         let target = self.write_target(path).await?;
         self.context.refuse_to_empty(target.replaces.as_ref().map_or(0, |stat| stat.size))?;
-        let now = target.replaces.as_ref().map(|stat| (&stat.etag, stat.modified));
+        let now = target.replaces.as_ref().map(|stat| (&stat.etag, stat.modified, stat.size));
         let basis = self.shared.bases.to_replace(&self.context, &target.named, now);
         let condition = WriteCondition::of(&self.context, basis, create_new);
         let (shared, key) = (Arc::clone(&self.shared), target.key.clone());

@@ -69,7 +69,7 @@ impl S3FileSystem {
             Some(Located { node: Node::Folder { .. }, .. }) => Err(Failure::IsFolder),
             Some(Located { node: Node::File(meta), key }) => {
                 self.context.refuse_to_empty(meta.size)?;
-                Ok(Target { key, replaces: Some((meta.etag, meta.last_modified)) })
+                Ok(Target { key, replaces: Some((meta.etag, meta.last_modified, meta.size)) })
             }
             None => {
                 let parent = self.parent_of(path).await?;

@@ -9,7 +9,7 @@ use super::placing::{Job, Placing};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
 use super::trees::Use;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
-use crate::fs::Client;
+use crate::fs::RequestContext;
 use crate::fs::engine::Transfer;
 use crate::fs::error::afterwards;
 use crate::object::{Condition, Doomed, ETag, Key};
@@ -34,7 +34,7 @@ impl S3FileSystem {
         let work = Transferring {
             store: self.patient_store(),
             shared: Arc::clone(&self.shared),
-            client: self.context.client.clone(),
+            context: Arc::clone(&self.context),
             source,
             target,
             kind,
@@ -157,7 +157,7 @@ fn uses(source: &Located, target: &TransferTarget, kind: Transfer) -> (Use, Use)
 struct Transferring {
     store: Arc<dyn ObjectStore>,
     shared: Arc<Shared>,
-    client: Client,
+    context: Arc<RequestContext>,
     source: Located,
     target: TransferTarget,
     kind: Transfer,
@@ -181,7 +181,7 @@ impl Transferring {
         let placing = Placing {
             store: Arc::clone(&self.store),
             shared: Arc::clone(&self.shared),
-            client: self.client.clone(),
+            client: self.context.client.clone(),
             kind: self.kind,
             may_replace: self.overwrite,
         };
@@ -229,10 +229,18 @@ impl Transferring {
 
     /// The destination's basis is what this client last saw there, else what is there now.
     fn condition(&self, to: &Key, old: Option<&ETag>) -> Condition {
+        if self.overwrite
+            && !self.source.is_folder()
+            && let Some(Located { node: Node::File(now), key }) = &self.target.old
+        {
+            let now = (&now.etag, now.last_modified, now.size);
+            let basis = self.shared.bases.to_replace(&self.context, key, Some(now));
+            return basis.map_or(Condition::IfAbsent, Condition::IfMatch);
+        }
         match old.filter(|_| self.overwrite) {
             None => Condition::IfAbsent,
             Some(now) => {
-                let basis = self.shared.bases.of(&self.client, to.as_str());
+                let basis = self.shared.bases.of(&self.context.client, to.as_str());
                 Condition::IfMatch(basis.unwrap_or_else(|| now.clone()))
             }
         }

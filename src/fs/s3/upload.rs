@@ -22,8 +22,8 @@ use crate::store::{ObjectStore, StoreError};
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) key: String,
-    /// The newest version that is known, with its date; `None`: there is nothing yet.
-    pub(super) replaces: Option<(ETag, SystemTime)>,
+    /// The newest version that is known, with its date and its bytes; `None`: there is nothing yet.
+    pub(super) replaces: Option<(ETag, SystemTime, u64)>,
 }
 
 /// What became of a body.
@@ -71,7 +71,7 @@ impl S3FileSystem {
     ) -> Result<Upload, Failure> {
         let context = &self.context;
         find_room(context, self.shared.uploads.intakes())?;
-        let now = target.replaces.as_ref().map(|(etag, modified)| (etag, *modified));
+        let now = target.replaces.as_ref().map(|(etag, modified, size)| (etag, *modified, *size));
         let basis = self.shared.bases.to_replace(context, &target.key, now);
         let WriteCondition { condition, is_clients_own } = WriteCondition::of(context, basis, create_new);
         let placement = Placement {

@@ -136,8 +136,9 @@ impl Coming {
     /// `bytes` of it are stored.
     pub async fn stored(mut self, bytes: u64) {
         let is_whole = !self.was_cut || self.announced.is_none_or(|announced| bytes >= announced);
-        let must_write = self.end(End::Stored { is_whole });
-        if must_write && let Err(error) = self.state.sync().await {
+        self.end(End::Stored { is_whole });
+        // With it goes that this client has made this version: its next save must not meet it as somebody else's.
+        if let Err(error) = self.state.sync().await {
             self.warn(&error);
         }
     }
@@ -147,11 +148,10 @@ impl Coming {
         self.end(End::Failed(why));
     }
 
-    /// Whether the disk has to follow at once.
-    fn end(&mut self, end: End) -> bool {
+    fn end(&mut self, end: End) {
         self.has_ended = true;
         let mut rows = self.state.0.pending.0.lock();
-        let Some(at) = rows.coming.get_mut(&self.path) else { return false };
+        let Some(at) = rows.coming.get_mut(&self.path) else { return };
         match end {
             End::Stored { is_whole } if self.number >= at.settled => {
                 (at.settled, at.is_incomplete) = (self.number, !is_whole);
@@ -163,13 +163,12 @@ impl Coming {
         }
         at.count -= 1;
         if at.count > 0 {
-            return false;
+            return;
         }
-        let Some(at) = rows.coming.remove(&self.path) else { return false };
-        let must_write = rows.settle(&self.path, at, self.announced);
+        let Some(at) = rows.coming.remove(&self.path) else { return };
+        rows.settle(&self.path, at, self.announced);
         drop(rows);
         self.state.sync_soon();
-        must_write
     }
 
     fn warn(&self, error: &StateError) {
@@ -187,19 +186,20 @@ impl Drop for Coming {
 }
 
 impl Rows {
-    /// Nothing more is on its way to `path`. Whether the disk has to follow at once.
-    fn settle(&mut self, path: &str, at: At, announced: Option<u64>) -> bool {
-        let phase = match (at.failed > at.settled, at.is_incomplete) {
-            (true, _) => Phase::Failed,
-            (false, true) => Phase::Incomplete,
-            (false, false) => return self.remove(&id("content", path)).is_some(),
+    /// Nothing more is on its way to `path`. The disk knows already where something is missing.
+    fn settle(&mut self, path: &str, at: At, announced: Option<u64>) {
+        let phase = if at.failed > at.settled {
+            Phase::Failed
+        } else if at.is_incomplete {
+            Phase::Incomplete
+        } else {
+            self.remove(&id("content", path));
+            return;
         };
         let known = self.content(path).cloned();
         let row = known.unwrap_or_else(|| content(path.to_owned(), phase, "", announced));
         let why = if phase == Phase::Failed { at.why } else { Some(INCOMPLETE.to_owned()) };
-        // The disk knows already that something is missing.
         self.put(PendingRow { phase, why, ..row });
-        false
     }
 }
 

@@ -102,8 +102,10 @@ pub enum Phase {
 /// What the store has of a file that was made empty, when that is no longer held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {
-    /// Its content, or nothing that matters any more.
-    Settled,
+    /// Its content.
+    Content,
+    /// Nothing that matters any more.
+    Nothing,
     /// The empty file. `is_open`: its content may come still.
     Empty { is_open: bool },
 }
@@ -173,9 +175,14 @@ impl State {
         self.pend(PendingRow::create(row)).await
     }
 
-    /// Forgets one that is stored or deleted. Synced: it must not come back after a crash.
+    /// Forgets one that is stored or deleted. Synced, so that it does not come back after a crash; but where its
+    /// content is stored the next start would learn that from the store, and whoever stored it syncs more.
     pub async fn end_create(&self, key: &str, left: Left) -> Result<(), StateError> {
         self.0.pending.end_create(&id("create", key), left);
+        if left == Left::Content {
+            self.sync_soon();
+            return Ok(());
+        }
         self.sync().await
     }
 

@@ -126,7 +126,7 @@ impl Creates {
             }
             // Somebody else made it, or an earlier life: with a content or without.
             Err(StoreError::ConditionFailed) if row.attempted() => self.left(key, &store.head(key).await?),
-            Err(StoreError::ConditionFailed) => Left::Settled,
+            Err(StoreError::ConditionFailed) => Left::Nothing,
             Err(error) => return Err(error),
         };
         self.end(key, left).await;
@@ -203,7 +203,7 @@ impl Creates {
     }
 
     fn left(&self, key: &Key, meta: &ObjectMeta) -> Left {
-        if meta.size > 0 { Left::Settled } else { Left::Empty { is_open: (self.0.is_open)(&path_of(key)) } }
+        if meta.size > 0 { Left::Nothing } else { Left::Empty { is_open: (self.0.is_open)(&path_of(key)) } }
     }
 
     /// The store, for what nobody waits for.

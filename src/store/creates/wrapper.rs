@@ -77,7 +77,8 @@ impl WithCreates {
                 let written = write(condition).await;
                 match &written {
                     // Somebody else made one: that is the object.
-                    Ok(_) | Err(StoreError::ConditionFailed) => self.creates.end(key, Left::Settled).await,
+                    Ok(_) => self.creates.end(key, Left::Content).await,
+                    Err(StoreError::ConditionFailed) => self.creates.end(key, Left::Nothing).await,
                     Err(error) if error.may_have_been_applied() => row.set_attempted(),
                     Err(_) => {}
                 }
@@ -103,7 +104,7 @@ impl WithCreates {
         };
         Some(match deleted {
             Ok(()) => {
-                self.creates.end(&object.key, Left::Settled).await;
+                self.creates.end(&object.key, Left::Nothing).await;
                 Ok(())
             }
             error => error,
