@@ -94,6 +94,8 @@ pub struct RequestContext {
     pub has_content: bool,
     /// Bytes of a body that comes in chunks, as macOS expects them to be: a hint.
     pub streamed_length: Option<u64>,
+    /// Bytes of a body, however the client tells of them in advance.
+    pub announced: Option<u64>,
     /// MD5 that the body must have, if the client told one.
     pub content_md5: Option<Vec<u8>>,
     /// Lock tokens in the `If` header.

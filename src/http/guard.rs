@@ -103,6 +103,7 @@ pub(super) fn admit(
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
         has_content: body.has_content,
         streamed_length: body.streamed_length,
+        announced: body.announced,
         content_md5: body.md5,
         mtime: body.mtime,
         spelling: spelling(uri, headers),
@@ -123,6 +124,7 @@ pub(super) fn admit(
 struct PutHead {
     has_content: bool,
     streamed_length: Option<u64>,
+    announced: Option<u64>,
     md5: Option<Vec<u8>>,
     mtime: Option<String>,
 }
@@ -136,10 +138,12 @@ impl PutHead {
             return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "a folder is made with MKCOL"));
         }
         let length = text(headers, header::CONTENT_LENGTH.as_str());
+        let streamed_length = streamed_length(headers);
         Ok(Self {
+            announced: length.as_deref().and_then(|length| length.parse().ok()).or(streamed_length),
             has_content: length
                 .map_or(headers.contains_key(header::TRANSFER_ENCODING), |length| length != "0"),
-            streamed_length: streamed_length(headers),
+            streamed_length,
             md5: content_md5(headers)?,
             mtime: mtime(headers)?,
         })

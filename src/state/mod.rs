@@ -34,7 +34,7 @@ pub use directory::{
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
 pub use pending::{
-    Coming, CreateRow, Left, Operation as PendingOperation, PendingRow, Phase, Recovered, UploadRow,
+    Coming, CreateRow, Left, Operation as PendingOperation, PendingRow, Phase, Recovered, Unstored, UploadRow,
 };
 pub use private::{
     create_private, directory_hint, open_private, private_directory, read_private, write_private,

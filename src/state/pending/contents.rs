@@ -5,9 +5,11 @@
 //! of each such file that its content is missing, from the begin of a save until the file is stored, replaced or
 //! deleted, whatever becomes of the gateway meanwhile.
 
+use std::time::SystemTime;
+
 use super::index::Rows;
 use super::{Operation, PendingRow, Phase, id};
-use crate::state::{State, StateError};
+use crate::state::{State, StateError, millis};
 
 /// A content on its way. Dropped, it has failed.
 #[derive(Debug)]
@@ -26,6 +28,12 @@ pub struct Coming {
 #[derive(Debug, Default)]
 pub(super) struct At {
     count: usize,
+    /// When the first of them was begun: milliseconds since 1970.
+    pub(super) since: u64,
+    /// What the newest one that told its size told.
+    pub(super) bytes: Option<u64>,
+    /// The number of the newest one.
+    newest: u64,
     /// What becomes of contents up to this number does not matter any more.
     settled: u64,
     /// The newest one that failed.
@@ -48,8 +56,10 @@ impl State {
         let (number, was_cut, must_write) = {
             let mut rows = self.0.pending.0.lock();
             rows.begun += 1;
+            rows.note_change();
+            let number = rows.begun;
             let at = rows.coming.entry(path.clone()).or_default();
-            at.count += 1;
+            at.begin(number, announced);
             // macOS sends a file anew when a connection was lost, maybe before that is seen here.
             let is_again = at.count > 1;
             let is_held = rows.is_held(&path);
@@ -151,6 +161,7 @@ impl Coming {
     fn end(&mut self, end: End) {
         self.has_ended = true;
         let mut rows = self.state.0.pending.0.lock();
+        rows.note_change();
         let Some(at) = rows.coming.get_mut(&self.path) else { return };
         match end {
             End::Stored { is_whole } if self.number >= at.settled => {
@@ -185,6 +196,22 @@ impl Drop for Coming {
     }
 }
 
+impl At {
+    fn begin(&mut self, number: u64, announced: Option<u64>) {
+        if self.count == 0 {
+            self.since = millis(SystemTime::now());
+        }
+        self.count += 1;
+        self.newest = number;
+        self.bytes = announced.or(self.bytes);
+    }
+
+    /// Whether it was not stored since by a newer one, nor deleted.
+    pub(super) fn matters(&self) -> bool {
+        self.newest > self.settled
+    }
+}
+
 impl Rows {
     /// Nothing more is on its way to `path`. The disk knows already where something is missing.
     fn settle(&mut self, path: &str, at: At, announced: Option<u64>) {
@@ -197,7 +224,10 @@ impl Rows {
             return;
         };
         let known = self.content(path).cloned();
-        let row = known.unwrap_or_else(|| content(path.to_owned(), phase, "", announced));
+        let mut row = known.unwrap_or_else(|| content(path.to_owned(), phase, "", announced));
+        if let Operation::Content { bytes } = &mut row.operation {
+            *bytes = bytes.or(announced);
+        }
         let why = if phase == Phase::Failed { at.why } else { Some(INCOMPLETE.to_owned()) };
         self.put(PendingRow { phase, why, ..row });
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use parking_lot::Mutex;
 use redb::{Database, WriteTransaction};
+use tokio::sync::watch;
 
 use super::contents::At;
 use super::{Left, Operation, PendingRow, Phase, TABLE, id, load};
@@ -23,6 +24,8 @@ pub(super) struct Rows {
     pub(super) coming: HashMap<String, At>,
     /// How many contents were begun so far.
     pub(super) begun: u64,
+    /// For those who look at all this when it changes.
+    pub(super) changes: watch::Sender<u64>,
 }
 
 impl Index {
@@ -113,12 +116,27 @@ impl Rows {
     pub(super) fn put(&mut self, row: PendingRow) {
         self.changed.insert(row.id());
         self.all.insert(row.id(), row);
+        self.note_change();
     }
 
     pub(super) fn remove(&mut self, id: &str) -> Option<PendingRow> {
         let row = self.all.remove(id)?;
         self.changed.insert(id.to_owned());
+        self.note_change();
         Some(row)
+    }
+
+    /// The user was told of what is lost there since then.
+    pub(super) fn note_told(&mut self, path: &str, since: u64) {
+        let id = id("content", path);
+        if let Some(row) = self.all.get_mut(&id).filter(|row| row.since == since) {
+            row.is_told = true;
+            self.changed.insert(id);
+        }
+    }
+
+    pub(super) fn note_change(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// The row of a file's content.

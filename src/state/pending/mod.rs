@@ -7,6 +7,7 @@
 
 mod contents;
 mod index;
+mod unstored;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -19,6 +20,7 @@ use super::{JsonTable, State, StateError, millis};
 
 pub use contents::Coming;
 pub(super) use index::Index;
+pub use unstored::Unstored;
 
 /// [`PendingRow::id`] -> [`PendingRow`] as JSON.
 pub(super) const TABLE: JsonTable = TableDefinition::new("pending");
@@ -42,6 +44,9 @@ pub struct PendingRow {
     pub client: Option<String>,
     /// Milliseconds since 1970.
     pub since: u64,
+    /// The user was told that its content is lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_told: bool,
 }
 
 /// What is pending.
@@ -129,7 +134,7 @@ impl PendingRow {
 
     fn new(operation: Operation, path: String, phase: Phase) -> Self {
         let since = millis(SystemTime::now());
-        Self { operation, path, phase, why: None, basis: None, client: None, since }
+        Self { operation, path, phase, why: None, basis: None, client: None, since, is_told: false }
     }
 
     /// An empty file that is held.
