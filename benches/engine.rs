@@ -146,6 +146,7 @@ async fn gateway(access: Access) -> (String, impl Drop) {
         limits: Default::default(),
         state_dir: state.path().join("state"),
         shelf: Default::default(),
+        notify: Default::default(),
         shutdown_timeout: Duration::from_secs(1),
         mount: None,
         detached: false,

@@ -152,6 +152,7 @@ async fn gateway(directory: PathBuf, state_dir: PathBuf) -> String {
         limits: Default::default(),
         state_dir,
         shelf: Default::default(),
+        notify: Default::default(),
         shutdown_timeout: Duration::from_secs(1),
         mount: None,
         detached: false,

@@ -9,6 +9,7 @@
 //! - [`service`]: the gateway as a service of its user: launchd's and systemd's definitions.
 //! - [`control`]: the socket by which commands talk to a running gateway.
 //! - [`mount`]: attaching what is served to a directory.
+//! - [`notify`]: what became of saves, said on the user's desktop.
 //! - [`http`]: the front; the life of one request is in `http/service.rs`.
 //! - [`dav`]: WebDAV; the engine behind its intercepts, PROPFIND, locks.
 //! - [`fs`]: a bucket, or a directory, as a file system; what they promise is in their `SEMANTICS.md`.
@@ -43,6 +44,7 @@ pub mod intake;
 pub mod logging;
 pub mod metrics;
 pub mod mount;
+pub mod notify;
 pub mod object;
 pub mod open_file;
 pub mod peer;

@@ -38,7 +38,13 @@ impl ProcessError {
 
 /// The system's program of that name.
 pub fn system(name: &str) -> Command {
-    let mut command = Command::new(place_of(name));
+    // Where there is none, the start says so.
+    at(&find(name).unwrap_or_else(|| name.into()))
+}
+
+/// A program that the user has named.
+pub fn at(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("PATH", DIRECTORIES.join(":"));
     // Languages change words that are looked for.
     command.env("LANG", "C").env("LC_ALL", "C");
@@ -50,10 +56,10 @@ pub fn system(name: &str) -> Command {
     command
 }
 
-fn place_of(name: &str) -> PathBuf {
+/// Where the system keeps that program.
+pub fn find(name: &str) -> Option<PathBuf> {
     let places = DIRECTORIES.map(|directory| Path::new(directory).join(name));
-    // Where there is none, the start says so.
-    places.iter().find(|place| place.is_file()).cloned().unwrap_or_else(|| name.into())
+    places.into_iter().find(|place| place.is_file())
 }
 
 /// Runs it to its end, without anything to read, and gives what it printed.
@@ -91,7 +97,7 @@ mod tests {
     /// Whether the system has a program; where not a test is skipped, as `tests/gateway/harness/clients` does it.
     fn has(name: &str) -> bool {
         use std::io::Write;
-        let found = place_of(name).is_file();
+        let found = find(name).is_some();
         if !found {
             let required = std::env::var("S3DAV_REQUIRE_CLIENTS").is_ok_and(|value| value == "1");
             assert!(!required, "{name} is needed here (S3DAV_REQUIRE_CLIENTS=1)");

@@ -165,7 +165,8 @@ fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec
 }
 
 /// Options whose values are paths.
-const PATHS: [&str; 6] = ["path", "password-file", "ca-bundle", "config", "state-dir", "mount"];
+const PATHS: [&str; 7] =
+    ["path", "password-file", "ca-bundle", "config", "state-dir", "mount", "notify-command"];
 
 /// Options of `serve`, but for those that only the program itself gives.
 fn is_shown(option: &Arg) -> bool {

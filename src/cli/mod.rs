@@ -14,7 +14,9 @@ use crate::config::units::parse_duration;
 pub use clap_complete::Shell;
 pub use documents::{completions, write_man_pages};
 pub use given::{Given, Invocation, Layer, Origin, ParseError, option_names, parse};
-pub use serve::{AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, S3Args, ServeArgs};
+pub use serve::{
+    AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
+};
 
 /// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
 #[derive(Debug, Parser)]

@@ -44,6 +44,12 @@ pub enum AuthArg {
     None,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NotifyArg {
+    On,
+    Off,
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     /// Bucket to serve, or access point ARN or alias, with an optional prefix; several show as
@@ -89,6 +95,15 @@ pub struct ServeArgs {
     /// Room on disk for it
     #[arg(long, env = "S3DAV_SHELF_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "1GiB", help_heading = "Finder")]
     pub shelf_limit: u64,
+
+    /// Tell on the desktop what Finder's programs have saved and could not be stored, or not yet
+    /// [default: on where there is a desktop]
+    #[arg(long, env = "S3DAV_NOTIFY", value_enum, help_heading = "Finder")]
+    pub notify: Option<NotifyArg>,
+
+    /// Program that tells it instead of the system's, with a title and a text as its arguments
+    #[arg(long, env = "S3DAV_NOTIFY_COMMAND", value_name = "PROGRAM", help_heading = "Finder")]
+    pub notify_command: Option<PathBuf>,
 
     /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
     #[arg(

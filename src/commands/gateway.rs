@@ -20,6 +20,7 @@ use crate::http::{Server, Service};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
+use crate::notify;
 use crate::peer;
 use crate::shutdown::Shutdown;
 use crate::sockets;
@@ -55,6 +56,7 @@ impl Gateway {
         let state = State::open_at(&config.state_dir, &description, &socket).await.map_err(taken)?;
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf) = (config.source.to_string(), config.shelf);
+        notify::start(config.notify, &state, &metrics, &shutdown);
         let Served { share, cache, creates, intakes } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();

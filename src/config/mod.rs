@@ -13,13 +13,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cache::{CacheOptions, Times};
-use crate::cli::{AppleMetadataArg, AuthArg, ServeArgs};
+use crate::cli::{AppleMetadataArg, AuthArg, NotifyArg, ServeArgs};
 use crate::fs::path::PathOptions;
 use crate::fs::shelf::{AppleMetadata, ShelfOptions};
 use crate::http::auth::{Access, Credentials};
 use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
 use crate::intake::IntakeOptions;
 use crate::mount::MountOptions;
+use crate::notify::{Notifier, NotifyOptions};
 use crate::state::{Credential, default_directory, directory_hint, directory_of};
 
 pub use buckets::{BucketSource, BucketSpec};
@@ -37,6 +38,7 @@ pub struct Config {
     pub limits: Limits,
     pub state_dir: PathBuf,
     pub shelf: ShelfOptions,
+    pub notify: NotifyOptions,
     pub shutdown_timeout: Duration,
     /// Where it is to be mounted, and kept so.
     pub mount: Option<MountOptions>,
@@ -135,6 +137,10 @@ impl Config {
             limits: Limits::default(),
             state_dir,
             shelf: ShelfOptions { metadata: metadata(args.apple_metadata), limit: args.shelf_limit },
+            notify: NotifyOptions {
+                by: notifier(args.notify, args.notify_command),
+                ..NotifyOptions::default()
+            },
             shutdown_timeout: args.shutdown_timeout,
             mount,
             detached: args.detached,
@@ -185,6 +191,16 @@ fn metadata(given: AppleMetadataArg) -> AppleMetadata {
         AppleMetadataArg::Shelf => AppleMetadata::Shelf,
         AppleMetadataArg::Bucket => AppleMetadata::Bucket,
         AppleMetadataArg::Discard => AppleMetadata::Discard,
+    }
+}
+
+/// Who tells the user. One that was named is wanted; the system's only where there is a desktop.
+fn notifier(switch: Option<NotifyArg>, command: Option<PathBuf>) -> Option<Notifier> {
+    match (switch, command) {
+        (Some(NotifyArg::Off), _) => None,
+        (_, Some(program)) => Some(Notifier::Given(std::path::absolute(&program).unwrap_or(program))),
+        (Some(NotifyArg::On), None) => Some(Notifier::of_system()),
+        (None, None) => Notifier::of_desktop(),
     }
 }
 

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("process", &[]),
     ("mount", &["state", "logging", "process"]),
     ("service", &["process"]),
+    ("notify", &["metrics", "shutdown", "logging", "state", "process"]),
     ("cache", &["object", "seeded"]),
     ("state", &[]),
     ("intake", &["state", "open_file"]),
@@ -41,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("http", &["object", "metrics", "shutdown", "logging", "fs", "dav", "peer"]),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config"]),
-    ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake"]),
+    ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake", "notify"]),
     ("embedded", &[]),
     ("control", &["state"]),
     (
@@ -62,6 +63,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "control",
             "descriptors",
             "mount",
+            "notify",
             "peer",
             "service",
             "sockets",

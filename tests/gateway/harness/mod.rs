@@ -90,6 +90,7 @@ pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
         limits: Default::default(),
         state_dir: state.path().join("state"),
         shelf: Default::default(),
+        notify: Default::default(),
         shutdown_timeout: Duration::from_secs(10),
         mount: None,
         detached: false,

@@ -63,6 +63,10 @@ pub fn serve(endpoint: &str, state: &TempDir, more: &[&str]) -> Command {
     let mut command =
         command(&["serve", "--bucket", BUCKET, "--endpoint-url", endpoint, "--force-path-style"]);
     command.args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(state.path().join("state")).args(more);
+    if !more.contains(&"--notify-command") {
+        // Nobody's desktop is told of tests.
+        command.arg("--notify=off");
+    }
     command
 }
 
