@@ -55,7 +55,7 @@ impl Gateway {
         let socket = sockets::identity(&listeners);
         let state = State::open_at(&config.state_dir, &description, &socket).await.map_err(taken)?;
         let locks = LockTable::load(state.clone()).await?;
-        let (source, shelf) = (config.source.to_string(), config.shelf);
+        let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         notify::start(config.notify, &state, &metrics, &shutdown);
         let Served { share, cache, creates, intakes } = match config.source {
             Source::Buckets(source) => {
@@ -97,6 +97,7 @@ impl Gateway {
             creates,
             intakes,
             shelf_limit: shelf.limit,
+            slow_save,
             auth,
             has_given_login: config.login.is_some(),
             detached: config.detached,

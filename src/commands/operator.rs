@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
 use super::share::CacheUse;
-use crate::control::{Cache, Gateway, Problem, Reply, Request, Shelf, Status};
+use crate::control::{Cache, Gateway, Problem, Reply, Request, Save, SaveState, Shelf, Status};
 use crate::fs::shelf;
 use crate::http::Knocks;
 use crate::intake::Intakes;
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
+use crate::notify;
 use crate::shutdown::Shutdown;
-use crate::state::State;
+use crate::state::{Phase, State, Unstored, millis};
 use crate::store::creates::Creates;
 
 /// What a gateway keeps mounted, unless its user has unmounted it.
@@ -49,6 +50,8 @@ pub(super) struct Operator {
     pub(super) intakes: Intakes,
     /// Bytes.
     pub(super) shelf_limit: u64,
+    /// A save that is under way for less is not worth a word.
+    pub(super) slow_save: Duration,
     pub(super) auth: &'static str,
     /// A name and a password were given.
     pub(super) has_given_login: bool,
@@ -114,6 +117,7 @@ impl Operator {
             (shelf.len() as u64, shelf.bytes())
         };
         let requests = self.metrics.s3_requests().into_iter();
+        let (saves, more_saves) = self.saves();
         Status {
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -137,8 +141,24 @@ impl Operator {
             spilled: self.intakes.spilled(),
             shelf: Shelf { entries, bytes, limit: self.shelf_limit },
             problems: self.problems(),
+            saves,
+            more_saves,
             mounts: Vec::new(),
         }
+    }
+
+    /// Those that are named, and how many more there are.
+    fn saves(&self) -> (Vec<Save>, u64) {
+        let now = millis(SystemTime::now());
+        let is_young = |save: &Unstored| {
+            save.phase == Phase::Begun && now.saturating_sub(save.since) < self.slow_save.as_millis() as u64
+        };
+        let unstored = self.state.unstored().into_iter();
+        let mut saves: Vec<Save> = unstored.filter(|save| !is_young(save)).map(told).collect();
+        saves.sort_by_key(|save| (save.state, save.since));
+        let more = saves.len().saturating_sub(MOST_SAVES);
+        saves.truncate(MOST_SAVES);
+        (saves, more as u64)
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -152,6 +172,17 @@ impl Operator {
     }
 }
 
+fn told(save: Unstored) -> Save {
+    let state = match save.phase {
+        Phase::Failed => SaveState::Failed,
+        Phase::Incomplete => SaveState::Incomplete,
+        Phase::Missing => SaveState::Missing,
+        Phase::Begun | Phase::Held | Phase::Expected => SaveState::Waiting,
+    };
+    let why = save.why.map(|why| notify::plain(&why, MOST_OF_REASON));
+    Save { path: save.path, state, bytes: save.bytes, since: save.since / 1000, why }
+}
+
 fn failed(error: &(dyn std::error::Error + 'static)) -> Reply {
     Reply::Failed { message: with_causes(error) }
 }
@@ -159,3 +190,8 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> Reply {
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
+
+/// So that the answer fits its limit, and a terminal.
+const MOST_SAVES: usize = 100;
+/// Characters.
+const MOST_OF_REASON: usize = 200;

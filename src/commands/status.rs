@@ -7,8 +7,9 @@ use anyhow::Context;
 use super::CommandError;
 use super::running::{self, Found};
 use crate::cli::StatusArgs;
-use crate::control::{MountedAt, Status};
+use crate::control::{MountedAt, Save, SaveState, Status};
 use crate::mount::{self, Health};
+use crate::notify;
 use crate::state::Credential;
 
 pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
@@ -117,11 +118,46 @@ fn text(status: &Status) -> String {
     };
     lines.push(format!("access     {access}"));
     lines.push(format!("state      {}", status.state_dir.display()));
+    lines.extend(saves(status, now));
     for problem in &status.problems {
         lines.push(format!("problem    {} (for {})", problem.message, ago(problem.since)));
         lines.push(format!("hint       {}", problem.hint));
     }
     lines.join("\n") + "\n"
+}
+
+/// What became of saves that are not stored, and what to do.
+fn saves(status: &Status, now: u64) -> Vec<String> {
+    let mut lines: Vec<String> = status.saves.iter().map(|save| of_save(save, now)).collect();
+    if status.more_saves > 0 {
+        lines.push(format!("and        {} more that are not stored", status.more_saves));
+    }
+    if status.saves.iter().any(|save| save.state != SaveState::Waiting) {
+        lines.push(
+            "hint       save what is not whole again; until then it is not moved over another file"
+                .to_owned(),
+        );
+    }
+    if status.saves.iter().any(|save| save.state == SaveState::Waiting) {
+        lines.push(
+            "hint       what waits is stored as soon as it can be; leave the gateway running".to_owned(),
+        );
+    }
+    lines
+}
+
+fn of_save(save: &Save, now: u64) -> String {
+    let span = lasted(now.saturating_sub(save.since));
+    let (word, span) = match save.state {
+        SaveState::Failed => ("failed", format!("{span} ago")),
+        SaveState::Incomplete => ("incomplete", format!("{span} ago")),
+        SaveState::Missing => ("missing", format!("{span} ago")),
+        SaveState::Waiting => ("waiting", format!("for {span}")),
+    };
+    let bytes = save.bytes.map(|bytes| format!("{}, ", size(bytes))).unwrap_or_default();
+    let why = save.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let path = notify::plain(&save.path, MOST_OF_PATH);
+    format!("{word:<10} {path} ({bytes}{span}){why}")
 }
 
 /// A time span in words, as exact as one wants it.
@@ -143,6 +179,9 @@ pub(super) fn size(bytes: u64) -> String {
         _ => format!("{:.1} {}", bytes as f64 / (1_u64 << (10 * power)) as f64, units[power]),
     }
 }
+
+/// Characters: that of the longest key.
+const MOST_OF_PATH: usize = 1025;
 
 #[cfg(test)]
 mod tests {

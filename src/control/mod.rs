@@ -109,6 +109,12 @@ pub struct Status {
     pub cache: Cache,
     pub shelf: Shelf,
     pub problems: Vec<Problem>,
+    /// Saves of macOS that are not stored, those that were lost first; not all of them where they are many.
+    #[serde(default)]
+    pub saves: Vec<Save>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more_saves: u64,
     /// What is mounted of it: added by the command, since asking a mount may take a while.
     #[serde(default)]
     pub mounts: Vec<MountedAt>,
@@ -143,6 +149,32 @@ pub struct Problem {
     pub hint: String,
     /// Seconds since 1970.
     pub since: u64,
+}
+
+/// A file of which the content is not stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Save {
+    pub path: String,
+    pub state: SaveState,
+    /// As far as is known.
+    pub bytes: Option<u64>,
+    /// Seconds since 1970.
+    pub since: u64,
+    pub why: Option<String>,
+}
+
+/// What became of a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SaveState {
+    /// It could not be stored.
+    Failed,
+    /// Less was stored than was announced.
+    Incomplete,
+    /// The gateway ended before it came.
+    Missing,
+    /// It is under way for a while.
+    Waiting,
 }
 
 /// A gateway as its commands see it.

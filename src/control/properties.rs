@@ -4,7 +4,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-use super::{Cache, Line, MountedAt, Problem, Reply, Request, Shelf, Status, VERSION};
+use super::{Cache, Line, MountedAt, Problem, Reply, Request, Save, SaveState, Shelf, Status, VERSION};
 use crate::testing::{any_text, config, near_text};
 
 fn request() -> impl Strategy<Value = Request> {
@@ -22,6 +22,23 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 prop_compose! {
+    fn save()(
+        path in any_text(),
+        state in prop_oneof![
+            Just(SaveState::Failed),
+            Just(SaveState::Incomplete),
+            Just(SaveState::Missing),
+            Just(SaveState::Waiting),
+        ],
+        bytes in option::of(any::<u64>()),
+        since in any::<u64>(),
+        why in option::of(any_text()),
+    ) -> Save {
+        Save { path, state, bytes, since, why }
+    }
+}
+
+prop_compose! {
     fn status()(
         texts in vec(any_text(), 6),
         numbers in vec(any::<u64>(), 8),
@@ -30,6 +47,7 @@ prop_compose! {
         lists in (vec(any_text(), 0..3), vec(any_text(), 0..3)),
         s3_requests in btree_map(any_text(), any::<u64>(), 0..3),
         problems in vec((any_text(), any_text(), any::<u64>()), 0..3),
+        saves in vec(save(), 0..3),
     ) -> Status {
         Status {
             program_version: texts[0].clone(),
@@ -54,6 +72,8 @@ prop_compose! {
             cache: Cache { used: numbers[7], limit: numbers[1] },
             shelf: Shelf { entries: numbers[2], bytes: numbers[3], limit: numbers[4] },
             problems: problems.into_iter().map(|(message, hint, since)| Problem { message, hint, since }).collect(),
+            saves,
+            more_saves: numbers[5],
             mounts: vec![MountedAt { point: texts[4].clone().into(), health: texts[5].clone() }],
         }
     }

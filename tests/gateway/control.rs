@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::harness::process::{Process, command, outcome};
 use crate::harness::{TestGateway, eventually};
 
-fn on(gateway: &TestGateway, arguments: &[&str]) -> Command {
+pub fn on(gateway: &TestGateway, arguments: &[&str]) -> Command {
     let mut command = command(arguments);
     command.arg("--state-dir").arg(gateway.state.path().join("state"));
     command

@@ -20,4 +20,5 @@ mod saving;
 mod scenarios;
 pub mod sender;
 mod shelf;
+mod unstored;
 mod wire;
