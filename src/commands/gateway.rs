@@ -56,7 +56,6 @@ impl Gateway {
         let state = State::open_at(&config.state_dir, &description, &socket).await.map_err(taken)?;
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
-        notify::start(config.notify, &state, &metrics, &shutdown);
         let Served { share, cache, creates, intakes } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
@@ -86,6 +85,7 @@ impl Gateway {
         let service = Service::new(engine, options, metrics.clone());
         let knocks = service.knocks();
         let server = Server::new(listeners, service, config.limits.within(descriptors));
+        notify::start(config.notify, &state, &metrics, &shutdown);
         let operator = Operator {
             source,
             urls,

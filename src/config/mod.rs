@@ -255,4 +255,20 @@ fn volume_name(source: &Source) -> String {
 }
 
 #[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_told_by_whom_the_options_name() {
+        let named = || Some(PathBuf::from("/bin/tell"));
+        let given = Some(Notifier::Given("/bin/tell".into()));
+        assert_eq!(notifier(Some(NotifyArg::Off), None), None);
+        assert_eq!(notifier(Some(NotifyArg::Off), named()), None);
+        assert_eq!(notifier(Some(NotifyArg::On), None), Some(Notifier::of_system()));
+        assert_eq!(notifier(Some(NotifyArg::On), named()), given);
+        assert_eq!(notifier(None, named()), given);
+    }
+}
+
+#[cfg(test)]
 mod properties;
