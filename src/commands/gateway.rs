@@ -172,10 +172,13 @@ impl Gateway {
             Some(door) => door.answer_during(Arc::new(operator), serving).await,
             None => serving.await,
         }
-        if tokio::time::timeout(shutdown_timeout.max(LEAST_DRAIN), shutdown.drained()).await.is_err() {
+        let drained = tokio::time::timeout(shutdown_timeout.max(LEAST_DRAIN), shutdown.drained()).await;
+        if drained.is_err() {
             tracing::warn!("some uploads could not be ended; the next start sees to them");
         }
-        if let Err(error) = state.close().await {
+        // Where something may be written still, it has not ended in order.
+        let ended = if drained.is_ok() { state.close().await } else { state.sync().await };
+        if let Err(error) = ended {
             tracing::warn!(error = with_causes(&error), "the state could not be synced");
         }
     }

@@ -65,10 +65,16 @@ impl Told {
         let is_shown = status.is_success() || status == StatusCode::NOT_MODIFIED;
         if looks && status == StatusCode::NOT_FOUND {
             self.absent(&context.client, context.path.spelled_once());
-        } else if is_shown && (looks || matches!(context.method.as_str(), "LOCK" | "PUT" | "MKCOL")) {
+        } else if is_shown && looks {
             self.shown(&context.client, context.path.spelled_once());
-        } else if is_shown && let Some(destination) = &context.destination {
-            self.shown(&context.client, destination.spelled_once());
+        } else if is_shown && !context.outcome.has_lost() {
+            // What a client makes it has seen; the answer to a LOCK says nothing of what is there.
+            let made = context.destination.as_ref().unwrap_or(&context.path);
+            match context.method.as_str() {
+                "PUT" | "MKCOL" => self.shown(&context.client, made.spelled_once()),
+                "COPY" | "MOVE" => self.made(&context.client, &made.spelled_once()),
+                _ => {}
+            }
         }
     }
 
@@ -89,6 +95,14 @@ impl Told {
         let name = (client.clone(), path);
         self.0.absent.lock().remove(&name);
         self.looked(client, name.1);
+    }
+
+    /// A file, or a folder with all in it.
+    fn made(&self, client: &Client, path: &str) {
+        let folder = format!("{path}/");
+        let is_made = |name: &Name| name.0 == *client && (name.1 == path || name.1.starts_with(&folder));
+        self.0.absent.lock().retain(|name, _| !is_made(name));
+        self.looked(client, path.to_owned());
     }
 
     fn has_absent(&self) -> bool {

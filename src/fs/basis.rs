@@ -1,7 +1,7 @@
 //! What each client last saw of each object: the version that its next write means to replace.
 
 use std::collections::HashSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use moka::Equivalent;
 use moka::notification::RemovalCause;
@@ -97,13 +97,16 @@ impl Bases {
         if let Some(seen) = self.of(&context.client, key) {
             return Some(seen);
         }
+        if self.loser(&context.client, key).is_some() {
+            return None;
+        }
         let (etag, modified, size) = now?;
         let hints = context.outcome.hints();
         // An empty file is nobody's work; most likely this client made it.
         let is_unknown = size > 0
             && !hints.has_looked
             && self.unsure.contains(&context.client)
-            && self.state.unsure_since().is_some_and(|since| modified >= whole_second(since));
+            && self.state.unsure_since().is_some_and(|since| modified + CLOCKS_DIFFER >= since);
         (!hints.was_told_absent && !is_unknown).then(|| etag.clone())
     }
 
@@ -120,21 +123,25 @@ impl Bases {
 
     /// The client's connection took `count` bytes from `first` on of what the request was offered.
     pub fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
-        let Some(Offered { key, etag, size }) = context.outcome.offered() else { return };
+        let Some(Offered { key, etag, size, known }) = context.outcome.offered() else { return };
         let client = &context.client;
+        let seen = self.of(client, &key);
+        // It has made or got a newer one while this came.
+        if seen != known || seen.as_ref() == Some(&etag) {
+            return;
+        }
         if count >= size {
             return self.saw(client, &key, &etag);
         }
-        if self.of(client, &key).is_some_and(|known| known == etag) {
-            return;
-        }
-        let known = self.pieces.get(&Seen(client, &key)).filter(|(version, _)| *version == etag);
-        let mut ranges = known.map(|(_, ranges)| ranges).unwrap_or_default();
-        ranges.add(first, first.saturating_add(count));
-        if ranges.cover(size) {
+        // Pieces may end at once.
+        let pieces = self.pieces.entry((client.clone(), key.clone())).and_upsert_with(|before| {
+            let before = before.map(moka::Entry::into_value).filter(|(version, _)| *version == etag);
+            let mut ranges = before.map(|(_, ranges)| ranges).unwrap_or_default();
+            ranges.add(first, first.saturating_add(count));
+            (etag.clone(), ranges)
+        });
+        if pieces.value().1.cover(size) {
             self.saw(client, &key, &etag);
-        } else {
-            self.pieces.insert((client.clone(), key), (etag, ranges));
         }
     }
 
@@ -174,7 +181,8 @@ impl Bases {
             context.outcome.set_date_is_no_proof();
         }
         if context.method == http::Method::GET {
-            context.outcome.set_offered(Offered { key: key.to_owned(), etag: etag.clone(), size });
+            let known = self.of(&context.client, key);
+            context.outcome.set_offered(Offered { key: key.to_owned(), etag: etag.clone(), size, known });
         }
     }
 
@@ -209,12 +217,6 @@ impl Bases {
     }
 }
 
-/// S3's dates have no more.
-fn whole_second(time: SystemTime) -> SystemTime {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
-}
-
 /// On what condition a body takes its place.
 #[derive(Debug, Clone)]
 pub struct WriteCondition {
@@ -242,3 +244,5 @@ impl WriteCondition {
 const MAX_BASES: u64 = 100_000;
 /// Files that clients are reading in pieces, and those that lost: few at any time.
 const MAX_PIECES: u64 = 10_000;
+/// Between this machine and S3.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);

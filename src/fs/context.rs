@@ -121,6 +121,7 @@ struct Told {
     date_is_no_proof: bool,
     coming: Option<Coming>,
     hints: Hints,
+    lost: bool,
     offered: Option<Offered>,
     exists: HashMap<String, bool>,
 }
@@ -143,6 +144,8 @@ pub struct Offered {
     pub etag: ETag,
     /// Bytes of all of it.
     pub size: u64,
+    /// What the client had seen until then.
+    pub known: Option<ETag>,
 }
 
 /// What the client is told of a failure.
@@ -255,6 +258,15 @@ impl Outcome {
 
     pub fn set_hints(&self, hints: Hints) {
         self.0.lock().hints = hints;
+    }
+
+    /// What the request wrote lies beside somebody else's, or is nothing beside it: it has not seen that.
+    pub fn set_lost(&self) {
+        self.0.lock().lost = true;
+    }
+
+    pub fn has_lost(&self) -> bool {
+        self.0.lock().lost
     }
 
     /// What the answer holds of a file, if of any.

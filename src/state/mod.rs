@@ -18,8 +18,8 @@ mod seen;
 mod shelf;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -67,12 +67,19 @@ struct Inner {
     /// The newest writes would not survive a power cut.
     is_unsynced: AtomicBool,
     /// Sees to it that they will soon.
-    syncing: Mutex<Option<AbortOnDropHandle<()>>>,
+    syncing: Mutex<Syncing>,
     /// Bytes, when it was opened.
     free_disk: u64,
     credential: Credential,
     has_new_credential: bool,
     held: Held,
+}
+
+/// The sync that comes soon.
+#[derive(Debug, Default)]
+struct Syncing {
+    is_under_way: bool,
+    task: Option<AbortOnDropHandle<()>>,
 }
 
 /// Why the state could not be opened, read or written.
@@ -222,39 +229,25 @@ impl State {
         tokio::task::spawn_blocking(move || database.run(work)).await?
     }
 
-    /// The same, at the end: nothing more is written.
+    /// The same, at the end: nothing more will be written.
     pub async fn close(&self) -> Result<(), StateError> {
-        self.sync().await?;
-        let database = Arc::clone(&self.0.database);
-        let work = |database: &redb::Database| {
-            let transaction = database.begin_write()?;
-            schema::note_sync(&transaction, true)?;
-            Ok(transaction.commit()?)
+        let (state, database) = (self.clone(), Arc::clone(&self.0.database));
+        let work = move |database: &redb::Database| {
+            let _turn = state.0.writing.lock();
+            state.commit(database, Durability::Immediate, schema::note_close)
         };
         tokio::task::spawn_blocking(move || database.run(work)).await?
     }
 
     /// As [`Self::sync`], within [`SYNC_WITHIN`].
     fn sync_soon(&self) {
-        let mut syncing = self.0.syncing.lock();
-        if syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
-            return;
-        }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let state = Arc::downgrade(&self.0);
-        *syncing = Some(AbortOnDropHandle::new(runtime.spawn(async move {
-            tokio::time::sleep(SYNC_WITHIN).await;
-            while let Some(state) = state.upgrade().map(State) {
-                // Whoever comes from now on begins anew.
-                match state.sync().await {
-                    Ok(()) if !state.is_unsynced() => return,
-                    Ok(()) => {}
-                    Err(error) => tracing::warn!(%error, "the newest state would not survive a crash"),
-                }
-                drop(state);
-                tokio::time::sleep(SYNC_WITHIN).await;
-            }
-        })));
+        let mut syncing = self.0.syncing.lock();
+        if !syncing.is_under_way {
+            syncing.is_under_way = true;
+            let task = sync_all(Arc::downgrade(&self.0));
+            syncing.task = Some(AbortOnDropHandle::new(runtime.spawn(task)));
+        }
     }
 
     fn is_unsynced(&self) -> bool {
@@ -313,18 +306,22 @@ impl State {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(durability)?;
         let value = work(&transaction)?;
+        if matches!(durability, Durability::None) {
+            // An error of the disk would take it back: the rows in memory go only where they stay.
+            transaction.commit()?;
+            self.0.is_unsynced.store(true, Ordering::Release);
+            return Ok(value);
+        }
         let rows = self.0.pending.write(&transaction)?;
-        let seen =
-            self.0.seen.write(&transaction).inspect_err(|_| self.0.pending.note_unwritten(rows.clone()))?;
-        let is_synced = !matches!(durability, Durability::None);
-        let committed = if is_synced { schema::note_sync(&transaction, false) } else { Ok(()) };
-        let committed = committed.and_then(|()| Ok(transaction.commit()?));
+        let note_unwritten = || self.0.pending.note_unwritten(rows.clone());
+        let seen = self.0.seen.write(&transaction).inspect_err(|_| note_unwritten())?;
+        let committed = schema::note_sync(&transaction).and_then(|()| Ok(transaction.commit()?));
         if let Err(error) = committed {
-            self.0.pending.note_unwritten(rows);
+            note_unwritten();
             self.0.seen.put_back(seen);
             return Err(error);
         }
-        self.0.is_unsynced.store(!is_synced, Ordering::Release);
+        self.0.is_unsynced.store(false, Ordering::Release);
         Ok(value)
     }
 
@@ -336,6 +333,23 @@ impl State {
         use redb::ReadableDatabase;
         let database = Arc::clone(&self.0.database);
         tokio::task::spawn_blocking(move || database.run(|database| work(&database.begin_read()?))).await?
+    }
+}
+
+/// Syncs until nothing is left, unless the state is gone by then.
+async fn sync_all(state: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(SYNC_WITHIN).await;
+        let Some(state) = state.upgrade().map(State) else { return };
+        if let Err(error) = state.sync().await {
+            tracing::warn!(%error, "the newest state would not survive a crash");
+        }
+        // Whoever writes from now on begins anew, or is seen here.
+        let mut syncing = state.0.syncing.lock();
+        if !state.is_unsynced() {
+            syncing.is_under_way = false;
+            return;
+        }
     }
 }
 

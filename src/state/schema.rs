@@ -56,11 +56,15 @@ pub(super) fn open(transaction: &WriteTransaction) -> Result<Option<u64>, StateE
     Ok(synced.filter(|_| !was_closed))
 }
 
-/// Notes that all is written, and whether nothing more will be.
-pub(super) fn note_sync(transaction: &WriteTransaction, closes: bool) -> Result<(), StateError> {
-    let mut meta = transaction.open_table(META)?;
-    meta.insert(SYNCED, millis(SystemTime::now()))?;
-    meta.insert(IS_CLOSED, u64::from(closes))?;
+/// Notes that all is written until now.
+pub(super) fn note_sync(transaction: &WriteTransaction) -> Result<(), StateError> {
+    transaction.open_table(META)?.insert(SYNCED, millis(SystemTime::now()))?;
+    Ok(())
+}
+
+/// Notes that nothing more will be written.
+pub(super) fn note_close(transaction: &WriteTransaction) -> Result<(), StateError> {
+    transaction.open_table(META)?.insert(IS_CLOSED, 1)?;
     Ok(())
 }
 

@@ -104,6 +104,7 @@ impl Placing {
 
     /// Somebody else's version is in the place: it stays, and this one is kept beside it.
     fn beside(&self, part: Part, place: &Place, winner: &Stat) -> Result<Placed, Failure> {
+        self.context.outcome.set_lost();
         let key = &self.target.key;
         if self.size == 0 && self.condition.condition == Condition::IfAbsent {
             return Ok(Placed { key: key.clone(), is_new: false, meta: winner.meta() });

@@ -278,7 +278,12 @@ impl Transferring {
             from.rename_over(to)?;
             return Ok(self.target.key.clone());
         }
-        self.shared.keep_beside(from, to, &self.target.key)
+        let copy = self.shared.keep_beside(from, to, &self.target.key)?;
+        self.context.outcome.set_lost();
+        if let Some(found) = self.shared.root.find(&copy)? {
+            self.shared.bases.lost(&self.context.client, &self.target.key, &copy, &found.stat.etag);
+        }
+        Ok(copy)
     }
 
     /// Nothing in a folder is replaced that this client has seen in another version.

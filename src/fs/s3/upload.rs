@@ -123,6 +123,7 @@ impl Placement {
         is_new: bool,
     ) -> Result<Placed, Failure> {
         let is_put_off = size == 0
+            && is_new
             && self.condition == Condition::IfAbsent
             && !self.is_clients_own
             && self.context.client.fills_later();
@@ -141,6 +142,8 @@ impl Placement {
         if let Placed::There { written, .. } = &placed {
             shared.bases.saw(&self.context.client, self.key.as_str(), &written.etag);
             shared.bases.dates(self.key.as_str(), &written.etag, written.last_modified);
+        } else {
+            self.context.outcome.set_lost();
         }
         if is_new {
             shared.dates.touch_parent(self.key.as_str());
