@@ -56,13 +56,16 @@ impl Gateway {
         let state = State::open_at(&config.state_dir, &description, &socket).await.map_err(taken)?;
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
+        let left = state.recover();
         let Served { share, cache, creates, intakes } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &str| locks.is_locked(path));
-                share::of_buckets(*source, shelf, is_open, &state, &metrics, &shutdown).await?
+                share::of_buckets(*source, shelf, is_open, &state, left, &metrics, &shutdown).await?
             }
-            Source::Path(options) => share::of_path(options, shelf, &state, &metrics, &shutdown).await?,
+            Source::Path(options) => {
+                share::of_path(options, shelf, &state, left, &metrics, &shutdown).await?
+            }
         };
         let mut options = config.service;
         options.shares_localhost = sockets::share_localhost(&listeners);

@@ -14,7 +14,7 @@ use crate::fs::shelf::{ShelfOptions, Shelved};
 use crate::intake::Intakes;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::state::{State, UploadRow};
+use crate::state::{Recovered, State, UploadRow};
 use crate::store::ObjectStore;
 use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
@@ -48,6 +48,7 @@ pub(super) async fn of_path(
     options: PathOptions,
     shelf: ShelfOptions,
     state: &State,
+    left: Recovered,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> Result<Served, CommandError> {
@@ -55,12 +56,9 @@ pub(super) async fn of_path(
     let path = PathShare::new(options, state.clone(), metrics.clone(), shutdown.clone()).await?;
     let (used, intakes) = (path.clone(), path.intakes().clone());
     let cache = CacheUse { used: Box::new(move || used.cache_used()), limit };
-    Ok(Served {
-        share: Arc::new(Shelved::new(path, shelf, state.clone(), shutdown.clone())),
-        cache,
-        creates: None,
-        intakes,
-    })
+    let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
+    share.recover(left.transfers).await;
+    Ok(Served { share: Arc::new(share), cache, creates: None, intakes })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
@@ -70,6 +68,7 @@ pub(super) async fn of_buckets(
     shelf: ShelfOptions,
     is_open: IsOpen,
     state: &State,
+    left: Recovered,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> Result<Served, CommandError> {
@@ -97,7 +96,6 @@ pub(super) async fn of_buckets(
     let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()).minding(reach.clone()));
     let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
     let cache = CacheUse { used: Box::new(move || cached.used()), limit: source.cache.size };
-    let left = state.recover();
     let (wait, held) = (source.create_wait, left.creates);
     let creates = Creates::load(Arc::clone(&store), state.clone(), held, is_open, wait, shutdown);
     let store: Arc<dyn ObjectStore> = Arc::new(WithCreates::new(store, creates.clone()));
@@ -114,6 +112,7 @@ pub(super) async fn of_buckets(
         source.file_system,
     );
     let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
+    share.recover(left.transfers).await;
     Ok(Served { share: Arc::new(share), cache, creates: Some(creates), intakes })
 }
 

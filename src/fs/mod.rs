@@ -11,6 +11,7 @@ mod conflict;
 pub mod context;
 mod engine;
 pub mod error;
+mod following;
 mod names;
 pub mod path;
 mod ranges;
@@ -31,6 +32,7 @@ use crate::state::{PropertyName, StoredProperty};
 
 pub use context::{Client, RequestContext};
 pub use error::Failure;
+pub use following::Locate;
 pub use resource_path::{PathError, ResourcePath};
 
 /// Something that can be served.
@@ -58,7 +60,7 @@ pub trait Share: Send + Sync {
 
 /// What is served, as files and folders.
 #[async_trait]
-pub trait Source: Clone + Send + Sync + 'static {
+pub trait Source: Locate + Clone + 'static {
     type FileSystem: engine::FileSystem + View;
 
     /// For one request.

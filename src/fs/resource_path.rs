@@ -60,6 +60,13 @@ impl ResourcePath {
         }
     }
 
+    /// The path of a key, without a slash at its end; `None`: no path shows it.
+    pub fn of_key(key: &str) -> Option<Self> {
+        let segments = key.split('/').map(str::to_owned).collect();
+        let is_shown = key.split('/').all(is_showable) && key.len() < MAX_KEY_BYTES;
+        is_shown.then_some(Self { segments, trailing_slash: false })
+    }
+
     pub fn is_root(&self) -> bool {
         self.segments.is_empty()
     }

@@ -72,6 +72,12 @@ impl Index {
             .is_some_and(|first| within(first, resource))
     }
 
+    fn within(&self, resource: &str) -> Vec<String> {
+        let resources = self.0.read();
+        let from = resources.range::<str, _>((Bound::Included(resource), Bound::Unbounded));
+        from.take_while(|found| within(found, resource)).cloned().collect()
+    }
+
     fn remove_within(&self, resource: &str) {
         self.0.write().retain(|r| !within(r, resource));
     }
@@ -98,6 +104,16 @@ impl State {
             rows_of(&table, &resource)
         })
         .await
+    }
+
+    /// The resources at and below `resource` that have dead properties, folders before what is in them.
+    pub fn resources_within(&self, resource: &str) -> Vec<String> {
+        self.0.properties.within(resource)
+    }
+
+    /// Whether there are any.
+    pub fn has_properties_within(&self, resource: &str) -> bool {
+        self.0.properties.any_within(resource)
     }
 
     /// Carries out `changes` on `resource`, all or none.

@@ -6,6 +6,7 @@ mod copying;
 mod disk;
 mod file;
 mod listing;
+mod looking;
 mod names;
 mod part;
 mod placing;

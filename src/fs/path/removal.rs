@@ -16,6 +16,7 @@ use super::walk::{Visit, walk};
 use super::{PathFileSystem, Shared};
 use crate::fs::context::Depth;
 use crate::fs::error::afterwards;
+use crate::fs::following::Following;
 use crate::fs::resource_path::is_showable;
 use crate::fs::{Failure, ResourcePath};
 use crate::object::parent_prefix;
@@ -59,7 +60,8 @@ impl PathFileSystem {
         let is_given_up = given_up.clone();
         let removed = self.detached(async move {
             let (disk, id, removing) = (shared.disk.clone(), located.id(), Arc::clone(&shared));
-            disk.run(move || {
+            let following = Following::of_properties(&shared.state, &id, None).await;
+            let removed = disk.run(move || {
                 let key = &located.key;
                 let _turn = removing.busy.turn(key);
                 let now = removing.root.find(key)?.ok_or(Failure::NotFound)?;
@@ -80,9 +82,15 @@ impl PathFileSystem {
                     false => removing.bases.forget(&client, key),
                 }
                 Ok(place.sync_folder()?)
-            })
-            .await?;
+            });
+            if let Err(failure) = removed.await {
+                if let Some(following) = following {
+                    following.failed(&failure, &shared.looking(), &shared.shutdown).await;
+                }
+                return Err(failure);
+            }
             afterwards(shared.state.remove_properties(&id).await);
+            following.into_iter().for_each(Following::end);
             Ok(())
         });
         if is_tree {

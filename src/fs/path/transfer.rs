@@ -17,6 +17,7 @@ use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::engine::Transfer;
 use crate::fs::error::afterwards;
+use crate::fs::following::Following;
 use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::object::parent_prefix;
 use crate::state::PropertyChange;
@@ -39,13 +40,28 @@ impl PathFileSystem {
         self.detached(async move {
             let (disk, from) = (shared.disk.clone(), work.source.id());
             let old = work.target.old.as_ref().map(Located::id);
-            let to = disk.run(move || work.run()).await?;
+            let following = match kind {
+                Transfer::Move => {
+                    Following::of_properties(&shared.state, &from, Some(&work.target_id())).await
+                }
+                Transfer::Copy => None,
+            };
+            let to = match disk.run(move || work.run()).await {
+                Ok(to) => to,
+                Err(failure) => {
+                    if let Some(following) = following {
+                        following.failed(&failure, &shared.looking(), &shared.shutdown).await;
+                    }
+                    return Err(failure);
+                }
+            };
             // What lost lies beside it, and has none.
             if let Some(old) = old.filter(|old| old.trim_end_matches('/') == to.trim_end_matches('/')) {
                 afterwards(shared.state.remove_properties(&old).await);
             }
             let keep = kind == Transfer::Copy;
             afterwards(shared.state.transfer_properties(&from, &to, keep).await);
+            following.into_iter().for_each(Following::end);
             Ok(())
         })
         .await
@@ -133,6 +149,14 @@ impl Transferring {
             bases.saw(&self.context.client, &key, &found.stat.etag);
         }
         Ok(Located { key, stat: found.stat, is_link: found.is_link }.id())
+    }
+
+    /// The state database's name of what is to come of it.
+    fn target_id(&self) -> String {
+        match self.source.stat.is_folder {
+            true => format!("{}/", self.target.key),
+            false => self.target.key.clone(),
+        }
     }
 
     fn run_alone(&self) -> Result<String, Failure> {

@@ -6,6 +6,7 @@ mod download;
 mod file;
 mod folder_dates;
 mod hidden;
+mod looking;
 mod metadata;
 mod placing;
 mod removal;

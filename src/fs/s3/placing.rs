@@ -11,6 +11,7 @@ use super::conflict::beside;
 use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::fs::engine::Transfer;
+use crate::fs::following::Following;
 use crate::object::{Condition, Key, Written};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};
@@ -31,6 +32,8 @@ pub(super) struct Placing {
     pub(super) shared: Arc<Shared>,
     pub(super) client: Client,
     pub(super) kind: Transfer,
+    /// Of the whole, as the state database names them.
+    pub(super) ends: (String, String),
     /// The client lets the destination be replaced; otherwise it is told that there is something.
     pub(super) may_replace: bool,
 }
@@ -46,11 +49,21 @@ struct Placed {
 impl Placing {
     /// Carries out all jobs. A failure ends it; what was copied stays, and no source is deleted of
     /// which the copy is not there.
-    pub(super) async fn run(&self, mut jobs: Vec<Job>) -> Result<(), Failure> {
+    ///
+    /// Whose properties follow is noted in `following` when all copies are there and no source is deleted yet.
+    pub(super) async fn run(
+        &self,
+        mut jobs: Vec<Job>,
+        following: &mut Option<Following>,
+    ) -> Result<(), Failure> {
         for round in 0..MOST_ROUNDS {
             let placed = self.copy_all(jobs, round == 0).await?;
             if self.kind == Transfer::Copy {
                 return Ok(());
+            }
+            if round == 0 {
+                let (from, to) = &self.ends;
+                *following = Following::of_properties(&self.shared.state, from, Some(to)).await;
             }
             jobs = self.remove_sources(placed).await?;
             if jobs.is_empty() {

@@ -8,11 +8,13 @@ use super::hidden::{hidden_keys, refusal};
 use super::metadata::{Located, Node};
 use super::trees::Use;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
+use crate::fs::Client;
 use crate::fs::context::Depth;
 use crate::fs::error::afterwards;
-use crate::object::{Attributes, Condition, Doomed, Key, parent_prefix};
+use crate::fs::following::Following;
+use crate::object::{Attributes, Condition, Doomed, ETag, Key, parent_prefix};
 use crate::store::tree::{self, Leaf};
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{ListPage, ObjectStore, StoreError};
 
 impl S3FileSystem {
     /// MKCOL: a marker, the zero-byte object `folder/`.
@@ -60,29 +62,16 @@ impl S3FileSystem {
         let (client, own_condition) = (self.context.client.clone(), self.context.if_match.clone());
         self.detached(async move {
             let _entered = entered;
-            match &located.node {
-                Node::File(meta) => {
-                    let etag = own_condition.as_ref().unwrap_or(&meta.etag).clone();
-                    let key = Key::new(&located.key)?;
-                    match store.delete(&key, &Condition::IfMatch(etag)).await {
-                        // It is gone, as was wanted.
-                        Err(StoreError::NotFound) if own_condition.is_none() => {}
-                        Err(StoreError::ConditionFailed) if own_condition.is_none() => {
-                            return Err(Failure::changed(&client));
-                        }
-                        deleted => deleted?,
-                    }
-                    shared.bases.forget(&client, &located.key);
+            let following = Following::of_properties(&shared.state, &located.id(), None).await;
+            let removing = Removing { store: &store, shared: &shared, client: &client, located: &located };
+            if let Err(failure) = removing.run(own_condition, tree).await {
+                if let Some(following) = following {
+                    following.failed(&failure, &shared.looking(), &shared.shutdown).await;
                 }
-                Node::Folder { .. } => {
-                    let leaves = match tree {
-                        Some((prefix, first)) => tree::list_from(&store, &prefix, first).await?,
-                        None => tree::list(&store, &located.prefix()).await?,
-                    };
-                    delete_objects(&store, &deletable(leaves, &shared, &located)?).await?
-                }
+                return Err(failure);
             }
             afterwards(shared.state.remove_properties(&located.id()).await);
+            following.into_iter().for_each(Following::end);
             afterwards(keep_parent(&store, &shared, &located.key).await);
             Ok(())
         })
@@ -95,6 +84,44 @@ impl S3FileSystem {
             true => Err(Failure::Forbidden(format!("a whole bucket cannot be {what} here"))),
             false => Ok(()),
         }
+    }
+}
+
+/// A DELETE that nothing interrupts.
+struct Removing<'a> {
+    store: &'a Arc<dyn ObjectStore>,
+    shared: &'a Shared,
+    client: &'a Client,
+    located: &'a Located,
+}
+
+impl Removing<'_> {
+    /// `tree` is the first page of the folder, with its prefix, if it is known.
+    async fn run(
+        &self,
+        own_condition: Option<ETag>,
+        tree: Option<(String, ListPage)>,
+    ) -> Result<(), Failure> {
+        let Self { store, shared, client, located } = self;
+        let Node::File(meta) = &located.node else {
+            let leaves = match tree {
+                Some((prefix, first)) => tree::list_from(store, &prefix, first).await?,
+                None => tree::list(store, &located.prefix()).await?,
+            };
+            return delete_objects(store, &deletable(leaves, shared, located)?).await;
+        };
+        let etag = own_condition.as_ref().unwrap_or(&meta.etag).clone();
+        let key = Key::new(&located.key)?;
+        match store.delete(&key, &Condition::IfMatch(etag)).await {
+            // It is gone, as was wanted.
+            Err(StoreError::NotFound) if own_condition.is_none() => {}
+            Err(StoreError::ConditionFailed) if own_condition.is_none() => {
+                return Err(Failure::changed(client));
+            }
+            deleted => deleted?,
+        }
+        shared.bases.forget(client, &located.key);
+        Ok(())
     }
 }
 

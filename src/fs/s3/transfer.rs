@@ -12,6 +12,7 @@ use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::RequestContext;
 use crate::fs::engine::Transfer;
 use crate::fs::error::afterwards;
+use crate::fs::following::Following;
 use crate::object::{Condition, Doomed, ETag, Key};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};
@@ -183,12 +184,19 @@ impl Transferring {
             shared: Arc::clone(&self.shared),
             client: self.context.client.clone(),
             kind: self.kind,
+            ends: (self.source.id(), self.target_id()),
             may_replace: self.overwrite,
         };
-        let result = placing.run(jobs).await;
+        let mut following = None;
+        let mut result = placing.run(jobs, &mut following).await;
         self.shared.dates.touch_parent(&self.target_id());
+        if result.is_ok() {
+            result = delete_objects(&self.store, &without(old, |key| written.contains(key))).await;
+        }
+        if let (Err(failure), Some(following)) = (&result, following.take_if(|_| result.is_err())) {
+            following.failed(failure, &self.shared.looking(), &self.shared.shutdown).await;
+        }
         result?;
-        delete_objects(&self.store, &without(old, |key| written.contains(key))).await?;
         if self.kind == Transfer::Move {
             afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
         }
@@ -197,6 +205,7 @@ impl Transferring {
         }
         let (from, to, keep_source) = (self.source.id(), self.target_id(), self.kind == Transfer::Copy);
         afterwards(self.shared.state.transfer_properties(&from, &to, keep_source).await);
+        following.into_iter().for_each(Following::end);
         Ok(())
     }
 

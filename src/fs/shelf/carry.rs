@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use super::rules::owner_of;
-use super::{ShelvedFileSystem, shelf_path};
+use super::rules::{AppleMetadata, owner_of};
+use super::{Shelf, ShelvedFileSystem, shelf_path};
 use crate::fs::engine::{FileSystem, Transfer};
 use crate::fs::error::afterwards;
+use crate::fs::following::{Following, carry_shelved, shelved_roots};
 use crate::fs::{Failure, ResourcePath, View};
 
 /// What went along lately, from where to where: macOS's kernel, which has looked before, then asks for the
@@ -41,11 +42,15 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
             let at = shelf_path(path);
             return self.detached(async move { Ok(state.clear_shelf(vec![at]).await?) }).await;
         }
-        let path = path.clone();
+        let (path, shelf) = (path.clone(), self.shelf.clone());
         self.detached(async move {
-            inner.delete(&path).await?;
-            let gone = [Some(shelf_path(&path)), companion(&path)].into_iter().flatten().collect();
-            afterwards(state.clear_shelf(gone).await);
+            let at = shelf_path(&path);
+            let following = Following::of_shelved(&state, &at, None).await;
+            if let Err(failure) = inner.delete(&path).await {
+                return Err(shelf.failed(failure, following).await);
+            }
+            afterwards(state.clear_shelf(shelved_roots(&at)).await);
+            following.into_iter().for_each(Following::end);
             Ok(())
         })
         .await
@@ -89,33 +94,57 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
     async fn take_along(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure> {
         let (inner, shelf) = (self.inner.clone(), self.shelf.clone());
         self.detached(async move {
-            inner.transfer(from.clone(), to.clone(), kind).await?;
-            let below = (shelf_path(&from), shelf_path(&to));
-            // A folder that was replaced took with it what belonged to its files.
-            let replaced = shelf.state.clear_shelf(vec![below.1.clone()]).await;
-            let beside = companion(&from).zip(companion(&to));
-            let has_beside = beside.as_ref().is_some_and(|(from, _)| shelf.state.shelf().get(from).is_some());
-            let pairs: Vec<_> = [Some(below), beside.clone()].into_iter().flatten().collect();
-            let carried = shelf.state.transfer_shelf(pairs, kind == Transfer::Copy).await;
-            afterwards(replaced.and(carried));
-            if let Some(pair) = beside.filter(|_| has_beside) {
-                afterwards(shelf.state.rename_shelved(&pair.1, format!("._{}", to.name())).await);
-                shelf.carried.0.insert(pair, ());
+            let (source, target) = (shelf_path(&from), shelf_path(&to));
+            let following = match kind {
+                Transfer::Move => Following::of_shelved(&shelf.state, &source, Some(&target)).await,
+                Transfer::Copy => None,
+            };
+            if let Err(failure) = inner.transfer(from, to.clone(), kind).await {
+                return Err(shelf.failed(failure, following).await);
             }
+            let keep_source = kind == Transfer::Copy;
+            match carry_shelved(&shelf.state, (&source, &target), to.name(), keep_source).await {
+                Ok(beside) => beside.into_iter().for_each(|pair| shelf.carried.0.insert(pair, ())),
+                failed => afterwards(failed.map(drop)),
+            }
+            following.into_iter().for_each(Following::end);
             Ok(())
         })
         .await
     }
 }
 
-/// Where the shelf keeps what belongs to the file or folder at `path`, besides what is in it.
-fn companion(path: &ResourcePath) -> Option<String> {
-    let name = format!("._{}", path.name());
+impl Shelf {
+    /// What was moved or deleted was not, or not wholly.
+    async fn failed(&self, failure: Failure, following: Option<Following>) -> Failure {
+        if let Some(following) = following {
+            following.failed(&failure, &self.source, &self.shutdown).await;
+        }
+        failure
+    }
+}
+
+/// Where the shelf keeps what belongs to the file or folder at `path`, besides what is in it; both as the shelf
+/// names them.
+pub(in crate::fs) fn companion_of(path: &str) -> Option<String> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let name = format!("._{name}");
     owner_of(&name)?;
-    let mut segments = path.segments().to_vec();
-    segments.pop()?;
-    segments.push(name);
-    Some(shelf_path(&path.with_segments(segments)))
+    Some(format!("{folder}/{name}"))
+}
+
+/// The file or folder that what the shelf has at `path` belongs to.
+pub(in crate::fs) fn owner_of_shelved(path: &str) -> String {
+    let mut owner = String::new();
+    for (at, name) in path.split('/').skip(1).enumerate() {
+        if AppleMetadata::Shelf.takes_name(name, at == 0) {
+            owner.extend(owner_of(name).map(|name| format!("/{name}")));
+            break;
+        }
+        owner.push('/');
+        owner.push_str(name);
+    }
+    owner
 }
 
 /// macOS asks for no such thing.

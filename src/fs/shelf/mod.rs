@@ -17,13 +17,19 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use dav_server::fs::{GuardedFileSystem, OpenOptions};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
-use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Share, Source, View};
+use super::following::recover;
+use super::{
+    Children, Failure, HotFile, Locate, RequestContext, Resource, ResourcePath, Share, Source, View,
+};
 use crate::object::ETag;
 use crate::shutdown::Shutdown;
-use crate::state::{PropertyChange, PropertyName, ShelfRow, State, StoredProperty, millis};
+use crate::state::{PropertyChange, PropertyName, ShelfRow, State, StoredProperty, TransferRow, millis};
 
+pub(super) use carry::{companion_of, owner_of_shelved};
 pub use export::{ExportError, export};
 pub use rules::AppleMetadata;
 
@@ -57,6 +63,8 @@ struct Shelf {
     state: State,
     shutdown: Shutdown,
     carried: Carried,
+    /// What is served.
+    source: Arc<dyn Locate>,
     /// What was there from the start has this date.
     started: SystemTime,
 }
@@ -64,9 +72,23 @@ struct Shelf {
 impl<S: Source> Shelved<S> {
     /// Puts a shelf in `state` before `source`.
     pub fn new(source: S, options: ShelfOptions, state: State, shutdown: Shutdown) -> Self {
-        let shelf =
-            Shelf { options, state, shutdown, carried: Carried::default(), started: SystemTime::now() };
-        Self { source, shelf }
+        let (carried, started) = (Carried::default(), SystemTime::now());
+        let locate = Arc::new(source.clone());
+        Self { source, shelf: Shelf { options, state, shutdown, carried, source: locate, started } }
+    }
+
+    /// Sees to what an earlier life was moving or deleting when it was cut. Returns when that is done, or when it
+    /// goes on in the background since what is served does not answer.
+    pub async fn recover(&self, left: Vec<TransferRow>) {
+        if left.is_empty() {
+            return;
+        }
+        let (shelf, (done, is_done)) = (self.shelf.clone(), oneshot::channel());
+        self.shelf.shutdown.background(async move {
+            recover(shelf.source, shelf.state, left, shelf.shutdown).await;
+            let _ = done.send(());
+        });
+        let _ = timeout(RECOVERY_WAIT, is_done).await;
     }
 
     fn for_request(&self, context: Arc<RequestContext>) -> ShelvedFileSystem<S::FileSystem> {
@@ -289,3 +311,6 @@ fn date(row: &ShelfRow) -> SystemTime {
 fn now() -> u64 {
     millis(SystemTime::now())
 }
+
+/// Nobody is served before what was cut is seen to, unless that takes longer.
+const RECOVERY_WAIT: Duration = Duration::from_secs(5);

@@ -34,7 +34,8 @@ impl Index {
         let mut rows = Rows::default();
         for mut row in load(database)? {
             let is_cut = matches!(row.phase, Phase::Held | Phase::Expected | Phase::Begun);
-            if is_cut && !matches!(row.operation, Operation::Upload(_)) {
+            let is_file = matches!(row.operation, Operation::Create(_) | Operation::Content { .. });
+            if is_cut && is_file {
                 row.phase = Phase::Missing;
                 row.why = Some(MISSING.to_owned());
             }

@@ -7,6 +7,7 @@
 
 mod contents;
 mod index;
+mod transfers;
 mod unstored;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use super::{JsonTable, State, StateError, millis};
 
 pub use contents::Coming;
 pub(super) use index::Index;
+pub use transfers::{Kept, TransferRow};
 pub use unstored::Unstored;
 
 /// [`PendingRow::id`] -> [`PendingRow`] as JSON.
@@ -62,6 +64,8 @@ pub enum Operation {
     },
     /// A multipart upload from before it is asked for to its end.
     Upload(UploadRow),
+    /// A file or folder that is moved or deleted, and what is kept of it follows.
+    Transfer(TransferRow),
 }
 
 /// An empty object that a client was told is there.
@@ -120,6 +124,8 @@ pub enum Left {
 pub struct Recovered {
     pub creates: Vec<CreateRow>,
     pub uploads: Vec<UploadRow>,
+    /// Oldest first.
+    pub transfers: Vec<TransferRow>,
 }
 
 impl PendingRow {
@@ -128,6 +134,7 @@ impl PendingRow {
             Operation::Create(create) => ("create", &create.key),
             Operation::Content { .. } => ("content", &self.path),
             Operation::Upload(upload) => ("upload", &upload.id),
+            Operation::Transfer(transfer) => return id(transfers::KIND, transfer.id()),
         };
         id(kind, name)
     }
@@ -159,10 +166,13 @@ impl State {
     /// What an earlier life left behind, to be seen to now.
     pub fn recover(&self) -> Recovered {
         let mut recovered = Recovered::default();
-        for row in self.pending() {
+        let mut rows = self.pending();
+        rows.sort_by_key(|row| row.since);
+        for row in rows {
             match row.operation {
                 Operation::Create(create) => recovered.creates.push(create),
                 Operation::Upload(upload) => recovered.uploads.push(upload),
+                Operation::Transfer(transfer) => recovered.transfers.push(transfer),
                 // It stands until the file is written, replaced or deleted.
                 Operation::Content { .. } => {}
             }

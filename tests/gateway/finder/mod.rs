@@ -8,6 +8,7 @@ pub mod client;
 mod creates;
 mod day;
 mod golden;
+mod following;
 mod kills;
 mod mac;
 mod missing;
