@@ -1,10 +1,12 @@
 //! Writes that S3 has carried out, of which the answer was lost: the next try meets what the first one wrote,
 //! and must know it again. Where KMS encrypts, ETags tell nothing.
 
+use std::time::Duration;
+
 use s3dav::embedded::{Action, Gate, Rule};
 
 use crate::finder::client::Finder;
-use crate::harness::TestGateway;
+use crate::harness::{TestGateway, buckets, eventually};
 
 const LARGE: usize = 20 << 20;
 
@@ -104,7 +106,7 @@ async fn what_is_held_and_put_to_s3_gets_its_content_later() {
         lose_answer(&gateway, "PutObject");
         assert_eq!(finder.unlock("/a", &token).await, 204);
         let bucket = gateway.bucket().await;
-        crate::harness::eventually("it was tried again", || async {
+        eventually("it was tried again", || async {
             gateway.hooks().count("PutObject") == 2 && bucket.get("a").await.is_some()
         })
         .await;
@@ -220,4 +222,34 @@ async fn the_same_content_of_two_is_kept_once() {
         assert_eq!(put.await.unwrap().unwrap().status(), 201);
         assert_only(&gateway, "file", b"content").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_is_known_again_after_a_long_outage() {
+    let gateway = TestGateway::start_with(|config| buckets(config).create_wait = Duration::ZERO).await;
+    gateway.hooks().set_opaque_etags(true);
+    let finder = Finder::of(&gateway);
+    // S3 has it, and no answer comes for as long as one try takes.
+    gateway.hooks().next(5, "PutObject", Action::ApplyThenFail);
+    assert_eq!(finder.status("PUT", "/a").await, 201);
+    eventually("it was tried anew", || async { gateway.hooks().count("PutObject") >= 6 }).await;
+    let token = finder.lock("/a").await;
+    assert_eq!(finder.put("/a", &token, "content").await, 204);
+    assert_only(&gateway, "a", b"content").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_takes_its_content_after_a_long_outage() {
+    let gateway = TestGateway::start().await;
+    gateway.hooks().set_opaque_etags(true);
+    let finder = Finder::of(&gateway);
+    assert_eq!(finder.status("PUT", "/a").await, 201);
+    let token = finder.lock("/a").await;
+    gateway.hooks().next(5, "PutObject", Action::ApplyThenFail);
+    assert_eq!(finder.unlock("/a", &token).await, 204);
+    eventually("it was tried", || async { gateway.hooks().count("PutObject") >= 4 }).await;
+    let token = finder.lock("/a").await;
+    // This waits for the end of these tries.
+    assert_eq!(finder.put("/a", &token, "content").await, 204);
+    assert_only(&gateway, "a", b"content").await;
 }

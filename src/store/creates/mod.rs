@@ -19,7 +19,7 @@ use tokio::time::{interval, timeout};
 use unicode_normalization::UnicodeNormalization;
 
 use super::patient::{Limit, Patience, Patient};
-use super::{ObjectStore, StoreError, StoreResult};
+use super::{ObjectStore, StoreError, StoreResult, existing};
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::shutdown::Shutdown;
@@ -118,16 +118,18 @@ impl Creates {
             ..Attributes::default()
         };
         let left = match store.put(key, Bytes::new(), &attributes, &Condition::IfAbsent).await {
-            Ok(written) => {
-                if written.etag != empty_etag() {
-                    self.0.stored_as.insert(key.clone(), written.etag);
+            Ok(written) => self.left_empty(key, &written.etag),
+            // Somebody else made it, or an earlier try, or an earlier life: with a content or without.
+            Err(StoreError::ConditionFailed) => match existing(store.head(key).await)? {
+                Some(meta) => self.left(key, &meta),
+                None => Left::Nothing,
+            },
+            Err(error) => {
+                if error.may_have_been_applied() {
+                    row.set_attempted();
                 }
-                Left::Empty { is_open: (self.0.is_open)(&path_of(key)) }
+                return Err(error);
             }
-            // Somebody else made it, or an earlier life: with a content or without.
-            Err(StoreError::ConditionFailed) if row.attempted() => self.left(key, &store.head(key).await?),
-            Err(StoreError::ConditionFailed) => Left::Nothing,
-            Err(error) => return Err(error),
         };
         self.end(key, left).await;
         Ok(())
@@ -203,7 +205,15 @@ impl Creates {
     }
 
     fn left(&self, key: &Key, meta: &ObjectMeta) -> Left {
-        if meta.size > 0 { Left::Nothing } else { Left::Empty { is_open: (self.0.is_open)(&path_of(key)) } }
+        if meta.size > 0 { Left::Nothing } else { self.left_empty(key, &meta.etag) }
+    }
+
+    /// The store has it, as `etag`.
+    fn left_empty(&self, key: &Key, etag: &ETag) -> Left {
+        if *etag != empty_etag() {
+            self.0.stored_as.insert(key.clone(), etag.clone());
+        }
+        Left::Empty { is_open: (self.0.is_open)(&path_of(key)) }
     }
 
     /// The store, for what nobody waits for.

@@ -16,7 +16,7 @@ use crate::object::{
 };
 use crate::state::Left;
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
 };
 
 /// See the module above.
@@ -70,7 +70,7 @@ impl WithCreates {
             let _turn = row.turn.lock().await;
             if self.creates.0.rows.has(key, &row) {
                 let condition = match condition {
-                    Condition::IfMatch(etag) if *etag == empty_etag() => Condition::IfAbsent,
+                    Condition::IfMatch(etag) if *etag == empty_etag() => self.as_stored(key, &row).await?,
                     Condition::None => Condition::None,
                     _ => return Err(StoreError::ConditionFailed),
                 };
@@ -86,6 +86,13 @@ impl WithCreates {
             }
         }
         write(self.current(key, condition)).await
+    }
+
+    /// The condition of a content that takes the place of the held object, which may be in the store already.
+    async fn as_stored(&self, key: &Key, row: &Row) -> StoreResult<Condition> {
+        let stored = if row.attempted() { existing(self.inner.head(key).await)? } else { None };
+        let empty = stored.filter(|meta| meta.size == 0);
+        Ok(empty.map_or(Condition::IfAbsent, |meta| Condition::IfMatch(meta.etag)))
     }
 
     /// Deletes a held object, or says that none is held.
