@@ -32,7 +32,8 @@ pub(super) fn watched(
         return answer;
     }
     let (share, context) = (Arc::clone(share), Arc::clone(context));
-    answer.map(|body| Watched { body, share, context, first, length, left: length }.boxed_unsync())
+    answer
+        .map(|body| Watched { body, tail: None, share, context, first, length, left: length }.boxed_unsync())
 }
 
 /// Of `Content-Range: bytes 5-9/20`: 5.
@@ -43,6 +44,8 @@ fn first_byte(answer: &Response<Body>) -> Option<u64> {
 
 struct Watched {
     body: Body,
+    /// The end of a frame, which is taken when there is room for it.
+    tail: Option<Bytes>,
     share: Arc<dyn Share>,
     context: Arc<RequestContext>,
     first: u64,
@@ -58,24 +61,36 @@ impl HttpBody for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-            && self.left > 0
-        {
+        let polled = match self.tail.take() {
+            Some(tail) => Poll::Ready(Some(Ok(Frame::data(tail)))),
+            None => Pin::new(&mut self.body).poll_frame(context),
+        };
+        let Poll::Ready(Some(Ok(frame))) = polled else { return polled };
+        let mut data = match frame.into_data() {
+            Ok(data) => data,
+            other => return Poll::Ready(Some(Ok(other.map_or_else(|frame| frame, Frame::data)))),
+        };
+        if data.len() > TAIL && data.len() as u64 >= self.left {
+            self.tail = Some(data.split_off(data.len() - TAIL));
+        }
+        if self.left > 0 {
             self.left = self.left.saturating_sub(data.len() as u64);
             if self.left == 0 {
                 self.share.delivered(&self.context, self.first, self.length);
             }
         }
-        polled
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.tail.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        // The answer has its length.
+        if self.tail.is_some() { SizeHint::default() } else { self.body.size_hint() }
     }
 }
+
+/// Bytes. More than these wait in front of a connection only where it takes nothing.
+const TAIL: usize = 64 << 10;

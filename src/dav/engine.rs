@@ -90,8 +90,9 @@ impl Engine {
             self.told.note(context, answer.status());
             return watched(&self.share, context, answer);
         }
-        if self.saves.forbid(context) {
-            return refuse(context, Failure::Unstored);
+        let view = || self.share.view(Arc::clone(context));
+        if let Some(file) = self.saves.in_the_way(context, view).await {
+            return refuse(context, Failure::Unstored { file });
         }
         if matches!(context.method.as_str(), "PUT" | "COPY" | "MOVE") {
             let is_locked = self.locks.is_locked(&context.path.spelled_once());

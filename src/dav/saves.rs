@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Notify;
 use tokio::time::interval;
 
 use super::locks::LockTable;
-use crate::fs::RequestContext;
+use crate::fs::{RequestContext, ResourcePath, View};
 use crate::logging::with_causes;
 use crate::shutdown::Shutdown;
-use crate::state::{State, millis};
+use crate::state::{PendingRow, Phase, State, millis};
 
 /// See the module. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -31,11 +32,23 @@ impl Saves {
         saves
     }
 
-    /// Whether macOS wants to move a file, or a folder with a file, that lacks its content.
-    pub(super) fn forbid(&self, context: &RequestContext) -> bool {
-        context.method.as_str() == "MOVE"
-            && context.client.is_webdavfs()
-            && self.state.lacks_content(&context.path.spelled_once())
+    /// A file that lacks its content and that macOS wants to move, by itself or with a folder.
+    pub(super) async fn in_the_way(
+        &self,
+        context: &RequestContext,
+        view: impl Fn() -> Box<dyn View>,
+    ) -> Option<String> {
+        let path = context.path.spelled_once();
+        let is_move = context.method.as_str() == "MOVE" && context.client.is_webdavfs();
+        if !is_move || !self.state.lacks_content(&path) {
+            return None;
+        }
+        for row in self.state.lacking(&path) {
+            if has_come(&*view(), &row).await {
+                self.state.forget_contents(&row.path);
+            }
+        }
+        self.state.lacking(&path).into_iter().next().map(|row| row.path)
     }
 
     /// Notes that a save begins, if the request is one.
@@ -51,6 +64,10 @@ impl Saves {
     pub(super) async fn note(&self, context: &RequestContext, status: StatusCode) {
         if let Some(coming) = context.outcome.take_coming() {
             // Whoever stored it would have taken it.
+            if matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::CONFLICT) {
+                // There is a folder, or no place for a file: nothing that could be moved.
+                return coming.void();
+            }
             let refusal = context.outcome.refusal().map(|refusal| refusal.message);
             coming.failed(refusal.unwrap_or_else(|| format!("the answer was {status}")));
         }
@@ -62,12 +79,23 @@ impl Saves {
         match context.method.as_str() {
             "PUT" if !is_save(context) => self.state.forget_contents(&path),
             "PUT" if !context.has_content => self.expect(context, &path).await,
-            "DELETE" | "MOVE" => self.state.forget_contents(&path),
+            "DELETE" | "MKCOL" => self.state.forget_contents(&path),
+            "MOVE" => return self.note_move(context, &path),
             "UNLOCK" if !self.locks.is_locked(&path) => self.state.expects_nothing(&path),
             _ => {}
         }
         if let Some(destination) = &context.destination {
             self.state.forget_contents(&destination.spelled_once());
+        }
+    }
+
+    /// What lacks its content lacks it at its new place, too.
+    fn note_move(&self, context: &RequestContext, path: &str) {
+        let Some(destination) = &context.destination else { return };
+        if context.outcome.has_lost() {
+            self.state.forget_contents(path);
+        } else {
+            self.state.move_contents(path, &destination.spelled_once());
         }
     }
 
@@ -102,6 +130,19 @@ impl Saves {
                 self.state.expects_nothing(&row.path);
             }
         }
+    }
+}
+
+/// Whether nothing is missing any more: the file is gone, or has been written since, by whomever.
+async fn has_come(view: &dyn View, row: &PendingRow) -> bool {
+    if !matches!(row.phase, Phase::Missing | Phase::Failed) {
+        return false;
+    }
+    let escaped = utf8_percent_encode(&row.path, NON_ALPHANUMERIC).to_string().replace("%2F", "/");
+    let Ok(path) = ResourcePath::parse(&escaped) else { return false };
+    match view.stat(&path).await {
+        Ok(there) => there.is_folder || (there.size > 0 && millis(there.modified) > row.since),
+        Err(failure) => failure.status() == StatusCode::NOT_FOUND,
     }
 }
 

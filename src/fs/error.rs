@@ -55,8 +55,8 @@ pub enum Failure {
     NoRoom,
     #[error("the file is there, with a content; look at it before you write it")]
     Unexpected,
-    #[error("its content has not been stored; save it again")]
-    Unstored,
+    #[error("the content of {file:?} has not been stored; save it again")]
+    Unstored { file: String },
     #[error("it, or something in it, is being written, copied, moved or deleted; wait for the end of that")]
     UnderWay,
     #[error("the work ended early")]
@@ -108,7 +108,7 @@ impl Failure {
             Self::RemovalIncomplete { source, .. } => source.status(),
             Self::Disk(error) => disk_status(error),
             Self::Changed { status } => *status,
-            Self::Unstored => StatusCode::FAILED_DEPENDENCY,
+            Self::Unstored { .. } => StatusCode::FAILED_DEPENDENCY,
             Self::UnderWay | Self::Unexpected => StatusCode::LOCKED,
             Self::Store(error) => store_status(error),
             Self::ShelfFull { .. }

@@ -11,10 +11,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use md5::{Digest, Md5};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::comparing::is_same;
+use super::comparing::{composite_etag, is_same, is_since, md5_of};
 use super::reach::Reach;
 use super::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
@@ -185,27 +184,8 @@ impl Patient {
     }
 }
 
-/// The ETag of an object made of these parts, where their ETags are MD5s.
-fn composite_etag(parts: &[Part]) -> Option<ETag> {
-    let mut digest = Md5::new();
-    for part in parts.iter() {
-        digest.update(hex::decode(part.etag.unquoted()).ok().filter(|bytes| bytes.len() == 16)?);
-    }
-    Some(ETag::new(format!("{}-{}", hex::encode(digest.finalize()), parts.len())))
-}
-
 fn written(meta: ObjectMeta) -> Written {
     Written { etag: meta.etag, last_modified: meta.last_modified }
-}
-
-/// Whether an object was made since `begun`; dates have whole seconds, and clocks differ a little.
-fn is_since(meta: &ObjectMeta, begun: SystemTime) -> bool {
-    meta.last_modified + CLOCK_SLACK >= begun
-}
-
-/// Off the runtime: a body of many MiB takes its time.
-async fn md5_of(body: Bytes) -> String {
-    tokio::task::spawn_blocking(move || hex::encode(Md5::digest(&body))).await.unwrap_or_default()
 }
 
 /// Whether an attempt may be cut off in the middle.
@@ -219,7 +199,6 @@ enum Kind {
 
 /// Work that outlived its request's budget still gets this long for a read.
 const LEAST_READ: Duration = Duration::from_secs(1);
-const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// Bytes of a doubtful copy that are read to tell whose it is. Of a larger one its size and its date must tell:
 /// reading both ends would take longer than clients wait.
 const MOST_COMPARED: u64 = 64 << 20;
@@ -405,28 +384,5 @@ impl ObjectStore for Patient {
 
     fn address(&self, key: &Key) -> ObjectAddress {
         self.inner.address(key)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_object_is_since_an_attempt_if_its_second_is() {
-        let begun = SystemTime::UNIX_EPOCH + Duration::from_millis(100_900);
-        let is_since = |second| {
-            let meta = ObjectMeta {
-                size: 1,
-                etag: ETag::new("x"),
-                last_modified: SystemTime::UNIX_EPOCH + Duration::from_secs(second),
-                content_type: None,
-                storage_class: None,
-                user: Default::default(),
-            };
-            super::is_since(&meta, begun)
-        };
-        assert!(is_since(100) && is_since(99) && is_since(200));
-        assert!(!is_since(98) && !is_since(0));
     }
 }

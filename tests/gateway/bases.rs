@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::finder::client::LOCK;
 use crate::harness::process::{Process, command};
 use crate::harness::{BUCKET, Bucket, TestGateway, client, embedded, hrefs};
 
@@ -300,6 +301,42 @@ async fn an_absence_that_was_told_is_a_basis() {
             assert_eq!(program.copies("/file").await, ["mine"], "{agent}, {method}");
             assert_eq!(program.get("/file").await, "theirs", "{agent}, {method}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_by_an_absence_has_not_seen_the_winner() {
+    for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
+        let program = Program { url: &gateway.url, agent: "editor/1" };
+        let other = Program { url: &gateway.url, agent: "other/1" };
+        assert_eq!(program.look("/file").await, 404);
+        assert_eq!(other.put("/file", "theirs").await, 201);
+        for n in 0..3 {
+            assert!(matches!(program.put("/file", &format!("save {n}")).await, 200..=204));
+        }
+        assert_eq!(program.copies("/file").await, ["save 2"]);
+        assert_eq!(program.get("/file").await, "theirs");
+        assert_eq!(program.put("/file", "merged").await, 204);
+        assert_eq!(program.get("/file").await, "merged", "now it has seen that");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mac_that_makes_a_file_takes_nobodys() {
+    for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
+        let mac = Program { url: &gateway.url, agent: MAC };
+        let other = Program { url: &gateway.url, agent: "other/1" };
+        assert_eq!(mac.look("/file").await, 404);
+        assert_eq!(other.put("/file", "theirs").await, 201);
+        // It does not look again: empty, locked, written.
+        assert!(matches!(mac.put("/file", "").await, 200..=204));
+        assert_eq!(other.get("/file").await, "theirs", "nobody sees it empty");
+        let lock = mac.request("LOCK", "/file").header("Timeout", "Second-600").body(LOCK).send().await.unwrap();
+        let token = lock.headers().get("lock-token").unwrap().to_str().unwrap().to_owned();
+        let written = mac.request("PUT", "/file").header("If", format!("({token})")).body("mine");
+        assert!(written.send().await.unwrap().status().is_success());
+        assert_eq!(mac.copies("/file").await, ["mine"]);
+        assert_eq!(other.get("/file").await, "theirs");
     }
 }
 

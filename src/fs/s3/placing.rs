@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 
 use super::conflict::beside;
 use super::{Failure, Shared};
-use crate::fs::Client;
+use crate::fs::RequestContext;
 use crate::fs::engine::Transfer;
 use crate::fs::following::Following;
 use crate::object::{Condition, Key, Written};
@@ -30,7 +30,7 @@ pub(super) struct Job {
 pub(super) struct Placing {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) shared: Arc<Shared>,
-    pub(super) client: Client,
+    pub(super) context: Arc<RequestContext>,
     pub(super) kind: Transfer,
     /// Of the whole, as the state database names them.
     pub(super) ends: (String, String),
@@ -131,6 +131,8 @@ impl Placing {
         let from = &job.from;
         let copy = |key: Key| async move { self.copy_to(from, &key, &Condition::IfAbsent).await };
         let (to, written) = beside(&*self.store, &job.to, copy).await?;
+        self.context.outcome.set_lost();
+        self.shared.bases.lost(&self.context.client, job.to.as_str(), to.as_str(), &written.etag);
         self.shared.report_conflict(job.to.as_str(), to.as_str());
         Ok(Placed { from: job.from, to, written })
     }
@@ -141,7 +143,7 @@ impl Placing {
     }
 
     fn placed(&self, job: Job, written: Written) -> Placed {
-        self.shared.bases.saw(&self.client, job.to.as_str(), &written.etag);
+        self.shared.bases.saw(&self.context.client, job.to.as_str(), &written.etag);
         Placed { from: job.from, to: job.to, written }
     }
 
@@ -161,7 +163,9 @@ impl Placing {
     }
 
     async fn changed_sources(&self, mut placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
-        placed.iter().for_each(|placed| self.shared.bases.forget(&self.client, placed.from.key.as_str()));
+        placed
+            .iter()
+            .for_each(|placed| self.shared.bases.forget(&self.context.client, placed.from.key.as_str()));
         if let [only] = placed.as_slice() {
             let condition = Condition::IfMatch(only.from.etag.clone());
             return match self.store.delete(&only.from.key, &condition).await {

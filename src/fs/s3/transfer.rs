@@ -182,7 +182,7 @@ impl Transferring {
         let placing = Placing {
             store: Arc::clone(&self.store),
             shared: Arc::clone(&self.shared),
-            client: self.context.client.clone(),
+            context: Arc::clone(&self.context),
             kind: self.kind,
             ends: (self.source.id(), self.target_id()),
             may_replace: self.overwrite,
@@ -200,13 +200,22 @@ impl Transferring {
         if self.kind == Transfer::Move {
             afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
         }
-        if let Some(old) = &self.target.old {
+        let beside = self.beside();
+        if let Some(old) = self.target.old.as_ref().filter(|_| beside.is_none()) {
             afterwards(self.shared.state.remove_properties(&old.id()).await);
         }
-        let (from, to, keep_source) = (self.source.id(), self.target_id(), self.kind == Transfer::Copy);
+        let to = beside.unwrap_or_else(|| self.target_id());
+        let (from, keep_source) = (self.source.id(), self.kind == Transfer::Copy);
         afterwards(self.shared.state.transfer_properties(&from, &to, keep_source).await);
         following.into_iter().for_each(Following::end);
         Ok(())
+    }
+
+    /// Where a file lies that lost its place: what the winner has is its own.
+    fn beside(&self) -> Option<String> {
+        let has_lost = self.context.outcome.has_lost() && !self.source.is_folder();
+        let loser = has_lost.then(|| self.shared.bases.loser(&self.context.client, &self.target.key));
+        loser.flatten().map(|(copy, _)| copy)
     }
 
     /// What is to be copied where, hidden keys included; `old` is what is there now.

@@ -126,6 +126,34 @@ impl State {
             || rows.of_kind("create").any(lacks)
     }
 
+    /// The files at `path`, or below it, that lack their contents, or whose contents are on their way.
+    pub fn lacking(&self, path: &str) -> Vec<PendingRow> {
+        let rows = self.0.pending.0.lock();
+        let lacks = |row: &&PendingRow| row.lacks_content() && is_within(&row.path, path);
+        let mut lacking: Vec<PendingRow> =
+            rows.of_kind("content").chain(rows.of_kind("create")).filter(lacks).cloned().collect();
+        let coming = rows.coming.keys().filter(|at| is_within(at, path));
+        lacking.extend(coming.map(|at| content(at.clone(), Phase::Begun, "", None)));
+        lacking
+    }
+
+    /// What was at `from`, and below it, is at `to` now; what was there is gone.
+    pub fn move_contents(&self, from: &str, to: &str) {
+        let moved = {
+            let rows = self.0.pending.0.lock();
+            let moved = rows.of_kind("content").filter(|row| is_within(&row.path, from));
+            moved.cloned().collect::<Vec<PendingRow>>()
+        };
+        self.forget_contents(from);
+        self.forget_contents(to);
+        let mut rows = self.0.pending.0.lock();
+        for row in moved {
+            let path =
+                format!("{}{}", to.trim_end_matches('/'), &row.path[from.trim_end_matches('/').len()..]);
+            rows.put(PendingRow { path, ..row });
+        }
+    }
+
     /// What is at `path`, and below it, is gone, or is something else now.
     pub fn forget_contents(&self, path: &str) {
         let mut rows = self.0.pending.0.lock();
@@ -151,6 +179,11 @@ impl Coming {
         if let Err(error) = self.state.sync().await {
             self.warn(&error);
         }
+    }
+
+    /// It was refused, and where it should go there is no file that could lack it.
+    pub fn void(mut self) {
+        self.end(End::Stored { is_whole: true });
     }
 
     /// It could not be stored.

@@ -194,7 +194,7 @@ impl Creates {
                 continue;
             }
             match self.patient().head(&key).await {
-                Ok(meta) => self.end(&key, self.left(&key, &meta)).await,
+                Ok(meta) => self.found(&key, &meta).await,
                 Err(StoreError::NotFound) => row.set_asked(),
                 Err(error) => {
                     tracing::info!(%key, error = with_causes(&error), "S3 cannot say yet what became of an empty file");
@@ -202,6 +202,12 @@ impl Creates {
                 }
             }
         }
+    }
+
+    /// The store has the object of a row whose write had no answer: it is what was written, for nothing was there.
+    async fn found(&self, key: &Key, meta: &ObjectMeta) {
+        self.0.stored_as.insert(key.clone(), meta.etag.clone());
+        self.end(key, self.left(key, meta)).await;
     }
 
     fn left(&self, key: &Key, meta: &ObjectMeta) -> Left {

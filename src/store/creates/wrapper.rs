@@ -48,15 +48,18 @@ impl WithCreates {
         self.row(key).map(|row| meta(&row.create))
     }
 
-    /// The condition as the store knows the object.
-    fn current(&self, key: &Key, condition: &Condition) -> Condition {
-        match condition {
-            Condition::IfMatch(etag) if *etag == empty_etag() => {
-                let stored = self.creates.0.stored_as.get(key);
-                Condition::IfMatch(stored.unwrap_or_else(empty_etag))
-            }
-            other => other.clone(),
+    /// The condition as the store knows the object: an empty one has another ETag where it is encrypted.
+    async fn current(&self, key: &Key, condition: &Condition) -> StoreResult<Condition> {
+        let Condition::IfMatch(etag) = condition else { return Ok(condition.clone()) };
+        if *etag != empty_etag() {
+            return Ok(condition.clone());
         }
+        if let Some(stored) = self.creates.0.stored_as.get(key) {
+            return Ok(Condition::IfMatch(stored));
+        }
+        let there = existing(self.inner.head(key).await)?;
+        let empty = there.filter(|meta| meta.size == 0).map(|meta| meta.etag);
+        Ok(Condition::IfMatch(empty.unwrap_or_else(empty_etag)))
     }
 
     /// Writes an object by `write`, as the content that a held one waited for if there is one.
@@ -68,16 +71,16 @@ impl WithCreates {
     ) -> StoreResult<Written> {
         if let Some(row) = self.row(key) {
             let _turn = row.turn.lock().await;
-            if self.creates.0.rows.has(key, &row) {
+            if self.is_held(key, &row).await? {
                 let condition = match condition {
-                    Condition::IfMatch(etag) if *etag == empty_etag() => self.as_stored(key, &row).await?,
+                    Condition::IfMatch(etag) if *etag == empty_etag() => Condition::IfAbsent,
                     Condition::None => Condition::None,
                     _ => return Err(StoreError::ConditionFailed),
                 };
                 let written = write(condition).await;
                 match &written {
-                    // Somebody else made one: that is the object.
                     Ok(_) => self.creates.end(key, Left::Content).await,
+                    // Somebody else made one: that is the object.
                     Err(StoreError::ConditionFailed) => self.creates.end(key, Left::Nothing).await,
                     Err(error) if error.may_have_been_applied() => row.set_attempted(),
                     Err(_) => {}
@@ -85,37 +88,33 @@ impl WithCreates {
                 return written;
             }
         }
-        write(self.current(key, condition)).await
+        write(self.current(key, condition).await?).await
     }
 
-    /// The condition of a content that takes the place of the held object, which may be in the store already.
-    async fn as_stored(&self, key: &Key, row: &Row) -> StoreResult<Condition> {
-        let stored = if row.attempted() { existing(self.inner.head(key).await)? } else { None };
-        let empty = stored.filter(|meta| meta.size == 0);
-        Ok(empty.map_or(Condition::IfAbsent, |meta| Condition::IfMatch(meta.etag)))
+    /// Whether the store has no such object, and the row stands for it. Where a write had no answer the store is
+    /// asked. The row's turn is held.
+    async fn is_held(&self, key: &Key, row: &Row) -> StoreResult<bool> {
+        if !self.creates.0.rows.has(key, row) {
+            return Ok(false);
+        }
+        let there = if row.attempted() { existing(self.inner.head(key).await)? } else { None };
+        let Some(meta) = there else { return Ok(true) };
+        self.creates.found(key, &meta).await;
+        Ok(false)
     }
 
     /// Deletes a held object, or says that none is held.
-    async fn delete_held(&self, object: &Doomed) -> Option<StoreResult<()>> {
-        let row = self.row(&object.key)?;
+    async fn delete_held(&self, object: &Doomed) -> StoreResult<Option<()>> {
+        let Some(row) = self.row(&object.key) else { return Ok(None) };
         let _turn = row.turn.lock().await;
-        if !self.creates.0.rows.has(&object.key, &row) {
-            return None;
+        if !self.is_held(&object.key, &row).await? {
+            return Ok(None);
         }
         if object.etag.as_ref().is_some_and(|etag| *etag != empty_etag()) {
-            return Some(Err(StoreError::ConditionFailed));
+            return Err(StoreError::ConditionFailed);
         }
-        let deleted = match row.attempted() {
-            true => self.inner.delete(&object.key, &Condition::None).await,
-            false => Ok(()),
-        };
-        Some(match deleted {
-            Ok(()) => {
-                self.creates.end(&object.key, Left::Nothing).await;
-                Ok(())
-            }
-            error => error,
-        })
+        self.creates.end(&object.key, Left::Nothing).await;
+        Ok(Some(()))
     }
 }
 
@@ -244,12 +243,12 @@ impl ObjectStore for WithCreates {
             self.creates.settle(key).await?;
         }
         let version = source.etag.clone().map_or(Condition::None, Condition::IfMatch);
-        let etag = match self.current(&source.key, &version) {
+        let etag = match self.current(&source.key, &version).await? {
             Condition::IfMatch(etag) => Some(etag),
             _ => None,
         };
         let source = CopySource { etag, ..source.clone() };
-        self.inner.copy(&source, to, &self.current(to, condition)).await
+        self.inner.copy(&source, to, &self.current(to, condition).await?).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -257,9 +256,9 @@ impl ObjectStore for WithCreates {
             Condition::IfMatch(etag) => Some(etag.clone()),
             _ => None,
         };
-        match self.delete_held(&Doomed { key: key.clone(), etag }).await {
-            Some(deleted) => deleted,
-            None => self.inner.delete(key, &self.current(key, condition)).await,
+        match self.delete_held(&Doomed { key: key.clone(), etag }).await? {
+            Some(()) => Ok(()),
+            None => self.inner.delete(key, &self.current(key, condition).await?).await,
         }
     }
 
@@ -274,10 +273,10 @@ impl ObjectStore for WithCreates {
         let (mut failed, mut others) = (Vec::new(), Vec::new());
         for object in objects {
             match self.delete_held(object).await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => failed.push((object.key.clone(), error)),
-                None => {
-                    let etag = match self.current(&object.key, &object.condition()) {
+                Ok(Some(())) => {}
+                Err(error) => failed.push((object.key.clone(), error)),
+                Ok(None) => {
+                    let etag = match self.current(&object.key, &object.condition()).await? {
                         Condition::IfMatch(etag) => Some(etag),
                         _ => None,
                     };

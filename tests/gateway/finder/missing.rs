@@ -174,6 +174,89 @@ async fn a_file_is_incomplete_where_the_rest_of_a_cut_upload_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_since_is_moved() {
+    for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
+        let mac = Finder::of(&gateway);
+        gateway.put("/document", "the document").await;
+        for (how, moved) in [("others write it", 201), ("others delete it", 404)] {
+            assert_eq!(mac.status("PUT", "/saved").await, 201, "{how}");
+            let token = mac.lock("/saved").await;
+            drop(send_half(&mac, "/saved", &token).await);
+            assert_eq!(mac.unlock("/saved", &token).await, 204, "{how}");
+            assert_eq!(mac.rename("/saved", "/moved").await, 424, "{how}");
+            // S3's dates have whole seconds.
+            tokio::time::sleep(Duration::from_millis(1100)).await;
+            behind(&gateway, (how == "others write it").then_some("theirs")).await;
+            let answer = || async { mac.rename("/saved", "/moved").await == moved };
+            eventually("it is seen what others did", answer).await;
+        }
+    }
+}
+
+/// Another program writes `/saved`, or deletes it, not through the gateway.
+async fn behind(gateway: &TestGateway, content: Option<&str>) {
+    if gateway.is_bucket() {
+        let bucket = gateway.bucket().await;
+        match content {
+            Some(content) => drop(bucket.put("saved", content).await),
+            None => drop(bucket.delete("saved").await),
+        }
+    } else {
+        let path = gateway.directory().join("saved");
+        match content {
+            Some(content) => std::fs::write(path, content).unwrap(),
+            None => std::fs::remove_file(path).unwrap(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_missing_where_others_move_it() {
+    for gateway in TestGateway::both().await {
+        let mac = Finder::of(&gateway);
+        mac.status("MKCOL", "/d").await;
+        gateway.put("/document", "the document").await;
+        assert_eq!(mac.status("PUT", "/d/saved").await, 201);
+        let token = mac.lock("/d/saved").await;
+        drop(send_half(&mac, "/d/saved", &token).await);
+        assert_eq!(mac.unlock("/d/saved", &token).await, 204);
+        assert_eq!(gateway.transfer("MOVE", "/d", "/e").await, 201);
+        assert_eq!(mac.rename("/e/saved", "/document").await, 424);
+        assert_eq!(mac.get("/document").await.1, "the document");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_no_file_keeps_nothing_from_moving() {
+    for gateway in TestGateway::both().await {
+        let mac = Finder::of(&gateway);
+        mac.status("MKCOL", "/d").await;
+        mac.status("MKCOL", "/d/e").await;
+        assert_eq!(mac.put("/d/e", "", "a folder is there").await, 405);
+        assert_eq!(mac.put("/d/no/file", "", "no folder is there").await, 409);
+        assert_eq!(mac.rename("/d", "/moved").await, 201);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_empty_file_is_written_after_a_restart() {
+    let s3 = embedded().await;
+    s3.hooks().set_opaque_etags(true);
+    let state = tempfile::tempdir().unwrap();
+    let gateway = Process::gateway(&s3.endpoint_url(), &state, OPTIONS).await;
+    let mac = Finder::at(&gateway.url);
+    assert_eq!(mac.status("PUT", "/saved").await, 201);
+    let token = mac.lock("/saved").await;
+    end(gateway, Ending::Stopped).await;
+    let gateway = Process::gateway(&s3.endpoint_url(), &state, OPTIONS).await;
+    let mac = Finder::at(&gateway.url);
+    assert!(matches!(mac.put("/saved", &token, "content").await, 201 | 204));
+    assert_eq!(mac.get("/saved").await.1, "content");
+    assert_eq!(mac.list("/").await, ["/", "/saved"], "no copy of itself");
+    end(gateway, Ending::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_s3_has_of_a_cut_save_is_shown() {
     let s3 = embedded().await;
     let state = tempfile::tempdir().unwrap();
