@@ -331,7 +331,8 @@ async fn a_mac_that_makes_a_file_takes_nobodys() {
         // It does not look again: empty, locked, written.
         assert!(matches!(mac.put("/file", "").await, 200..=204));
         assert_eq!(other.get("/file").await, "theirs", "nobody sees it empty");
-        let lock = mac.request("LOCK", "/file").header("Timeout", "Second-600").body(LOCK).send().await.unwrap();
+        let lock =
+            mac.request("LOCK", "/file").header("Timeout", "Second-600").body(LOCK).send().await.unwrap();
         let token = lock.headers().get("lock-token").unwrap().to_str().unwrap().to_owned();
         let written = mac.request("PUT", "/file").header("If", format!("({token})")).body("mine");
         assert!(written.send().await.unwrap().status().is_success());

@@ -232,8 +232,9 @@ async fn what_can_be_no_file_keeps_nothing_from_moving() {
         let mac = Finder::of(&gateway);
         mac.status("MKCOL", "/d").await;
         mac.status("MKCOL", "/d/e").await;
-        assert_eq!(mac.put("/d/e", "", "a folder is there").await, 405);
-        assert_eq!(mac.put("/d/no/file", "", "no folder is there").await, 409);
+        let put = async |path: &str| mac.request("PUT", path).body("content").send().await.unwrap().status();
+        assert_eq!(put("/d/e").await, 405, "a folder is there");
+        assert_eq!(put("/d/no/file").await, 409, "no folder is there");
         assert_eq!(mac.rename("/d", "/moved").await, 201);
     }
 }
