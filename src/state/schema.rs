@@ -120,6 +120,7 @@ mod tests {
             let creates: Vec<&str> = left.creates.iter().map(|create| &*create.key).collect();
             assert_eq!(creates, ["d/new", "d/synced"], "life {life}");
             assert_eq!((left.creates[0].made, left.uploads[0].key.as_str()), (1795723851521, "d/large"));
+            assert_eq!(left.uploads[0].id.as_deref().map(str::is_empty), Some(false), "it can be aborted");
             assert!(state.pending().iter().all(|row| row.phase != Phase::Held));
             assert!(state.lacks_content("/d/new") && state.lacks_content("/d") && !state.lacks_content("/e"));
             let kept = state.properties("d/kept").await.unwrap();

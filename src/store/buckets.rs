@@ -165,6 +165,12 @@ impl ObjectStore for Buckets {
         store.abort_upload(&upload).await
     }
 
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        let (store, inner) = self.route(key)?;
+        let found = store.list_uploads(&inner).await?;
+        Ok(found.into_iter().map(|upload| Upload { key: key.clone(), ..upload }).collect())
+    }
+
     fn address(&self, key: &Key) -> ObjectAddress {
         match self.route(key) {
             Ok((store, key)) => store.address(&key),

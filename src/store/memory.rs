@@ -34,6 +34,7 @@ struct Object {
 
 #[derive(Debug)]
 struct PendingUpload {
+    upload: Upload,
     attributes: Attributes,
     parts: BTreeMap<u32, Bytes>,
 }
@@ -187,9 +188,12 @@ impl ObjectStore for MemoryStore {
         let mut shelves = self.0.lock();
         shelves.uploads_made += 1;
         let id = format!("upload-{}", shelves.uploads_made);
-        let pending = PendingUpload { attributes: attributes.clone(), parts: BTreeMap::new() };
-        shelves.uploads.insert(id.clone(), pending);
-        Ok(Upload { key: key.clone(), id, begun: whole_seconds_now() })
+        let upload =
+            Upload { key: key.clone(), id: id.clone(), begun: whole_seconds_now(), may_have_twin: false };
+        let (attributes, parts) = (attributes.clone(), BTreeMap::new());
+        let pending = PendingUpload { upload: upload.clone(), attributes, parts };
+        shelves.uploads.insert(id, pending);
+        Ok(upload)
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
@@ -246,6 +250,12 @@ impl ObjectStore for MemoryStore {
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
         self.0.lock().uploads.remove(&upload.id);
         Ok(())
+    }
+
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        let shelves = self.0.lock();
+        let here = shelves.uploads.values().filter(|pending| pending.upload.key == *key);
+        Ok(here.map(|pending| pending.upload.clone()).collect())
     }
 
     fn address(&self, key: &Key) -> ObjectAddress {

@@ -153,6 +153,9 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Gives an upload up. An upload that is gone already is a success.
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()>;
 
+    /// The multipart uploads under way to exactly this key, whoever began them; up to [`PAGE_KEYS`].
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>>;
+
     /// Where the object at `key` lies, for [`ObjectStore::copy`].
     fn address(&self, key: &Key) -> ObjectAddress;
 }
@@ -203,6 +206,8 @@ pub struct Upload {
     pub id: String,
     /// When it began, by the store's clock where it tells; the object gets this date.
     pub begun: SystemTime,
+    /// An earlier attempt may have begun another one, whose id nobody knows.
+    pub may_have_twin: bool,
 }
 
 /// An uploaded part.

@@ -334,9 +334,9 @@ impl ObjectStore for Patient {
     }
 
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        // A lost answer may leave an upload that nobody knows, empty and unbilled; giving the whole
-        // body up for it would be worse.
-        self.retry(Kind::Write, || self.inner.create_upload(key, attributes)).await
+        let attempt = || self.inner.create_upload(key, attributes);
+        let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
+        result.map(|upload| Upload { may_have_twin: upload.may_have_twin || maybe_applied, ..upload })
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
@@ -380,6 +380,10 @@ impl ObjectStore for Patient {
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
         self.retry(Kind::Write, || self.inner.abort_upload(upload)).await
+    }
+
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        self.retry(Kind::Read, || self.inner.list_uploads(key)).await
     }
 
     fn address(&self, key: &Key) -> ObjectAddress {

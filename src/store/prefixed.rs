@@ -136,6 +136,11 @@ impl ObjectStore for Prefixed {
         self.inner.abort_upload(&self.upload(upload)?).await
     }
 
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        let found = self.inner.list_uploads(&self.full(key)?).await?;
+        Ok(found.into_iter().map(|upload| Upload { key: key.clone(), ..upload }).collect())
+    }
+
     fn address(&self, key: &Key) -> ObjectAddress {
         match self.full(key) {
             Ok(full) => self.inner.address(&full),

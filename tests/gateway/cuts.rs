@@ -147,6 +147,28 @@ async fn after_kill_9_the_next_start_aborts_our_uploads_and_only_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_begin_was_cut_by_kill_9_is_aborted_and_only_that() {
+    let s3 = crate::harness::embedded().await;
+    let bucket = Bucket::of(&s3.endpoint_url(), crate::harness::BUCKET).await;
+    let other = s3dav::object::Key::new("file.txt").unwrap();
+    let foreign = bucket.store().create_upload(&other, &Default::default()).await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let mut gateway = Process::gateway(&s3.endpoint_url(), &state, &["--conditional-writes", "yes"]).await;
+    let gate = s3dav::embedded::Gate::default();
+    s3.hooks().next(1, "CreateMultipartUpload", s3dav::embedded::Action::Hold(gate.clone()));
+    let request = crate::harness::client().put(format!("{}/file", gateway.url)).body(content());
+    let sending = tokio::spawn(request.send());
+    gate.reached().await;
+    gateway.child.kill().await.unwrap();
+    let _ = sending.await;
+    gate.open();
+    assert_eq!(open_uploads(&s3).await.len(), 2);
+    let again = Process::gateway(&s3.endpoint_url(), &state, &[]).await;
+    eventually("ours is aborted", || async { open_uploads(&s3).await == [foreign.id.clone()] }).await;
+    drop(again);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_requests_finish_and_aborts_uploads() {
     let s3 = crate::harness::embedded().await;
     let bucket = Bucket::of(&s3.endpoint_url(), crate::harness::BUCKET).await;

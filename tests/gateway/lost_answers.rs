@@ -1,12 +1,13 @@
 //! Writes that S3 has carried out, of which the answer was lost: the next try meets what the first one wrote,
 //! and must know it again. Where KMS encrypts, ETags tell nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use s3dav::embedded::{Action, Gate, Rule};
 
 use crate::finder::client::Finder;
-use crate::harness::{TestGateway, buckets, eventually};
+use crate::harness::{TestGateway, buckets, eventually, open_uploads};
 
 const LARGE: usize = 20 << 20;
 
@@ -222,6 +223,19 @@ async fn the_same_content_of_two_is_kept_once() {
         assert_eq!(put.await.unwrap().unwrap().status(), 201);
         assert_only(&gateway, "file", b"content").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_begun_twice_leaves_nothing() {
+    let gateway = TestGateway::start().await;
+    lose_answer(&gateway, "CreateMultipartUpload");
+    assert_eq!(gateway.put("/file", vec![1; LARGE]).await, 201);
+    assert_eq!(gateway.hooks().count("CreateMultipartUpload"), 2);
+    assert_only(&gateway, "file", &[1; LARGE]).await;
+    let (s3, state) = gateway.stop().await;
+    let gateway = TestGateway::start_on(Arc::clone(&s3), state, |_| {}).await;
+    eventually("no upload is left", || async { open_uploads(&s3).await.is_empty() }).await;
+    assert_only(&gateway, "file", &[1; LARGE]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

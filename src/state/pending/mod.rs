@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+use uuid::Uuid;
 
 use super::{JsonTable, State, StateError, millis};
 
@@ -82,7 +83,14 @@ pub struct CreateRow {
 /// A multipart upload. One that nobody completes or aborts is billed for ever and shown nowhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UploadRow {
-    pub id: String,
+    /// What the row goes by; empty: its id, in older databases.
+    #[serde(default)]
+    name: String,
+    /// The store's; `None` until it has told.
+    pub id: Option<String>,
+    /// When it was asked for: milliseconds since 1970.
+    #[serde(default)]
+    pub asked: u64,
     pub bucket: String,
     /// The key within the bucket.
     pub object: String,
@@ -128,12 +136,35 @@ pub struct Recovered {
     pub transfers: Vec<TransferRow>,
 }
 
+impl UploadRow {
+    /// One that is about to be asked for.
+    pub fn new(bucket: String, object: String, key: String) -> Self {
+        let (name, asked) = (Uuid::new_v4().simple().to_string(), millis(SystemTime::now()));
+        Self { name, id: None, asked, bucket, object, key }
+    }
+
+    /// The store has told its id.
+    pub fn with_id(self, id: String) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
+    /// The same with a name of its own.
+    pub fn another(&self) -> Self {
+        let Self { bucket, object, key, .. } = self.clone();
+        Self::new(bucket, object, key)
+    }
+
+    fn name(&self) -> &str {
+        if self.name.is_empty() { self.id.as_deref().unwrap_or_default() } else { &self.name }
+    }
+}
+
 impl PendingRow {
     pub(super) fn id(&self) -> String {
         let (kind, name) = match &self.operation {
             Operation::Create(create) => ("create", &create.key),
             Operation::Content { .. } => ("content", &self.path),
-            Operation::Upload(upload) => ("upload", &upload.id),
+            Operation::Upload(upload) => return id("upload", upload.name()),
             Operation::Transfer(transfer) => return id(transfers::KIND, transfer.id()),
         };
         id(kind, name)
@@ -201,15 +232,16 @@ impl State {
         self.sync().await
     }
 
-    /// Notes an upload; it is on disk when this returns.
-    pub async fn begin_upload(&self, row: UploadRow) -> Result<(), StateError> {
-        self.pend(PendingRow::upload(row)).await
+    /// Notes an upload before it is asked for, and once more when its id is known; it is on disk when this
+    /// returns.
+    pub async fn begin_upload(&self, row: &UploadRow) -> Result<(), StateError> {
+        self.pend(PendingRow::upload(row.clone())).await
     }
 
     /// Forgets an upload that was completed or aborted. Not synced at once: aborting it once more at the
     /// next start does no harm.
-    pub fn end_upload(&self, upload: &str) {
-        self.0.pending.remove(&id("upload", upload));
+    pub fn end_upload(&self, row: &UploadRow) {
+        self.0.pending.remove(&id("upload", row.name()));
         self.sync_soon();
     }
 

@@ -345,6 +345,10 @@ impl ObjectStore for Cached {
         self.inner.abort_upload(upload).await
     }
 
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        self.inner.list_uploads(key).await
+    }
+
     fn address(&self, key: &Key) -> ObjectAddress {
         self.inner.address(key)
     }

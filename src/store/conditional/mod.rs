@@ -238,6 +238,10 @@ impl ObjectStore for Conditional {
         self.inner.abort_upload(upload).await
     }
 
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        self.inner.list_uploads(key).await
+    }
+
     fn address(&self, key: &Key) -> ObjectAddress {
         self.inner.address(key)
     }

@@ -11,7 +11,7 @@ mod open;
 mod writer;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -151,9 +151,23 @@ impl Uploads {
         if address.bucket != row.bucket || address.key.as_str() != row.object {
             return Err(StoreError::Rejected("it belongs to a bucket that is not served now".into()));
         }
-        let upload = Upload { key, id: row.id.clone(), begun: SystemTime::UNIX_EPOCH };
-        store.abort_upload(&upload).await?;
-        self.state.end_upload(&upload.id);
+        match &row.id {
+            Some(id) => {
+                let upload =
+                    Upload { key, id: id.clone(), begun: SystemTime::UNIX_EPOCH, may_have_twin: false };
+                store.abort_upload(&upload).await?;
+            }
+            None => {
+                let asked = SystemTime::UNIX_EPOCH + Duration::from_millis(row.asked);
+                match abort_unknown(store, &key, asked).await {
+                    Err(error @ (StoreError::AccessDenied(_) | StoreError::Unsupported(_))) => {
+                        tracing::info!(%key, %error, "it cannot be seen whether an upload was begun before a crash");
+                    }
+                    aborted => aborted?,
+                }
+            }
+        }
+        self.state.end_upload(row);
         Ok(())
     }
 
@@ -190,6 +204,21 @@ impl Uploads {
     }
 }
 
+/// Aborts uploads to `key` whose begin was not answered to us, who asked then.
+pub async fn abort_unknown(store: &dyn ObjectStore, key: &Key, asked: SystemTime) -> StoreResult<()> {
+    let since = asked.checked_sub(CLOCK_SLACK).unwrap_or(asked);
+    for upload in store.list_uploads(key).await? {
+        if (since..=asked + BEGIN_TIME).contains(&upload.begun) {
+            store.abort_upload(&upload).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How long after it was noted an upload may have been begun.
+const BEGIN_TIME: Duration = Duration::from_secs(600);
+/// The store's clock may differ as much from ours.
+const CLOCK_SLACK: Duration = Duration::from_secs(5);
 /// S3's limit.
 const MAX_PARTS: u32 = 10_000;
 /// S3's limit: 5 GiB.

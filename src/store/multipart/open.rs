@@ -26,6 +26,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub(super) struct OpenUpload {
     upload: Upload,
+    row: UploadRow,
     store: Arc<dyn ObjectStore>,
     shared: Uploads,
     pub(super) sent: u32,
@@ -44,17 +45,25 @@ impl OpenUpload {
         let shutdown = shared.shutdown.clone();
         // Detached: a client that leaves between the two steps must not leave an upload unnoted.
         let begun = shutdown.complete(async move {
-            let upload = store.create_upload(&key, &attributes).await?;
             let address = store.address(&key);
-            let row = UploadRow {
-                id: upload.id.clone(),
-                bucket: address.bucket,
-                object: address.key.to_string(),
-                key: key.to_string(),
+            let row = UploadRow::new(address.bucket, address.key.to_string(), key.to_string());
+            note(&shared, &row).await;
+            let upload = match store.create_upload(&key, &attributes).await {
+                Ok(upload) => upload,
+                Err(error) => {
+                    // Otherwise the next start looks whether there is one.
+                    if !error.may_have_been_applied() {
+                        shared.state.end_upload(&row);
+                    }
+                    return Err(error);
+                }
             };
-            let (state, running) = (shared.state.clone(), JoinSet::new());
+            // The row of a twin stays for the next start, when none of ours are under way.
+            let row = if upload.may_have_twin { row.another() } else { row };
+            let (row, running) = (row.with_id(upload.id.clone()), JoinSet::new());
             let open = Self {
                 upload,
+                row,
                 store,
                 shared,
                 sent: 0,
@@ -64,12 +73,7 @@ impl OpenUpload {
                 done: Vec::new(),
                 ended: false,
             };
-            if let Err(error) = state.begin_upload(row).await {
-                tracing::warn!(
-                    error = with_causes(&error),
-                    "an upload cannot be noted; should this program die now, it stays unfinished"
-                );
-            }
+            note(&open.shared, &open.row).await;
             Ok(open)
         });
         begun.await.map_err(|e| StoreError::Unavailable(e.into()))?
@@ -135,7 +139,7 @@ impl OpenUpload {
         self.done.sort_by_key(|part| part.number);
         let written = self.store.complete_upload(&self.upload, &self.done, size, condition).await?;
         self.ended = true;
-        self.shared.state.end_upload(&self.upload.id);
+        self.shared.state.end_upload(&self.row);
         Ok(written)
     }
 }
@@ -145,19 +149,28 @@ impl Drop for OpenUpload {
         if self.ended {
             return;
         }
-        let (store, state, upload) =
-            (Arc::clone(&self.store), self.shared.state.clone(), self.upload.clone());
+        let (store, state) = (Arc::clone(&self.store), self.shared.state.clone());
+        let (upload, row) = (self.upload.clone(), self.row.clone());
         let mut running = std::mem::take(&mut self.running);
         self.shared.shutdown.background(async move {
             // A part that arrives after the abort would be billed: stop them first.
             running.shutdown().await;
             match store.abort_upload(&upload).await {
-                Ok(()) => state.end_upload(&upload.id),
+                Ok(()) => state.end_upload(&row),
                 Err(error) => {
                     tracing::warn!(error = with_causes(&error), key = %upload.key, "an unfinished upload stays until the next start");
                 }
             }
         });
+    }
+}
+
+async fn note(shared: &Uploads, row: &UploadRow) {
+    if let Err(error) = shared.state.begin_upload(row).await {
+        tracing::warn!(
+            error = with_causes(&error),
+            "an upload cannot be noted; should this program die now, it stays unfinished"
+        );
     }
 }
 

@@ -4,14 +4,15 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::primitives::DateTime;
-use aws_sdk_s3::types::{EncodingType, Object};
+use aws_sdk_s3::types::{EncodingType, MultipartUpload, Object};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::object::{Attributes, Condition, ETag, Key, ListedObject, ObjectAddress, ObjectMeta};
-use crate::store::{ListPage, ListRequest, StoreError, StoreResult};
+use crate::store::{ListPage, ListRequest, StoreError, StoreResult, Upload};
 
 /// A listing's request, but for the bucket. Keys are asked for percent-encoded: a key with a
 /// control character would otherwise break the whole page.
@@ -24,6 +25,21 @@ pub(super) fn list_request(client: Client, request: &ListRequest) -> ListObjects
         .set_continuation_token(request.continuation.clone())
         .set_start_after(request.start_after.clone())
         .encoding_type(EncodingType::Url)
+}
+
+/// The uploads to `key` of a listing.
+pub(super) fn uploads(key: &Key, output: ListMultipartUploadsOutput) -> Vec<Upload> {
+    let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
+    let is_here = |name: &str| {
+        let decoded = if is_encoded { decode(name).ok() } else { Some(name.to_owned()) };
+        decoded.as_deref() == Some(key.as_str())
+    };
+    let upload = |upload: &MultipartUpload| {
+        let (id, begun) = (upload.upload_id()?.to_owned(), date(upload.initiated()).ok()?);
+        let is_here = upload.key().is_some_and(is_here);
+        is_here.then(|| Upload { key: key.clone(), id, begun, may_have_twin: false })
+    };
+    output.uploads().iter().filter_map(upload).collect()
 }
 
 /// A listing's answer. A page that was cut short parses, so it must show that it is whole; and what is not below

@@ -81,6 +81,7 @@ const OPERATIONS: &[&str] = &[
     "GetObject",
     "GetObjectTagging",
     "HeadObject",
+    "ListMultipartUploads",
     "ListObjectsV2",
     "PutObject",
     "UploadPart",

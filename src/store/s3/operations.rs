@@ -7,7 +7,9 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, StorageClass};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, StorageClass,
+};
 use bytes::Bytes;
 use futures_util::stream;
 
@@ -257,7 +259,7 @@ impl ObjectStore for S3Store {
             })
             .await?;
         let id = output.upload_id.ok_or_else(|| invalid("an upload without an id"))?;
-        Ok(Upload { key: key.clone(), id, begun: date.get() })
+        Ok(Upload { key: key.clone(), id, begun: date.get(), may_have_twin: false })
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
@@ -342,6 +344,23 @@ impl ObjectStore for S3Store {
             Ok(_) | Err(StoreError::NotFound | StoreError::UploadGone) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        let output = self
+            .call(Class::List, |client| {
+                client
+                    .list_multipart_uploads()
+                    .bucket(&self.bucket)
+                    // Those of the key itself come first.
+                    .prefix(key.as_str())
+                    .encoding_type(EncodingType::Url)
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await?;
+        Ok(convert::uploads(key, output))
     }
 
     fn address(&self, key: &Key) -> ObjectAddress {
