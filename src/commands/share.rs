@@ -12,13 +12,14 @@ use crate::fs::resource_path::RESERVED;
 use crate::fs::s3::S3Share;
 use crate::fs::shelf::{ShelfOptions, Shelved};
 use crate::intake::Intakes;
+use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::state::{Recovered, State, UploadRow};
+use crate::state::{QuestionRow, Recovered, State, UploadRow};
 use crate::store::ObjectStore;
 use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
-use crate::store::conditional::Conditional;
+use crate::store::conditional::{Conditional, forget_question};
 use crate::store::creates::{Creates, IsOpen, WithCreates};
 use crate::store::multipart::Uploads;
 use crate::store::paced::Paced;
@@ -91,7 +92,7 @@ pub(super) async fn of_buckets(
     let store: Arc<dyn ObjectStore> = Arc::new(Paced::new(store));
     let store = match source.trusts_conditions || source.s3.is_aws() {
         true => store,
-        false => Arc::new(Conditional::new(store, &scratch_prefix(&source.buckets))),
+        false => Arc::new(Conditional::new(store, &scratch_prefix(&source.buckets), state.clone())),
     };
     let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()).minding(reach.clone()));
     let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
@@ -102,6 +103,7 @@ pub(super) async fn of_buckets(
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
     let intakes = uploads.intakes().clone();
     abort_leftovers(&uploads, Arc::clone(&store), left.uploads, shutdown);
+    forget_questions(state, Arc::clone(&store), left.questions, shutdown);
     let share = S3Share::new(
         Reachable { store, reach },
         uploads,
@@ -144,6 +146,34 @@ fn abort_leftovers(
             () = stop.begun() => return,
         };
         tracing::info!(ended, left, "saw to uploads that were cut off when the gateway last ran");
+    });
+}
+
+/// The same for what endpoints were asked with.
+fn forget_questions(state: &State, store: Arc<dyn ObjectStore>, rows: Vec<QuestionRow>, shutdown: &Shutdown) {
+    if rows.is_empty() {
+        return;
+    }
+    let (state, stop) = (state.clone(), shutdown.clone());
+    let patience = Patience { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
+    let store = Patient::new(store, patience);
+    let forget = async move {
+        for row in rows {
+            if let Err(error) = forget_question(&store, &state, &row).await {
+                let keys = row.keys.join(", ");
+                tracing::warn!(
+                    keys,
+                    error = with_causes(&error),
+                    "keys that were made to ask the endpoint stay"
+                );
+            }
+        }
+    };
+    shutdown.background(async move {
+        tokio::select! {
+            () = forget => {}
+            () = stop.begun() => {}
+        }
     });
 }
 

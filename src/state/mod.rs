@@ -34,8 +34,8 @@ pub use directory::{
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
 pub use pending::{
-    Coming, CreateRow, Kept, Left, Operation as PendingOperation, PendingRow, Phase, Recovered, TransferRow,
-    Unstored, UploadRow,
+    Coming, CreateRow, Kept, Left, Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered,
+    TransferRow, Unstored, UploadRow,
 };
 pub use private::{
     create_private, directory_hint, open_private, private_directory, read_private, write_private,

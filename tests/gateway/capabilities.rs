@@ -1,9 +1,12 @@
 //! Endpoints that do not keep the conditions of writes: found out, and made up for.
 
-use s3dav::object::{Condition, Key};
 use std::sync::Arc;
 
-use crate::harness::{TestGateway, buckets, embedded};
+use s3dav::embedded::{Action, Gate, Rule};
+use s3dav::object::{Condition, Key};
+
+use crate::harness::process::Process;
+use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded, eventually, open_uploads};
 
 const ALL: [&str; 6] =
     ["PutObject", "CompleteMultipartUpload", "CopyObject", "CopySource", "DeleteObject", "DeleteObjects"];
@@ -97,4 +100,52 @@ async fn trees_on_an_endpoint_that_ignores_conditions() {
     // Two pages to know what is there, two to look again before each batch; no HEAD per object.
     assert!(gateway.hooks().count("ListObjectsV2") <= 6, "{}", gateway.hooks().count("ListObjectsV2"));
     assert!(gateway.hooks().count("HeadObject") < 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_made_to_ask_outlives_a_crash() {
+    let s3 = embedded().await;
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    for (operation, method) in [
+        ("PutObject", "PUT"),
+        ("CreateMultipartUpload", "LARGE"),
+        ("UploadPart", "LARGE"),
+        ("CopyObject", "COPY"),
+        ("DeleteObject", "DELETE"),
+    ] {
+        bucket.put("there", "content").await;
+        let state = tempfile::tempdir().unwrap();
+        let mut gateway = Process::gateway(&s3.endpoint_url(), &state, &["--auth", "none"]).await;
+        let gate = Gate::default();
+        s3.hooks().add(Rule {
+            operation: Some(operation.to_owned()),
+            target: Some("question".to_owned()),
+            times: 1,
+            action: Action::Hold(gate.clone()),
+        });
+        let (client, url) = (crate::harness::client(), gateway.url.clone());
+        let request = match method {
+            "PUT" => client.put(format!("{url}/small")).body("content"),
+            "LARGE" => client.put(format!("{url}/large")).body(vec![0; 20 << 20]),
+            method => {
+                let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+                let request = client.request(method, format!("{url}/there"));
+                request.header("Destination", format!("{url}/copy-{operation}"))
+            }
+        };
+        let asking = tokio::spawn(request.send());
+        gate.reached().await;
+        gateway.child.kill().await.unwrap();
+        let _ = asking.await;
+        gate.open();
+        let left = bucket.keys().await;
+        let is_question = |key: &String| key.contains("question");
+        assert!(left.iter().any(is_question), "{operation}: {left:?}");
+        let mut gateway = Process::gateway(&s3.endpoint_url(), &state, &["--auth", "none"]).await;
+        eventually(operation, || async {
+            !bucket.keys().await.iter().any(is_question) && open_uploads(&s3).await.is_empty()
+        })
+        .await;
+        gateway.child.kill().await.unwrap();
+    }
 }

@@ -7,6 +7,7 @@
 
 mod contents;
 mod index;
+mod questions;
 mod transfers;
 mod unstored;
 
@@ -22,6 +23,7 @@ use super::{JsonTable, State, StateError, millis};
 
 pub use contents::Coming;
 pub(super) use index::Index;
+pub use questions::QuestionRow;
 pub use transfers::{Kept, TransferRow};
 pub use unstored::Unstored;
 
@@ -67,6 +69,8 @@ pub enum Operation {
     Upload(UploadRow),
     /// A file or folder that is moved or deleted, and what is kept of it follows.
     Transfer(TransferRow),
+    /// What an endpoint is asked with.
+    Question(QuestionRow),
 }
 
 /// An empty object that a client was told is there.
@@ -134,6 +138,7 @@ pub struct Recovered {
     pub uploads: Vec<UploadRow>,
     /// Oldest first.
     pub transfers: Vec<TransferRow>,
+    pub questions: Vec<QuestionRow>,
 }
 
 impl UploadRow {
@@ -165,6 +170,7 @@ impl PendingRow {
             Operation::Create(create) => ("create", &create.key),
             Operation::Content { .. } => ("content", &self.path),
             Operation::Upload(upload) => return id("upload", upload.name()),
+            Operation::Question(question) => return question.id(),
             Operation::Transfer(transfer) => return id(transfers::KIND, transfer.id()),
         };
         id(kind, name)
@@ -204,6 +210,7 @@ impl State {
                 Operation::Create(create) => recovered.creates.push(create),
                 Operation::Upload(upload) => recovered.uploads.push(upload),
                 Operation::Transfer(transfer) => recovered.transfers.push(transfer),
+                Operation::Question(question) => recovered.questions.push(question),
                 // It stands until the file is written, replaced or deleted.
                 Operation::Content { .. } => {}
             }

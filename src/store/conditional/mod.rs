@@ -22,6 +22,9 @@ use super::{
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
+use crate::state::State;
+
+pub use probe::forget_question;
 
 use probe::Probe;
 
@@ -42,13 +45,15 @@ pub struct Conditional {
     inner: Arc<dyn ObjectStore>,
     /// Where keys to ask on may be made.
     prefix: String,
+    /// Notes these keys.
+    state: State,
     kept: HashMap<Kind, OnceCell<bool>>,
 }
 
 impl Conditional {
     /// Wraps a store that may ignore conditions; it is asked on keys below `prefix`, which
     /// is empty or ends with a slash.
-    pub fn new(inner: Arc<dyn ObjectStore>, prefix: &str) -> Self {
+    pub fn new(inner: Arc<dyn ObjectStore>, prefix: &str, state: State) -> Self {
         let kinds = [
             Kind::Put,
             Kind::Complete,
@@ -58,7 +63,7 @@ impl Conditional {
             Kind::DeleteMany,
         ];
         let kept = kinds.map(|kind| (kind, OnceCell::new())).into();
-        Self { inner, prefix: prefix.to_owned(), kept }
+        Self { inner, prefix: prefix.to_owned(), state, kept }
     }
 
     /// Whether the endpoint keeps the conditions of such writes. Asked once; a failure is not taken
@@ -67,7 +72,8 @@ impl Conditional {
         // Every kind is in the map.
         let Some(cell) = self.kept.get(&kind) else { return Ok(false) };
         let ask = || async {
-            let keeps = Probe { store: &*self.inner, prefix: &self.prefix }.ask(kind).await?;
+            let probe = Probe { store: &*self.inner, state: &self.state, prefix: &self.prefix };
+            let keeps = probe.ask(kind).await?;
             match keeps {
                 true => tracing::debug!(?kind, "the endpoint keeps the conditions of writes"),
                 false => tracing::warn!(

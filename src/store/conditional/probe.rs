@@ -4,12 +4,35 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Kind;
+use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, Doomed, ETag, Key};
-use crate::store::{CopySource, ObjectStore, StoreError, StoreResult};
+use crate::state::{QuestionRow, State};
+use crate::store::{CopySource, ObjectStore, StoreError, StoreResult, existing};
+
+/// Deletes what an earlier life asked with, and aborts the uploads that it began there.
+pub async fn forget_question(store: &dyn ObjectStore, state: &State, row: &QuestionRow) -> StoreResult<()> {
+    for key in &row.keys {
+        let key = Key::new(key)?;
+        store.delete(&key, &Condition::None).await?;
+        let uploads = match store.list_uploads(&key).await {
+            Err(error @ (StoreError::AccessDenied(_) | StoreError::Unsupported(_))) => {
+                tracing::info!(%key, %error, "it cannot be seen whether an upload was begun to ask the endpoint");
+                Vec::new()
+            }
+            uploads => uploads?,
+        };
+        for upload in uploads {
+            store.abort_upload(&upload).await?;
+        }
+    }
+    state.end_question(row);
+    Ok(())
+}
 
 /// The questions; each cleans up behind itself.
 pub(super) struct Probe<'a> {
     pub(super) store: &'a dyn ObjectStore,
+    pub(super) state: &'a State,
     pub(super) prefix: &'a str,
 }
 
@@ -18,15 +41,23 @@ impl Probe<'_> {
     /// endpoint that refuses such writes altogether does not keep their conditions.
     pub(super) async fn ask(&self, kind: Kind) -> StoreResult<bool> {
         let (key, other) = (self.key()?, self.key()?);
+        let row = QuestionRow { keys: vec![key.to_string(), other.to_string()] };
+        if let Err(error) = self.state.begin_question(&row).await {
+            tracing::warn!(%key, error = with_causes(&error), "should this program die now, this key stays");
+        }
         let answer = match self.put(&key, &Condition::None).await {
             Ok(()) => self.ask_on(kind, &key, &other).await,
             Err(error) => Err(error),
         };
+        let mut is_clean = true;
         for key in [&key, &other] {
-            match self.store.delete(key, &Condition::None).await {
-                Ok(()) | Err(StoreError::NotFound) => {}
-                Err(error) => tracing::warn!(%key, %error, "a key that was made to ask the endpoint stays"),
+            if let Err(error) = existing(self.store.delete(key, &Condition::None).await) {
+                is_clean = false;
+                tracing::warn!(%key, %error, "a key that was made to ask the endpoint stays until the next start");
             }
+        }
+        if is_clean && answer.is_ok() {
+            self.state.end_question(&row);
         }
         answer
     }

@@ -1,0 +1,32 @@
+//! Keys that an endpoint is asked with what it can, and that must not stay.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Operation, PendingRow, Phase, id, path_of};
+use crate::state::{State, StateError};
+
+/// Keys of the gateway's own, as the source's whole store names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionRow {
+    pub keys: Vec<String>,
+}
+
+impl QuestionRow {
+    pub(super) fn id(&self) -> String {
+        id("question", self.keys.first().map(String::as_str).unwrap_or_default())
+    }
+}
+
+impl State {
+    /// Notes keys before anything is put there; it is on disk when this returns.
+    pub async fn begin_question(&self, row: &QuestionRow) -> Result<(), StateError> {
+        let path = path_of(row.keys.first().map(String::as_str).unwrap_or_default());
+        self.pend(PendingRow::new(Operation::Question(row.clone()), path, Phase::Begun)).await
+    }
+
+    /// Nothing is there any more. Not synced at once: deleting it once more does no harm.
+    pub fn end_question(&self, row: &QuestionRow) {
+        self.0.pending.remove(&row.id());
+        self.sync_soon();
+    }
+}
