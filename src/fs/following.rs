@@ -84,8 +84,9 @@ impl Following {
 /// Sees to what was cut, each until it could be seen what became of it. Rows of which that cannot be seen at all
 /// stay for the next start.
 pub(super) async fn recover(at: Arc<dyn Locate>, state: State, rows: Vec<TransferRow>, shutdown: Shutdown) {
-    let kept: Vec<_> = rows.into_iter().map(|row| (at.keep_ends(&row), row)).collect();
-    for (_held, row) in kept {
+    // A move has a row for each of what is kept: its ends are held until all have followed.
+    let _held: Vec<_> = rows.iter().filter_map(|row| at.keep_ends(row)).collect();
+    for row in rows {
         while let Err(failure) = follow(&*at, &state, &row).await {
             let (from, error) = (&row.from, with_causes(&failure));
             tracing::warn!(from, error, "it cannot be seen what became of a move or deletion that was cut");
