@@ -4,6 +4,7 @@
 //! `S3DAV_MODEL_CASES` says how many sequences (CI: 1,000), `S3DAV_MODEL_SEED` where to begin. A failure is
 //! shrunk, and told as the shortest list of steps that still fails.
 
+mod knowledge;
 #[expect(clippy::module_inception, reason = "the simple model that the others serve")]
 mod model;
 mod ops;

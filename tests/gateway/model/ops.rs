@@ -28,9 +28,11 @@ pub enum Op {
         last: usize,
     },
     Head {
+        client: usize,
         path: Path,
     },
     List {
+        client: usize,
         folder: Path,
     },
     MakeFolder {
@@ -41,6 +43,7 @@ pub enum Op {
         path: Path,
     },
     DeleteFolder {
+        client: usize,
         folder: Path,
     },
     Transfer {
@@ -105,8 +108,9 @@ fn read() -> impl Strategy<Value = Op> {
             first,
             last: first + more
         }),
-        2 => file().prop_map(|path| Op::Head { path }),
-        4 => prop::sample::select(&["", "a", "b", "a/c"][..]).prop_map(|folder| Op::List { folder }),
+        2 => (client(), file()).prop_map(|(client, path)| Op::Head { client, path }),
+        4 => (client(), prop::sample::select(&["", "a", "b", "a/c"][..]))
+            .prop_map(|(client, folder)| Op::List { client, folder }),
     ]
 }
 
@@ -116,7 +120,7 @@ fn write() -> impl Strategy<Value = Op> {
         8 => (client(), file(), length).prop_map(|(client, path, length)| Op::Put { client, path, length }),
         3 => (client(), file()).prop_map(|(client, path)| Op::Delete { client, path }),
         2 => folder().prop_map(|folder| Op::MakeFolder { folder }),
-        1 => folder().prop_map(|folder| Op::DeleteFolder { folder }),
+        1 => (client(), folder()).prop_map(|(client, folder)| Op::DeleteFolder { client, folder }),
         4 => (client(), any::<bool>(), file(), file(), prop::bool::weighted(0.8)).prop_map(
             |(client, moves, from, to, overwrite)| Op::Transfer { client, moves, from, to, overwrite }
         ),

@@ -5,7 +5,8 @@
 //! may still see the bucket as it was, but not longer than promised, never older than its own last
 //! change, and it must not lose what it did not see.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use md5::{Digest, Md5};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3dav::embedded::{Action, Gate, Rule};
 
+use super::knowledge::{File, Knowledge, Version};
 use super::model::{self, Expected, Objects};
 use super::ops::{CLIENTS, Fault, Op};
 use crate::harness::{Bucket, TestGateway};
@@ -35,7 +37,7 @@ pub struct World<'a> {
     /// When the gateway last changed a key itself.
     own: BTreeMap<String, Instant>,
     outside: Option<Instant>,
-    bases: HashMap<(usize, String), String>,
+    knowledge: Knowledge,
     /// Contents that were ever written, by their MD5.
     written: HashMap<String, String>,
     /// Whether somebody else changed something shortly before the step began.
@@ -70,7 +72,7 @@ impl<'a> World<'a> {
             history,
             own: BTreeMap::new(),
             outside: None,
-            bases: HashMap::new(),
+            knowledge: Knowledge::default(),
             written: [(hex::encode(Md5::digest("")), String::new())].into(),
             recent: false,
         };
@@ -104,13 +106,16 @@ impl<'a> World<'a> {
                     model::delete(&self.objects, path).filter(|_| self.objects.contains_key(*path));
                 let answer = self.plain("DELETE", *client, path).await;
                 if answer.is_success() {
-                    self.bases.remove(&(*client, (*path).to_owned()));
+                    self.knowledge.forget(*client, path);
                 }
                 self.check_write(answer, expected, lenient, Some(path)).await
             }
-            Op::DeleteFolder { folder } => {
+            Op::DeleteFolder { client, folder } => {
                 let expected = model::delete(&self.objects, folder);
-                let answer = self.plain("DELETE", 0, folder).await;
+                let answer = self.plain("DELETE", *client, folder).await;
+                if answer.is_success() && self.is_directory() {
+                    self.knowledge.forget_below(*client, folder);
+                }
                 self.check_write(answer, expected, lenient, Some(folder)).await
             }
             Op::Transfer { client, moves, from, to, overwrite } => {
@@ -196,46 +201,56 @@ impl<'a> World<'a> {
         self.gateway.hooks().heal();
         // What was held is of before; what is asked now is not.
         Box::pin(self.run(read, false)).await?;
-        Box::pin(self.run(&Op::List { folder: "" }, false)).await
+        Box::pin(self.run(&Op::List { client: CLIENTS, folder: "" }, false)).await
     }
 
     async fn put(&mut self, client: usize, path: &str, length: usize, lenient: bool) -> Checked {
         let content = self.content(length);
         let before = self.objects.clone();
-        let current = before.get(path).cloned();
-        let basis = self.bases.get(&(client, path.to_owned())).cloned();
-        let overtaken = basis.is_some() && current.is_some() && basis != current;
+        let there = self.version(&before, path);
+        let loses = self.knowledge.loses(client, path, there.as_ref());
+        let means_newest = self.knowledge.means_newest(client, path);
+        let own_copy = self.own_copy(client, path);
         let answer = send(self.gateway, &self.root, "PUT", client, path, Some(content.clone()), None).await;
-        let expected = match overtaken {
-            // Where it goes is seen below.
-            true => Some(before.clone()),
-            false => model::put(&before, path, &content),
-        };
+        let expected = model::put(&before, path, &content);
         if !answer.is_success() {
             return self.check_write(answer, expected, lenient, None).await;
         }
         let now = self.look().await;
-        let copy = now.iter().find(|(key, body)| key.contains(" (conflict ") && **body == content);
-        match copy.map(|(key, _)| key.clone()) {
-            Some(copy) => {
-                let mut unchanged = now.clone();
-                unchanged.remove(&copy);
-                // A file that was copied to and fro is another one.
-                let may_lose = overtaken || self.recent || self.is_directory() && basis.is_some();
-                if !may_lose || self.shown(unchanged.clone()) != self.shown(before.clone()) {
-                    return Err(format!("a conflict copy {copy:?}, from {before:?}"));
-                }
-                self.adopt(now);
-                Ok(())
+        let beside = format!("{path} (conflict ");
+        let copy = now.iter().find(|(key, body)| key.starts_with(&beside) && **body == content);
+        let Some(copy) = copy.map(|(key, _)| key.clone()) else {
+            if loses {
+                return Err(format!("replaced {there:?}, which this client had not seen"));
             }
-            None if overtaken => {
-                Err(format!("replaced {current:?}, which this client had not seen ({basis:?})"))
-            }
-            None => {
-                self.bases.insert((client, path.to_owned()), content);
-                self.check_write(answer, expected, lenient, None).await
-            }
+            self.knowledge.shown(client, path);
+            let version = self.version(&now, path).ok_or("what was put is not there")?;
+            self.knowledge.saw(client, path, version);
+            return self.check_write(answer, expected, lenient, None).await;
+        };
+        if !loses && !(self.recent && means_newest) {
+            return Err(format!("a conflict copy {copy:?}, from {before:?}"));
         }
+        if own_copy.as_ref().is_some_and(|own| *own != copy)
+            || own_copy.is_none() && before.contains_key(&copy)
+        {
+            return Err(format!("the copy is {copy:?}, and not {own_copy:?}, from {before:?}"));
+        }
+        let mut expected = before;
+        expected.insert(copy.clone(), content);
+        if now != self.shown(expected) {
+            return Err(format!("a conflict copy {copy:?}, and the rest is {now:?}"));
+        }
+        let version = self.version(&now, &copy).ok_or("the copy is not there")?;
+        self.knowledge.lost(client, path, &copy, version);
+        self.adopt(now);
+        Ok(())
+    }
+
+    /// Where the client's version of `path` lies that lost, if nobody has changed it since.
+    fn own_copy(&self, client: usize, path: &str) -> Option<String> {
+        let (copy, version) = self.knowledge.copy(client, path)?;
+        (self.version(&self.objects, copy).as_ref() == Some(version)).then(|| copy.clone())
     }
 
     async fn transfer(
@@ -247,7 +262,12 @@ impl<'a> World<'a> {
         lenient: bool,
     ) -> Checked {
         let before = self.objects.clone();
-        let expected = model::transfer(&before, from, to, moves, overwrite);
+        let is_folder = model::is_folder(&before, from);
+        let was_folder = model::is_folder(&before, to);
+        let jobs = jobs(&before, from, to);
+        let losers = self.losers(client, &jobs, is_folder);
+        let is_refused = is_folder && was_folder && self.is_directory() && self.has_unseen(client, to);
+        let expected = model::transfer(&before, from, to, moves, overwrite).filter(|_| !is_refused);
         let method = if moves { "MOVE" } else { "COPY" };
         let headers = [
             ("Destination", format!("{}{}", self.gateway.url, url(&self.root, to))),
@@ -255,41 +275,107 @@ impl<'a> World<'a> {
         ];
         let answer = send(self.gateway, &self.root, method, client, from, None, Some(&headers)).await;
         if !answer.is_success() {
-            let is_refused = answer.status == 409 && self.is_directory() && self.has_unseen(client, to);
-            let expected = expected.filter(|_| !is_refused);
             return self.check_write(answer, expected, lenient, None).await;
         }
         let now = self.look().await;
-        let of = |key: &str, path: &str| key == path || key.starts_with(&format!("{path}/"));
-        // Objects at the destination that this client had another version of keep their place.
-        let overtaken = before.iter().any(|(key, body)| {
-            of(key, to) && self.bases.get(&(client, key.clone())).is_some_and(|basis| basis != body)
-        });
-        // A file copied to and fro is another one here, too.
-        let overtaken = overtaken || self.is_directory() && now.keys().any(|key| key.contains(" (conflict "));
-        for key in before.keys().filter(|key| of(key, from)) {
-            let known = moves && self.bases.remove(&(client, key.clone())).is_some();
-            if self.is_directory() && moves && key != from && !known {
-                // A renamed folder's files have not been looked at.
-                continue;
+        let copies = copies(&before, &now, &jobs);
+        if self.is_directory() && is_folder {
+            if was_folder {
+                self.knowledge.forget_below(client, to);
             }
-            let target = format!("{to}{}", &key[from.len()..]);
-            if let Some(content) = now.get(&target).filter(|content| before.get(key) == Some(content)) {
-                self.bases.insert((client, target), content.clone());
-            }
+            self.learn_folder(client, moves, (from, to), &now, &jobs);
+        } else {
+            self.learn(client, moves, &now, &jobs, &copies);
         }
-        if overtaken {
-            self.check_nothing_lost(&before, &now, to)?;
+        if copies.is_empty() {
+            self.knowledge.made(client, to);
+        }
+        let Some(mut expected) = expected else {
+            return self.check_write(answer, None, lenient, Some(to)).await;
+        };
+        // In a folder the gateway may not know yet what was to be brought.
+        for target in losers.iter().filter(|_| !(self.recent && is_folder)) {
+            let copy =
+                copies.get(target).ok_or(format!("{target:?} was replaced, or has no copy: {now:?}"))?;
+            expected.insert(target.clone(), before[target].clone());
+            expected.insert(copy.clone(), now[copy].clone());
+        }
+        if is_folder && !losers.is_empty() && jobs.keys().any(|key| key.contains(" (conflict ")) {
+            // Of a copy that comes along and one that is made now either may get a name first.
+            self.check_nothing_lost(&before, &now, "\0")?;
             self.adopt(now);
             return Ok(());
         }
-        self.check_write(answer, expected, lenient, Some(to)).await
+        self.check_write(answer, Some(expected), lenient, Some(to)).await
     }
 
-    /// Whether a folder holds what a client knows in another version: then it is not replaced.
+    /// The places of `jobs` that keep what they have.
+    fn losers(&self, client: usize, jobs: &BTreeMap<String, String>, is_folder: bool) -> Vec<String> {
+        if is_folder && self.is_directory() {
+            return Vec::new();
+        }
+        let loses = |to: &&String| match self.version(&self.objects, to) {
+            Some(there) if is_folder => self.knowledge.has_other(client, to, &there),
+            there => self.knowledge.loses(client, to, there.as_ref()),
+        };
+        jobs.values().filter(loses).cloned().collect()
+    }
+
+    /// Whether a folder holds what a client knows in another version: then a directory does not replace it.
     fn has_unseen(&self, client: usize, folder: &str) -> bool {
-        let below = |key: &str| key.starts_with(&format!("{folder}/"));
-        self.bases.keys().any(|(who, key)| *who == client && below(key))
+        self.knowledge.below(client, folder).iter().any(|(key, _)| {
+            let there = self.version(&self.objects, key);
+            there.is_some_and(|there| self.knowledge.has_other(client, key, &there))
+        })
+    }
+
+    /// What a client knows after a COPY or MOVE, of each file.
+    fn learn(
+        &mut self,
+        client: usize,
+        moves: bool,
+        now: &Objects,
+        jobs: &BTreeMap<String, String>,
+        copies: &BTreeMap<String, String>,
+    ) {
+        for (key, target) in jobs {
+            let is_made = |version: &Version| version.content == self.objects[key];
+            if let Some(copy) = copies.get(target) {
+                let version = self.version(now, copy).expect("it was found");
+                self.knowledge.lost(client, target, copy, version.clone());
+                if self.is_directory() {
+                    self.knowledge.saw(client, copy, version);
+                }
+            } else if let Some(version) = self.version(now, target).filter(is_made) {
+                self.knowledge.saw(client, target, version);
+            } else {
+                // The gateway did not know of it yet.
+                continue;
+            }
+            if moves {
+                self.knowledge.forget(client, key);
+            }
+        }
+    }
+
+    /// The same, where a directory's folder went as a whole.
+    fn learn_folder(
+        &mut self,
+        client: usize,
+        moves: bool,
+        (from, to): (&str, &str),
+        now: &Objects,
+        jobs: &BTreeMap<String, String>,
+    ) {
+        if moves {
+            // A renamed folder's files have not been looked at.
+            return self.knowledge.moved(client, from, to);
+        }
+        for target in jobs.values() {
+            if let Some(version) = self.version(now, target) {
+                self.knowledge.saw(client, target, version);
+            }
+        }
     }
 
     /// `replaced`: contents below this path may be gone afterwards.
@@ -334,16 +420,21 @@ impl<'a> World<'a> {
     }
 
     fn check_read(&mut self, op: &Op, answer: Answer, begun: Instant, lenient: bool) -> Checked {
+        if let Op::Get { client, path } | Op::GetRange { client, path, .. } | Op::Head { client, path } = op {
+            self.note_answer(*client, path, &answer);
+        }
         if lenient && !answer.is_success() {
             return Ok(());
         }
         match op {
-            Op::List { folder } => self.check_listing(folder, answer, begun),
+            Op::List { client, folder } => self.check_listing(*client, folder, answer, begun),
             Op::Get { client, path } => {
                 self.check_content(path, &answer, begun, |content| Some(content.to_owned()))?;
                 if let (200, Some(body)) = (answer.status, answer.body) {
                     let body = String::from_utf8(body.to_vec()).map_err(|error| error.to_string())?;
-                    self.bases.insert((*client, (*path).to_owned()), body);
+                    let version = Version { file: self.file(path), content: body };
+                    let count = version.content.len();
+                    self.knowledge.got(*client, path, version, 0, count);
                 }
                 Ok(())
             }
@@ -352,13 +443,13 @@ impl<'a> World<'a> {
                     |content: &str| content.get(*first..content.len().min(last + 1)).map(str::to_owned);
                 let range = |content: &str| range(content).filter(|part| !part.is_empty());
                 self.check_content(path, &answer, begun, range)?;
-                if answer.status == 206 {
-                    let version = self.version(path, answer.etag.as_deref());
-                    self.bases.extend(version.map(|version| ((*client, (*path).to_owned()), version)));
+                let version = self.version_named(path, answer.etag.as_deref());
+                if let (206, Some(body), Some(version)) = (answer.status, answer.body, version) {
+                    self.knowledge.got(*client, path, version, *first, body.len());
                 }
                 Ok(())
             }
-            Op::Head { path } => {
+            Op::Head { path, .. } => {
                 let is_there: Vec<bool> = self.admissible(path, begun).iter().map(Option::is_some).collect();
                 match is_there.contains(&answer.is_success()) {
                     true => Ok(()),
@@ -366,6 +457,15 @@ impl<'a> World<'a> {
                 }
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What a client learns of a name by the answer to a GET or HEAD.
+    fn note_answer(&mut self, client: usize, path: &str, answer: &Answer) {
+        if answer.status == 404 {
+            self.knowledge.told_absent(client, path);
+        } else if answer.is_success() {
+            self.knowledge.shown(client, path);
         }
     }
 
@@ -391,27 +491,17 @@ impl<'a> World<'a> {
         }
     }
 
-    fn check_listing(&self, folder: &str, answer: Answer, begun: Instant) -> Checked {
-        let shown = |body: &Bytes| -> Vec<String> {
-            let hrefs = crate::harness::hrefs(&String::from_utf8_lossy(body));
-            let own = url(&self.root, folder);
-            let host = if own.starts_with("//") { self.gateway.url.as_str() } else { "" };
-            let own = format!("{host}{own}");
-            let decode =
-                |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-            let own = format!("{}/", decode(&own).trim_end_matches('/'));
-            hrefs
-                .iter()
-                .filter_map(|href| decode(href).strip_prefix(&own).map(str::to_owned))
-                .filter(|n| !n.is_empty())
-                .collect()
-        };
-        let expected = model::children(&self.objects, folder);
+    fn check_listing(&mut self, client: usize, folder: &str, answer: Answer, begun: Instant) -> Checked {
         let shown = match answer.status {
-            207 => Some(shown(&answer.body.ok_or("the listing broke off")?)),
+            207 => Some(self.listed(folder, &answer.body.ok_or("the listing broke off")?)),
             404 => None,
             other => return Err(format!("answered {other}")),
         };
+        for name in shown.iter().flatten() {
+            let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+            self.knowledge.shown(client, &format!("{prefix}{name}"));
+        }
+        let expected = model::children(&self.objects, folder);
         // The order is the gateway's own.
         let sorted = |names: &Option<Vec<String>>| {
             names.clone().map(|mut names| {
@@ -440,13 +530,47 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// The content that an ETag stands for; a part of it may be part of another one, too.
-    fn version(&self, path: &str, etag: Option<&str>) -> Option<String> {
-        match self.is_directory() {
+    /// The names that a listing shows.
+    fn listed(&self, folder: &str, body: &Bytes) -> Vec<String> {
+        let hrefs = crate::harness::hrefs(&String::from_utf8_lossy(body));
+        let own = url(&self.root, folder);
+        let host = if own.starts_with("//") { self.gateway.url.as_str() } else { "" };
+        let own = format!("{host}{own}");
+        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let own = format!("{}/", decode(&own).trim_end_matches('/'));
+        hrefs
+            .iter()
+            .filter_map(|href| decode(href).strip_prefix(&own).map(str::to_owned))
+            .filter(|n| !n.is_empty())
+            .collect()
+    }
+
+    /// The version that `objects` has at a key.
+    fn version(&self, objects: &Objects, key: &str) -> Option<Version> {
+        let content = objects.get(key).filter(|_| !key.ends_with('/') || !self.is_directory())?;
+        Some(Version { content: content.clone(), file: self.file(key) })
+    }
+
+    /// The version that an ETag stands for; a part of it may be part of another one, too.
+    fn version_named(&self, path: &str, etag: Option<&str>) -> Option<Version> {
+        if self.is_directory() {
             // What a directory holds is asked of it each time.
-            true => self.objects.get(path).cloned(),
-            false => self.written.get(etag?).cloned(),
+            return self.version(&self.objects, path);
         }
+        let content = self.written.get(etag?).cloned()?;
+        Some(Version { content, file: None })
+    }
+
+    /// What a directory has at a key now.
+    fn file(&self, key: &str) -> Option<File> {
+        let Bucket::Directory(directory) = &self.bucket else { return None };
+        let meta = std::fs::metadata(directory.join(&self.root).join(key)).ok()?;
+        let time = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Some(File {
+            inode: meta.ino(),
+            modified: time(meta.mtime(), meta.mtime_nsec()),
+            changed: time(meta.ctime(), meta.ctime_nsec()),
+        })
     }
 
     fn is_directory(&self) -> bool {
@@ -562,9 +686,37 @@ impl<'a> World<'a> {
     }
 }
 
+/// What a COPY or MOVE brings where.
+fn jobs(objects: &Objects, from: &str, to: &str) -> BTreeMap<String, String> {
+    let of = |key: &&String| *key == from || key.starts_with(&format!("{from}/"));
+    let keys = objects.keys().filter(of);
+    keys.map(|key| (key.clone(), format!("{to}{}", &key[from.len()..]))).collect()
+}
+
+/// Where what was meant for the places of `jobs` lies beside them.
+fn copies(before: &Objects, now: &Objects, jobs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let places: BTreeSet<&String> = jobs.values().collect();
+    let mut new: Vec<&String> =
+        now.keys().filter(|key| !before.contains_key(*key) && !places.contains(key)).collect();
+    let mut copies = BTreeMap::new();
+    // A copy may itself have got a copy, whose name is longer.
+    for (from, to) in jobs.iter().rev() {
+        let beside = format!("{to} (conflict ");
+        let at = new.iter().position(|key| key.starts_with(&beside) && now[*key] == before[from]);
+        if let Some(at) = at {
+            copies.insert(to.clone(), new.remove(at).clone());
+        }
+    }
+    copies
+}
+
 /// A client that reads and writes the same file at once may mean either version; so another one reads.
 fn by_a_bystander(mut read: Op) -> Op {
-    if let Op::Get { client, .. } | Op::GetRange { client, .. } = &mut read {
+    if let Op::Get { client, .. }
+    | Op::GetRange { client, .. }
+    | Op::Head { client, .. }
+    | Op::List { client, .. } = &mut read
+    {
         *client = CLIENTS;
     }
     read
@@ -587,10 +739,10 @@ async fn request(gateway: &TestGateway, root: &str, op: &Op) -> Answer {
             let range = [("Range", format!("bytes={first}-{last}"))];
             send(gateway, root, "GET", *client, path, None, Some(&range)).await
         }
-        Op::Head { path } => send(gateway, root, "HEAD", 0, path, None, None).await,
-        Op::List { folder } => {
+        Op::Head { client, path } => send(gateway, root, "HEAD", *client, path, None, None).await,
+        Op::List { client, folder } => {
             let depth = [("Depth", "1".to_owned())];
-            send(gateway, root, "PROPFIND", 0, folder, None, Some(&depth)).await
+            send(gateway, root, "PROPFIND", *client, folder, None, Some(&depth)).await
         }
         _ => unreachable!("only reads are asked for so"),
     }

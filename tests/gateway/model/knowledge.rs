@@ -1,0 +1,164 @@
+//! What each client got, made and was told: what its next write means to replace.
+
+use std::collections::{BTreeSet, HashMap};
+
+/// A version of a file, as far as anybody can tell it from others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    pub content: String,
+    /// Of a file in a directory; a bucket has its content only.
+    pub file: Option<File>,
+}
+
+/// The times are nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct File {
+    pub inode: u64,
+    pub modified: i128,
+    /// Moves with the file's name, too, which changes nothing that could be lost.
+    pub changed: i128,
+}
+
+impl Version {
+    fn has_content_of(&self, other: &Self) -> bool {
+        let content = |version: &Self| version.file.map(|file| (file.inode, file.modified));
+        self.content == other.content && content(self) == content(other)
+    }
+}
+
+/// What a client knows of a path.
+#[derive(Debug, Default)]
+struct Known {
+    /// The version that it last got whole, or made.
+    seen: Option<Version>,
+    /// The bytes that it got of a version.
+    pieces: Option<(Version, BTreeSet<usize>)>,
+    /// Where its own version lies that lost.
+    copy: Option<(String, Version)>,
+    /// It was told that nothing is there, and was shown nothing since.
+    absent: bool,
+}
+
+/// What a write means to replace.
+#[derive(Debug, PartialEq)]
+enum Meant<'k> {
+    This(&'k Version),
+    Nothing,
+    /// Whatever the gateway knows to be there.
+    Newest,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Knowledge(HashMap<(usize, String), Known>);
+
+impl Knowledge {
+    fn of(&mut self, client: usize, path: &str) -> &mut Known {
+        self.0.entry((client, path.to_owned())).or_default()
+    }
+
+    fn meant(&self, client: usize, path: &str) -> Meant<'_> {
+        let Some(known) = self.0.get(&(client, path.to_owned())) else { return Meant::Newest };
+        match &known.seen {
+            Some(seen) => Meant::This(seen),
+            None if known.copy.is_some() || known.absent => Meant::Nothing,
+            None => Meant::Newest,
+        }
+    }
+
+    /// Whether a write must go beside what is there.
+    pub fn loses(&self, client: usize, path: &str, there: Option<&Version>) -> bool {
+        there.is_some_and(|there| match self.meant(client, path) {
+            Meant::This(seen) => !seen.has_content_of(there),
+            Meant::Nothing => true,
+            Meant::Newest => false,
+        })
+    }
+
+    /// Whether the client knows another version than what is there.
+    pub fn has_other(&self, client: usize, path: &str, there: &Version) -> bool {
+        matches!(self.meant(client, path), Meant::This(seen) if !seen.has_content_of(there))
+    }
+
+    /// Whether what the gateway believes to be there decides where a write goes.
+    pub fn means_newest(&self, client: usize, path: &str) -> bool {
+        self.meant(client, path) == Meant::Newest
+    }
+
+    /// The client's own version that lost, and where it was put.
+    pub fn copy(&self, client: usize, path: &str) -> Option<&(String, Version)> {
+        self.0.get(&(client, path.to_owned()))?.copy.as_ref()
+    }
+
+    /// It has the whole of it.
+    pub fn saw(&mut self, client: usize, path: &str, version: Version) {
+        let known = self.of(client, path);
+        (known.seen, known.pieces, known.copy) = (Some(version), None, None);
+    }
+
+    /// It got `count` bytes from `first` on.
+    pub fn got(&mut self, client: usize, path: &str, version: Version, first: usize, count: usize) {
+        let known = self.of(client, path);
+        if known.seen.as_ref() == Some(&version) {
+            return;
+        }
+        let pieces = known.pieces.take().filter(|(of, _)| *of == version);
+        let mut pieces = pieces.map(|(_, bytes)| bytes).unwrap_or_default();
+        pieces.extend(first..first + count);
+        if pieces.len() >= version.content.len() {
+            self.saw(client, path, version);
+        } else {
+            known.pieces = Some((version, pieces));
+        }
+    }
+
+    /// It was answered 404.
+    pub fn told_absent(&mut self, client: usize, path: &str) {
+        self.of(client, path).absent = true;
+    }
+
+    /// An answer showed it the name.
+    pub fn shown(&mut self, client: usize, path: &str) {
+        self.of(client, path).absent = false;
+    }
+
+    /// It made this, and all that is below.
+    pub fn made(&mut self, client: usize, path: &str) {
+        let below = format!("{path}/");
+        let is_made = |key: &str| key == path || key.starts_with(&below);
+        self.0
+            .iter_mut()
+            .filter(|((who, key), _)| *who == client && is_made(key))
+            .for_each(|(_, known)| known.absent = false);
+    }
+
+    /// What it wrote went to `copy`.
+    pub fn lost(&mut self, client: usize, path: &str, copy: &str, version: Version) {
+        self.of(client, path).copy = Some((copy.to_owned(), version));
+    }
+
+    /// It removed the file, or moved it away.
+    pub fn forget(&mut self, client: usize, path: &str) {
+        let known = self.of(client, path);
+        (known.seen, known.pieces, known.copy) = (None, None, None);
+    }
+
+    /// The versions that it has seen in a folder.
+    pub fn below(&self, client: usize, folder: &str) -> Vec<(String, Version)> {
+        let below = format!("{folder}/");
+        let known = self.0.iter().filter(|((who, key), _)| *who == client && key.starts_with(&below));
+        known.filter_map(|((_, key), known)| Some((key.clone(), known.seen.clone()?))).collect()
+    }
+
+    pub fn forget_below(&mut self, client: usize, folder: &str) {
+        self.below(client, folder).iter().for_each(|(key, _)| self.forget(client, key));
+    }
+
+    /// It renamed a folder: what it has seen there it knows at its new place.
+    pub fn moved(&mut self, client: usize, from: &str, to: &str) {
+        for (key, seen) in self.below(client, from) {
+            self.saw(client, &format!("{to}{}", &key[from.len()..]), seen);
+            self.forget(client, &key);
+        }
+    }
+}
