@@ -228,7 +228,8 @@ impl<'a> World<'a> {
             self.knowledge.saw(client, path, version);
             return self.check_write(answer, expected, lenient, None).await;
         };
-        if !loses && !(self.recent && means_newest) {
+        let may_lose = loses || self.recent && means_newest;
+        if !may_lose {
             return Err(format!("a conflict copy {copy:?}, from {before:?}"));
         }
         if own_copy.as_ref().is_some_and(|own| *own != copy)
