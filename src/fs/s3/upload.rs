@@ -205,7 +205,10 @@ impl Placement {
             match self.store_at(kept, &Key::new(&copy)?, &Condition::IfMatch(etag)).await {
                 // Somebody has changed the copy, or taken it away: it is theirs.
                 Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
-                written => return Ok(shared.bases.lost(client, key, &copy, &written?.etag)),
+                written => {
+                    shared.bases.lost(client, key, &copy, &written?.etag);
+                    return Ok(());
+                }
             }
         }
         let write = |key: Key| async move { self.store_at(kept, &key, &Condition::IfAbsent).await };

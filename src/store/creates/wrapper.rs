@@ -49,17 +49,25 @@ impl WithCreates {
     }
 
     /// The condition as the store knows the object: an empty one has another ETag where it is encrypted.
-    async fn current(&self, key: &Key, condition: &Condition) -> StoreResult<Condition> {
-        let Condition::IfMatch(etag) = condition else { return Ok(condition.clone()) };
-        if *etag != empty_etag() {
-            return Ok(condition.clone());
+    fn current(&self, key: &Key, condition: &Condition) -> Condition {
+        match condition {
+            Condition::IfMatch(etag) if *etag == empty_etag() => {
+                let stored = self.creates.0.stored_as.get(key);
+                Condition::IfMatch(stored.unwrap_or_else(empty_etag))
+            }
+            other => other.clone(),
         }
-        if let Some(stored) = self.creates.0.stored_as.get(key) {
-            return Ok(Condition::IfMatch(stored));
+    }
+
+    /// The same of what is written, where a client may have been told the ETag in an earlier life.
+    async fn current_of_old(&self, key: &Key, condition: &Condition) -> StoreResult<Condition> {
+        let current = self.current(key, condition);
+        if current != Condition::IfMatch(empty_etag()) {
+            return Ok(current);
         }
         let there = existing(self.inner.head(key).await)?;
         let empty = there.filter(|meta| meta.size == 0).map(|meta| meta.etag);
-        Ok(Condition::IfMatch(empty.unwrap_or_else(empty_etag)))
+        Ok(empty.map_or(current, Condition::IfMatch))
     }
 
     /// Writes an object by `write`, as the content that a held one waited for if there is one.
@@ -88,7 +96,7 @@ impl WithCreates {
                 return written;
             }
         }
-        write(self.current(key, condition).await?).await
+        write(self.current_of_old(key, condition).await?).await
     }
 
     /// Whether the store has no such object, and the row stands for it. Where a write had no answer the store is
@@ -243,12 +251,12 @@ impl ObjectStore for WithCreates {
             self.creates.settle(key).await?;
         }
         let version = source.etag.clone().map_or(Condition::None, Condition::IfMatch);
-        let etag = match self.current(&source.key, &version).await? {
+        let etag = match self.current(&source.key, &version) {
             Condition::IfMatch(etag) => Some(etag),
             _ => None,
         };
         let source = CopySource { etag, ..source.clone() };
-        self.inner.copy(&source, to, &self.current(to, condition).await?).await
+        self.inner.copy(&source, to, &self.current_of_old(to, condition).await?).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -258,7 +266,7 @@ impl ObjectStore for WithCreates {
         };
         match self.delete_held(&Doomed { key: key.clone(), etag }).await? {
             Some(()) => Ok(()),
-            None => self.inner.delete(key, &self.current(key, condition).await?).await,
+            None => self.inner.delete(key, &self.current(key, condition)).await,
         }
     }
 
@@ -276,7 +284,7 @@ impl ObjectStore for WithCreates {
                 Ok(Some(())) => {}
                 Err(error) => failed.push((object.key.clone(), error)),
                 Ok(None) => {
-                    let etag = match self.current(&object.key, &object.condition()).await? {
+                    let etag = match self.current(&object.key, &object.condition()) {
                         Condition::IfMatch(etag) => Some(etag),
                         _ => None,
                     };
