@@ -62,20 +62,25 @@ impl Bases {
                 }
             },
         );
-        let seen = seen.build();
-        let mut unsure = HashSet::new();
+        let (seen, beside) = (seen.build(), Cache::new(MAX_PIECES));
+        let (mut unsure, made_empty) = (HashSet::new(), state.left_empty());
         for row in state.seen().await? {
-            if let Some(client) = Client::of_row(&row.client) {
-                if state.unsure_since().is_some() {
-                    unsure.insert(client.clone());
+            let Some(client) = Client::of_row(&row.client) else { continue };
+            if state.unsure_since().is_some() {
+                unsure.insert(client.clone());
+            }
+            if let Some(key) = row.key.strip_prefix(BESIDE) {
+                if let Some((etag, copy)) = row.etag.split_once(BESIDE) {
+                    beside.insert((client, key.to_owned()), (copy.to_owned(), ETag::new(etag)));
                 }
+            } else if !made_empty.contains(&row.key) {
                 seen.insert((client, row.key), ETag::new(row.etag));
             }
         }
         Ok(Self {
             seen,
             pieces: Cache::new(MAX_PIECES),
-            beside: Cache::new(MAX_PIECES),
+            beside,
             dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
             state,
             unsure,
@@ -118,7 +123,7 @@ impl Bases {
             self.state.note_seen(&client.to_row(), key, Some(etag.quoted()));
         }
         self.pieces.invalidate(&Seen(client, key));
-        self.beside.invalidate(&Seen(client, key));
+        self.forget_loser(client, key);
     }
 
     /// The client's connection took `count` bytes from `first` on of what the request was offered.
@@ -148,6 +153,15 @@ impl Bases {
     /// The client's version of `key` lost, and lies at `copy` now.
     pub fn lost(&self, client: &Client, key: &str, copy: &str, etag: &ETag) {
         self.beside.insert((client.clone(), key.to_owned()), (copy.to_owned(), etag.clone()));
+        let place = format!("{}{BESIDE}{copy}", etag.quoted());
+        self.state.note_seen(&client.to_row(), &format!("{BESIDE}{key}"), Some(&place));
+    }
+
+    fn forget_loser(&self, client: &Client, key: &str) {
+        if self.loser(client, key).is_some() {
+            self.beside.invalidate(&Seen(client, key));
+            self.state.note_seen(&client.to_row(), &format!("{BESIDE}{key}"), None);
+        }
     }
 
     /// Where the client's version of `key` lies that lost, if it has not seen the winner since.
@@ -213,7 +227,7 @@ impl Bases {
             self.state.note_seen(&client.to_row(), key, None);
         }
         self.pieces.invalidate(&Seen(client, key));
-        self.beside.invalidate(&Seen(client, key));
+        self.forget_loser(client, key);
     }
 }
 
@@ -244,5 +258,7 @@ impl WriteCondition {
 const MAX_BASES: u64 = 100_000;
 /// Files that clients are reading in pieces, and those that lost: few at any time.
 const MAX_PIECES: u64 = 10_000;
+/// What marks the rows of copies beside a winner; no key of a file holds it.
+const BESIDE: char = '\u{1}';
 /// Between this machine and S3.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);

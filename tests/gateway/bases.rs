@@ -322,6 +322,34 @@ async fn who_lost_by_an_absence_has_not_seen_the_winner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_lost_is_known_after_a_restart() {
+    for place in Place::both().await {
+        let state = tempfile::tempdir().unwrap();
+        let mut gateway = place.start(&state).await;
+        let put = async |url: &str, content: &str| {
+            let status = Program { url, agent: "editor/1" }.put("/lost", content).await;
+            assert!(matches!(status, 200..=204));
+        };
+        assert_eq!(Program { url: &gateway.url, agent: "editor/1" }.look("/lost").await, 404);
+        place.write("lost", "theirs").await;
+        put(&gateway.url, "save 1").await;
+        for (content, kills) in [("save 2", false), ("save 3", true)] {
+            if kills {
+                // What is promised.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            end(gateway, kills).await;
+            gateway = place.start(&state).await;
+            put(&gateway.url, content).await;
+        }
+        let program = Program { url: &gateway.url, agent: "editor/1" };
+        assert_eq!(program.get("/lost").await, "theirs");
+        assert_eq!(program.copies("/lost").await, ["save 3"]);
+        end(gateway, true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mac_that_makes_a_file_takes_nobodys() {
     for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
         let mac = Program { url: &gateway.url, agent: MAC };

@@ -11,7 +11,7 @@ mod questions;
 mod transfers;
 mod unstored;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -216,6 +216,16 @@ impl State {
             }
         }
         recovered
+    }
+
+    /// The keys of empty files of an earlier life: what they hold by now only the store knows.
+    pub fn left_empty(&self) -> HashSet<String> {
+        let left = self.pending().into_iter().filter(|row| row.phase == Phase::Missing);
+        left.filter_map(|row| match row.operation {
+            Operation::Create(create) => Some(create.key),
+            _ => None,
+        })
+        .collect()
     }
 
     /// All that is pending, by kind and name.

@@ -204,9 +204,8 @@ impl Creates {
         }
     }
 
-    /// The store has the object of a row whose write had no answer: it is what was written, for nothing was there.
+    /// The store has the object of a row whose write had no answer: what was written, or somebody else's.
     async fn found(&self, key: &Key, meta: &ObjectMeta) {
-        self.0.stored_as.insert(key.clone(), meta.etag.clone());
         self.end(key, self.left(key, meta)).await;
     }
 

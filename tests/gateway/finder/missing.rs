@@ -274,6 +274,8 @@ async fn what_s3_has_of_a_cut_save_is_shown() {
             assert_eq!(mac.look(&path).await, 404, "a deleted file does not return");
         }
         if round == 2 {
+            // The Mac lost its connection, and looks.
+            assert_eq!(mac.look(&path).await, 207);
             let token = mac.lock(&path).await;
             assert_eq!(mac.put(&path, &token, "newer").await, 204);
             assert_eq!(mac.get(&path).await, (200, "newer".into()));
@@ -287,6 +289,26 @@ async fn what_s3_has_of_a_cut_save_is_shown() {
         assert!(!names.iter().any(|name| name.contains("conflict")), "{names:?}");
         end(gateway, Ending::Killed).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_of_a_file_that_was_made_empty_stays() {
+    let s3 = embedded().await;
+    let bucket = crate::harness::Bucket::of(&s3.endpoint_url(), crate::harness::BUCKET).await;
+    let state = tempfile::tempdir().unwrap();
+    let gateway = Process::gateway(&s3.endpoint_url(), &state, OPTIONS).await;
+    let mac = Finder::at(&gateway.url);
+    assert_eq!(mac.status("PUT", "/file").await, 201);
+    let token = mac.lock("/file").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bucket.put("file", "theirs").await;
+    end(gateway, Ending::Killed).await;
+    let gateway = Process::gateway(&s3.endpoint_url(), &state, OPTIONS).await;
+    let mac = Finder::at(&gateway.url);
+    assert!(matches!(mac.put("/file", &token, "mine").await, 201 | 204));
+    assert_eq!(mac.get("/file").await.1, "theirs");
+    assert_eq!(mac.list("/").await.len(), 3, "what lost lies beside");
+    end(gateway, Ending::Killed).await;
 }
 
 /// A file is made and written; the gateway is killed when S3 has the content and has not answered.
