@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -21,6 +21,17 @@ struct State {
     unconditional: Vec<String>,
     has_opaque_etags: bool,
     unnamed: Vec<String>,
+    /// `None`: they are not kept.
+    writes: Option<Vec<Write>>,
+}
+
+/// An object that was stored.
+#[derive(Debug, Clone)]
+pub struct Write {
+    pub key: String,
+    /// Without quotes.
+    pub etag: String,
+    pub at: Instant,
 }
 
 /// An instruction: the next `times` requests that fit are treated so.
@@ -114,6 +125,23 @@ impl Hooks {
         let mut state = self.0.lock();
         state.transcript.clear();
         state.total = 0;
+    }
+
+    /// Keeps what is stored from now on, for [`Self::writes`].
+    pub fn keep_writes(&self) {
+        self.0.lock().writes.get_or_insert_default();
+    }
+
+    /// The objects that were stored, in the order in which they took their places.
+    pub fn writes(&self) -> Vec<Write> {
+        self.0.lock().writes.clone().unwrap_or_default()
+    }
+
+    /// Notes an object in the moment in which it takes its place.
+    pub(super) fn note_write(&self, key: &str, etag: &str) {
+        if let Some(writes) = &mut self.0.lock().writes {
+            writes.push(Write { key: key.to_owned(), etag: etag.to_owned(), at: Instant::now() });
+        }
     }
 
     /// Every request takes this much longer.

@@ -14,6 +14,6 @@ mod service;
 mod storage;
 mod uploads;
 
-pub use hooks::{Action, Gate, Hooks, Rule};
+pub use hooks::{Action, Gate, Hooks, Rule, Write};
 pub use keys::Keys;
 pub use server::{EmbeddedOptions, EmbeddedS3};

@@ -81,6 +81,7 @@ impl Service {
         let stored = Arc::clone(&object);
         let replaced = self.bucket(bucket, |b| {
             conditions.check(b.objects.get(key).map(|o| &**o))?;
+            self.hooks.note_write(key, &stored.etag);
             Ok(b.objects.insert(key.to_owned(), stored))
         });
         match replaced {

@@ -27,6 +27,7 @@ mod mounting;
 mod outages;
 mod path;
 mod propfind;
+mod races;
 mod readme;
 mod scale;
 mod semantics;

@@ -3,6 +3,7 @@
 pub mod browser;
 mod bucket;
 pub mod clients;
+pub mod dice;
 pub mod faults;
 pub mod process;
 pub mod raw;
