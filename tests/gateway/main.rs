@@ -18,6 +18,7 @@ mod cuts;
 mod endpoints;
 mod finder;
 mod harness;
+mod kills;
 mod layering;
 mod locks;
 mod lost_answers;
