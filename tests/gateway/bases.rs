@@ -82,7 +82,7 @@ impl Place {
     /// Another program writes.
     async fn write(&self, name: &str, content: &str) {
         match self {
-            Self::Bucket(bucket, _) => drop(bucket.put(name, content).await),
+            Self::Bucket(bucket, _) => bucket.put(name, content).await,
             Self::Directory(directory) => std::fs::write(directory.path().join(name), content).unwrap(),
         }
     }

@@ -198,8 +198,8 @@ async fn behind(gateway: &TestGateway, content: Option<&str>) {
     if gateway.is_bucket() {
         let bucket = gateway.bucket().await;
         match content {
-            Some(content) => drop(bucket.put("saved", content).await),
-            None => drop(bucket.delete("saved").await),
+            Some(content) => bucket.put("saved", content).await,
+            None => bucket.delete("saved").await,
         }
     } else {
         let path = gateway.directory().join("saved");

@@ -98,9 +98,9 @@ async fn end(s3: &Arc<EmbeddedS3>, bucket: &Bucket, state: &TempDir, users: &mut
     faults
 }
 
-const FOLLOWERS_SURVIVE_CRASHES: bool = false;
-const UPLOADS_ARE_NOTED_BEFORE_THEY_BEGIN: bool = false;
-const QUESTIONS_ARE_NOTED: bool = false;
+const FOLLOWERS_SURVIVE_CRASHES: bool = true;
+const UPLOADS_ARE_NOTED_BEFORE_THEY_BEGIN: bool = true;
+const QUESTIONS_ARE_NOTED: bool = true;
 const KILLS: u64 = 20;
 const USERS: u64 = 5;
 /// In one life.

@@ -29,6 +29,8 @@ struct Slot {
     process: tokio::sync::Mutex<Option<Process>>,
     /// When it was killed.
     kills: parking_lot::Mutex<Vec<Instant>>,
+    /// When it ended, killed or not.
+    ends: parking_lot::Mutex<Vec<Instant>>,
 }
 
 /// All that writes to the bucket.
@@ -43,12 +45,19 @@ impl Slot {
         let state = tempfile::tempdir().unwrap();
         let process = Process::gateway(&s3.endpoint_url(), &state, OPTIONS).await;
         let url = RwLock::new(process.url.clone());
-        Self { state, url, process: tokio::sync::Mutex::new(Some(process)), kills: Default::default() }
+        Self {
+            state,
+            url,
+            process: tokio::sync::Mutex::new(Some(process)),
+            kills: Default::default(),
+            ends: Default::default(),
+        }
     }
 
     async fn restart(&self, s3: &EmbeddedS3, kills: bool) {
         let mut slot = self.process.lock().await;
         let mut process = slot.take().unwrap();
+        self.ends.lock().push(Instant::now());
         if kills {
             self.kills.lock().push(Instant::now());
             process.child.kill().await.unwrap();
@@ -87,8 +96,9 @@ async fn what_was_acknowledged_is_replaced_by_those_alone_who_saw_it() {
         .collect()
         .await;
     let kills = race.slots.each_ref().map(|slot| slot.kills.lock().clone());
+    let ends = race.slots.each_ref().map(|slot| slot.ends.lock().clone());
     let logs: Vec<Log> = logs.into_iter().flatten().collect();
-    let verdict = rule::judge(&race.s3.hooks().writes(), &logs, &kills);
+    let verdict = rule::judge(&race.s3.hooks().writes(), &logs, &kills, &ends);
     eprintln!("{rounds} rounds in {:?}: {verdict:?}", begun.elapsed());
     assert!(verdict.faults.is_empty(), "{} faults:\n{}", verdict.faults.len(), verdict.faults.join("\n"));
     assert!(verdict.acknowledged as u64 > rounds, "hardly anything was written: {verdict:?}");

@@ -1,7 +1,8 @@
 //! The rule that a reader of SEMANTICS.md holds the gateway to, and whether the bucket's history kept it.
 //!
 //! - A write replaces the version that its client last got or made. A client that has none replaces the newest
-//!   version, unless it was told that nothing is there and was shown nothing since: then it replaces nothing.
+//!   version, unless it was told in this life of the gateway that nothing is there and was shown nothing since: then
+//!   it replaces nothing.
 //! - What could not take its place lies beside, once; the next save of its client, which has not got or made the
 //!   winner since, replaces its own copy or lies beside, too.
 //! - What a client saw in its last second before a crash may be forgotten: then it replaces what it is shown in
@@ -50,11 +51,14 @@ struct Court<'l> {
     /// Keys that hold or held each version.
     places: BTreeMap<&'l str, Vec<&'l str>>,
     kills: &'l [Vec<Instant>; 2],
+    /// All ends of the gateways, kills and others.
+    ends: &'l [Vec<Instant>; 2],
 }
 
 /// Holds the history against the rule.
-pub fn judge(writes: &[Write], logs: &[Log], kills: &[Vec<Instant>; 2]) -> Verdict {
-    let mut court = Court { puts: BTreeMap::new(), history: BTreeMap::new(), places: BTreeMap::new(), kills };
+pub fn judge(writes: &[Write], logs: &[Log], kills: &[Vec<Instant>; 2], ends: &[Vec<Instant>; 2]) -> Verdict {
+    let (puts, history, places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut court = Court { puts, history, places, kills, ends };
     for log in logs {
         for (at, event) in log.events.iter().enumerate() {
             if let What::Put { version, answer } = &event.what {
@@ -197,7 +201,14 @@ impl<'l> Court<'l> {
             return false;
         }
         let told = before.iter().rev().find(|event| matches!(event.what, What::Absent | What::Shown));
-        told.is_none_or(|event| event.what != What::Absent)
+        told.is_none_or(|event| event.what != What::Absent || self.has_ended_since(put, event))
+    }
+
+    /// Whether the gateway ended after an event began: what it told of absences ends with it.
+    fn has_ended_since(&self, put: &Put<'_>, event: &Event) -> bool {
+        let Writer::Through(gateway) = put.log.writer else { return false };
+        let until = put.log.events[put.at].ended;
+        self.ends[gateway].iter().any(|end| (event.begun..until).contains(end))
     }
 
     /// The crash after which the gateway may not know of this event any more.
