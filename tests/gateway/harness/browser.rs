@@ -102,7 +102,7 @@ impl Browser {
     pub async fn until(&mut self, expression: &str) {
         let end = tokio::time::Instant::now() + Duration::from_secs(60);
         while self.value(&format!("!!({expression})")).await != json!(true) {
-            let shown = self.value("location.href + ' ' + document.documentElement.outerHTML").await;
+            let shown = self.value("location.href + ' ' + document.documentElement?.outerHTML").await;
             assert!(tokio::time::Instant::now() < end, "never came: {expression}: {shown}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
