@@ -38,11 +38,10 @@ impl Saves {
         context: &RequestContext,
         view: impl Fn() -> Box<dyn View>,
     ) -> Option<String> {
-        let path = context.path.spelled_once();
-        let is_move = context.method.as_str() == "MOVE" && context.client.is_webdavfs();
-        if !is_move || !self.state.lacks_content(&path) {
+        if context.method.as_str() != "MOVE" || !context.client.is_webdavfs() {
             return None;
         }
+        let path = context.path.spelled_once();
         for row in self.state.lacking(&path) {
             if has_come(&*view(), &row).await {
                 self.state.forget_contents(&row.path);
@@ -71,11 +70,12 @@ impl Saves {
             let refusal = context.outcome.refusal().map(|refusal| refusal.message);
             coming.failed(refusal.unwrap_or_else(|| format!("the answer was {status}")));
         }
-        let path = context.path.spelled_once();
+        let is_read = matches!(context.method.as_str(), "GET" | "HEAD");
         let is_gone = status == StatusCode::NOT_FOUND && context.method == Method::DELETE;
-        if !status.is_success() && !is_gone {
+        if is_read || (!status.is_success() && !is_gone) {
             return;
         }
+        let path = context.path.spelled_once();
         match context.method.as_str() {
             "PUT" if !is_save(context) => self.state.forget_contents(&path),
             "PUT" if !context.has_content => self.expect(context, &path).await,

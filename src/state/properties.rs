@@ -248,8 +248,7 @@ fn size_of(
     Ok((count, bytes))
 }
 
-/// The rows of `root` and below.
-/// Without their values, which may be many times as long.
+/// The keys of the rows of `root` and below; the values may be many times as long.
 fn keys_within(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     root: &str,

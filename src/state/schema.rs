@@ -6,7 +6,6 @@
 use std::time::SystemTime;
 
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::pending::{self, CreateRow, PendingRow, UploadRow};
@@ -69,7 +68,7 @@ pub(super) fn note_close(transaction: &WriteTransaction) -> Result<(), StateErro
 }
 
 /// Moves the rows of a table that is no more to those that are pending.
-fn take_over<R: DeserializeOwned + Serialize>(
+fn take_over<R: DeserializeOwned>(
     transaction: &WriteTransaction,
     name: &'static str,
     pending: fn(R) -> PendingRow,

@@ -119,11 +119,7 @@ impl State {
 
     /// Whether something at `path`, or below it, lacks its content.
     pub fn lacks_content(&self, path: &str) -> bool {
-        let rows = self.0.pending.0.lock();
-        let lacks = |row: &PendingRow| row.lacks_content() && is_within(&row.path, path);
-        rows.coming.keys().any(|at| is_within(at, path))
-            || rows.of_kind("content").any(lacks)
-            || rows.of_kind("create").any(lacks)
+        !self.lacking(path).is_empty()
     }
 
     /// The files at `path`, or below it, that lack their contents, or whose contents are on their way.
