@@ -1,6 +1,7 @@
 //! What each client last saw of each object: the version that its next write means to replace.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use moka::Equivalent;
@@ -54,15 +55,20 @@ impl Bases {
     /// Takes up what `state` kept.
     pub async fn load(state: State) -> Result<Self, StateError> {
         let lru = moka::policy::EvictionPolicy::lru;
-        let kept = state.clone();
-        let seen = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).eviction_listener(
-            move |name: std::sync::Arc<(Client, String)>, _, cause| {
+        // What there is no room for goes from the disk, too.
+        let forget = |state: State, row: fn(&str) -> String| {
+            move |name: Arc<(Client, String)>, cause| {
                 if cause == RemovalCause::Size {
-                    kept.note_seen(&name.0.to_row(), &name.1, None);
+                    state.note_seen(&name.0.to_row(), &row(&name.1), None);
                 }
-            },
-        );
-        let (seen, beside) = (seen.build(), Cache::new(MAX_PIECES));
+            }
+        };
+        let (forget_seen, forget_beside) =
+            (forget(state.clone(), str::to_owned), forget(state.clone(), beside_row));
+        let seen = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru());
+        let seen = seen.eviction_listener(move |name, _, cause| forget_seen(name, cause)).build();
+        let beside = Cache::builder().max_capacity(MAX_PIECES);
+        let beside = beside.eviction_listener(move |name, _, cause| forget_beside(name, cause)).build();
         let (mut unsure, made_empty) = (HashSet::new(), state.left_empty());
         for row in state.seen().await? {
             let Some(client) = Client::of_row(&row.client) else { continue };
@@ -154,13 +160,13 @@ impl Bases {
     pub fn lost(&self, client: &Client, key: &str, copy: &str, etag: &ETag) {
         self.beside.insert((client.clone(), key.to_owned()), (copy.to_owned(), etag.clone()));
         let place = format!("{}{BESIDE}{copy}", etag.quoted());
-        self.state.note_seen(&client.to_row(), &format!("{BESIDE}{key}"), Some(&place));
+        self.state.note_seen(&client.to_row(), &beside_row(key), Some(&place));
     }
 
     fn forget_loser(&self, client: &Client, key: &str) {
         if self.loser(client, key).is_some() {
             self.beside.invalidate(&Seen(client, key));
-            self.state.note_seen(&client.to_row(), &format!("{BESIDE}{key}"), None);
+            self.state.note_seen(&client.to_row(), &beside_row(key), None);
         }
     }
 
@@ -195,9 +201,14 @@ impl Bases {
             context.outcome.set_date_is_no_proof();
         }
         if context.method == http::Method::GET {
-            let known = self.of(&context.client, key);
-            context.outcome.set_offered(Offered { key: key.to_owned(), etag: etag.clone(), size, known });
+            self.offer(context, key, etag, size);
         }
+    }
+
+    /// The answer holds this version, of `size` bytes, or a part of it: it is seen when that has been delivered.
+    pub fn offer(&self, context: &RequestContext, key: &str, etag: &ETag, size: u64) {
+        let known = self.of(&context.client, key);
+        context.outcome.set_offered(Offered { key: key.to_owned(), etag: etag.clone(), size, known });
     }
 
     /// What the client has seen in a folder. Looks through all that is remembered.
@@ -229,6 +240,11 @@ impl Bases {
         self.pieces.invalidate(&Seen(client, key));
         self.forget_loser(client, key);
     }
+}
+
+/// The key under which the state knows the copy beside `key`.
+fn beside_row(key: &str) -> String {
+    format!("{BESIDE}{key}")
 }
 
 /// On what condition a body takes its place.

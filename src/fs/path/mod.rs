@@ -137,7 +137,7 @@ impl Source for PathShare {
         let opened = move || Ok(shared.root.file(name.as_str())?.1);
         let stat = self.0.disk.by(context.deadline, opened).await.ok()?;
         let held = self.0.content.version(&key, &stat.etag)?;
-        self.0.bases.note(context, key.as_str(), &stat.etag, stat.size, stat.modified);
+        self.0.bases.offer(context, key.as_str(), &stat.etag, stat.size);
         Some(HotFile {
             content: held.content.clone(),
             etag: stat.etag,

@@ -127,7 +127,7 @@ impl Source for S3Share {
         let may_be_folder = path.is_root() || path.has_trailing_slash() || path.is_reserved();
         let key = Key::new(path.key()).ok().filter(|_| !may_be_folder)?;
         let (meta, content) = self.0.store.held(&key)?;
-        self.0.bases.note(context, key.as_str(), &meta.etag, meta.size, meta.last_modified);
+        self.0.bases.offer(context, key.as_str(), &meta.etag, meta.size);
         Some(HotFile {
             content,
             etag: meta.etag,

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use parking_lot::Mutex;
 
+use super::naming::is_page;
 use crate::metrics::Metrics;
 use crate::store::reach::Reach;
 
@@ -37,9 +38,8 @@ impl Intercept for CountRequests {
         let operation = config.load::<Metadata>().map(|metadata| metadata.name().to_owned());
         let deletes = matches!(operation.as_deref(), Some("DeleteObject" | "AbortMultipartUpload"));
         let answer = context.response();
-        let is_html = answer.headers().get("content-type").is_some_and(|t| t.starts_with("text/html"));
         // S3 answers these with 204.
-        let is_page = is_html && answer.status().as_u16() == 200;
+        let is_page = is_page(answer) && answer.status().as_u16() == 200;
         match deletes && is_page {
             true => Err("a web page came where S3 should answer".into()),
             false => Ok(()),

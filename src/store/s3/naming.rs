@@ -28,8 +28,7 @@ pub(super) struct NotS3s;
 impl Naming {
     /// Whether an answer without a body is the endpoint's own.
     pub(super) fn believes(&self, answer: &HttpResponse) -> bool {
-        let is_page = answer.headers().get("content-type").is_some_and(|kind| kind.starts_with("text/html"));
-        is_named(answer) || !(is_page || self.0.load(Ordering::Relaxed))
+        is_named(answer) || !(is_page(answer) || self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -62,6 +61,11 @@ impl S3Store {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether it is a web page, which no S3 server sends by itself.
+pub(super) fn is_page(answer: &HttpResponse) -> bool {
+    answer.headers().get("content-type").is_some_and(|kind| kind.starts_with("text/html"))
 }
 
 fn is_named(answer: &HttpResponse) -> bool {
