@@ -147,6 +147,18 @@ async fn a_very_large_file_is_not_read_to_tell_that_it_was_moved() {
     assert_eq!(gateway.bucket().await.keys().await, ["moved"]);
 }
 
+/// The gateway was killed between the copy and the answer; the next one carries out the move when the client, who
+/// was told of no such file, asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_was_cut_and_is_made_again_leaves_one_file() {
+    let gateway = TestGateway::start().await;
+    assert_eq!(gateway.put("/file", "content").await, 201);
+    assert_eq!(gateway.status("GET", "/moved").await, 404);
+    gateway.bucket().await.put("moved", "content").await;
+    assert!([201, 204].contains(&gateway.transfer("MOVE", "/file", "/moved").await));
+    assert_only(&gateway, "moved", b"content").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_moved_folder_has_each_file_once() {
     for gateway in both_kinds().await {

@@ -118,6 +118,9 @@ impl Placing {
             if !self.may_replace {
                 return Err(StoreError::ConditionFailed.into());
             }
+            if let Some(written) = self.is_there(&job).await {
+                return Ok(Some(self.placed(job, written)));
+            }
             match lost {
                 // What should be replaced was deleted.
                 StoreError::NotFound => job.condition = Condition::IfAbsent,
@@ -125,6 +128,13 @@ impl Placing {
             }
         }
         Err(Failure::Conflict("it changed again and again while it was copied".to_owned()))
+    }
+
+    /// The destination, if it is this version already: a move that was cut is made again.
+    async fn is_there(&self, job: &Job) -> Option<Written> {
+        let there = self.store.head(&job.to).await.ok()?;
+        let is_same = there.etag == job.from.etag && there.size == job.from.size;
+        is_same.then_some(Written { etag: there.etag, last_modified: there.last_modified })
     }
 
     async fn copy_beside(&self, job: Job) -> Result<Placed, Failure> {
