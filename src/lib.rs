@@ -7,7 +7,8 @@
 //! - [`commands`]: one file a command; puts the layers together.
 //! - [`config`]: one complete, typed configuration.
 //! - [`service`]: the gateway as a service of its user: launchd's and systemd's definitions.
-//! - [`control`]: the socket by which commands talk to a running gateway.
+//! - [`parent`]: the process that holds a gateway's sockets, and starts it anew when it dies.
+//! - [`control`]: the sockets by which commands talk to a running gateway, and to its parent.
 //! - [`mount`]: attaching what is served to a directory.
 //! - [`notify`]: what became of saves, said on the user's desktop.
 //! - [`http`]: the front; the life of one request is in `http/service.rs`.
@@ -17,7 +18,7 @@
 //! - [`cache`]: what is known without asking; pure structures.
 //! - [`intake`]: bodies that are taken without a pause, however slowly they are stored.
 //! - [`state`]: the local database of one source.
-//! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that the system opened;
+//! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that were opened before;
 //!   [`descriptors`]: how many there may be.
 //! - [`process`]: programs of the system, which are told only what they need.
 //! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
@@ -47,6 +48,7 @@ pub mod mount;
 pub mod notify;
 pub mod object;
 pub mod open_file;
+pub mod parent;
 pub mod peer;
 pub mod process;
 #[doc(hidden)]

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     // A call that hangs on a disk that is away would keep the process from ending.
     runtime.shutdown_background();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(ended) => ExitCode::from(ended.exit_code()),
         Err(failure) => report(&failure),
     }
 }

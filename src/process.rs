@@ -4,6 +4,7 @@
 //! Some of them, such as davfs2, run as another user and for long, and must not hold keys; and a directory that
 //! somebody has put first into `PATH` is not the system's.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -60,6 +61,24 @@ pub fn at(program: &Path) -> Command {
 pub fn find(name: &str) -> Option<PathBuf> {
     let places = DIRECTORIES.map(|directory| Path::new(directory).join(name));
     places.into_iter().find(|place| place.is_file())
+}
+
+/// This program by the name that it was called by, which may lead to a newer one later; absolute.
+pub fn own() -> std::io::Result<PathBuf> {
+    let itself = std::env::current_exe()?;
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let named = if called.components().count() > 1 {
+        std::path::absolute(called).ok()
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|directory| directory.join(&called)).find(|place| place.is_file())
+    };
+    Ok(named.filter(|named| named.is_absolute() && is_same_file(named, &itself)).unwrap_or(itself))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    file(one).is_some_and(|found| Some(found) == file(other))
 }
 
 /// Runs it to its end, without anything to read, and gives what it printed.

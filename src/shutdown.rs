@@ -6,6 +6,7 @@
 //! Detached work (commits, aborts) runs on its [`TaskTracker`], so that the end waits for it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -14,15 +15,24 @@ use tokio_util::task::TaskTracker;
 /// A switch that is thrown once, and the tasks that must be done before the program may end.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
-    requested: watch::Sender<bool>,
+    requested: watch::Sender<Option<End>>,
     begun: watch::Sender<bool>,
     tasks: TaskTracker,
+}
+
+/// What is wanted with the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// That it is one.
+    Stop,
+    /// That the program is started anew, once the uploads that are under way have ended, or after that time.
+    Restart { patience: Duration },
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
         Self {
-            requested: watch::Sender::new(false),
+            requested: watch::Sender::new(None),
             begun: watch::Sender::new(false),
             tasks: TaskTracker::new(),
         }
@@ -31,13 +41,16 @@ impl Default for Shutdown {
 
 impl Shutdown {
     /// Asks for the end.
-    pub fn request(&self) {
-        self.requested.send_replace(true);
+    pub fn request(&self, end: End) {
+        self.requested.send_replace(Some(end));
     }
 
     /// Waits until the end has been asked for.
-    pub async fn requested(&self) {
-        let _ = self.requested.subscribe().wait_for(|requested| *requested).await;
+    pub async fn requested(&self) -> End {
+        let mut requested = self.requested.subscribe();
+        let end = requested.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        // The sender lives in `self`, so there is one.
+        end.unwrap_or(End::Stop)
     }
 
     /// Begins the shutdown; further calls do nothing.
@@ -77,6 +90,17 @@ impl Shutdown {
     }
 }
 
+/// What ends a program from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndSignal {
+    /// Of a manager, or of the system.
+    Terminate,
+    /// Ctrl-C.
+    Interrupt,
+    /// The terminal is gone.
+    Hangup,
+}
+
 /// Ctrl-C, SIGTERM, and the end of the terminal. From when it is made none is lost.
 pub struct Signals {
     terminate: Signal,
@@ -94,11 +118,16 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> EndSignal {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = self.terminate.recv() => EndSignal::Terminate,
+            _ = self.interrupt.recv() => EndSignal::Interrupt,
+            _ = self.hangup.recv() => EndSignal::Hangup,
         }
+    }
+
+    /// Waits for Ctrl-C. The others come twice where a whole session ends: to a program, and through its parent.
+    pub async fn interrupt(&mut self) {
+        while self.next().await != EndSignal::Interrupt {}
     }
 }

@@ -69,8 +69,10 @@ pub enum Command {
     Service(ServiceArgs),
     /// Show the gateways that are running: what they serve, what they did, what is wrong
     Status(StatusArgs),
-    /// Stop a gateway, in order
+    /// Stop a gateway, in order; what is mounted of it is unmounted first
     Stop(StopArgs),
+    /// Start a gateway anew under its mounts, as after an upgrade
+    Restart(RestartArgs),
     /// Finder's own files, which are kept on this machine
     Shelf(ShelfArgs),
     /// The configuration: file, environment and options together
@@ -200,6 +202,16 @@ pub struct StopArgs {
     pub force: bool,
 
     /// How long to wait for its end
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
+    pub wait: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RestartArgs {
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
+
+    /// How long uploads that are under way may take to end first
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     pub wait: Duration,
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::gateway::Gateway;
 use super::listeners;
 use super::serve::until_stopped;
-use super::{CommandError, running};
+use super::{CommandError, Ended, running};
 use crate::cli::DemoArgs;
 use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use crate::embedded::{EmbeddedOptions, EmbeddedS3};
@@ -20,10 +20,11 @@ use crate::http::{Limits, ServiceOptions};
 use crate::metrics::Metrics;
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::{Shutdown, Signals};
+use crate::sockets::Holder;
 use crate::store::s3::{FixedCredentials, S3Options, S3Store};
 use crate::store::{ListRequest, ObjectStore};
 
-pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
+pub(super) async fn run(args: DemoArgs) -> Result<Ended, CommandError> {
     let listen = Listen::parse(&args.listen)?;
     listen.check(&Access::Peers(None))?;
     let listeners = listeners::bind(&listen).await?;
@@ -44,7 +45,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let welcome = welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args);
     // Nobody may be reading; it serves all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
-    until_stopped(gateway, shutdown, None, signals).await
+    until_stopped(gateway, shutdown, None, signals, Holder::Itself).await
 }
 
 fn no_server(error: std::io::Error, args: &DemoArgs) -> CommandError {

@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use super::operator::{Keeping, Operator};
 use super::share::Served;
 use super::{CommandError, share};
 use crate::config::{Config, Source};
-use crate::control;
+use crate::control::{self, Who};
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::descriptors;
@@ -23,13 +24,14 @@ use crate::mount::Deputy;
 use crate::notify;
 use crate::peer;
 use crate::shutdown::Shutdown;
-use crate::sockets;
+use crate::sockets::{self, Holder};
 use crate::state::{State, StateError};
 
 /// A gateway that has its sockets, its state and its clients, and waits for [`Gateway::run`].
 pub struct Gateway {
     server: Server,
     operator: Operator,
+    writes: TaskTracker,
     state: State,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -86,7 +88,7 @@ impl Gateway {
         let (auth, read_only) = (options.auth.name(), options.read_only);
         let engine = Engine::new(share, locks, state.clone(), &shutdown);
         let service = Service::new(engine, options, metrics.clone());
-        let knocks = service.knocks();
+        let (knocks, writes) = (service.knocks(), service.writes());
         let server = Server::new(listeners, service, config.limits.within(descriptors));
         notify::start(config.notify, &state, &metrics, &shutdown);
         let operator = Operator {
@@ -106,12 +108,13 @@ impl Gateway {
             detached: config.detached,
             read_only,
             options: Vec::new(),
-            is_service: false,
+            holder: Holder::Itself,
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),
             knocks,
             deputy,
         };
-        Ok(Self { server, operator, state, metrics, shutdown, shutdown_timeout: config.shutdown_timeout })
+        let shutdown_timeout = config.shutdown_timeout;
+        Ok(Self { server, operator, writes, state, metrics, shutdown, shutdown_timeout })
     }
 
     /// The addresses that are served, as URLs.
@@ -119,9 +122,14 @@ impl Gateway {
         self.operator.urls.clone()
     }
 
-    /// Says that its sockets are the system's.
-    pub fn set_service(&mut self) {
-        self.operator.is_service = true;
+    /// Says whose its sockets are.
+    pub fn set_holder(&mut self, holder: Holder) {
+        self.operator.holder = holder;
+    }
+
+    /// The requests under way that change something.
+    pub(super) fn writes(&self) -> TaskTracker {
+        self.writes.clone()
     }
 
     /// Says what it was started with.
@@ -163,7 +171,7 @@ impl Gateway {
     pub async fn run(self) {
         let Self { server, operator, state, shutdown, shutdown_timeout, .. } = self;
         // Open until everything has ended: then a command sees that.
-        let door = match control::open(state.directory()) {
+        let door = match control::open(state.directory(), Who::Gateway) {
             Ok(door) => Some(door),
             Err(error) => {
                 tracing::warn!(%error, "there is no control socket; `s3dav status` will not find this gateway");
@@ -215,7 +223,8 @@ fn few_descriptors(descriptors: u64) -> (String, String) {
     (message, hint)
 }
 
-fn taken(error: StateError) -> CommandError {
+/// Says what to do where another one has the state.
+pub(super) fn taken(error: StateError) -> CommandError {
     match error {
         StateError::Taken { .. } => CommandError::hinted(
             error,

@@ -9,37 +9,27 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use super::CommandError;
 use crate::config::{Config, DEFAULT_PORT, Listen};
-use crate::sockets;
 use crate::state::{prepare, read_private, write_private};
 
-/// Sockets that wait for connections.
-pub(super) struct Sockets {
-    pub(super) listeners: Vec<TcpListener>,
-    /// They were there before this program, and will be after it.
-    pub(super) are_inherited: bool,
+/// Makes sockets that were handed over to be `config`'s.
+pub(super) fn take(
+    inherited: Vec<std::net::TcpListener>,
+    config: &Config,
+) -> Result<Vec<TcpListener>, CommandError> {
+    let listeners = inherited.into_iter().map(TcpListener::from_std).collect::<Result<Vec<_>, _>>();
+    let mut listeners: Vec<TcpListener> = listeners.context(UNFIT)?;
+    let address = |listener: &TcpListener| listener.local_addr().ok();
+    // The first one is the gateway's address, whichever order the system knows.
+    listeners.sort_by_key(|listener| address(listener).is_none_or(|address| address.is_ipv6()));
+    let addresses = listeners.iter().filter_map(address).collect();
+    Listen { addresses, is_default: false }.check(&config.access)?;
+    Ok(listeners)
 }
 
-/// Opens what `config` wants, unless the system has done so.
+/// Opens what `config` wants.
 ///
 /// Whoever mounts what is served need not know the port: where the usual one is taken by another program, and
 /// nobody asked for it, a free one is used, and again the next time.
-pub(super) async fn open(config: &Config) -> Result<Sockets, CommandError> {
-    let inherited = sockets::inherited().context("the sockets that the system handed over cannot be used")?;
-    if !inherited.is_empty() {
-        let listeners = inherited.into_iter().map(TcpListener::from_std).collect::<Result<Vec<_>, _>>();
-        let mut listeners: Vec<TcpListener> =
-            listeners.context("the sockets that the system handed over cannot be used")?;
-        let address = |listener: &TcpListener| listener.local_addr().ok();
-        // The first one is the gateway's address, whichever order the system knows.
-        listeners.sort_by_key(|listener| address(listener).is_none_or(|address| address.is_ipv6()));
-        let addresses = listeners.iter().filter_map(address).collect();
-        Listen { addresses, is_default: false }.check(&config.access)?;
-        return Ok(Sockets { listeners, are_inherited: true });
-    }
-    Ok(Sockets { listeners: choose(config).await?, are_inherited: false })
-}
-
-/// The same without looking for what the system has opened.
 pub(super) async fn choose(config: &Config) -> Result<Vec<TcpListener>, CommandError> {
     match config.listen.is_default && (config.detached || config.mount.is_some()) {
         true => on_any_port(&config.listen, &config.state_dir).await,
@@ -125,5 +115,7 @@ fn note(state_dir: &Path) -> PathBuf {
     state_dir.join("port")
 }
 
+/// In the words of an error.
+pub(super) const UNFIT: &str = "the sockets that were handed over cannot be used";
 /// Connections that wait to be accepted: of more the client tries again after a second.
 const BACKLOG: u32 = 1024;

@@ -18,6 +18,7 @@ pub mod gateway;
 mod listeners;
 mod mount;
 mod operator;
+mod restart;
 mod running;
 mod serve;
 mod service;
@@ -35,9 +36,11 @@ use crate::control::ControlError;
 use crate::fs::shelf::ExportError;
 use crate::logging;
 use crate::mount::MountError;
+use crate::parent::START_ANEW;
 use crate::service::ServiceError;
 use crate::state::StateError;
 use crate::store::StoreError;
+use serve::Role;
 
 /// Why a command ended badly, and what can be done.
 #[derive(Debug)]
@@ -86,18 +89,42 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     cause.downcast_ref::<ControlError>()?.hint().map(str::to_owned)
 }
 
+/// How a command ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Well,
+    /// A gateway is to be started in its place.
+    ToStartAnew,
+    /// Like the gateway that it held the sockets of.
+    As(u8),
+}
+
+impl Ended {
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Well => 0,
+            Self::ToStartAnew => START_ANEW,
+            Self::As(code) => code,
+        }
+    }
+}
+
 /// Runs what the command line says, to its end.
-pub async fn run(Invocation { cli, given }: Invocation) -> Result<(), CommandError> {
+pub async fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError> {
     let Cli { command, log } = cli;
+    let role = match &command {
+        Command::Serve(args) => serve::role(args)?,
+        _ => Role::default(),
+    };
     let format = match log.log_format {
         LogFormat::Text => logging::LogFormat::Text,
         LogFormat::Json => logging::LogFormat::Json,
     };
-    // Of these the gateway logs there, which outlives them.
-    let starts_another = matches!(command, Command::Mount(_) | Command::Service(_));
+    // The gateway that these start logs there.
+    let starts_another = matches!(command, Command::Mount(_) | Command::Service(_)) || role.is_parent();
     let file = log.log_file.as_deref().filter(|_| !starts_another);
     logging::start(format, log.verbose, file).context("the log cannot be written there")?;
-    let outcome = carry_out(command, &given, &log).await;
+    let outcome = carry_out(command, role, &given, &log).await;
     if let (Err(failure), Some(_)) = (&outcome, file) {
         // Who looks for the reason looks there.
         tracing::error!(hint = failure.hint, "{:#}", failure.error);
@@ -105,9 +132,14 @@ pub async fn run(Invocation { cli, given }: Invocation) -> Result<(), CommandErr
     outcome
 }
 
-async fn carry_out(command: Command, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
-    match command {
-        Command::Serve(args) => serve::run(*args, given).await,
+async fn carry_out(
+    command: Command,
+    role: Role,
+    given: &[Given],
+    log: &LogArgs,
+) -> Result<Ended, CommandError> {
+    let done = match command {
+        Command::Serve(args) => return serve::run(*args, role, given).await,
         Command::Mount(args) => mount::run(*args, given, log).await,
         Command::Unmount(args) => mount::unmount(args).await,
         Command::Service(args) => service::run(args, given, log).await,
@@ -120,10 +152,12 @@ async fn carry_out(command: Command, given: &[Given], log: &LogArgs) -> Result<(
         Command::CheckMount { path } => std::process::exit(crate::mount::ask_now(&path).into()),
         Command::Status(args) => status::run(args).await,
         Command::Stop(args) => stop::run(args).await,
+        Command::Restart(args) => restart::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,
         #[cfg(feature = "demo")]
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => return demo::run(args).await,
         #[cfg(feature = "demo")]
         Command::EmbeddedS3(args) => embedded_s3::run(args).await,
-    }
+    };
+    done.map(|()| Ended::Well)
 }

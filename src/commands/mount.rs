@@ -17,13 +17,15 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::gateway::Gateway;
-use super::{CommandError, running, stop};
+use super::{CommandError, restart, running, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs, UnmountArgs};
 use crate::config::Config;
 use crate::control::{ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
 use crate::mount::{self, Attached, Entry, Mount, MountOptions};
+use crate::parent::FIRST_WORDS;
 use crate::peer;
+use crate::process;
 use crate::state::{Credential, create_private, open_private, prepare, read_private};
 
 pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
@@ -31,9 +33,14 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
     let (status, is_new) = match ask(&config.state_dir, Request::Status, running::PATIENCE).await {
         Ok(Reply::Status(status)) => (*status, false),
         Ok(_) => return Err(running::unexpected()),
-        Err(ControlError::NotRunning { .. }) => (start(&config.state_dir, given, log).await?, true),
+        Err(ControlError::NotRunning { .. }) => match running::waiting(&config.state_dir).await {
+            // It has died, and somebody is about to start it.
+            Some(_) => (restart::start_now(&config.state_dir).await?, false),
+            None => (start(&config.state_dir, given, log).await?, true),
+        },
         Err(error) => return Err(error.into()),
     };
+    let status = upgraded(status).await;
     let own = options_of_gateway(given);
     if !is_new && own != status.options {
         eprintln!(
@@ -47,9 +54,44 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
     };
     if is_new && mounted.is_err() {
         // Nobody would know of it.
-        stop::end(&status, STOP_LIMIT).await?;
+        stop::end(&status, stop::LIMIT).await?;
     }
     mounted
+}
+
+/// Lets this program take the place of an older gateway, where somebody holds its port meanwhile.
+async fn upgraded(status: Status) -> Status {
+    if !is_newer(env!("CARGO_PKG_VERSION"), &status.program_version)
+        || (status.parent.is_none() && !status.is_service)
+    {
+        return status;
+    }
+    match restart::anew(&status, UPGRADE_PATIENCE).await {
+        Ok(now) if now.program_version == status.program_version => {
+            eprintln!(
+                "warning: the gateway is still of version {}: it was started from another place; `s3dav stop` ends \
+                 it, and `s3dav mount` starts this one",
+                now.program_version
+            );
+            now
+        }
+        Ok(now) => now,
+        Err(failure) => {
+            eprintln!(
+                "warning: the gateway of version {} goes on: {:#}",
+                status.program_version, failure.error
+            );
+            status
+        }
+    }
+}
+
+/// Whether a version of this program comes after another one.
+fn is_newer(own: &str, other: &str) -> bool {
+    let numbers = |version: &str| -> Option<Vec<u64>> {
+        version.split(['-', '+']).next()?.split('.').map(|number| number.parse().ok()).collect()
+    };
+    matches!((numbers(own), numbers(other)), (Some(own), Some(other)) if own > other)
 }
 
 /// A mount's program does not know why the gateway does not answer it; the gateway does.
@@ -143,7 +185,7 @@ pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
         Some(status)
             if status.detached && mounted.iter().filter(|(_, of)| of.pid == status.pid).count() == 1 =>
         {
-            stop::end(status, STOP_LIMIT).await
+            stop::end(status, stop::LIMIT).await
         }
         _ => Ok(()),
     }
@@ -241,8 +283,10 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Status, CommandError> {
     let unfit = |error| running::unfit(state_dir, error);
     prepare(state_dir).map_err(unfit)?;
-    let words = state_dir.join("start.log");
-    let file = create_private(&words).map_err(unfit)?;
+    let words = state_dir.join(FIRST_WORDS);
+    create_private(&words).map_err(unfit)?;
+    // Whoever shortens it moves all who write.
+    let file = open_private(&words, OpenOptions::new().append(true)).map_err(unfit)?;
     let log_file = match &log.log_file {
         Some(file) => file.clone(),
         None => own_log(state_dir).map_err(unfit)?,
@@ -285,7 +329,7 @@ fn own_log(state_dir: &Path) -> std::io::Result<PathBuf> {
 }
 
 fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(process::own()?);
     // All that counts is on its command line, so that nothing is read twice.
     command.args(["serve", "--detached", "--config=/dev/null"]);
     command.arg("--state-dir").arg(state_dir).args(arguments);
@@ -314,8 +358,21 @@ fn last_words(words: &str) -> CommandError {
 const KNOCK_LIMIT: Duration = Duration::from_secs(5);
 /// It waits 10 s for an S3 that is away.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// For uploads that are under way when a newer program takes over.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Between taking the state and answering, in a gateway that another command has started.
 const OTHERS_LIMIT: Duration = Duration::from_secs(2);
-/// After unmounting, little is under way.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        assert!(
+            is_newer("0.10.0", "0.9.9") && is_newer("1.0.0", "0.10.0") && is_newer("0.2.1", "0.2.0-rc.1")
+        );
+        assert!(!is_newer("0.2.0", "0.2.0") && !is_newer("0.1.9", "0.2.0") && !is_newer("0.2.0", ""));
+    }
+}

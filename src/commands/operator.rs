@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 
 use super::share::CacheUse;
-use crate::control::{Cache, Gateway, Problem, Reply, Request, Save, SaveState, Shelf, Status};
+use crate::control::{Cache, Operated, Problem, Reply, Request, Save, SaveState, Shelf, Status};
 use crate::fs::shelf;
 use crate::http::Knocks;
 use crate::intake::Intakes;
@@ -16,7 +16,8 @@ use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
 use crate::notify;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{End, Shutdown};
+use crate::sockets::Holder;
 use crate::state::{Phase, State, Unstored, millis};
 use crate::store::creates::Creates;
 
@@ -58,22 +59,23 @@ pub(super) struct Operator {
     pub(super) detached: bool,
     pub(super) read_only: bool,
     pub(super) options: Vec<String>,
-    pub(super) is_service: bool,
+    pub(super) holder: Holder,
     pub(super) keeping: Arc<Keeping>,
     pub(super) knocks: Knocks,
     pub(super) deputy: Option<Deputy>,
 }
 
 #[async_trait]
-impl Gateway for Operator {
+impl Operated for Operator {
     async fn carry_out(&self, request: Request) -> Reply {
         match request {
             Request::Status => Reply::Status(Box::new(self.status())),
             Request::Stop => {
                 tracing::info!("stopping, as a command wants it");
-                self.shutdown.request();
+                self.shutdown.request(End::Stop);
                 Reply::Done
             }
+            Request::Restart { patience } => self.restart(Duration::from_secs(patience)),
             Request::Flush => match self.state.sync().await {
                 Ok(()) => Reply::Done,
                 Err(error) => failed(&error),
@@ -111,6 +113,25 @@ impl Gateway for Operator {
 }
 
 impl Operator {
+    fn restart(&self, patience: Duration) -> Reply {
+        if self.holder != Holder::System && self.parent().is_none() {
+            let message = "nobody would start it again, and its port would close";
+            return Reply::Failed { message: message.to_owned() };
+        }
+        tracing::info!("a new one is started in its place, as a command wants it");
+        self.shutdown.request(End::Restart { patience });
+        Reply::Done
+    }
+
+    /// The process that holds the sockets, if it is still there.
+    fn parent(&self) -> Option<i32> {
+        let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+        match self.holder {
+            Holder::Parent { pid } if now == Some(pid) => Some(pid),
+            _ => None,
+        }
+    }
+
     fn status(&self) -> Status {
         let (entries, bytes) = {
             let shelf = self.state.shelf();
@@ -129,7 +150,8 @@ impl Operator {
             detached: self.detached,
             read_only: self.read_only,
             options: self.options.clone(),
-            is_service: self.is_service,
+            is_service: self.holder == Holder::System,
+            parent: self.parent(),
             keeps: self.keeping.point.clone(),
             started: seconds(self.started),
             connections: self.metrics.connections(),
@@ -144,6 +166,7 @@ impl Operator {
             saves,
             more_saves,
             mounts: Vec::new(),
+            held_by: None,
         }
     }
 
@@ -162,6 +185,18 @@ impl Operator {
     }
 
     fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.troubles();
+        if matches!(self.holder, Holder::Parent { .. }) && self.parent().is_none() {
+            problems.push(Problem {
+                message: "port: the process that holds it has ended; it closes with the gateway".to_owned(),
+                hint: "stop it with `s3dav stop`, which unmounts first, and start it again".to_owned(),
+                since: seconds(self.started),
+            });
+        }
+        problems
+    }
+
+    fn troubles(&self) -> Vec<Problem> {
         let troubles = self.metrics.troubles().into_iter();
         let problem = |(place, trouble): (String, crate::metrics::Trouble)| Problem {
             message: format!("{place}: {}", trouble.message),

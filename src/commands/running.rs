@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::CommandError;
-use crate::control::{ControlError, Reply, Request, Status, ask};
+use crate::control::{ControlError, ParentStatus, Reply, Request, Status, Who, ask, ask_of};
 use crate::mount::{self, Entry};
 use crate::state::{base_directory, directory_hint, directory_of, is_state_directory};
 
@@ -42,9 +42,36 @@ pub(super) fn unfit(state_dir: &Path, error: io::Error) -> CommandError {
     CommandError::hinted(anyhow::Error::new(error).context(message), hint)
 }
 
+/// A gateway that does not run, and the process that holds its port and starts it.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) state_dir: PathBuf,
+    pub(super) parent: ParentStatus,
+}
+
+impl Waiting {
+    /// Why it does not start, if that was tried.
+    pub(super) fn failure(&self) -> Option<CommandError> {
+        if self.parent.failed_starts == 0 || self.parent.is_running {
+            return None;
+        }
+        let how = self.parent.last_end.as_ref().map(|end| end.how.clone()).unwrap_or_default();
+        let reason = self.parent.reason.clone().unwrap_or(how);
+        let error = anyhow::anyhow!(reason).context("the gateway does not start");
+        let hint = self.parent.hint.clone().filter(|hint| !hint.is_empty());
+        let hint = hint.unwrap_or_else(|| "its log says more".to_owned());
+        Some(CommandError::hinted(
+            error,
+            format!("{hint}; its port is kept: `s3dav restart` tries again now, `s3dav stop` gives it up"),
+        ))
+    }
+}
+
 /// Gateways, as they answered.
 pub(super) struct Found {
     pub(super) running: Vec<Status>,
+    /// Those that are about to be started.
+    pub(super) waiting: Vec<Waiting>,
     /// Those that run, most likely, but did not answer as they should.
     pub(super) failed: Vec<(PathBuf, ControlError)>,
 }
@@ -55,16 +82,24 @@ pub(super) async fn find(named: Option<&Path>) -> Result<Found, CommandError> {
         let answer = ask(&directory, Request::Status, PATIENCE).await;
         (directory, answer)
     });
-    let mut found = Found { running: Vec::new(), failed: Vec::new() };
+    let mut found = Found { running: Vec::new(), waiting: Vec::new(), failed: Vec::new() };
     for (directory, answer) in join_all(asked).await {
         match answer {
             Ok(Reply::Status(status)) => found.running.push(*status),
             Ok(_) => found.failed.push((directory, ControlError::Unexpected)),
-            Err(ControlError::NotRunning { .. }) => {}
+            Err(ControlError::NotRunning { .. }) => found.waiting.extend(waiting(&directory).await),
             Err(error) => found.failed.push((directory, error)),
         }
     }
     Ok(found)
+}
+
+/// The process that holds the port of a gateway that does not run, if there is one.
+pub(super) async fn waiting(state_dir: &Path) -> Option<Waiting> {
+    match ask_of(Who::Parent, state_dir, Request::Status, PATIENCE).await {
+        Ok(Reply::Parent(parent)) => Some(Waiting { state_dir: state_dir.to_owned(), parent: *parent }),
+        _ => None,
+    }
 }
 
 /// What is mounted of those gateways.
@@ -76,11 +111,11 @@ pub(super) async fn mounts(running: &[Status]) -> Vec<(Entry, &Status)> {
 
 /// The one gateway that runs.
 pub(super) async fn only_one(named: Option<&Path>) -> Result<Status, CommandError> {
-    let Found { running, mut failed } = find(named).await?;
+    let Found { running, waiting, mut failed } = find(named).await?;
     match running.as_slice() {
         [] => match failed.pop() {
             Some((_, error)) => Err(error.into()),
-            None => Err(none_runs(named)),
+            None => Err(waiting.iter().find_map(Waiting::failure).unwrap_or_else(|| none_runs(named))),
         },
         [only] => Ok(only.clone()),
         several => Err(ambiguous(several.iter().map(|status| (&*status.state_dir, &*status.source)))),

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use super::CommandError;
-use super::running::{self, Found};
+use super::running::{self, Found, Waiting};
 use crate::cli::StatusArgs;
 use crate::control::{MountedAt, Save, SaveState, Status};
 use crate::mount::{self, Health};
@@ -14,8 +14,11 @@ use crate::state::Credential;
 
 pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
     let named = args.gateway.state_dir.as_deref();
-    let Found { mut running, mut failed } = running::find(named).await?;
+    let Found { mut running, waiting, mut failed } = running::find(named).await?;
     add_mounts(&mut running).await;
+    for status in running.iter_mut().filter(|status| status.parent.is_some()) {
+        status.held_by = running::waiting(&status.state_dir).await.map(|found| found.parent);
+    }
     match args.json {
         true => say!("{}", serde_json::to_string_pretty(&running)?),
         false => {
@@ -26,14 +29,16 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
             say!("{}", texts.join("\n").trim_end());
         }
     }
-    match (failed.pop(), running.is_empty()) {
-        (Some((state_dir, error)), _) => {
+    let failure = waiting.iter().find_map(Waiting::failure);
+    match (failed.pop(), failure, running.is_empty()) {
+        (Some((state_dir, error)), ..) => {
             let hint = error.hint().unwrap_or_default();
             let place = format!("the gateway with its state in {}", state_dir.display());
             Err(CommandError::hinted(anyhow::Error::new(error).context(place), hint))
         }
-        (None, true) => Err(running::none_runs(named)),
-        (None, false) => Ok(()),
+        (None, Some(failure), _) => Err(failure),
+        (None, None, true) => Err(running::none_runs(named)),
+        (None, None, false) => Ok(()),
     }
 }
 
@@ -117,6 +122,16 @@ fn text(status: &Status) -> String {
         _ => "your own programs and root's; others by password",
     };
     lines.push(format!("access     {access}"));
+    if let Some((parent, end)) =
+        status.held_by.as_ref().and_then(|parent| Some((parent, parent.last_end.as_ref()?)))
+    {
+        lines.push(format!(
+            "restarted  {} times; the last that died did so {} ago ({})",
+            parent.restarts,
+            ago(end.at),
+            end.how
+        ));
+    }
     lines.push(format!("state      {}", status.state_dir.display()));
     lines.extend(saves(status, now));
     for problem in &status.problems {

@@ -1,17 +1,24 @@
 //! `s3dav stop`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{CommandError, running};
+use super::CommandError;
+use super::running::{self, Found};
 use crate::cli::StopArgs;
-use crate::control::{Reply, Request, Status, ask};
+use crate::control::{Reply, Request, Status, Who, ask, ask_of, is_there};
 use crate::mount;
 
 /// Unmounts what is mounted of a gateway, while it can still take what programs wrote, and ends it.
 pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
-    let status = running::only_one(args.gateway.state_dir.as_deref()).await?;
+    let named = args.gateway.state_dir.as_deref();
+    let Found { running, waiting, .. } = running::find(named).await?;
+    if let ([], [only]) = (running.as_slice(), waiting.as_slice()) {
+        return give_up(&only.state_dir, args.wait).await;
+    }
+    let status = running::only_one(named).await?;
     if status.keeps.is_some() {
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
     }
@@ -32,13 +39,40 @@ pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandE
         match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
             // It, and no other that has been started since.
             Ok(Reply::Status(now)) if now.pid == status.pid => sleep(PAUSE).await,
-            _ => return Ok(()),
+            _ => return closed(&status.state_dir, until).await,
         }
     }
-    Err(CommandError::hinted(
+    Err(too_slow(limit))
+}
+
+/// Ends the process that holds the port of a gateway which does not start.
+async fn give_up(state_dir: &Path, limit: Duration) -> Result<(), CommandError> {
+    ask_of(Who::Parent, state_dir, Request::Stop, running::PATIENCE).await?;
+    closed(state_dir, Instant::now() + limit).await
+}
+
+/// Waits until the process that holds the port has followed its gateway.
+async fn closed(state_dir: &Path, until: Instant) -> Result<(), CommandError> {
+    while is_there(Who::Parent, state_dir).await {
+        if Instant::now() > until {
+            return Err(CommandError::hinted(
+                anyhow::anyhow!("the process that holds the port of the gateway has not ended"),
+                "`s3dav status` shows whether another gateway was started",
+            ));
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+fn too_slow(limit: Duration) -> CommandError {
+    CommandError::hinted(
         anyhow::anyhow!("the gateway has not ended within {limit:?}"),
         "requests or uploads are still under way; `s3dav stop --wait` gives them longer",
-    ))
+    )
 }
+
+/// After unmounting, little is under way.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Line, Reply, Request, VERSION, place};
+use super::{Line, Reply, Request, VERSION, Who, place};
 
 /// Why a gateway did not do what was wanted.
 #[derive(Debug, thiserror::Error)]
@@ -58,22 +58,41 @@ impl ControlError {
 
 /// Asks the gateway whose state is in `state_dir`, and waits for its answer for `patience`.
 pub async fn ask(state_dir: &Path, request: Request, patience: Duration) -> Result<Reply, ControlError> {
-    match timeout(patience, exchange(state_dir, request)).await {
+    ask_of(Who::Gateway, state_dir, request, patience).await
+}
+
+/// The same of the gateway, or of the process that holds its sockets.
+pub async fn ask_of(
+    who: Who,
+    state_dir: &Path,
+    request: Request,
+    patience: Duration,
+) -> Result<Reply, ControlError> {
+    match timeout(patience, exchange(who, state_dir, request)).await {
         Ok(Ok(Reply::Failed { message })) => Err(ControlError::Refused(message)),
         Ok(reply) => reply,
         Err(_) => Err(ControlError::Silent),
     }
 }
 
-async fn exchange(state_dir: &Path, request: Request) -> Result<Reply, ControlError> {
+/// Whether somebody answers there, whatever version it speaks.
+pub async fn is_there(who: Who, state_dir: &Path) -> bool {
+    connect(who, state_dir).await.is_ok()
+}
+
+async fn connect(who: Who, state_dir: &Path) -> Result<UnixStream, ControlError> {
     let not_running = || ControlError::NotRunning { state_dir: state_dir.to_owned() };
-    let place = place::noted(state_dir)?.ok_or_else(not_running)?;
-    let mut stream = match UnixStream::connect(place).await {
+    let place = place::noted(state_dir, who)?.ok_or_else(not_running)?;
+    match UnixStream::connect(place).await {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Err(not_running());
+            Err(not_running())
         }
-        stream => stream?,
-    };
+        stream => Ok(stream?),
+    }
+}
+
+async fn exchange(who: Who, state_dir: &Path, request: Request) -> Result<Reply, ControlError> {
+    let mut stream = connect(who, state_dir).await?;
     let uid = stream.peer_cred()?.uid();
     if uid != rustix::process::geteuid().as_raw() {
         return Err(ControlError::Foreign(uid));

@@ -1,6 +1,6 @@
-//! The control socket: how commands talk to a running gateway.
+//! The control sockets: how commands talk to a running gateway, and to the process that holds its sockets.
 //!
-//! A Unix socket that only its owner can reach, in the state directory of the gateway. Each side sends one
+//! Unix sockets that only their owner can reach, in the state directory of the gateway. Each side sends one
 //! line of JSON: a [`Request`], then a [`Reply`]. Both tell the version of what they speak, so that a new
 //! command and an old gateway say so instead of misunderstanding each other.
 
@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use client::{ControlError, ask};
+pub use client::{ControlError, ask, ask_of, is_there};
+pub use place::Who;
 pub use server::{Door, open};
 
 /// Of this protocol. What is added and may be missing does not change it.
@@ -29,6 +30,9 @@ pub enum Request {
     Status,
     /// To end, as by Ctrl-C.
     Stop,
+    /// To be started anew, after at most so many seconds in which uploads that are under way may end. A parent
+    /// is wanted to start its gateway now, if there is none.
+    Restart { patience: u64 },
     /// To put on disk what could still be lost with the machine.
     Flush,
     /// To keep mounted what the gateway keeps mounted, or not to until the opposite is wanted.
@@ -48,6 +52,8 @@ pub enum Request {
 #[serde(tag = "reply", rename_all = "kebab-case")]
 pub enum Reply {
     Status(Box<Status>),
+    /// Of the process that holds the sockets.
+    Parent(Box<ParentStatus>),
     Done,
     /// The answer to a question.
     No,
@@ -88,6 +94,9 @@ pub struct Status {
     /// Its sockets are the system's, which starts it.
     #[serde(default)]
     pub is_service: bool,
+    /// The process that holds its sockets, and starts it anew.
+    #[serde(default)]
+    pub parent: Option<i32>,
     /// Where it mounts what it serves, and mounts it again when it was lost.
     #[serde(default)]
     pub keeps: Option<PathBuf>,
@@ -118,6 +127,38 @@ pub struct Status {
     /// What is mounted of it: added by the command, since asking a mount may take a while.
     #[serde(default)]
     pub mounts: Vec<MountedAt>,
+    /// The process that holds its sockets, as it answered the command.
+    #[serde(default)]
+    pub held_by: Option<ParentStatus>,
+}
+
+/// How the process is that holds a gateway's sockets.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ParentStatus {
+    pub program_version: String,
+    pub pid: u32,
+    /// Whether the gateway has been started, and has not ended.
+    pub is_running: bool,
+    /// How often it was started anew.
+    pub restarts: u64,
+    /// How the gateway before this one ended, if it was not meant to.
+    pub last_end: Option<LastEnd>,
+    /// It does not start: so many times, one after the other.
+    pub failed_starts: u64,
+    /// Why, in the gateway's own words.
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub hint: Option<String>,
+}
+
+/// An end that nobody wanted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LastEnd {
+    /// Such as `signal 9` or `exit code 1`.
+    pub how: String,
+    /// Seconds since 1970.
+    pub at: u64,
 }
 
 /// A mount, and how it is: `well`, `dead` or `hung`.
@@ -177,9 +218,9 @@ pub enum SaveState {
     Waiting,
 }
 
-/// A gateway as its commands see it.
+/// A gateway, or the process that holds its sockets, as commands see it.
 #[async_trait]
-pub trait Gateway: Send + Sync + 'static {
+pub trait Operated: Send + Sync + 'static {
     /// Does what is wanted.
     async fn carry_out(&self, request: Request) -> Reply;
 }

@@ -1,4 +1,4 @@
-//! Where the socket lies: in the state directory, or elsewhere where that one's path is too long.
+//! Where a socket lies: in the state directory, or elsewhere where that one's path is too long.
 
 use std::fs;
 use std::io;
@@ -10,19 +10,44 @@ use sha2::{Digest, Sha256};
 
 use crate::state::{private_directory, read_private, write_private};
 
-/// Where the gateway with that state directory has its socket, as it noted itself; `None` if it can have none yet.
-pub(super) fn noted(state_dir: &Path) -> io::Result<Option<PathBuf>> {
-    match read_private(&state_dir.join(NOTE)) {
-        Ok(path) if !path.trim().is_empty() => Ok(Some(PathBuf::from(path.trim_end_matches('\n')))),
-        Err(error) if !is_missing(&error) => Err(error),
-        _ => Ok(usual(state_dir)),
+/// Whose socket it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Gateway,
+    /// The process that holds the gateway's sockets and starts it anew.
+    Parent,
+}
+
+impl Who {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "control",
+            Self::Parent => "parent",
+        }
+    }
+
+    fn socket(self, state_dir: &Path) -> PathBuf {
+        state_dir.join(self.name()).with_extension("sock")
+    }
+
+    /// Holds the path of a socket that is elsewhere.
+    fn note(self, state_dir: &Path) -> PathBuf {
+        state_dir.join(self.name()).with_extension("path")
+    }
+
+    /// In the state directory, unless that path is too long for a socket.
+    fn usual(self, state_dir: &Path) -> Option<PathBuf> {
+        Some(self.socket(state_dir)).filter(|path| path.as_os_str().len() <= LONGEST)
     }
 }
 
-/// In the state directory, unless that path is too long for a socket.
-fn usual(state_dir: &Path) -> Option<PathBuf> {
-    let path = state_dir.join(NAME);
-    (path.as_os_str().len() <= LONGEST).then_some(path)
+/// Where `who` with that state directory has its socket, as it noted itself; `None` if it can have none yet.
+pub(super) fn noted(state_dir: &Path, who: Who) -> io::Result<Option<PathBuf>> {
+    match read_private(&who.note(state_dir)) {
+        Ok(path) if !path.trim().is_empty() => Ok(Some(PathBuf::from(path.trim_end_matches('\n')))),
+        Err(error) if !is_missing(&error) => Err(error),
+        _ => Ok(who.usual(state_dir)),
+    }
 }
 
 fn is_missing(error: &io::Error) -> bool {
@@ -30,16 +55,16 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// Chooses a place for the socket, notes it where it is not the usual one, and clears it: whoever calls
-/// this holds the state directory.
-pub(super) fn choose(state_dir: &Path) -> io::Result<PathBuf> {
-    let note = state_dir.join(NOTE);
-    let path = match usual(state_dir) {
+/// this holds the state directory, or the place of its gateway's parent.
+pub(super) fn choose(state_dir: &Path, who: Who) -> io::Result<PathBuf> {
+    let note = who.note(state_dir);
+    let path = match who.usual(state_dir) {
         Some(usual) => {
             remove(&note)?;
             usual
         }
         None => {
-            let elsewhere = elsewhere(state_dir)?;
+            let elsewhere = elsewhere(state_dir, who)?;
             write_private(&note, &elsewhere.to_string_lossy())?;
             elsewhere
         }
@@ -56,7 +81,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// A place with a short path, in a directory that is this user's alone.
-fn elsewhere(state_dir: &Path) -> io::Result<PathBuf> {
+fn elsewhere(state_dir: &Path, who: Who) -> io::Result<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let base = variable("XDG_RUNTIME_DIR").or_else(|| variable("TMPDIR")).unwrap_or_else(|| "/tmp".into());
     let uid = rustix::process::geteuid().as_raw();
@@ -68,12 +93,10 @@ fn elsewhere(state_dir: &Path) -> io::Result<PathBuf> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     let hash = hex::encode(Sha256::digest(state_dir.as_os_str().as_bytes()));
-    Ok(directory.join(format!("{}.sock", &hash[..16])))
+    let mark = if who == Who::Parent { "-parent" } else { "" };
+    Ok(directory.join(format!("{}{mark}.sock", &hash[..16])))
 }
 
-const NAME: &str = "control.sock";
-/// Holds the path of a socket that is elsewhere.
-const NOTE: &str = "control.path";
 /// Bytes that a socket's path may have: 104 on macOS, 108 on Linux, with an end mark.
 const LONGEST: usize = 100;
 
@@ -84,13 +107,17 @@ mod tests {
     #[test]
     fn a_long_path_is_noted() {
         let short = tempfile::tempdir().unwrap();
-        assert_eq!(choose(short.path()).unwrap(), short.path().join(NAME));
-        assert_eq!(noted(short.path()).unwrap().unwrap(), short.path().join(NAME));
+        for (who, name) in [(Who::Gateway, "control.sock"), (Who::Parent, "parent.sock")] {
+            assert_eq!(choose(short.path(), who).unwrap(), short.path().join(name));
+            assert_eq!(noted(short.path(), who).unwrap().unwrap(), short.path().join(name));
+        }
         let long = short.path().join("n".repeat(90));
         fs::create_dir(&long).unwrap();
-        assert_eq!(noted(&long).unwrap(), None, "nobody has been there");
-        let chosen = choose(&long).unwrap();
-        assert!(chosen.as_os_str().len() <= LONGEST && !chosen.starts_with(&long), "{chosen:?}");
-        assert_eq!(noted(&long).unwrap(), Some(chosen));
+        assert_eq!(noted(&long, Who::Gateway).unwrap(), None, "nobody has been there");
+        let [gateways, parents] = [Who::Gateway, Who::Parent].map(|who| choose(&long, who).unwrap());
+        assert!(gateways.as_os_str().len() <= LONGEST && !gateways.starts_with(&long), "{gateways:?}");
+        assert_ne!(gateways, parents);
+        assert_eq!(noted(&long, Who::Gateway).unwrap(), Some(gateways));
+        assert_eq!(noted(&long, Who::Parent).unwrap(), Some(parents));
     }
 }

@@ -4,7 +4,10 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-use super::{Cache, Line, MountedAt, Problem, Reply, Request, Save, SaveState, Shelf, Status, VERSION};
+use super::{
+    Cache, LastEnd, Line, MountedAt, ParentStatus, Problem, Reply, Request, Save, SaveState, Shelf, Status,
+    VERSION,
+};
 use crate::testing::{any_text, config, near_text};
 
 fn request() -> impl Strategy<Value = Request> {
@@ -12,6 +15,7 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         Just(Request::Status),
         Just(Request::Stop),
+        any::<u64>().prop_map(|patience| Request::Restart { patience }),
         Just(Request::Flush),
         any::<bool>().prop_map(|mounted| Request::Keep { mounted }),
         any::<bool>().prop_map(|under_way| Request::Mounting { under_way }),
@@ -61,6 +65,7 @@ prop_compose! {
             read_only: flags[2],
             options: lists.1,
             is_service: flags[3],
+            parent: flags[0].then_some(numbers[0] as i32),
             keeps: keeps.map(Into::into),
             started: numbers[1],
             connections: numbers[2],
@@ -75,6 +80,29 @@ prop_compose! {
             saves,
             more_saves: numbers[5],
             mounts: vec![MountedAt { point: texts[4].clone().into(), health: texts[5].clone() }],
+            held_by: None,
+        }
+    }
+}
+
+prop_compose! {
+    fn parent()(
+        texts in vec(any_text(), 2),
+        numbers in vec(any::<u64>(), 4),
+        is_running in any::<bool>(),
+        end in option::of((any_text(), any::<u64>())),
+        reason in option::of((any_text(), any_text())),
+    ) -> ParentStatus {
+        let (reason, hint) = reason.unzip();
+        ParentStatus {
+            program_version: texts[0].clone(),
+            pid: numbers[0] as u32,
+            is_running,
+            restarts: numbers[1],
+            last_end: end.map(|(how, at)| LastEnd { how, at }),
+            failed_starts: numbers[2],
+            reason,
+            hint,
         }
     }
 }
@@ -82,6 +110,7 @@ prop_compose! {
 fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         status().prop_map(|status| Reply::Status(Box::new(status))),
+        parent().prop_map(|status| Reply::Parent(Box::new(status))),
         Just(Reply::Done),
         Just(Reply::No),
         (any::<usize>(), any::<u64>()).prop_map(|(files, bytes)| Reply::Exported { files, bytes }),

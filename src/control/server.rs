@@ -1,4 +1,4 @@
-//! The gateway's end of the socket.
+//! The end of a socket that answers.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Gateway, Line, Reply, Request, VERSION, place};
+use super::{Line, Operated, Reply, Request, VERSION, Who, place};
 
 /// A socket that waits for commands; gone when it is dropped.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub struct Door {
     path: PathBuf,
 }
 
-/// Makes the socket of the gateway that holds `state_dir`. Nobody but this user can open it.
-pub fn open(state_dir: &Path) -> io::Result<Door> {
-    let path = place::choose(state_dir)?;
+/// Makes the socket of the gateway that holds `state_dir`, or of its parent. Nobody but this user can open it.
+pub fn open(state_dir: &Path, who: Who) -> io::Result<Door> {
+    let path = place::choose(state_dir, who)?;
     let listener = UnixListener::bind(&path)?;
     // The directory lets nobody else in, either.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
@@ -33,11 +33,11 @@ pub fn open(state_dir: &Path) -> io::Result<Door> {
 
 impl Door {
     /// Answers commands for as long as `work` goes on; those under way then are answered, too.
-    pub async fn answer_during(&self, gateway: Arc<dyn Gateway>, work: impl Future<Output = ()>) {
+    pub async fn answer_during<T>(&self, operated: Arc<dyn Operated>, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         let places = Arc::new(Semaphore::new(MOST_COMMANDS));
         let mut commands = JoinSet::new();
-        loop {
+        let done = loop {
             let next = async {
                 // The semaphore is never closed.
                 let place = Arc::clone(&places).acquire_owned().await.ok();
@@ -46,13 +46,13 @@ impl Door {
             let (accepted, place) = tokio::select! {
                 next = next => next,
                 Some(_) = commands.join_next() => continue,
-                () = &mut work => break,
+                done = &mut work => break done,
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let gateway = Arc::clone(&gateway);
+                    let operated = Arc::clone(&operated);
                     commands.spawn(async move {
-                        if let Err(error) = answer(stream, &*gateway).await {
+                        if let Err(error) = answer(stream, &*operated).await {
                             tracing::debug!(%error, "a command was not answered");
                         }
                         drop(place);
@@ -63,10 +63,11 @@ impl Door {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
-        }
+        };
         let under_way = async { while commands.join_next().await.is_some() {} };
         // Whoever has not sent a whole command by then sends none.
         let _ = timeout(LAST_WORDS, under_way).await;
+        done
     }
 }
 
@@ -77,7 +78,7 @@ impl Drop for Door {
     }
 }
 
-async fn answer(mut stream: UnixStream, gateway: &dyn Gateway) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, operated: &dyn Operated) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MOST_BYTES));
@@ -87,7 +88,7 @@ async fn answer(mut stream: UnixStream, gateway: &dyn Gateway) -> io::Result<()>
     let reply = match serde_json::from_str::<Line<serde_json::Value>>(&line) {
         Ok(Line { version, .. }) if version != VERSION => Reply::OtherVersion,
         _ => match serde_json::from_str::<Line<Request>>(&line) {
-            Ok(Line { content, .. }) => gateway.carry_out(content).await,
+            Ok(Line { content, .. }) => operated.carry_out(content).await,
             Err(error) => Reply::Failed { message: format!("the command was not understood: {error}") },
         },
     };

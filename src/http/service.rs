@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::auth::{Auth, Denied};
 use super::body::{Counted, Home, Rest, read};
@@ -66,6 +67,8 @@ struct Inner {
     metrics: Metrics,
     knocks: Knocks,
     guesses: Guesses,
+    /// Requests under way that change something.
+    writes: TaskTracker,
 }
 
 /// The ends of a request's connection.
@@ -81,13 +84,18 @@ impl Service {
     pub fn new(engine: Engine, options: ServiceOptions, metrics: Metrics) -> Self {
         let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
         let hosts = Hosts { allowed, shares_localhost };
-        let (knocks, guesses) = (Knocks::default(), Guesses::default());
-        Self(Arc::new(Inner { engine, options, hosts, metrics, knocks, guesses }))
+        let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), TaskTracker::new());
+        Self(Arc::new(Inner { engine, options, hosts, metrics, knocks, guesses, writes }))
     }
 
     /// Who knocked lately.
     pub fn knocks(&self) -> Knocks {
         self.0.knocks.clone()
+    }
+
+    /// The requests under way that change something; whoever has closed it can wait until there are none.
+    pub fn writes(&self) -> TaskTracker {
+        self.0.writes.clone()
     }
 
     /// Who may come in.
@@ -111,6 +119,7 @@ impl Service {
     ) -> Response<Counted> {
         let (begun, under_way) = (Instant::now(), guest.begin());
         let method = request.method().clone();
+        let _write = WRITES.contains(&method.as_str()).then(|| self.0.writes.token());
         let home = Home::default();
         let expects = request.headers().contains_key(header::EXPECT);
         let routed = AssertUnwindSafe(self.route(request, ends, guest, &home)).catch_unwind().await;

@@ -159,15 +159,6 @@ impl Mount {
             _ => Err(MountError::Unseen(point)),
         }
     }
-
-    /// Unmounts it, if it is this that is mounted there.
-    pub async fn end(&self) -> Result<(), MountError> {
-        let point = resolved(&self.options.point).await;
-        match entry_at(&point).await? {
-            Some(entry) if entry.is_of(&self.url) => detach(&point, false).await,
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Whether this user can mount it, as far as that can be told beforehand.

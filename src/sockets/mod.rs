@@ -1,25 +1,83 @@
-//! Listening sockets that the system opened before this program: by systemd, or by launchd.
+//! Listening sockets that were opened before this program: by systemd, by launchd, or by a parent process.
 //!
 //! Such a socket outlives the program, so that while it is started anew connections wait instead of being
 //! refused; a mount takes that for a slow answer, not for a dead server.
+//!
+//! They come by systemd's protocol. A parent, which gives no number of a process, says in `LISTEN_FDS_FIRST_FD`
+//! where they begin; systemd never does.
 
 #[cfg(target_os = "macos")]
 mod launchd;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::Command;
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
-/// The sockets that were handed over; none if the program was started in another way.
-pub fn inherited() -> io::Result<Vec<TcpListener>> {
+/// Whose a gateway's sockets are: they stay open when it ends, but for its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// The gateway's.
+    Itself,
+    /// Those of its parent process, which starts it anew.
+    Parent { pid: i32 },
+    /// Those of launchd or systemd, which starts it anew.
+    System,
+}
+
+/// Sockets that were handed over.
+#[derive(Debug)]
+pub struct Inherited {
+    pub listeners: Vec<TcpListener>,
+    pub holder: Holder,
+}
+
+/// The sockets that were handed over; `None` if the program was started in another way. They are there once.
+pub fn inherited() -> io::Result<Option<Inherited>> {
+    let is_parents = std::env::var_os(FIRST).is_some_and(|value| !value.is_empty());
     let listeners = handed_over()?;
+    if listeners.is_empty() {
+        return Ok(None);
+    }
     for listener in &listeners {
         // Programs that this one starts, such as davfs2, would keep the port open after its end.
         fcntl_setfd(listener, FdFlags::CLOEXEC)?;
         listener.set_nonblocking(true)?;
     }
-    Ok(listeners)
+    let pid = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    let holder = if is_parents { Holder::Parent { pid } } else { Holder::System };
+    Ok(Some(Inherited { listeners, holder }))
+}
+
+/// Sockets as a program that this one starts finds them. All programs do that it starts while this lives.
+#[derive(Debug)]
+pub struct HandedOn(Vec<OwnedFd>);
+
+impl HandedOn {
+    /// Puts them where programs find them: at numbers that follow each other.
+    pub fn new(listeners: &[TcpListener]) -> io::Result<Self> {
+        let mut next = FIRST_NUMBER;
+        let mut descriptors = Vec::new();
+        for listener in listeners {
+            let descriptor = fcntl_dupfd_cloexec(listener, next)?;
+            if descriptor.as_raw_fd() != next && !descriptors.is_empty() {
+                return Err(io::Error::other("the descriptors of the sockets do not follow each other"));
+            }
+            fcntl_setfd(&descriptor, FdFlags::empty())?;
+            next = descriptor.as_raw_fd() + 1;
+            descriptors.push(descriptor);
+        }
+        Ok(Self(descriptors))
+    }
+
+    /// Tells a program of them.
+    pub fn tell(&self, command: &mut Command) {
+        let first = self.0.first().map_or(FIRST_NUMBER, AsRawFd::as_raw_fd);
+        command.env("LISTEN_FDS", self.0.len().to_string()).env(FIRST, first.to_string());
+        command.env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
+    }
 }
 
 /// Tells these sockets from all that this machine had before; empty where it cannot.
@@ -52,12 +110,37 @@ pub fn share_localhost(listeners: &[tokio::net::TcpListener]) -> bool {
 /// Another one after each start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-#[cfg(not(target_os = "macos"))]
+const FIRST: &str = "LISTEN_FDS_FIRST_FD";
+/// Of descriptors: so few are open when a program starts that none is there.
+const FIRST_NUMBER: i32 = 64;
+
 fn handed_over() -> io::Result<Vec<TcpListener>> {
     let mut sockets = listenfd::ListenFd::from_env();
     let listeners = (0..sockets.len()).map(|at| sockets.take_tcp_listener(at));
-    listeners.filter_map(Result::transpose).collect()
+    let listeners: Vec<TcpListener> = listeners.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    #[cfg(target_os = "macos")]
+    if listeners.is_empty() {
+        return launchd::handed_over();
+    }
+    Ok(listeners)
 }
 
-#[cfg(target_os = "macos")]
-use launchd::handed_over;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_told_of_all_sockets() {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let handed = HandedOn::new(&listeners).unwrap();
+        let numbers: Vec<i32> = handed.0.iter().map(AsRawFd::as_raw_fd).collect();
+        assert_eq!(numbers[1], numbers[0] + 1);
+        let mut command = Command::new("program");
+        handed.tell(&mut command);
+        let told: Vec<_> = command.get_envs().collect();
+        let value = |name: &str| told.iter().find(|(key, _)| *key == name).unwrap().1;
+        assert_eq!(value("LISTEN_FDS").unwrap(), "2");
+        assert_eq!(value(FIRST).unwrap().to_str().unwrap(), numbers[0].to_string());
+        assert_eq!(value("LISTEN_PID"), None, "it is nobody's number");
+    }
+}

@@ -147,9 +147,13 @@ pub(super) struct Held {
 impl Held {
     /// Makes the directory if need be and takes its lock, or says who has it.
     pub(super) fn take(directory: &Path, description: &str) -> Result<Self, StateError> {
+        Self::take_lock_of(LOCK_FILE, directory, description)
+    }
+
+    fn take_lock_of(name: &str, directory: &Path, description: &str) -> Result<Self, StateError> {
         let failed = |source| StateError::Directory { path: directory.display().to_string(), source };
         prepare(directory).map_err(failed)?;
-        let path = directory.join(LOCK_FILE);
+        let path = directory.join(name);
         let mut options = OpenOptions::new();
         let mut lock = open_private(&path, options.read(true).write(true).create(true)).map_err(failed)?;
         if !take_lock(&lock) {
@@ -180,6 +184,17 @@ impl Held {
     }
 }
 
+/// The place of the one process that holds the sockets of the gateway with that state; others are told who has it.
+#[derive(Debug)]
+pub struct ParentsPlace(#[allow(dead_code, reason = "it is held, not read")] Held);
+
+impl ParentsPlace {
+    /// Blocks for a moment where somebody else has it.
+    pub fn take(directory: &Path, description: &str) -> Result<Self, StateError> {
+        Held::take_lock_of(PARENTS_LOCK_FILE, directory, description).map(Self)
+    }
+}
+
 /// Takes the lock; one that is about to be given back is waited for. Blocks.
 fn take_lock(lock: &File) -> bool {
     let until = Instant::now() + LAST_MOMENTS;
@@ -195,6 +210,7 @@ fn take_lock(lock: &File) -> bool {
 }
 
 const LOCK_FILE: &str = "gateway.lock";
+const PARENTS_LOCK_FILE: &str = "parent.lock";
 /// A gateway that has answered its last command still closes its database; the next one waits this long.
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);

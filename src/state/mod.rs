@@ -29,7 +29,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use credential::Credential;
 pub use directory::{
-    SourceIdentity, base_directory, default_directory, directory_of, is_state_directory, prepare,
+    ParentsPlace, SourceIdentity, base_directory, default_directory, directory_of, is_state_directory,
+    prepare,
 };
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;

@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake", "notify"]),
     ("embedded", &[]),
     ("control", &["state"]),
+    ("parent", &["control", "shutdown", "sockets", "state"]),
     (
         "commands",
         &[
@@ -64,7 +65,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "descriptors",
             "mount",
             "notify",
+            "parent",
             "peer",
+            "process",
             "service",
             "sockets",
             "intake",

@@ -1,0 +1,96 @@
+//! The gateway as a child process.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use tokio::time::{Instant, sleep};
+
+use super::ends::End;
+use super::{FIRST_WORDS, Plan, failure};
+use crate::control::{self, Who};
+use crate::shutdown::EndSignal;
+
+/// One that was started and not reaped yet.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    pid: Pid,
+}
+
+impl Gateway {
+    pub(super) fn send(&self, signal: Signal) {
+        // It fails where it has ended, which is told soon.
+        let _ = kill_process(self.pid, signal);
+    }
+}
+
+impl From<EndSignal> for Signal {
+    fn from(signal: EndSignal) -> Self {
+        match signal {
+            EndSignal::Terminate => Self::TERM,
+            EndSignal::Interrupt => Self::INT,
+            EndSignal::Hangup => Self::HUP,
+        }
+    }
+}
+
+/// Starts one, which needs no fork: nothing runs between this program and that one.
+pub(super) fn start(plan: &Plan) -> io::Result<Gateway> {
+    failure::forget(&plan.state_dir);
+    shorten(&plan.state_dir.join(FIRST_WORDS));
+    let mut command = Command::new(&plan.program);
+    command.args(&plan.arguments);
+    plan.sockets.tell(&mut command);
+    // Ctrl-C is for this process, which hands it on; both at once would be a second one.
+    command.process_group(0);
+    let child = command.spawn()?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    Ok(Gateway { pid: pid.ok_or_else(|| io::Error::other("a process without a number"))? })
+}
+
+/// Waits until the gateway serves; whatever it speaks on its control socket, it opens it then.
+pub(super) async fn ready(state_dir: &Path) {
+    let until = Instant::now() + LONGEST_START;
+    while !control::is_there(Who::Gateway, state_dir).await && Instant::now() < until {
+        sleep(PAUSE).await;
+    }
+}
+
+/// Takes note of all children that have ended, also of those that others have left to this process, and says how
+/// the gateway did if it is one of them.
+pub(super) fn reap(gateway: Option<&Gateway>) -> Option<End> {
+    let mut end = None;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if gateway.is_some_and(|gateway| gateway.pid == pid) {
+            end = Some(end_of(status));
+        }
+    }
+    end
+}
+
+fn end_of(status: WaitStatus) -> End {
+    let small = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+    match status.terminating_signal() {
+        Some(signal) => End::Signal(small(signal)),
+        None => End::Code(small(status.exit_status().unwrap_or_default())),
+    }
+}
+
+/// A gateway that fails each minute would write it full. It is opened for appending.
+fn shorten(words: &Path) {
+    if std::fs::metadata(words).is_ok_and(|meta| meta.len() > MOST_WORDS) {
+        let emptied = std::fs::OpenOptions::new().write(true).open(words).and_then(|file| file.set_len(0));
+        if let Err(error) = emptied {
+            tracing::debug!(%error, "the first words of gateways cannot be cut off");
+        }
+    }
+}
+
+/// One that has no control socket counts as ready then.
+const LONGEST_START: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Bytes; a failed start says 200.
+const MOST_WORDS: u64 = 64 << 10;
