@@ -10,26 +10,7 @@ use s3dav::config::file;
 use s3dav::logging::with_causes;
 
 fn main() -> ExitCode {
-    let invocation = match invocation() {
-        Ok(invocation) => invocation,
-        Err(failure) => return report(&failure),
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        // A second belt against deeply nested XML: the engine's parser recurses.
-        .thread_stack_size(32 << 20)
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: the program cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(commands::run(invocation));
-    // A call that hangs on a disk that is away would keep the process from ending.
-    runtime.shutdown_background();
-    match outcome {
+    match invocation().and_then(commands::run) {
         Ok(ended) => ExitCode::from(ended.exit_code()),
         Err(failure) => report(&failure),
     }

@@ -29,6 +29,7 @@ mod status;
 mod stop;
 
 use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command, Given, Invocation, LogArgs, LogFormat};
 use crate::config::ConfigError;
@@ -110,7 +111,7 @@ impl Ended {
 }
 
 /// Runs what the command line says, to its end.
-pub async fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError> {
+pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError> {
     let Cli { command, log } = cli;
     let role = match &command {
         Command::Serve(args) => serve::role(args)?,
@@ -124,12 +125,24 @@ pub async fn run(Invocation { cli, given }: Invocation) -> Result<Ended, Command
     let starts_another = matches!(command, Command::Mount(_) | Command::Service(_)) || role.is_parent();
     let file = log.log_file.as_deref().filter(|_| !starts_another);
     logging::start(format, log.verbose, file).context("the log cannot be written there")?;
-    let outcome = carry_out(command, role, &given, &log).await;
+    let runtime = runtime(&role).context("the program cannot start")?;
+    let outcome = runtime.block_on(carry_out(command, role, &given, &log));
+    // A call that hangs on a disk that is away would keep the process from ending.
+    runtime.shutdown_background();
     if let (Err(failure), Some(_)) = (&outcome, file) {
         // Who looks for the reason looks there.
         tracing::error!(hint = failure.hint, "{:#}", failure.error);
     }
     outcome
+}
+
+/// Threads that do the work; a parent has next to none.
+fn runtime(role: &Role) -> std::io::Result<Runtime> {
+    if role.is_parent() {
+        return Builder::new_current_thread().enable_all().build();
+    }
+    // A second belt against deeply nested XML: the engine's parser recurses.
+    Builder::new_multi_thread().enable_all().thread_stack_size(32 << 20).build()
 }
 
 async fn carry_out(

@@ -26,6 +26,7 @@ mod methods;
 mod model;
 mod mounting;
 mod outages;
+mod parent;
 mod path;
 mod propfind;
 mod races;

@@ -10,7 +10,7 @@ mod day;
 mod following;
 mod golden;
 mod kills;
-mod mac;
+pub mod mac;
 mod missing;
 mod names;
 mod outages;

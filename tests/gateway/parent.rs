@@ -1,0 +1,356 @@
+//! The process that holds a gateway's sockets: the gateway dies, is replaced and restarted under its clients, and
+//! nobody is refused.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use s3dav::embedded::{Action, Gate};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::finder::mac::{Closed, Mac};
+use crate::harness::held::{Held, is_gone};
+use crate::harness::process::{Process, command, outcome, program_in, send_signal, serve};
+use crate::harness::users::{SOMEBODY_ELSE, others_have, python};
+use crate::harness::{BUCKET, Bucket, client, clients, embedded, eventually};
+
+const KILLS: usize = 20;
+
+/// Asks for a file, each time on a connection of its own, until told to stop. That no connection is refused is
+/// what it is about; one that was accepted may be cut.
+async fn hammer(address: String, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) {
+    while !stop.load(Ordering::Relaxed) {
+        let mut stream = TcpStream::connect(&address).await.unwrap_or_else(|error| panic!("{error}"));
+        let mut answer = String::new();
+        let asked =
+            stream.write_all(b"GET /file HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+        match asked {
+            Ok(()) => _ = stream.read_to_string(&mut answer).await,
+            Err(error) => assert_ne!(error.kind(), ErrorKind::ConnectionRefused),
+        }
+        if !answer.is_empty() {
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("content"), "{answer}");
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A Mac that makes files and closes them until told to stop; each is stored when it is closed.
+async fn save(address: String, number: u64, stop: Arc<AtomicBool>, closed: Arc<AtomicU64>) -> u64 {
+    let mac = Mac::at(&address);
+    mac.mount().await.unwrap();
+    for count in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return count;
+        }
+        let path = format!("/mac{number}-{count}");
+        let saved = mac.save(&path, path.clone()).await;
+        assert_eq!(saved, Ok(Closed::Stored), "{path}");
+        assert!(!mac.is_down(), "a connection was refused, or lost twice");
+        closed.fetch_add(1, Ordering::Relaxed);
+    }
+    unreachable!("it counts for ever")
+}
+
+/// Tries to have a port, as another user, until its input ends; says how often it could.
+const TAKER: &str = r#"
+import select, socket, sys
+port, got, tried = int(sys.argv[1]), 0, 0
+print('begun', flush=True)
+while not select.select([sys.stdin], [], [], 0.002)[0]:
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, option, 1)
+        tried += 1
+        try:
+            s.bind(('127.0.0.1', port))
+            got += 1
+        except OSError:
+            pass
+        s.close()
+print(got, tried)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_killed_again_and_again_refuses_nobody_and_loses_nothing() {
+    if !others_have(&["python3"]) {
+        return;
+    }
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    bucket.put("file", "content").await;
+    let held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+    let port = held.address().rsplit(':').next().unwrap().to_owned();
+    let Some(mut taker) = python(SOMEBODY_ELSE, TAKER, &[&port]) else { return };
+    let mut taker = taker.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let hammers: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(hammer(held.address().to_owned(), Arc::clone(&stop), Arc::clone(&answered))))
+        .collect();
+    let closed: Vec<_> = (0..3).map(|_| Arc::new(AtomicU64::new(0))).collect();
+    let macs: Vec<_> = (0..3)
+        .map(|number: u64| {
+            let (stop, closed) = (Arc::clone(&stop), Arc::clone(&closed[number as usize]));
+            tokio::spawn(save(held.address().to_owned(), number, stop, closed))
+        })
+        .collect();
+    let counts = || closed.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>();
+    for _ in 0..KILLS {
+        // All have got something done with this gateway.
+        let (before, answers) = (counts(), answered.load(Ordering::Relaxed));
+        eventually("work is done", || async {
+            assert!(!macs.iter().any(tokio::task::JoinHandle::is_finished), "a Mac lost a file");
+            counts().iter().zip(&before).all(|(now, before)| *now > before + 1)
+                && answered.load(Ordering::Relaxed) > answers
+        })
+        .await;
+        held.kill_gateway().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for hammer in hammers {
+        hammer.await.unwrap();
+    }
+    let mut files = 0;
+    for (number, mac) in macs.into_iter().enumerate() {
+        let count = mac.await.unwrap();
+        for file in 0..count {
+            let path = format!("mac{number}-{file}");
+            assert_eq!(bucket.get(&path).await, Some(Bytes::from(format!("/{path}"))));
+        }
+        files += count;
+    }
+    assert!(!bucket.keys().await.iter().any(|key| key.contains("conflict")));
+    let restarts = held.status().await["held_by"]["restarts"].as_u64().unwrap();
+    assert_eq!(restarts, KILLS as u64);
+    drop(taker.stdin.take());
+    let mut said = String::new();
+    taker.stdout.take().unwrap().read_to_string(&mut said).await.unwrap();
+    let said = said.trim_start_matches("begun").trim().to_owned();
+    eprintln!("{files} files closed over {KILLS} kills; the port: {said} (had, tried)");
+    assert!(said.starts_with("0 ") && said != "0 0", "another user had the port: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_lets_uploads_end_and_refuses_nobody() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    bucket.put("file", "content").await;
+    let held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let hammer = tokio::spawn(hammer(held.address().to_owned(), Arc::clone(&stop), Arc::clone(&answered)));
+    let gate = Gate::default();
+    s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
+    let upload = client().put(format!("{}/upload", held.url())).body("content");
+    let upload = tokio::spawn(async move { upload.send().await.unwrap().status().as_u16() });
+    eventually("an upload under way", || async { s3.hooks().count("PutObject") == 1 }).await;
+    let before = held.gateway().await;
+    let (arguments, patience) = (["--wait", "60s"], Duration::from_secs(60));
+    let begun = Instant::now();
+    let restart = held.run("restart", &arguments);
+    let opened = async {
+        // It goes on serving while it waits.
+        let seen = answered.load(Ordering::Relaxed);
+        eventually("answers", || async { answered.load(Ordering::Relaxed) > seen + 10 }).await;
+        assert_eq!(held.gateway().await, before);
+        gate.open();
+    };
+    let ((code, said, error), ()) = tokio::join!(restart, opened);
+    assert_eq!((code, said.contains(held.url())), (0, true), "{error}");
+    assert!(begun.elapsed() < patience, "it goes on as soon as the upload has ended");
+    assert_eq!(upload.await.unwrap(), 201);
+    assert_ne!(held.gateway().await, before);
+    let seen = answered.load(Ordering::Relaxed);
+    eventually("answers of the new one", || async { answered.load(Ordering::Relaxed) > seen }).await;
+    stop.store(true, Ordering::Relaxed);
+    hammer.await.unwrap();
+    let status = held.status().await;
+    assert_eq!((&status["held_by"]["restarts"], &status["held_by"]["last_end"]), (&1.into(), &().into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_starts_the_program_that_is_there_now() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let Some(_tools) = clients::needs(&["cp"]) else { return };
+    let program = program_in(state.path());
+    let model = serve(&s3.endpoint_url(), &state, &["--detached"]);
+    let mut own = tokio::process::Command::new(&program);
+    own.args(model.as_std().get_args()).kill_on_drop(true);
+    for (name, value) in model.as_std().get_envs() {
+        match value {
+            Some(value) => own.env(name, value),
+            None => own.env_remove(name),
+        };
+    }
+    let held = Held::starting(own, state.path().join("state")).await;
+    // As a package manager does it: another file of that name.
+    fs::remove_file(&program).unwrap();
+    program_in(state.path());
+    let (code, _, error) = held.run("restart", &[]).await;
+    assert_eq!(code, 0, "{error}");
+    let runs = |id: &str| fs::read_link(format!("/proc/{id}/exe")).unwrap();
+    assert_eq!(runs(&held.gateway().await), program);
+    assert!(runs(&held.id()).to_string_lossy().ends_with(" (deleted)"), "the parent is the old one");
+    assert!(held.answers().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_goes_through_the_parent() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    for signal in ["TERM", "INT", "both"] {
+        let mut held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+        let gateway = held.gateway().await;
+        if signal == "both" {
+            // As where a whole session ends: that is no second wish.
+            send_signal("TERM", &gateway);
+        }
+        held.parent.signal(if signal == "both" { "TERM" } else { signal }).await;
+        assert_eq!(held.parent.child.wait().await.unwrap().code(), Some(0), "{signal}");
+        assert!(is_gone(&gateway) && TcpStream::connect(held.address()).await.is_err());
+        assert!(held.parent.said.lock().contains("stopped\n"), "in order");
+    }
+    let mut held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+    let (code, _, error) = held.run("stop", &[]).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(
+        TcpStream::connect(held.address()).await.is_err(),
+        "the port is closed when the command has ended"
+    );
+    assert_eq!(held.parent.child.wait().await.unwrap().code(), Some(0));
+    // One that cannot serve in the first place ends with its words, and its code.
+    let mut wrong = serve(&s3.endpoint_url(), &state, &["--detached"]);
+    wrong.env("AWS_SECRET_ACCESS_KEY", "wrong");
+    let (code, _, error) = outcome(wrong).await;
+    assert_eq!((code, error.contains("does not accept these credentials")), (1, true), "{error}");
+    let (code, _, error) = outcome(serve(&s3.endpoint_url(), &state, &["--detached", "--no-such"])).await;
+    assert_eq!(code, 2, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_its_parent_serves_on() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let mut held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+    let gateway = held.gateway().await;
+    held.parent.child.kill().await.unwrap();
+    assert!(held.answers().await);
+    let status = held.status().await;
+    assert_eq!((status["pid"].to_string(), &status["parent"]), (gateway.clone(), &().into()));
+    assert!(status["problems"][0]["hint"].as_str().unwrap().contains("s3dav stop"), "{status}");
+    let (code, _, error) = held.run("restart", &[]).await;
+    assert_eq!((code, error.contains("nobody holds the port"), error.contains("hint: ")), (1, true, true));
+    assert_eq!(held.run("stop", &[]).await.0, 0);
+    assert!(is_gone(&gateway));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_does_not_start_again_keeps_its_port_and_says_why() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let mut command = serve(&s3.endpoint_url(), &state, &["--detached"]);
+    let secret = state.path().join("password");
+    fs::write(&secret, "a password\n").unwrap();
+    command.args(["--auth", "basic", "--user", "me", "--password-file"]).arg(&secret);
+    let held = Held::starting(command, state.path().join("state")).await;
+    // It is read at each start.
+    fs::remove_file(&secret).unwrap();
+    held.kill_gateway().await;
+    eventually("five failed starts", || async {
+        let (code, _, error) = held.run("status", &[]).await;
+        assert_eq!((code, TcpStream::connect(held.address()).await.is_ok()), (1, true), "{error}");
+        held.parent.said.lock().contains("the gateway does not start; its port is kept")
+    })
+    .await;
+    let (_, _, error) = held.run("status", &[]).await;
+    assert!(error.contains("the gateway does not start") && error.contains("s3dav restart"), "{error}");
+    let (code, _, error) = held.run("restart", &[]).await;
+    assert_eq!((code, error.contains("the gateway does not start")), (1, true), "{error}");
+    // What was wrong is mended: whoever waits in the queue is answered.
+    fs::write(&secret, "a password\n").unwrap();
+    let waiting = tokio::spawn({
+        let url = held.url().to_owned();
+        async move { client().get(format!("{url}/.s3dav/health")).send().await.unwrap().status() }
+    });
+    let (code, _, error) = held.run("restart", &[]).await;
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(waiting.await.unwrap(), 200);
+    // And it can be given up instead.
+    fs::remove_file(&secret).unwrap();
+    held.kill_gateway().await;
+    eventually("a failed start", || async { held.run("status", &[]).await.2.contains("does not start") })
+        .await;
+    assert_eq!(held.run("stop", &[]).await.0, 0);
+    assert!(TcpStream::connect(held.address()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_gateway_has_one_parent() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+    let (code, _, error) = outcome(serve(&s3.endpoint_url(), &state, &["--detached"])).await;
+    assert_eq!((code, error.contains("another gateway serves this source")), (1, true), "{error}");
+    assert!(held.answers().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parent_is_small() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+    let memory = |id: &str, line: &str| {
+        let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let found = text.lines().find(|text| text.starts_with(line)).unwrap().to_owned();
+        found.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    // Its own; that of the program's file is the gateway's, too. A release build has less of both.
+    let own = memory(&held.id(), "RssAnon:");
+    let all = memory(&held.id(), "VmRSS:");
+    eprintln!("the parent has {own} KiB of its own, {all} with what it shares");
+    assert!(own < 8 << 10, "{own} KiB");
+    assert!(memory(&held.id(), "Threads:") <= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_process_1_it_reaps_what_others_leave() {
+    let Some(tools) = clients::needs(&["nsenter", "sh", "unshare"]) else { return };
+    let (directory, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let model = command(&["serve", "--path", directory.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let mut contained = tools.command("unshare");
+    contained.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    contained.arg(model.as_std().get_program()).args(model.as_std().get_args());
+    contained.arg("--state-dir").arg(state.path().join("state")).kill_on_drop(true);
+    let mut container = Process::serving(contained).await;
+    let unshare = container.child.id().unwrap().to_string();
+    let first = children(&unshare).pop().unwrap();
+    let leave = |count: usize| {
+        let script = format!("for i in $(seq {count}); do (sleep 0.05 &); done");
+        let mut shell = tools.command("nsenter");
+        shell.args(["--target", &first, "--pid", "--mount", "sh", "-c", &script]);
+        shell
+    };
+    assert_eq!(outcome(leave(20)).await.0, 0);
+    eventually("nothing is left", || async { children(&first).len() == 1 }).await;
+    let gateway = children(&first).pop().unwrap();
+    send_signal("KILL", &gateway);
+    eventually("another gateway", || async {
+        children(&first).iter().any(|id| *id != gateway && !is_gone(id))
+    })
+    .await;
+    assert_eq!(client().get(format!("{}/.s3dav/health", container.url)).send().await.unwrap().status(), 200);
+    send_signal("TERM", &first);
+    assert_eq!(container.child.wait().await.unwrap().code(), Some(0));
+}
+
+/// The processes that a process has started and not reaped.
+fn children(id: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let ids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let parent = |id: &str| {
+        let stat = fs::read_to_string(Path::new("/proc").join(id).join("stat")).ok()?;
+        stat.rsplit(") ").next()?.split(' ').nth(1).map(str::to_owned)
+    };
+    ids.filter(|child| parent(child).as_deref() == Some(id)).collect()
+}
