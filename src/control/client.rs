@@ -1,6 +1,7 @@
 //! A command's end of the socket.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,6 +79,12 @@ pub async fn ask_of(
 /// Whether somebody answers there, whatever version it speaks.
 pub async fn is_there(who: Who, state_dir: &Path) -> bool {
     connect(who, state_dir).await.is_ok()
+}
+
+/// Tells a socket from the one of an earlier life; `None`: there is none.
+pub fn mark(who: Who, state_dir: &Path) -> Option<(u64, i64, i64)> {
+    let meta = std::fs::symlink_metadata(place::noted(state_dir, who).ok()??).ok()?;
+    Some((meta.ino(), meta.mtime(), meta.mtime_nsec()))
 }
 
 async fn connect(who: Who, state_dir: &Path) -> Result<UnixStream, ControlError> {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use client::{ControlError, ask, ask_of, is_there};
+pub use client::{ControlError, ask, ask_of, is_there, mark};
 pub use place::Who;
 pub use server::{Door, open};
 

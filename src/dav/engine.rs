@@ -17,7 +17,7 @@ use super::locks::LockTable;
 use super::policy::guard_content;
 use super::saves::Saves;
 use super::told::Told;
-use super::{Body, full, index, propfind, proppatch, refuse, refused, text};
+use super::{Body, full, index, lock_null, propfind, proppatch, refuse, refused, text};
 use crate::fs::{Failure, RequestContext, Share};
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -85,7 +85,7 @@ impl Engine {
     }
 
     /// Answers any other request. Its headers have been checked.
-    pub async fn handle(&self, context: &Arc<RequestContext>, request: Request<Body>) -> Response<Body> {
+    pub async fn handle(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
         if let Some(answer) = self.hot(context, request.headers()).await {
             self.told.note(context, answer.status());
             return watched(&self.share, context, answer);
@@ -97,6 +97,9 @@ impl Engine {
         if matches!(context.method.as_str(), "PUT" | "COPY" | "MOVE") {
             let is_locked = self.locks.is_locked(&context.path.spelled_once());
             context.outcome.set_hints(self.told.hints(context, is_locked));
+        }
+        if lock_null::is_met(context, request.headers(), &self.locks, view).await {
+            request.headers_mut().remove(header::IF_NONE_MATCH);
         }
         self.saves.begin(context).await;
         let names_version = names_version(request.headers());

@@ -3,6 +3,7 @@
 mod delivery;
 pub mod engine;
 mod index;
+mod lock_null;
 pub mod locks;
 mod policy;
 pub mod propfind;

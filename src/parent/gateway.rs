@@ -18,9 +18,17 @@ use crate::shutdown::EndSignal;
 #[derive(Debug)]
 pub(super) struct Gateway {
     pid: Pid,
+    /// The control socket of the one before, if it left it.
+    before: Option<(u64, i64, i64)>,
 }
 
 impl Gateway {
+    /// Whether it has come so far that it serves, also if nobody has seen it.
+    pub(super) fn has_served(&self, state_dir: &Path) -> bool {
+        let now = control::mark(Who::Gateway, state_dir);
+        now.is_some() && now != self.before
+    }
+
     pub(super) fn send(&self, signal: Signal) {
         // It fails where it has ended, which is told soon.
         let _ = kill_process(self.pid, signal);
@@ -46,9 +54,10 @@ pub(super) fn start(plan: &Plan) -> io::Result<Gateway> {
     plan.sockets.tell(&mut command);
     // Ctrl-C is for this process, which hands it on; both at once would be a second one.
     command.process_group(0);
+    let before = control::mark(Who::Gateway, &plan.state_dir);
     let child = command.spawn()?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    Ok(Gateway { pid: pid.ok_or_else(|| io::Error::other("a process without a number"))? })
+    Ok(Gateway { pid: pid.ok_or_else(|| io::Error::other("a process without a number"))?, before })
 }
 
 /// Waits until the gateway serves; whatever it speaks on its control socket, it opens it then.

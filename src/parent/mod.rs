@@ -132,14 +132,23 @@ impl Parent {
                 }
                 () = &mut ready, if !is_ready => {
                     is_ready = true;
-                    self.ends.ready();
-                    let mut status = self.status.lock();
-                    (status.failed_starts, status.reason, status.hint) = (0, None, None);
+                    self.is_ready();
                 }
             }
         };
+        if !is_ready && gateway.has_served(&state_dir) {
+            is_ready = true;
+            self.is_ready();
+        }
         self.status.lock().is_running = false;
         (end, is_ready)
+    }
+
+    /// The gateway serves.
+    fn is_ready(&mut self) {
+        self.ends.ready();
+        let mut status = self.status.lock();
+        (status.failed_starts, status.reason, status.hint) = (0, None, None);
     }
 
     /// Nobody is told twice of the same.

@@ -53,6 +53,27 @@ async fn a_folders_lock_protects_its_members() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_lock_has_made_is_not_there_for_who_has_it() {
+    for gateway in TestGateway::both().await {
+        let put = async |path: &'static str, token: &str, content: &'static str| {
+            let put = gateway.request("PUT", path).header("If-None-Match", "*").body(content);
+            let put = if token.is_empty() { put } else { put.header("If", format!("(<{token}>)")) };
+            put.send().await.unwrap().status().as_u16()
+        };
+        let (status, token) = lock(&gateway, "/new", "0", "Second-600", "client/1").await;
+        let token = token.trim_matches(['<', '>']).to_owned();
+        assert_eq!(status, 201);
+        assert_eq!(put("/new", "", "another's").await, 412, "to others it is there");
+        assert!([201, 204].contains(&put("/new", &token, "content").await));
+        assert_eq!(gateway.get("/new").await.1, "content");
+        assert_eq!(put("/new", &token, "once more").await, 412, "it is there now");
+        // What nobody has locked is there, however small.
+        assert_eq!(gateway.put("/empty", "").await, 201);
+        assert_eq!(put("/empty", "", "content").await, 412);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn locking_nothing_makes_an_empty_file() {
     for gateway in TestGateway::both().await {
         let (status, token) = lock(&gateway, "/new", "0", "Second-60", "x").await;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use s3dav::embedded::{Action, EmbeddedS3};
@@ -14,6 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::process::Command;
 
 use crate::harness::clients::{self, Tools};
+use crate::harness::held::{end_holder, is_gone};
 use crate::harness::process::{Process, command, outcome, program_in, send_signal as signal};
 use crate::harness::users::{as_user, others_have};
 use crate::harness::{BUCKET, Bucket, embedded, eventually};
@@ -90,7 +92,7 @@ impl Home {
     async fn kill_gateway(&self) {
         let id = self.status().await["pid"].to_string();
         signal("KILL", &id);
-        eventually("an end", || async { !Path::new("/proc").join(&id).exists() || is_zombie(&id) }).await;
+        eventually("an end", || async { is_gone(&id) }).await;
     }
 
     /// The process of the mount.
@@ -106,10 +108,6 @@ impl Home {
     }
 }
 
-fn is_zombie(id: &str) -> bool {
-    fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|text| text.contains(") Z "))
-}
-
 fn is_mounted(point: &Path) -> bool {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     table.lines().any(|line| line.split(' ').nth(4) == point.to_str())
@@ -122,11 +120,8 @@ impl Drop for Home {
         let _ = umount.args(["-i", "-f", "-l"]).arg(self.point()).output();
         let states = fs::read_dir(self.directory.path().join("state/s3dav")).into_iter().flatten().flatten();
         for state in states {
-            let holder = fs::read_to_string(state.path().join("gateway.lock")).unwrap_or_default();
-            let id = holder.trim_start_matches("process ").split(',').next().unwrap_or_default().to_owned();
-            let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            if line.contains("--detached") {
-                signal("KILL", &id);
+            for lock in ["parent.lock", "gateway.lock"] {
+                end_holder(&state.path().join(lock));
             }
         }
     }
@@ -185,6 +180,94 @@ async fn a_gateway_that_was_killed_comes_back_under_its_mount() {
     assert_eq!(fs::read_to_string(home.point().join("before")).unwrap(), "1");
     assert_eq!(home.unmount(&[]).await.0, 0);
     assert_eq!(home.bucket().await.keys().await, ["after", "before"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_closed_while_gateways_are_killed_under_a_mount_arrive() {
+    const KILLS: usize = 20;
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (point, end, count) = (home.point(), Arc::clone(&stop), Arc::clone(&written));
+    let writer = tokio::task::spawn_blocking(move || {
+        while !end.load(Ordering::Relaxed) {
+            let number = count.load(Ordering::Relaxed);
+            // A program whose connection was cut is told; it tries again.
+            if fs::write(point.join(format!("file{number}")), format!("content {number}")).is_ok() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    for _ in 0..KILLS {
+        let before = written.load(Ordering::Relaxed);
+        eventually("files are written", || async { written.load(Ordering::Relaxed) > before + 1 }).await;
+        home.kill_gateway().await;
+        eventually("another gateway", || async { home.status().await["pid"].is_number() }).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.await.unwrap();
+    assert_eq!(home.status().await["held_by"]["restarts"], KILLS);
+    assert!(is_mounted(&home.point()), "it is the same mount");
+    let (code, _, error) = home.unmount(&[]).await;
+    assert_eq!(code, 0, "{error}");
+    let (contents, written) = (home.bucket().await.contents().await, written.load(Ordering::Relaxed));
+    eprintln!("{written} files closed over {KILLS} kills");
+    for number in 0..written {
+        assert_eq!(contents[&format!("file{number}")], format!("content {number}"));
+    }
+    assert_eq!(contents.len() as u64, written, "{:?}", contents.keys());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_mounted_is_unmounted_before_its_port_closes() {
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    fs::write(home.point().join("file"), "content").unwrap();
+    let parent = home.status().await["parent"].to_string();
+    signal("TERM", &parent);
+    eventually("an end", || async { is_gone(&parent) }).await;
+    assert!(!is_mounted(&home.point()));
+    assert_eq!(home.bucket().await.get("file").await.unwrap(), "content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_leaves_the_mount_and_a_newer_program_takes_over() {
+    let Some(home) = Home::new().await else { return };
+    home.mounted().await;
+    let (davfs2, before) = (home.davfs2(), home.status().await);
+    let (code, said, error) = outcome(home.command(&["restart"])).await;
+    assert_eq!((code, said.contains("is served at")), (0, true), "{error}");
+    let after = home.status().await;
+    assert_eq!((&after["parent"], &after["urls"]), (&before["parent"], &before["urls"]));
+    assert_ne!(after["pid"], before["pid"]);
+    assert_eq!(home.davfs2(), davfs2, "it stays mounted");
+    fs::write(home.point().join("file"), "content").unwrap();
+    assert_eq!(home.unmount(&[]).await.0, 0);
+    assert_eq!(home.bucket().await.get("file").await.unwrap(), "content");
+    // One of another time answers, until it is told to make place.
+    let (state_dir, point) = (home.state_dir(), home.point());
+    let mut older = before.clone();
+    (older["version"], older["reply"]) = (1.into(), "status".into());
+    (older["program_version"], older["pid"]) = ("0.0.9".into(), 1.into());
+    let socket = UnixListener::bind(state_dir.join("control.sock")).unwrap();
+    let asked = tokio::spawn(async move {
+        loop {
+            let (stream, _) = socket.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            if line.contains("restart") {
+                let refused = serde_json::json!({ "version": 1, "reply": "failed", "message": "not now" });
+                stream.write_all(format!("{refused}\n").as_bytes()).await.unwrap();
+                return;
+            }
+            stream.write_all(format!("{older}\n").as_bytes()).await.unwrap();
+        }
+    });
+    let (code, _, error) = home.mount().await;
+    assert_eq!((code, error.contains("version 0.0.9 goes on: not now")), (1, true), "{error}");
+    asked.await.unwrap();
+    assert!(!is_mounted(&point));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,14 @@ impl LockTable {
         !self.is_empty() && !self.covering(path).is_empty()
     }
 
+    /// Whether a request has the token of a lock on its path that nobody shares.
+    pub(in crate::dav) fn is_held_alone(&self, context: &RequestContext) -> bool {
+        let holds = |lock: &LockRow| {
+            !lock.shared && lock.principal == context.client.principal && context.tokens.contains(&lock.token)
+        };
+        !context.tokens.is_empty() && self.covering(&context.path.spelled_once()).iter().any(holds)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.locks.lock().is_empty()
     }

@@ -1,6 +1,7 @@
 //! A gateway whose sockets a parent process holds, as `s3dav mount` starts it.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,10 +56,14 @@ impl Held {
         outcome(command).await
     }
 
-    /// The gateway's number, once one serves.
+    /// The gateway's number, once one serves, whoever's it is.
     pub async fn gateway(&self) -> String {
-        eventually("a gateway", || async { self.status().await["pid"].is_number() }).await;
-        self.status().await["pid"].to_string()
+        let serves = || UnixStream::connect(self.state_dir.join("control.sock")).is_ok();
+        eventually("a gateway", || async {
+            serves() && !is_gone(&holder(&self.state_dir.join("gateway.lock")))
+        })
+        .await;
+        holder(&self.state_dir.join("gateway.lock"))
     }
 
     /// Ends the gateway without a word; the next one may not serve yet.
@@ -79,18 +84,23 @@ impl Drop for Held {
     fn drop(&mut self) {
         // The parent first, or it would start another one.
         let _ = self.parent.child.start_kill();
-        end_gateway(&self.state_dir);
+        end_holder(&self.state_dir.join("gateway.lock"));
     }
 }
 
-/// Ends what a parent that was killed has left.
-pub fn end_gateway(state_dir: &Path) {
-    let holder = fs::read_to_string(state_dir.join("gateway.lock")).unwrap_or_default();
-    let id = holder.trim_start_matches("process ").split(',').next().unwrap_or_default().to_owned();
+/// Ends the process that has a lock, if it is one that serves.
+pub fn end_holder(lock: &Path) {
+    let id = holder(lock);
     let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
     if line.contains("s3dav\0serve\0") {
         send_signal("KILL", &id);
     }
+}
+
+/// The number of the process that has, or had, a lock.
+fn holder(lock: &Path) -> String {
+    let text = fs::read_to_string(lock).unwrap_or_default();
+    text.trim_start_matches("process ").split(',').next().unwrap_or_default().to_owned()
 }
 
 /// Whether a process has ended; who started it may not have looked yet.

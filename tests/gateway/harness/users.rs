@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 pub use super::clients::as_user;
+use super::held::Held;
 use super::process::{Process, outcome, program_in, serve};
 use super::{clients, embedded};
 
@@ -76,6 +77,12 @@ impl Owner {
             };
         }
         Some(command)
+    }
+
+    /// A gateway of the user whose sockets a parent holds.
+    pub async fn held(&self) -> Option<Held> {
+        let command = self.serve(&[], &["--detached"])?;
+        Some(Held::starting(command, self.directory.path().join("state/of-user")).await)
     }
 
     /// A gateway of the user.

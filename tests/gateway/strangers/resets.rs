@@ -6,9 +6,10 @@ use std::net::TcpListener;
 use command_fds::{CommandFdExt, FdMapping};
 
 use super::{Holding, attack_time, port};
-use crate::harness::process::{Process, outcome};
+use crate::harness::held::is_gone;
+use crate::harness::process::{Process, outcome, send_signal};
 use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, others_have, python};
-use crate::harness::{BUCKET, Bucket};
+use crate::harness::{BUCKET, Bucket, eventually};
 
 const RESETS: &str = include_str!("resets.py");
 const OWNER: &str = include_str!("owner.py");
@@ -83,6 +84,26 @@ async fn a_service_that_starts_takes_nobody_for_its_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_follows_a_dead_one_takes_nobody_for_its_owner() {
+    if !others_have(&["python3"]) {
+        return;
+    }
+    let owner = Owner::new(SOMEBODY).await;
+    bucket(&owner).await.put("file", "content").await;
+    let Some(held) = owner.held().await else { return };
+    for payload in PAYLOADS {
+        let gateway = held.gateway().await;
+        held.parent.signal("STOP").await;
+        send_signal("KILL", &gateway);
+        eventually("an end", || async { is_gone(&gateway) }).await;
+        // It waits in the queue for the gateway that is started next.
+        let Some(attack) = forged(port(held.url()), payload).await else { return };
+        held.parent.signal("CONT").await;
+        assert_untouched(&owner, &attack.finish().await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_resets_forges_nothing() {
     if !others_have(&["python3"]) {
         return;
@@ -90,6 +111,36 @@ async fn a_flood_of_resets_forges_nothing() {
     let owner = Owner::new(SOMEBODY).await;
     bucket(&owner).await.put("file", "content").await;
     let Some(gateway) = owner.gateway(&[]).await else { return };
+    flood(&owner, &gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_while_gateways_are_killed_forges_nothing() {
+    if !others_have(&["python3"]) {
+        return;
+    }
+    let owner = Owner::new(SOMEBODY).await;
+    bucket(&owner).await.put("file", "content").await;
+    let Some(held) = owner.held().await else { return };
+    for payload in PAYLOADS {
+        let seconds = attack_time().as_secs().to_string();
+        let flood = [port(held.url()), payload, "flood", &seconds];
+        let Some(attack) = python(SOMEBODY_ELSE, RESETS, &flood) else { return };
+        let attack = tokio::spawn(outcome(attack));
+        let mut kills = 0;
+        while !attack.is_finished() {
+            held.kill_gateway().await;
+            kills += 1;
+        }
+        let (_, sent, error) = attack.await.unwrap();
+        eprintln!("{payload}: {} requests forged over {kills} kills", sent.trim());
+        assert!(sent.trim().parse::<u64>().unwrap() > 0, "{error}");
+        held.gateway().await;
+        assert_eq!(bucket(&owner).await.keys().await, ["file"]);
+    }
+}
+
+async fn flood(owner: &Owner, gateway: &Process) {
     let seconds = attack_time().as_secs().to_string();
     for payload in PAYLOADS {
         let flood = [port(&gateway.url), payload, "flood", &seconds];
@@ -98,7 +149,7 @@ async fn a_flood_of_resets_forges_nothing() {
         let ((_, sent, _), (_, answers, error)) = tokio::join!(outcome(attack), outcome(client));
         eprintln!("{payload}: {} requests forged, the owner got {}", sent.trim(), answers.trim());
         assert!(sent.trim().parse::<u64>().unwrap() > 0);
-        assert_eq!(bucket(&owner).await.keys().await, ["file"]);
+        assert_eq!(bucket(owner).await.keys().await, ["file"]);
         assert!(answers.starts_with("{'200': ") && !answers.contains(','), "{answers}{error}");
     }
 }

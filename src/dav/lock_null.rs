@@ -1,0 +1,24 @@
+//! The empty file that a lock has made: to whoever has the lock it is not there yet.
+//!
+//! davfs2 locks what it is about to make. When the answer is lost it finds its lock by itself, and then sends the
+//! content on the condition that there is nothing; refused, it would put the file into its `lost+found`. RFC 2518 had
+//! a name for such files, lock-null resources; RFC 4918 shows them as empty ones.
+
+use http::{HeaderMap, Method, header};
+
+use super::locks::LockTable;
+use crate::fs::{RequestContext, View};
+
+/// Whether a PUT wants nothing to be there, and finds no more than that.
+pub(super) async fn is_met(
+    context: &RequestContext,
+    headers: &HeaderMap,
+    locks: &LockTable,
+    view: impl FnOnce() -> Box<dyn View>,
+) -> bool {
+    let wants_nothing = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*");
+    if context.method != Method::PUT || !wants_nothing || !locks.is_held_alone(context) {
+        return false;
+    }
+    view().stat(&context.path).await.is_ok_and(|there| !there.is_folder && there.size == 0)
+}
