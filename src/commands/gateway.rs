@@ -46,7 +46,7 @@ impl Gateway {
         listeners: Vec<TcpListener>,
         shutdown: Shutdown,
     ) -> Result<Self, CommandError> {
-        let metrics = Metrics::default();
+        let (metrics, shutdown_timeout) = (Metrics::default(), config.shutdown_timeout);
         let descriptors = descriptors::raise();
         if descriptors < ENOUGH_DESCRIPTORS {
             metrics.note_trouble("open files", Some(few_descriptors(descriptors)));
@@ -113,7 +113,6 @@ impl Gateway {
             knocks,
             deputy,
         };
-        let shutdown_timeout = config.shutdown_timeout;
         Ok(Self { server, operator, writes, state, metrics, shutdown, shutdown_timeout })
     }
 

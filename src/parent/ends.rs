@@ -179,7 +179,7 @@ mod tests {
     fn starts_that_fail_are_tried_seldom_until_one_succeeds() {
         let (mut ends, begun) = (Ends::default(), Instant::now());
         ends.ready();
-        let mut failed = |ends: &mut Ends, at: u64| {
+        let failed = |ends: &mut Ends, at: u64| {
             ends.next(&End::Code(1), false, Duration::ZERO, begun + Duration::from_secs(at))
         };
         for at in 0..4 {
