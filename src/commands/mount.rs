@@ -147,6 +147,12 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
         ask(&mount.state_dir, Request::Keep { mounted: true }, running::PATIENCE).await?;
     }
     say!("{} {said} {}", status.source, point.display());
+    if status.parent.is_none() && !status.is_service {
+        eprintln!(
+            "warning: if this gateway dies its port closes, and what is saved into the mount then is lost\nhint: end \
+             it with `s3dav stop`; `s3dav mount` alone starts one whose port stays open"
+        );
+    }
     Ok(())
 }
 

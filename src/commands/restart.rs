@@ -9,6 +9,7 @@ use super::running::{self, Found};
 use super::{CommandError, stop};
 use crate::cli::RestartArgs;
 use crate::control::{Reply, Request, Status, Who, ask, ask_of};
+use crate::service::{Service, System};
 
 pub(super) async fn run(args: RestartArgs) -> Result<(), CommandError> {
     let named = args.gateway.state_dir.as_deref();
@@ -35,8 +36,30 @@ pub(super) async fn anew(status: &Status, patience: Duration) -> Result<Status, 
         Reply::Done => {}
         _ => return Err(running::unexpected()),
     }
+    if status.is_service {
+        hasten(status, patience + stop::LIMIT).await;
+    }
     let limit = patience + stop::LIMIT + START_LIMIT;
     answers(&status.state_dir, limit, |now| now.pid != status.pid).await
+}
+
+/// systemd and launchd pause before they start it anew, unless they are told to start it.
+async fn hasten(status: &Status, limit: Duration) {
+    let until = Instant::now() + limit;
+    while Instant::now() < until {
+        match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
+            Ok(Reply::Status(now)) if now.pid == status.pid => sleep(PAUSE).await,
+            _ => break,
+        }
+    }
+    let started = match Service::new(&System) {
+        Ok(service) => service.start().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = started {
+        // It may be another's definition; that starts it, too, a little later.
+        tracing::debug!(%error, "the service is started by its manager, in a while");
+    }
 }
 
 /// Lets the process that holds the port of a gateway start it now. Gives its status.

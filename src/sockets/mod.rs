@@ -74,9 +74,12 @@ impl HandedOn {
 
     /// Tells a program of them.
     pub fn tell(&self, command: &mut Command) {
+        command.envs(self.variables()).env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
+    }
+
+    fn variables(&self) -> [(&'static str, String); 2] {
         let first = self.0.first().map_or(FIRST_NUMBER, AsRawFd::as_raw_fd);
-        command.env("LISTEN_FDS", self.0.len().to_string()).env(FIRST, first.to_string());
-        command.env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
+        [("LISTEN_FDS", self.0.len().to_string()), (FIRST, first.to_string())]
     }
 }
 
@@ -135,12 +138,6 @@ mod tests {
         let handed = HandedOn::new(&listeners).unwrap();
         let numbers: Vec<i32> = handed.0.iter().map(AsRawFd::as_raw_fd).collect();
         assert_eq!(numbers[1], numbers[0] + 1);
-        let mut command = Command::new("program");
-        handed.tell(&mut command);
-        let told: Vec<_> = command.get_envs().collect();
-        let value = |name: &str| told.iter().find(|(key, _)| *key == name).unwrap().1;
-        assert_eq!(value("LISTEN_FDS").unwrap(), "2");
-        assert_eq!(value(FIRST).unwrap().to_str().unwrap(), numbers[0].to_string());
-        assert_eq!(value("LISTEN_PID"), None, "it is nobody's number");
+        assert_eq!(handed.variables(), [("LISTEN_FDS", "2".to_owned()), (FIRST, numbers[0].to_string())]);
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::finder::mac::{Closed, Mac};
 use crate::harness::held::{Held, is_gone};
-use crate::harness::process::{Process, command, outcome, program_in, send_signal, serve};
+use crate::harness::process::{Process, by, command, outcome, program_in, send_signal, serve};
 use crate::harness::users::{SOMEBODY_ELSE, others_have, python};
 use crate::harness::{BUCKET, Bucket, client, clients, embedded, eventually};
 
@@ -180,14 +180,7 @@ async fn a_restart_starts_the_program_that_is_there_now() {
     let Some(_tools) = clients::needs(&["cp"]) else { return };
     let program = program_in(state.path());
     let model = serve(&s3.endpoint_url(), &state, &["--detached"]);
-    let mut own = tokio::process::Command::new(&program);
-    own.args(model.as_std().get_args()).kill_on_drop(true);
-    for (name, value) in model.as_std().get_envs() {
-        match value {
-            Some(value) => own.env(name, value),
-            None => own.env_remove(name),
-        };
-    }
+    let own = by(&program, &model);
     let held = Held::starting(own, state.path().join("state")).await;
     // As a package manager does it: another file of that name.
     fs::remove_file(&program).unwrap();

@@ -58,6 +58,19 @@ pub fn program_in(place: &Path) -> PathBuf {
     program
 }
 
+/// The same command line by another copy of the program.
+pub fn by(program: &Path, model: &Command) -> Command {
+    let mut command = Command::new(program);
+    command.args(model.as_std().get_args()).stdin(Stdio::null()).kill_on_drop(true);
+    for (name, value) in model.as_std().get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// The command line that serves the bucket of an endpoint on a free port, its state in `state`.
 pub fn serve(endpoint: &str, state: &TempDir, more: &[&str]) -> Command {
     let mut command =
