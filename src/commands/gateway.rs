@@ -1,6 +1,7 @@
 //! A gateway put together from its configuration.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -55,7 +56,7 @@ impl Gateway {
             listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(url).collect();
         let description = urls.first().cloned().unwrap_or_default();
         let socket = sockets::identity(&listeners);
-        let state = State::open_at(&config.state_dir, &description, &socket).await.map_err(taken)?;
+        let state = open_state(&config.state_dir, &description, &socket, &metrics).await?;
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let left = state.recover();
@@ -192,6 +193,17 @@ impl Gateway {
             tracing::warn!(error = with_causes(&error), "the state could not be synced");
         }
     }
+}
+
+async fn open_state(
+    directory: &Path,
+    description: &str,
+    socket: &str,
+    metrics: &Metrics,
+) -> Result<State, CommandError> {
+    let state = State::open_at(directory, description, socket).await.map_err(taken)?;
+    metrics.note_trouble("the state database", state.damage());
+    Ok(state)
 }
 
 /// Lets the program of a mount in.

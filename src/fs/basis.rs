@@ -116,7 +116,7 @@ impl Bases {
         // An empty file is nobody's work; most likely this client made it.
         let is_unknown = size > 0
             && !hints.has_looked
-            && self.unsure.contains(&context.client)
+            && (self.unsure.contains(&context.client) || self.state.is_unsure_of_all())
             && self.state.unsure_since().is_some_and(|since| modified + CLOCKS_DIFFER >= since);
         (!hints.was_told_absent && !is_unknown).then(|| etag.clone())
     }

@@ -6,10 +6,12 @@
 //! work runs off the runtime's threads.
 
 mod credential;
+mod damage;
 mod database;
 mod directory;
 mod folder_dates;
 mod locks;
+mod opening;
 mod pending;
 mod private;
 mod properties;
@@ -45,6 +47,7 @@ pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use seen::SeenRow;
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
 
+use damage::Damage;
 use database::DatabaseFile;
 use directory::Held;
 use private::Unfit;
@@ -65,6 +68,7 @@ struct Inner {
     seen: seen::Unwritten,
     /// Milliseconds since 1970.
     unsure_since: Option<u64>,
+    damage: Option<Damage>,
     shelf: ShelfIndex,
     /// The newest writes would not survive a power cut.
     is_unsynced: AtomicBool,
@@ -95,6 +99,8 @@ pub enum StateError {
     Open { path: String, source: Box<redb::Error> },
     #[error("the state database {path} was written by a newer s3dav (version {found} of its format)")]
     Newer { path: String, found: u64 },
+    #[error("the state database is damaged: {why}")]
+    Damaged { why: String },
     #[error("the state database failed")]
     Database(#[source] Box<redb::Error>),
     #[error("a row of the state database cannot be read")]
@@ -112,6 +118,13 @@ impl StateError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Directory { source, .. } => Some(directory_hint(source)),
+            Self::Open { .. } if self.is_full() => {
+                Some("make room on its disk, or name a directory on another one with --state-dir".to_owned())
+            }
+            Self::Open { source, .. } => Some(match &**source {
+                redb::Error::Io(error) => directory_hint(error),
+                _ => "see whether its disk is well, or name another directory with --state-dir".to_owned(),
+            }),
             Self::Newer { .. } => Some(
                 "start that version, or give this one a state of its own with --state-dir; nothing was changed"
                     .to_owned(),
@@ -158,35 +171,18 @@ impl State {
         let held = Held::take(directory, description)?;
         let (credential, has_new_credential) = Credential::keep_or_make(directory, socket)
             .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
-        let path = directory.join(DATABASE_FILE);
-        let name = path.display().to_string();
-        let database = DatabaseFile::open(path)?;
-        let (properties, pending, shelf, unsure_since) = database.run(|database| {
-            schema::check(database, &name)?;
-            let transaction = database.begin_write()?;
-            properties::create_table(&transaction)?;
-            locks::create_table(&transaction)?;
-            pending::create_table(&transaction)?;
-            seen::create_table(&transaction)?;
-            folder_dates::create_table(&transaction)?;
-            shelf::create_tables(&transaction)?;
-            schema::upgrade(&transaction)?;
-            let unsure_since = schema::open(&transaction)?;
-            transaction.commit()?;
-            let shelf = ShelfIndex::load(database, directory.join("shelf"))?;
-            Ok((Index::load(database)?, pending::Index::load(database)?, shelf, unsure_since))
-        })?;
+        let opened = opening::open(directory)?;
         // Where nobody can tell, little is made of it.
         let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
-        let (database, writing) = (Arc::new(database), Mutex::default());
         Ok(Self(Arc::new(Inner {
-            database,
-            writing,
-            properties,
-            pending,
+            database: opened.database,
+            writing: Mutex::default(),
+            properties: opened.properties,
+            pending: opened.pending,
             seen: seen::Unwritten::default(),
-            unsure_since,
-            shelf,
+            unsure_since: opened.unsure_since,
+            damage: opened.damage,
+            shelf: opened.shelf,
             is_unsynced: AtomicBool::new(false),
             syncing: Mutex::default(),
             free_disk,
@@ -204,6 +200,11 @@ impl State {
     /// What was free on its disk when it was opened, in bytes.
     pub fn free_disk(&self) -> u64 {
         self.0.free_disk
+    }
+
+    /// What is lost of it and what to do, if it was found damaged when it was opened.
+    pub fn damage(&self) -> Option<(String, String)> {
+        self.0.damage.as_ref().map(Damage::told)
     }
 
     /// What lets those programs in that must be asked.
@@ -364,5 +365,7 @@ pub fn millis(time: SystemTime) -> u64 {
 }
 
 const DATABASE_FILE: &str = "state.redb";
+/// Contents of the shelf that are too large for rows.
+const SHELF_DIRECTORY: &str = "shelf";
 /// What is written without a sync survives a crash from then on.
 const SYNC_WITHIN: Duration = Duration::from_millis(500);

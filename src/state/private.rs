@@ -66,8 +66,15 @@ impl From<Unfit> for io::Error {
 /// options: that would happen before anybody has looked at it.
 pub fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let opened = options.mode(0o600).custom_flags(flags(UNFOLLOWED)).open(path);
-    let file =
-        opened.map_err(|error| if is_link(&error) { Unfit::Link(path.to_owned()).into() } else { error })?;
+    let file = opened.map_err(|error| {
+        if is_link(&error) {
+            Unfit::Link(path.to_owned()).into()
+        } else if error.kind() == io::ErrorKind::IsADirectory {
+            Unfit::NoFile(path.to_owned()).into()
+        } else {
+            error
+        }
+    })?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(Unfit::NoFile(path.to_owned()).into());

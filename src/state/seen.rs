@@ -51,6 +51,11 @@ impl State {
         self.sync_soon();
     }
 
+    /// Whether the rows may lack all that was ever seen.
+    pub fn is_unsure_of_all(&self) -> bool {
+        self.0.unsure_since == Some(0)
+    }
+
     /// Since when the rows may lack what was seen; `None` if they lack nothing.
     pub fn unsure_since(&self) -> Option<SystemTime> {
         self.0.unsure_since.map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis))

@@ -15,6 +15,7 @@ mod conformance;
 mod control;
 mod costs;
 mod cuts;
+mod damage;
 mod endpoints;
 mod finder;
 mod harness;

@@ -16,7 +16,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use uuid::Uuid;
 
-use super::{State, StateError, private_directory};
+use super::{SHELF_DIRECTORY, State, StateError, private_directory};
 
 pub use index::{Absent, Child, Index, Place, ShelfRow};
 
@@ -50,15 +50,16 @@ pub const MOST_IN_ROW: usize = 64 << 10;
 pub const MEMORY_TIME: u64 = 60_000;
 
 impl ShelfIndex {
-    /// Reads all rows; files that no row names were cut off, and are removed.
-    pub(super) fn load(database: &Database, directory: PathBuf) -> Result<Self, StateError> {
+    /// Reads all rows. Files that no row names were cut off, and are removed if no row is missing.
+    pub(super) fn load(database: &Database, directory: PathBuf, is_whole: bool) -> Result<Self, StateError> {
         let mut index = Index::default();
         for row in database.begin_read()?.open_table(ROWS)?.iter()? {
             let (path, row) = row?;
             index.insert(path.value().to_owned(), serde_json::from_str(row.value())?);
         }
-        remove_strays(&directory, &index)
-            .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
+        if is_whole {
+            remove_strays(&directory, &index).map_err(|source| directory_error(&directory, source))?;
+        }
         Ok(Self(Arc::new(RwLock::new(index))))
     }
 }
@@ -212,7 +213,7 @@ impl State {
     }
 
     fn shelf_directory(&self) -> PathBuf {
-        self.directory().join(DIRECTORY)
+        self.directory().join(SHELF_DIRECTORY)
     }
 
     /// Removes the files of rows that are gone.
@@ -359,5 +360,3 @@ fn remove_strays(directory: &std::path::Path, index: &Index) -> io::Result<()> {
     }
     Ok(())
 }
-
-const DIRECTORY: &str = "shelf";

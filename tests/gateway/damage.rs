@@ -1,0 +1,278 @@
+//! A damaged state database costs what was in it, and no more: the gateway starts, serves, and says what is lost.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use s3dav::commands::gateway::Gateway;
+use s3dav::control::{Problem, Reply, Request, ask};
+use s3dav::embedded::EmbeddedS3;
+use s3dav::shutdown::Shutdown;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::finder::client::Finder;
+use crate::harness::dice::{self, Dice};
+use crate::harness::{BUCKET, TestGateway, config};
+
+const FILES: usize = 10;
+/// Gateways.
+const AT_ONCE: usize = 4;
+const ASKED: &str = "<D:propfind xmlns:D=\"DAV:\"><D:prop><c xmlns=\"urn:t\"/></D:prop></D:propfind>";
+
+fn patch(value: &str) -> String {
+    format!(
+        "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><c xmlns=\"urn:t\">{value}</c></D:prop></D:set>\
+         </D:propertyupdate>"
+    )
+}
+
+fn large() -> Vec<u8> {
+    (0..100_000_u32).map(|n| n as u8).collect()
+}
+
+/// What a gateway left that has ended in order.
+struct Left {
+    s3: Arc<EmbeddedS3>,
+    state: Arc<TempDir>,
+    /// The database before its end.
+    open: Vec<u8>,
+}
+
+impl Left {
+    async fn new() -> Self {
+        let gateway = TestGateway::start().await;
+        let mac = Finder::of(&gateway);
+        for n in 0..FILES {
+            assert_eq!(gateway.put(&format!("/f{n}"), "content").await, 201);
+            if n == 0 {
+                mac.lock("/f0").await;
+            }
+            let answer = mac.request("PROPPATCH", &format!("/f{n}")).body(patch(&format!("color {n}")));
+            assert_eq!(answer.send().await.unwrap().status(), 207);
+            mac.create(&format!("/._f{n}"), format!("tags {n}").repeat(n * 100)).await;
+        }
+        mac.create("/._large", large()).await;
+        let open = fs::read(gateway.state.path().join("state/state.redb")).unwrap();
+        let (s3, state) = gateway.stop().await;
+        Self { s3, state, open }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(self.state.path().join("state/state.redb")).unwrap()
+    }
+
+    /// The same once more, with another database.
+    fn copy(&self, database: &[u8]) -> Arc<TempDir> {
+        let copy = tempfile::tempdir().unwrap();
+        let (from, to) = (self.state.path().join("state"), copy.path().join("state"));
+        fs::create_dir_all(to.join("shelf")).unwrap();
+        for directory in ["", "shelf"] {
+            for entry in fs::read_dir(from.join(directory)).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_file() {
+                    fs::copy(entry.path(), to.join(directory).join(entry.file_name())).unwrap();
+                }
+            }
+        }
+        fs::write(to.join("state.redb"), database).unwrap();
+        Arc::new(copy)
+    }
+}
+
+/// What was put aside.
+fn aside(state: &Path, name: &str) -> Vec<PathBuf> {
+    let start = format!("{name}.damaged-");
+    let found = fs::read_dir(state.join("state")).unwrap().map(|entry| entry.unwrap().path());
+    found.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&start)).collect()
+}
+
+async fn color(mac: &Finder, path: &str) -> Option<String> {
+    let text = mac.propfind(path, "0", ASKED).send().await.unwrap().text().await.unwrap();
+    text.split("color ").nth(1).and_then(|rest| Some(rest.split_once('<')?.0.to_owned()))
+}
+
+/// What `s3dav status` says of the database.
+async fn problem(gateway: &TestGateway) -> Option<Problem> {
+    let asked = ask(&gateway.state.path().join("state"), Request::Status, Duration::from_secs(10)).await;
+    let Ok(Reply::Status(status)) = asked else { panic!("{asked:?}") };
+    status.problems.into_iter().find(|problem| problem.message.starts_with("the state database: "))
+}
+
+/// How a gateway is that had to start with a database.
+#[derive(Debug, PartialEq)]
+enum Found {
+    Whole,
+    /// The newest of it may be gone.
+    Repaired,
+    PutAside,
+}
+
+/// Starts on a database, and makes sure that it serves, and that it has said what it lacks.
+async fn check(left: &Left, database: &[u8], what: &str) -> Found {
+    let state = left.copy(database);
+    let gateway = TestGateway::start_on(Arc::clone(&left.s3), Arc::clone(&state), |_| {}).await;
+    let mac = Finder::of(&gateway);
+    assert_eq!(gateway.get("/f1").await, (200, "content".into()), "{what}");
+    let told = problem(&gateway).await;
+    let copies = aside(state.path(), "state.redb");
+    let found = match (&told, copies.as_slice()) {
+        (None, []) => Found::Whole,
+        (Some(_), []) => Found::Repaired,
+        (Some(told), [copy]) => {
+            let message = &told.message;
+            for lost in ["locks", "properties", "Finder", "waited"] {
+                assert!(message.contains(lost), "{what}: {message}");
+            }
+            assert!(message.contains(copy.file_name().unwrap().to_str().unwrap()), "{what}: {message}");
+            assert!(!told.hint.is_empty(), "{what}");
+            assert_eq!(fs::metadata(copy).unwrap().mode() & 0o777, 0o600, "{what}");
+            let shelves = aside(state.path(), "shelf");
+            assert_eq!(shelves.len(), 1, "{what}");
+            let files: Vec<_> =
+                fs::read_dir(&shelves[0]).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert_eq!(files.len(), 1, "{what}: what could be rescued is there still");
+            assert_eq!(fs::read(&files[0]).unwrap(), large(), "{what}");
+            Found::PutAside
+        }
+        other => panic!("{what}: {other:?}"),
+    };
+    for n in 0..FILES {
+        let (color, tags) = (color(&mac, &format!("/f{n}")).await, mac.get(&format!("/._f{n}")).await);
+        match found {
+            Found::PutAside => assert_eq!((color, tags.0), (None, 404), "{what}"),
+            Found::Whole => {
+                assert_eq!(color, Some(n.to_string()), "{what}");
+                assert_eq!(tags, (200, format!("tags {n}").repeat(n * 100).into()), "{what} {n}");
+            }
+            Found::Repaired => {}
+        }
+    }
+    if found == Found::Whole {
+        assert_eq!(mac.get("/._large").await, (200, large().into()), "{what}");
+        assert_eq!(gateway.put("/f0", "x").await, 423, "{what}");
+    }
+    // What is new is kept.
+    let answer = mac.request("PROPPATCH", "/f1").body(patch("color new")).send().await.unwrap();
+    assert_eq!(answer.status(), 207, "{what}");
+    mac.create("/._new", "new").await;
+    let (s3, state) = gateway.stop().await;
+    if found == Found::Whole {
+        return found;
+    }
+    let gateway = TestGateway::start_on(s3, Arc::clone(&state), |_| {}).await;
+    let mac = Finder::of(&gateway);
+    assert_eq!(color(&mac, "/f1").await.as_deref(), Some("new"), "{what}");
+    assert_eq!(mac.get("/._new").await, (200, "new".into()), "{what}");
+    assert_eq!(aside(state.path(), "state.redb").len(), copies.len(), "{what}: once");
+    assert_eq!(problem(&gateway).await, None, "{what}: told once");
+    found
+}
+
+/// Places that hold something.
+fn places(bytes: &[u8], dice: &mut Dice) -> Vec<usize> {
+    let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    (0..20).map(|_| dice.pick(&used)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flipped_bytes_are_told_and_the_gateway_serves() {
+    let mut dice = Dice::new(dice::seed());
+    let left = Left::new().await;
+    let bytes = left.bytes();
+    assert_eq!(check(&left, &bytes, "nothing").await, Found::Whole);
+    let mut cases = Vec::new();
+    // What a crash leaves, too.
+    for at in places(&left.open, &mut dice).into_iter().take(6) {
+        let mut flipped = left.open.clone();
+        flipped[at] ^= 0xff;
+        cases.push((flipped, format!("byte {at} ^ 255 after a crash")));
+    }
+    let mut all = bytes.clone();
+    for at in places(&bytes, &mut dice) {
+        let flip = 1 + dice.below(255) as u8;
+        let mut flipped = bytes.clone();
+        flipped[at] ^= flip;
+        all[at] ^= flip;
+        cases.push((flipped, format!("byte {at} ^ {flip}")));
+    }
+    let checks = cases.iter().map(|(flipped, what)| check(&left, flipped, what));
+    let found: Vec<Found> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+    let seen = found[6..].iter().filter(|found| **found != Found::Whole).count();
+    assert!(seen > 0, "some of it matters");
+    assert_eq!(check(&left, &all, "all bytes").await, Found::PutAside);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_database_is_put_aside() {
+    let left = Left::new().await;
+    let bytes = left.bytes();
+    let mut zeros = bytes.clone();
+    zeros[..4096].fill(0);
+    let garbage: Vec<u8> = (0..50_000_u32).map(|n| ((n * 7919) >> 5) as u8).collect();
+    let half = &bytes[..bytes.len() / 2];
+    let cases = [
+        ("zeros in front", &zeros[..]),
+        ("half", half),
+        ("garbage", &garbage[..]),
+        ("nothing", &[]),
+        ("a few bytes", b"redb"),
+        ("zeros", &[0; 8192]),
+    ];
+    for (what, database) in cases {
+        assert_eq!(check(&left, database, what).await, Found::PutAside, "{what}");
+    }
+    // A page that holds something.
+    for page in
+        (1..bytes.len() / 4096).filter(|page| bytes[page * 4096..][..4096].iter().any(|byte| *byte != 0))
+    {
+        let mut zeros = bytes.clone();
+        zeros[page * 4096..][..4096].fill(0);
+        check(&left, &zeros, &format!("zeros in page {page}")).await;
+        if page > 12 {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_damage_is_left_alone() {
+    let left = Left::new().await;
+    let state = left.copy(&[]);
+    let database = state.path().join("state/state.redb");
+    fs::remove_file(&database).unwrap();
+    fs::create_dir(&database).unwrap();
+    fs::write(database.join("precious"), "content").unwrap();
+    let config = config(&left.s3.endpoint_url(), &[BUCKET], &state);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refused = Gateway::new(config, vec![listener], Shutdown::default()).await.err().unwrap();
+    assert!(format!("{:#}", refused.error).contains("state.redb"), "{:#}", refused.error);
+    assert!(refused.hint.is_some(), "{:#}", refused.error);
+    assert_eq!(fs::read(database.join("precious")).unwrap(), b"content");
+    assert!(aside(state.path(), "state.redb").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_comes_during_a_run_ends_nothing() {
+    let left = Left::new().await;
+    let state = left.copy(&left.bytes());
+    let gateway = TestGateway::start_on(Arc::clone(&left.s3), Arc::clone(&state), |_| {}).await;
+    let mac = Finder::of(&gateway);
+    let file = fs::File::options().write(true).open(state.path().join("state/state.redb")).unwrap();
+    for page in 1..file.metadata().unwrap().len() / 4096 {
+        file.write_all_at(&[0xa5; 4096], page * 4096).unwrap();
+    }
+    for n in 0..FILES {
+        color(&mac, &format!("/f{n}")).await;
+        mac.request("PROPPATCH", &format!("/f{n}")).body(patch("color new")).send().await.unwrap();
+        mac.get(&format!("/._f{n}")).await;
+        assert_eq!(gateway.get(&format!("/f{n}")).await.0, 200, "files are served");
+    }
+    let (s3, state) = gateway.stop().await;
+    let gateway = TestGateway::start_on(s3, Arc::clone(&state), |_| {}).await;
+    assert_eq!(gateway.get("/f1").await, (200, "content".into()));
+    assert_eq!(aside(state.path(), "state.redb").len(), 1);
+}
