@@ -67,6 +67,21 @@ pub enum Action {
     CaptivePortal,
     /// Answered with 404 and this page, as a web server in front does that has no way to S3.
     NotFoundPage { content_type: &'static str, page: &'static str },
+    /// Not carried out: refused by a server whose clock is so far ahead.
+    Skewed(Duration),
+    /// A listing that says that it goes on, and begins anew.
+    ListAgain(Tokens),
+}
+
+/// How a listing that never ends says that it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// By the same token each time.
+    Same,
+    /// By another one each time.
+    New,
+    /// By another one each time, and there is nothing on its pages.
+    NewAndEmpty,
 }
 
 /// Closed until opened, once and for all.

@@ -13,7 +13,8 @@ mod server;
 mod service;
 mod storage;
 mod uploads;
+mod wrong;
 
-pub use hooks::{Action, Gate, Hooks, Rule, Write};
+pub use hooks::{Action, Gate, Hooks, Rule, Tokens, Write};
 pub use keys::Keys;
 pub use server::{EmbeddedOptions, EmbeddedS3};

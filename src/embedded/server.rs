@@ -22,6 +22,7 @@ use super::hooks::{Action, Hooks};
 use super::keys::Keys;
 use super::service::Service;
 use super::storage::Storage;
+use super::wrong;
 
 /// How the server runs.
 #[derive(Debug, Clone, Default)]
@@ -125,8 +126,8 @@ async fn serve(stream: TcpStream, service: S3Service, hooks: Hooks) {
     let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer).await;
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Body = UnsyncBoxBody<Bytes, BoxError>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) -> Response<Body> {
     let operation = operation(request.method(), request.uri(), request.headers());
@@ -164,6 +165,14 @@ async fn act(request: Request<Incoming>, service: &S3Service, action: Option<Act
             *answer.status_mut() = StatusCode::NOT_FOUND;
             answer.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
             drained(request, answer).await
+        }
+        Some(Action::Skewed(ahead)) => {
+            let answer = error(403, "RequestTimeTooSkewed", "The difference between the clocks is too large");
+            drained(request, wrong::dated(answer, ahead)).await
+        }
+        Some(Action::ListAgain(tokens)) => {
+            let target = request.uri().to_string();
+            wrong::going_on(call(request, service).await, &target, tokens).await
         }
         Some(Action::ApplyThenFail) => {
             call(request, service).await;
@@ -221,7 +230,7 @@ fn error(status: u16, code: &str, message: &str) -> Response<Body> {
     answer
 }
 
-fn whole(text: String) -> Body {
+pub(super) fn whole(text: String) -> Body {
     http_body_util::Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync()
 }
 

@@ -92,12 +92,14 @@ impl From<IntakeError> for StoreError {
 impl StoreError {
     /// Whether the same request may succeed a moment later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::SlowDown(_) | Self::InvalidAnswer(_))
+        // The SDK corrects its clock by the answer that says so, and the next request may pass.
+        let is_skew = matches!(self, Self::ClockSkew);
+        is_skew || matches!(self, Self::Unavailable(_) | Self::SlowDown(_) | Self::InvalidAnswer(_))
     }
 
     /// Whether the request may have been carried out although it failed.
     pub fn may_have_been_applied(&self) -> bool {
-        self.is_transient()
+        self.is_transient() && !matches!(self, Self::ClockSkew)
     }
 
     /// What the user can do about it, as the text behind `hint:`.

@@ -35,6 +35,7 @@ mod readme;
 mod scale;
 mod semantics;
 mod service;
+mod skew;
 mod slashes;
 mod stalls;
 mod startup;

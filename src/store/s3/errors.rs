@@ -2,6 +2,7 @@
 //! an endpoint come in: what a terminal would act on is escaped here.
 
 use std::error::Error;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -58,6 +59,8 @@ where
             | "InvalidAccessKeyId",
         ) => StoreError::Credentials(cause()),
         (_, "RequestTimeTooSkewed") => StoreError::ClockSkew,
+        // HEAD has no body to say so.
+        (403, "" | "SignatureDoesNotMatch") if answer.is_some_and(is_skewed) => StoreError::ClockSkew,
         (_, "InvalidObjectState" | "ObjectNotInActiveTierError") => {
             StoreError::Archived(archive_class(answer))
         }
@@ -126,6 +129,14 @@ pub(super) fn is_region(name: &str) -> bool {
     // AWS has small letters, digits and hyphens; others are free to choose.
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     (1..=MAX_REGION_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
+/// Whether the endpoint's clock and this machine's differ much.
+fn is_skewed(answer: &HttpResponse) -> bool {
+    let date = answer.headers().get("date").and_then(|date| httpdate::parse_http_date(date).ok());
+    let now = SystemTime::now();
+    let apart = date.map(|date| now.duration_since(date).unwrap_or_else(|ahead| ahead.duration()));
+    apart.is_some_and(|apart| apart > MUCH_SKEW)
 }
 
 fn archive_class(answer: Option<&HttpResponse>) -> String {
@@ -199,6 +210,8 @@ pub(super) fn of_key(error: &aws_sdk_s3::types::Error) -> StoreError {
     }
 }
 
+/// S3 tolerates 15 minutes, and others less; clocks that are set differ by seconds.
+const MUCH_SKEW: Duration = Duration::from_secs(5 * 60);
 /// Bytes; the longest is `us-isob-east-1`.
 const MAX_REGION_BYTES: usize = 32;
 /// Characters. The longest of S3's own texts are policies' refusals, below 500.
