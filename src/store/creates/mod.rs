@@ -67,7 +67,9 @@ impl Creates {
         let rows = Rows::default();
         for row in left {
             if let Ok(key) = Key::new(&row.key) {
-                rows.insert(key.clone(), row);
+                // Of which clock its moment is nobody knows: it waits no longer than any other.
+                let age = Duration::from_millis(millis(SystemTime::now()).saturating_sub(row.made));
+                rows.insert(key.clone(), row, wait.saturating_sub(age));
                 rows.get(&key).inspect(|row| row.set_left());
             }
         }
@@ -92,7 +94,7 @@ impl Creates {
         };
         self.0.state.hold_create(row.clone()).await?;
         let meta = meta(&row);
-        self.0.rows.insert(key.clone(), row);
+        self.0.rows.insert(key.clone(), row, self.0.wait);
         self.0.changed.notify_one();
         Ok(Written { etag: meta.etag, last_modified: meta.last_modified })
     }
@@ -182,8 +184,7 @@ impl Creates {
 
     /// Whether its content has been waited for.
     fn is_due(&self, key: &Key, row: &Row) -> bool {
-        millis(SystemTime::now()).saturating_sub(row.create.made) >= self.0.wait.as_millis() as u64
-            && !(self.0.is_open)(&path_of(key))
+        row.is_due() && !(self.0.is_open)(&path_of(key))
     }
 
     /// Ends the rows of an earlier life whose object is in the store.
@@ -272,3 +273,49 @@ const LAST_PATIENCE: Duration = Duration::from_secs(5);
 /// As long as a client may remember what it was told.
 const STORED_TIME: Duration = Duration::from_secs(3600);
 const MOST_STORED: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    fn row(made: SystemTime) -> CreateRow {
+        CreateRow { key: "file".into(), content_type: None, user: Default::default(), made: millis(made) }
+    }
+
+    /// Whether the empty file is in the store before its content has been waited for, and after that.
+    async fn is_put(rows: Vec<CreateRow>, held: Option<CreateRow>) -> (bool, bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path(), "test").await.unwrap();
+        let store = MemoryStore::default();
+        let (shutdown, key) = (Shutdown::default(), Key::new("file").unwrap());
+        tokio::time::pause();
+        let is_open: IsOpen = Arc::new(|_| false);
+        let creates = Creates::load(Arc::new(store.clone()), state, rows, is_open, WAIT, &shutdown);
+        if let Some(row) = held {
+            creates.0.rows.insert(key.clone(), row, WAIT);
+            creates.0.changed.notify_one();
+        }
+        let is_there = async || store.head(&key).await.is_ok();
+        tokio::time::sleep(WAIT - TICK * 2).await;
+        let before = is_there().await;
+        tokio::time::sleep(TICK * 4).await;
+        let after = is_there().await;
+        tokio::time::resume();
+        (before, after)
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_goes_back_holds_nothing_for_longer() {
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        assert_eq!(is_put(Vec::new(), Some(row(later))).await, (false, true), "it was made before that");
+        assert_eq!(is_put(vec![row(later)], None).await, (false, true), "and in an earlier life");
+    }
+
+    #[tokio::test]
+    async fn those_of_an_earlier_life_wait_for_what_is_left_of_the_time() {
+        let (now, long_ago) = (SystemTime::now(), SystemTime::now() - Duration::from_secs(3600));
+        assert_eq!(is_put(vec![row(now)], None).await, (false, true));
+        assert_eq!(is_put(vec![row(long_ago)], None).await, (true, true));
+    }
+}

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::object::{Key, ListPage, ListedObject};
 use crate::state::CreateRow;
@@ -15,6 +17,8 @@ use crate::store::ListRequest;
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) create: CreateRow,
+    /// When its content has been waited for. Not by the wall clock, which may be set back meanwhile.
+    due: Instant,
     /// Held while its content, or the empty object itself, goes to the store.
     pub(super) turn: Mutex<()>,
     /// A write of its content had no answer: the store may have it.
@@ -24,6 +28,10 @@ pub(super) struct Row {
 }
 
 impl Row {
+    pub(super) fn is_due(&self) -> bool {
+        self.due <= Instant::now()
+    }
+
     pub(super) fn attempted(&self) -> bool {
         self.attempted.load(Ordering::Relaxed)
     }
@@ -55,9 +63,11 @@ impl Rows {
         self.0.read().len()
     }
 
-    pub(super) fn insert(&self, key: Key, create: CreateRow) {
+    /// `wait`: how long from now on its content is waited for.
+    pub(super) fn insert(&self, key: Key, create: CreateRow, wait: Duration) {
         let row = Row {
             create,
+            due: Instant::now() + wait,
             turn: Mutex::default(),
             attempted: AtomicBool::default(),
             is_left: AtomicBool::default(),
@@ -131,7 +141,7 @@ mod tests {
         for key in keys {
             let create =
                 CreateRow { key: key.to_string(), content_type: None, user: BTreeMap::new(), made: 0 };
-            rows.insert(Key::new(key).unwrap(), create);
+            rows.insert(Key::new(key).unwrap(), create, Duration::ZERO);
         }
         rows
     }
