@@ -24,7 +24,7 @@ pub async fn check(stores: &BTreeMap<String, Arc<dyn ObjectStore>>) -> Result<()
             }
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
             Err(error) if heals(&error) => {
-                let hint = error.hint().unwrap_or_default();
+                let hint = error.hint();
                 tracing::warn!(bucket = %name, %error, hint, "S3 cannot be used yet; serving, and going on when it can");
             }
             Err(error) => return Err(fatal(name, error)),

@@ -300,11 +300,11 @@ impl Outcome {
     }
 }
 
-fn hint(failure: &Failure) -> String {
+fn hint(failure: &Failure) -> Option<String> {
     match failure {
         Failure::Store(error)
         | Failure::DeleteIncomplete { source: error, .. }
-        | Failure::CopyIncomplete { source: error, .. } => error.hint().unwrap_or_default(),
-        _ => String::new(),
+        | Failure::CopyIncomplete { source: error, .. } => error.hint(),
+        _ => None,
     }
 }

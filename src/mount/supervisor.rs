@@ -43,12 +43,12 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
                 witness.well();
             }
             Err(error) => {
-                let (message, hint) = (with_causes(&error), error.hint().unwrap_or_default());
+                let (message, hint) = (with_causes(&error), error.hint());
                 if told.as_ref() != Some(&message) {
                     tracing::warn!(point = %shown, hint, "{message}");
                     told = Some(message.clone());
                 }
-                witness.trouble(message, hint);
+                witness.trouble(message, hint.unwrap_or_default());
             }
         }
         sleep(interval).await;

@@ -156,3 +156,36 @@ async fn shared_locks_share() {
         assert_eq!(put_with(&gateway, "/a", ("If", format!("({})", tokens[1])), "3").await, 204);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_counts_where_its_lock_is() {
+    for gateway in TestGateway::both().await {
+        for path in ["/a", "/b", "/d/c"] {
+            if path == "/d/c" {
+                gateway.status("MKCOL", "/d").await;
+            }
+            gateway.put(path, "1").await;
+        }
+        let (_, b) = lock(&gateway, "/b", "0", "Second-60", "x").await;
+        let (_, d) = lock(&gateway, "/d", "infinity", "Second-60", "x").await;
+        let put = async |path: &str, lists: String| put_with(&gateway, path, ("If", lists), "2").await;
+        // In a list of another resource it is not that one's.
+        assert_eq!(put("/b", format!("</a> ({b})")).await, 412);
+        assert_eq!(put("/a", format!("</d> ({b})")).await, 412);
+        assert_eq!(put("/d/c", format!("</b> ({d})")).await, 412);
+        assert_eq!(put("/b", format!("<{}/a> ({b})", gateway.url)).await, 412);
+        // Nor is its absence there wrong.
+        assert_eq!(put("/b", format!("</a> (Not {b})")).await, 204);
+        assert_eq!(put("/b", format!("</a> ({b}) </b> ({b})")).await, 204, "one list is enough");
+        for (path, lists) in [
+            ("/b", format!("</b> ({b})")),
+            ("/b", format!("({b})")),
+            ("/d/c", format!("</d> ({d})")),
+            ("/d/c", format!("</d/c> ({d})")),
+            ("/d/c", format!("({d})")),
+            ("/a", "</b> (<urn:uuid:gone>) (Not <urn:uuid:gone>)".to_owned()),
+        ] {
+            assert_eq!(put(path, lists.clone()).await, 204, "{path} {lists}");
+        }
+    }
+}

@@ -261,3 +261,22 @@ async fn tls_with_an_own_authority_carries_uploads_with_and_without_checksums() 
     assert_eq!(answer.status(), 503);
     assert!(answer.text().await.unwrap().contains("certificate"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_line_has_a_hint_or_none() {
+    let s3 = embedded().await;
+    let state = tempfile::tempdir().unwrap();
+    let gateway = Process::gateway(&s3.endpoint_url(), &state, &["--request-budget", "1s"]).await;
+    let client = crate::harness::client();
+    for (action, hint) in [
+        (fail(403, "AccessDenied", "no"), "hint=\"check the policy"),
+        (fail(400, "OddRequest", "nobody knows what to do"), "OddRequest"),
+    ] {
+        s3.hooks().heal();
+        s3.hooks().always(action);
+        client.get(format!("{}/file", gateway.url)).send().await.unwrap();
+        eventually(hint, || async { gateway.said.lock().contains(hint) }).await;
+    }
+    let said = gateway.said.lock().clone();
+    assert!(!said.contains("hint=\"\"") && !said.contains("hint=None"), "{said}");
+}

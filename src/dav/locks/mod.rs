@@ -211,8 +211,14 @@ impl DavLockSystem for RequestLocks {
                 let locks = self.table.covering(&text);
                 let is_negated = tokens.iter().any(|token| token.starts_with(NEGATED));
                 let is_named = |lock: &LockRow| tokens.iter().any(|token| plain(token) == lock.token);
+                let is_others = !is_negated
+                    && text != self.context.path.spelled_once()
+                    && tokens.iter().any(|token| self.table.has(token))
+                    && !locks.iter().any(is_named);
                 // A stale token of macOS's client means the lock that it has.
                 match locks.iter().any(|lock| is_named(lock) || self.holds(lock, tokens)) {
+                    // A list of another resource: there the token locks nothing, whoever asks.
+                    _ if is_others => Some(self.new_row(text, None, None, false, false)),
                     true => None,
                     false if is_negated => Some(self.new_row(text, None, None, false, false)),
                     false => locks.into_iter().next(),

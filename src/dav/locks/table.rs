@@ -65,6 +65,12 @@ impl LockTable {
         at(path).chain(above).cloned().collect()
     }
 
+    /// Whether there is a lock of this token.
+    pub(super) fn has(&self, token: &str) -> bool {
+        let now = now();
+        self.0.locks.lock().values().flatten().any(|lock| lock.token == token && lock.expires_at > now)
+    }
+
     /// The locks below `path`.
     pub(super) fn below(&self, path: &str) -> Vec<LockRow> {
         let (locks, now) = (self.0.locks.lock(), now());
