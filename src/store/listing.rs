@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, Stream};
 
-use super::{ListPage, ListRequest, ObjectStore, StoreResult};
+use super::{ListPage, ListRequest, ObjectStore, StoreError, StoreResult};
 use crate::object::ListedObject;
 
 /// One entry of a folder as the store sees it: an object, or everything behind a common prefix.
@@ -25,6 +25,38 @@ impl Entry {
     }
 }
 
+/// Sees to it that a listing comes forward: a broken server may tell the same pages again and again.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    /// Behind which everything comes.
+    last: Option<String>,
+    /// Pages in a row that had nothing.
+    empty: usize,
+}
+
+impl Progress {
+    /// Takes the next page, or refuses it.
+    fn take(&mut self, page: ListPage) -> StoreResult<ListPage> {
+        let names = || {
+            let objects = page.objects.iter().map(|object| object.key.as_str());
+            objects.chain(page.prefixes.iter().map(String::as_str))
+        };
+        let (Some(first), Some(last)) = (names().min(), names().max()) else {
+            self.empty += 1;
+            return if self.empty > MOST_EMPTY && page.continuation.is_some() {
+                Err(StoreError::InvalidAnswer("a listing that comes to no end".to_owned()))
+            } else {
+                Ok(page)
+            };
+        };
+        if self.last.as_deref().is_some_and(|before| first < before || last <= before) {
+            return Err(StoreError::InvalidAnswer("a listing that goes back to where it was".to_owned()));
+        }
+        (self.last, self.empty) = (Some(last.to_owned()), 0);
+        Ok(page)
+    }
+}
+
 /// The pages of a listing, from `first` on. Ends after an error.
 pub fn pages(
     store: Arc<dyn ObjectStore>,
@@ -36,7 +68,7 @@ pub fn pages(
         Continue(String),
         End,
     }
-    stream::unfold(Next::Page(first), move |next| {
+    stream::unfold((Next::Page(first), Progress::default()), move |(next, mut progress)| {
         let (store, mut request) = (Arc::clone(&store), request.clone());
         async move {
             let page = match next {
@@ -47,20 +79,21 @@ pub fn pages(
                 }
                 Next::End => return None,
             };
+            let page = page.and_then(|page| progress.take(page));
             let next = match page.as_ref().ok().and_then(|page| page.continuation.clone()) {
                 Some(token) => Next::Continue(token),
                 None => Next::End,
             };
-            Some((page, next))
+            Some((page, (next, progress)))
         }
     })
 }
 
 /// Whether any key begins with `prefix`. A page may be empty and yet not the last.
 pub async fn any<S: ObjectStore + ?Sized>(store: &S, prefix: &str) -> StoreResult<bool> {
-    let mut request = ListRequest::probe(prefix);
+    let (mut request, mut progress) = (ListRequest::probe(prefix), Progress::default());
     loop {
-        let page = store.list(&request).await?;
+        let page = progress.take(store.list(&request).await?)?;
         match page.continuation {
             Some(token) if page.objects.is_empty() => request.continuation = Some(token),
             _ => return Ok(!page.objects.is_empty()),
@@ -139,6 +172,9 @@ impl ShadowFilter {
 fn may_still_be_shadowed(name: &str, current: &str) -> bool {
     current.strip_prefix(name).is_some_and(|rest| rest.as_bytes().first().is_none_or(|byte| *byte < b'/'))
 }
+
+/// More than a server goes over at once where it looks for something to show.
+const MOST_EMPTY: usize = 1000;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ mod control;
 mod costs;
 mod cuts;
 mod damage;
+mod endless;
 mod endpoints;
 mod finder;
 mod harness;
