@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::quirks::Quirks;
+
 /// What the server does and remembers beyond serving. Cloning shares it.
 #[derive(Debug, Clone, Default)]
 pub struct Hooks(Arc<Mutex<State>>);
@@ -18,9 +20,7 @@ struct State {
     latency: Duration,
     region: Option<String>,
     rules: Vec<Rule>,
-    unconditional: Vec<String>,
-    has_opaque_etags: bool,
-    unnamed: Vec<String>,
+    quirks: Quirks,
     /// `None`: they are not kept.
     writes: Option<Vec<Write>>,
 }
@@ -189,32 +189,41 @@ impl Hooks {
         self.0.lock().rules.clear();
     }
 
-    /// Ignores the conditions of these operations from now on, as some servers do. `CopyObject` is
-    /// a copy's destination, `CopySource` its source.
-    pub fn ignore_conditions_of(&self, operations: &[&str]) {
-        self.0.lock().unconditional = operations.iter().map(|name| (*name).to_owned()).collect();
+    /// Does these things otherwise from now on.
+    pub fn change_quirks(&self, change: impl FnOnce(&mut Quirks)) {
+        change(&mut self.0.lock().quirks);
     }
 
-    /// Gives new objects ETags that look like an MD5 and tell nothing, as S3 does where KMS encrypts them.
+    /// What is done otherwise now.
+    pub(super) fn quirks(&self) -> Quirks {
+        self.0.lock().quirks.clone()
+    }
+
+    /// See [`Quirks::unconditional`].
+    pub fn ignore_conditions_of(&self, operations: &[&str]) {
+        self.change_quirks(|quirks| quirks.unconditional = owned(operations));
+    }
+
+    /// See [`Quirks::opaque_etags`].
     pub fn set_opaque_etags(&self, is_on: bool) {
-        self.0.lock().has_opaque_etags = is_on;
+        self.change_quirks(|quirks| quirks.opaque_etags = is_on);
     }
 
     pub(super) fn has_opaque_etags(&self) -> bool {
-        self.0.lock().has_opaque_etags
+        self.quirks().opaque_etags
     }
 
     pub(super) fn ignores_conditions_of(&self, operation: &str) -> bool {
-        self.0.lock().unconditional.iter().any(|name| name == operation)
+        self.quirks().unconditional.iter().any(|name| name == operation)
     }
 
-    /// Answers to these operations carry no request id from now on, as those of some servers do not.
+    /// See [`Quirks::unnamed`].
     pub fn leave_unnamed(&self, operations: &[&str]) {
-        self.0.lock().unnamed = operations.iter().map(|name| (*name).to_owned()).collect();
+        self.change_quirks(|quirks| quirks.unnamed = owned(operations));
     }
 
     pub(super) fn leaves_unnamed(&self, operation: &str) -> bool {
-        self.0.lock().unnamed.iter().any(|name| name == operation)
+        self.quirks().unnamed.iter().any(|name| name == operation)
     }
 
     pub(super) fn latency(&self) -> Duration {
@@ -242,6 +251,10 @@ impl Hooks {
         rule.times -= 1;
         Some(rule.action.clone())
     }
+}
+
+fn owned(operations: &[&str]) -> Vec<String> {
+    operations.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// Requests remembered: more than any one test looks at.

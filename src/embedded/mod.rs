@@ -8,6 +8,7 @@ mod blob;
 mod hooks;
 mod keys;
 mod listing;
+mod quirks;
 mod rules;
 mod server;
 mod service;
@@ -17,4 +18,5 @@ mod wrong;
 
 pub use hooks::{Action, Gate, Hooks, Rule, Tokens, Write};
 pub use keys::Keys;
+pub use quirks::Quirks;
 pub use server::{EmbeddedOptions, EmbeddedS3};
