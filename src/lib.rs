@@ -21,6 +21,7 @@
 //! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that were opened before;
 //!   [`descriptors`]: how many there may be.
 //! - [`process`]: programs of the system, which are told only what they need.
+//! - [`client`]: who is asking, and what is peculiar to that client.
 //! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
@@ -32,6 +33,7 @@
 
 pub mod cache;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod config;
 pub mod control;

@@ -2,8 +2,6 @@
 //! system, and what a file system has to tell that the engine cannot.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use dav_server::fs::FsError;
@@ -13,51 +11,10 @@ use tokio::time::Instant;
 
 use super::error::Failure;
 use super::resource_path::ResourcePath;
+use crate::client::Client;
 use crate::logging::with_causes;
 use crate::object::{ByteRange, ETag};
 use crate::state::Coming;
-
-/// Who is asking: as much as tells one client from another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Client {
-    /// The name it authenticated with.
-    pub principal: Option<String>,
-    pub address: IpAddr,
-    /// The first word of its User-Agent, up to the slash: `WebDAVFS`, `davfs2`, `rclone`.
-    pub product: String,
-}
-
-impl Client {
-    /// Whether it is the file system in macOS's kernel, behind Finder.
-    pub fn is_webdavfs(&self) -> bool {
-        self.product == "WebDAVFS"
-    }
-
-    /// As rows of the state have it: it cannot be taken for another's.
-    pub fn to_row(&self) -> String {
-        let who = self.principal.as_deref().map_or("-".to_owned(), |name| format!("={name}"));
-        format!("{} {} {who}", self.address, self.product)
-    }
-
-    /// The client of such a row.
-    pub fn of_row(row: &str) -> Option<Self> {
-        let mut parts = row.splitn(3, ' ');
-        let (address, product, who) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
-        let principal = who.strip_prefix('=').map(str::to_owned);
-        Some(Self { principal, address, product: product.to_owned() })
-    }
-
-    /// Whether it makes files empty and writes their content right after.
-    pub fn fills_later(&self) -> bool {
-        matches!(self.product.as_str(), "WebDAVFS" | "davfs2")
-    }
-}
-
-impl fmt::Display for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{} {}", self.principal.as_deref().unwrap_or(""), self.address, self.product)
-    }
-}
 
 /// The `Depth` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

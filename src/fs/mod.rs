@@ -30,7 +30,8 @@ use futures_util::stream::BoxStream;
 use crate::object::ETag;
 use crate::state::{PropertyName, StoredProperty};
 
-pub use context::{Client, RequestContext};
+pub use crate::client::Client;
+pub use context::RequestContext;
 pub use error::Failure;
 pub use following::Locate;
 pub use resource_path::{PathError, ResourcePath};

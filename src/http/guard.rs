@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::hosts::Hosts;
 use super::{conditions, range};
+use crate::client::Client;
 use crate::dav::propfind::{href, href_as_spelled};
 use crate::fs::context::{Depth, Outcome};
 use crate::fs::resource_path::RESERVED;
-use crate::fs::{Client, PathError, RequestContext, ResourcePath};
+use crate::fs::{PathError, RequestContext, ResourcePath};
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -179,8 +180,7 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 
 fn client(headers: &HeaderMap, facts: &Facts) -> Client {
     let agent = text(headers, header::USER_AGENT.as_str()).unwrap_or_default();
-    let product = agent.split(['/', ' ']).next().unwrap_or_default().chars().take(64).collect();
-    Client { principal: facts.principal.clone(), address: facts.peer, product }
+    Client::new(facts.principal.clone(), facts.peer, &agent)
 }
 
 fn depth(method: &Method, headers: &mut HeaderMap) -> Result<Option<Depth>, Refused> {

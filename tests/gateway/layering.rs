@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which modules a module may use.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("client", &[]),
     ("object", &[]),
     ("open_file", &[]),
     ("metrics", &[]),
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "fs",
         &[
+            "client",
             "object",
             "metrics",
             "shutdown",
@@ -39,7 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("dav", &["object", "shutdown", "logging", "state", "fs"]),
-    ("http", &["object", "metrics", "shutdown", "logging", "fs", "dav", "peer"]),
+    ("http", &["client", "object", "metrics", "shutdown", "logging", "fs", "dav", "peer"]),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config"]),
     ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake", "notify"]),

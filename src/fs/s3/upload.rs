@@ -126,7 +126,7 @@ impl Placement {
             && is_new
             && self.condition == Condition::IfAbsent
             && !self.is_clients_own
-            && self.context.client.fills_later();
+            && self.context.client.quirks().fills_later;
         let finished = match is_put_off {
             true => {
                 let created = self.store.create(&self.key, &self.attributes).await;

@@ -1,0 +1,94 @@
+//! Who is asking, and what is peculiar to that client.
+//!
+//! Each fact about a client is a field of [`Quirks`], and each client that has any is a row of one table.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// Who is asking: as much as tells one client from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// The name it authenticated with.
+    pub principal: Option<String>,
+    pub address: IpAddr,
+    /// The first word of its User-Agent, up to the slash: `WebDAVFS`, `davfs2`, `rclone`.
+    pub product: String,
+}
+
+/// What a client does that others do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quirks {
+    /// It makes files empty and writes their content right after.
+    pub fills_later: bool,
+}
+
+impl Client {
+    /// The client that calls itself `agent`, as its User-Agent has it.
+    pub fn new(principal: Option<String>, address: IpAddr, agent: &str) -> Self {
+        let product = agent.split(['/', ' ']).next().unwrap_or_default();
+        Self { principal, address, product: product.chars().take(MAX_PRODUCT).collect() }
+    }
+
+    /// What is peculiar to it.
+    pub fn quirks(&self) -> &'static Quirks {
+        TABLE.iter().find(|(product, _)| *product == self.product).map_or(&NONE, |(_, quirks)| quirks)
+    }
+
+    /// Whether it is the file system in macOS's kernel, behind Finder.
+    pub fn is_webdavfs(&self) -> bool {
+        self.product == WEBDAVFS
+    }
+
+    /// As rows of the state have it: it cannot be taken for another's.
+    pub fn to_row(&self) -> String {
+        let who = self.principal.as_deref().map_or("-".to_owned(), |name| format!("={name}"));
+        format!("{} {} {who}", self.address, self.product)
+    }
+
+    /// The client of such a row.
+    pub fn of_row(row: &str) -> Option<Self> {
+        let mut parts = row.splitn(3, ' ');
+        let (address, product, who) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
+        let principal = who.strip_prefix('=').map(str::to_owned);
+        Some(Self { principal, address, product: product.to_owned() })
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} {}", self.principal.as_deref().unwrap_or(""), self.address, self.product)
+    }
+}
+
+/// macOS's client.
+const WEBDAVFS: &str = "WebDAVFS";
+/// What is known of clients, by product.
+const TABLE: &[(&str, Quirks)] =
+    &[(WEBDAVFS, Quirks { fills_later: true }), ("davfs2", Quirks { fills_later: true })];
+/// All others do what RFC 4918 and RFC 9110 say.
+const NONE: Quirks = Quirks { fills_later: false };
+/// Characters. Those of real clients are below 20.
+const MAX_PRODUCT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(agent: &str) -> Client {
+        Client::new(None, [127, 0, 0, 1].into(), agent)
+    }
+
+    #[test]
+    fn clients_are_known_by_the_first_word_of_their_agent() {
+        let mac = client("WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)");
+        assert!(mac.is_webdavfs() && mac.quirks().fills_later);
+        assert!(!client("davfs2/1.6.1 neon/0.32.5").is_webdavfs());
+        assert!(client("davfs2/1.6.1 neon/0.32.5").quirks().fills_later);
+        for other in
+            ["", "webdavfs", "rclone/v1.75.2", "WebDAVFS3/1", "WebDAVLib/1.3", "Mozilla/5.0 WebDAVFS/3.0"]
+        {
+            assert_eq!((client(other).quirks(), client(other).is_webdavfs()), (&NONE, false), "{other:?}");
+        }
+        assert_eq!(client(&"x".repeat(1000)).product.len(), MAX_PRODUCT);
+    }
+}
