@@ -20,6 +20,9 @@ pub struct Client {
 pub struct Quirks {
     /// It makes files empty and writes their content right after.
     pub fills_later: bool,
+    /// From the `Date` of the answer to an empty PUT it makes up all attributes of the file, and believes in the
+    /// size of 0 for a minute, whatever it streams meanwhile (`filesystem_create`). Without a date it asks.
+    pub sizes_what_is_dated: bool,
 }
 
 impl Client {
@@ -63,10 +66,12 @@ impl fmt::Display for Client {
 /// macOS's client.
 const WEBDAVFS: &str = "WebDAVFS";
 /// What is known of clients, by product.
-const TABLE: &[(&str, Quirks)] =
-    &[(WEBDAVFS, Quirks { fills_later: true }), ("davfs2", Quirks { fills_later: true })];
+const TABLE: &[(&str, Quirks)] = &[
+    (WEBDAVFS, Quirks { fills_later: true, sizes_what_is_dated: true }),
+    ("davfs2", Quirks { fills_later: true, ..NONE }),
+];
 /// All others do what RFC 4918 and RFC 9110 say.
-const NONE: Quirks = Quirks { fills_later: false };
+const NONE: Quirks = Quirks { fills_later: false, sizes_what_is_dated: false };
 /// Characters. Those of real clients are below 20.
 const MAX_PRODUCT: usize = 64;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -48,11 +48,7 @@ impl Told {
             let folder = (name.0.clone(), folder(&name.1));
             looked.contains_key(&name) || looked.contains_key(&folder)
         });
-        let makes = context.client.is_webdavfs()
-            && context.method == Method::PUT
-            && !context.has_content
-            && context.tokens.is_empty()
-            && !is_locked;
+        let makes = context.client.is_webdavfs() && context.makes_empty() && !is_locked;
         Hints { was_told_absent, has_looked, makes }
     }
 

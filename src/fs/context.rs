@@ -140,6 +140,11 @@ impl RequestContext {
         engine
     }
 
+    /// Whether it is a PUT of no content and under no lock, as a file is made that is written later.
+    pub fn makes_empty(&self) -> bool {
+        self.method == Method::PUT && !self.has_content && self.tokens.is_empty()
+    }
+
     /// A file with a content is not emptied by who believes to make it: macOS takes any failure of a look for an
     /// absence. Who was told of an absence has what comes later kept beside.
     pub fn refuse_to_empty(&self, size: u64) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 pub mod auth;
 mod body;
 mod conditions;
+mod date;
 mod guard;
 mod guesses;
 mod hosts;

@@ -218,6 +218,8 @@ impl Front {
             .max_buf_size(self.limits.header_bytes.max(MIN_BUFFER))
             .max_header_size(self.limits.header_bytes)
             .max_headers(self.limits.headers)
+            // The service dates its answers itself; what hyper refuses as no HTTP has no date.
+            .auto_date_header(false)
             .half_close(false);
         http
     }

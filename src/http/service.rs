@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::auth::{Auth, Denied};
 use super::body::{Counted, Home, Rest, read};
+use super::date;
 use super::guard::{Facts, Refused, admit};
 use super::guesses::Guesses;
 use super::hosts::{AllowedHost, Hosts};
@@ -146,6 +147,7 @@ impl Service {
             answer.headers_mut().insert(header::ALLOW, self.allowed());
         }
         answer.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
+        date::add(&mut answer);
         guard(answer.headers_mut());
         self.0.metrics.dav_request(known(&method), answer.status().as_u16(), begun.elapsed());
         tracing::debug!(%method, status = answer.status().as_u16(), elapsed = ?begun.elapsed(), "answered");
@@ -201,7 +203,12 @@ impl Service {
         }
         if parts.method == Method::PUT {
             let body = body.boxed_unsync();
-            return Ok(inner.engine.handle(&context, Request::from_parts(parts, body)).await);
+            let mut answer = inner.engine.handle(&context, Request::from_parts(parts, body)).await;
+            let is_made = context.makes_empty() && answer.status().is_success();
+            if is_made && context.client.quirks().sizes_what_is_dated {
+                date::leave_out(&mut answer);
+            }
+            return Ok(answer);
         }
         let body = self.small_body(&parts, body).await?;
         if parts.method.as_str() == "PROPFIND" {

@@ -16,6 +16,7 @@ mod names;
 mod outages;
 mod parser;
 mod pauses;
+mod quirks;
 mod rules;
 mod saving;
 mod scenarios;

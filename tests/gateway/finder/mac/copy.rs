@@ -26,7 +26,7 @@ impl Mac {
         // The body is ended whatever came of it; of a connection that is lost nobody is told.
         let ended = copy.end().await;
         if let Some(Known::There(node)) = self.known.lock().get_mut(path) {
-            // Its size stays 0 until the folder is listed.
+            // Nothing updates what it knows of the size, until the folder is listed.
             node.content = None;
         }
         self.unlock(&open.path, open.token).await;

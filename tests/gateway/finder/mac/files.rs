@@ -19,7 +19,9 @@ impl Mac {
         let made = made.map_err(|error| if error == Errno::NoEntry { Errno::Io } else { error })?;
         self.changed(path);
         let date = made.header("last-modified").map(str::to_owned);
-        let node = Node { is_fresh: true, content: Some((Bytes::new(), date, true)), ..Node::default() };
+        // [filesystem_create]: with a date it believes to know all of the file, its size of 0 included.
+        let is_fresh = made.header("date").is_some();
+        let node = Node { is_fresh, content: Some((Bytes::new(), date, true)), ..Node::default() };
         self.set(path, node);
         self.drop_attributes(path).await;
         let token = self.lock(path).await?;
