@@ -23,6 +23,9 @@ pub struct Quirks {
     /// From the `Date` of the answer to an empty PUT it makes up all attributes of the file, and believes in the
     /// size of 0 for a minute, whatever it streams meanwhile (`filesystem_create`). Without a date it asks.
     pub sizes_what_is_dated: bool,
+    /// For a part of a file it gives a program as many bytes as were asked for, however few came: the rest is what
+    /// lay in the kernel's memory. After an error it waits for the download (`webdav_read_bytes`).
+    pub pads_short_reads: bool,
 }
 
 impl Client {
@@ -67,11 +70,11 @@ impl fmt::Display for Client {
 const WEBDAVFS: &str = "WebDAVFS";
 /// What is known of clients, by product.
 const TABLE: &[(&str, Quirks)] = &[
-    (WEBDAVFS, Quirks { fills_later: true, sizes_what_is_dated: true }),
+    (WEBDAVFS, Quirks { fills_later: true, sizes_what_is_dated: true, pads_short_reads: true }),
     ("davfs2", Quirks { fills_later: true, ..NONE }),
 ];
 /// All others do what RFC 4918 and RFC 9110 say.
-const NONE: Quirks = Quirks { fills_later: false, sizes_what_is_dated: false };
+const NONE: Quirks = Quirks { fills_later: false, sizes_what_is_dated: false, pads_short_reads: false };
 /// Characters. Those of real clients are below 20.
 const MAX_PRODUCT: usize = 64;
 

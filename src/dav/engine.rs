@@ -210,6 +210,9 @@ impl Engine {
             *answer.body_mut() = full("");
             return answer;
         }
+        if let Some(refused) = beyond_end(context, &answer) {
+            return refused;
+        }
         let stored = context.outcome.content_type().and_then(|t| t.parse().ok());
         if let Some(stored) = stored {
             answer.headers_mut().insert(header::CONTENT_TYPE, stored);
@@ -263,6 +266,21 @@ fn mark_whole(answer: &mut Response<Body>) {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
         answer.headers_mut().insert(header::CONTENT_RANGE, range);
     }
+}
+
+/// The answer to a range of which only a part is there, for a client that would take all of it to have come. One
+/// that begins with the file it does not ask for.
+fn beyond_end(context: &RequestContext, answer: &Response<Body>) -> Option<Response<Body>> {
+    let range = context.range.filter(|range| range.first > 0 && context.client.quirks().pads_short_reads)?;
+    let part = answer.headers().get(header::CONTENT_RANGE)?;
+    let size = part.to_str().ok()?.rsplit_once('/')?.1.parse::<u64>().ok()?;
+    if range.last? < size {
+        return None;
+    }
+    let mut refused = text(StatusCode::RANGE_NOT_SATISFIABLE, "the range reaches beyond the end of the file");
+    let size = header::HeaderValue::try_from(format!("bytes */{size}")).ok()?;
+    refused.headers_mut().insert(header::CONTENT_RANGE, size);
+    Some(refused)
 }
 
 /// Waits for the first bytes, so that a store that is away is a 503 and not a broken 200.
