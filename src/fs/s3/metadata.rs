@@ -1,5 +1,7 @@
 //! Finding what is at a path, and saying it to the engine.
 
+use std::time::SystemTime;
+
 use futures_util::future::{join, join_all};
 
 use super::{Resource, ResourcePath, S3FileSystem};
@@ -179,13 +181,17 @@ impl S3FileSystem {
                 etag: Some(meta.etag.clone()),
                 modified: meta.last_modified,
             },
-            Node::Folder { .. } => Meta {
-                is_folder: true,
-                size: 0,
-                etag: None,
-                modified: self.shared.dates.of(&located.prefix()),
-            },
+            Node::Folder { .. } => {
+                Meta { is_folder: true, size: 0, etag: None, modified: self.folder_date(&located.prefix()) }
+            }
         }
+    }
+
+    /// The date of a folder, of which only the answers of some methods tell.
+    fn folder_date(&self, prefix: &str) -> SystemTime {
+        let dates = &self.shared.dates;
+        let tells = matches!(self.context.method.as_str(), "PROPFIND" | "GET" | "HEAD");
+        if tells { dates.show(prefix) } else { dates.of(prefix) }
     }
 
     pub(super) fn resource(&self, located: &Located) -> Resource {
@@ -214,7 +220,7 @@ impl S3FileSystem {
             name,
             is_folder: true,
             size: 0,
-            modified: self.shared.dates.of(&prefix),
+            modified: self.folder_date(&prefix),
             etag: None,
             content_type: None,
             kept_mtime: None,

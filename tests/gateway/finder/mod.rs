@@ -6,6 +6,7 @@ mod broken;
 pub mod busy;
 pub mod client;
 mod creates;
+mod dates;
 mod day;
 mod following;
 mod golden;
