@@ -53,6 +53,11 @@ impl Shutdown {
         end.unwrap_or(End::Stop)
     }
 
+    /// Waits until an end for good has been asked for, maybe after a restart was.
+    pub async fn stop_requested(&self) {
+        let _ = self.requested.subscribe().wait_for(|requested| *requested == Some(End::Stop)).await;
+    }
+
     /// Begins the shutdown; further calls do nothing.
     pub fn begin(&self) {
         self.begun.send_replace(true);
@@ -124,10 +129,5 @@ impl Signals {
             _ = self.interrupt.recv() => EndSignal::Interrupt,
             _ = self.hangup.recv() => EndSignal::Hangup,
         }
-    }
-
-    /// Waits for Ctrl-C. The others come twice where a whole session ends: to a program, and through its parent.
-    pub async fn interrupt(&mut self) {
-        while self.next().await != EndSignal::Interrupt {}
     }
 }

@@ -8,9 +8,9 @@ use anyhow::Context;
 use bytes::Bytes;
 use tokio::net::TcpListener;
 
+use super::ending::until_stopped;
 use super::gateway::Gateway;
 use super::listeners;
-use super::serve::until_stopped;
 use super::{CommandError, Ended, running};
 use crate::cli::DemoArgs;
 use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};

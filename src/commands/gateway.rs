@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -32,7 +32,7 @@ use crate::state::{State, StateError};
 pub struct Gateway {
     server: Server,
     operator: Operator,
-    writes: TaskTracker,
+    service: Service,
     state: State,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -76,12 +76,7 @@ impl Gateway {
             let credential = state.credential();
             Credentials::new(&credential.user, &credential.password)
         });
-        if options.auth.name() == "peer" && !peer::can_tell() {
-            tracing::warn!(
-                hint = "`s3dav status --show-password` shows the password",
-                "it cannot be told whose connections are here, so your own programs are asked for a password, too"
-            );
-        }
+        warn_of_blindness(options.auth.name());
         let deputy = Deputy::new(urls.clone()).await;
         if let Some(deputy) = deputy.clone() {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
@@ -89,7 +84,7 @@ impl Gateway {
         let (auth, read_only) = (options.auth.name(), options.read_only);
         let engine = Engine::new(share, locks, state.clone(), &shutdown);
         let service = Service::new(engine, options, metrics.clone());
-        let (knocks, writes) = (service.knocks(), service.writes());
+        let (knocks, front) = (service.knocks(), service.clone());
         let server = Server::new(listeners, service, config.limits.within(descriptors));
         notify::start(config.notify, &state, &metrics, &shutdown);
         let operator = Operator {
@@ -110,11 +105,12 @@ impl Gateway {
             read_only,
             options: Vec::new(),
             holder: Holder::Itself,
+            orphaned: OnceLock::new(),
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),
             knocks,
             deputy,
         };
-        Ok(Self { server, operator, writes, state, metrics, shutdown, shutdown_timeout })
+        Ok(Self { server, operator, service: front, state, metrics, shutdown, shutdown_timeout })
     }
 
     /// The addresses that are served, as URLs.
@@ -127,9 +123,10 @@ impl Gateway {
         self.operator.holder = holder;
     }
 
-    /// The requests under way that change something.
-    pub(super) fn writes(&self) -> TaskTracker {
-        self.writes.clone()
+    /// Tells the requests that change something and are under way when it is called.
+    pub(super) fn writes(&self) -> impl Fn() -> TaskTracker + use<> {
+        let service = self.service.clone();
+        move || service.writes_under_way()
     }
 
     /// Says what it was started with.
@@ -217,13 +214,22 @@ impl Deputies for MountProgram {
 }
 
 /// As programs of this machine reach it.
-fn url(mut address: SocketAddr) -> String {
+pub(super) fn url(mut address: SocketAddr) -> String {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
     format!("http://{address}/")
+}
+
+fn warn_of_blindness(auth: &str) {
+    if auth == "peer" && !peer::can_tell() {
+        tracing::warn!(
+            hint = "`s3dav status --show-password` shows the password",
+            "it cannot be told whose connections are here, so your own programs are asked for a password, too"
+        );
+    }
 }
 
 fn few_descriptors(descriptors: u64) -> (String, String) {

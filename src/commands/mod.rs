@@ -14,7 +14,9 @@ mod demo;
 mod documents;
 #[cfg(feature = "demo")]
 mod embedded_s3;
+mod ending;
 pub mod gateway;
+mod hold;
 mod listeners;
 mod mount;
 mod operator;
@@ -27,6 +29,7 @@ mod shelf;
 mod startup;
 mod status;
 mod stop;
+mod unmount;
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
@@ -154,7 +157,7 @@ async fn carry_out(
     let done = match command {
         Command::Serve(args) => return serve::run(*args, role, given).await,
         Command::Mount(args) => mount::run(*args, given, log).await,
-        Command::Unmount(args) => mount::unmount(args).await,
+        Command::Unmount(args) => unmount::run(args).await,
         Command::Service(args) => service::run(args, given, log).await,
         Command::Config(args) => configuration::run(args, given),
         Command::Completions { shell } => {

@@ -1,4 +1,4 @@
-//! `s3dav mount` and `s3dav unmount`.
+//! `s3dav mount`.
 
 #![allow(clippy::print_stderr)]
 
@@ -18,12 +18,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::gateway::Gateway;
 use super::{CommandError, restart, running, stop};
-use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs, UnmountArgs};
+use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
 use crate::config::Config;
 use crate::control::{ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
-use crate::mount::{self, Attached, Entry, Mount, MountOptions};
-use crate::parent::FIRST_WORDS;
+use crate::mount::{Attached, Mount, MountOptions};
+use crate::parent::{self, FIRST_WORDS};
 use crate::peer;
 use crate::process;
 use crate::state::{Credential, create_private, open_private, prepare, read_private};
@@ -40,7 +40,7 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
         },
         Err(error) => return Err(error.into()),
     };
-    let status = upgraded(status).await;
+    let status = upgraded(status).await?;
     let own = options_of_gateway(given);
     if !is_new && own != status.options {
         eprintln!(
@@ -60,13 +60,13 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
 }
 
 /// Lets this program take the place of an older gateway, where somebody holds its port meanwhile.
-async fn upgraded(status: Status) -> Status {
+async fn upgraded(status: Status) -> Result<Status, CommandError> {
     if !is_newer(env!("CARGO_PKG_VERSION"), &status.program_version)
         || (status.parent.is_none() && !status.is_service)
     {
-        return status;
+        return Ok(status);
     }
-    match restart::anew(&status, UPGRADE_PATIENCE).await {
+    Ok(match restart::anew(&status, UPGRADE_PATIENCE).await {
         Ok(now) if now.program_version == status.program_version => {
             eprintln!(
                 "warning: the gateway is still of version {}: it was started from another place; `s3dav stop` ends \
@@ -76,14 +76,20 @@ async fn upgraded(status: Status) -> Status {
             now
         }
         Ok(now) => now,
-        Err(failure) => {
+        Err(failure) if is_there(&status).await => {
             eprintln!(
                 "warning: the gateway of version {} goes on: {:#}",
                 status.program_version, failure.error
             );
             status
         }
-    }
+        Err(failure) => return Err(failure),
+    })
+}
+
+async fn is_there(status: &Status) -> bool {
+    let now = ask(&status.state_dir, Request::Status, running::PATIENCE).await;
+    matches!(now, Ok(Reply::Status(now)) if now.pid == status.pid)
 }
 
 /// Whether a version of this program comes after another one.
@@ -102,7 +108,7 @@ async fn with_reason(failure: CommandError, state_dir: &Path) -> CommandError {
     }
 }
 
-async fn problems(state_dir: &Path) -> Vec<Problem> {
+pub(super) async fn problems(state_dir: &Path) -> Vec<Problem> {
     match ask(state_dir, Request::Status, running::PATIENCE).await {
         Ok(Reply::Status(status)) => status.problems,
         _ => Vec::new(),
@@ -162,54 +168,6 @@ pub(super) fn with_mountpoint(args: MountArgs) -> ServeArgs {
     let point = args.mountpoint.or(serve.mount.take());
     serve.mount = Some(point.unwrap_or_else(|| DEFAULT_MOUNTPOINT.into()));
     serve
-}
-
-pub(super) async fn unmount(args: UnmountArgs) -> Result<(), CommandError> {
-    let found = running::find(args.gateway.state_dir.as_deref()).await?;
-    let mounted = running::mounts(&found.running).await;
-    let point = match args.mountpoint {
-        Some(point) => mount::resolved(&std::path::absolute(point)?).await,
-        None => meant(&mounted).await?,
-    };
-    let served = mounted.iter().find(|(entry, _)| entry.point == point).map(|(_, status)| *status);
-    if let Some(status) = served.filter(|status| status.keeps.is_some()) {
-        // Or it would mount it again.
-        ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
-    }
-    mount::detach(&point, args.force).await?;
-    say!("unmounted {}", point.display());
-    if let Some(status) = served
-        && let Some(problem) = problems(&status.state_dir).await.first()
-    {
-        eprintln!(
-            "warning: {}: what programs wrote last may not have been stored; davfs2 keeps it, and sends it when \
-             this is mounted at the same place again\nhint: {}",
-            problem.message, problem.hint
-        );
-    }
-    match served {
-        Some(status)
-            if status.detached && mounted.iter().filter(|(_, of)| of.pid == status.pid).count() == 1 =>
-        {
-            stop::end(status, stop::LIMIT).await
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The mount point that is meant where none is named.
-async fn meant(mounted: &[(Entry, &Status)]) -> Result<PathBuf, CommandError> {
-    let usual = mount::resolved(Path::new(DEFAULT_MOUNTPOINT)).await;
-    match mounted {
-        [] => Ok(usual),
-        [(only, _)] => Ok(only.point.clone()),
-        several if several.iter().any(|(entry, _)| entry.point == usual) => Ok(usual),
-        several => {
-            let points: Vec<_> = several.iter().map(|(entry, _)| entry.point.display().to_string()).collect();
-            let error = anyhow::anyhow!("several are mounted");
-            Err(CommandError::hinted(error, format!("name one: {}", points.join(", "))))
-        }
-    }
 }
 
 /// What a gateway itself mounts.
@@ -299,7 +257,8 @@ async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Statu
     };
     let arguments = [log.arguments(&std::path::absolute(&log_file)?), options_of_gateway(given)].concat();
     let mut child = spawn(state_dir, &arguments, file).context("the gateway cannot be started")?;
-    let mut until = Instant::now() + START_LIMIT;
+    let limit = restart::START_LIMIT;
+    let mut until = Instant::now() + limit;
     let mut has_ended = false;
     loop {
         match ask(state_dir, Request::Status, running::PATIENCE).await {
@@ -317,13 +276,27 @@ async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Statu
             if has_ended {
                 return Err(last_words(&read_private(&words).unwrap_or_default()));
             }
-            child.start_kill()?;
+            end(&mut child).await;
             return Err(CommandError::hinted(
-                anyhow::anyhow!("the gateway did not start within {START_LIMIT:?}"),
+                anyhow::anyhow!("the gateway did not start within {limit:?}"),
                 format!("{} may say why", log_file.display()),
             ));
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// Ends what takes too long to start: a parent, which takes its gateway along.
+async fn end(child: &mut Child) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // It fails where it has ended meanwhile.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    if timeout(END_LIMIT, child.wait()).await.is_err()
+        && let Err(error) = child.start_kill()
+    {
+        tracing::warn!(%error, "it cannot be ended");
     }
 }
 
@@ -355,15 +328,15 @@ pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
 
 /// What a gateway that ended at once said of it.
 fn last_words(words: &str) -> CommandError {
-    let line = |mark: &str| words.lines().rev().find_map(|line| line.strip_prefix(mark));
-    let error = anyhow::anyhow!("{}", line("error: ").unwrap_or("the gateway ended at once"));
-    CommandError { error, hint: line("hint: ").map(str::to_owned), exit_code: 1 }
+    let (error, hint) = parent::last_words(words);
+    let error = error.unwrap_or_else(|| "the gateway ended at once".to_owned());
+    CommandError { error: anyhow::anyhow!(error), hint, exit_code: 1 }
 }
 
 /// Answered from memory.
 const KNOCK_LIMIT: Duration = Duration::from_secs(5);
-/// It waits 10 s for an S3 that is away.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// A gateway that only starts has little to end.
+const END_LIMIT: Duration = Duration::from_secs(10);
 /// For uploads that are under way when a newer program takes over.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);

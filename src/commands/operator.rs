@@ -1,8 +1,8 @@
 //! The running gateway as its control socket shows it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -60,6 +60,8 @@ pub(super) struct Operator {
     pub(super) read_only: bool,
     pub(super) options: Vec<String>,
     pub(super) holder: Holder,
+    /// When it was first seen that its parent has ended.
+    pub(super) orphaned: OnceLock<SystemTime>,
     pub(super) keeping: Arc<Keeping>,
     pub(super) knocks: Knocks,
     pub(super) deputy: Option<Deputy>,
@@ -190,7 +192,7 @@ impl Operator {
             problems.push(Problem {
                 message: "port: the process that holds it has ended; it closes with the gateway".to_owned(),
                 hint: "stop it with `s3dav stop`, which unmounts first, and start it again".to_owned(),
-                since: seconds(self.started),
+                since: seconds(*self.orphaned.get_or_init(SystemTime::now)),
             });
         }
         problems

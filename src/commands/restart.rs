@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::running::{self, Found};
+use super::running::{self, Meant};
 use super::{CommandError, stop};
 use crate::cli::RestartArgs;
-use crate::control::{Reply, Request, Status, Who, ask, ask_of};
+use crate::control::{ControlError, Reply, Request, Status, Who, ask, ask_of};
+use crate::parent;
 use crate::service::{Service, System};
 
 pub(super) async fn run(args: RestartArgs) -> Result<(), CommandError> {
-    let named = args.gateway.state_dir.as_deref();
-    let Found { running, waiting, .. } = running::find(named).await?;
-    let status = match (running.as_slice(), waiting.as_slice()) {
+    let status = match running::only_one(args.gateway.state_dir.as_deref()).await? {
+        Meant::Running(status) => anew(&status, args.wait).await?,
         // It does not start, and is tried again only in a while.
-        ([], [only]) => start_now(&only.state_dir).await?,
-        _ => anew(&running::only_one(named).await?, args.wait).await?,
+        Meant::Waiting(waiting) => start_now(&waiting.state_dir).await?,
     };
     say!("{} is served at {} by s3dav {}", status.source, status.urls.join(" "), status.program_version);
     Ok(())
@@ -31,35 +30,24 @@ pub(super) async fn anew(status: &Status, patience: Duration) -> Result<Status, 
             "end it with `s3dav stop`, and start it again; one that `s3dav mount` has started has somebody",
         ));
     }
+    let (service, limit) = (service_of(status).await, patience + stop::LIMIT);
     let request = Request::Restart { patience: patience.as_secs() };
     match ask(&status.state_dir, request, running::PATIENCE).await? {
         Reply::Done => {}
         _ => return Err(running::unexpected()),
     }
-    if status.is_service {
-        hasten(status, patience + stop::LIMIT).await;
+    if let Some(service) = service {
+        // Its manager makes a pause before it starts it anew, unless it is told to.
+        stop::gone(status, Instant::now() + limit).await;
+        service.hasten().await?;
     }
-    let limit = patience + stop::LIMIT + START_LIMIT;
-    answers(&status.state_dir, limit, |now| now.pid != status.pid).await
+    answers(&status.state_dir, limit + START_LIMIT, |now| now.pid != status.pid).await
 }
 
-/// systemd and launchd pause before they start it anew, unless they are told to start it.
-async fn hasten(status: &Status, limit: Duration) {
-    let until = Instant::now() + limit;
-    while Instant::now() < until {
-        match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
-            Ok(Reply::Status(now)) if now.pid == status.pid => sleep(PAUSE).await,
-            _ => break,
-        }
-    }
-    let started = match Service::new(&System) {
-        Ok(service) => service.start().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = started {
-        // It may be another's definition; that starts it, too, a little later.
-        tracing::debug!(%error, "the service is started by its manager, in a while");
-    }
+/// The service of this user, if it is that gateway.
+async fn service_of(status: &Status) -> Option<Service<'static>> {
+    let service = Service::new(&System).ok().filter(|_| status.is_service)?;
+    service.runs(status.pid).await.then_some(service)
 }
 
 /// Lets the process that holds the port of a gateway start it now. Gives its status.
@@ -74,14 +62,24 @@ async fn answers(
     limit: Duration,
     is_it: impl Fn(&Status) -> bool,
 ) -> Result<Status, CommandError> {
-    let until = Instant::now() + limit;
+    let (until, mut alone_since) = (Instant::now() + limit, None);
     while Instant::now() < until {
         match ask(state_dir, Request::Status, running::PATIENCE).await {
             Ok(Reply::Status(status)) if is_it(&status) => return Ok(*status),
-            _ => {}
-        }
-        if let Some(failure) = running::waiting(state_dir).await.and_then(|waiting| waiting.failure()) {
-            return Err(failure);
+            Err(ControlError::NotRunning { .. }) => {
+                let waiting = running::waiting(state_dir).await;
+                if let Some(failure) = waiting.as_ref().and_then(running::Waiting::failure) {
+                    return Err(failure);
+                }
+                // One that is a service's has no parent, and is away for a moment.
+                let alone = *alone_since.get_or_insert_with(Instant::now);
+                if waiting.is_some() {
+                    alone_since = None;
+                } else if alone.elapsed() > LONGEST_ABSENCE {
+                    return Err(ended(state_dir));
+                }
+            }
+            _ => alone_since = None,
         }
         sleep(PAUSE).await;
     }
@@ -91,6 +89,18 @@ async fn answers(
     ))
 }
 
+/// Why there is neither a gateway nor anybody who starts one.
+fn ended(state_dir: &Path) -> CommandError {
+    let (reason, hint) = parent::failure(state_dir).unzip();
+    CommandError {
+        error: anyhow::anyhow!(reason.unwrap_or_else(|| "the gateway has ended".to_owned())),
+        hint: hint.filter(|hint| !hint.is_empty()),
+        exit_code: 1,
+    }
+}
+
 /// It waits 10 s for an S3 that is away.
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
+/// A manager of services starts one anew after 10 s.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(50);

@@ -59,7 +59,7 @@ impl Waiting {
         let reason = self.parent.reason.clone().unwrap_or(how);
         let error = anyhow::anyhow!(reason).context("the gateway does not start");
         let hint = self.parent.hint.clone().filter(|hint| !hint.is_empty());
-        let hint = hint.unwrap_or_else(|| "its log says more".to_owned());
+        let hint = hint.unwrap_or_else(|| format!("its logs are in {}", self.state_dir.display()));
         Some(CommandError::hinted(
             error,
             format!("{hint}; its port is kept: `s3dav restart` tries again now, `s3dav stop` gives it up"),
@@ -109,16 +109,30 @@ pub(super) async fn mounts(running: &[Status]) -> Vec<(Entry, &Status)> {
     entries.into_iter().filter_map(|entry| of(&entry).map(|status| (entry, status))).collect()
 }
 
-/// The one gateway that runs.
-pub(super) async fn only_one(named: Option<&Path>) -> Result<Status, CommandError> {
-    let Found { running, waiting, mut failed } = find(named).await?;
-    match running.as_slice() {
-        [] => match failed.pop() {
+/// What a command is about.
+#[derive(Debug)]
+pub(super) enum Meant {
+    Running(Box<Status>),
+    /// It does not run, but somebody starts it.
+    Waiting(Waiting),
+}
+
+/// The one gateway that can be meant.
+pub(super) async fn only_one(named: Option<&Path>) -> Result<Meant, CommandError> {
+    let Found { mut running, mut waiting, mut failed } = find(named).await?;
+    match (running.len(), waiting.len()) {
+        (1, 0) => Ok(Meant::Running(Box::new(running.remove(0)))),
+        (0, 0) => match failed.pop() {
             Some((_, error)) => Err(error.into()),
-            None => Err(waiting.iter().find_map(Waiting::failure).unwrap_or_else(|| none_runs(named))),
+            None => Err(none_runs(named)),
         },
-        [only] => Ok(only.clone()),
-        several => Err(ambiguous(several.iter().map(|status| (&*status.state_dir, &*status.source)))),
+        (0, 1) if failed.is_empty() => Ok(Meant::Waiting(waiting.remove(0))),
+        _ => {
+            let running = running.iter().map(|status| (&*status.state_dir, &*status.source));
+            let waiting = waiting.iter().map(|waiting| (&*waiting.state_dir, "about to be started"));
+            let failed = failed.iter().map(|(directory, _)| (&**directory, "does not answer"));
+            Err(ambiguous(running.chain(waiting).chain(failed)))
+        }
     }
 }
 

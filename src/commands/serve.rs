@@ -1,25 +1,23 @@
 //! `s3dav serve`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 
-use super::gateway::{self, Gateway};
+use super::ending::until_stopped;
+use super::gateway::Gateway;
 use super::operator::Keeping;
-use super::{CommandError, Ended, listeners};
+use super::{CommandError, Ended, hold, listeners};
 use crate::cli::{Given, ServeArgs};
 use crate::config::{Caution, Config, cautions};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
-use crate::mount::{self, Deputy, Mount, Witness};
-use crate::parent::{self, Plan, note_failure};
-use crate::process;
-use crate::shutdown::{End, Shutdown, Signals};
-use crate::sockets::{self, HandedOn, Holder, Inherited};
-use crate::state::ParentsPlace;
+use crate::mount::{Deputy, Mount, Witness};
+use crate::parent::note_failure;
+use crate::shutdown::{Shutdown, Signals};
+use crate::sockets::{self, Holder, Inherited};
 
 /// What a process of `serve` is.
 #[derive(Debug)]
@@ -51,37 +49,29 @@ pub(super) fn role(args: &ServeArgs) -> Result<Role, CommandError> {
 
 pub(super) async fn run(args: ServeArgs, role: Role, given: &[Given]) -> Result<Ended, CommandError> {
     let inherited = match role {
-        Role::Parent => return hold(Config::of_serve(args)?).await,
+        Role::Parent => return hold::run(Config::of_serve(args)?).await,
         Role::Gateway(inherited) => inherited,
     };
-    let holder = inherited.as_ref().map_or(Holder::Itself, |inherited| inherited.holder);
-    let (interval, password_file) = (args.mount_interval, args.password_file.clone());
-    let config = Config::of_serve(args)?;
-    let state_dir = config.state_dir.clone();
-    let served = serve(config, inherited, interval, password_file.as_deref(), given).await;
-    if let (Holder::Parent { .. }, Err(CommandError { error, hint, .. })) = (holder, &served) {
+    let has_parent = matches!(&inherited, Some(Inherited { holder: Holder::Parent { .. }, .. }));
+    let mut state_dir = args.state_dir.clone();
+    let served = start(args, inherited, given, &mut state_dir).await;
+    if let (true, Err(CommandError { error, hint, .. }), Some(state_dir)) = (has_parent, &served, state_dir) {
         note_failure(&state_dir, &with_causes(error.as_ref()), hint.as_deref());
     }
     served
 }
 
-/// The parent's part.
-async fn hold(config: Config) -> Result<Ended, CommandError> {
-    if config.detached {
-        // The terminal that it was started from may close. It fails where it leads a session already.
-        let _ = rustix::process::setsid();
-    }
-    let directory = config.state_dir.clone();
-    let place = tokio::task::spawn_blocking(move || ParentsPlace::take(&directory, "which holds its port"));
-    let _place = place.await?.map_err(gateway::taken)?;
-    let listeners = listeners::choose(&config).await?;
-    let listeners = listeners.into_iter().map(TcpListener::into_std).collect::<Result<Vec<_>, _>>();
-    let sockets = HandedOn::new(&listeners.context(listeners::UNFIT)?).context(listeners::UNFIT)?;
-    let program = process::own().context("this program's own path is not known")?;
-    let arguments = std::env::args_os().skip(1).collect();
-    let plan = Plan { program, arguments, sockets, state_dir: config.state_dir };
-    let code = parent::run(plan).await.context("the gateway cannot be started")?;
-    Ok(Ended::As(code))
+/// Notes in `state_dir` where its state is.
+async fn start(
+    args: ServeArgs,
+    inherited: Option<Inherited>,
+    given: &[Given],
+    state_dir: &mut Option<PathBuf>,
+) -> Result<Ended, CommandError> {
+    let (interval, password_file) = (args.mount_interval, args.password_file.clone());
+    let config = Config::of_serve(args)?;
+    *state_dir = Some(config.state_dir.clone());
+    serve(config, inherited, interval, password_file.as_deref(), given).await
 }
 
 async fn serve(
@@ -122,9 +112,9 @@ async fn serve(
 
 /// What is kept mounted while a gateway runs.
 pub(super) struct Kept {
-    mount: Mount,
+    pub(super) mount: Mount,
     /// A lost mount is seen within this time.
-    interval: Duration,
+    pub(super) interval: Duration,
     metrics: Metrics,
     keeping: Arc<Keeping>,
     deputy: Option<Deputy>,
@@ -149,93 +139,6 @@ impl Witness for Kept {
 
     fn trouble(&self, message: String, hint: String) {
         self.metrics.note_trouble(PLACE, Some((message, hint)));
-    }
-}
-
-/// Runs the gateway until a signal or a command; Ctrl-C ends the process at once while it is ending.
-pub(super) async fn until_stopped(
-    gateway: Gateway,
-    shutdown: Shutdown,
-    kept: Option<Kept>,
-    mut signals: Signals,
-    holder: Holder,
-) -> Result<Ended, CommandError> {
-    let (urls, writes) = (gateway.urls(), gateway.writes());
-    let running = gateway.run();
-    tokio::pin!(running);
-    let keeping = async {
-        match &kept {
-            Some(kept) => mount::supervise(&kept.mount, kept.interval, kept).await,
-            None => std::future::pending().await,
-        }
-    };
-    let mut stop = tokio::select! {
-        () = &mut running => return Ok(Ended::Well),
-        () = keeping => return Ok(Ended::Well),
-        end = shutdown.requested() => Stop::Command(end),
-        _ = signals.next() => Stop::Signal,
-    };
-    tracing::info!("stopping; Ctrl-C once more to stop at once");
-    if let Stop::Command(End::Restart { patience }) = stop {
-        // It still serves: only what comes after that waits for the next one.
-        writes.close();
-        tokio::select! {
-            () = &mut running => return Ok(Ended::ToStartAnew),
-            _ = tokio::time::timeout(patience, writes.wait()) => {}
-            _ = signals.next() => stop = Stop::Signal,
-        }
-    }
-    let ending = async {
-        if !stop.outlives(holder) {
-            unmount(&urls).await;
-        }
-        shutdown.begin();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = &mut running => tracing::info!("stopped"),
-        () = ending => {}
-        () = signals.interrupt() => {
-            tracing::warn!("stopped at once");
-            std::process::exit(130);
-        }
-    }
-    Ok(if stop.is_restart() { Ended::ToStartAnew } else { Ended::Well })
-}
-
-/// While requests are still answered: what programs wrote is sent now. A mount whose port closes would lose what is
-/// saved next.
-async fn unmount(urls: &[String]) {
-    let entries = mount::entries().await.unwrap_or_default();
-    for entry in entries.iter().filter(|entry| urls.iter().any(|url| entry.is_of(url))) {
-        if let Err(error) = mount::detach(&entry.point, false).await {
-            tracing::warn!(
-                error = with_causes(&error),
-                hint = error.hint(),
-                "it stays mounted, and answers again when the gateway runs"
-            );
-        }
-    }
-}
-
-/// Who ends the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// A person; or the system, to start it anew or for good.
-    Signal,
-    Command(End),
-}
-
-impl Stop {
-    fn is_restart(self) -> bool {
-        matches!(self, Self::Command(End::Restart { .. }))
-    }
-
-    /// Whether the next life of the program takes over the sockets, and with them the mounts.
-    fn outlives(self, holder: Holder) -> bool {
-        // launchd ends a program at logout, systemd also to start it anew.
-        let may_be_anew = holder == Holder::System && !cfg!(target_os = "macos");
-        self.is_restart() || (self == Self::Signal && may_be_anew)
     }
 }
 

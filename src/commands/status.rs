@@ -20,12 +20,13 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
         status.held_by = running::waiting(&status.state_dir).await.map(|found| found.parent);
     }
     match args.json {
-        true => say!("{}", serde_json::to_string_pretty(&running)?),
+        true => say!("{}", serde_json::to_string_pretty(&shown(&running, &waiting)?)?),
         false => {
             let mut texts = Vec::new();
             for status in &running {
                 texts.push(text(status) + &password(status, args.show_password)?);
             }
+            texts.extend(waiting.iter().map(starting));
             say!("{}", texts.join("\n").trim_end());
         }
     }
@@ -37,9 +38,27 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
             Err(CommandError::hinted(anyhow::Error::new(error).context(place), hint))
         }
         (None, Some(failure), _) => Err(failure),
-        (None, None, true) => Err(running::none_runs(named)),
-        (None, None, false) => Ok(()),
+        (None, None, true) if waiting.is_empty() => Err(running::none_runs(named)),
+        (None, None, _) => Ok(()),
     }
+}
+
+/// All of them, for programs: of one that does not run there is only who holds its sockets.
+fn shown(running: &[Status], waiting: &[Waiting]) -> Result<Vec<serde_json::Value>, CommandError> {
+    let held = |waiting: &Waiting| serde_json::json!({ "pid": null, "state_dir": waiting.state_dir, "held_by": waiting.parent, "mounts": [] });
+    let running = running.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+    Ok(running.into_iter().chain(waiting.iter().map(held)).collect())
+}
+
+/// One that is about to serve, or tries to.
+fn starting(waiting: &Waiting) -> String {
+    let urls = waiting.parent.urls.join(" ");
+    let mut lines = vec![format!("starting   the gateway at {urls}, whose port is kept; connections wait")];
+    if waiting.parent.failed_starts > 0 {
+        lines.push(format!("failed     {} starts, one after the other", waiting.parent.failed_starts));
+    }
+    lines.push(format!("state      {}", waiting.state_dir.display()));
+    lines.join("\n") + "\n"
 }
 
 /// Asks the mounts, which the gateways cannot: it may take a while.
@@ -123,11 +142,11 @@ fn text(status: &Status) -> String {
     };
     lines.push(format!("access     {access}"));
     if let Some((parent, end)) =
-        status.held_by.as_ref().and_then(|parent| Some((parent, parent.last_end.as_ref()?)))
+        status.held_by.as_ref().and_then(|held| Some((held, held.last_end.as_ref()?)))
     {
+        let times = if parent.deaths == 1 { "once".to_owned() } else { format!("{} times", parent.deaths) };
         lines.push(format!(
-            "restarted  {} times; the last that died did so {} ago ({})",
-            parent.restarts,
+            "died       {times}, and was started again; last {} ago ({})",
             ago(end.at),
             end.how
         ));

@@ -6,19 +6,17 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::CommandError;
-use super::running::{self, Found};
+use super::running::{self, Meant};
 use crate::cli::StopArgs;
 use crate::control::{Reply, Request, Status, Who, ask, ask_of, is_there};
 use crate::mount;
 
 /// Unmounts what is mounted of a gateway, while it can still take what programs wrote, and ends it.
 pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
-    let named = args.gateway.state_dir.as_deref();
-    let Found { running, waiting, .. } = running::find(named).await?;
-    if let ([], [only]) = (running.as_slice(), waiting.as_slice()) {
-        return give_up(&only.state_dir, args.wait).await;
-    }
-    let status = running::only_one(named).await?;
+    let status = match running::only_one(args.gateway.state_dir.as_deref()).await? {
+        Meant::Running(status) => status,
+        Meant::Waiting(waiting) => return give_up(&waiting.state_dir, args.wait).await,
+    };
     if status.keeps.is_some() {
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
     }
@@ -35,18 +33,22 @@ pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandE
         _ => return Err(running::unexpected()),
     }
     let until = Instant::now() + limit;
-    while Instant::now() < until {
-        match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
-            // It, and no other that has been started since.
-            Ok(Reply::Status(now)) if now.pid == status.pid => sleep(PAUSE).await,
-            _ => return closed(&status.state_dir, until).await,
-        }
-    }
-    Err(too_slow(limit))
+    if gone(status, until).await { closed(&status.state_dir, until).await } else { Err(too_slow(limit)) }
 }
 
-/// Ends the process that holds the port of a gateway which does not start.
-async fn give_up(state_dir: &Path, limit: Duration) -> Result<(), CommandError> {
+/// Waits until it has ended, and not another one that has been started since; says whether it has.
+pub(super) async fn gone(status: &Status, until: Instant) -> bool {
+    while Instant::now() < until {
+        match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
+            Ok(Reply::Status(now)) if now.pid == status.pid => sleep(PAUSE).await,
+            _ => return true,
+        }
+    }
+    false
+}
+
+/// Ends the process that holds the port of a gateway which does not start; it unmounts first what is mounted of it.
+pub(super) async fn give_up(state_dir: &Path, limit: Duration) -> Result<(), CommandError> {
     ask_of(Who::Parent, state_dir, Request::Stop, running::PATIENCE).await?;
     closed(state_dir, Instant::now() + limit).await
 }

@@ -30,8 +30,8 @@ pub enum Request {
     Status,
     /// To end, as by Ctrl-C.
     Stop,
-    /// To be started anew, after at most so many seconds in which uploads that are under way may end. A parent
-    /// is wanted to start its gateway now, if there is none.
+    /// To make place for the next gateway, as soon as uploads that are under way have ended, or after so many
+    /// seconds. A parent that has no gateway starts one now.
     Restart { patience: u64 },
     /// To put on disk what could still be lost with the machine.
     Flush,
@@ -139,8 +139,14 @@ pub struct ParentStatus {
     pub pid: u32,
     /// Whether the gateway has been started, and has not ended.
     pub is_running: bool,
-    /// How often it was started anew.
-    pub restarts: u64,
+    /// What is served at its sockets.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// Started by `mount`, so that `unmount` ends it.
+    #[serde(default)]
+    pub detached: bool,
+    /// How many gateways have died that served.
+    pub deaths: u64,
     /// How the gateway before this one ended, if it was not meant to.
     pub last_end: Option<LastEnd>,
     /// It does not start: so many times, one after the other.

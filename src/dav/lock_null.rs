@@ -1,4 +1,4 @@
-//! The empty file that a lock has made: to whoever has the lock it is not there yet.
+//! The empty file that a lock has made: to a client that fills it next, and has the lock, it is not there yet.
 //!
 //! davfs2 locks what it is about to make. When the answer is lost it finds its lock by itself, and then sends the
 //! content on the condition that there is nothing; refused, it would put the file into its `lost+found`. RFC 2518 had
@@ -17,7 +17,8 @@ pub(super) async fn is_met(
     view: impl FnOnce() -> Box<dyn View>,
 ) -> bool {
     let wants_nothing = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*");
-    if context.method != Method::PUT || !wants_nothing || !locks.is_held_alone(context) {
+    let fills_later = context.client.quirks().fills_later;
+    if context.method != Method::PUT || !wants_nothing || !fills_later || !locks.is_held_alone(context) {
         return false;
     }
     view().stat(&context.path).await.is_ok_and(|there| !there.is_folder && there.size == 0)

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -68,8 +69,8 @@ struct Inner {
     metrics: Metrics,
     knocks: Knocks,
     guesses: Guesses,
-    /// Requests under way that change something.
-    writes: TaskTracker,
+    /// Requests under way that change something, since they were last asked for.
+    writes: Mutex<TaskTracker>,
 }
 
 /// The ends of a request's connection.
@@ -85,7 +86,7 @@ impl Service {
     pub fn new(engine: Engine, options: ServiceOptions, metrics: Metrics) -> Self {
         let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
         let hosts = Hosts { allowed, shares_localhost };
-        let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), TaskTracker::new());
+        let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), Mutex::default());
         Self(Arc::new(Inner { engine, options, hosts, metrics, knocks, guesses, writes }))
     }
 
@@ -94,9 +95,11 @@ impl Service {
         self.0.knocks.clone()
     }
 
-    /// The requests under way that change something; whoever has closed it can wait until there are none.
-    pub fn writes(&self) -> TaskTracker {
-        self.0.writes.clone()
+    /// The requests under way that change something, to wait for their end. Later ones are not among them.
+    pub fn writes_under_way(&self) -> TaskTracker {
+        let writes = std::mem::take(&mut *self.0.writes.lock());
+        writes.close();
+        writes
     }
 
     /// Who may come in.
@@ -120,7 +123,7 @@ impl Service {
     ) -> Response<Counted> {
         let (begun, under_way) = (Instant::now(), guest.begin());
         let method = request.method().clone();
-        let _write = WRITES.contains(&method.as_str()).then(|| self.0.writes.token());
+        let _write = WRITES.contains(&method.as_str()).then(|| self.0.writes.lock().token());
         let home = Home::default();
         let expects = request.headers().contains_key(header::EXPECT);
         let routed = AssertUnwindSafe(self.route(request, ends, guest, &home)).catch_unwind().await;

@@ -28,6 +28,7 @@ pub use point::{PointError, resolved};
 pub use supervisor::{Witness, supervise};
 pub use table::{Entry, TableError, entries, entry_at};
 
+use crate::logging::with_causes;
 use crate::process::{self, ProcessError};
 use crate::state::Credential;
 
@@ -185,6 +186,25 @@ pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
         true => MountError::Busy(point),
         false => MountError::NotUnmounted { point, source },
     })
+}
+
+/// Unmounts all that is mounted of `urls`, in `limit` altogether. What stays mounted is logged.
+pub async fn detach_all(urls: &[String], force: bool, limit: Duration) {
+    let entries = entries().await.unwrap_or_default();
+    let own = entries.iter().filter(|entry| urls.iter().any(|url| entry.is_of(url)));
+    let detached = own.map(|entry| async move {
+        let error = match tokio::time::timeout(limit, detach(&entry.point, force)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => MountError::Hung(entry.point.clone()),
+        };
+        tracing::warn!(
+            error = with_causes(&error),
+            hint = error.hint(),
+            "it stays mounted, and answers again when a gateway serves at its address"
+        );
+    });
+    futures_util::future::join_all(detached).await;
 }
 
 /// A mount program waits for the server, which has been seen to answer.

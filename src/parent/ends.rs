@@ -10,14 +10,14 @@ use super::START_ANEW;
 
 /// How a gateway ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum Exit {
     Code(u8),
     Signal(u8),
     /// The program could not be started at all.
     NotStarted(String),
 }
 
-impl End {
+impl Exit {
     /// As a shell would tell it.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
@@ -28,7 +28,7 @@ impl End {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exit code {code}"),
@@ -41,8 +41,8 @@ impl fmt::Display for End {
 /// What the parent does then.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The same.
-    End(u8),
+    /// Ends, too, with that exit code.
+    Follow(u8),
     Start {
         after: Duration,
     },
@@ -85,12 +85,12 @@ impl Ends {
     }
 
     /// What follows an end of a gateway that nobody has asked the parent for.
-    pub(super) fn next(&mut self, end: &End, was_ready: bool, lived: Duration, now: Instant) -> Next {
-        match end {
-            End::Code(0 | STOPPED_AT_ONCE) => return Next::End(end.exit_code()),
-            End::Code(START_ANEW) => return Next::Start { after: Duration::ZERO },
+    pub(super) fn next(&mut self, exit: &Exit, was_ready: bool, lived: Duration, now: Instant) -> Next {
+        match exit {
+            Exit::Code(0 | STOPPED_AT_ONCE) => return Next::Follow(exit.exit_code()),
+            Exit::Code(START_ANEW) => return Next::Start { after: Duration::ZERO },
             // Whoever started it is there still, and nothing is mounted yet.
-            _ if !self.was_ever_ready => return Next::End(end.exit_code()),
+            _ if !self.was_ever_ready => return Next::Follow(exit.exit_code()),
             _ => {}
         }
         if was_ready {
@@ -137,7 +137,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 mod tests {
     use super::*;
 
-    const KILLED: End = End::Signal(9);
+    const KILLED: Exit = Exit::Signal(9);
 
     fn started(after: Duration) -> Next {
         Next::Start { after }
@@ -146,17 +146,17 @@ mod tests {
     #[test]
     fn the_first_start_must_succeed() {
         let mut ends = Ends::default();
-        assert_eq!(ends.next(&End::Code(2), false, SOON, Instant::now()), Next::End(2));
-        assert_eq!(ends.next(&KILLED, false, SOON, Instant::now()), Next::End(137));
+        assert_eq!(ends.next(&Exit::Code(2), false, SOON, Instant::now()), Next::Follow(2));
+        assert_eq!(ends.next(&KILLED, false, SOON, Instant::now()), Next::Follow(137));
     }
 
     #[test]
     fn an_end_that_was_meant_is_one() {
         let mut ends = Ends::default();
         ends.ready();
-        assert_eq!(ends.next(&End::Code(0), true, SOON, Instant::now()), Next::End(0));
-        assert_eq!(ends.next(&End::Code(130), true, SOON, Instant::now()), Next::End(130));
-        assert_eq!(ends.next(&End::Code(START_ANEW), true, SOON, Instant::now()), started(Duration::ZERO));
+        assert_eq!(ends.next(&Exit::Code(0), true, SOON, Instant::now()), Next::Follow(0));
+        assert_eq!(ends.next(&Exit::Code(130), true, SOON, Instant::now()), Next::Follow(130));
+        assert_eq!(ends.next(&Exit::Code(START_ANEW), true, SOON, Instant::now()), started(Duration::ZERO));
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         let (mut ends, begun) = (Ends::default(), Instant::now());
         ends.ready();
         let failed = |ends: &mut Ends, at: u64| {
-            ends.next(&End::Code(1), false, Duration::ZERO, begun + Duration::from_secs(at))
+            ends.next(&Exit::Code(1), false, Duration::ZERO, begun + Duration::from_secs(at))
         };
         for at in 0..4 {
             assert_eq!(failed(&mut ends, at), started(SOON));

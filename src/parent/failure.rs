@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::FIRST_WORDS;
 use crate::state::{read_private, write_private};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,11 +26,21 @@ pub fn note(state_dir: &Path, reason: &str, hint: Option<&str>) {
     }
 }
 
-/// The reason, and what to do.
-pub(super) fn read(state_dir: &Path) -> Option<(String, String)> {
-    let text = read_private(&state_dir.join(FILE)).ok()?;
-    let Failure { reason, hint } = serde_json::from_str(&text).ok()?;
-    Some((reason, hint))
+/// The reason, and what to do, as the gateway noted it, or as its first words have it: what is wrong with its command
+/// line it says before it knows where its state is.
+pub fn read(state_dir: &Path) -> Option<(String, String)> {
+    let noted = read_private(&state_dir.join(FILE)).ok().and_then(|text| serde_json::from_str(&text).ok());
+    if let Some(Failure { reason, hint }) = noted {
+        return Some((reason, hint));
+    }
+    let (reason, hint) = last_words(&read_private(&state_dir.join(FIRST_WORDS)).ok()?);
+    Some((reason?, hint.unwrap_or_default()))
+}
+
+/// What a program that ended said of it on standard error: the last error, and the last hint.
+pub fn last_words(said: &str) -> (Option<String>, Option<String>) {
+    let line = |mark: &str| said.lines().rev().find_map(|line| line.strip_prefix(mark)).map(str::to_owned);
+    (line("error: "), line("hint: "))
 }
 
 pub(super) fn forget(state_dir: &Path) {

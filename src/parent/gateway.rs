@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use tokio::time::{Instant, sleep};
 
-use super::ends::End;
+use super::ends::Exit;
 use super::{FIRST_WORDS, Plan, failure};
 use crate::control::{self, Who};
 use crate::shutdown::EndSignal;
@@ -23,10 +23,22 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Whether it has come so far that it serves, also if nobody has seen it.
+    /// Whether it has come so far that it serves, also if nobody has seen it: the socket is not one that was
+    /// there before, which may be another gateway's.
     pub(super) fn has_served(&self, state_dir: &Path) -> bool {
         let now = control::mark(Who::Gateway, state_dir);
         now.is_some() && now != self.before
+    }
+
+    /// Waits until it serves; whatever it speaks on its control socket, it opens it then.
+    pub(super) async fn serves(&self, state_dir: &Path) {
+        let until = Instant::now() + LONGEST_START;
+        while Instant::now() < until {
+            if self.has_served(state_dir) && control::is_there(Who::Gateway, state_dir).await {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     pub(super) fn send(&self, signal: Signal) {
@@ -60,17 +72,9 @@ pub(super) fn start(plan: &Plan) -> io::Result<Gateway> {
     Ok(Gateway { pid: pid.ok_or_else(|| io::Error::other("a process without a number"))?, before })
 }
 
-/// Waits until the gateway serves; whatever it speaks on its control socket, it opens it then.
-pub(super) async fn ready(state_dir: &Path) {
-    let until = Instant::now() + LONGEST_START;
-    while !control::is_there(Who::Gateway, state_dir).await && Instant::now() < until {
-        sleep(PAUSE).await;
-    }
-}
-
 /// Takes note of all children that have ended, also of those that others have left to this process, and says how
 /// the gateway did if it is one of them.
-pub(super) fn reap(gateway: Option<&Gateway>) -> Option<End> {
+pub(super) fn reap(gateway: Option<&Gateway>) -> Option<Exit> {
     let mut end = None;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if gateway.is_some_and(|gateway| gateway.pid == pid) {
@@ -80,11 +84,11 @@ pub(super) fn reap(gateway: Option<&Gateway>) -> Option<End> {
     end
 }
 
-fn end_of(status: WaitStatus) -> End {
+fn end_of(status: WaitStatus) -> Exit {
     let small = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
     match status.terminating_signal() {
-        Some(signal) => End::Signal(small(signal)),
-        None => End::Code(small(status.exit_status().unwrap_or_default())),
+        Some(signal) => Exit::Signal(small(signal)),
+        None => Exit::Code(small(status.exit_status().unwrap_or_default())),
     }
 }
 

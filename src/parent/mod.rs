@@ -6,7 +6,9 @@
 //! but the sockets, its own command line and its environment: a gateway of another version can follow.
 //!
 //! What a gateway's end means is told by its exit code: 0, it was meant; [`START_ANEW`], start the next one;
-//! anything else, and any signal, is an accident. As process 1 of a container it also reaps what others leave.
+//! anything else, and any signal, is an accident. Whoever wants the end gets it from a gateway that serves, which
+//! unmounts first; where none does this process gives the mounts up, so that none has a port that is closed. As
+//! process 1 of a container it also reaps what others leave.
 
 mod ends;
 mod failure;
@@ -15,23 +17,27 @@ mod wishes;
 
 use std::ffi::OsString;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use rustix::process::Signal as PosixSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::control::{self, LastEnd, ParentStatus, Who};
+use crate::logging::Rarely;
+use crate::mount;
 use crate::shutdown::Signals;
 use crate::sockets::HandedOn;
-use ends::{End, Ends, Next};
+use ends::{Ends, Exit, Next};
 use gateway::Gateway;
 use wishes::{Answers, Wish};
 
-pub use failure::note as note_failure;
+pub use failure::{last_words, note as note_failure, read as failure};
 
 /// What is to be held, and started.
 #[derive(Debug)]
@@ -40,8 +46,12 @@ pub struct Plan {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
     pub sockets: HandedOn,
+    /// What is served there.
+    pub urls: Vec<String>,
     /// The gateway's.
     pub state_dir: PathBuf,
+    /// Started by `mount`, and so ended by `unmount`.
+    pub detached: bool,
 }
 
 /// Holds the sockets until the gateway has ended as it was meant to, or could not be started in the first place.
@@ -50,16 +60,22 @@ pub async fn run(plan: Plan) -> io::Result<u8> {
     let status = ParentStatus {
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
+        urls: plan.urls.clone(),
+        detached: plan.detached,
         ..ParentStatus::default()
     };
     let (status, (wanted, wishes)) = (Arc::new(Mutex::new(status)), mpsc::channel(1));
     let door = control::open(&plan.state_dir, Who::Parent);
+    let other = |signal: PosixSignal| tokio::signal::unix::signal(SignalKind::from_raw(signal.as_raw()));
     let parent = Parent {
         signals: Signals::listen()?,
         children: signal(SignalKind::child())?,
+        quit: other(PosixSignal::QUIT)?,
+        _pause: other(PosixSignal::TSTP)?,
         ends: Ends::default(),
+        died: Rarely::default(),
         status: Arc::clone(&status),
-        is_stopping: false,
+        wanted: None,
         wishes,
         plan,
     };
@@ -77,62 +93,76 @@ struct Parent {
     signals: Signals,
     /// One of them has ended.
     children: Signal,
+    /// Ctrl-\\ is for both.
+    quit: Signal,
+    /// Ctrl-Z is for neither: nobody would see to the gateway.
+    _pause: Signal,
     wishes: mpsc::Receiver<Wish>,
     ends: Ends,
+    died: Rarely,
     status: Arc<Mutex<ParentStatus>>,
-    is_stopping: bool,
+    /// The end is, by this signal.
+    wanted: Option<PosixSignal>,
 }
 
 impl Parent {
     async fn hold(mut self) -> io::Result<u8> {
         loop {
             let begun = Instant::now();
-            let (end, was_ready) = match gateway::start(&self.plan) {
+            let (exit, was_ready) = match gateway::start(&self.plan) {
                 Ok(gateway) => self.watch(gateway).await,
                 Err(error) if !self.ends.was_ever_ready() => return Err(error),
-                Err(error) => (End::NotStarted(error.to_string()), false),
+                Err(error) => (Exit::NotStarted(error.to_string()), false),
             };
-            if self.is_stopping {
-                return Ok(end.exit_code());
+            if self.wanted.is_some() && exit != Exit::Code(START_ANEW) {
+                return Ok(self.end(&exit, was_ready).await);
             }
-            match self.ends.next(&end, was_ready, begun.elapsed(), Instant::now()) {
-                Next::End(code) => return Ok(code),
+            match self.ends.next(&exit, was_ready, begun.elapsed(), Instant::now()) {
+                Next::Follow(code) => return Ok(code),
                 Next::Start { after } => {
-                    self.tell(&end, after);
+                    self.tell(&exit, after);
                     if self.wait(after).await.is_break() {
-                        return Ok(end.exit_code());
+                        return Ok(self.end(&exit, false).await);
                     }
                 }
             }
         }
     }
 
+    /// The exit code where the end is wanted. A gateway that serves unmounts before it ends; where there was none, or
+    /// it died, that is left to do.
+    async fn end(&self, exit: &Exit, has_served: bool) -> u8 {
+        let is_orderly = matches!(exit, Exit::Code(0)) && has_served;
+        if !is_orderly && self.ends.was_ever_ready() {
+            mount::detach_all(&self.plan.urls, true, GIVING_UP).await;
+        }
+        // Whoever ends what does not run has not failed.
+        if has_served || !self.ends.was_ever_ready() { exit.exit_code() } else { 0 }
+    }
+
     /// Until the gateway has ended; says how, and whether it was ready before.
-    async fn watch(&mut self, gateway: Gateway) -> (End, bool) {
+    async fn watch(&mut self, gateway: Gateway) -> (Exit, bool) {
         self.status.lock().is_running = true;
         let state_dir = self.plan.state_dir.clone();
-        let ready = gateway::ready(&state_dir);
-        let (mut ready, mut is_ready) = (std::pin::pin!(ready), false);
-        let end = loop {
+        let (mut serves, mut is_ready) = (std::pin::pin!(gateway.serves(&state_dir)), false);
+        let exit = loop {
             tokio::select! {
                 _ = self.children.recv() => {
-                    if let Some(end) = gateway::reap(Some(&gateway)) {
-                        break end;
+                    if let Some(exit) = gateway::reap(Some(&gateway)) {
+                        break exit;
                     }
                 }
-                signal = self.signals.next() => {
-                    self.is_stopping = true;
-                    gateway.send(signal.into());
-                }
-                Some(wish) = self.wishes.recv() => {
-                    if wish == Wish::Stop {
-                        self.is_stopping = true;
-                        gateway.send(rustix::process::Signal::TERM);
+                wanted = end_of(&mut self.signals, &mut self.quit, &mut self.wishes) => {
+                    self.wanted = Some(wanted);
+                    // A successor of one that served unmounts when it serves.
+                    if is_ready || !self.ends.was_ever_ready() {
+                        gateway.send(wanted);
                     }
                 }
-                () = &mut ready, if !is_ready => {
+                () = &mut serves, if !is_ready => {
                     is_ready = true;
                     self.is_ready();
+                    self.wanted.iter().for_each(|wanted| gateway.send(*wanted));
                 }
             }
         };
@@ -141,7 +171,7 @@ impl Parent {
             self.is_ready();
         }
         self.status.lock().is_running = false;
-        (end, is_ready)
+        (exit, is_ready)
     }
 
     /// The gateway serves.
@@ -152,42 +182,60 @@ impl Parent {
     }
 
     /// Nobody is told twice of the same.
-    fn tell(&self, end: &End, after: Duration) {
-        let mut status = self.status.lock();
-        status.restarts += 1;
-        if *end == End::Code(START_ANEW) {
+    fn tell(&self, exit: &Exit, after: Duration) {
+        if *exit == Exit::Code(START_ANEW) {
             return;
         }
+        let mut status = self.status.lock();
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        status.last_end = Some(LastEnd { how: end.to_string(), at });
+        status.last_end = Some(LastEnd { how: exit.to_string(), at });
         status.failed_starts = self.ends.failed_starts();
         if status.failed_starts == 0 {
-            tracing::warn!(%end, "the gateway has died; the next one is started");
+            status.deaths += 1;
+            if let Some(before) = self.died.now() {
+                tracing::warn!(%exit, before, "the gateway has died; the next one is started");
+            }
             return;
         }
         (status.reason, status.hint) = failure::read(&self.plan.state_dir).unzip();
         if after > ends::SOON && !self.ends.is_told() {
-            tracing::warn!(%end, every = ?after, "the gateway does not start; its port is kept, and it is tried again");
+            tracing::warn!(%exit, every = ?after, "the gateway does not start; its port is kept, and it is tried again");
         }
     }
 
-    /// A pause between two tries; breaks off if that is wanted.
-    async fn wait(&mut self, pause: Duration) -> std::ops::ControlFlow<()> {
+    /// A pause between two tries; breaks off if the end is wanted.
+    async fn wait(&mut self, pause: Duration) -> ControlFlow<()> {
         let mut over = std::pin::pin!(sleep(pause));
         loop {
             tokio::select! {
-                () = &mut over => return std::ops::ControlFlow::Continue(()),
+                () = &mut over => return ControlFlow::Continue(()),
                 _ = self.children.recv() => drop(gateway::reap(None)),
-                _ = self.signals.next() => return std::ops::ControlFlow::Break(()),
+                _ = self.signals.next() => return ControlFlow::Break(()),
+                _ = self.quit.recv() => return ControlFlow::Break(()),
                 Some(wish) = self.wishes.recv() => match wish {
-                    Wish::Stop => return std::ops::ControlFlow::Break(()),
-                    Wish::Start => return std::ops::ControlFlow::Continue(()),
+                    Wish::Stop => return ControlFlow::Break(()),
+                    Wish::Start => return ControlFlow::Continue(()),
                 },
             }
         }
     }
 }
 
+/// Waits until somebody wants the end; gives the signal that tells the gateway.
+async fn end_of(signals: &mut Signals, quit: &mut Signal, wishes: &mut mpsc::Receiver<Wish>) -> PosixSignal {
+    loop {
+        tokio::select! {
+            signal = signals.next() => return signal.into(),
+            _ = quit.recv() => return PosixSignal::QUIT,
+            Some(wish) = wishes.recv() => if wish == Wish::Stop {
+                return PosixSignal::TERM;
+            },
+        }
+    }
+}
+
+/// For mounts that no gateway serves: their programs cannot send what they have.
+const GIVING_UP: Duration = Duration::from_secs(20);
 /// The exit code of a gateway that is to be started anew: `EX_TEMPFAIL` of sysexits.h.
 pub const START_ANEW: u8 = 75;
 /// Where a gateway that nobody sees says why it does not start; its parent keeps it short.

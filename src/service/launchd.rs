@@ -34,6 +34,10 @@ pub(super) async fn load(service: &Service<'_>) -> Result<(), ServiceError> {
     Ok(())
 }
 
+pub(super) async fn hasten(service: &Service<'_>) -> Result<(), ServiceError> {
+    service.run(PROGRAM, &["kickstart", &target()]).await.map(drop)
+}
+
 pub(super) async fn unload(service: &Service<'_>) -> Result<(), ServiceError> {
     // It fails for what is not loaded, which is what is wanted.
     let _ = service.run(PROGRAM, &["bootout", &target()]).await;

@@ -169,6 +169,19 @@ impl<'r> Service<'r> {
         platform::unload(self).await
     }
 
+    /// Whether that process is what the system started for it.
+    pub async fn runs(&self, pid: u32) -> bool {
+        let own = [format!("MainPID={pid}"), format!("pid = {pid}")];
+        self.status()
+            .await
+            .is_ok_and(|said| said.lines().any(|line| own.iter().any(|own| line.trim() == own)))
+    }
+
+    /// Starts it now where the system makes a pause after its end.
+    pub async fn hasten(&self) -> Result<(), ServiceError> {
+        platform::hasten(self).await
+    }
+
     /// The system's words.
     pub async fn status(&self) -> Result<String, ServiceError> {
         self.installed()?;

@@ -37,6 +37,10 @@ pub(super) async fn forget(service: &Service<'_>) -> Result<(), ServiceError> {
     service.run(PROGRAM, &["--user", "daemon-reload"]).await.map(drop)
 }
 
+pub(super) async fn hasten(service: &Service<'_>) -> Result<(), ServiceError> {
+    service.run(PROGRAM, &["--user", "start", SERVICE]).await.map(drop)
+}
+
 /// No connection starts it any more.
 pub(super) async fn refuse(service: &Service<'_>) -> Result<(), ServiceError> {
     service.run(PROGRAM, &["--user", "stop", SOCKET]).await.map(drop)

@@ -58,18 +58,31 @@ pub struct HandedOn(Vec<OwnedFd>);
 impl HandedOn {
     /// Puts them where programs find them: at numbers that follow each other.
     pub fn new(listeners: &[TcpListener]) -> io::Result<Self> {
-        let mut next = FIRST_NUMBER;
-        let mut descriptors = Vec::new();
+        let mut first = FIRST_NUMBER;
+        loop {
+            match Self::from(first, listeners)? {
+                Ok(handed) => return Ok(handed),
+                // Somebody else's is among them.
+                Err(taken) => first = taken,
+            }
+        }
+    }
+
+    /// From that number on; the error is the next to try.
+    fn from(first: i32, listeners: &[TcpListener]) -> io::Result<Result<Self, i32>> {
+        let mut descriptors: Vec<OwnedFd> = Vec::new();
         for listener in listeners {
+            let next = descriptors.last().map_or(first, |last| last.as_raw_fd() + 1);
             let descriptor = fcntl_dupfd_cloexec(listener, next)?;
             if descriptor.as_raw_fd() != next && !descriptors.is_empty() {
-                return Err(io::Error::other("the descriptors of the sockets do not follow each other"));
+                return Ok(Err(descriptor.as_raw_fd()));
             }
-            fcntl_setfd(&descriptor, FdFlags::empty())?;
-            next = descriptor.as_raw_fd() + 1;
             descriptors.push(descriptor);
         }
-        Ok(Self(descriptors))
+        for descriptor in &descriptors {
+            fcntl_setfd(descriptor, FdFlags::empty())?;
+        }
+        Ok(Ok(Self(descriptors)))
     }
 
     /// Tells a program of them.
@@ -114,7 +127,7 @@ pub fn share_localhost(listeners: &[tokio::net::TcpListener]) -> bool {
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 const FIRST: &str = "LISTEN_FDS_FIRST_FD";
-/// Of descriptors: so few are open when a program starts that none is there.
+/// Of descriptors: few are open when a program starts.
 const FIRST_NUMBER: i32 = 64;
 
 fn handed_over() -> io::Result<Vec<TcpListener>> {
@@ -135,6 +148,8 @@ mod tests {
     #[test]
     fn a_program_is_told_of_all_sockets() {
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        // One in between is somebody else's.
+        let _taken = fcntl_dupfd_cloexec(&listeners[0], FIRST_NUMBER + 1).unwrap();
         let handed = HandedOn::new(&listeners).unwrap();
         let numbers: Vec<i32> = handed.0.iter().map(AsRawFd::as_raw_fd).collect();
         assert_eq!(numbers[1], numbers[0] + 1);

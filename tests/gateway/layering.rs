@@ -47,7 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake", "notify"]),
     ("embedded", &[]),
     ("control", &["state"]),
-    ("parent", &["control", "shutdown", "sockets", "state"]),
+    ("parent", &["control", "logging", "mount", "shutdown", "sockets", "state"]),
     (
         "commands",
         &[

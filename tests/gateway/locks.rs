@@ -55,15 +55,19 @@ async fn a_folders_lock_protects_its_members() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_lock_has_made_is_not_there_for_who_has_it() {
     for gateway in TestGateway::both().await {
-        let put = async |path: &'static str, token: &str, content: &'static str| {
+        let put_by = async |agent: &'static str, path: &'static str, token: &str, content: &'static str| {
             let put = gateway.request("PUT", path).header("If-None-Match", "*").body(content);
+            let put = put.header("User-Agent", agent);
             let put = if token.is_empty() { put } else { put.header("If", format!("(<{token}>)")) };
             put.send().await.unwrap().status().as_u16()
         };
-        let (status, token) = lock(&gateway, "/new", "0", "Second-600", "client/1").await;
+        let put = async |path, token: &str, content| put_by("davfs2/1.6.1", path, token, content).await;
+        let (status, token) = lock(&gateway, "/new", "0", "Second-600", "davfs2/1.6.1").await;
         let token = token.trim_matches(['<', '>']).to_owned();
         assert_eq!(status, 201);
         assert_eq!(put("/new", "", "another's").await, 412, "to others it is there");
+        let other = put_by("program/1", "/new", &token, "content").await;
+        assert_eq!(other, 412, "a program that makes files whole is told what is there");
         assert!([201, 204].contains(&put("/new", &token, "content").await));
         assert_eq!(gateway.get("/new").await.1, "content");
         assert_eq!(put("/new", &token, "once more").await, 412, "it is there now");

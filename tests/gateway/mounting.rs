@@ -206,7 +206,7 @@ async fn files_closed_while_gateways_are_killed_under_a_mount_arrive() {
     }
     stop.store(true, Ordering::Relaxed);
     writer.await.unwrap();
-    assert_eq!(home.status().await["held_by"]["restarts"], KILLS);
+    assert_eq!(home.status().await["held_by"]["deaths"], KILLS);
     assert!(is_mounted(&home.point()), "it is the same mount");
     let (code, _, error) = home.unmount(&[]).await;
     assert_eq!(code, 0, "{error}");
@@ -231,7 +231,7 @@ async fn what_is_mounted_is_unmounted_before_its_port_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_leaves_the_mount_and_a_newer_program_takes_over() {
+async fn a_restart_leaves_the_mount_and_a_newer_program_asks_for_one() {
     let Some(home) = Home::new().await else { return };
     home.mounted().await;
     let (davfs2, before) = (home.davfs2(), home.status().await);
@@ -250,24 +250,58 @@ async fn a_restart_leaves_the_mount_and_a_newer_program_takes_over() {
     (older["version"], older["reply"]) = (1.into(), "status".into());
     (older["program_version"], older["pid"]) = ("0.0.9".into(), 1.into());
     let socket = UnixListener::bind(state_dir.join("control.sock")).unwrap();
-    let asked = tokio::spawn(async move {
+    let asked = Arc::new(AtomicBool::new(false));
+    let note = Arc::clone(&asked);
+    tokio::spawn(async move {
         loop {
             let (stream, _) = socket.accept().await.unwrap();
             let mut stream = BufReader::new(stream);
             let mut line = String::new();
             stream.read_line(&mut line).await.unwrap();
-            if line.contains("restart") {
-                let refused = serde_json::json!({ "version": 1, "reply": "failed", "message": "not now" });
-                stream.write_all(format!("{refused}\n").as_bytes()).await.unwrap();
-                return;
-            }
-            stream.write_all(format!("{older}\n").as_bytes()).await.unwrap();
+            let answer = match line {
+                line if line.contains("restart") => {
+                    note.store(true, Ordering::Relaxed);
+                    serde_json::json!({ "version": 1, "reply": "failed", "message": "not now" })
+                }
+                line if line.contains("status") => older.clone(),
+                _ => serde_json::json!({ "version": 1, "reply": "no" }),
+            };
+            stream.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
         }
     });
     let (code, _, error) = home.mount().await;
     assert_eq!((code, error.contains("version 0.0.9 goes on: not now")), (1, true), "{error}");
-    asked.await.unwrap();
-    assert!(!is_mounted(&point));
+    assert!(asked.load(Ordering::Relaxed) && !is_mounted(&point));
+}
+
+/// What nobody serves any more is not left over a port that closes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_whose_gateway_does_not_start_is_given_up_with_it() {
+    let Some(home) = Home::new().await else { return };
+    for how in ["stop", "unmount", "TERM"] {
+        let secret = home.directory.path().join("password");
+        fs::write(&secret, "a password\n").unwrap();
+        let options = ["--auth", "basic", "--user", "me", "--password-file", secret.to_str().unwrap()];
+        let mut mount = home.with_bucket("mount", &options);
+        mount.arg(home.point());
+        let (code, _, error) = outcome(mount).await;
+        assert_eq!(code, 0, "{error}");
+        let parent = home.status().await["parent"].to_string();
+        fs::remove_file(&secret).unwrap();
+        home.kill_gateway().await;
+        eventually("a failed start", || async {
+            outcome(home.command(&["status"])).await.2.contains("the gateway does not start")
+        })
+        .await;
+        assert!(is_mounted(&home.point()), "it may come back");
+        match how {
+            "stop" => assert_eq!(outcome(home.command(&["stop"])).await.0, 0),
+            "unmount" => assert_eq!(home.unmount(&["--force"]).await.0, 0),
+            _ => signal("TERM", &parent),
+        }
+        eventually("an end", || async { is_gone(&parent) }).await;
+        assert!(!is_mounted(&home.point()), "{how}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

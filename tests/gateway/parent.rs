@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::finder::mac::{Closed, Mac};
-use crate::harness::held::{Held, is_gone};
+use crate::harness::held::{Held, children, is_gone};
 use crate::harness::process::{Process, by, command, outcome, program_in, send_signal, serve};
 use crate::harness::users::{SOMEBODY_ELSE, others_have, python};
 use crate::harness::{BUCKET, Bucket, client, clients, embedded, eventually};
@@ -127,8 +126,7 @@ async fn a_gateway_that_is_killed_again_and_again_refuses_nobody_and_loses_nothi
         files += count;
     }
     assert!(!bucket.keys().await.iter().any(|key| key.contains("conflict")));
-    let restarts = held.status().await["held_by"]["restarts"].as_u64().unwrap();
-    assert_eq!(restarts, KILLS as u64);
+    assert_eq!(held.status().await["held_by"]["deaths"], KILLS);
     drop(taker.stdin.take());
     let mut said = String::new();
     taker.stdout.take().unwrap().read_to_string(&mut said).await.unwrap();
@@ -171,7 +169,7 @@ async fn a_restart_lets_uploads_end_and_refuses_nobody() {
     stop.store(true, Ordering::Relaxed);
     hammer.await.unwrap();
     let status = held.status().await;
-    assert_eq!((&status["held_by"]["restarts"], &status["held_by"]["last_end"]), (&1.into(), &().into()));
+    assert_eq!((&status["held_by"]["deaths"], &status["held_by"]["last_end"]), (&0.into(), &().into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,13 +251,15 @@ async fn a_gateway_that_does_not_start_again_keeps_its_port_and_says_why() {
     fs::remove_file(&secret).unwrap();
     held.kill_gateway().await;
     eventually("five failed starts", || async {
-        let (code, _, error) = held.run("status", &[]).await;
-        assert_eq!((code, TcpStream::connect(held.address()).await.is_ok()), (1, true), "{error}");
+        assert!(TcpStream::connect(held.address()).await.is_ok());
         held.parent.said.lock().contains("the gateway does not start; its port is kept")
     })
     .await;
-    let (_, _, error) = held.run("status", &[]).await;
-    assert!(error.contains("the gateway does not start") && error.contains("s3dav restart"), "{error}");
+    let (_, said, error) = held.run("status", &[]).await;
+    assert!(said.contains("starting   the gateway at http://127.0.0.1:"), "{said}");
+    assert!(error.contains("the gateway does not start: the password file"), "{error}");
+    assert!(error.contains("s3dav restart"), "{error}");
+    assert_eq!(held.status().await["held_by"]["is_running"], false);
     let (code, _, error) = held.run("restart", &[]).await;
     assert_eq!((code, error.contains("the gateway does not start")), (1, true), "{error}");
     // What was wrong is mended: whoever waits in the queue is answered.
@@ -287,6 +287,76 @@ async fn one_gateway_has_one_parent() {
     let (code, _, error) = outcome(serve(&s3.endpoint_url(), &state, &["--detached"])).await;
     assert_eq!((code, error.contains("another gateway serves this source")), (1, true), "{error}");
     assert!(held.answers().await);
+}
+
+/// One that serves without a parent, as `serve` starts it, or as a parent that was killed leaves it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_of_its_own_is_left_alone() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let mut plain = Process::gateway(&s3.endpoint_url(), &state, &[]).await;
+    let refused = || outcome(serve(&s3.endpoint_url(), &state, &["--detached"]));
+    let (code, _, error) = refused().await;
+    assert_eq!((code, error.contains("another gateway serves this source")), (1, true), "{error}");
+    plain.signal("TERM").await;
+    assert!(plain.child.wait().await.unwrap().success());
+    let mut held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+    let gateway = held.gateway().await;
+    held.parent.child.kill().await.unwrap();
+    let (code, _, error) = refused().await;
+    assert_eq!((code, error.contains("another gateway serves this source")), (1, true), "{error}");
+    assert!(held.answers().await && !is_gone(&gateway));
+    assert_eq!(held.run("stop", &[]).await.0, 0);
+}
+
+/// Whoever wants the end while a gateway makes place for the next one gets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_not_lost_in_a_restart() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    for how in ["stop", "TERM", "TERM to a successor that starts"] {
+        let mut held = Held::start(&s3.endpoint_url(), &state, &[]).await;
+        let gate = Gate::default();
+        s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
+        let upload = tokio::spawn(client().put(format!("{}/upload", held.url())).body("content").send());
+        gate.reached().await;
+        let restart = tokio::spawn({
+            let mut restart = command(&["restart", "--wait", "60s", "--state-dir"]);
+            restart.arg(&held.state_dir);
+            async move { outcome(restart).await }
+        });
+        eventually("a restart that waits", || async { held.parent.said.lock().contains("stopping;") }).await;
+        let gateway = held.gateway().await;
+        match how {
+            "stop" => {
+                let (stopped, ()) = tokio::join!(held.run("stop", &[]), async {
+                    eventually("it stops", || async {
+                        held.parent.said.lock().contains("stopping, as a command wants it")
+                    })
+                    .await;
+                    gate.open();
+                });
+                assert_eq!(stopped.0, 0, "{}", stopped.2);
+            }
+            "TERM" => {
+                held.parent.signal("TERM").await;
+                gate.open();
+            }
+            _ => {
+                // The next one hangs at its first look at the bucket.
+                let start = Gate::default();
+                s3.hooks().next(1, "ListObjectsV2", Action::Hold(start.clone()));
+                gate.open();
+                start.reached().await;
+                held.parent.signal("TERM").await;
+                start.open();
+            }
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(30), held.parent.child.wait()).await;
+        assert_eq!(ended.expect("it goes on").unwrap().code(), Some(0), "{how}");
+        assert!(is_gone(&gateway) && TcpStream::connect(held.address()).await.is_err(), "{how}");
+        assert_eq!(upload.await.unwrap().unwrap().status(), 201, "{how}");
+        restart.abort();
+        Bucket::of(&s3.endpoint_url(), BUCKET).await.delete("upload").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,15 +405,4 @@ async fn as_process_1_it_reaps_what_others_leave() {
     assert_eq!(client().get(format!("{}/.s3dav/health", container.url)).send().await.unwrap().status(), 200);
     send_signal("TERM", &first);
     assert_eq!(container.child.wait().await.unwrap().code(), Some(0));
-}
-
-/// The processes that a process has started and not reaped.
-fn children(id: &str) -> Vec<String> {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let ids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let parent = |id: &str| {
-        let stat = fs::read_to_string(Path::new("/proc").join(id).join("stat")).ok()?;
-        stat.rsplit(") ").next()?.split(' ').nth(1).map(str::to_owned)
-    };
-    ids.filter(|child| parent(child).as_deref() == Some(id)).collect()
 }

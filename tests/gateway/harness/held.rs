@@ -82,7 +82,11 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // The parent first, or it would start another one.
+        // Stopped first, it starts no other one; what it has just started may have no lock yet.
+        if let Some(id) = self.parent.child.id().map(|id| id.to_string()) {
+            send_signal("STOP", &id);
+            children(&id).iter().for_each(|child| send_signal("KILL", child));
+        }
         let _ = self.parent.child.start_kill();
         end_holder(&self.state_dir.join("gateway.lock"));
     }
@@ -106,4 +110,15 @@ fn holder(lock: &Path) -> String {
 /// Whether a process has ended; who started it may not have looked yet.
 pub fn is_gone(id: &str) -> bool {
     fs::read_to_string(format!("/proc/{id}/stat")).map_or(true, |text| text.contains(") Z "))
+}
+
+/// The processes that a process has started and not reaped.
+pub fn children(id: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let ids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let parent = |id: &str| {
+        let stat = fs::read_to_string(Path::new("/proc").join(id).join("stat")).ok()?;
+        stat.rsplit(") ").next()?.split(' ').nth(1).map(str::to_owned)
+    };
+    ids.filter(|child| parent(child).as_deref() == Some(id)).collect()
 }

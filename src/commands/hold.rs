@@ -1,0 +1,42 @@
+//! The parent's part of `s3dav serve`: it holds the sockets of the gateway that it starts.
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use super::{CommandError, Ended, gateway, listeners, running};
+use crate::config::Config;
+use crate::control::{Reply, Request, ask};
+use crate::descriptors;
+use crate::parent::{self, Plan};
+use crate::process;
+use crate::sockets::HandedOn;
+use crate::state::{ParentsPlace, StateError};
+
+pub(super) async fn run(config: Config) -> Result<Ended, CommandError> {
+    if config.detached {
+        // The terminal that it was started from may close. It fails where it leads a session already.
+        let _ = rustix::process::setsid();
+    }
+    let directory = config.state_dir.clone();
+    let place = tokio::task::spawn_blocking(move || ParentsPlace::take(&directory, "which holds its port"));
+    let _place = place.await?.map_err(gateway::taken)?;
+    // One without a parent: its port is another one, and must not be forgotten.
+    if let Ok(Reply::Status(status)) = ask(&config.state_dir, Request::Status, running::PATIENCE).await {
+        let holder = format!("process {}, {}", status.pid, status.urls.join(" "));
+        return Err(gateway::taken(StateError::Taken { holder }));
+    }
+    descriptors::raise();
+    let listeners = listeners::choose(&config).await?;
+    let urls = listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(gateway::url).collect();
+    let listeners = listeners.into_iter().map(TcpListener::into_std).collect::<Result<Vec<_>, _>>();
+    let plan = Plan {
+        program: process::own().context("this program's own path is not known")?,
+        arguments: std::env::args_os().skip(1).collect(),
+        sockets: HandedOn::new(&listeners.context(listeners::UNFIT)?).context(listeners::UNFIT)?,
+        urls,
+        state_dir: config.state_dir,
+        detached: config.detached,
+    };
+    let code = parent::run(plan).await.context("the gateway cannot be started")?;
+    Ok(Ended::As(code))
+}

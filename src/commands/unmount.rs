@@ -1,0 +1,73 @@
+//! `s3dav unmount`.
+
+#![allow(clippy::print_stderr)]
+
+use std::path::{Path, PathBuf};
+
+use super::mount::problems;
+use super::running::{self, Waiting};
+use super::{CommandError, stop};
+use crate::cli::{DEFAULT_MOUNTPOINT, UnmountArgs};
+use crate::control::{Request, Status, ask};
+use crate::mount::{self, Entry};
+
+pub(super) async fn run(args: UnmountArgs) -> Result<(), CommandError> {
+    let found = running::find(args.gateway.state_dir.as_deref()).await?;
+    let mounted = running::mounts(&found.running).await;
+    let point = match args.mountpoint {
+        Some(point) => mount::resolved(&std::path::absolute(point)?).await,
+        None => meant(&mounted).await?,
+    };
+    let served = mounted.iter().find(|(entry, _)| entry.point == point).map(|(_, status)| *status);
+    let waiting = waiting_under(&found.waiting, &point).await;
+    if let Some(status) = served.filter(|status| status.keeps.is_some()) {
+        // Or it would mount it again.
+        ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
+    }
+    mount::detach(&point, args.force).await?;
+    say!("unmounted {}", point.display());
+    if let Some(status) = served
+        && let Some(problem) = problems(&status.state_dir).await.first()
+    {
+        eprintln!(
+            "warning: {}: what programs wrote last may not have been stored; davfs2 keeps it, and sends it when \
+             this is mounted at the same place again\nhint: {}",
+            problem.message, problem.hint
+        );
+    }
+    if let Some(waiting) = waiting {
+        return stop::give_up(&waiting.state_dir, stop::LIMIT).await;
+    }
+    match served {
+        Some(status)
+            if status.detached && mounted.iter().filter(|(_, of)| of.pid == status.pid).count() == 1 =>
+        {
+            stop::end(status, stop::LIMIT).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who holds the port of what is mounted there alone, while its gateway does not run; `mount` has started it.
+async fn waiting_under<'w>(waiting: &'w [Waiting], point: &Path) -> Option<&'w Waiting> {
+    let entries = mount::entries().await.unwrap_or_default();
+    let is_of = |entry: &Entry, waiting: &Waiting| waiting.parent.urls.iter().any(|url| entry.is_of(url));
+    let entry = entries.iter().find(|entry| entry.point == point)?;
+    let found = waiting.iter().find(|waiting| waiting.parent.detached && is_of(entry, waiting))?;
+    (entries.iter().filter(|entry| is_of(entry, found)).count() == 1).then_some(found)
+}
+
+/// The mount point that is meant where none is named.
+async fn meant(mounted: &[(Entry, &Status)]) -> Result<PathBuf, CommandError> {
+    let usual = mount::resolved(Path::new(DEFAULT_MOUNTPOINT)).await;
+    match mounted {
+        [] => Ok(usual),
+        [(only, _)] => Ok(only.point.clone()),
+        several if several.iter().any(|(entry, _)| entry.point == usual) => Ok(usual),
+        several => {
+            let points: Vec<_> = several.iter().map(|(entry, _)| entry.point.display().to_string()).collect();
+            let error = anyhow::anyhow!("several are mounted");
+            Err(CommandError::hinted(error, format!("name one: {}", points.join(", "))))
+        }
+    }
+}
