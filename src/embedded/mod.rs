@@ -8,6 +8,7 @@ mod blob;
 mod hooks;
 mod keys;
 mod listing;
+mod policies;
 mod quirks;
 mod rules;
 mod server;

@@ -9,4 +9,6 @@ pub struct Quirks {
     pub opaque_etags: bool,
     /// Answers to these operations carry no request id.
     pub unnamed: Vec<String>,
+    /// `DeleteObjects` without `Content-MD5` is refused, whatever other checksum comes with it.
+    pub demands_md5: bool,
 }

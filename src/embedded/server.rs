@@ -20,6 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::hooks::{Action, Hooks};
 use super::keys::Keys;
+use super::policies::refusal;
 use super::service::Service;
 use super::storage::Storage;
 use super::wrong;
@@ -143,6 +144,10 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
             answer.headers_mut().insert("x-amz-bucket-region", value);
         }
         return drained(request, answer).await;
+    }
+    let refused = refusal(&hooks.quirks(), operation, request.headers());
+    if let Some((status, code, message)) = refused {
+        return drained(request, error(status, code, message)).await;
     }
     let is_s3s = !matches!(action, Some(Action::CaptivePortal | Action::NotFoundPage { .. }));
     let mut answer = act(request, service, action).await;

@@ -167,7 +167,7 @@ fn store_status(error: &StoreError) -> StatusCode {
         | StoreError::Unavailable(_)
         | StoreError::SlowDown(_)
         | StoreError::InvalidAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
-        StoreError::Rejected(_) => StatusCode::BAD_GATEWAY,
+        StoreError::Rejected(_) | StoreError::ChecksumDemanded(_) => StatusCode::BAD_GATEWAY,
         StoreError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

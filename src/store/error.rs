@@ -69,6 +69,9 @@ pub enum StoreError {
     /// The endpoint does not offer this operation.
     #[error("the store does not support this: {0}")]
     Unsupported(String),
+    /// The request must carry a checksum of its body, and carries none that the store knows.
+    #[error("the store demands a checksum: {0}")]
+    ChecksumDemanded(#[source] Cause),
     /// An answer that makes no sense: cut short, or not from an S3 server at all.
     #[error("the store's answer is not valid S3: {0}")]
     InvalidAnswer(String),

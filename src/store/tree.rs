@@ -102,7 +102,9 @@ async fn delete_batch(
         false => store.delete_many(&batch).await,
     };
     let answer = match answer {
-        Err(StoreError::Unsupported(_)) => Ok(delete_singly(&store, &batch).await),
+        Err(StoreError::Unsupported(_) | StoreError::ChecksumDemanded(_) | StoreError::Rejected(_)) => {
+            Ok(delete_singly(&store, &batch).await)
+        }
         answer => answer,
     };
     match answer {
@@ -117,7 +119,7 @@ async fn delete_batch(
     }
 }
 
-/// For endpoints that delete no more than one object at once.
+/// For endpoints that delete no more than one object at once, or not these together.
 async fn delete_singly(store: &Arc<dyn ObjectStore>, batch: &[Doomed]) -> Vec<(Key, StoreError)> {
     let deletes = stream::iter(batch.to_vec()).map(|object| {
         let store = Arc::clone(store);

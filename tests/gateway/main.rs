@@ -31,6 +31,7 @@ mod outages;
 mod parent;
 mod path;
 mod propfind;
+mod quirks;
 mod races;
 mod readme;
 mod scale;

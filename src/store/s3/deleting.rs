@@ -1,6 +1,12 @@
 //! Deletes of many objects at once.
 
+use std::sync::atomic::Ordering;
+
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest, Md5};
 
 use super::client::Class;
 use super::convert::has_control;
@@ -10,8 +16,21 @@ use crate::object::{Doomed, Key};
 use crate::store::tree::delete_one;
 
 impl S3Store {
-    /// DeleteObjects.
+    /// DeleteObjects, unless it is known that the endpoint does not have it.
     pub(super) async fn delete_objects(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        if self.deletes_singly.load(Ordering::Relaxed) {
+            return Err(StoreError::Unsupported("deletes of many objects at once".to_owned()));
+        }
+        let deleted = self.delete_together(objects).await;
+        if let Err(error @ (StoreError::Unsupported(_) | StoreError::ChecksumDemanded(_))) = &deleted
+            && !self.deletes_singly.swap(true, Ordering::Relaxed)
+        {
+            tracing::info!(bucket = %self.bucket, %error, "objects are deleted one by one from now on");
+        }
+        deleted
+    }
+
+    async fn delete_together(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
         // Such keys cannot be written in XML 1.0, so they go one by one.
         let (single, batch): (Vec<&Doomed>, Vec<&Doomed>) = objects.iter().partition(|o| has_control(&o.key));
         let mut failed = Vec::new();
@@ -40,6 +59,7 @@ impl S3Store {
                     .set_expected_bucket_owner(self.owner())
                     .customize()
                     .config_override(once(within(SERVER_SIDE_WORK)))
+                    .mutate_request(add_md5)
                     .send()
             })
             .await?;
@@ -50,5 +70,13 @@ impl S3Store {
             }
         }
         Ok(failed)
+    }
+}
+
+/// Adds `Content-MD5` to a request: many servers demand it, and do not take the SDK's checksum for it.
+fn add_md5(request: &mut HttpRequest) {
+    if let Some(body) = request.body().bytes() {
+        let md5 = STANDARD.encode(Md5::digest(body));
+        request.headers_mut().insert("content-md5", md5);
     }
 }

@@ -76,6 +76,7 @@ where
             | "BadDigest",
         ) => StoreError::Unavailable(cause()),
         (_, code) if code.contains("Throttling") => StoreError::SlowDown(cause()),
+        (400, code) if demands_checksum(code, error.message()) => StoreError::ChecksumDemanded(cause()),
         (404, "NoSuchUpload") => StoreError::UploadGone,
         (404, code) => missing(code, answer, naming).unwrap_or_else(|| StoreError::Unavailable(cause())),
         (304, _) => StoreError::NotModified,
@@ -104,6 +105,13 @@ fn missing(code: &str, answer: Option<&HttpResponse>, naming: &Naming) -> Option
         "NotFound" => Some(StoreError::Unavailable(NotS3s.into())),
         _ => None,
     }
+}
+
+/// Whether a header with a checksum is missing: AWS has no code of its own for that.
+fn demands_checksum(code: &str, message: Option<&str>) -> bool {
+    let message = message.unwrap_or_default().to_ascii_lowercase();
+    let names_one = message.contains("content-md5") || message.contains("x-amz-checksum");
+    code == "MissingContentMD5" || (code == "InvalidRequest" && names_one)
 }
 
 /// Whether the failure is, or comes from, a `T`.

@@ -14,6 +14,7 @@ mod sending;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -46,6 +47,8 @@ pub struct S3Store {
     /// Everything else.
     requests: Arc<Semaphore>,
     metrics: Metrics,
+    /// The endpoint was seen not to delete many objects at once.
+    deletes_singly: AtomicBool,
 }
 
 impl S3Store {
@@ -64,7 +67,8 @@ impl S3Store {
         let downloads = Arc::new(Semaphore::new(options.max_connections));
         let requests = Arc::new(Semaphore::new(options.max_connections));
         let clients = Clients::new(&mut options, CountRequests { metrics: metrics.clone(), reach }).await?;
-        Ok(Self { clients, options, bucket: bucket.to_owned(), downloads, requests, metrics })
+        let (bucket, deletes_singly) = (bucket.to_owned(), AtomicBool::new(false));
+        Ok(Self { clients, options, bucket, downloads, requests, metrics, deletes_singly })
     }
 
     /// Runs one call; when the answer says that region or credentials are others now, once more

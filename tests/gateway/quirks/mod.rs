@@ -1,0 +1,3 @@
+//! Servers that do otherwise than AWS.
+
+mod policies;
