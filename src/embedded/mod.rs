@@ -19,5 +19,5 @@ mod wrong;
 
 pub use hooks::{Action, Gate, Hooks, Rule, Tokens, Write};
 pub use keys::Keys;
-pub use quirks::Quirks;
+pub use quirks::{Listable, Quirks};
 pub use server::{EmbeddedOptions, EmbeddedS3};

@@ -11,4 +11,18 @@ pub struct Quirks {
     pub unnamed: Vec<String>,
     /// `DeleteObjects` without `Content-MD5` is refused, whatever other checksum comes with it.
     pub demands_md5: bool,
+    /// The `KeyCount` of a listing counts its objects, and no common prefixes.
+    pub counts_objects_only: bool,
+    /// What a policy lets one list; `None`: all. Where the right to list depends on a prefix, what is not there is
+    /// denied to HEAD and GET, which have none.
+    pub listable: Option<Vec<Listable>>,
+}
+
+/// What the condition of a policy lets one list.
+#[derive(Debug, Clone)]
+pub struct Listable {
+    /// `x*` is all that begins with `x`. A request without any prefix does not fit.
+    pub prefix: &'static str,
+    /// `None`: whatever it is, or none.
+    pub delimiter: Option<&'static str>,
 }

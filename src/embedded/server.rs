@@ -20,7 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::hooks::{Action, Hooks};
 use super::keys::Keys;
-use super::policies::refusal;
+use super::policies::{hides_absence, refusal};
 use super::service::Service;
 use super::storage::Storage;
 use super::wrong;
@@ -145,12 +145,16 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
         }
         return drained(request, answer).await;
     }
-    let refused = refusal(&hooks.quirks(), operation, request.headers());
+    let quirks = hooks.quirks();
+    let refused = refusal(&quirks, operation, request.uri(), request.headers());
     if let Some((status, code, message)) = refused {
         return drained(request, error(status, code, message)).await;
     }
     let is_s3s = !matches!(action, Some(Action::CaptivePortal | Action::NotFoundPage { .. }));
     let mut answer = act(request, service, action).await;
+    if is_s3s && answer.status() == StatusCode::NOT_FOUND && hides_absence(&quirks, operation) {
+        answer = error(403, "AccessDenied", "Access Denied");
+    }
     if is_s3s && !hooks.leaves_unnamed(operation) {
         let id = HeaderValue::from(hooks.total());
         answer.headers_mut().insert("x-amz-request-id", id);

@@ -140,7 +140,11 @@ impl S3 for Service {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
         let name = input.bucket.clone();
-        self.bucket(&name, |bucket| listing::list(bucket, input)).map(S3Response::new)
+        let mut page = self.bucket(&name, |bucket| listing::list(bucket, input))?;
+        if self.hooks.quirks().counts_objects_only {
+            page.key_count = page.contents.as_ref().map(|objects| objects.len() as i32);
+        }
+        Ok(S3Response::new(page))
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {

@@ -42,3 +42,15 @@ async fn folders_are_deleted_and_renamed_where_many_objects_cannot_be_deleted_at
         assert_eq!(gateway.hooks().count("DeleteObjects"), most, "{code} {message}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_counts_its_objects_only_is_a_whole_one() {
+    let gateway = TestGateway::start().await;
+    gateway.hooks().change_quirks(|quirks| quirks.counts_objects_only = true);
+    let bucket = gateway.bucket().await;
+    for key in ["d/a", "d/b/c", "d/e/f"] {
+        bucket.put(key, "content").await;
+    }
+    assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/a", "/d/b/", "/d/e/"]);
+    assert_eq!(gateway.hrefs("/", "1").await, ["/", "/d/"]);
+}
