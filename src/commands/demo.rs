@@ -98,7 +98,7 @@ fn state_beside(data: &std::path::Path) -> PathBuf {
 async fn add_samples(options: &S3Options) -> Result<(), CommandError> {
     let store: Arc<dyn ObjectStore> =
         Arc::new(S3Store::new(BUCKET, options.clone(), Metrics::default()).await?);
-    if !store.list(&ListRequest::probe("")).await?.objects.is_empty() {
+    if !store.list(&ListRequest::probe("")).await?.is_nothing() {
         return Ok(());
     }
     for (key, content_type, content) in SAMPLES {

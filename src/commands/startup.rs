@@ -19,7 +19,7 @@ pub async fn check(stores: &BTreeMap<String, Arc<dyn ObjectStore>>) -> Result<()
     });
     for (name, answer) in join_all(checks).await {
         match answer {
-            Ok(page) if page.objects.is_empty() && page.continuation.is_none() => {
+            Ok(page) if page.is_nothing() && page.continuation.is_none() => {
                 tracing::info!(bucket = %name, "the bucket, or what lies below the prefix, is empty");
             }
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
@@ -48,7 +48,8 @@ fn fatal(bucket: &str, error: StoreError) -> CommandError {
         ),
         StoreError::AccessDenied(cause) if cause.to_string().contains("s3:ListBucket") => (
             format!("the bucket {bucket:?} may not be listed"),
-            "grant s3:ListBucket on the bucket: without it no folder can be shown",
+            "grant s3:ListBucket on the bucket: without it no folder can be shown; if one folder may be listed, serve \
+             that: --bucket BUCKET/FOLDER",
         ),
         StoreError::AccessDenied(cause) | StoreError::Credentials(cause)
             if is_wrong_key(&cause.to_string()) =>

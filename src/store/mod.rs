@@ -166,7 +166,15 @@ async fn look_up<S: ObjectStore + ?Sized>(store: &S, name: &Key) -> StoreResult<
     let (head, is_prefix) = join(store.head(name), store.is_prefix(&prefix)).await;
     // The listing says more of a failure than a HEAD, which has no body.
     let is_prefix = is_prefix?;
-    Ok(Stat { object: existing(head)?, is_prefix })
+    Ok(Stat { object: seen(head, is_prefix)?, is_prefix })
+}
+
+/// The object of a HEAD, if there is one. What must not be looked at is not seen beside a folder of its name.
+fn seen(head: StoreResult<ObjectMeta>, is_prefix: bool) -> StoreResult<Option<ObjectMeta>> {
+    match existing(head) {
+        Err(StoreError::AccessDenied(_)) if is_prefix => Ok(None),
+        found => found,
+    }
 }
 
 /// As [`look_up`], by the first page of the tree.
@@ -177,7 +185,8 @@ async fn look_up_tree<S: ObjectStore + ?Sized>(
     let tree = ListRequest::tree(&format!("{name}/"));
     let (head, page) = join(store.head(name), store.list(&tree)).await;
     let page = page?;
-    Ok((Stat { object: existing(head)?, is_prefix: !page.is_nothing() }, Some(page)))
+    let is_prefix = !page.is_nothing();
+    Ok((Stat { object: seen(head, is_prefix)?, is_prefix }, Some(page)))
 }
 
 /// Permits of a pool of memory for `bytes`, rounded up: one a KiB.
@@ -246,9 +255,10 @@ impl ListRequest {
         Self { delimited: false, ..Self::children(prefix) }
     }
 
-    /// Whether anything has this prefix: the first key is enough.
+    /// Whether anything has this prefix: the first name is enough. As a folder is listed, for policies let one
+    /// list some prefixes with a delimiter only.
     pub fn probe(prefix: &str) -> Self {
-        Self { max_keys: 1, ..Self::tree(prefix) }
+        Self { max_keys: 1, ..Self::children(prefix) }
     }
 }
 

@@ -27,7 +27,10 @@ impl S3FileSystem {
         };
         let content = match content {
             Ok(content) => content,
-            Err(StoreError::NotFound | StoreError::RangeNotSatisfiable) => return Ok(None),
+            // What is not there may be denied, too, and so may what is a folder.
+            Err(StoreError::NotFound | StoreError::RangeNotSatisfiable | StoreError::AccessDenied(_)) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         let located = Located { key: path.key(), node: Node::File(content.meta.clone()) };

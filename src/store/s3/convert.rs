@@ -19,7 +19,8 @@ use crate::store::{ListPage, ListRequest, StoreError, StoreResult, Upload};
 pub(super) fn list_request(client: Client, request: &ListRequest) -> ListObjectsV2FluentBuilder {
     client
         .list_objects_v2()
-        .set_prefix((!request.prefix.is_empty()).then(|| request.prefix.clone()))
+        // Also an empty one: a policy's condition on the prefix holds for no request without one.
+        .prefix(&request.prefix)
         .set_delimiter(request.delimited.then(|| "/".to_owned()))
         .max_keys(i32::try_from(request.max_keys).unwrap_or(i32::MAX))
         .set_continuation_token(request.continuation.clone())

@@ -6,6 +6,7 @@ mod convert;
 mod copying;
 mod counting;
 mod deleting;
+mod denied;
 mod errors;
 mod naming;
 mod operations;

@@ -1,8 +1,11 @@
 //! What servers of other ways refuse, and what policies deny.
 
-use s3dav::embedded::Action;
+use std::sync::Arc;
 
-use crate::harness::TestGateway;
+use s3dav::config::BucketSpec;
+use s3dav::embedded::{Action, Listable};
+
+use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded};
 
 /// Folders are deleted and renamed on a gateway whose server was changed in this way.
 async fn changes_folders(gateway: &TestGateway) {
@@ -53,4 +56,65 @@ async fn a_listing_that_counts_its_objects_only_is_a_whole_one() {
     }
     assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/a", "/d/b/", "/d/e/"]);
     assert_eq!(gateway.hrefs("/", "1").await, ["/", "/d/"]);
+}
+
+/// A gateway whose policy lets it list no more than this; the bucket has a file for each of these keys.
+async fn allowed(
+    listable: &[(&'static str, Option<&'static str>)],
+    prefix: &str,
+    keys: &[&str],
+) -> TestGateway {
+    let s3 = embedded().await;
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    for key in keys {
+        bucket.put(key, "content").await;
+    }
+    let rule = |(prefix, delimiter): &(&'static str, _)| Listable { prefix, delimiter: *delimiter };
+    s3.hooks().change_quirks(|quirks| quirks.listable = Some(listable.iter().map(rule).collect()));
+    let spec = BucketSpec::parse(&format!("{BUCKET}{prefix}")).unwrap();
+    let state = Arc::new(tempfile::tempdir().unwrap());
+    TestGateway::start_on(s3, state, |config| buckets(config).buckets = vec![spec]).await
+}
+
+/// What a client does in a folder of its own, which has the file `a`.
+async fn works_in(gateway: &TestGateway, folder: &str) {
+    let at = |name: &str| format!("{folder}{name}");
+    for method in ["PROPFIND", "HEAD", "GET"] {
+        assert_eq!(gateway.status(method, &at("none")).await, 404, "{method} of what is not there");
+    }
+    assert_eq!(gateway.get(&at("a")).await, (200, "content".into()));
+    assert_eq!(gateway.put(&at("new"), "content").await, 201);
+    assert_eq!(gateway.put(&at("new"), "changed").await, 204);
+    assert_eq!(gateway.status("MKCOL", &at("sub/")).await, 201);
+    assert_eq!(gateway.status("PROPFIND", &at("sub/none")).await, 404);
+    assert_eq!(gateway.transfer("MOVE", &at("a"), &at("sub/a")).await, 201);
+    assert_eq!(gateway.transfer("MOVE", &at("sub"), &at("moved")).await, 201);
+    let shown = gateway.hrefs(&at("moved/"), "1").await;
+    assert_eq!(shown, [at("moved/"), at("moved/a")]);
+    assert_eq!(gateway.status("DELETE", &at("moved/")).await, 204);
+    assert_eq!(gateway.hrefs(folder, "1").await, [at(""), at("new")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_of_home_folders_that_aws_documents_is_enough() {
+    let listable = [("", Some("/")), ("home/", Some("/")), ("home/alice/*", None)];
+    let keys = ["home/alice/a", "home/bob/b", "top"];
+    let gateway = allowed(&listable, "", &keys).await;
+    assert_eq!(gateway.hrefs("/home", "0").await, ["/home/"]);
+    assert_eq!(gateway.hrefs("/home/alice", "0").await, ["/home/alice/"]);
+    assert_eq!(gateway.hrefs("/", "1").await, ["/", "/home/", "/top"]);
+    assert_eq!(gateway.hrefs("/home/", "1").await, ["/home/", "/home/alice/", "/home/bob/"]);
+    assert_eq!(gateway.status("PROPFIND", "/home/bob/").await, 403);
+    works_in(&gateway, "/home/alice/").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_absent_is_found_out_where_only_a_prefix_may_be_listed() {
+    let gateway = allowed(&[("home/alice/*", None)], "/home/alice", &["home/alice/a"]).await;
+    // One more request, and only for what was denied.
+    gateway.hooks().reset();
+    assert_eq!(gateway.status("HEAD", "/none").await, 404);
+    let hooks = gateway.hooks();
+    assert_eq!((hooks.count("HeadObject"), hooks.count("ListObjectsV2")), (1, 2));
+    works_in(&gateway, "/").await;
 }
