@@ -14,9 +14,31 @@ pub(super) fn refusal(quirks: &Quirks, operation: &str, uri: &Uri, headers: &Hea
         let message = "Missing required header for this request: Content-Md5.";
         return Some((400, "MissingContentMD5", message));
     }
-    let is_denied = operation == "ListObjectsV2"
-        && quirks.listable.as_ref().is_some_and(|rules| !rules.iter().any(|rule| rule.fits(uri)));
-    is_denied.then_some((403, "AccessDenied", "Access Denied"))
+    let has_checksum = || headers.keys().any(|name| name == "content-md5" || is_checksum(name.as_str()));
+    if quirks.retains && operation == "PutObject" && !has_checksum() {
+        let message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
+        return Some((400, "InvalidRequest", message));
+    }
+    is_denied(quirks, operation, uri).then_some((403, "AccessDenied", "Access Denied"))
+}
+
+fn is_checksum(header: &str) -> bool {
+    header.starts_with("x-amz-checksum-") || header == "x-amz-trailer"
+}
+
+/// Whether a policy denies it.
+fn is_denied(quirks: &Quirks, operation: &str, uri: &Uri) -> bool {
+    let key = uri.path().trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
+    match operation {
+        "ListObjectsV2" => {
+            quirks.listable.as_ref().is_some_and(|rules| !rules.iter().any(|rule| rule.fits(uri)))
+        }
+        "PutObject" | "CopyObject" | "CreateMultipartUpload" => {
+            quirks.writable.as_ref().is_some_and(|all| !all.iter().any(|prefix| key.starts_with(prefix)))
+        }
+        "DeleteObject" | "DeleteObjects" => quirks.denies_deletes,
+        _ => false,
+    }
 }
 
 /// Whether it is not told to such an operation that something is not there.

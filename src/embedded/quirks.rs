@@ -16,6 +16,12 @@ pub struct Quirks {
     /// What a policy lets one list; `None`: all. Where the right to list depends on a prefix, what is not there is
     /// denied to HEAD and GET, which have none.
     pub listable: Option<Vec<Listable>>,
+    /// Below which prefixes a policy lets one write; `None`: everywhere.
+    pub writable: Option<Vec<&'static str>>,
+    /// A policy denies all deletes.
+    pub denies_deletes: bool,
+    /// Objects are kept for a time by default, as by Object Lock: `PutObject` must carry a checksum.
+    pub retains: bool,
 }
 
 /// What the condition of a policy lets one list.

@@ -2,8 +2,9 @@
 //!
 //! Some servers ignore a condition and write in any case, which nobody would notice before work is
 //! lost. So an endpoint that is not known to keep conditions is asked, once for each kind of write
-//! and before the first write of that kind, on fresh keys of its own. Where it ignores them the
-//! condition is checked by a look just before the write: the window is small, but it is there.
+//! and before the first write of that kind, on fresh keys of its own. Where it ignores them, or where
+//! such keys must not be written or could not be deleted again, the condition is checked by a look just
+//! before the write: the window is small, but it is there.
 
 mod probe;
 
@@ -48,6 +49,8 @@ pub struct Conditional {
     /// Notes these keys.
     state: State,
     kept: HashMap<Kind, OnceCell<bool>>,
+    /// Whether what is made to ask can be deleted again.
+    leaves_nothing: OnceCell<bool>,
 }
 
 impl Conditional {
@@ -63,7 +66,7 @@ impl Conditional {
             Kind::DeleteMany,
         ];
         let kept = kinds.map(|kind| (kind, OnceCell::new())).into();
-        Self { inner, prefix: prefix.to_owned(), state, kept }
+        Self { inner, prefix: prefix.to_owned(), state, kept, leaves_nothing: OnceCell::new() }
     }
 
     /// Whether the endpoint keeps the conditions of such writes. Asked once; a failure is not taken
@@ -73,16 +76,24 @@ impl Conditional {
         let Some(cell) = self.kept.get(&kind) else { return Ok(false) };
         let ask = || async {
             let probe = Probe { store: &*self.inner, state: &self.state, prefix: &self.prefix };
-            let keeps = probe.ask(kind).await?;
+            let leaves_nothing = self.leaves_nothing.get_or_try_init(|| probe.leaves_nothing()).await?;
+            let keeps = if *leaves_nothing { probe.ask(kind).await? } else { None };
             match keeps {
-                true => tracing::debug!(?kind, "the endpoint keeps the conditions of writes"),
-                false => tracing::warn!(
+                Some(true) => tracing::debug!(?kind, "the endpoint keeps the conditions of writes"),
+                Some(false) => tracing::warn!(
                     ?kind,
                     "the endpoint ignores the conditions of such writes: s3dav looks before each of them, but \
                      changes made in the same moment can be lost"
                 ),
+                None => tracing::warn!(
+                    ?kind,
+                    hint = HINT,
+                    "the endpoint cannot be asked whether it keeps the conditions of such writes, since a key below \
+                     .s3dav/ cannot be written and deleted: s3dav looks before each of them, but changes made in \
+                     the same moment can be lost"
+                ),
             }
-            Ok(keeps)
+            Ok::<_, StoreError>(keeps == Some(true))
         };
         cell.get_or_try_init(ask).await.copied()
     }
@@ -252,3 +263,7 @@ impl ObjectStore for Conditional {
         self.inner.address(key)
     }
 }
+
+/// What the user can do where the endpoint cannot be asked.
+const HINT: &str = "allow s3:PutObject and s3:DeleteObject below .s3dav/, or start the gateway with \
+                    --conditional-writes yes if the endpoint is known to keep them";

@@ -37,10 +37,19 @@ pub(super) struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Whether the endpoint keeps the conditions of such writes. Errors that pass are errors; an
-    /// endpoint that refuses such writes altogether does not keep their conditions.
-    pub(super) async fn ask(&self, kind: Kind) -> StoreResult<bool> {
-        let (key, other) = (self.key()?, self.key()?);
+    /// Whether what is made to ask can be deleted again: where it cannot, it would stay for good.
+    pub(super) async fn leaves_nothing(&self) -> StoreResult<bool> {
+        match existing(self.store.delete(&self.key("absent")?, &Condition::None).await) {
+            Err(error) if refuses(&error) => Ok(false),
+            deleted => deleted.map(|_| true),
+        }
+    }
+
+    /// Whether the endpoint keeps the conditions of such writes; `None` if it cannot be asked here, where it may
+    /// refuse what it takes elsewhere. Errors that pass are errors; an endpoint that refuses such writes
+    /// altogether does not keep their conditions.
+    pub(super) async fn ask(&self, kind: Kind) -> StoreResult<Option<bool>> {
+        let (key, other) = (self.key("question")?, self.key("question")?);
         let row = QuestionRow { keys: vec![key.to_string(), other.to_string()] };
         if let Err(error) = self.state.begin_question(&row).await {
             tracing::warn!(%key, error = with_causes(&error), "should this program die now, this key stays");
@@ -56,10 +65,13 @@ impl Probe<'_> {
                 tracing::warn!(%key, %error, "a key that was made to ask the endpoint stays until the next start");
             }
         }
-        if is_clean && answer.is_ok() {
+        if is_clean && answer.as_ref().map_or_else(refuses, |_| true) {
             self.state.end_question(&row);
         }
-        answer
+        match answer {
+            Err(error) if refuses(&error) => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     async fn ask_on(&self, kind: Kind, key: &Key, other: &Key) -> StoreResult<bool> {
@@ -86,11 +98,8 @@ impl Probe<'_> {
         for attempt in attempts {
             match attempt {
                 Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
-                Ok(())
-                | Err(StoreError::Unsupported(_) | StoreError::Rejected(_) | StoreError::AccessDenied(_)) => {
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
+                Err(error) if !refuses(&error) => return Err(error),
+                Ok(()) | Err(_) => return Ok(false),
             }
         }
         Ok(true)
@@ -136,9 +145,20 @@ impl Probe<'_> {
         }
     }
 
-    fn key(&self) -> StoreResult<Key> {
-        Ok(Key::new(format!("{}question-{}", self.prefix, Uuid::new_v4().simple()))?)
+    fn key(&self, what: &str) -> StoreResult<Key> {
+        Ok(Key::new(format!("{}{what}-{}", self.prefix, Uuid::new_v4().simple()))?)
     }
+}
+
+/// Whether the endpoint will not do it, here or at all: nothing was done, and asking again would be no use.
+fn refuses(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Unsupported(_)
+            | StoreError::Rejected(_)
+            | StoreError::ChecksumDemanded(_)
+            | StoreError::AccessDenied(_)
+    )
 }
 
 fn wrong() -> Condition {

@@ -118,3 +118,54 @@ async fn what_is_absent_is_found_out_where_only_a_prefix_may_be_listed() {
     assert_eq!((hooks.count("HeadObject"), hooks.count("ListObjectsV2")), (1, 2));
     works_in(&gateway, "/").await;
 }
+
+/// A gateway that asks its endpoint for the conditions that it keeps.
+async fn asking() -> TestGateway {
+    TestGateway::start_with(|config| buckets(config).trusts_conditions = false).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_written_where_a_policy_allows_it_below_a_prefix_only() {
+    let gateway = asking().await;
+    let bucket = gateway.bucket().await;
+    for key in ["uploads/there", "elsewhere"] {
+        bucket.put(key, "content").await;
+    }
+    gateway.hooks().change_quirks(|quirks| quirks.writable = Some(vec!["uploads/"]));
+    assert_eq!(gateway.put("/elsewhere", "new").await, 403);
+    assert_eq!(gateway.put("/uploads/new", "content").await, 201);
+    assert_eq!(gateway.put("/uploads/new", "changed").await, 204);
+    assert_eq!(gateway.put("/uploads/large", vec![7; 20 << 20]).await, 201);
+    assert_eq!(gateway.transfer("COPY", "/uploads/new", "/uploads/copy").await, 201);
+    assert_eq!(gateway.transfer("MOVE", "/uploads/new", "/uploads/moved").await, 201);
+    assert_eq!(gateway.status("DELETE", "/uploads/large").await, 204);
+    // What others write in between is seen by a look.
+    assert_eq!(gateway.get("/uploads/there").await.0, 200);
+    bucket.put("uploads/there", "theirs").await;
+    assert_eq!(gateway.put("/uploads/there", "mine").await, 204);
+    assert_eq!(bucket.get("uploads/there").await.unwrap(), "theirs");
+    gateway.status("DELETE", "/uploads/moved").await;
+    let keys = bucket.keys().await;
+    let is_copy = |key: &&String| key.starts_with("uploads/there (conflict");
+    assert_eq!(keys.iter().filter(is_copy).count(), 1, "{keys:?}");
+    let others: Vec<_> = keys.iter().filter(|key| !is_copy(key)).collect();
+    assert_eq!(others, ["elsewhere", "uploads/copy", "uploads/there"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_question_where_nothing_can_be_deleted() {
+    let mut gateway = asking().await;
+    let bucket = gateway.bucket().await;
+    gateway.hooks().change_quirks(|quirks| quirks.denies_deletes = true);
+    for _ in 0..2 {
+        gateway.put("/file", "content").await;
+        assert_eq!(gateway.put("/file", "changed").await, 204);
+        assert!(gateway.put("/large", vec![7; 20 << 20]).await < 300);
+        assert!(gateway.transfer("COPY", "/file", "/copy").await < 300);
+        assert_eq!(gateway.status("DELETE", "/file").await, 403);
+        assert_eq!(gateway.transfer("MOVE", "/file", "/moved").await, 403);
+        assert_eq!(bucket.keys().await, ["copy", "file", "large", "moved"]);
+        let (s3, state) = gateway.stop().await;
+        gateway = TestGateway::start_on(s3, state, |config| buckets(config).trusts_conditions = false).await;
+    }
+}
