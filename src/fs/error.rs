@@ -133,7 +133,9 @@ impl Failure {
 
     /// Whether it is an ordinary answer, not worth a line in the log.
     pub fn is_ordinary(&self) -> bool {
-        !self.status().is_server_error() && !matches!(self, Self::Store(StoreError::AccessDenied(_)))
+        let is_to_mend =
+            matches!(self, Self::Store(StoreError::AccessDenied(_) | StoreError::ChecksumDemanded(_)));
+        !self.status().is_server_error() && !is_to_mend
     }
 }
 
@@ -167,7 +169,8 @@ fn store_status(error: &StoreError) -> StatusCode {
         | StoreError::Unavailable(_)
         | StoreError::SlowDown(_)
         | StoreError::InvalidAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
-        StoreError::Rejected(_) | StoreError::ChecksumDemanded(_) => StatusCode::BAD_GATEWAY,
+        StoreError::ChecksumDemanded(_) => StatusCode::FORBIDDEN,
+        StoreError::Rejected(_) => StatusCode::BAD_GATEWAY,
         StoreError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -125,6 +125,9 @@ impl StoreError {
             Self::Archived(_) => {
                 "restore it with `aws s3api restore-object`; it costs money, so s3dav never does"
             }
+            Self::ChecksumDemanded(_) => {
+                "start the gateway with --checksums when-supported (Object Lock demands a checksum of each object)"
+            }
             Self::InvalidAnswer(_) => {
                 "something between here and S3 answers in its place: a captive portal or a proxy?"
             }

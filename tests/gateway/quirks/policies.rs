@@ -5,7 +5,8 @@ use std::sync::Arc;
 use s3dav::config::BucketSpec;
 use s3dav::embedded::{Action, Listable};
 
-use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded};
+use crate::harness::process::Process;
+use crate::harness::{BUCKET, Bucket, TestGateway, buckets, client, embedded};
 
 /// Folders are deleted and renamed on a gateway whose server was changed in this way.
 async fn changes_folders(gateway: &TestGateway) {
@@ -167,5 +168,19 @@ async fn nothing_is_left_of_a_question_where_nothing_can_be_deleted() {
         assert_eq!(bucket.keys().await, ["copy", "file", "large", "moved"]);
         let (s3, state) = gateway.stop().await;
         gateway = TestGateway::start_on(s3, state, |config| buckets(config).trusts_conditions = false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_demands_checksums_gets_them_by_an_option_that_is_told() {
+    let s3 = embedded().await;
+    s3.hooks().change_quirks(|quirks| quirks.retains = true);
+    for (options, status) in [(&[][..], 403), (&["--checksums", "when-supported"], 201)] {
+        let state = tempfile::tempdir().unwrap();
+        let gateway = Process::gateway(&s3.endpoint_url(), &state, options).await;
+        let put = client().put(format!("{}/file", gateway.url)).body("content").send().await.unwrap();
+        assert_eq!(put.status(), status);
+        let is_told = gateway.said.lock().contains("--checksums when-supported");
+        assert_eq!(is_told, status == 403);
     }
 }
