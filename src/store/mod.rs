@@ -80,7 +80,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     }
 
     /// How a child of `prefix` that means the same as `name` to Unicode is really spelled, if that
-    /// is known without asking.
+    /// is known without asking. ASCII has one spelling only: then the child is an object that is there.
     fn respelled(&self, _prefix: &str, _name: &str) -> Option<String> {
         None
     }

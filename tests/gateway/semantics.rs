@@ -244,26 +244,26 @@ async fn names() {
 async fn hidden_keys() {
     let gateway = TestGateway::start().await;
     let bucket = gateway.bucket().await;
-    let hidden = ["d//x", "d/./y", "d/bell\u{7}", "d/shadowed"];
+    let hidden = ["d//x", "d/./y", "d/bell\u{7}", "d/full/", "d/shadowed"];
     for key in hidden.into_iter().chain(["d/seen", "d/shadowed/child"]) {
         bucket.put(key, key).await;
     }
-    assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/seen", "/d/shadowed/"]);
+    assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/full/", "/d/seen", "/d/shadowed/"]);
     let metrics = String::from_utf8(gateway.get("/.s3dav/metrics").await.1.to_vec()).unwrap();
     assert!(!metrics.contains("s3dav_hidden_keys_total 0"), "they are counted");
     assert_eq!(gateway.transfer("COPY", "/d", "/copy").await, 201);
     assert_eq!(bucket.get("copy//x").await.unwrap(), "d//x");
     assert_eq!(bucket.get("copy/shadowed").await.unwrap(), "d/shadowed");
     assert_eq!(gateway.transfer("MOVE", "/copy", "/moved").await, 201);
-    assert_eq!(bucket.keys().await.iter().filter(|key| key.starts_with("moved/")).count(), 6);
+    assert_eq!(bucket.keys().await.iter().filter(|key| key.starts_with("moved/")).count(), 7);
     let refusal = gateway.request("DELETE", "/d").send().await.unwrap();
     assert_eq!(refusal.status(), 409);
     let text = refusal.text().await.unwrap();
     assert!(
-        text.contains("4 object(s)") && text.contains("d//x") && text.contains("--delete-hidden"),
+        text.contains("5 object(s)") && text.contains("d//x") && text.contains("--delete-hidden"),
         "{text}"
     );
-    assert_eq!(bucket.keys().await.len(), 12, "nothing was deleted");
+    assert_eq!(bucket.keys().await.len(), 14, "nothing was deleted");
     gateway.put("/plain", "x").await;
     assert_eq!(gateway.transfer("MOVE", "/plain", "/d").await, 409, "nor replaced");
     let (s3, state) = gateway.stop().await;

@@ -107,6 +107,9 @@ impl Showing {
         if name.is_empty() {
             if let Entry::Object(marker) = &entry {
                 self.seen.marker(marker.meta.last_modified);
+                if marker.meta.size > 0 {
+                    self.hide(entry.name());
+                }
             }
             return None;
         }

@@ -7,6 +7,7 @@ mod file;
 mod folder_dates;
 mod hidden;
 mod looking;
+mod markers;
 mod metadata;
 mod placing;
 mod removal;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::hidden::{hidden_keys, refusal};
+use super::hidden::{hidden_keys, possible_markers, refusal};
+use super::markers;
 use super::metadata::{Located, Node};
 use super::trees::Use;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
@@ -108,7 +109,7 @@ impl Removing<'_> {
                 Some((prefix, first)) => tree::list_from(store, &prefix, first).await?,
                 None => tree::list(store, &located.prefix()).await?,
             };
-            return delete_objects(store, &deletable(leaves, shared, located)?).await;
+            return delete_objects(store, &deletable(store, leaves, shared, located).await?).await;
         };
         let etag = own_condition.as_ref().unwrap_or(&meta.etag).clone();
         let key = Key::new(&located.key)?;
@@ -125,24 +126,29 @@ impl Removing<'_> {
     }
 }
 
-/// The objects that make a folder, `leaves`, and the one that it covers, if it may be deleted or
+/// The objects that make a folder, `leaves` and what lies beside it for it, if it may be deleted or
 /// replaced: not while it holds what whoever asked could not see.
-pub(super) fn deletable(
+pub(super) async fn deletable(
+    store: &Arc<dyn ObjectStore>,
     leaves: Vec<Leaf>,
     shared: &Shared,
     folder: &Located,
 ) -> Result<Vec<Doomed>, Failure> {
+    let beside = markers::beside(store, folder).await?;
+    let covers_other = folder.covers_object() && beside.iter().all(|leaf| leaf.key.as_str() != folder.key);
     if !shared.options.delete_hidden {
+        let markers = markers::among(store, possible_markers(&leaves)).await?;
         let mut hidden = hidden_keys(&leaves);
-        if folder.covers_object() {
+        hidden.retain(|key| !markers.contains(*key));
+        if covers_other {
             hidden.push(&folder.key);
         }
         if !hidden.is_empty() {
             return Err(Failure::Conflict(refusal(&hidden)));
         }
     }
-    let mut objects: Vec<Doomed> = leaves.iter().map(Leaf::doomed).collect();
-    if folder.covers_object() {
+    let mut objects: Vec<Doomed> = leaves.iter().chain(&beside).map(Leaf::doomed).collect();
+    if covers_other {
         objects.push(Key::new(&folder.key)?.into());
     }
     Ok(objects)

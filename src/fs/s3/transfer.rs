@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
 use super::placing::{Job, Placing};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
@@ -137,7 +138,9 @@ impl TransferTarget {
             Some(Located { node: Node::File(meta), key }) => {
                 Ok(vec![Doomed { key: Key::new(key)?, etag: Some(meta.etag.clone()) }])
             }
-            Some(folder) => deletable(tree::list(store, &folder.prefix()).await?, shared, folder),
+            Some(folder) => {
+                deletable(store, tree::list(store, &folder.prefix()).await?, shared, folder).await
+            }
         }
     }
 }
@@ -168,16 +171,9 @@ struct Transferring {
 
 impl Transferring {
     async fn run(self) -> Result<(), Failure> {
-        if self.kind == Transfer::Move && self.source.covers_object() {
-            // Moving the folder alone would leave a file of its name behind, as if by magic.
-            return Err(Failure::Conflict(format!(
-                "the object {:?} lies hidden beside this folder and would show in its place; rename it with an \
-                 S3 program first",
-                self.source.key
-            )));
-        }
+        let beside = self.markers().await?;
         let old = self.target.old_objects(&self.store, &self.shared).await?;
-        let jobs = self.jobs(&old).await?;
+        let jobs = self.jobs(beside, &old).await?;
         let written: HashSet<String> = jobs.iter().map(|job| job.to.to_string()).collect();
         let placing = Placing {
             store: Arc::clone(&self.store),
@@ -211,6 +207,23 @@ impl Transferring {
         Ok(())
     }
 
+    /// What goes along with a folder that is moved, from beside it.
+    async fn markers(&self) -> Result<Vec<Leaf>, Failure> {
+        if self.kind == Transfer::Copy || !self.source.is_folder() {
+            return Ok(Vec::new());
+        }
+        let beside = markers::beside(&self.store, &self.source).await?;
+        if self.source.covers_object() && beside.iter().all(|leaf| leaf.key.as_str() != self.source.key) {
+            // Moving the folder alone would leave a file of its name behind, as if by magic.
+            return Err(Failure::Conflict(format!(
+                "the object {:?} lies hidden beside this folder and would show in its place; rename it with an \
+                 S3 program first",
+                self.source.key
+            )));
+        }
+        Ok(beside)
+    }
+
     /// Where a file lies that lost its place: what the winner has is its own.
     fn beside(&self) -> Option<String> {
         let has_lost = self.context.outcome.has_lost() && !self.source.is_folder();
@@ -218,11 +231,11 @@ impl Transferring {
         loser.flatten().map(|(copy, _)| copy)
     }
 
-    /// What is to be copied where, hidden keys included; `old` is what is there now.
-    async fn jobs(&self, old: &[Doomed]) -> Result<Vec<Job>, Failure> {
+    /// What is to be copied where, hidden keys included, and what lies `beside` the source for it; `old` is what
+    /// is there now.
+    async fn jobs(&self, beside: Vec<Leaf>, old: &[Doomed]) -> Result<Vec<Job>, Failure> {
         let old: HashMap<&str, &ETag> =
             old.iter().filter_map(|old| Some((old.key.as_str(), old.etag.as_ref()?))).collect();
-        let to = self.target_id();
         let leaves = match &self.source.node {
             Node::Folder { .. } => tree::list(&self.store, &self.source.prefix()).await?,
             Node::File(meta) => vec![Leaf {
@@ -232,17 +245,18 @@ impl Transferring {
                 storage_class: meta.storage_class.clone(),
             }],
         };
-        let from = self.source.id();
-        let job = |leaf: Leaf| {
+        let job = |from: &str, to: &str, leaf: Leaf| {
             // Leaves were listed below the source. What is not would take the destination's own place.
-            let rest = leaf.key.as_str().strip_prefix(&from);
+            let rest = leaf.key.as_str().strip_prefix(from);
             let rest =
                 rest.ok_or_else(|| StoreError::InvalidAnswer("a key outside the folder".to_owned()))?;
             let to = Key::new(format!("{to}{rest}"))?;
             let condition = self.condition(&to, old.get(to.as_str()).copied());
             Ok(Job { from: leaf, to, condition })
         };
-        leaves.into_iter().map(job).collect()
+        let (from, to) = (self.source.id(), self.target_id());
+        let within = leaves.into_iter().map(|leaf| job(&from, &to, leaf));
+        within.chain(beside.into_iter().map(|leaf| job(&self.source.key, &self.target.key, leaf))).collect()
     }
 
     /// The destination's basis is what this client last saw there, else what is there now.

@@ -231,7 +231,11 @@ impl ObjectStore for Cached {
     }
 
     fn respelled(&self, prefix: &str, name: &str) -> Option<String> {
-        self.metadata.spelled(prefix, name)
+        if !name.is_ascii() {
+            return self.metadata.spelled(prefix, name);
+        }
+        let key = Key::new(format!("{prefix}{name}")).ok()?;
+        self.metadata.object(&key, Freshness::Listed)?.map(|_| name.to_owned())
     }
 
     fn held(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {

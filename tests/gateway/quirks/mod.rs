@@ -1,3 +1,4 @@
 //! Servers that do otherwise than AWS.
 
+mod markers;
 mod policies;
