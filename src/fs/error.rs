@@ -34,8 +34,10 @@ pub enum Failure {
     Path(#[from] PathError),
     #[error("some objects could not be deleted: {left} are left, the first is {key:?}: {source}")]
     DeleteIncomplete { key: String, left: usize, source: StoreError },
-    #[error("{done} of {total} objects were copied; no source was deleted: {source}")]
-    CopyIncomplete { done: usize, total: usize, source: StoreError },
+    #[error(
+        "{done} of {total} objects were copied; no source was deleted; {key:?} could not be copied: {source}"
+    )]
+    CopyIncomplete { done: usize, total: usize, key: String, source: StoreError },
     #[error("some things could not be deleted: {left} are left, the first is {name:?}: {source}")]
     RemovalIncomplete { left: usize, name: String, source: Box<Failure> },
     #[error(transparent)]

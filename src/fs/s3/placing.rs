@@ -77,16 +77,16 @@ impl Placing {
     async fn copy_all(&self, jobs: Vec<Job>, first: bool) -> Result<Vec<Placed>, Failure> {
         let total = jobs.len();
         let copies = stream::iter(jobs).map(|job| {
-            let placing = self.clone();
-            async move { placing.copy(job).await }
+            let (placing, key) = (self.clone(), job.from.key.to_string());
+            async move { (key, placing.copy(job).await) }
         });
         let mut copies = std::pin::pin!(copies.buffer_unordered(PARALLEL_COPIES));
         let mut placed = Vec::with_capacity(total);
-        while let Some(copy) = copies.next().await {
+        while let Some((key, copy)) = copies.next().await {
             match copy {
                 // Of a tree it is told how far it came; of a file there is nothing to tell.
-                Err(Failure::Store(error)) if total > 1 && first => {
-                    return Err(Failure::CopyIncomplete { done: placed.len(), total, source: error });
+                Err(Failure::Store(source)) if total > 1 && first => {
+                    return Err(Failure::CopyIncomplete { done: placed.len(), total, key, source });
                 }
                 copy => placed.extend(copy?),
             }

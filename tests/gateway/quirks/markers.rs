@@ -1,6 +1,7 @@
 //! How other tools say that there is a folder.
 
 use bytes::Bytes;
+use s3dav::embedded::{Action, Rule};
 use s3dav::object::{Attributes, Condition, Key};
 
 use crate::harness::{Bucket, TestGateway};
@@ -102,4 +103,22 @@ async fn a_marker_with_a_content_is_not_deleted_unseen() {
     assert_eq!(gateway.transfer("MOVE", "/x/", "/y/").await, 201);
     assert_eq!(bucket.keys().await, ["t/a", "t/x/", "y/", "y/a"]);
     assert_eq!(bucket.get("y/").await.unwrap(), "content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_fails_midway_names_the_object() {
+    let gateway = TestGateway::start().await;
+    for key in ["d/a", "d/b", "d/denied"] {
+        gateway.bucket().await.put(key, "content").await;
+    }
+    let deny = Action::Fail { status: 403, code: "AccessDenied", message: "not this one" };
+    let (operation, target) = (Some("CopyObject".to_owned()), Some("e/denied".to_owned()));
+    gateway.hooks().add(Rule { operation, target, times: usize::MAX, action: deny });
+    for method in ["COPY", "MOVE"] {
+        let destination = format!("{}/e/", gateway.url);
+        let answer = gateway.request(method, "/d/").header("Destination", destination).send().await.unwrap();
+        assert_eq!(answer.status(), 403, "{method}");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("of 3 objects were copied") && text.contains("\"d/denied\""), "{text}");
+    }
 }
