@@ -170,7 +170,7 @@ async fn look_up<S: ObjectStore + ?Sized>(store: &S, name: &Key) -> StoreResult<
 }
 
 /// The object of a HEAD, if there is one. What must not be looked at is not seen beside a folder of its name.
-fn seen(head: StoreResult<ObjectMeta>, is_prefix: bool) -> StoreResult<Option<ObjectMeta>> {
+pub fn seen(head: StoreResult<ObjectMeta>, is_prefix: bool) -> StoreResult<Option<ObjectMeta>> {
     match existing(head) {
         Err(StoreError::AccessDenied(_)) if is_prefix => Ok(None),
         found => found,

@@ -12,7 +12,7 @@ use super::{Children, Failure, Resource, ResourcePath, S3FileSystem};
 use crate::fs::resource_path::is_showable_key;
 use crate::object::Key;
 use crate::store::listing::{self, Entry, ShadowFilter};
-use crate::store::{ListPage, ListRequest, StoreResult, existing};
+use crate::store::{ListPage, ListRequest, StoreResult, seen};
 
 impl S3FileSystem {
     /// See [`crate::fs::View::list`]. The listing itself is the proof that the folder exists; a
@@ -45,7 +45,7 @@ impl S3FileSystem {
                 let (head, first) = join(self.store.head(&key), self.store.list(&request)).await;
                 // The listing says more of a failure than a HEAD, which has no body.
                 let first = first?;
-                (existing(head)?, first)
+                (seen(head, !first.is_nothing())?, first)
             }
             None => (None, self.store.list(&request).await?),
         };

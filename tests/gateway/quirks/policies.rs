@@ -103,6 +103,8 @@ async fn the_policy_of_home_folders_that_aws_documents_is_enough() {
     let gateway = allowed(&listable, "", &keys).await;
     assert_eq!(gateway.hrefs("/home", "0").await, ["/home/"]);
     assert_eq!(gateway.hrefs("/home/alice", "0").await, ["/home/alice/"]);
+    assert_eq!(gateway.hrefs("/home", "1").await, ["/home/", "/home/alice/", "/home/bob/"]);
+    assert_eq!(gateway.get("/home").await.0, 200, "a page of the folder");
     assert_eq!(gateway.hrefs("/", "1").await, ["/", "/home/", "/top"]);
     assert_eq!(gateway.hrefs("/home/", "1").await, ["/home/", "/home/alice/", "/home/bob/"]);
     assert_eq!(gateway.status("PROPFIND", "/home/bob/").await, 403);
