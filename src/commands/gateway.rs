@@ -198,8 +198,11 @@ async fn open_state(
     socket: &str,
     metrics: &Metrics,
 ) -> Result<State, CommandError> {
-    let state = State::open_at(directory, description, socket).await.map_err(taken)?;
-    metrics.note_trouble("the state database", state.damage());
+    const PLACE: &str = "the state database";
+    let (state, later) =
+        (State::open_at(directory, description, socket).await.map_err(taken)?, metrics.clone());
+    metrics.note_trouble(PLACE, state.damage());
+    state.on_damage(move |told| later.note_trouble(PLACE, Some(told)));
     Ok(state)
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here or elsewhere logs a header, a credential or a body; keys and paths are data of the
 //! user and appear where they explain an event.
 
+pub mod panics;
 mod rarely;
 mod rotating;
 
@@ -47,8 +48,7 @@ pub fn start(format: LogFormat, verbosity: u8, file: Option<&Path>) -> io::Resul
         .with_target(verbosity > 0)
         .with_timer(UtcTime::rfc_3339());
     if file.is_some() {
-        // Nobody reads standard error then.
-        std::panic::set_hook(Box::new(|panic| tracing::error!("the program has a bug: {panic}")));
+        panics::log();
     }
     // A failure means that a log is running already, which is what was asked for.
     let _ = match (format, file) {

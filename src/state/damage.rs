@@ -1,38 +1,47 @@
 //! A database that is damaged: put aside by name, and said.
 //!
 //! Whatever its bytes are, they must not keep the gateway from serving, and nothing that could be rescued from
-//! them is deleted. An error of the disk is no damage: what cannot be read now may be whole.
+//! them is deleted: what is put aside, or kept beside what was repaired, is what was found. An error of the disk is no
+//! damage: what cannot be read now may be whole. Nor are a format, a table or a row of another version.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use redb::Error;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::{DATABASE_FILE, SHELF_DIRECTORY, StateError, open_private};
+use crate::logging::panics;
 
-/// What was found damaged at the start.
+/// What was found damaged, or cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
     /// It went back to what was there before its last changes.
-    Repaired,
+    Repaired { names: Vec<String> },
     /// A new one was begun.
     PutAside { names: Vec<String> },
+    /// Rows are of another version, or were written by a bug.
+    Unreadable { rows: usize },
+    /// It shows while it is used.
+    Used,
 }
 
 impl Damage {
     /// What is lost, and what to do.
     pub fn told(&self) -> (String, String) {
-        match self {
-            Self::Repaired => (
-                "it was damaged, and has been repaired: the newest locks, properties, Finder's own files and what \
-                 waited to be stored may be lost"
-                    .to_owned(),
-                "files that are stored are not concerned; see whether the disk is well".to_owned(),
+        let (message, hint) = match self {
+            Self::Repaired { names } => (
+                format!(
+                    "it was damaged, and has been repaired: the newest locks, properties, Finder's own files and what \
+                     waited to be stored may be lost; what was found is kept as {}",
+                    names.join(" and ")
+                ),
+                "see whether the disk is well, and delete what is kept when nobody misses anything",
             ),
             Self::PutAside { names } => (
                 format!(
@@ -40,36 +49,73 @@ impl Damage {
                      empty files that waited for their content; the old one is kept as {}",
                     names.join(" and ")
                 ),
-                "files that are stored are not concerned; see whether the disk is well, and delete what is kept of \
-                 the old one when nobody misses anything"
-                    .to_owned(),
+                "see whether the disk is well, and delete what is kept of the old one when nobody misses anything",
             ),
+            Self::Unreadable { rows } => (
+                format!(
+                    "{rows} of its rows cannot be read: locks, Finder's own files, or what waited to be stored; they \
+                     stay where they are"
+                ),
+                "the version of s3dav that wrote them can read them",
+            ),
+            Self::Used => (
+                "it was found to be damaged while it was used: locks, properties and Finder's own files cannot be \
+                 read or kept"
+                    .to_owned(),
+                "start s3dav anew: it begins a new one, and keeps this one",
+            ),
+        };
+        (message, format!("files that are stored are not concerned; {hint}"))
+    }
+
+    /// Logs it.
+    pub(super) fn warn(&self) {
+        let (message, hint) = self.told();
+        tracing::warn!(hint, "the state database: {message}");
+    }
+}
+
+/// Who is told of damage that shows while the database is used.
+#[derive(Default)]
+pub(super) struct Listener(OnceLock<Box<Listen>>);
+
+type Listen = dyn Fn((String, String)) + Send + Sync;
+
+impl Listener {
+    pub(super) fn set(&self, listen: impl Fn((String, String)) + Send + Sync + 'static) {
+        // The first one stays.
+        let _ = self.0.set(Box::new(listen));
+    }
+
+    pub(super) fn tell(&self, damage: &Damage) {
+        if let Some(listen) = self.0.get() {
+            listen(damage.told());
         }
     }
 }
 
-/// Does work on the database. What it panics with on damaged pages is an error.
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+/// Does work on the database. What redb panics with on damaged pages is an error. So is a bug of ours, which says nothing
+/// of the database.
 pub(super) fn catching<T>(work: impl FnOnce() -> Result<T, StateError>) -> Result<T, StateError> {
     // Nothing of ours is changed half: a transaction that is not committed is none.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let why = panic.downcast_ref::<String>().map(String::as_str);
-        let why = why.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        Err(StateError::Damaged { why: why.to_owned() })
+    panics::catch(work).unwrap_or_else(|caught| {
+        let why = caught.why;
+        Err(if caught.is_ours { StateError::Bug { why } } else { StateError::Damaged { why } })
     })
 }
 
-/// Whether what the database holds is at fault, rather than the disk.
+/// Whether what the database holds is at fault, rather than the disk, or this program.
 pub(super) fn is_damage(error: &StateError) -> bool {
     match error {
-        StateError::Damaged { .. } | StateError::Row(_) => true,
+        StateError::Damaged { .. } => true,
         StateError::Open { source: error, .. } | StateError::Database(error) => match &**error {
-            Error::Corrupted(_)
-            | Error::UpgradeRequired(_)
-            | Error::TableTypeMismatch { .. }
-            | Error::TableIsMultimap(_)
-            | Error::TableIsNotMultimap(_)
-            | Error::TypeDefinitionChanged { .. }
-            | Error::TableDoesNotExist(_) => true,
+            Error::Corrupted(_) => true,
             Error::Io(error) => {
                 matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
             }
@@ -79,7 +125,26 @@ pub(super) fn is_damage(error: &StateError) -> bool {
     }
 }
 
-/// Gives the database another name, and the shelf's files, which nobody else knows.
+/// Copies the database, and tells the copy's name. Blocks.
+pub(super) fn keep_copy(directory: &Path) -> io::Result<String> {
+    let database = directory.join(DATABASE_FILE);
+    let (copy, name) = free_name(&database)?;
+    let copied = (|| {
+        let mut source = open_private(&database, OpenOptions::new().read(true))?;
+        let mut target = open_private(&copy, OpenOptions::new().write(true).create_new(true))?;
+        io::copy(&mut source, &mut target)?;
+        target.sync_all()?;
+        File::open(directory)?.sync_all()
+    })();
+    if copied.is_err() {
+        // Half of it helps nobody; the next start makes another one.
+        let _ = fs::remove_file(&copy);
+    }
+    copied.map(|()| name)
+}
+
+/// Gives the database another name, and the shelf's files, which nobody else knows. It is as it was found: the look at it
+/// writes nothing. Only where that saw no damage, and redb panicked later, its head was written anew.
 pub(super) fn put_aside(directory: &Path) -> Result<Damage, StateError> {
     let failed = |source| StateError::Directory { path: directory.display().to_string(), source };
     (|| {
@@ -97,8 +162,15 @@ pub(super) fn put_aside(directory: &Path) -> Result<Damage, StateError> {
     .map_err(failed)
 }
 
-/// Renames to `NAME.damaged-DATE`, and tells that name. The directory is this gateway's alone.
+/// Renames to `NAME.damaged-DATE`, and tells that name.
 fn rename(path: &Path) -> io::Result<String> {
+    let (aside, name) = free_name(path)?;
+    fs::rename(path, aside)?;
+    Ok(name)
+}
+
+/// `NAME.damaged-DATE`, where nothing is yet. The directory is this gateway's alone.
+pub(super) fn free_name(path: &Path) -> io::Result<(PathBuf, String)> {
     let format = format_description!("[year][month][day]-[hour][minute][second]");
     // This format has no part that could fail.
     let date = OffsetDateTime::now_utc().format(&format).unwrap_or_default();
@@ -107,11 +179,10 @@ fn rename(path: &Path) -> io::Result<String> {
         let suffix = if number > 1 { format!("-{number}") } else { String::new() };
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".damaged-{date}{suffix}"));
-        let aside: PathBuf = path.with_file_name(&name);
+        let aside = path.with_file_name(&name);
         match fs::symlink_metadata(&aside) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::rename(path, &aside)?;
-                return Ok(name.to_string_lossy().into_owned());
+                return Ok((aside, name.to_string_lossy().into_owned()));
             }
             Err(error) => return Err(error),
             Ok(_) => number += 1,

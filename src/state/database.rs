@@ -3,16 +3,17 @@
 //! After one write that failed, redb refuses all that follow: it cannot know what is on the disk. But a disk
 //! that was full for a moment must not cost the gateway its memory until the next start.
 
-use std::fs::{self, OpenOptions};
-use std::ops::RangeInclusive;
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Mutex, RwLock};
-use redb::{Database, Error};
+use parking_lot::RwLock;
+use redb::{Builder, Database, Error};
 
-use super::damage::{catching, is_damage};
+use super::damage::{Damage, Listener, catching, is_damage};
+use super::head::Head;
+use super::look::{Look, look};
 use super::{StateError, Unfit, open_private};
 
 #[derive(Debug)]
@@ -25,23 +26,25 @@ pub(super) struct DatabaseFile {
     is_broken: AtomicBool,
     /// It was said that it is damaged.
     is_told: AtomicBool,
+    listener: Listener,
 }
 
 impl DatabaseFile {
-    /// Also tells whether all of it is there, rather than what was there before its last changes.
-    pub(super) fn open(path: PathBuf) -> Result<(Self, bool), StateError> {
-        if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
-            // A new one is so for a moment only; most likely it was cut.
-            return Err(StateError::Damaged { why: "the file is empty".to_owned() });
+    /// The one that was opened from that path.
+    pub(super) fn new(path: PathBuf, database: Database) -> Self {
+        Self {
+            path,
+            open: RwLock::new(Some(database)),
+            has_failed: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
+            listener: Listener::default(),
         }
-        let (mut database, seen) = create(&path)?;
-        let is_whole = match seen {
-            Seen::All { is_newest } => is_newest,
-            Seen::Roots => database.check_integrity().map_err(|error| failed(&path, error.into()))?,
-        };
-        let (open, has_failed) = (RwLock::new(Some(database)), AtomicBool::new(false));
-        let (is_broken, is_told) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok((Self { path, open, has_failed, is_broken, is_told }, is_whole))
+    }
+
+    /// Who is told if it shows that it is damaged.
+    pub(super) fn on_damage(&self, listen: impl Fn((String, String)) + Send + Sync + 'static) {
+        self.listener.set(listen);
     }
 
     /// Does work on it; blocks while it waits for the disk.
@@ -50,7 +53,7 @@ impl DatabaseFile {
         work: impl FnOnce(&Database) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         if self.has_failed.load(Ordering::Acquire) {
-            self.open_anew()?;
+            self.open_anew().inspect_err(|error| self.tell(error))?;
         }
         let open = self.open.read();
         let database = open.as_ref().ok_or_else(|| StateError::Database(Box::new(Error::PreviousIo)))?;
@@ -62,14 +65,7 @@ impl DatabaseFile {
         if matches!(result, Err(StateError::Damaged { .. })) {
             self.is_broken.store(true, Ordering::Release);
         }
-        if let Err(error) = &result
-            && is_damage(error)
-            && !self.is_told.swap(true, Ordering::AcqRel)
-        {
-            let hint =
-                "files go on to be served; start s3dav anew, and it begins a new one and keeps this one";
-            tracing::error!(%error, hint, "the state database {} is damaged", self.path.display());
-        }
+        let result = result.inspect_err(|error| self.tell(error));
         if let Err(StateError::Database(error)) = &result
             && matches!(**error, Error::Io(_) | Error::PreviousIo)
         {
@@ -78,12 +74,21 @@ impl DatabaseFile {
         result
     }
 
+    /// Says once that it is damaged, if that is what the error tells.
+    fn tell(&self, error: &StateError) {
+        if is_damage(error) && !self.is_told.swap(true, Ordering::AcqRel) {
+            let (_, hint) = Damage::Used.told();
+            tracing::error!(%error, hint, "the state database {} is damaged", self.path.display());
+            self.listener.tell(&Damage::Used);
+        }
+    }
+
     fn open_anew(&self) -> Result<(), StateError> {
         let mut open = self.open.write();
         if self.has_failed.load(Ordering::Acquire) {
             // It holds the file's lock.
             drop(open.take());
-            *open = Some(create(&self.path)?.0);
+            *open = Some(catching(|| open_or_create(&self.path))?);
             self.has_failed.store(false, Ordering::Release);
             tracing::info!("the state database was opened anew after an error of the disk");
         }
@@ -91,47 +96,105 @@ impl DatabaseFile {
     }
 }
 
-/// What of a database was looked at when it was opened.
-enum Seen {
-    /// It was closed in order, so that little was.
-    Roots,
-    /// It was not: all of it. `is_newest`: its last changes were there, too, and did not have to be taken back.
-    All { is_newest: bool },
+impl Drop for DatabaseFile {
+    fn drop(&mut self) {
+        let database = self.open.get_mut().take();
+        // redb writes once more, and panics where what it reads for that is damaged.
+        let _ = catching(|| {
+            drop(database);
+            Ok(())
+        });
+    }
 }
 
-fn create(path: &Path) -> Result<(Database, Seen), StateError> {
-    let file = open_private(path, OpenOptions::new().read(true).write(true).create(true));
-    let file = file.map_err(|source| {
-        if Unfit::of(&source).is_some() {
-            StateError::Directory { path: path.display().to_string(), source }
-        } else {
-            failed(path, Error::Io(source))
+/// Looks at all of it, and leaves it as it is.
+pub(super) fn look_at(path: &Path) -> Result<Look, StateError> {
+    let Some(file) = open_file(path, false)? else { return Ok(Look::Whole) };
+    let io = |source| failed(path, Error::Io(source));
+    if file.metadata().map_err(io)?.len() == 0 {
+        // No start leaves it so: see `create`.
+        return Err(StateError::Damaged { why: "the file is empty".to_owned() });
+    }
+    let head = Head::read(&file).map_err(io)?;
+    if let Some(found) = head.foreign {
+        return Err(StateError::Foreign { path: path.display().to_string(), found });
+    }
+    look(file, &head).map_err(|error| failed(path, error))
+}
+
+/// Opens it, or makes a new one. `look`: how it was found.
+pub(super) fn open(path: &Path, look: Look) -> Result<Database, StateError> {
+    let mut database = open_or_create(path)?;
+    if matches!(look, Look::Damaged | Look::Crashed { is_seen_when_opened: false }) {
+        database.check_integrity().map_err(|error| failed(path, error.into()))?;
+    }
+    Ok(database)
+}
+
+fn open_or_create(path: &Path) -> Result<Database, StateError> {
+    let Some(file) = open_file(path, false)? else { return create(path) };
+    builder().create_file(file).map_err(|error| failed(path, error.into()))
+}
+
+/// Makes a new one. It has its name when it is whole: what a start has left that was cut is not taken for damaged.
+fn create(path: &Path) -> Result<Database, StateError> {
+    let io = |source| failed(path, Error::Io(source));
+    let new = path.with_added_extension(NEW);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    let Some(file) = open_file(&new, true)? else { return Err(io(io::ErrorKind::NotFound.into())) };
+    let database = builder().create_file(file).map_err(|error| failed(path, error.into()))?;
+    fs::rename(&new, path).map_err(io)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
+    Ok(database)
+}
+
+/// `None`: there is none, and none is made.
+fn open_file(path: &Path, is_new: bool) -> Result<Option<File>, StateError> {
+    match open_private(path, OpenOptions::new().read(true).write(true).create_new(is_new)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_new => Ok(None),
+        Err(source) if Unfit::of(&source).is_some() => {
+            Err(StateError::Directory { path: path.display().to_string(), source })
         }
-    })?;
-    let seen = Arc::new(Mutex::new(Seen::Roots));
-    let note = Arc::clone(&seen);
-    let database = Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .set_repair_callback(move |repair| {
-            let went_back = TAKEN_BACK.contains(&repair.progress());
-            let mut seen = note.lock();
-            *seen = match *seen {
-                Seen::All { is_newest: false } => Seen::All { is_newest: false },
-                _ => Seen::All { is_newest: !went_back },
-            };
-        })
-        .create_file(file)
-        .map_err(|error| failed(path, error.into()))?;
-    let seen = std::mem::replace(&mut *seen.lock(), Seen::Roots);
-    Ok((database, seen))
+        Err(source) => Err(failed(path, Error::Io(source))),
+    }
 }
 
-fn failed(path: &Path, error: Error) -> StateError {
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+pub(super) fn failed(path: &Path, error: Error) -> StateError {
     StateError::Open { path: path.display().to_string(), source: Box::new(error) }
 }
 
-/// How far a repair has come when it takes the last changes back. It tells 0 at first, 0.3 only in that case, and 0.6
-/// when all is there.
-const TAKEN_BACK: RangeInclusive<f64> = 0.1..=0.5;
 /// Of the database that are kept in memory: its rows are small, and what is asked often has an index of its own.
-const CACHE_BYTES: usize = 16 << 20;
+pub(super) const CACHE_BYTES: usize = 16 << 20;
+/// Added to the name of one that is not whole yet.
+const NEW: &str = "new";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bug_of_ours_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.redb");
+        let database = open(&path, Look::Whole).unwrap();
+        let database = DatabaseFile::new(path, database);
+        let failed = database.run::<()>(|database| {
+            let _open = database.begin_write()?;
+            panic!("a bug of ours")
+        });
+        let failed = failed.unwrap_err();
+        assert!(!is_damage(&failed) && failed.to_string().contains("a bug of ours"), "{failed}");
+        database.run(|database| Ok(database.begin_write()?.commit()?)).unwrap();
+    }
+}

@@ -3,10 +3,10 @@
 //! They are written without an fsync each: a lock that outlives its holder by a crash ends by its
 //! own timeout, and one that is lost is treated leniently by the lock system.
 
-use redb::{Durability, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{JsonTable, State, StateError};
+use super::{JsonTable, State, StateError, rows};
 
 /// Token -> [`LockRow`] as JSON.
 const TABLE: JsonTable = TableDefinition::new("locks");
@@ -32,9 +32,13 @@ pub struct LockRow {
 }
 
 impl State {
-    /// All locks, also expired ones.
+    /// All locks that can be read, also expired ones.
     pub async fn locks(&self) -> Result<Vec<LockRow>, StateError> {
-        self.rows(TABLE).await
+        self.read(|transaction| {
+            let rows = rows::read(&transaction.open_table(TABLE)?)?.all;
+            Ok(rows.into_iter().map(|(_, row)| row).collect())
+        })
+        .await
     }
 
     /// Writes `keep` and removes the rows of `forget`, without an fsync.
@@ -51,6 +55,11 @@ impl State {
         })
         .await
     }
+}
+
+/// How many rows cannot be read.
+pub(super) fn unreadable(database: &Database) -> Result<usize, StateError> {
+    Ok(rows::read::<LockRow>(&database.begin_read()?.open_table(TABLE)?)?.unreadable)
 }
 
 pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), StateError> {

@@ -10,11 +10,14 @@ mod damage;
 mod database;
 mod directory;
 mod folder_dates;
+mod head;
 mod locks;
+mod look;
 mod opening;
 mod pending;
 mod private;
 mod properties;
+mod rows;
 mod schema;
 mod seen;
 mod shelf;
@@ -25,8 +28,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use redb::{Durability, ReadableTable, TableDefinition};
-use serde::de::DeserializeOwned;
+use redb::{Durability, TableDefinition};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use credential::Credential;
@@ -99,11 +101,17 @@ pub enum StateError {
     Open { path: String, source: Box<redb::Error> },
     #[error("the state database {path} was written by a newer s3dav (version {found} of its format)")]
     Newer { path: String, found: u64 },
+    #[error(
+        "the state database {path} has a format that this s3dav cannot read (version {found} of the file)"
+    )]
+    Foreign { path: String, found: u8 },
     #[error("the state database is damaged: {why}")]
     Damaged { why: String },
+    #[error("the program has a bug: {why}")]
+    Bug { why: String },
     #[error("the state database failed")]
     Database(#[source] Box<redb::Error>),
-    #[error("a row of the state database cannot be read")]
+    #[error("a row of the state database cannot be made")]
     Row(#[from] serde_json::Error),
     #[error("over {0} properties on one resource")]
     TooManyProperties(usize),
@@ -123,12 +131,13 @@ impl StateError {
             }
             Self::Open { source, .. } => Some(match &**source {
                 redb::Error::Io(error) => directory_hint(error),
+                redb::Error::TableTypeMismatch { .. }
+                | redb::Error::TableIsMultimap(_)
+                | redb::Error::TableIsNotMultimap(_)
+                | redb::Error::TypeDefinitionChanged { .. } => OF_ANOTHER_VERSION.to_owned(),
                 _ => "see whether its disk is well, or name another directory with --state-dir".to_owned(),
             }),
-            Self::Newer { .. } => Some(
-                "start that version, or give this one a state of its own with --state-dir; nothing was changed"
-                    .to_owned(),
-            ),
+            Self::Newer { .. } | Self::Foreign { .. } => Some(OF_ANOTHER_VERSION.to_owned()),
             _ => None,
         }
     }
@@ -207,6 +216,11 @@ impl State {
         self.0.damage.as_ref().map(Damage::told)
     }
 
+    /// Who is told the same if it shows later. There is one at most.
+    pub fn on_damage(&self, listen: impl Fn((String, String)) + Send + Sync + 'static) {
+        self.0.database.on_damage(listen);
+    }
+
     /// What lets those programs in that must be asked.
     pub fn credential(&self) -> &Credential {
         &self.0.credential
@@ -255,18 +269,6 @@ impl State {
 
     fn is_unsynced(&self) -> bool {
         self.0.is_unsynced.load(Ordering::Acquire) || self.0.pending.has_changes() || !self.0.seen.is_empty()
-    }
-
-    /// All rows that are kept as JSON.
-    async fn rows<R: DeserializeOwned + Send + 'static>(
-        &self,
-        table: JsonTable,
-    ) -> Result<Vec<R>, StateError> {
-        self.read(move |transaction| {
-            let table = transaction.open_table(table)?;
-            table.iter()?.map(|row| Ok(serde_json::from_str(row?.1.value())?)).collect()
-        })
-        .await
     }
 
     /// Runs `work` in a write transaction and commits it.
@@ -364,6 +366,8 @@ pub fn millis(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
+const OF_ANOTHER_VERSION: &str = "start the version of s3dav that wrote it, or give this one a state of its own with --state-dir; nothing was \
+     changed";
 const DATABASE_FILE: &str = "state.redb";
 /// Contents of the shelf that are too large for rows.
 const SHELF_DIRECTORY: &str = "shelf";

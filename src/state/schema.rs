@@ -9,7 +9,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTr
 use serde::de::DeserializeOwned;
 
 use super::pending::{self, CreateRow, PendingRow, UploadRow};
-use super::{JsonTable, StateError, millis};
+use super::{JsonTable, StateError, millis, rows};
 
 /// Name -> value.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -35,15 +35,15 @@ pub(super) fn check(database: &redb::Database, path: &str) -> Result<(), StateEr
     }
 }
 
-/// Brings an older database up to this version; a new one begins with it.
-pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), StateError> {
-    let mut meta = transaction.open_table(META)?;
+/// Brings an older database up to this version; a new one begins with it. How many of its rows cannot be read.
+pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<usize, StateError> {
+    let (mut meta, mut unreadable) = (transaction.open_table(META)?, 0);
     if meta.get(SCHEMA)?.is_none() {
-        take_over(transaction, "creates", PendingRow::create as fn(CreateRow) -> PendingRow)?;
-        take_over(transaction, "uploads", PendingRow::upload as fn(UploadRow) -> PendingRow)?;
+        unreadable += take_over(transaction, "creates", PendingRow::create as fn(CreateRow) -> PendingRow)?;
+        unreadable += take_over(transaction, "uploads", PendingRow::upload as fn(UploadRow) -> PendingRow)?;
     }
     meta.insert(SCHEMA, CURRENT)?;
-    Ok(())
+    Ok(unreadable)
 }
 
 /// Marks the database as open. Since when, in milliseconds since 1970, it may lack what happened in a life that did
@@ -67,22 +67,27 @@ pub(super) fn note_close(transaction: &WriteTransaction) -> Result<(), StateErro
     Ok(())
 }
 
-/// Moves the rows of a table that is no more to those that are pending.
+/// Moves the rows of a table that is no more to those that are pending; how many cannot be read, and stay.
 fn take_over<R: DeserializeOwned>(
     transaction: &WriteTransaction,
     name: &'static str,
     pending: fn(R) -> PendingRow,
-) -> Result<(), StateError> {
+) -> Result<usize, StateError> {
     let old: JsonTable = TableDefinition::new(name);
-    {
-        let (old, mut rows) = (transaction.open_table(old)?, transaction.open_table(pending::TABLE)?);
-        for row in old.iter()? {
-            let row = pending(serde_json::from_str(row?.1.value())?);
+    let unreadable = {
+        let (mut old, mut rows) = (transaction.open_table(old)?, transaction.open_table(pending::TABLE)?);
+        let found = rows::read(&old)?;
+        for (key, row) in found.all {
+            let row = pending(row);
             rows.insert(&*row.id(), &*serde_json::to_string(&row)?)?;
+            old.remove(&*key)?;
         }
+        found.unreadable
+    };
+    if unreadable == 0 {
+        transaction.delete_table(old)?;
     }
-    transaction.delete_table(old)?;
-    Ok(())
+    Ok(unreadable)
 }
 
 #[cfg(test)]

@@ -13,14 +13,19 @@ use s3dav::embedded::EmbeddedS3;
 use s3dav::shutdown::Shutdown;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::process::Command;
 
-use crate::finder::client::Finder;
+use crate::finder::client::{AGENT, Finder};
+use crate::harness::clients::{self, Tools};
 use crate::harness::dice::{self, Dice};
-use crate::harness::{BUCKET, TestGateway, config};
+use crate::harness::process::{Process, outcome, serve};
+use crate::harness::{BUCKET, TestGateway, client, config, embedded};
 
 const FILES: usize = 10;
 /// Gateways.
 const AT_ONCE: usize = 4;
+/// Bytes of a content that is not kept in memory beside others.
+const MORE_THAN_IS_CACHED: usize = 15 << 20;
 const ASKED: &str = "<D:propfind xmlns:D=\"DAV:\"><D:prop><c xmlns=\"urn:t\"/></D:prop></D:propfind>";
 
 fn patch(value: &str) -> String {
@@ -96,65 +101,54 @@ async fn color(mac: &Finder, path: &str) -> Option<String> {
 }
 
 /// What `s3dav status` says of the database.
-async fn problem(gateway: &TestGateway) -> Option<Problem> {
-    let asked = ask(&gateway.state.path().join("state"), Request::Status, Duration::from_secs(10)).await;
+pub async fn problem(state: &TempDir) -> Option<Problem> {
+    let asked = ask(&state.path().join("state"), Request::Status, Duration::from_secs(10)).await;
     let Ok(Reply::Status(status)) = asked else { panic!("{asked:?}") };
     status.problems.into_iter().find(|problem| problem.message.starts_with("the state database: "))
+}
+
+/// How it was ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    InOrder,
+    ByCrash,
 }
 
 /// How a gateway is that had to start with a database.
 #[derive(Debug, PartialEq)]
 enum Found {
     Whole,
+    /// The last changes before a crash are gone; nobody is told.
+    WentBack,
     /// The newest of it may be gone.
     Repaired,
     PutAside,
 }
 
 /// Starts on a database, and makes sure that it serves, and that it has said what it lacks.
-async fn check(left: &Left, database: &[u8], what: &str) -> Found {
+async fn check(left: &Left, database: &[u8], end: End, what: &str) -> Found {
     let state = left.copy(database);
     let gateway = TestGateway::start_on(Arc::clone(&left.s3), Arc::clone(&state), |_| {}).await;
     let mac = Finder::of(&gateway);
     assert_eq!(gateway.get("/f1").await, (200, "content".into()), "{what}");
-    let told = problem(&gateway).await;
+    let told = problem(&gateway.state).await;
     let copies = aside(state.path(), "state.redb");
     let found = match (&told, copies.as_slice()) {
+        (None, []) if end == End::ByCrash => Found::WentBack,
         (None, []) => Found::Whole,
-        (Some(_), []) => Found::Repaired,
-        (Some(told), [copy]) => {
-            let message = &told.message;
-            for lost in ["locks", "properties", "Finder", "waited"] {
-                assert!(message.contains(lost), "{what}: {message}");
-            }
-            assert!(message.contains(copy.file_name().unwrap().to_str().unwrap()), "{what}: {message}");
-            assert!(!told.hint.is_empty(), "{what}");
-            assert_eq!(fs::metadata(copy).unwrap().mode() & 0o777, 0o600, "{what}");
-            let shelves = aside(state.path(), "shelf");
-            assert_eq!(shelves.len(), 1, "{what}");
-            let files: Vec<_> =
-                fs::read_dir(&shelves[0]).unwrap().map(|entry| entry.unwrap().path()).collect();
-            assert_eq!(files.len(), 1, "{what}: what could be rescued is there still");
-            assert_eq!(fs::read(&files[0]).unwrap(), large(), "{what}");
-            Found::PutAside
-        }
+        (Some(told), [copy]) => said(told, database, copy, what),
         other => panic!("{what}: {other:?}"),
     };
-    for n in 0..FILES {
-        let (color, tags) = (color(&mac, &format!("/f{n}")).await, mac.get(&format!("/._f{n}")).await);
-        match found {
-            Found::PutAside => assert_eq!((color, tags.0), (None, 404), "{what}"),
-            Found::Whole => {
-                assert_eq!(color, Some(n.to_string()), "{what}");
-                assert_eq!(tags, (200, format!("tags {n}").repeat(n * 100).into()), "{what} {n}");
-            }
-            Found::Repaired => {}
-        }
+    if found == Found::PutAside {
+        let shelves = aside(state.path(), "shelf");
+        assert_eq!(shelves.len(), 1, "{what}");
+        let files: Vec<_> = fs::read_dir(&shelves[0]).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{what}: what could be rescued is there still");
+        assert_eq!(fs::read(&files[0]).unwrap(), large(), "{what}");
+    } else {
+        assert!(end == End::InOrder || found == Found::WentBack, "{what}: a crash is no damage");
     }
-    if found == Found::Whole {
-        assert_eq!(mac.get("/._large").await, (200, large().into()), "{what}");
-        assert_eq!(gateway.put("/f0", "x").await, 423, "{what}");
-    }
+    holds(&gateway, &mac, &found, what).await;
     // What is new is kept.
     let answer = mac.request("PROPPATCH", "/f1").body(patch("color new")).send().await.unwrap();
     assert_eq!(answer.status(), 207, "{what}");
@@ -168,8 +162,44 @@ async fn check(left: &Left, database: &[u8], what: &str) -> Found {
     assert_eq!(color(&mac, "/f1").await.as_deref(), Some("new"), "{what}");
     assert_eq!(mac.get("/._new").await, (200, "new".into()), "{what}");
     assert_eq!(aside(state.path(), "state.redb").len(), copies.len(), "{what}: once");
-    assert_eq!(problem(&gateway).await, None, "{what}: told once");
+    assert_eq!(problem(&state).await, None, "{what}: told once");
     found
+}
+
+/// What was said fits what was done, and what was found is there still.
+fn said(told: &Problem, database: &[u8], copy: &Path, what: &str) -> Found {
+    let message = &told.message;
+    for lost in ["locks", "properties", "Finder", "waited"] {
+        assert!(message.contains(lost), "{what}: {message}");
+    }
+    assert!(message.contains(copy.file_name().unwrap().to_str().unwrap()), "{what}: {message}");
+    assert!(!told.hint.is_empty(), "{what}");
+    assert_eq!(fs::metadata(copy).unwrap().mode() & 0o777, 0o600, "{what}");
+    assert!(fs::read(copy).unwrap() == database, "{what}: it is what was found");
+    if message.contains("repaired") { Found::Repaired } else { Found::PutAside }
+}
+
+/// What is there is what was there, or nothing.
+async fn holds(gateway: &TestGateway, mac: &Finder, found: &Found, what: &str) {
+    for n in 0..FILES {
+        let (color, tags) = (color(mac, &format!("/f{n}")).await, mac.get(&format!("/._f{n}")).await);
+        let whole = (Some(n.to_string()), (200, format!("tags {n}").repeat(n * 100).into()));
+        match found {
+            Found::PutAside => assert_eq!((color, tags.0), (None, 404), "{what}"),
+            Found::Whole => assert_eq!((color, tags), whole, "{what} {n}"),
+            Found::Repaired | Found::WentBack => {
+                assert!(color.is_none() || color == whole.0, "{what} {n}: {color:?}");
+                assert!(tags.0 == 404 || tags == whole.1, "{what} {n}: {}", tags.0);
+            }
+        }
+    }
+    let kept = mac.get("/._large").await;
+    if *found == Found::Whole {
+        assert_eq!(kept, (200, large().into()), "{what}");
+        assert_eq!(gateway.put("/f0", "x").await, 423, "{what}");
+    } else {
+        assert!(kept.0 == 404 || kept == (200, large().into()), "{what}: {}", kept.0);
+    }
 }
 
 /// Places that hold something.
@@ -183,13 +213,13 @@ async fn flipped_bytes_are_told_and_the_gateway_serves() {
     let mut dice = Dice::new(dice::seed());
     let left = Left::new().await;
     let bytes = left.bytes();
-    assert_eq!(check(&left, &bytes, "nothing").await, Found::Whole);
+    assert_eq!(check(&left, &bytes, End::InOrder, "nothing").await, Found::Whole);
     let mut cases = Vec::new();
     // What a crash leaves, too.
     for at in places(&left.open, &mut dice).into_iter().take(6) {
         let mut flipped = left.open.clone();
         flipped[at] ^= 0xff;
-        cases.push((flipped, format!("byte {at} ^ 255 after a crash")));
+        cases.push((flipped, End::ByCrash, format!("byte {at} ^ 255 after a crash")));
     }
     let mut all = bytes.clone();
     for at in places(&bytes, &mut dice) {
@@ -197,13 +227,13 @@ async fn flipped_bytes_are_told_and_the_gateway_serves() {
         let mut flipped = bytes.clone();
         flipped[at] ^= flip;
         all[at] ^= flip;
-        cases.push((flipped, format!("byte {at} ^ {flip}")));
+        cases.push((flipped, End::InOrder, format!("byte {at} ^ {flip}")));
     }
-    let checks = cases.iter().map(|(flipped, what)| check(&left, flipped, what));
+    let checks = cases.iter().map(|(flipped, end, what)| check(&left, flipped, *end, what));
     let found: Vec<Found> = stream::iter(checks).buffered(AT_ONCE).collect().await;
     let seen = found[6..].iter().filter(|found| **found != Found::Whole).count();
     assert!(seen > 0, "some of it matters");
-    assert_eq!(check(&left, &all, "all bytes").await, Found::PutAside);
+    assert_eq!(check(&left, &all, End::InOrder, "all bytes").await, Found::PutAside);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,7 +253,7 @@ async fn what_is_no_database_is_put_aside() {
         ("zeros", &[0; 8192]),
     ];
     for (what, database) in cases {
-        assert_eq!(check(&left, database, what).await, Found::PutAside, "{what}");
+        assert_eq!(check(&left, database, End::InOrder, what).await, Found::PutAside, "{what}");
     }
     // A page that holds something.
     for page in
@@ -231,7 +261,7 @@ async fn what_is_no_database_is_put_aside() {
     {
         let mut zeros = bytes.clone();
         zeros[page * 4096..][..4096].fill(0);
-        check(&left, &zeros, &format!("zeros in page {page}")).await;
+        check(&left, &zeros, End::InOrder, &format!("zeros in page {page}")).await;
         if page > 12 {
             break;
         }
@@ -256,23 +286,97 @@ async fn what_is_no_damage_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damage_that_comes_during_a_run_ends_nothing() {
+async fn damage_that_comes_during_a_run_is_told_and_ends_nothing() {
     let left = Left::new().await;
     let state = left.copy(&left.bytes());
-    let gateway = TestGateway::start_on(Arc::clone(&left.s3), Arc::clone(&state), |_| {}).await;
-    let mac = Finder::of(&gateway);
+    {
+        let database = redb::Database::open(state.path().join("state/state.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let contents: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("shelf_contents");
+        transaction.open_table(contents).unwrap().insert("/._f1", &vec![1; MORE_THAN_IS_CACHED][..]).unwrap();
+        transaction.commit().unwrap();
+    }
+    let mut gateway = Process::gateway(&left.s3.endpoint_url(), &state, &["--auth", "none"]).await;
     let file = fs::File::options().write(true).open(state.path().join("state/state.redb")).unwrap();
-    for page in 1..file.metadata().unwrap().len() / 4096 {
-        file.write_all_at(&[0xa5; 4096], page * 4096).unwrap();
-    }
+    let garbage = vec![0xa5; file.metadata().unwrap().len() as usize - 4096];
+    file.write_all_at(&garbage, 4096).unwrap();
     for n in 0..FILES {
-        color(&mac, &format!("/f{n}")).await;
-        mac.request("PROPPATCH", &format!("/f{n}")).body(patch("color new")).send().await.unwrap();
-        mac.get(&format!("/._f{n}")).await;
-        assert_eq!(gateway.get(&format!("/f{n}")).await.0, 200, "files are served");
+        let request = |method: &str, path: String| {
+            let request = client().request(method.parse().unwrap(), format!("{}{path}", gateway.url));
+            request.header("User-Agent", AGENT).header("Depth", "0")
+        };
+        request("GET", format!("/._f{n}")).send().await.unwrap();
+        request("PROPFIND", format!("/f{n}")).body(ASKED).send().await.unwrap();
+        request("PROPPATCH", format!("/f{n}")).body(patch("color new")).send().await.unwrap();
+        let served = request("GET", format!("/f{n}")).send().await.unwrap();
+        assert_eq!(served.status(), 200, "files are served");
     }
-    let (s3, state) = gateway.stop().await;
-    let gateway = TestGateway::start_on(s3, Arc::clone(&state), |_| {}).await;
+    let told = problem(&state).await.expect("status says it");
+    assert!(told.message.contains("damaged") && told.hint.contains("anew"), "{told:?}");
+    gateway.signal("TERM").await;
+    gateway.child.wait().await.unwrap();
+    let said = gateway.said.lock().clone();
+    assert_eq!(said.matches("state.redb is damaged").count(), 1, "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    let gateway = TestGateway::start_on(Arc::clone(&left.s3), Arc::clone(&state), |_| {}).await;
     assert_eq!(gateway.get("/f1").await, (200, "content".into()));
     assert_eq!(aside(state.path(), "state.redb").len(), 1);
+}
+
+/// The command line on that state, whose calls on the database end as `inject` says.
+fn traced(tools: &Tools, left: &EmbeddedS3, state: &TempDir, inject: &str) -> Command {
+    let model = serve(&left.endpoint_url(), state, &[]);
+    let mut strace = tools.command("strace");
+    strace.args(["-f", "-q", "-o", "/dev/null", &format!("--inject={inject}")]);
+    for name in ["state.redb", "state.redb.new"] {
+        strace.arg("-P").arg(state.path().join("state").join(name));
+    }
+    strace.arg(model.as_std().get_program()).args(model.as_std().get_args());
+    for (name, value) in model.as_std().get_envs() {
+        match value {
+            Some(value) => strace.env(name, value),
+            None => strace.env_remove(name),
+        };
+    }
+    strace
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_disk_is_no_damage() {
+    let Some(tools) = clients::needs(&["strace"]) else { return };
+    let left = Left::new().await;
+    let bytes = left.bytes();
+    let state = left.copy(&bytes);
+    for when in ["1+", "4+"] {
+        let inject = format!("pread64:error=EIO:when={when}");
+        let (code, _, said) = outcome(traced(&tools, &left.s3, &state, &inject)).await;
+        assert!(code == 1 && said.contains("state.redb") && said.contains("hint: "), "{when}: {code} {said}");
+        assert!(!said.contains("damaged"), "{when}: {said}");
+        assert!(aside(state.path(), "state.redb").is_empty(), "{when}");
+        assert!(fs::read(state.path().join("state/state.redb")).unwrap() == bytes, "{when}");
+    }
+    assert_eq!(check(&left, &bytes, End::InOrder, "after errors").await, Found::Whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_that_was_cut_is_no_damage() {
+    let Some(tools) = clients::needs(&["strace"]) else { return };
+    let s3 = embedded().await;
+    for (inject, says) in
+        [("pwrite64:error=ENOSPC", "make room"), ("pwrite64:signal=KILL", ""), ("ftruncate:signal=KILL", "")]
+    {
+        let state = Arc::new(tempfile::tempdir().unwrap());
+        let (code, _, said) = outcome(traced(&tools, &s3, &state, inject)).await;
+        assert!(code != 0 && said.contains(says), "{inject}: {code} {said}");
+        let gateway = TestGateway::start_on(Arc::clone(&s3), Arc::clone(&state), |_| {}).await;
+        assert_eq!(gateway.put("/file", "content").await / 100, 2, "{inject}");
+        assert_eq!(problem(&state).await, None, "{inject}");
+        let names = fs::read_dir(state.path().join("state")).unwrap();
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        let left = |name: &&std::ffi::OsString| {
+            let name = name.to_str().unwrap();
+            name.starts_with("state.redb") && name != "state.redb"
+        };
+        assert_eq!(names.iter().find(left), None, "{inject}");
+    }
 }

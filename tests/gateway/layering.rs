@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("service", &["process"]),
     ("notify", &["metrics", "shutdown", "logging", "state", "process"]),
     ("cache", &["object", "seeded"]),
-    ("state", &[]),
+    ("state", &["logging"]),
     ("intake", &["state", "open_file"]),
     ("store", &["object", "metrics", "shutdown", "logging", "seeded", "state", "cache", "intake"]),
     (

@@ -29,10 +29,10 @@ pub(super) struct Rows {
 }
 
 impl Index {
-    /// Takes up what the disk has: what was under way is not any more.
-    pub(in crate::state) fn load(database: &Database) -> Result<Self, StateError> {
-        let mut rows = Rows::default();
-        for mut row in load(database)? {
+    /// Takes up what the disk has: what was under way is not any more. Also how many rows cannot be read.
+    pub(in crate::state) fn load(database: &Database) -> Result<(Self, usize), StateError> {
+        let (mut rows, found) = (Rows::default(), load(database)?);
+        for (_, mut row) in found.all {
             let is_cut = matches!(row.phase, Phase::Held | Phase::Expected | Phase::Begun);
             let is_file = matches!(row.operation, Operation::Create(_) | Operation::Content { .. });
             if is_cut && is_file {
@@ -41,7 +41,7 @@ impl Index {
             }
             rows.all.insert(row.id(), row);
         }
-        Ok(Self(Mutex::new(rows)))
+        Ok((Self(Mutex::new(rows)), found.unreadable))
     }
 
     pub(super) fn rows(&self) -> Vec<PendingRow> {

@@ -14,12 +14,12 @@ mod unstored;
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use super::{JsonTable, State, StateError, millis};
+use super::{JsonTable, State, StateError, millis, rows};
 
 pub use contents::Coming;
 pub(super) use index::Index;
@@ -279,9 +279,8 @@ pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), StateEr
     Ok(())
 }
 
-fn load(database: &Database) -> Result<Vec<PendingRow>, StateError> {
-    let table = database.begin_read()?.open_table(TABLE)?;
-    table.iter()?.map(|row| Ok(serde_json::from_str(row?.1.value())?)).collect()
+fn load(database: &Database) -> Result<rows::Rows<PendingRow>, StateError> {
+    rows::read(&database.begin_read()?.open_table(TABLE)?)
 }
 
 fn id(kind: &str, name: &str) -> String {

@@ -4,11 +4,12 @@
 //! is in memory. Whatever a client was told is stored has been synced.
 
 mod index;
+mod strays;
 
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use uuid::Uuid;
 
-use super::{SHELF_DIRECTORY, State, StateError, private_directory};
+use super::{SHELF_DIRECTORY, State, StateError, private_directory, rows};
 
 pub use index::{Absent, Child, Index, Place, ShelfRow};
 
@@ -50,17 +51,26 @@ pub const MOST_IN_ROW: usize = 64 << 10;
 pub const MEMORY_TIME: u64 = 60_000;
 
 impl ShelfIndex {
-    /// Reads all rows. Files that no row names were cut off, and are removed if no row is missing.
-    pub(super) fn load(database: &Database, directory: PathBuf, is_whole: bool) -> Result<Self, StateError> {
+    /// Reads all rows, and tells how many cannot be read.
+    pub(super) fn load(database: &Database) -> Result<(Self, usize), StateError> {
+        let found = rows::read(&database.begin_read()?.open_table(ROWS)?)?;
         let mut index = Index::default();
-        for row in database.begin_read()?.open_table(ROWS)?.iter()? {
-            let (path, row) = row?;
-            index.insert(path.value().to_owned(), serde_json::from_str(row.value())?);
+        for (path, row) in found.all {
+            index.insert(path, row);
         }
-        if is_whole {
-            remove_strays(&directory, &index).map_err(|source| directory_error(&directory, source))?;
-        }
-        Ok(Self(Arc::new(RwLock::new(index))))
+        Ok((Self(Arc::new(RwLock::new(index))), found.unreadable))
+    }
+
+    /// Removes the files that no row names: they were cut off, if no row is missing. Blocks.
+    pub(super) fn remove_strays(&self, directory: &Path) -> Result<(), StateError> {
+        let shelf = directory.join(SHELF_DIRECTORY);
+        strays::remove(&shelf, &self.0.read()).map_err(|source| directory_error(&shelf, source))
+    }
+
+    /// Puts them aside, and tells where they are: the newest rows may be missing. Blocks.
+    pub(super) fn put_strays_aside(&self, directory: &Path) -> Result<Option<String>, StateError> {
+        let shelf = directory.join(SHELF_DIRECTORY);
+        strays::put_aside(&shelf, &self.0.read()).map_err(|source| directory_error(&shelf, source))
     }
 }
 
@@ -325,7 +335,7 @@ impl<'t> Edit<'t> {
 }
 
 /// The same once more, with a file of its own.
-fn copy_of(mut row: ShelfRow, directory: &std::path::Path) -> io::Result<ShelfRow> {
+fn copy_of(mut row: ShelfRow, directory: &Path) -> io::Result<ShelfRow> {
     if let Place::File(name) = &row.place {
         let copy = Uuid::new_v4().simple().to_string();
         fs::copy(directory.join(name), directory.join(&copy))?;
@@ -335,28 +345,6 @@ fn copy_of(mut row: ShelfRow, directory: &std::path::Path) -> io::Result<ShelfRo
     Ok(row)
 }
 
-fn directory_error(directory: &std::path::Path, source: io::Error) -> StateError {
+fn directory_error(directory: &Path, source: io::Error) -> StateError {
     StateError::Directory { path: directory.display().to_string(), source }
-}
-
-fn remove_strays(directory: &std::path::Path, index: &Index) -> io::Result<()> {
-    if fs::symlink_metadata(directory).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        return Ok(());
-    }
-    // What is removed must not be somebody else's.
-    private_directory(directory)?;
-    let named: HashSet<&str> = index
-        .iter()
-        .filter_map(|(_, row)| match &row.place {
-            Place::File(name) => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if !entry.file_name().to_str().is_some_and(|name| named.contains(name)) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }

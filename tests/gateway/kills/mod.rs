@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use s3dav::embedded::EmbeddedS3;
 use tempfile::TempDir;
 
+use crate::damage::problem;
 use crate::harness::dice::{self, Dice};
 use crate::harness::process::Process;
 use crate::harness::{BUCKET, Bucket, embedded, eventually};
@@ -53,6 +54,7 @@ async fn what_was_acknowledged_outlives_kills_and_nothing_is_left_over() {
     }
     for _ in 0..kills {
         let mut gateway = Process::gateway(&s3.endpoint_url(), &state, OPTIONS).await;
+        assert_eq!(problem(&state).await, None, "a crash is no damage");
         let url: Arc<str> = gateway.url.as_str().into();
         let running: Vec<_> = users
             .into_iter()
