@@ -150,8 +150,9 @@ impl FolderDates {
             self.0.known.insert(prefix.to_owned(), after);
         }
         if before.is_none_or(|before| before.date != after.date) {
+            let is_first = unwritten.is_empty();
             unwritten.insert(prefix.to_owned(), after.date);
-            if unwritten.len() == 1 {
+            if is_first {
                 let dates = self.clone();
                 self.0.shutdown.background(async move { dates.write_soon().await });
             }
