@@ -4,6 +4,7 @@
 //! ours, as faithful as what the gateway relies on. Hooks count requests and inject what a healthy
 //! server does not do: latency, failures, answers that are lost, bodies that break or stall.
 
+mod answers;
 mod blob;
 mod hooks;
 mod keys;

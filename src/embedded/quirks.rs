@@ -22,6 +22,10 @@ pub struct Quirks {
     pub denies_deletes: bool,
     /// Objects are kept for a time by default, as by Object Lock: `PutObject` must carry a checksum.
     pub retains: bool,
+    /// Successes of these operations name no ETag.
+    pub without_etag: Vec<String>,
+    /// The XML of these operations' successes is a `...Response`, not a `...Result`, as moto's was before 5.2.5.
+    pub other_roots: Vec<String>,
 }
 
 /// What the condition of a policy lets one list.

@@ -6,11 +6,80 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use md5::{Digest, Md5};
 
-use super::{Part, StoreResult};
-use crate::object::{ETag, ObjectMeta};
+use super::{CopySource, ObjectStore, Part, StoreResult};
+use crate::object::{ETag, Key, ObjectMeta, ReadCondition};
+
+/// What a write should leave.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Expected<'a> {
+    Body(&'a Bytes),
+    /// Begun then.
+    Copy(&'a CopySource, SystemTime),
+    /// With the whole's length in bytes. Begun then.
+    Parts(&'a [Part], u64, SystemTime),
+}
+
+impl Expected<'_> {
+    /// Whether the object at `key` is what was written, or just as good. A look that fails proves nothing.
+    pub(super) async fn is_at<S: ObjectStore + ?Sized>(
+        self,
+        store: &S,
+        key: &Key,
+        meta: &ObjectMeta,
+    ) -> bool {
+        match self {
+            Self::Body(body) => holds(store, key, meta, body).await,
+            Self::Copy(source, begun) => is_copy(store, source, key, meta, begun).await,
+            Self::Parts(parts, size, begun) => {
+                composite_etag(parts).as_ref() == Some(&meta.etag)
+                    || meta.size == size && is_since(meta, begun)
+            }
+        }
+    }
+}
+
+async fn holds<S: ObjectStore + ?Sized>(store: &S, key: &Key, meta: &ObjectMeta, body: &Bytes) -> bool {
+    if meta.size != body.len() as u64 {
+        return false;
+    }
+    // Encrypted with KMS, an ETag looks like an MD5 and is none.
+    if body.is_empty() || meta.etag.unquoted() == md5_of(body.clone()).await {
+        return true;
+    }
+    let ours = stream::iter([Ok(body.clone())]).boxed();
+    match store.get(key, None, &ReadCondition::IfMatch(meta.etag.clone())).await {
+        Ok(content) => is_same(ours, content.body).await.unwrap_or(false),
+        Err(_) => false,
+    }
+}
+
+async fn is_copy<S: ObjectStore + ?Sized>(
+    store: &S,
+    source: &CopySource,
+    to: &Key,
+    meta: &ObjectMeta,
+    begun: SystemTime,
+) -> bool {
+    if Some(&meta.etag) == source.etag.as_ref() {
+        return true;
+    }
+    if meta.size != source.size {
+        return false;
+    }
+    if meta.size > MOST_COMPARED {
+        return is_since(meta, begun);
+    }
+    let version = source.etag.clone().map_or(ReadCondition::None, ReadCondition::IfMatch);
+    let original = store.get(&source.key, None, &version).await;
+    let copy = store.get(to, None, &ReadCondition::IfMatch(meta.etag.clone())).await;
+    match (original, copy) {
+        (Ok(original), Ok(copy)) => is_same(original.body, copy.body).await.unwrap_or(false),
+        _ => false,
+    }
+}
 
 /// Reads no further than to the first difference.
 pub async fn is_same(
@@ -51,22 +120,23 @@ pub(super) fn composite_etag(parts: &[Part]) -> Option<ETag> {
 }
 
 /// Whether an object was made since `begun`; dates have whole seconds, and clocks differ a little.
-pub(super) fn is_since(meta: &ObjectMeta, begun: SystemTime) -> bool {
+fn is_since(meta: &ObjectMeta, begun: SystemTime) -> bool {
     meta.last_modified + CLOCK_SLACK >= begun
 }
 
 /// Off the runtime: a body of many MiB takes its time.
-pub(super) async fn md5_of(body: Bytes) -> String {
+async fn md5_of(body: Bytes) -> String {
     tokio::task::spawn_blocking(move || hex::encode(Md5::digest(&body))).await.unwrap_or_default()
 }
 
+/// Bytes of a doubtful copy that are read to tell whose it is. Of a larger one its size and its date must tell:
+/// reading both ends would take longer than clients wait.
+const MOST_COMPARED: u64 = 64 << 20;
 /// Clocks differ a little.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
-
     use super::*;
     use crate::store::StoreError;
 

@@ -10,10 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::comparing::{composite_etag, is_same, is_since, md5_of};
+use super::comparing::{Expected, composite_etag};
 use super::reach::Reach;
 use super::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
@@ -138,44 +137,6 @@ impl Patient {
         }
     }
 
-    /// Whether the object at `key` holds `body`: then it is the one that we wrote, or just as good. The own-retry
-    /// trap: an attempt whose answer was lost may have written, and the next one then met our own object. A look
-    /// that fails proves nothing.
-    async fn holds(&self, key: &Key, meta: &ObjectMeta, body: &Bytes) -> bool {
-        if meta.size != body.len() as u64 {
-            return false;
-        }
-        // Encrypted with KMS, an ETag looks like an MD5 and is none.
-        if body.is_empty() || meta.etag.unquoted() == md5_of(body.clone()).await {
-            return true;
-        }
-        let ours = stream::iter([Ok(body.clone())]).boxed();
-        match self.get(key, None, &ReadCondition::IfMatch(meta.etag.clone())).await {
-            Ok(content) => is_same(ours, content.body).await.unwrap_or(false),
-            Err(_) => false,
-        }
-    }
-
-    /// Whether the object at `to` is the copy of `source` that was begun at `begun`.
-    async fn is_copy(&self, source: &CopySource, to: &Key, meta: &ObjectMeta, begun: SystemTime) -> bool {
-        if Some(&meta.etag) == source.etag.as_ref() {
-            return true;
-        }
-        if meta.size != source.size {
-            return false;
-        }
-        if meta.size > MOST_COMPARED {
-            return is_since(meta, begun);
-        }
-        let version = source.etag.clone().map_or(ReadCondition::None, ReadCondition::IfMatch);
-        let original = self.get(&source.key, None, &version).await;
-        let copy = self.get(to, None, &ReadCondition::IfMatch(meta.etag.clone())).await;
-        match (original, copy) {
-            (Ok(original), Ok(copy)) => is_same(original.body, copy.body).await.unwrap_or(false),
-            _ => false,
-        }
-    }
-
     fn worth_waiting(&self, error: &StoreError) -> bool {
         match error {
             StoreError::Credentials(_) => self.patience.for_credentials,
@@ -199,9 +160,6 @@ enum Kind {
 
 /// Work that outlived its request's budget still gets this long for a read.
 const LEAST_READ: Duration = Duration::from_secs(1);
-/// Bytes of a doubtful copy that are read to tell whose it is. Of a larger one its size and its date must tell:
-/// reading both ends would take longer than clients wait.
-const MOST_COMPARED: u64 = 64 << 20;
 /// Short beside a round trip to S3, so that a blip costs little.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// An outage that ends is noticed within this time.
@@ -252,9 +210,11 @@ impl ObjectStore for Patient {
         let attempt = || self.inner.put(key, body.clone(), attributes, condition);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
+            // The own-retry trap: an attempt whose answer was lost may have written, and the next one then met
+            // our own object.
             Err(error @ StoreError::ConditionFailed) if maybe_applied => {
                 match existing(self.head(key).await)? {
-                    Some(meta) if self.holds(key, &meta, &body).await => Ok(written(meta)),
+                    Some(meta) if Expected::Body(&body).is_at(self, key, &meta).await => Ok(written(meta)),
                     _ => Err(error),
                 }
             }
@@ -287,7 +247,9 @@ impl ObjectStore for Patient {
             // A doubtful copy must not cost a MOVE its source.
             Err(error @ StoreError::ConditionFailed) if maybe_applied => {
                 match existing(self.head(to).await)? {
-                    Some(meta) if self.is_copy(source, to, &meta, begun).await => Ok(written(meta)),
+                    Some(meta) if Expected::Copy(source, begun).is_at(self, to, &meta).await => {
+                        Ok(written(meta))
+                    }
                     _ => Err(error),
                 }
             }

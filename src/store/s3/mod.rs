@@ -12,6 +12,7 @@ mod naming;
 mod operations;
 mod options;
 mod sending;
+mod unread;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The store's operations, each one S3 request.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_s3::config::Builder;
@@ -24,6 +24,7 @@ use super::sending::Progress;
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
+use crate::store::comparing::Expected;
 use crate::store::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
@@ -173,11 +174,14 @@ impl ObjectStore for S3Store {
                 let config = once_if(*condition != Condition::None, within(LONGEST_SENDING));
                 send!(self, builder, config, date, body.len())
             })
-            .await?;
-        Ok(Written { etag: etag(output.e_tag())?, last_modified: date.get() })
+            .await;
+        let answered =
+            output.and_then(|output| Ok(Written { etag: etag(output.e_tag())?, last_modified: date.get() }));
+        self.confirmed(key, answered, Expected::Body(&body)).await
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        let begun = SystemTime::now();
         let output = self
             .call(Class::Write, |client| {
                 client
@@ -197,9 +201,12 @@ impl ObjectStore for S3Store {
                     .config_override(once(within(SERVER_SIDE_WORK)))
                     .send()
             })
-            .await?;
-        let result = output.copy_object_result.ok_or_else(|| invalid("a copy without a result"))?;
-        Ok(Written { etag: etag(result.e_tag())?, last_modified: date(result.last_modified())? })
+            .await;
+        let answered = output.and_then(|output| {
+            let result = output.copy_object_result.ok_or_else(|| invalid("a copy without a result"))?;
+            Ok(Written { etag: etag(result.e_tag())?, last_modified: date(result.last_modified())? })
+        });
+        self.confirmed(to, answered, Expected::Copy(source, begun)).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -299,14 +306,14 @@ impl ObjectStore for S3Store {
         size: u64,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        let parts = parts.iter().map(|part| {
+        let named = parts.iter().map(|part| {
             CompletedPart::builder()
                 .part_number(part.number as i32)
                 .e_tag(part.etag.quoted())
                 .set_checksum_crc32(part.crc32.clone())
                 .build()
         });
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let named = CompletedMultipartUpload::builder().set_parts(Some(named.collect())).build();
         let output = self
             .call(Class::Write, |client| {
                 client
@@ -314,7 +321,7 @@ impl ObjectStore for S3Store {
                     .bucket(&self.bucket)
                     .key(upload.key.as_str())
                     .upload_id(&upload.id)
-                    .multipart_upload(parts.clone())
+                    .multipart_upload(named.clone())
                     .mpu_object_size(size as i64)
                     .set_if_none_match(if_none_match(condition))
                     .set_if_match(if_match(condition))
@@ -324,8 +331,10 @@ impl ObjectStore for S3Store {
                     .config_override(once(within(SERVER_SIDE_WORK)))
                     .send()
             })
-            .await?;
-        Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun })
+            .await;
+        let answered = output
+            .and_then(|output| Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun }));
+        self.confirmed(&upload.key, answered, Expected::Parts(parts, size, upload.begun)).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {

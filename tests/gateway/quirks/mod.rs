@@ -1,4 +1,5 @@
-//! Servers that do otherwise than AWS.
+//! S3 servers that are no AWS: each does something otherwise, and works all the same.
 
+mod answers;
 mod markers;
 mod policies;
