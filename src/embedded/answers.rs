@@ -1,27 +1,60 @@
 //! Answers as other servers give them: what the service says, changed by the quirks that are on.
 
-use http::{Response, header};
-use http_body_util::BodyExt;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 
 use super::quirks::Quirks;
 use super::server::{Body, whole};
 
-/// The answer to an operation.
-pub(super) async fn with_quirks(answer: Response<Body>, operation: &str, quirks: &Quirks) -> Response<Body> {
-    let is_in = |operations: &[String]| operations.iter().any(|name| name == operation);
-    let mut answer = answer;
-    if !answer.status().is_success() {
-        return answer;
+/// What was asked.
+pub(super) struct Asked {
+    pub(super) operation: &'static str,
+    path: String,
+    accepts_gzip: bool,
+}
+
+impl Asked {
+    pub(super) fn new<B>(operation: &'static str, request: &Request<B>) -> Self {
+        let accepted = request.headers().get(header::ACCEPT_ENCODING);
+        let accepts_gzip =
+            accepted.is_some_and(|value| value.as_bytes().windows(4).any(|part| part == b"gzip"));
+        Self { operation, path: request.uri().path().to_owned(), accepts_gzip }
     }
-    if is_in(&quirks.without_etag) {
-        answer.headers_mut().remove(header::ETAG);
-        answer = rewritten(answer, |xml| without(xml, "<ETag>", "</ETag>")).await;
+
+    /// The answer as this server gives it.
+    pub(super) async fn answered(&self, mut answer: Response<Body>, quirks: &Quirks) -> Response<Body> {
+        let is_in = |operations: &[String]| operations.iter().any(|name| name == self.operation);
+        if !answer.status().is_success() {
+            return answer;
+        }
+        if is_in(&quirks.without_etag) {
+            answer.headers_mut().remove(header::ETAG);
+            answer = rewritten(answer, |xml| without(xml, "<ETag>", "</ETag>")).await;
+        }
+        if is_in(&quirks.other_roots) {
+            let other = |xml: String| xml.replace("Result>", "Response>").replace("Result ", "Response ");
+            answer = rewritten(answer, other).await;
+        }
+        if matches!(self.operation, "GetObject" | "HeadObject") {
+            answer = self.object(answer, quirks);
+        }
+        answer
     }
-    if is_in(&quirks.other_roots) {
-        answer = rewritten(answer, |xml| xml.replace("Result>", "Response>").replace("Result ", "Response "))
-            .await;
+
+    fn object(&self, mut answer: Response<Body>, quirks: &Quirks) -> Response<Body> {
+        if let Some((name, value)) = quirks.raw_header
+            && let Ok(value) = HeaderValue::from_bytes(value)
+        {
+            answer.headers_mut().insert(name, value);
+        }
+        let is_gunzipped = quirks.gunzips.iter().any(|name| self.path.ends_with(name));
+        if is_gunzipped && (quirks.gunzips_always || !self.accepts_gzip) {
+            answer.headers_mut().remove(header::ETAG);
+            answer.headers_mut().remove(header::CONTENT_LENGTH);
+            answer = answer.map(|body| StreamBody::new(BodyStream::new(body)).boxed_unsync());
+        }
+        answer
     }
-    answer
 }
 
 /// An answer with other XML.

@@ -26,6 +26,13 @@ pub struct Quirks {
     pub without_etag: Vec<String>,
     /// The XML of these operations' successes is a `...Response`, not a `...Result`, as moto's was before 5.2.5.
     pub other_roots: Vec<String>,
+    /// A header that objects are read with; its value may be no text.
+    pub raw_header: Option<(&'static str, &'static [u8])>,
+    /// What these names end in is decompressed on its way, as by Google where it was stored with gzip: nobody
+    /// knows its length, and it has no ETag.
+    pub gunzips: Vec<String>,
+    /// Even where gzip is accepted.
+    pub gunzips_always: bool,
 }
 
 /// What the condition of a policy lets one list.

@@ -18,7 +18,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::answers::with_quirks;
+use super::answers::Asked;
 use super::hooks::{Action, Hooks};
 use super::keys::Keys;
 use super::policies::{hides_absence, refusal};
@@ -152,8 +152,9 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
         return drained(request, error(status, code, message)).await;
     }
     let is_s3s = !matches!(action, Some(Action::CaptivePortal | Action::NotFoundPage { .. }));
+    let asked = Asked::new(operation, &request);
     let answer = act(request, service, action).await;
-    let mut answer = with_quirks(answer, operation, &quirks).await;
+    let mut answer = asked.answered(answer, &quirks).await;
     if is_s3s && answer.status() == StatusCode::NOT_FOUND && hides_absence(&quirks, operation) {
         answer = error(403, "AccessDenied", "Access Denied");
     }

@@ -135,9 +135,13 @@ impl Failure {
 
     /// Whether it is an ordinary answer, not worth a line in the log.
     pub fn is_ordinary(&self) -> bool {
-        let is_to_mend =
-            matches!(self, Self::Store(StoreError::AccessDenied(_) | StoreError::ChecksumDemanded(_)));
-        !self.status().is_server_error() && !is_to_mend
+        let is_refusal = matches!(
+            self,
+            Self::Store(
+                StoreError::AccessDenied(_) | StoreError::ChecksumDemanded(_) | StoreError::Rejected(_)
+            )
+        );
+        !self.status().is_server_error() && !is_refusal
     }
 }
 
@@ -159,7 +163,11 @@ fn store_status(error: &StoreError) -> StatusCode {
         StoreError::ConditionFailed => StatusCode::PRECONDITION_FAILED,
         StoreError::NotModified => StatusCode::NOT_MODIFIED,
         StoreError::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
-        StoreError::AccessDenied(_) | StoreError::Archived(_) => StatusCode::FORBIDDEN,
+        // For macOS a file does not exist whose answer is a 5xx.
+        StoreError::AccessDenied(_)
+        | StoreError::Archived(_)
+        | StoreError::ChecksumDemanded(_)
+        | StoreError::Rejected(_) => StatusCode::FORBIDDEN,
         StoreError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         StoreError::InvalidKey(_) => StatusCode::URI_TOO_LONG,
         StoreError::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
@@ -171,9 +179,7 @@ fn store_status(error: &StoreError) -> StatusCode {
         | StoreError::Unavailable(_)
         | StoreError::SlowDown(_)
         | StoreError::InvalidAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
-        StoreError::ChecksumDemanded(_) => StatusCode::FORBIDDEN,
-        StoreError::Rejected(_) => StatusCode::BAD_GATEWAY,
-        StoreError::State(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        StoreError::State(_) | StoreError::Lost(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

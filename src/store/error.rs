@@ -78,6 +78,9 @@ pub enum StoreError {
     /// Anything else the store refused for good.
     #[error("the store refused the request: {0}")]
     Rejected(#[source] Cause),
+    /// A body that was taken cannot be read again.
+    #[error("what was to be stored is lost: {0}")]
+    Lost(#[source] Cause),
     /// Our own ledger failed; nothing was sent.
     #[error("the local state failed")]
     State(#[from] crate::state::StateError),
@@ -87,7 +90,7 @@ impl From<IntakeError> for StoreError {
     fn from(error: IntakeError) -> Self {
         match error {
             IntakeError::Interrupted(_) => Self::Unavailable(error.into()),
-            IntakeError::Ended | IntakeError::Lost(_) => Self::Rejected(error.into()),
+            IntakeError::Ended | IntakeError::Lost(_) => Self::Lost(error.into()),
         }
     }
 }

@@ -95,7 +95,7 @@ impl Spool {
 
     async fn read(&self, position: u64, length: u64) -> StoreResult<Bytes> {
         let read = self.file.read(position, length).await;
-        read.map_err(|error| StoreError::Rejected(error.into()))
+        read.map_err(|error| StoreError::Lost(error.into()))
     }
 
     /// Whether everything is there.

@@ -24,6 +24,7 @@ use super::bounding::BoundAnswers;
 use super::counting::CountRequests;
 use super::naming::Naming;
 use super::options::{FixedCredentials, S3Options};
+use super::reading::DropUnreadable;
 
 /// Why no client can be made.
 #[derive(Debug, thiserror::Error)]
@@ -197,7 +198,8 @@ fn build(
             .stalled_stream_protection(stalled.build())
             .interceptor(count.clone())
             .interceptor(naming.clone())
-            .interceptor(BoundAnswers);
+            .interceptor(BoundAnswers)
+            .interceptor(DropUnreadable);
         Client::from_conf(config.build())
     })
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::client::Class;
@@ -56,25 +55,6 @@ impl S3Store {
             tagging: self.tagging(key).await?,
             user: output.metadata.unwrap_or_default().into_iter().collect(),
         })
-    }
-
-    /// HeadObject, of one version or whichever there is.
-    pub(super) async fn head_object(
-        &self,
-        key: &Key,
-        version: Option<&ETag>,
-    ) -> StoreResult<HeadObjectOutput> {
-        self.call(Class::Read, |client| {
-            client
-                .head_object()
-                .bucket(&self.bucket)
-                .key(key.as_str())
-                .set_if_match(version.map(|etag| etag.quoted().to_owned()))
-                .set_request_payer(self.payer())
-                .set_expected_bucket_owner(self.owner())
-                .send()
-        })
-        .await
     }
 
     /// The tags as a URL query, the form in which they are set.

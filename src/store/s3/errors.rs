@@ -10,12 +10,18 @@ use aws_sdk_s3::operation::{RequestId, RequestIdExt};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::bounding::TooLong;
+use super::client::Class;
 use super::naming::{Naming, NotS3s};
 use crate::logging::with_causes;
 use crate::store::StoreError;
 
+/// A 400 that says no more.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unexplained(String);
+
 /// Translates a failed call.
-pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, naming: &Naming) -> StoreError
+pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, class: Class, naming: &Naming) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -46,8 +52,9 @@ where
         ) => StoreError::WrongRegion(region),
         (301 | 307, _) => StoreError::WrongRegion(region),
         (400, "") if region.is_some() => StoreError::WrongRegion(region),
-        // HEAD has no body to say more; an expired token is what it usually means.
-        (400, "") => StoreError::Credentials(cause()),
+        // A token that has expired is what it usually means where it is not about one object.
+        (400, "") if matches!(class, Class::List) => StoreError::Credentials(cause()),
+        (400, "") => StoreError::Rejected(Unexplained(describe(&error, status)).into()),
         (
             _,
             "ExpiredToken"
@@ -87,7 +94,7 @@ where
         (413, _) | (_, "EntityTooLarge" | "KeyTooLongError") => {
             StoreError::TooLarge(describe(&error, status))
         }
-        (200, _) => StoreError::InvalidAnswer(describe(&error, status)),
+        (200..=299, _) => StoreError::InvalidAnswer(describe(&error, status)),
         (429, _) => StoreError::SlowDown(cause()),
         (500.., _) => StoreError::Unavailable(cause()),
         _ => StoreError::Rejected(cause()),

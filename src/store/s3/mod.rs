@@ -11,6 +11,7 @@ mod errors;
 mod naming;
 mod operations;
 mod options;
+mod reading;
 mod sending;
 mod unread;
 
@@ -116,7 +117,7 @@ impl S3Store {
         let (client, generation) = self.clients.get(class);
         let error = match call(client).await {
             Ok(output) => return Ok((output, permit)),
-            Err(error) => classify(error, self.clients.naming()),
+            Err(error) => classify(error, class, self.clients.naming()),
         };
         match &error {
             StoreError::WrongRegion(Some(region)) => self.clients.move_to(region.clone()).await,
@@ -125,7 +126,7 @@ impl S3Store {
         }
         let (client, _) = self.clients.get(class);
         let output = call(client).await;
-        Ok((output.map_err(|error| classify(error, self.clients.naming()))?, permit))
+        Ok((output.map_err(|error| classify(error, class, self.clients.naming()))?, permit))
     }
 
     fn payer(&self) -> Option<RequestPayer> {

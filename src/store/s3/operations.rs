@@ -90,25 +90,7 @@ impl ObjectStore for S3Store {
         range: Option<ByteRange>,
         condition: &ReadCondition,
     ) -> StoreResult<Content> {
-        let (wanted, known) = match condition {
-            ReadCondition::None => (None, None),
-            ReadCondition::IfMatch(etag) => (Some(etag), None),
-            ReadCondition::IfNoneMatch(etag) => (None, Some(etag)),
-        };
-        let (output, permit) = self
-            .call_holding(&self.downloads, Class::Read, |client| {
-                client
-                    .get_object()
-                    .bucket(&self.bucket)
-                    .key(key.as_str())
-                    .set_range(range.map(|range| range.to_string()))
-                    .set_if_match(wanted.map(|etag| etag.quoted().to_owned()))
-                    .set_if_none_match(known.map(|etag| etag.quoted().to_owned()))
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.owner())
-                    .send()
-            })
-            .await?;
+        let (output, permit) = self.get_object(key, range, condition).await?;
         let length = length(output.content_length())?;
         let (first, size) = match output.content_range() {
             Some(range) => content_range(range)?,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use s3dav::embedded::Quirks;
+use s3dav::embedded::{Action, Quirks, Rule};
 
+use crate::finder::client::Finder;
 use crate::harness::{TestGateway, buckets, embedded};
 
 /// Bytes of a file that goes up in parts.
@@ -74,4 +75,103 @@ async fn a_server_that_tells_no_etags_can_be_asked_for_its_conditions() {
     assert_eq!(gateway.put("/file", "content").await, 201);
     assert_eq!(gateway.transfer("MOVE", "/file", "/moved").await, 201);
     assert_eq!(gateway.bucket().await.keys().await, ["moved"]);
+}
+
+/// From now on requests for what has this in its name are refused.
+fn refuse(gateway: &TestGateway, operation: &str, part: &str, code: &'static str) {
+    gateway.hooks().add(Rule {
+        operation: Some(operation.to_owned()),
+        target: Some(part.to_owned()),
+        times: usize::MAX,
+        action: Action::Fail { status: 400, code, message: "no" },
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_s3_refuses_is_neither_away_nor_absent() {
+    let gateway = TestGateway::forgetful().await;
+    gateway.bucket().await.put("secret", "content").await;
+    for code in ["KMS.DisabledException", "KMS.NotFoundException", "InvalidRequest", "InvalidObjectState"] {
+        refuse(&gateway, "GetObject", "secret", code);
+        refuse(&gateway, "CopyObject", "copy", code);
+        assert_eq!(gateway.status("GET", "/secret").await, 403, "{code}");
+        assert_eq!(Finder::of(&gateway).get("/secret").await.0, 403, "{code}");
+        assert_eq!(gateway.transfer("MOVE", "/secret", "/copy").await, 403, "{code}");
+        gateway.hooks().heal();
+    }
+    assert_eq!(gateway.bucket().await.keys().await, ["secret"]);
+}
+
+/// Encrypted with a key of its owner's, to which S3 wants it with each request.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_with_a_key_of_its_owners_is_refused_at_once() {
+    let gateway = TestGateway::forgetful().await;
+    gateway.bucket().await.put("secret", "content").await;
+    refuse(&gateway, "GetObject", "secret", "InvalidRequest");
+    refuse(&gateway, "HeadObject", "secret", "InvalidRequest");
+    let finder = Finder::of(&gateway);
+    for method in ["HEAD", "GET"] {
+        assert_eq!(gateway.status(method, "/secret").await, 403, "{method}");
+        assert_eq!(finder.status(method, "/secret").await, 403, "{method}");
+    }
+    assert_eq!(gateway.propfind("/secret", "0", "").await.status(), 403);
+    assert_eq!(gateway.hrefs("/", "1").await, ["/", "/secret"]);
+    assert!(gateway.hooks().total() < 20, "{}", gateway.hooks().total());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_that_is_refused_like_all_else_lacks_credentials() {
+    let gateway = on(true, |_| {}).await;
+    gateway.hooks().always(Action::Fail { status: 400, code: "ExpiredToken", message: "expired" });
+    let answer = gateway.request("GET", "/file").send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("credentials"), "{text}");
+    assert_eq!(gateway.status("HEAD", "/file").await, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_no_text_is_left_out() {
+    for header in [
+        ("x-amz-meta-title", b"caf\xe9".as_slice()),
+        ("content-type", b"text/plain; title=caf\xe9"),
+        ("x-amz-version-id", b"\xff\xfe"),
+    ] {
+        let gateway = on(true, |quirks| quirks.raw_header = Some(header)).await;
+        for name in ["a", "b", "c"] {
+            gateway.bucket().await.put(name, "content").await;
+        }
+        assert_eq!(gateway.get("/a").await, (200, "content".into()), "{header:?}");
+        assert_eq!(gateway.propfind("/b", "0", "").await.status(), 207, "{header:?}");
+        assert_eq!(gateway.put("/c", "other").await, 204, "{header:?}");
+        assert_eq!(gateway.transfer("MOVE", "/a", "/d").await, 201, "{header:?}");
+        let keys = gateway.bucket().await.keys().await;
+        assert_eq!(keys, ["b", "c", "d"], "{header:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_google_would_decompress_is_read_as_it_is_stored() {
+    let gateway = on(true, |quirks| quirks.gunzips = owned(&["page.html", "large.html"])).await;
+    gateway.bucket().await.put("page.html", "compressed").await;
+    gateway.bucket().await.put_bytes("large.html", vec![7; LARGE].into()).await;
+    assert_eq!(gateway.status("HEAD", "/page.html").await, 200);
+    assert_eq!(gateway.get("/page.html").await, (200, "compressed".into()));
+    let range = gateway.request("GET", "/large.html").header("Range", "bytes=10-19").send().await.unwrap();
+    assert_eq!((range.status().as_u16(), range.bytes().await.unwrap()), (206, vec![7; 10].into()));
+    assert_eq!(gateway.get("/large.html").await, (200, vec![7; LARGE].into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_on_its_way_is_refused_at_once() {
+    let gateway = on(true, |quirks| {
+        quirks.gunzips = owned(&["page.html"]);
+        quirks.gunzips_always = true;
+    })
+    .await;
+    gateway.bucket().await.put("page.html", "compressed").await;
+    assert_eq!(gateway.status("GET", "/page.html").await, 403);
+    assert_eq!(gateway.hooks().count("GetObject"), 2);
+    gateway.hooks().always(Action::CaptivePortal);
+    assert_eq!(Finder::of(&gateway).status("HEAD", "/other").await, 503);
 }
