@@ -37,6 +37,8 @@ pub struct EmbeddedOptions {
     pub latency: Duration,
     /// The only ones that it knows; `None`: random ones.
     pub keys: Option<Keys>,
+    /// Serves below this path, as gateways of others do. Signatures are of the whole path, and not looked at then.
+    pub below: Option<String>,
 }
 
 /// A running server; it ends when this is dropped.
@@ -45,6 +47,7 @@ pub struct EmbeddedS3 {
     address: SocketAddr,
     hooks: Hooks,
     keys: Keys,
+    below: Option<String>,
     accepting: AbortHandle,
 }
 
@@ -55,16 +58,20 @@ impl EmbeddedS3 {
         let hooks = Hooks::default();
         let mut builder = S3ServiceBuilder::new(Service::new(storage, hooks.clone()));
         let keys = options.keys.unwrap_or_else(Keys::random);
-        builder.set_auth(Known(keys.clone()));
+        let below = options.below;
+        if below.is_none() {
+            builder.set_auth(Known(keys.clone()));
+        }
         hooks.set_latency(options.latency);
         let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, builder.build(), hooks.clone())).abort_handle();
-        Ok(Self { address, hooks, keys, accepting })
+        let serving = Serving { service: builder.build(), hooks: hooks.clone(), below: below.clone() };
+        let accepting = tokio::spawn(accept(listener, serving)).abort_handle();
+        Ok(Self { address, hooks, keys, below, accepting })
     }
 
     /// Where it listens.
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}{}", self.address, self.below.as_deref().unwrap_or_default())
     }
 
     /// What lets a client in.
@@ -99,7 +106,15 @@ impl S3Auth for Known {
     }
 }
 
-async fn accept(listener: TcpListener, service: S3Service, hooks: Hooks) {
+/// What a connection needs.
+#[derive(Clone)]
+struct Serving {
+    service: S3Service,
+    hooks: Hooks,
+    below: Option<String>,
+}
+
+async fn accept(listener: TcpListener, serving: Serving) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -107,7 +122,7 @@ async fn accept(listener: TcpListener, service: S3Service, hooks: Hooks) {
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((stream, _)) => drop(connections.spawn(serve(stream, service.clone(), hooks.clone()))),
+            Ok((stream, _)) => drop(connections.spawn(serve(stream, serving.clone()))),
             Err(error) => {
                 tracing::warn!(%error, "the embedded server could not accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -116,16 +131,34 @@ async fn accept(listener: TcpListener, service: S3Service, hooks: Hooks) {
     }
 }
 
-async fn serve(stream: TcpStream, service: S3Service, hooks: Hooks) {
+async fn serve(stream: TcpStream, serving: Serving) {
     // Without this, small answers wait 40 ms for an acknowledgement.
     let _ = stream.set_nodelay(true);
-    let answer = service_fn(move |request| {
-        let (service, hooks) = (service.clone(), hooks.clone());
-        async move { Ok::<_, Infallible>(handle(request, &service, &hooks).await) }
+    let answer = service_fn(move |mut request| {
+        let Serving { service, hooks, below } = serving.clone();
+        async move {
+            let answer = if is_found(&mut request, below.as_deref()) {
+                handle(request, &service, &hooks).await
+            } else {
+                drained(request, error(404, "NoSuchBucket", "There is nothing here")).await
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     // A client that breaks off is its own business.
     let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer).await;
+}
+
+/// Makes a request what it would be at the root; says whether there is anything.
+fn is_found<B>(request: &mut Request<B>, below: Option<&str>) -> bool {
+    let Some(below) = below else { return true };
+    let target = request.uri().to_string();
+    let inner = target.strip_prefix(below).filter(|inner| inner.starts_with('/'));
+    let Some(uri) = inner.and_then(|inner| inner.parse().ok()) else { return false };
+    *request.uri_mut() = uri;
+    request.headers_mut().remove("authorization");
+    true
 }
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;

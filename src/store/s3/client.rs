@@ -16,6 +16,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::shared::IntoShared;
+use aws_types::service_config::ServiceConfigKey;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -69,10 +70,9 @@ impl Clients {
         check_profile(options).await?;
         let http = http_client(options).await?;
         let config = load(options, &http).await;
-        if options.endpoint_url.is_none() {
-            // The profile may name one; whether it is AWS must not be judged without it.
-            options.endpoint_url = config.endpoint_url().map(str::to_owned);
-        }
+        // The profile may name one; whether it is AWS must not be judged without it.
+        let endpoint = options.endpoint_url.take().or_else(|| endpoint_of(&config));
+        options.endpoint_url = endpoint.map(with_whole_path);
         let options = options.clone();
         let region = options.region.clone().or_else(|| config.region().map(ToString::to_string));
         let naming = Naming::default();
@@ -144,6 +144,20 @@ async fn check_profile(options: &S3Options) -> Result<(), ConnectError> {
     }
 }
 
+/// The endpoint that the environment or the profile names, the one for S3 first.
+fn endpoint_of(config: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    let key = key.build().ok();
+    let of_s3 = key.and_then(|key| config.service_config()?.load_config(key));
+    of_s3.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// With a slash behind a path: the SDK would put the bucket's name right behind its last segment.
+fn with_whole_path(url: String) -> String {
+    let has_path = url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    if has_path && !url.ends_with('/') { url + "/" } else { url }
+}
+
 async fn load(options: &S3Options, http: &SharedHttpClient) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
     if let Some(profile) = &options.profile {
@@ -200,6 +214,10 @@ fn build(
             .interceptor(naming.clone())
             .interceptor(BoundAnswers)
             .interceptor(DropUnreadable);
+        let config = match &options.endpoint_url {
+            Some(url) => config.endpoint_url(url),
+            None => config,
+        };
         Client::from_conf(config.build())
     })
 }

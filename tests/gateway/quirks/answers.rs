@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use s3dav::embedded::{Action, Quirks, Rule};
+use s3dav::embedded::{Action, EmbeddedOptions, EmbeddedS3, Quirks, Rule};
+use tokio::net::TcpListener;
 
 use crate::finder::client::Finder;
-use crate::harness::{TestGateway, buckets, embedded};
+use crate::harness::{BUCKET, TestGateway, buckets, embedded, embedded_options};
 
 /// Bytes of a file that goes up in parts.
 const LARGE: usize = 17 << 20;
@@ -174,4 +175,25 @@ async fn what_is_changed_on_its_way_is_refused_at_once() {
     assert_eq!(gateway.hooks().count("GetObject"), 2);
     gateway.hooks().always(Action::CaptivePortal);
     assert_eq!(Finder::of(&gateway).status("HEAD", "/other").await, 503);
+}
+
+/// As Supabase has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_may_have_a_path() {
+    let options = EmbeddedOptions { below: Some("/storage/v1/s3".to_owned()), ..embedded_options(&[BUCKET]) };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let s3 = Arc::new(EmbeddedS3::start(listener, options).await.unwrap());
+    for end in ["/", ""] {
+        let state = Arc::new(tempfile::tempdir().unwrap());
+        let url = format!("{}{end}", s3.endpoint_url());
+        let gateway = TestGateway::start_on(Arc::clone(&s3), state, |config| {
+            buckets(config).s3.endpoint_url = Some(url);
+        });
+        let gateway = gateway.await;
+        let name = format!("/file{}", end.len());
+        assert_eq!(gateway.put(&name, "content").await, 201, "{end:?}");
+        assert_eq!(gateway.transfer("MOVE", &name, "/moved%20a").await, 201, "{end:?}");
+        assert_eq!(gateway.get("/moved%20a").await, (200, "content".into()), "{end:?}");
+        assert_eq!(gateway.status("DELETE", "/moved%20a").await, 204, "{end:?}");
+    }
 }
