@@ -127,12 +127,19 @@ pub struct ListPage {
     pub prefixes: Vec<String>,
     /// How to ask for the next page; `None`: this is the last.
     pub continuation: Option<String>,
+    /// Names on it that are not UTF-8: nobody can ask for them.
+    pub unreadable: usize,
 }
 
 impl ListPage {
+    /// Whether there is nothing on it.
+    pub fn is_blank(&self) -> bool {
+        self.objects.is_empty() && self.prefixes.is_empty() && self.unreadable == 0
+    }
+
     /// Whether there is nothing, here and further on.
     pub fn is_nothing(&self) -> bool {
-        self.objects.is_empty() && self.prefixes.is_empty() && self.continuation.is_none()
+        self.is_blank() && self.continuation.is_none()
     }
 }
 

@@ -141,7 +141,8 @@ impl Folder {
         let listing = known.listing(Freshness::Listed, times, now)?;
         let newer = |name: &str| known.facts.get(name).filter(|fact| fact.asked > listing.asked);
         let stays = |name: &str| newer(name).is_none_or(is_there);
-        if listing.names().any(stays) {
+        let has_unreadable = listing.pages.iter().any(|page| page.page.unreadable > 0);
+        if has_unreadable || listing.names().any(stays) {
             return Some(false);
         }
         let complete = listing.pages.last().is_some_and(|page| page.end.is_none());

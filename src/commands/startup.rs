@@ -19,7 +19,7 @@ pub async fn check(stores: &BTreeMap<String, Arc<dyn ObjectStore>>) -> Result<()
     });
     for (name, answer) in join_all(checks).await {
         match answer {
-            Ok(page) if page.is_nothing() && page.continuation.is_none() => {
+            Ok(page) if page.is_nothing() => {
                 tracing::info!(bucket = %name, "the bucket, or what lies below the prefix, is empty");
             }
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),

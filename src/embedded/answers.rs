@@ -10,6 +10,7 @@ use super::server::{Body, whole};
 pub(super) struct Asked {
     pub(super) operation: &'static str,
     path: String,
+    query: String,
     accepts_gzip: bool,
 }
 
@@ -18,7 +19,8 @@ impl Asked {
         let accepted = request.headers().get(header::ACCEPT_ENCODING);
         let accepts_gzip =
             accepted.is_some_and(|value| value.as_bytes().windows(4).any(|part| part == b"gzip"));
-        Self { operation, path: request.uri().path().to_owned(), accepts_gzip }
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        Self { operation, path: path.to_owned(), query: query.to_owned(), accepts_gzip }
     }
 
     /// The answer as this server gives it.
@@ -35,10 +37,33 @@ impl Asked {
             let other = |xml: String| xml.replace("Result>", "Response>").replace("Result ", "Response ");
             answer = rewritten(answer, other).await;
         }
+        if self.operation == "ListObjectsV2" {
+            answer = self.listing(answer, quirks).await;
+        }
         if matches!(self.operation, "GetObject" | "HeadObject") {
             answer = self.object(answer, quirks);
         }
         answer
+    }
+
+    async fn listing(&self, answer: Response<Body>, quirks: &Quirks) -> Response<Body> {
+        let asked = |name: &str| {
+            let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(own, _)| *own == name).map(|(_, value)| value.replace("%2F", "/"))
+        };
+        let prefix = asked("prefix").unwrap_or_default();
+        let key = quirks.raw_key.filter(|key| {
+            let rest = key.strip_prefix(&prefix);
+            rest.is_some_and(|rest| asked("delimiter").is_none() || !rest.contains('/'))
+        });
+        let Some(key) = key else { return answer };
+        let more = format!(
+            "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>\"e\"</ETag>\
+             <Size>1</Size></Contents></ListBucketResult>"
+        );
+        let add =
+            |xml: String| without(xml, "<KeyCount>", "</KeyCount>").replace("</ListBucketResult>", &more);
+        rewritten(answer, add).await
     }
 
     fn object(&self, mut answer: Response<Body>, quirks: &Quirks) -> Response<Body> {

@@ -33,6 +33,8 @@ pub struct Quirks {
     pub gunzips: Vec<String>,
     /// Even where gzip is accepted.
     pub gunzips_always: bool,
+    /// An object of this url-encoded key stands in listings, and may be no UTF-8.
+    pub raw_key: Option<&'static str>,
 }
 
 /// What the condition of a policy lets one list.

@@ -161,6 +161,7 @@ fn store_status(error: &StoreError) -> StatusCode {
     match error {
         StoreError::NotFound => StatusCode::NOT_FOUND,
         StoreError::ConditionFailed => StatusCode::PRECONDITION_FAILED,
+        StoreError::UnreadableKeys(_) => StatusCode::CONFLICT,
         StoreError::NotModified => StatusCode::NOT_MODIFIED,
         StoreError::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         // For macOS a file does not exist whose answer is a 5xx.

@@ -78,6 +78,9 @@ pub enum StoreError {
     /// Anything else the store refused for good.
     #[error("the store refused the request: {0}")]
     Rejected(#[source] Cause),
+    /// A folder cannot be dealt with as a whole, since some of it cannot be named.
+    #[error("{0} object(s) in it have names that are not UTF-8, which no path can show")]
+    UnreadableKeys(usize),
     /// A body that was taken cannot be read again.
     #[error("what was to be stored is lost: {0}")]
     Lost(#[source] Cause),
@@ -131,6 +134,7 @@ impl StoreError {
             Self::ChecksumDemanded(_) => {
                 "start the gateway with --checksums when-supported (Object Lock demands a checksum of each object)"
             }
+            Self::UnreadableKeys(_) => "rename or delete them with another tool",
             Self::InvalidAnswer(_) => {
                 "something between here and S3 answers in its place: a captive portal or a proxy?"
             }

@@ -95,8 +95,8 @@ pub async fn any<S: ObjectStore + ?Sized>(store: &S, prefix: &str) -> StoreResul
     loop {
         let page = progress.take(store.list(&request).await?)?;
         match page.continuation {
-            Some(token) if page.is_nothing() => request.continuation = Some(token),
-            _ => return Ok(!page.is_nothing()),
+            Some(token) if page.is_blank() => request.continuation = Some(token),
+            _ => return Ok(!page.is_blank()),
         }
     }
 }

@@ -61,7 +61,8 @@ impl ObjectStore for Prefixed {
         let start_after = request.start_after.as_ref().map(full);
         let request = ListRequest { prefix: full(&request.prefix), start_after, ..request.clone() };
         let page = self.inner.list(&request).await?;
-        let mut shown = ListPage { continuation: page.continuation, ..ListPage::default() };
+        let ListPage { continuation, unreadable, .. } = page;
+        let mut shown = ListPage { continuation, unreadable, ..ListPage::default() };
         for mut object in page.objects {
             // The marker of the prefix itself is the root, which needs none.
             let Ok(key) = Key::new(self.strip(object.key.as_str())?) else { continue };

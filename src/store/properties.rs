@@ -33,7 +33,7 @@ fn page(keys: &BTreeSet<String>) -> ListPage {
     let rolled = |key: &String| key.find('/').map(|slash| key[..=slash].to_owned());
     let prefixes: BTreeSet<String> = keys.iter().filter_map(rolled).collect();
     let objects = keys.iter().filter(|key| rolled(key).is_none()).map(|key| object(key)).collect();
-    ListPage { objects, prefixes: prefixes.into_iter().collect(), continuation: None }
+    ListPage { objects, prefixes: prefixes.into_iter().collect(), ..ListPage::default() }
 }
 
 fn names(entries: &[Entry]) -> Vec<String> {
@@ -85,7 +85,7 @@ proptest! {
     #[test]
     fn nothing_is_lost_of_a_page_in_any_order(objects in vec(key(), 0..12), prefixes in vec(key(), 0..12)) {
         let all = sorted(objects.iter().chain(&prefixes).cloned().collect());
-        let page = ListPage { objects: objects.iter().map(|key| object(key)).collect(), prefixes, continuation: None };
+        let page = ListPage { objects: objects.iter().map(|key| object(key)).collect(), prefixes, ..ListPage::default() };
         let (shown, shadowed) = sift(merged(page).collect());
         prop_assert_eq!(sorted(shown.into_iter().chain(shadowed).collect()), all);
     }

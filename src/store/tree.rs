@@ -48,7 +48,8 @@ impl Leaf {
     }
 }
 
-/// Every object whose key starts with `prefix`, in byte order.
+/// Every object whose key starts with `prefix`, in byte order. All of them, or none: whoever asks deletes or moves
+/// what is there.
 pub async fn list(store: &Arc<dyn ObjectStore>, prefix: &str) -> StoreResult<Vec<Leaf>> {
     let first = store.list(&ListRequest::tree(prefix)).await?;
     list_from(store, prefix, first).await
@@ -66,6 +67,9 @@ pub async fn list_from(
     while let Some(page) = pages.try_next().await? {
         if leaves.len() + page.objects.len() > MAX_LEAVES {
             return Err(StoreError::TooLarge(format!("over {MAX_LEAVES} objects in one operation")));
+        }
+        if page.unreadable > 0 {
+            return Err(StoreError::UnreadableKeys(page.unreadable));
         }
         leaves.extend(page.objects.into_iter().map(Leaf::from));
     }

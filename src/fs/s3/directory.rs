@@ -84,6 +84,10 @@ struct Showing {
 
 impl Showing {
     fn page(&mut self, page: ListPage) -> Vec<Resource> {
+        if page.unreadable > 0 {
+            tracing::debug!(count = page.unreadable, "left out of a listing: names that are not UTF-8");
+            self.fs.shared.metrics.hidden_keys(page.unreadable as u64);
+        }
         let mut shown = Vec::with_capacity(page.objects.len() + page.prefixes.len());
         for entry in listing::merged(page) {
             let sifted = self.filter.as_mut().map(|filter| filter.push(entry)).unwrap_or_default();

@@ -120,7 +120,8 @@ impl Cached {
     async fn ask_tree(&self, request: &ListRequest) -> StoreResult<ListPage> {
         let question = self.metadata.ask(&request.prefix);
         let page = self.inner.list(request).await?;
-        if page.continuation.is_none() {
+        // Where the others are is not known.
+        if page.continuation.is_none() && page.unreadable == 0 {
             question.tree(&page);
         }
         Ok(page)

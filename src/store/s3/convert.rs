@@ -32,8 +32,8 @@ pub(super) fn list_request(client: Client, request: &ListRequest) -> ListObjects
 pub(super) fn uploads(key: &Key, output: ListMultipartUploadsOutput) -> Vec<Upload> {
     let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
     let is_here = |name: &str| {
-        let decoded = if is_encoded { decode(name).ok() } else { Some(name.to_owned()) };
-        decoded.as_deref() == Some(key.as_str())
+        let decoded = if is_encoded { decode(name) } else { name.as_bytes().to_vec() };
+        decoded == key.as_str().as_bytes()
     };
     let upload = |upload: &MultipartUpload| {
         let (id, begun) = (upload.upload_id()?.to_owned(), date(upload.initiated()).ok()?);
@@ -64,18 +64,25 @@ pub(super) fn list_page(request: &ListRequest, output: ListObjectsV2Output) -> S
         return Err(invalid("a listing that was cut short"));
     }
     let encoded = output.encoding_type() == Some(&EncodingType::Url);
-    let text = |text: &str| -> StoreResult<String> {
-        let text = if encoded { decode(text)? } else { text.to_owned() };
-        let is_asked_for = text.starts_with(&request.prefix);
-        is_asked_for.then_some(text).ok_or_else(|| invalid("a listing with a key outside its prefix"))
+    let text = |text: &str| -> StoreResult<Option<String>> {
+        let bytes = if encoded { decode(text) } else { text.as_bytes().to_vec() };
+        let is_asked_for = bytes.starts_with(request.prefix.as_bytes());
+        let asked_for = is_asked_for.then_some(bytes);
+        let asked_for = asked_for.ok_or_else(|| invalid("a listing with a key outside its prefix"))?;
+        Ok(String::from_utf8(asked_for).ok())
     };
     let mut page = ListPage { continuation: continuation.map(str::to_owned), ..ListPage::default() };
     for object in output.contents() {
-        let key = text(object.key().ok_or_else(|| invalid("a listed object without a key"))?)?;
-        page.objects.push(ListedObject { key: Key::new(key)?, meta: listed(object)? });
+        match text(object.key().ok_or_else(|| invalid("a listed object without a key"))?)? {
+            Some(key) => page.objects.push(ListedObject { key: Key::new(key)?, meta: listed(object)? }),
+            None => page.unreadable += 1,
+        }
     }
     for prefix in output.common_prefixes() {
-        page.prefixes.push(text(prefix.prefix().ok_or_else(|| invalid("a common prefix without a name"))?)?);
+        match text(prefix.prefix().ok_or_else(|| invalid("a common prefix without a name"))?)? {
+            Some(prefix) => page.prefixes.push(prefix),
+            None => page.unreadable += 1,
+        }
     }
     Ok(page)
 }
@@ -92,10 +99,8 @@ fn listed(object: &Object) -> StoreResult<ObjectMeta> {
 }
 
 /// Undoes S3's url encoding, in which a blank may be a plus.
-fn decode(text: &str) -> StoreResult<String> {
-    let blanks = text.replace('+', " ");
-    let decoded = percent_decode_str(&blanks).decode_utf8().map(|text| text.into_owned());
-    decoded.map_err(|_| invalid("a listed key that is not UTF-8"))
+fn decode(text: &str) -> Vec<u8> {
+    percent_decode_str(&text.replace('+', " ")).collect()
 }
 
 /// A copy's source as the header wants it; the SDK sends it as it is.
@@ -178,8 +183,8 @@ mod tests {
 
     #[test]
     fn listed_keys_are_decoded() {
-        assert_eq!(decode("a+b%2Bc%01").unwrap(), "a b+c\u{1}");
-        assert!(decode("%ff").is_err());
+        assert_eq!(decode("a+b%2Bc%01"), b"a b+c\x01");
+        assert_eq!(decode("%ff"), b"\xff");
     }
 
     #[test]

@@ -15,7 +15,7 @@ impl S3Store {
             Err(StoreError::AccessDenied(_)) => return Err(denied),
             page => page?,
         };
-        let is_known = !page.is_nothing() || page.continuation.is_none();
+        let is_known = !page.is_blank() || page.continuation.is_none();
         match page.objects.into_iter().find(|object| object.key == *key) {
             Some(object) => Ok(object.meta),
             None if is_known => Err(StoreError::NotFound),

@@ -197,3 +197,30 @@ async fn an_endpoint_may_have_a_path() {
         assert_eq!(gateway.status("DELETE", "/moved%20a").await, 204, "{end:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_not_utf_8_is_hidden_and_protects_its_folder() {
+    let gateway = on(true, |quirks| quirks.raw_key = Some("d/e/caf%E9.txt")).await;
+    let bucket = gateway.bucket().await;
+    bucket.put("d/e/a", "content").await;
+    bucket.put("d/b", "content").await;
+    for _ in 0..2 {
+        assert_eq!(gateway.hrefs("/d/e/", "1").await, ["/d/e/", "/d/e/a"]);
+        assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/b", "/d/e/"]);
+    }
+    let metrics = gateway.request("GET", "/.s3dav/metrics").send().await.unwrap().text().await.unwrap();
+    let hidden = metrics.lines().find(|line| line.starts_with("s3dav_hidden_keys")).unwrap_or_default();
+    assert!(!hidden.ends_with(" 0"), "{metrics}");
+    let answer = gateway.request("DELETE", "/d/").send().await.unwrap();
+    assert_eq!(answer.status(), 409);
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("not UTF-8"), "{text}");
+    assert_eq!(gateway.status("DELETE", "/d/e/").await, 409);
+    for method in ["MOVE", "COPY"] {
+        assert_eq!(gateway.transfer(method, "/d/", "/f/").await, 409, "{method}");
+    }
+    assert_eq!(gateway.status("DELETE", "/d/e/a").await, 204);
+    assert_eq!(gateway.hrefs("/d/e/", "1").await, ["/d/e/"], "it holds the other one still");
+    gateway.hooks().change_quirks(|quirks| quirks.raw_key = None);
+    assert_eq!(bucket.keys().await, ["d/b"]);
+}

@@ -16,7 +16,7 @@ use tokio::process::Command;
 
 use super::port;
 use crate::harness::clients::{self, Tools};
-use crate::harness::process::{Process, command, outcome, serve};
+use crate::harness::process::{Process, command, outcome, send_signal, serve};
 use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, as_user, asked, others_have};
 use crate::harness::{embedded, eventually};
 
@@ -107,8 +107,10 @@ async fn roots_mount_shows_no_password_to_whoever_takes_the_port() {
     assert_eq!(asked(davfs2, &format!("{url}/file"), &[]).await.unwrap(), "200", "root has mounted it");
     assert_eq!(asked(SOMEBODY, &format!("{url}/file"), &[]).await.unwrap(), "401");
     let known = Credential::read(Path::new(status["state_dir"].as_str().unwrap())).unwrap().unwrap();
-    let pid = rustix::process::Pid::from_raw(status["pid"].as_i64().unwrap() as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    // The port closes only where both are killed.
+    for id in ["parent", "pid"] {
+        send_signal("KILL", &status[id].to_string());
+    }
     let port = port(&url).to_owned();
     eventually("the port is free", || async { TcpListener::bind(format!("127.0.0.1:{port}")).is_ok() }).await;
     let heard = impostor(&port).await;
