@@ -8,18 +8,15 @@ use crate::object::{Key, ObjectMeta};
 use crate::store::{ListRequest, ObjectStore};
 
 impl S3Store {
-    /// What a listing tells of the object at `key`, which was `denied` to a HEAD.
-    pub(super) async fn listed(&self, key: &Key, denied: StoreError) -> StoreResult<ObjectMeta> {
+    /// Why the object at `key` was `denied` to a HEAD: it may not be looked at, or is not there.
+    pub(super) async fn unseen(&self, key: &Key, denied: StoreError) -> StoreResult<ObjectMeta> {
         // Of all names that begin with the key, the key is the first.
         let page = match self.list(&ListRequest::probe(key.as_str())).await {
             Err(StoreError::AccessDenied(_)) => return Err(denied),
             page => page?,
         };
+        let is_there = page.objects.iter().any(|object| object.key == *key);
         let is_known = !page.is_blank() || page.continuation.is_none();
-        match page.objects.into_iter().find(|object| object.key == *key) {
-            Some(object) => Ok(object.meta),
-            None if is_known => Err(StoreError::NotFound),
-            None => Err(denied),
-        }
+        Err(if !is_there && is_known { StoreError::NotFound } else { denied })
     }
 }

@@ -65,9 +65,7 @@ where
             // A rotated key: the file that holds the new one is read again.
             | "InvalidAccessKeyId",
         ) => StoreError::Credentials(cause()),
-        (_, "RequestTimeTooSkewed") => StoreError::ClockSkew,
-        // HEAD has no body to say so.
-        (403, "" | "SignatureDoesNotMatch") if answer.is_some_and(is_skewed) => StoreError::ClockSkew,
+        (status, code) if is_of_clocks(status, code, answer) => StoreError::ClockSkew,
         (_, "InvalidObjectState" | "ObjectNotInActiveTierError") => {
             StoreError::Archived(archive_class(answer))
         }
@@ -144,6 +142,12 @@ pub(super) fn is_region(name: &str) -> bool {
     // AWS has small letters, digits and hyphens; others are free to choose.
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     (1..=MAX_REGION_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
+/// Whether a request was refused for its date. HEAD has no body to say so.
+fn is_of_clocks(status: u16, code: &str, answer: Option<&HttpResponse>) -> bool {
+    let may_be = status == 403 && matches!(code, "" | "SignatureDoesNotMatch");
+    code == "RequestTimeTooSkewed" || (may_be && answer.is_some_and(is_skewed))
 }
 
 /// Whether the endpoint's clock and this machine's differ much.

@@ -71,7 +71,7 @@ impl ObjectStore for S3Store {
             Err(StoreError::Unavailable(cause)) if cause.is::<NotS3s>() => {
                 return self.head_by_get(key).await;
             }
-            Err(denied @ StoreError::AccessDenied(_)) => return self.listed(key, denied).await,
+            Err(denied @ StoreError::AccessDenied(_)) => return self.unseen(key, denied).await,
             output => output?,
         };
         Ok(ObjectMeta {
