@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::state::{QuestionRow, Recovered, State, UploadRow};
 use crate::store::ObjectStore;
+use crate::store::aliases::Aliases;
 use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
 use crate::store::conditional::{Conditional, forget_question};
@@ -78,7 +79,9 @@ pub(super) async fn of_buckets(
     for bucket in &source.buckets {
         let store = S3Store::telling(reach.clone(), &bucket.bucket, source.s3.clone(), metrics.clone());
         let store = store.await.map_err(connect)?;
-        let store = Prefixed::wrap(Arc::new(store), &bucket.prefix);
+        let store: Arc<dyn ObjectStore> =
+            if source.s3.is_aws() { Arc::new(store) } else { Arc::new(Aliases::new(Arc::new(store))) };
+        let store = Prefixed::wrap(store, &bucket.prefix);
         stores.insert(bucket.folder().to_owned(), store);
     }
     startup::check(&stores).await?;

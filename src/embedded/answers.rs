@@ -1,7 +1,11 @@
 //! Answers as other servers give them: what the service says, changed by the quirks that are on.
 
+use std::time::SystemTime;
+
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
+use md5::{Digest, Md5};
+use s3s::dto::{ETag, HeadObjectOutput};
 
 use super::quirks::Quirks;
 use super::server::{Body, whole};
@@ -12,6 +16,9 @@ pub(super) struct Asked {
     path: String,
     query: String,
     accepts_gzip: bool,
+    has_weak_condition: bool,
+    has_empty_class: bool,
+    tells_size: bool,
 }
 
 impl Asked {
@@ -20,7 +27,29 @@ impl Asked {
         let accepts_gzip =
             accepted.is_some_and(|value| value.as_bytes().windows(4).any(|part| part == b"gzip"));
         let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
-        Self { operation, path: path.to_owned(), query: query.to_owned(), accepts_gzip }
+        let value = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
+        Self {
+            operation,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            accepts_gzip,
+            has_weak_condition: value("if-match").is_some_and(|value| value.starts_with(b"W/")),
+            has_empty_class: value("x-amz-storage-class").is_some_and(<[u8]>::is_empty),
+            tells_size: value("x-amz-mp-object-size").is_some(),
+        }
+    }
+
+    /// Why this server does not do it: status and code.
+    pub(super) fn refusal(&self, quirks: &Quirks) -> Option<(u16, &'static str)> {
+        if quirks.weak_etags && self.has_weak_condition {
+            Some((412, "PreconditionFailed"))
+        } else if quirks.empty_classes && self.has_empty_class {
+            Some((501, "NotImplemented"))
+        } else if quirks.takes_no_size && self.tells_size {
+            Some((400, "InvalidArgument"))
+        } else {
+            None
+        }
     }
 
     /// The answer as this server gives it.
@@ -51,6 +80,13 @@ impl Asked {
             let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.find(|(own, _)| *own == name).map(|(_, value)| value.replace("%2F", "/"))
         };
+        let mut answer = answer;
+        if quirks.other_listed_etags {
+            answer = rewritten(answer, |xml| xml.replace("<ETag>\"", "<ETag>\"0-")).await;
+        }
+        if quirks.empty_classes {
+            answer = rewritten(answer, |xml| xml.replace("<StorageClass>STANDARD<", "<StorageClass><")).await;
+        }
         let prefix = asked("prefix").unwrap_or_default();
         let key = quirks.raw_key.filter(|key| {
             let rest = key.strip_prefix(&prefix);
@@ -72,6 +108,12 @@ impl Asked {
         {
             answer.headers_mut().insert(name, value);
         }
+        if quirks.weak_etags
+            && let Some(etag) = answer.headers().get(header::ETAG)
+            && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", etag.as_bytes()].concat())
+        {
+            answer.headers_mut().insert(header::ETAG, weak);
+        }
         let is_gunzipped = quirks.gunzips.iter().any(|name| self.path.ends_with(name));
         if is_gunzipped && (quirks.gunzips_always || !self.accepts_gzip) {
             answer.headers_mut().remove(header::ETAG);
@@ -79,6 +121,17 @@ impl Asked {
             answer = answer.map(|body| StreamBody::new(BodyStream::new(body)).boxed_unsync());
         }
         answer
+    }
+}
+
+/// What some servers say of a folder's name.
+pub(super) fn folder() -> HeadObjectOutput {
+    HeadObjectOutput {
+        content_length: Some(0),
+        e_tag: Some(ETag::Strong(hex::encode(Md5::digest([])))),
+        last_modified: Some(SystemTime::now().into()),
+        content_type: Some("application/x-directory".to_owned()),
+        ..Default::default()
     }
 }
 

@@ -35,6 +35,16 @@ pub struct Quirks {
     pub gunzips_always: bool,
     /// An object of this url-encoded key stands in listings, and may be no UTF-8.
     pub raw_key: Option<&'static str>,
+    /// HEAD of a folder's name finds something, as with Ozone and SeaweedFS.
+    pub heads_folders: bool,
+    /// Listings have other ETags than the objects.
+    pub other_listed_etags: bool,
+    /// Listings name an empty storage class, and a write that names one is refused.
+    pub empty_classes: bool,
+    /// Objects are read with weak ETags, which fit no condition.
+    pub weak_etags: bool,
+    /// Completions that tell the whole's size are refused.
+    pub takes_no_size: bool,
 }
 
 /// What the condition of a policy lets one list.

@@ -186,7 +186,10 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
     }
     let is_s3s = !matches!(action, Some(Action::CaptivePortal | Action::NotFoundPage { .. }));
     let asked = Asked::new(operation, &request);
-    let answer = act(request, service, action).await;
+    let answer = match asked.refusal(&quirks) {
+        Some((status, code)) => drained(request, error(status, code, "This server does not")).await,
+        None => act(request, service, action).await,
+    };
     let mut answer = asked.answered(answer, &quirks).await;
     if is_s3s && answer.status() == StatusCode::NOT_FOUND && hides_absence(&quirks, operation) {
         answer = error(403, "AccessDenied", "Access Denied");

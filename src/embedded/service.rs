@@ -16,7 +16,7 @@ use super::rules::{
     read_conditions, streaming, tags,
 };
 use super::storage::{Bucket, Headers, Object, Storage};
-use super::{listing, uploads};
+use super::{answers, listing, uploads};
 
 /// The service behind the protocol.
 #[derive(Debug, Clone)]
@@ -50,6 +50,14 @@ impl Service {
 
     fn object(&self, bucket: &str, key: &str) -> S3Result<Arc<Object>> {
         self.bucket(bucket, |b| b.objects.get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey)))
+    }
+
+    fn is_folder(&self, bucket: &str, key: &str) -> bool {
+        let prefix = format!("{key}/");
+        let is_there = |b: &mut Bucket| {
+            Ok(b.objects.range(prefix.clone()..).next().is_some_and(|(k, _)| k.starts_with(&prefix)))
+        };
+        self.bucket(bucket, is_there).unwrap_or_default()
     }
 
     /// Takes a body in: its content, MD5 and CRC32.
@@ -149,7 +157,12 @@ impl S3 for Service {
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = req.input;
-        let object = self.object(&input.bucket, &input.key)?;
+        let object = match self.object(&input.bucket, &input.key) {
+            Err(_) if self.hooks.quirks().heads_folders && self.is_folder(&input.bucket, &input.key) => {
+                return Ok(S3Response::new(answers::folder()));
+            }
+            object => object?,
+        };
         read_conditions(&object, &input.if_match, &input.if_none_match)?;
         let headers = object.headers.clone();
         Ok(S3Response::new(HeadObjectOutput {

@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 use md5::{Digest, Md5};
 
-use super::{CopySource, ObjectStore, Part, StoreResult};
+use super::{CopySource, ListRequest, ObjectStore, Part, StoreResult};
 use crate::object::{ETag, Key, ObjectMeta, ReadCondition};
 
 /// What a write should leave.
@@ -108,6 +109,20 @@ async fn fill(chunks: &mut BoxStream<'_, StoreResult<Bytes>>, rest: &mut Bytes) 
         }
     }
     Ok(true)
+}
+
+/// The ETag that conditions know a version by that listings call `listed`, where that is another one: the listing
+/// and the object itself then have one size and one date.
+pub(super) async fn own_etag<S: ObjectStore + ?Sized>(store: &S, key: &Key, listed: &ETag) -> Option<ETag> {
+    let request = ListRequest::probe(key.as_str());
+    let (page, own) = join(store.list(&request), store.head(key)).await;
+    let entry = page.ok()?.objects.into_iter().find(|object| object.key == *key)?.meta;
+    let own = own.ok()?;
+    let second = |meta: &ObjectMeta| {
+        meta.last_modified.duration_since(SystemTime::UNIX_EPOCH).ok().map(|d| d.as_secs())
+    };
+    let is_it = entry.etag == *listed && entry.size == own.size && second(&entry) == second(&own);
+    (is_it && own.etag != *listed).then_some(own.etag)
 }
 
 /// The ETag of an object made of these parts, where their ETags are MD5s.

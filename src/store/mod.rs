@@ -2,9 +2,10 @@
 //!
 //! [`ObjectStore`] is S3 reduced to what a file system needs. [`s3`] speaks to a real endpoint and
 //! is the only place that sees the SDK; [`memory`] is complete and serves tests. New behaviour is a
-//! wrapper ([`prefixed`], [`buckets`], [`paced`], [`conditional`], [`cached`], [`creates`],
+//! wrapper ([`aliases`], [`prefixed`], [`buckets`], [`paced`], [`conditional`], [`cached`], [`creates`],
 //! [`patient`]), not an `if`.
 
+pub mod aliases;
 pub mod buckets;
 pub mod cached;
 pub mod comparing;

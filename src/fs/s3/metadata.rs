@@ -129,13 +129,29 @@ impl S3FileSystem {
             }
             false => self.store.stat(&key).await?,
         };
-        Ok(match (stat.is_prefix, stat.object) {
+        let object = match stat.object {
+            Some(meta) if stat.is_prefix => self.is_really_there(&key).await.then_some(meta),
+            object => object,
+        };
+        Ok(match (stat.is_prefix, object) {
             (true, object) => {
                 Some(Located { key: text, node: Node::Folder { covers_object: object.is_some() } })
             }
             (false, Some(meta)) => Some(Located { key: text, node: Node::File(meta) }),
             (false, None) => None,
         })
+    }
+
+    /// Whether a folder covers an object that was found: some servers find one by the name of any folder. Where
+    /// it matters, a listing tells, in which the object's own key would be the first.
+    async fn is_really_there(&self, key: &Key) -> bool {
+        if !matches!(self.context.method.as_str(), "COPY" | "DELETE" | "MOVE") {
+            return true;
+        }
+        match self.store.list(&ListRequest::probe(key.as_str())).await {
+            Ok(page) => page.objects.first().is_some_and(|first| first.key == *key),
+            Err(_) => true,
+        }
     }
 
     /// The folder that holds `path`, or why nothing can be made there.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use tokio::sync::OnceCell;
 
+use super::comparing::own_etag;
 use super::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
     listing,
@@ -112,6 +113,11 @@ impl Conditional {
         match (condition, now) {
             (Condition::None, _) | (Condition::IfAbsent, None) => Ok(()),
             (Condition::IfMatch(wanted), Some(now)) if *wanted == now => Ok(()),
+            (Condition::IfMatch(wanted), Some(now))
+                if own_etag(&*self.inner, key, wanted).await == Some(now.clone()) =>
+            {
+                Ok(())
+            }
             (Condition::IfMatch(_), None) => Err(StoreError::NotFound),
             _ => Err(StoreError::ConditionFailed),
         }

@@ -93,7 +93,10 @@ fn listed(object: &Object) -> StoreResult<ObjectMeta> {
         etag: etag(object.e_tag())?,
         last_modified: date(object.last_modified())?,
         content_type: None,
-        storage_class: object.storage_class().map(|class| class.as_str().to_owned()),
+        storage_class: object
+            .storage_class()
+            .map(|class| class.as_str().to_owned())
+            .filter(|class| !class.is_empty()),
         user: Default::default(),
     })
 }
@@ -128,6 +131,9 @@ pub(super) fn length(length: Option<i64>) -> StoreResult<u64> {
 }
 
 pub(super) fn etag(etag: Option<&str>) -> StoreResult<ETag> {
+    // A proxy that may change an object's form makes its ETag weak. What it holds is the object's still, and
+    // conditions take no weak ones.
+    let etag = etag.map(|etag| etag.strip_prefix("W/").unwrap_or(etag));
     etag.map(ETag::new).ok_or_else(|| invalid("an object without an ETag"))
 }
 

@@ -304,7 +304,8 @@ impl ObjectStore for S3Store {
                     .key(upload.key.as_str())
                     .upload_id(&upload.id)
                     .multipart_upload(named.clone())
-                    .mpu_object_size(size as i64)
+                    // Others may not know it.
+                    .set_mpu_object_size(self.options.is_aws().then_some(size as i64))
                     .set_if_none_match(if_none_match(condition))
                     .set_if_match(if_match(condition))
                     .set_request_payer(self.payer())

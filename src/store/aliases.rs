@@ -1,0 +1,191 @@
+//! Listings that tell other ETags than the objects have: some servers do. A condition on such a one is never met,
+//! which is no conflict; so after a refusal the object is looked at, and the request made once more with its own.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+
+use super::comparing::own_etag;
+use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Aliases {
+    inner: Arc<dyn ObjectStore>,
+}
+
+impl Aliases {
+    /// Wraps the store of an endpoint that may do so.
+    pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner }
+    }
+
+    /// The condition that was meant, if it is another.
+    async fn meant(&self, key: &Key, condition: &Condition) -> Option<Condition> {
+        let Condition::IfMatch(listed) = condition else { return None };
+        own_etag(&*self.inner, key, listed).await.map(Condition::IfMatch)
+    }
+
+    /// The source that was meant, if it is another.
+    async fn meant_source(&self, source: &CopySource) -> Option<CopySource> {
+        let etag = own_etag(&*self.inner, &source.key, source.etag.as_ref()?).await?;
+        Some(CopySource { etag: Some(etag), ..source.clone() })
+    }
+
+    /// Deletes an object that was not deleted for its ETag; the reason where it is left.
+    async fn delete_meant(&self, object: &Doomed) -> Option<(Key, StoreError)> {
+        let deleted = match self.meant(&object.key, &object.condition()).await {
+            Some(meant) => self.inner.delete(&object.key, &meant).await,
+            None => Err(StoreError::ConditionFailed),
+        };
+        match deleted {
+            Ok(()) | Err(StoreError::NotFound) => None,
+            Err(error) => Some((object.key.clone(), error)),
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Aliases {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        self.inner.head(key).await
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        condition: &ReadCondition,
+    ) -> StoreResult<Content> {
+        self.inner.get(key, range, condition).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        self.inner.list(request).await
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let written = self.inner.put(key, body.clone(), attributes, condition).await;
+        if matches!(written, Err(StoreError::ConditionFailed))
+            && let Some(meant) = self.meant(key, condition).await
+        {
+            return self.inner.put(key, body, attributes, &meant).await;
+        }
+        written
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        let written = self.inner.copy(source, to, condition).await;
+        if !matches!(written, Err(StoreError::ConditionFailed)) {
+            return written;
+        }
+        let (other, meant) = (self.meant_source(source).await, self.meant(to, condition).await);
+        if other.is_none() && meant.is_none() {
+            return written;
+        }
+        let (source, condition) = (other.as_ref().unwrap_or(source), meant.as_ref().unwrap_or(condition));
+        self.inner.copy(source, to, condition).await
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let deleted = self.inner.delete(key, condition).await;
+        if matches!(deleted, Err(StoreError::ConditionFailed))
+            && let Some(meant) = self.meant(key, condition).await
+        {
+            return self.inner.delete(key, &meant).await;
+        }
+        deleted
+    }
+
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let (refused, mut failed): (Vec<_>, Vec<_>) = self
+            .inner
+            .delete_many(objects)
+            .await?
+            .into_iter()
+            .partition(|(_, error)| matches!(error, StoreError::ConditionFailed));
+        let refused: HashSet<Key> = refused.into_iter().map(|(key, _)| key).collect();
+        let meant = objects.iter().filter(|object| refused.contains(&object.key));
+        let meant: Vec<_> = meant.map(|object| self.delete_meant(object)).collect();
+        let left: Vec<_> = stream::iter(meant).buffer_unordered(PARALLEL_LOOKS).collect().await;
+        failed.extend(left.into_iter().flatten());
+        Ok(failed)
+    }
+
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        let attributes = self.inner.attributes(key, version).await;
+        if matches!(attributes, Err(StoreError::ConditionFailed))
+            && let Some(own) = own_etag(&*self.inner, key, version).await
+        {
+            return self.inner.attributes(key, &own).await;
+        }
+        attributes
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        self.inner.create_upload(key, attributes).await
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        self.inner.upload_part(upload, number, body).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        let part = self.inner.copy_part(upload, number, source, range).await;
+        if matches!(part, Err(StoreError::ConditionFailed))
+            && let Some(meant) = self.meant_source(source).await
+        {
+            return self.inner.copy_part(upload, number, &meant, range).await;
+        }
+        part
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let written = self.inner.complete_upload(upload, parts, size, condition).await;
+        if matches!(written, Err(StoreError::ConditionFailed))
+            && let Some(meant) = self.meant(&upload.key, condition).await
+        {
+            return self.inner.complete_upload(upload, parts, size, &meant).await;
+        }
+        written
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        self.inner.abort_upload(upload).await
+    }
+
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        self.inner.list_uploads(key).await
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        self.inner.address(key)
+    }
+}
+
+/// Objects that are looked at at once.
+const PARALLEL_LOOKS: usize = 16;
