@@ -64,6 +64,10 @@ fn fatal(bucket: &str, error: StoreError) -> CommandError {
             "the policies of the bucket and of the credentials must allow s3:ListBucket, s3:GetObject, \
              s3:PutObject and s3:DeleteObject",
         ),
+        StoreError::Unsupported(_) => (
+            format!("the bucket {bucket:?} cannot be listed"),
+            "s3dav needs ListObjectsV2, which the server does not know; a newer version of it may",
+        ),
         StoreError::ClockSkew => (
             "this machine's clock and S3's differ by over 15 minutes".to_owned(),
             "set the clock, then start again",

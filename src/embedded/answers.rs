@@ -81,6 +81,13 @@ impl Asked {
             pairs.find(|(own, _)| *own == name).map(|(_, value)| value.replace("%2F", "/"))
         };
         let mut answer = answer;
+        if quirks.lists_as_v1 {
+            let more = "<IsTruncated>true</IsTruncated><NextMarker>a</NextMarker>";
+            let other = |xml: String| {
+                without(xml, "<KeyCount>", "</KeyCount>").replace("<IsTruncated>false</IsTruncated>", more)
+            };
+            answer = rewritten(answer, other).await;
+        }
         if quirks.other_listed_etags {
             answer = rewritten(answer, |xml| xml.replace("<ETag>\"", "<ETag>\"0-")).await;
         }

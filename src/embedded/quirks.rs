@@ -45,6 +45,8 @@ pub struct Quirks {
     pub weak_etags: bool,
     /// Completions that tell the whole's size are refused.
     pub takes_no_size: bool,
+    /// Listings are answered as version 1 of ListObjects does, and say that there is more.
+    pub lists_as_v1: bool,
 }
 
 /// What the condition of a policy lets one list.

@@ -122,6 +122,11 @@ impl StoreError {
             Self::NoSuchBucket => "check the spelling, the account and --endpoint-url",
             Self::WrongRegion(_) => "name the bucket's own region with --region",
             Self::ClockSkew => "set this machine's clock (S3 tolerates 15 minutes)",
+            Self::Unavailable(cause) if cause.to_string().contains("CaUsedAsEndEntity") => {
+                "the server's certificate signed itself and is one of an authority, which no server may show: make \
+                 it anew with basicConstraints=CA:FALSE (`openssl req -x509 -addext basicConstraints=CA:FALSE`), or \
+                 have an authority sign it"
+            }
             Self::Unavailable(cause) if cause.to_string().contains("certificate") => {
                 "the server's certificate is not trusted: name its authority with --ca-bundle, or see whether a \
                  proxy stands between"

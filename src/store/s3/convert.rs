@@ -51,7 +51,7 @@ pub(super) fn list_page(request: &ListRequest, output: ListObjectsV2Output) -> S
     };
     let continuation = output.next_continuation_token().filter(|token| truncated && !token.is_empty());
     if truncated && continuation.is_none() {
-        return Err(invalid("a listing that goes on but does not say how"));
+        return Err(invalid("a listing that goes on but does not say how, as before ListObjectsV2"));
     }
     if continuation.is_some() && continuation == request.continuation.as_deref() {
         return Err(invalid("a listing that goes on where it was"));

@@ -124,6 +124,9 @@ impl ObjectStore for S3Store {
         match output {
             // Where nothing begins with the prefix the listing is empty.
             Err(StoreError::NotFound) => Err(invalid("a listing that was not found")),
+            Err(StoreError::Unsupported(why)) => {
+                Err(StoreError::Unsupported(format!("ListObjectsV2: {why}")))
+            }
             output => convert::list_page(request, output?),
         }
     }

@@ -1,13 +1,20 @@
 //! Answers that AWS would give otherwise.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use s3dav::embedded::{Action, EmbeddedOptions, EmbeddedS3, Quirks, Rule};
+use s3dav::metrics::Metrics;
+use s3dav::store::s3::{S3Options, S3Store};
+use s3dav::store::{ListRequest, ObjectStore, StoreError};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::finder::client::Finder;
-use crate::harness::{BUCKET, TestGateway, buckets, embedded, embedded_options};
+use crate::harness::clients::{Tools, needs};
+use crate::harness::process::{outcome, serve};
+use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded, embedded_options, s3_options};
 
 /// Bytes of a file that goes up in parts.
 const LARGE: usize = 17 << 20;
@@ -307,4 +314,58 @@ async fn weak_etags_are_compared_by_what_they_hold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_size_of_the_whole_is_told_to_aws_alone() {
     changes(&on(true, |quirks| quirks.takes_no_size = true).await).await;
+}
+
+/// A server of one page, with a certificate that it signed itself; and what the store says of it.
+async fn behind_own_certificate(tools: &Tools, constraints: &str) -> StoreError {
+    let directory = tempfile::tempdir().unwrap();
+    let mut request = tools.command("openssl");
+    request.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '));
+    request.args("-keyout key.pem -out cert.pem -subj /CN=localhost -addext".split(' '));
+    request.args(["subjectAltName=IP:127.0.0.1", "-addext", constraints]).current_dir(&directory);
+    assert!(request.output().await.unwrap().status.success());
+    let mut server = tools.command("openssl");
+    server.args("s_server -www -accept 127.0.0.1:0 -cert cert.pem -key key.pem".split(' '));
+    let mut server =
+        server.current_dir(&directory).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next_line().await.unwrap().expect("openssl ended");
+        if let Some(address) = line.strip_prefix("ACCEPT ") {
+            break address.to_owned();
+        }
+    };
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let options = S3Options {
+        ca_bundle: Some(directory.path().join("cert.pem")),
+        ..s3_options(&format!("https://{address}"))
+    };
+    let store = S3Store::new(BUCKET, options, Metrics::default()).await.unwrap();
+    store.list(&ListRequest::probe("")).await.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_certificate_that_signed_itself_lacks_is_said() {
+    let Some(tools) = needs(&["openssl"]) else { return };
+    let error = behind_own_certificate(&tools, "basicConstraints=critical,CA:TRUE").await;
+    let hint = error.hint().unwrap_or_default();
+    assert!(hint.contains("basicConstraints=CA:FALSE"), "{error}: {hint}");
+    let error = behind_own_certificate(&tools, "basicConstraints=CA:FALSE").await;
+    assert!(matches!(error, StoreError::InvalidAnswer(_)), "it is trusted: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_knows_no_second_version_of_listings_is_named() {
+    let s3 = embedded().await;
+    for (status, code) in [(501, "NotImplemented"), (405, "MethodNotAllowed")] {
+        s3.hooks().next(1, "ListObjectsV2", Action::Fail { status, code, message: "no" });
+        let state = tempfile::tempdir().unwrap();
+        let (code, _, said) = outcome(serve(&s3.endpoint_url(), &state, &[])).await;
+        assert!(code == 1 && said.contains("ListObjectsV2") && said.contains("hint: "), "{said}");
+    }
+    s3.hooks().change_quirks(|quirks| quirks.lists_as_v1 = true);
+    let store = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    store.put("a", "content").await;
+    let error = store.store().list(&ListRequest::tree("")).await.unwrap_err().to_string();
+    assert!(error.contains("ListObjectsV2"), "{error}");
 }
