@@ -216,8 +216,8 @@ async fn a_key_that_is_not_utf_8_is_hidden_and_protects_its_folder() {
         assert_eq!(gateway.hrefs("/d/", "1").await, ["/d/", "/d/b", "/d/e/"]);
     }
     let metrics = gateway.request("GET", "/.s3dav/metrics").send().await.unwrap().text().await.unwrap();
-    let hidden = metrics.lines().find(|line| line.starts_with("s3dav_hidden_keys")).unwrap_or_default();
-    assert!(!hidden.ends_with(" 0"), "{metrics}");
+    let hidden = metrics.lines().find(|line| line.starts_with("s3dav_hidden_keys_total"));
+    assert!(hidden.is_some_and(|line| !line.ends_with(" 0")), "{metrics}");
     let answer = gateway.request("DELETE", "/d/").send().await.unwrap();
     assert_eq!(answer.status(), 409);
     let text = answer.text().await.unwrap();
