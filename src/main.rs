@@ -1,7 +1,6 @@
 //! Parses, runs, and prints what went wrong.
 
-#![allow(clippy::print_stderr)]
-
+use std::io::Write;
 use std::process::ExitCode;
 
 use s3dav::cli::{self, Invocation, ParseError};
@@ -27,9 +26,11 @@ fn invocation() -> Result<Invocation, CommandError> {
 }
 
 fn report(failure: &CommandError) -> ExitCode {
-    eprintln!("error: {}", with_causes(failure.error.as_ref()));
+    // Nobody may be reading.
+    let mut stderr = std::io::stderr();
+    let _ = writeln!(stderr, "error: {}", with_causes(failure.error.as_ref()));
     if let Some(hint) = &failure.hint {
-        eprintln!("hint: {hint}");
+        let _ = writeln!(stderr, "hint: {hint}");
     }
     ExitCode::from(failure.exit_code)
 }

@@ -1,5 +1,7 @@
 //! The parent's part of `s3dav serve`: it holds the sockets of the gateway that it starts.
 
+use std::io::{IsTerminal, stderr, stdin};
+
 use anyhow::Context;
 use tokio::net::TcpListener;
 
@@ -36,6 +38,8 @@ pub(super) async fn run(config: Config) -> Result<Ended, CommandError> {
         urls,
         state_dir: config.state_dir,
         detached: config.detached,
+        // Another group could not write there where the terminal is set so (`tostop`).
+        shares_terminal: !config.detached && (stdin().is_terminal() || stderr().is_terminal()),
     };
     let code = parent::run(plan).await.context("the gateway cannot be started")?;
     Ok(Ended::As(code))

@@ -8,6 +8,14 @@ macro_rules! say {
     }};
 }
 
+/// The same on standard error.
+macro_rules! tell {
+    ($($format:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($format)*);
+    }};
+}
+
 mod configuration;
 #[cfg(feature = "demo")]
 mod demo;
@@ -127,7 +135,12 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
     // The gateway that these start logs there.
     let starts_another = matches!(command, Command::Mount(_) | Command::Service(_)) || role.is_parent();
     let file = log.log_file.as_deref().filter(|_| !starts_another);
-    logging::start(format, log.verbose, file).context("the log cannot be written there")?;
+    let place = match file {
+        Some(file) => logging::Place::File(file),
+        None if role.is_parent() => logging::Place::HastyStandardError,
+        None => logging::Place::StandardError,
+    };
+    logging::start(format, log.verbose, place).context("the log cannot be written there")?;
     let runtime = runtime(&role).context("the program cannot start")?;
     let outcome = runtime.block_on(carry_out(command, role, &given, &log));
     // A call that hangs on a disk that is away would keep the process from ending.

@@ -1,7 +1,5 @@
 //! `s3dav mount`.
 
-#![allow(clippy::print_stderr)]
-
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,7 +41,7 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
     let status = upgraded(status).await?;
     let own = options_of_gateway(given);
     if !is_new && own != status.options {
-        eprintln!(
+        tell!(
             "warning: a gateway with other options serves this already, and these have no effect; `s3dav stop` \
              ends it first"
         );
@@ -68,7 +66,7 @@ async fn upgraded(status: Status) -> Result<Status, CommandError> {
     }
     Ok(match restart::anew(&status, UPGRADE_PATIENCE).await {
         Ok(now) if now.program_version == status.program_version => {
-            eprintln!(
+            tell!(
                 "warning: the gateway is still of version {}: it was started from another place; `s3dav stop` ends \
                  it, and `s3dav mount` starts this one",
                 now.program_version
@@ -77,10 +75,7 @@ async fn upgraded(status: Status) -> Result<Status, CommandError> {
         }
         Ok(now) => now,
         Err(failure) if is_there(&status).await => {
-            eprintln!(
-                "warning: the gateway of version {} goes on: {:#}",
-                status.program_version, failure.error
-            );
+            tell!("warning: the gateway of version {} goes on: {:#}", status.program_version, failure.error);
             status
         }
         Err(failure) => return Err(failure),
@@ -154,7 +149,7 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
     }
     say!("{} {said} {}", status.source, point.display());
     if status.parent.is_none() && !status.is_service {
-        eprintln!(
+        tell!(
             "warning: if this gateway dies its port closes, and what is saved into the mount then is lost\nhint: end \
              it with `s3dav stop`; `s3dav mount` alone starts one whose port stays open"
         );

@@ -1,7 +1,5 @@
 //! `s3dav service`.
 
-#![allow(clippy::print_stderr)]
-
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -81,7 +79,7 @@ async fn install(
 fn definition(config: &Config, given: &[Given], log: &LogArgs) -> Result<Definition, CommandError> {
     let log_file = log_path()?;
     if log.log_file.is_some() {
-        eprintln!("warning: --log-file has no effect: `s3dav service logs` shows the log of a service");
+        tell!("warning: --log-file has no effect: `s3dav service logs` shows the log of a service");
     }
     Ok(Definition {
         program: std::env::current_exe().context("this program's own path is not known")?,
@@ -143,9 +141,7 @@ fn environment() -> Vec<(String, String)> {
     let (secrets, plain): (Vec<_>, Vec<_>) =
         variables.into_iter().partition(|(name, value)| is_secret(name, value));
     for (name, _) in secrets {
-        eprintln!(
-            "warning: {name} is not handed to the service; `aws configure` keeps keys where it finds them"
-        );
+        tell!("warning: {name} is not handed to the service; `aws configure` keeps keys where it finds them");
     }
     plain
 }

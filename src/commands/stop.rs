@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::CommandError;
 use super::running::{self, Meant};
 use crate::cli::StopArgs;
 use crate::control::{Reply, Request, Status, Who, ask, ask_of, is_there};
-use crate::mount;
+use crate::mount::{self, MountError};
 
 /// Unmounts what is mounted of a gateway, while it can still take what programs wrote, and ends it.
 pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
@@ -20,8 +20,9 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
     if status.keeps.is_some() {
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
     }
-    for (entry, _) in running::mounts(std::slice::from_ref(&status)).await {
-        mount::detach(&entry.point, args.force).await?;
+    for (entry, _) in running::mounts(std::slice::from_ref(&*status)).await {
+        let detached = timeout(args.wait, mount::detach(&entry.point, args.force)).await;
+        detached.unwrap_or_else(|_| Err(MountError::Hung(entry.point.clone())))?;
     }
     end(&status, args.wait).await
 }

@@ -1,7 +1,5 @@
 //! `s3dav unmount`.
 
-#![allow(clippy::print_stderr)]
-
 use std::path::{Path, PathBuf};
 
 use super::mount::problems;
@@ -29,10 +27,11 @@ pub(super) async fn run(args: UnmountArgs) -> Result<(), CommandError> {
     if let Some(status) = served
         && let Some(problem) = problems(&status.state_dir).await.first()
     {
-        eprintln!(
+        tell!(
             "warning: {}: what programs wrote last may not have been stored; davfs2 keeps it, and sends it when \
              this is mounted at the same place again\nhint: {}",
-            problem.message, problem.hint
+            problem.message,
+            problem.hint
         );
     }
     if let Some(waiting) = waiting {

@@ -6,6 +6,7 @@
 pub mod panics;
 mod rarely;
 mod rotating;
+mod standard_error;
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -16,6 +17,7 @@ use tracing_subscriber::fmt::time::UtcTime;
 
 pub use rarely::Rarely;
 use rotating::Rotating;
+use standard_error::Hasty;
 
 /// What went wrong and why, in a line; what an error says of its cause itself is not said again.
 pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
@@ -38,28 +40,43 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where the log goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'f> {
+    StandardError,
+    /// The same for a process that must not wait for whoever reads it: what is not taken at once is left out.
+    HastyStandardError,
+    File(&'f Path),
+}
+
 /// Sets the log up for the whole process; a second call does nothing.
 ///
 /// `verbosity`: 0 = info, 1 = debug of this program, 2 and more = trace. `S3DAV_LOG` overrides it
-/// with a filter in the syntax of tracing's `EnvFilter`. `file`: there, instead of on standard error.
-pub fn start(format: LogFormat, verbosity: u8, file: Option<&Path>) -> io::Result<()> {
+/// with a filter in the syntax of tracing's `EnvFilter`.
+pub fn start(format: LogFormat, verbosity: u8, place: Place<'_>) -> io::Result<()> {
     let builder = tracing_subscriber::fmt()
+        // It would tell on standard error, and panic where that is gone.
+        .log_internal_errors(false)
         .with_env_filter(filter(verbosity))
         .with_target(verbosity > 0)
         .with_timer(UtcTime::rfc_3339());
-    if file.is_some() {
+    if matches!(place, Place::File(_)) {
         panics::log();
     }
     // A failure means that a log is running already, which is what was asked for.
-    let _ = match (format, file) {
-        (LogFormat::Json, None) => builder.with_writer(io::stderr).json().try_init(),
-        (LogFormat::Json, Some(file)) => {
+    let _ = match (format, place) {
+        (LogFormat::Json, Place::StandardError) => builder.with_writer(io::stderr).json().try_init(),
+        (LogFormat::Json, Place::HastyStandardError) => builder.with_writer(|| Hasty).json().try_init(),
+        (LogFormat::Json, Place::File(file)) => {
             builder.with_writer(Mutex::new(Rotating::open(file)?)).json().try_init()
         }
-        (LogFormat::Text, None) => {
+        (LogFormat::Text, Place::StandardError) => {
             builder.with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).try_init()
         }
-        (LogFormat::Text, Some(file)) => {
+        (LogFormat::Text, Place::HastyStandardError) => {
+            builder.with_writer(|| Hasty).with_ansi(io::stderr().is_terminal()).try_init()
+        }
+        (LogFormat::Text, Place::File(file)) => {
             builder.with_writer(Mutex::new(Rotating::open(file)?)).with_ansi(false).try_init()
         }
     };

@@ -1,8 +1,8 @@
 //! A log file that does not grow for ever.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -26,7 +26,8 @@ impl Rotating {
 
     fn with_most(path: &Path, most: u64) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
+            // It may be a state directory, which must be its user's alone.
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
         let (path, file) = open(path)?;
         let meta = file.metadata()?;

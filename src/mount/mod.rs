@@ -15,12 +15,16 @@ mod table;
 #[cfg_attr(not(target_os = "macos"), allow(dead_code))]
 mod webdavfs;
 
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::time::{Instant, sleep};
 
 pub use deputy::Deputy;
 pub use health::{Health, ask as ask_now, health};
@@ -30,7 +34,7 @@ pub use table::{Entry, TableError, entries, entry_at};
 
 use crate::logging::with_causes;
 use crate::process::{self, ProcessError};
-use crate::state::Credential;
+use crate::state::{Credential, open_private};
 
 #[cfg(not(target_os = "macos"))]
 use davfs2 as platform;
@@ -87,6 +91,8 @@ pub enum MountError {
     NotMounted(PathBuf),
     #[error("programs have files open at {0}")]
     Busy(PathBuf),
+    #[error("another command mounts at {0}, and does not end")]
+    UnderWay(PathBuf),
     #[error("{point} cannot be mounted")]
     Failed { point: PathBuf, hint: String, source: ProcessError },
     #[error("{point} cannot be unmounted")]
@@ -116,6 +122,7 @@ impl MountError {
             Self::Busy(_) => {
                 "close them, or unmount with --force: what they have not saved is lost".to_owned()
             }
+            Self::UnderWay(_) => "end that command, and try again".to_owned(),
             Self::NotMounted(_) => "`s3dav status` shows what is mounted where".to_owned(),
             Self::Files(_) => "the state directory must be writable, and its disk not full".to_owned(),
             Self::Failed { hint, .. } if !hint.is_empty() => hint.clone(),
@@ -132,6 +139,8 @@ impl Mount {
     /// Mounts it, if it is not mounted yet; a dead mount at that place is cleaned up.
     pub async fn attach(&self) -> Result<Attached, MountError> {
         let point = resolved(&self.options.point).await;
+        // Two at once would both find nothing there.
+        let _turn = self.turn(&point).await?;
         if let Some(entry) = entry_at(&point).await? {
             match (entry.is_of(&self.url), health(&point).await) {
                 (true, Health::Well) if !self.is_stale.load(Ordering::Relaxed) => {
@@ -159,6 +168,23 @@ impl Mount {
             }
             _ => Err(MountError::Unseen(point)),
         }
+    }
+}
+
+impl Mount {
+    /// Waits until nobody else mounts what this gateway serves; until the value is dropped nobody does.
+    async fn turn(&self, point: &Path) -> Result<File, MountError> {
+        let lock = self.state_dir.join(LOCK_FILE);
+        let lock =
+            open_private(&lock, OpenOptions::new().write(true).create(true)).map_err(MountError::Files)?;
+        let until = Instant::now() + MOUNT_LIMIT;
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if Instant::now() > until {
+                return Err(MountError::UnderWay(point.to_owned()));
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(lock)
     }
 }
 
@@ -207,6 +233,9 @@ pub async fn detach_all(urls: &[String], force: bool, limit: Duration) {
     futures_util::future::join_all(detached).await;
 }
 
+/// In the gateway's state directory.
+const LOCK_FILE: &str = "mount.lock";
+const PAUSE: Duration = Duration::from_millis(50);
 /// A mount program waits for the server, which has been seen to answer.
 const MOUNT_LIMIT: Duration = Duration::from_secs(120);
 /// What programs wrote goes to S3 first.

@@ -64,8 +64,10 @@ pub(super) fn start(plan: &Plan) -> io::Result<Gateway> {
     let mut command = Command::new(&plan.program);
     command.args(&plan.arguments);
     plan.sockets.tell(&mut command);
-    // Ctrl-C is for this process, which hands it on; both at once would be a second one.
-    command.process_group(0);
+    if !plan.shares_terminal {
+        // A signal to the group of this process, which hands it on, would come twice.
+        command.process_group(0);
+    }
     let before = control::mark(Who::Gateway, &plan.state_dir);
     let child = command.spawn()?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

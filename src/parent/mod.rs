@@ -52,6 +52,8 @@ pub struct Plan {
     pub state_dir: PathBuf,
     /// Started by `mount`, and so ended by `unmount`.
     pub detached: bool,
+    /// What is typed at the terminal, such as Ctrl-C, reaches the gateway, too, and is not handed on.
+    pub shares_terminal: bool,
 }
 
 /// Holds the sockets until the gateway has ended as it was meant to, or could not be started in the first place.
@@ -71,7 +73,6 @@ pub async fn run(plan: Plan) -> io::Result<u8> {
         signals: Signals::listen()?,
         children: signal(SignalKind::child())?,
         quit: other(PosixSignal::QUIT)?,
-        _pause: other(PosixSignal::TSTP)?,
         ends: Ends::default(),
         died: Rarely::default(),
         status: Arc::clone(&status),
@@ -93,10 +94,8 @@ struct Parent {
     signals: Signals,
     /// One of them has ended.
     children: Signal,
-    /// Ctrl-\\ is for both.
+    /// Ctrl-\\
     quit: Signal,
-    /// Ctrl-Z is for neither: nobody would see to the gateway.
-    _pause: Signal,
     wishes: mpsc::Receiver<Wish>,
     ends: Ends,
     died: Rarely,
@@ -156,13 +155,16 @@ impl Parent {
                     self.wanted = Some(wanted);
                     // A successor of one that served unmounts when it serves.
                     if is_ready || !self.ends.was_ever_ready() {
-                        gateway.send(wanted);
+                        self.hand_on(wanted, &gateway);
                     }
                 }
                 () = &mut serves, if !is_ready => {
                     is_ready = true;
                     self.is_ready();
-                    self.wanted.iter().for_each(|wanted| gateway.send(*wanted));
+                    if let Some(wanted) = self.wanted {
+                        // It was not there when the terminal sent it.
+                        gateway.send(wanted);
+                    }
                 }
             }
         };
@@ -172,6 +174,13 @@ impl Parent {
         }
         self.status.lock().is_running = false;
         (exit, is_ready)
+    }
+
+    fn hand_on(&self, wanted: PosixSignal, gateway: &Gateway) {
+        let is_typed = matches!(wanted, PosixSignal::INT | PosixSignal::QUIT);
+        if !(is_typed && self.plan.shares_terminal) {
+            gateway.send(wanted);
+        }
     }
 
     /// The gateway serves.

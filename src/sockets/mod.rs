@@ -128,9 +128,18 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 const FIRST: &str = "LISTEN_FDS_FIRST_FD";
 /// Of descriptors: few are open when a program starts.
-const FIRST_NUMBER: i32 = 64;
+const FIRST_NUMBER: i32 = 16;
+/// Nobody serves at more addresses.
+const MOST_SOCKETS: i64 = 256;
+/// Of a descriptor: Linux's limit.
+const HIGHEST_NUMBER: i64 = 1 << 20;
 
 fn handed_over() -> io::Result<Vec<TcpListener>> {
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<i64>().ok());
+    let (count, first) = (number("LISTEN_FDS").unwrap_or(0), number(FIRST).unwrap_or(3));
+    if count > MOST_SOCKETS || !(0..=HIGHEST_NUMBER).contains(&first) {
+        return Err(io::Error::other(format!("LISTEN_FDS names {count} from number {first} on")));
+    }
     let mut sockets = listenfd::ListenFd::from_env();
     let listeners = (0..sockets.len()).map(|at| sockets.take_tcp_listener(at));
     let listeners: Vec<TcpListener> = listeners.filter_map(Result::transpose).collect::<Result<_, _>>()?;

@@ -412,6 +412,17 @@ async fn two_who_mount_at_once_get_one_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn four_who_mount_at_one_place_at_once_mount_once() {
+    let Some(home) = Home::new().await else { return };
+    let (a, b, c, d) = tokio::join!(home.mount(), home.mount(), home.mount(), home.mount());
+    assert_eq!([a.0, b.0, c.0, d.0], [0; 4], "{a:?} {b:?} {c:?} {d:?}");
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let point = home.point();
+    assert_eq!(table.lines().filter(|line| line.split(' ').nth(4) == point.to_str()).count(), 1);
+    assert_eq!(outcome(home.command(&["stop"])).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_mounts_program_is_the_systems_and_is_told_no_keys() {
     let Some(home) = Home::new().await else { return };
     let (bin, point) = (home.directory.path().join("bin"), home.point());

@@ -280,6 +280,52 @@ async fn a_gateway_that_does_not_start_again_keeps_its_port_and_says_why() {
     assert!(TcpStream::connect(held.address()).await.is_err());
 }
 
+/// Nobody reads any more what it says, or whoever reads it has stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_depends_on_nobody_who_reads_its_words() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    for is_gone_reader in [true, false] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        if !is_gone_reader {
+            fill(&writer);
+        }
+        let log = state.path().join("log");
+        let options = ["--detached", "--log-file", log.to_str().unwrap()];
+        let mut command = serve(&s3.endpoint_url(), &state, &options);
+        command.stdout(Stdio::null()).stderr(writer);
+        let mut parent = command.spawn().unwrap();
+        drop(command);
+        let _reader = if is_gone_reader { None } else { Some(reader) };
+        let state_dir = state.path().join("state");
+        let status = async || {
+            let mut command = crate::harness::process::command(&["status", "--json", "--state-dir"]);
+            command.arg(&state_dir);
+            let (_, text, _) = outcome(command).await;
+            serde_json::from_str::<serde_json::Value>(&text)
+                .map_or(serde_json::Value::Null, |all| all[0].clone())
+        };
+        eventually("a gateway", || async { status().await["pid"].is_number() }).await;
+        for _ in 0..3 {
+            let before = status().await["pid"].clone();
+            send_signal("KILL", &before.to_string());
+            eventually("another gateway", || async {
+                let now = status().await["pid"].clone();
+                now.is_number() && now != before
+            })
+            .await;
+        }
+        send_signal("TERM", &parent.id().unwrap().to_string());
+        assert_eq!(parent.wait().await.unwrap().code(), Some(0));
+    }
+}
+
+/// Until whoever writes there waits.
+fn fill(mut pipe: &std::io::PipeWriter) {
+    rustix::io::ioctl_fionbio(pipe, true).unwrap();
+    while std::io::Write::write(&mut pipe, &[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(pipe, false).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_gateway_has_one_parent() {
     let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
