@@ -174,15 +174,14 @@ impl ObjectStore for WithCreates {
         if let Some(meta) = self.told(name) {
             return Ok((Stat { object: Some(meta), is_prefix: false }, None));
         }
-        let request = ListRequest::tree(&format!("{name}/"));
-        let held = self.creates.0.rows.below(&request.prefix);
         let (mut stat, mut page) = self.inner.stat_tree(name).await?;
         stat.object = stat.object.or_else(|| self.held_after_all(name));
-        stat.is_prefix |= !held.is_empty() || !self.creates.0.rows.below(&request.prefix).is_empty();
+        let request = ListRequest::tree(&format!("{name}/"));
         if let Some(page) = &mut page {
-            self.creates.0.rows.add_to(page, &request, None, held);
+            self.creates.0.rows.add_to(page, &request, None);
             self.note_end(page);
         }
+        stat.is_prefix |= !self.creates.0.rows.below(&request.prefix).is_empty();
         Ok((stat, page))
     }
 
@@ -204,9 +203,8 @@ impl ObjectStore for WithCreates {
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
-        let held = self.creates.0.rows.below(&request.prefix);
         let mut page = self.inner.list(request).await?;
-        if self.creates.count() == 0 && held.is_empty() && page.continuation.is_none() {
+        if self.creates.count() == 0 && page.continuation.is_none() {
             return Ok(page);
         }
         let before = request.continuation.as_ref().map(|token| {
@@ -214,7 +212,7 @@ impl ObjectStore for WithCreates {
             self.ends.get(token).or_else(first).unwrap_or_default()
         });
         self.note_end(&page);
-        self.creates.0.rows.add_to(&mut page, request, before.as_deref(), held);
+        self.creates.0.rows.add_to(&mut page, request, before.as_deref());
         Ok(page)
     }
 
