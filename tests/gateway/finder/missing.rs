@@ -220,6 +220,8 @@ async fn what_is_missing_is_missing_where_others_move_it() {
         let token = mac.lock("/d/saved").await;
         drop(send_half(&mac, "/d/saved", &token).await);
         assert_eq!(mac.unlock("/d/saved", &token).await, 204);
+        // What nobody has open any more goes to S3.
+        eventually("it is there", || async { gateway.bucket().await.get("d/saved").await.is_some() }).await;
         assert_eq!(gateway.transfer("MOVE", "/d", "/e").await, 201);
         assert_eq!(mac.rename("/e/saved", "/document").await, 424);
         assert_eq!(mac.get("/document").await.1, "the document");
