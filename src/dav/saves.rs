@@ -47,7 +47,25 @@ impl Saves {
                 self.state.forget_contents(&row.path);
             }
         }
-        self.state.lacking(&path).into_iter().next().map(|row| row.path)
+        if let Some(row) = self.state.lacking(&path).into_iter().next() {
+            return Some(row.path);
+        }
+        self.would_empty(context, &path, view).await.then_some(path)
+    }
+
+    /// Whether a document would be replaced by a file that has been made empty, and that its program has still open.
+    /// While its connection is down macOS drops what is saved, and sends nothing of it later.
+    async fn would_empty(
+        &self,
+        context: &RequestContext,
+        path: &str,
+        view: impl Fn() -> Box<dyn View>,
+    ) -> bool {
+        let Some(destination) = &context.destination else { return false };
+        if !self.state.expects_content(path) || !self.locks.is_locked(path) {
+            return false;
+        }
+        view().stat(destination).await.is_ok_and(|there| !there.is_folder && there.size > 0)
     }
 
     /// Notes that a save begins, if the request is one.

@@ -107,6 +107,13 @@ impl State {
         rows.of_kind("content").filter(|row| row.phase == Phase::Expected).cloned().collect()
     }
 
+    /// Whether the file at `path` was made empty in this life, and nothing was sent to it yet.
+    pub fn expects_content(&self, path: &str) -> bool {
+        let mut rows = self.0.pending.0.lock();
+        let is_expected = rows.content(path).is_some_and(|row| row.phase == Phase::Expected);
+        is_expected || (rows.is_held(path) && !rows.coming.contains_key(path))
+    }
+
     /// The file at `path` stays empty: no content comes.
     pub fn expects_nothing(&self, path: &str) {
         let mut rows = self.0.pending.0.lock();

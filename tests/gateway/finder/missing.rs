@@ -228,6 +228,27 @@ async fn what_is_missing_is_missing_where_others_move_it() {
     }
 }
 
+/// The connection was down for a moment when the program closed it: macOS has sent neither its content nor its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_and_was_never_written_replaces_no_document() {
+    for gateway in TestGateway::both().await {
+        let mac = Finder::of(&gateway);
+        gateway.put("/document", "the document").await;
+        assert_eq!(mac.status("PUT", "/saved").await, 201);
+        let token = mac.lock("/saved").await;
+        assert_eq!(mac.rename("/saved", "/document").await, 424);
+        assert_eq!(mac.get("/document").await.1, "the document");
+        // Where it replaces nothing it may get another name while it is open.
+        assert_eq!(mac.rename("/saved", "/other").await, 201);
+        mac.unlock("/saved", &token).await;
+        // What a program has made empty and closed is meant so.
+        assert_eq!(mac.status("PUT", "/empty").await, 201);
+        let token = mac.lock("/empty").await;
+        assert_eq!(mac.unlock("/empty", &token).await, 204);
+        assert_eq!(mac.rename("/empty", "/document").await, 204);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_be_no_file_keeps_nothing_from_moving() {
     for gateway in TestGateway::both().await {
