@@ -95,8 +95,7 @@ impl Engine {
             return refuse(context, Failure::Unstored { file });
         }
         if matches!(context.method.as_str(), "PUT" | "COPY" | "MOVE") {
-            let is_locked = self.locks.is_locked(&context.path.spelled_once());
-            context.outcome.set_hints(self.told.hints(context, is_locked));
+            context.outcome.set_hints(self.told.hints(context));
         }
         if lock_null::is_met(context, request.headers(), &self.locks, view).await {
             request.headers_mut().remove(header::IF_NONE_MATCH);

@@ -39,8 +39,8 @@ impl Told {
         Self(Arc::new(Inner { absent: Mutex::default(), looked }))
     }
 
-    /// What the client knows of what the request writes. `is_locked`: somebody has it open.
-    pub(super) fn hints(&self, context: &RequestContext, is_locked: bool) -> Hints {
+    /// What the client knows of what the request writes.
+    pub(super) fn hints(&self, context: &RequestContext) -> Hints {
         let written = context.destination.as_ref().unwrap_or(&context.path);
         let name = (context.client.clone(), written.spelled_once());
         let was_told_absent = self.0.absent.lock().get(&name).is_some_and(|at| at.elapsed() < ABSENCE_TIME);
@@ -48,7 +48,8 @@ impl Told {
             let folder = (name.0.clone(), folder(&name.1));
             looked.contains_key(&name) || looked.contains_key(&folder)
         });
-        let makes = context.client.is_webdavfs() && context.makes_empty() && !is_locked;
+        // A lock changes nothing: it may be one whose end was lost with a connection.
+        let makes = context.client.is_webdavfs() && context.makes_empty();
         Hints { was_told_absent, has_looked, makes }
     }
 

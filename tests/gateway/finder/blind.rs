@@ -62,6 +62,11 @@ async fn a_blind_create_empties_nothing_wherever_the_file_lies() {
             assert_eq!(made.status(), 423, "{}", gateway.is_bucket());
             assert!(bucket.get("file").await.unwrap() == precious(), "it is whole");
         }
+        // A lock whose end was lost with a connection says nothing of what the next create knows.
+        mac.lock("/file").await;
+        let made = mac.request("PUT", "/file").body("").send().await.unwrap();
+        assert_eq!(made.status(), 423, "{}", gateway.is_bucket());
+        assert!(bucket.get("file").await.unwrap() == precious(), "it is whole");
         // Known to it, the file is opened under a lock, and may be emptied.
         let token = mac.lock("/file").await;
         assert_eq!(mac.put("/file", &token, "").await, 204);
