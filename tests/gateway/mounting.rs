@@ -16,7 +16,9 @@ use tokio::process::Command;
 
 use crate::harness::clients::{self, Tools};
 use crate::harness::held::{end_holder, is_gone};
-use crate::harness::process::{Process, command, outcome, program_in, send_signal as signal};
+use crate::harness::process::{
+    Process, command, outcome, program_in, send_signal as signal, take_environment,
+};
 use crate::harness::users::{as_user, others_have};
 use crate::harness::{BUCKET, Bucket, embedded, eventually};
 
@@ -623,12 +625,7 @@ async fn without_roots_rights_it_says_what_to_do() {
     let model = home.with_bucket("mount", &[own.join("s3files").to_str().unwrap()]);
     let Some(mut mount) = as_user(65_534, program.to_str().unwrap()) else { return };
     mount.args(model.as_std().get_args());
-    for (name, value) in model.as_std().get_envs() {
-        match value {
-            Some(value) => mount.env(name, value),
-            None => mount.env_remove(name),
-        };
-    }
+    take_environment(&mut mount, &model);
     mount.env("HOME", &own).env("XDG_STATE_HOME", own.join("state"));
     let (code, _, error) = outcome(mount).await;
     assert_eq!(code, 1, "{error}");
@@ -673,12 +670,7 @@ impl Ordinary {
         let mut mount = as_user(Self::UID, self.directory.path().join("s3dav").to_str().unwrap()).unwrap();
         mount.args(model.as_std().get_args()).args(["--listen", "127.0.0.1:0"]).arg(self.at(point));
         mount.arg("--state-dir").arg(self.at(state));
-        for (name, value) in model.as_std().get_envs() {
-            match value {
-                Some(value) => mount.env(name, value),
-                None => mount.env_remove(name),
-            };
-        }
+        take_environment(&mut mount, &model);
         let (code, _, error) = outcome(mount).await;
         (code, error)
     }

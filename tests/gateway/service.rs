@@ -8,7 +8,7 @@ use s3dav::service::{Definition, launchd_files, systemd_files};
 use tokio::process::Command;
 
 use crate::harness::clients::{self, Tools};
-use crate::harness::process::{command, outcome};
+use crate::harness::process::{command, outcome, take_environment};
 use crate::harness::{BUCKET, Bucket, embedded};
 
 fn definition(mounts: bool) -> Definition {
@@ -207,12 +207,7 @@ impl World {
             .arg(self.path())
             .arg(model.as_std().get_program());
         command.args(model.as_std().get_args());
-        for (name, value) in model.as_std().get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        take_environment(&mut command, model);
         command
             .env("HOME", self.path())
             .env("XDG_STATE_HOME", self.path().join("state"))

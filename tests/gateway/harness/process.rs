@@ -58,16 +58,21 @@ pub fn program_in(place: &Path) -> PathBuf {
     program
 }
 
-/// The same command line by another copy of the program.
-pub fn by(program: &Path, model: &Command) -> Command {
-    let mut command = Command::new(program);
-    command.args(model.as_std().get_args()).stdin(Stdio::null()).kill_on_drop(true);
+/// Gives a command the variables that another one has, or lacks.
+pub fn take_environment(command: &mut Command, model: &Command) {
     for (name, value) in model.as_std().get_envs() {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
         };
     }
+}
+
+/// The same command line by another copy of the program.
+pub fn by(program: &Path, model: &Command) -> Command {
+    let mut command = Command::new(program);
+    command.args(model.as_std().get_args()).stdin(Stdio::null()).kill_on_drop(true);
+    take_environment(&mut command, model);
     command
 }
 

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 pub use super::clients::as_user;
 use super::held::Held;
-use super::process::{Process, outcome, program_in, serve};
+use super::process::{Process, outcome, program_in, serve, take_environment};
 use super::{clients, embedded};
 
 /// What the kernel calls users that it cannot name; an ordinary other user here.
@@ -70,12 +70,7 @@ impl Owner {
             (self.directory.path().join("state"), self.directory.path().join("state/of-user"));
         let own = |argument| if Path::new(argument) == known { state.as_os_str() } else { argument };
         command.args(model.as_std().get_args().map(own));
-        for (name, value) in model.as_std().get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        take_environment(&mut command, &model);
         Some(command)
     }
 

@@ -44,13 +44,19 @@ async fn bucket(owner: &Owner) -> Bucket {
     Bucket::of(&owner.s3.endpoint_url(), BUCKET).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_was_paused_takes_nobody_for_its_owner() {
+/// A user whose bucket has a file; `None` where nobody can be another user.
+async fn owner() -> Option<Owner> {
     if !others_have(&["python3"]) {
-        return;
+        return None;
     }
     let owner = Owner::new(SOMEBODY).await;
     bucket(&owner).await.put("file", "content").await;
+    Some(owner)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_was_paused_takes_nobody_for_its_owner() {
+    let Some(owner) = owner().await else { return };
     let Some(gateway) = owner.gateway(&[]).await else { return };
     for payload in PAYLOADS {
         gateway.signal("STOP").await;
@@ -62,11 +68,7 @@ async fn a_gateway_that_was_paused_takes_nobody_for_its_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_starts_takes_nobody_for_its_owner() {
-    if !others_have(&["python3"]) {
-        return;
-    }
-    let owner = Owner::new(SOMEBODY).await;
-    bucket(&owner).await.put("file", "content").await;
+    let Some(owner) = owner().await else { return };
     for payload in PAYLOADS {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().port().to_string();
@@ -85,11 +87,7 @@ async fn a_service_that_starts_takes_nobody_for_its_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_follows_a_dead_one_takes_nobody_for_its_owner() {
-    if !others_have(&["python3"]) {
-        return;
-    }
-    let owner = Owner::new(SOMEBODY).await;
-    bucket(&owner).await.put("file", "content").await;
+    let Some(owner) = owner().await else { return };
     let Some(held) = owner.held().await else { return };
     for payload in PAYLOADS {
         let gateway = held.gateway().await;
@@ -105,22 +103,24 @@ async fn a_gateway_that_follows_a_dead_one_takes_nobody_for_its_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_resets_forges_nothing() {
-    if !others_have(&["python3"]) {
-        return;
-    }
-    let owner = Owner::new(SOMEBODY).await;
-    bucket(&owner).await.put("file", "content").await;
+    let Some(owner) = owner().await else { return };
     let Some(gateway) = owner.gateway(&[]).await else { return };
-    flood(&owner, &gateway).await;
+    let seconds = attack_time().as_secs().to_string();
+    for payload in PAYLOADS {
+        let flood = [port(&gateway.url), payload, "flood", &seconds];
+        let Some(attack) = python(SOMEBODY_ELSE, RESETS, &flood) else { return };
+        let Some(client) = python(SOMEBODY, OWNER, &[port(&gateway.url), &seconds]) else { return };
+        let ((_, sent, _), (_, answers, error)) = tokio::join!(outcome(attack), outcome(client));
+        eprintln!("{payload}: {} requests forged, the owner got {}", sent.trim(), answers.trim());
+        assert!(sent.trim().parse::<u64>().unwrap() > 0);
+        assert_eq!(bucket(&owner).await.keys().await, ["file"]);
+        assert!(answers.starts_with("{'200': ") && !answers.contains(','), "{answers}{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_while_gateways_are_killed_forges_nothing() {
-    if !others_have(&["python3"]) {
-        return;
-    }
-    let owner = Owner::new(SOMEBODY).await;
-    bucket(&owner).await.put("file", "content").await;
+    let Some(owner) = owner().await else { return };
     let Some(held) = owner.held().await else { return };
     for payload in PAYLOADS {
         let seconds = attack_time().as_secs().to_string();
@@ -137,19 +137,5 @@ async fn a_flood_while_gateways_are_killed_forges_nothing() {
         assert!(sent.trim().parse::<u64>().unwrap() > 0, "{error}");
         held.gateway().await;
         assert_eq!(bucket(&owner).await.keys().await, ["file"]);
-    }
-}
-
-async fn flood(owner: &Owner, gateway: &Process) {
-    let seconds = attack_time().as_secs().to_string();
-    for payload in PAYLOADS {
-        let flood = [port(&gateway.url), payload, "flood", &seconds];
-        let Some(attack) = python(SOMEBODY_ELSE, RESETS, &flood) else { return };
-        let Some(client) = python(SOMEBODY, OWNER, &[port(&gateway.url), &seconds]) else { return };
-        let ((_, sent, _), (_, answers, error)) = tokio::join!(outcome(attack), outcome(client));
-        eprintln!("{payload}: {} requests forged, the owner got {}", sent.trim(), answers.trim());
-        assert!(sent.trim().parse::<u64>().unwrap() > 0);
-        assert_eq!(bucket(owner).await.keys().await, ["file"]);
-        assert!(answers.starts_with("{'200': ") && !answers.contains(','), "{answers}{error}");
     }
 }
