@@ -10,6 +10,7 @@ use super::running::{self, Meant};
 use crate::cli::StopArgs;
 use crate::control::{Reply, Request, Status, Who, ask, ask_of, is_there};
 use crate::mount::{self, MountError};
+use crate::state::is_held_by;
 
 /// Unmounts what is mounted of a gateway, while it can still take what programs wrote, and ends it.
 pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
@@ -41,11 +42,20 @@ pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandE
 pub(super) async fn gone(status: &Status, until: Instant) -> bool {
     while Instant::now() < until {
         match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
-            Ok(Reply::Status(now)) if now.pid == status.pid => sleep(PAUSE).await,
+            Ok(Reply::Status(now)) if now.pid == status.pid => {}
+            // It answers no more, and has its last moments.
+            _ if holds(status).await => {}
             _ => return true,
         }
+        sleep(PAUSE).await;
     }
     false
+}
+
+/// Whether the process of a gateway still has its state directory, which it gives back by ending.
+async fn holds(status: &Status) -> bool {
+    let (directory, process) = (status.state_dir.clone(), status.pid);
+    tokio::task::spawn_blocking(move || is_held_by(&directory, process)).await.unwrap_or(false)
 }
 
 /// Ends the process that holds the port of a gateway which does not start; it unmounts first what is mounted of it.

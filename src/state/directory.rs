@@ -173,7 +173,7 @@ impl Held {
 
     /// Writes who holds the directory into the lock file.
     pub(super) fn describe(&self, description: &str) -> Result<(), StateError> {
-        let note = format!("process {}, {description}\n", std::process::id());
+        let note = note(std::process::id(), description) + "\n";
         let mut file = &self.lock;
         (|| {
             file.set_len(0)?;
@@ -193,6 +193,22 @@ impl ParentsPlace {
     pub fn take(directory: &Path, description: &str) -> Result<Self, StateError> {
         Held::take_lock_of(PARENTS_LOCK_FILE, directory, description).map(Self)
     }
+}
+
+/// Whether that process still holds the directory, as it does until its very end. Blocks for a moment.
+pub fn is_held_by(directory: &Path, process: u32) -> bool {
+    let Ok(mut lock) = File::open(directory.join(LOCK_FILE)) else {
+        return false;
+    };
+    if flock(&lock, FlockOperation::NonBlockingLockShared).is_ok() {
+        return false;
+    }
+    let mut holder = String::new();
+    lock.read_to_string(&mut holder).is_ok() && holder.starts_with(&note(process, ""))
+}
+
+fn note(process: u32, description: &str) -> String {
+    format!("process {process}, {description}")
 }
 
 /// Takes the lock; one that is about to be given back is waited for. Blocks.
@@ -240,6 +256,7 @@ mod tests {
     fn a_second_holder_learns_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let held = Held::take(dir.path(), "http://127.0.0.1:8330/").unwrap();
+        assert!(is_held_by(dir.path(), std::process::id()) && !is_held_by(dir.path(), 1));
         let error = Held::take(dir.path(), "second").unwrap_err();
         assert!(error.to_string().contains("http://127.0.0.1:8330/"), "{error}");
         let ending = std::thread::spawn(move || {
@@ -248,5 +265,6 @@ mod tests {
         });
         assert!(Held::take(dir.path(), "third").is_ok(), "what ends at this moment is waited for");
         ending.join().unwrap();
+        assert!(!is_held_by(dir.path(), std::process::id()));
     }
 }

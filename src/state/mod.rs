@@ -33,8 +33,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use credential::Credential;
 pub use directory::{
-    ParentsPlace, SourceIdentity, base_directory, default_directory, directory_of, is_state_directory,
-    prepare,
+    ParentsPlace, SourceIdentity, base_directory, default_directory, directory_of, is_held_by,
+    is_state_directory, prepare,
 };
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
