@@ -118,6 +118,16 @@ pub struct ListedObject {
     pub meta: ObjectMeta,
 }
 
+/// How a name that means the same as another to Unicode is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spelling {
+    Stored(String),
+    /// There is none.
+    Nowhere,
+    /// It takes a question to tell.
+    Unknown,
+}
+
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ListPage {

@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::Times;
 use super::listing::{Listing, Page, apply, is_ordered, last_name};
-use crate::object::{ListPage, ListedObject, ObjectMeta};
+use crate::object::{ListPage, ListedObject, ObjectMeta, Spelling};
 use crate::seeded::{self, Bug};
 
 /// A place in the order of all questions and changes.
@@ -122,11 +122,18 @@ impl Folder {
     }
 
     /// How a child that means `name` to Unicode is spelled.
-    pub(super) fn spelled(&self, name: &str, times: &Times) -> Option<String> {
+    pub(super) fn spelling(&self, name: &str, times: &Times) -> Spelling {
         let known = self.known.lock();
-        let listing = known.listing(Freshness::Listed, times, Instant::now())?;
+        let Some(listing) = known.listing(Freshness::Listed, times, Instant::now()) else {
+            return Spelling::Unknown;
+        };
         let composed: String = name.nfc().collect();
-        listing.spellings.get(&composed).map(|spelled| spelled.to_string())
+        let listed = listing.spellings.get(&composed).map(|spelled| spelled.to_string());
+        match listed.or_else(|| known.learned_spelling(&composed, &self.prefix)) {
+            Some(spelled) => Spelling::Stored(spelled),
+            None if listing.is_complete() => Spelling::Nowhere,
+            None => Spelling::Unknown,
+        }
     }
 
     /// Whether the folder is known to hold something, or nothing.
@@ -145,7 +152,7 @@ impl Folder {
         if has_unreadable || listing.names().any(stays) {
             return Some(false);
         }
-        let complete = listing.pages.last().is_some_and(|page| page.end.is_none());
+        let complete = listing.is_complete();
         let doubtful = known.facts.values().any(|fact| fact.what == What::Doubtful);
         (complete && !doubtful).then_some(true)
     }
@@ -252,6 +259,15 @@ impl Known {
             (Some((what, _)), _) => Some(what.clone()),
             (None, listed) => listed.map(|(what, _)| what),
         }
+    }
+
+    /// The child that is spelled so when it is composed, among those that single facts tell of.
+    fn learned_spelling(&self, composed: &str, prefix: &str) -> Option<String> {
+        let there = |fact: &Fact| matches!(fact.what, What::Object(_) | What::Prefix);
+        let names = self.facts.iter().filter(|(name, fact)| !name.is_ascii() && there(fact));
+        let mut children =
+            names.map(|(name, _)| name.strip_prefix(prefix).unwrap_or(name).trim_end_matches('/'));
+        children.find(|child| child.nfc().eq(composed.chars())).map(str::to_owned)
     }
 
     fn listing(&self, freshness: Freshness, times: &Times, now: Instant) -> Option<&Listing> {

@@ -42,6 +42,11 @@ impl Listing {
         self.pages.last().is_some_and(|page| page.page.continuation.as_deref() == Some(token))
     }
 
+    /// Whether it was read to its end.
+    pub(super) fn is_complete(&self) -> bool {
+        self.pages.last().is_some_and(|page| page.end.is_none())
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.pages.iter().flat_map(|page| {
             let objects = page.page.objects.iter().map(|object| object.key.as_str());

@@ -10,7 +10,7 @@ use moka::sync::Cache;
 
 use super::Times;
 use super::folder::{Asked, Folder, Freshness, Tick, What};
-use crate::object::{Key, ListPage, ObjectMeta, parent_prefix};
+use crate::object::{Key, ListPage, ObjectMeta, Spelling, parent_prefix};
 
 /// See the module.
 #[derive(Debug)]
@@ -75,8 +75,8 @@ impl MetadataCache {
     }
 
     /// How a child of `prefix` that means the same as `name` to Unicode is spelled.
-    pub fn spelled(&self, prefix: &str, name: &str) -> Option<String> {
-        self.folders.get(prefix)?.spelled(name, &self.times)
+    pub fn spelling(&self, prefix: &str, name: &str) -> Spelling {
+        self.folders.get(prefix).map_or(Spelling::Unknown, |folder| folder.spelling(name, &self.times))
     }
 
     /// Whether this is the second child of its folder in a row of which nothing is known: then the

@@ -1,6 +1,7 @@
 //! Spellings of names: Unicode writes `é` in two ways, clients and buckets choose freely.
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::fs::{Client, ResourcePath};
 
@@ -45,6 +46,30 @@ fn mixed(segments: &[String]) -> Vec<Vec<String>> {
     combinations
 }
 
+/// Whether no other name means the same to Unicode, but for rare signs that are another's double.
+pub fn has_one_spelling(name: &str) -> bool {
+    name.is_ascii() || name.nfc().eq(name.nfd())
+}
+
+/// How every spelling of `name` begins, one of these: up to the first letter that has marks, and with it.
+pub fn first_letters(name: &str) -> Vec<String> {
+    let decomposed: Vec<char> = name.nfd().collect();
+    let Some(mark) = decomposed.iter().position(|c| is_combining_mark(*c)) else {
+        return vec![name.to_owned()];
+    };
+    let marks = decomposed[mark..].iter().take_while(|c| is_combining_mark(**c)).take(MAX_MARKS);
+    let (before, letter) = decomposed.split_at(mark.saturating_sub(1));
+    let mut letters: Vec<String> = vec![letter.iter().take(1).collect()];
+    for mark in marks {
+        let more: Vec<String> =
+            letters.iter().map(|letter| letter.chars().chain([*mark]).nfc().collect()).collect();
+        letters.extend(more.into_iter().filter(|letter| letter.chars().count() == 1));
+    }
+    letters.sort();
+    letters.dedup();
+    letters.into_iter().map(|letter| before.iter().copied().nfc().chain(letter.chars()).collect()).collect()
+}
+
 /// The name to store for something new that `client` calls `name`.
 pub fn for_new(name: &str, client: &Client) -> String {
     match client.is_webdavfs() {
@@ -87,6 +112,8 @@ fn apple_excludes(c: char) -> bool {
     matches!(c, '\u{2000}'..='\u{2FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{2F800}'..='\u{2FAFF}')
 }
 
+/// No letter of any language has more.
+const MAX_MARKS: usize = 3;
 /// Each costs two requests when nothing is known; real paths have few such segments.
 const MAX_SPELLINGS: usize = 8;
 
@@ -107,6 +134,15 @@ mod tests {
         assert!(keys.contains(&"e\u{301}/u\u{308}".to_owned()));
         assert!(keys.contains(&"\u{e9}/u\u{308}".to_owned()));
         assert!(keys.len() <= MAX_SPELLINGS);
+    }
+
+    #[test]
+    fn all_spellings_of_a_name_begin_in_few_ways() {
+        let first = |name: &str| first_letters(name);
+        assert_eq!(first("Ti\u{1ebf}ng"), ["Tie", "Ti\u{e9}", "Ti\u{ea}", "Ti\u{1ebf}"]);
+        assert_eq!(first("u\u{308}"), ["u", "\u{fc}"]);
+        assert_eq!(first("\u{6771}"), ["\u{6771}"]);
+        assert!(has_one_spelling("\u{6771}") && has_one_spelling("a") && !has_one_spelling("\u{fc}"));
     }
 
     #[test]

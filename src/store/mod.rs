@@ -33,8 +33,8 @@ use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
-    Written,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
+    Stat, Written,
 };
 
 pub use crate::object::ListPage;
@@ -80,10 +80,10 @@ pub trait ObjectStore: Debug + Send + Sync {
         listing::any(self, prefix).await
     }
 
-    /// How a child of `prefix` that means the same as `name` to Unicode is really spelled, if that
+    /// How a child of `prefix` that means the same as `name` to Unicode is really spelled, as far as that
     /// is known without asking. ASCII has one spelling only: then the child is an object that is there.
-    fn respelled(&self, _prefix: &str, _name: &str) -> Option<String> {
-        None
+    fn find_normalized(&self, _prefix: &str, _name: &str) -> Spelling {
+        Spelling::Unknown
     }
 
     /// One page of keys, in byte order.

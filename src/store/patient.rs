@@ -18,8 +18,8 @@ use super::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
 };
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
-    Written,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
+    Stat, Written,
 };
 
 /// How long to go on. No attempt is begun, and no read waited for, beyond the limit.
@@ -192,8 +192,8 @@ impl ObjectStore for Patient {
         self.retry(Kind::Read, || self.inner.is_prefix(prefix)).await
     }
 
-    fn respelled(&self, prefix: &str, name: &str) -> Option<String> {
-        self.inner.respelled(prefix, name)
+    fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
+        self.inner.find_normalized(prefix, name)
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {

@@ -153,6 +153,21 @@ async fn looking_at_a_name_that_is_not_ascii() {
     assert_eq!(asked(&gateway), "", "warm, also for spellings that mix both forms");
 }
 
+/// It may be there in a spelling that is neither composed nor decomposed, which only a listing tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_miss_of_a_name_that_is_not_ascii() {
+    let gateway = over(&["d/f", "caf\u{e9}/f"]).await;
+    assert_eq!(gateway.status("HEAD", "/d/caf%C3%A9").await, 404);
+    assert_eq!(asked(&gateway), "2 HeadObject, 3 ListObjectsV2", "cold: both spellings, and one listing");
+    assert_eq!(gateway.status("HEAD", "/d/%C3%BCber").await, 404);
+    assert_eq!(asked(&gateway), "", "which tells of all others");
+    assert_eq!(gateway.put("/d/caf%C3%A9", "x").await, 201);
+    assert_eq!(asked(&gateway), "1 HeadObject, 1 PutObject", "whether the parent is a file, too");
+    let gateway = over(&["d/f", "caf\u{e9}/f"]).await;
+    assert_eq!(gateway.status("HEAD", "/d/%E6%9D%B1%E4%BA%AC").await, 404);
+    assert_eq!(asked(&gateway), "1 HeadObject, 1 ListObjectsV2", "a name of one spelling is not listed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn getting_a_small_file() {
     let gateway = over(&["d/f", "d/empty"]).await;

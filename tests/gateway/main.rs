@@ -39,6 +39,7 @@ mod semantics;
 mod service;
 mod skew;
 mod slashes;
+mod spellings;
 mod stalls;
 mod startup;
 mod state_dirs;

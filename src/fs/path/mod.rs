@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 
 use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
-use super::names::other_spellings;
+use super::names::{has_one_spelling, other_spellings};
 use super::resource_path::MAX_NAME_BYTES;
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::cache::{CacheOptions, ContentCache};
@@ -279,7 +279,30 @@ fn search(root: &Root, path: &ResourcePath) -> Result<Option<Located>, Failure> 
             return Ok(Some(Located { key, stat, is_link }));
         }
     }
-    Ok(None)
+    let Some(key) = stored_spelling(root, path)? else { return Ok(None) };
+    Ok(root.find(&key)?.map(|Found { stat, is_link }| Located { key, stat, is_link }))
+}
+
+/// The key of what means the same as `path` to Unicode, segment by segment, in whatever spelling: only the names of
+/// a folder tell that.
+fn stored_spelling(root: &Root, path: &ResourcePath) -> Result<Option<String>, Failure> {
+    if path.segments().iter().all(|name| has_one_spelling(name)) {
+        return Ok(None);
+    }
+    let mut key = String::new();
+    for name in path.segments() {
+        let spelled = if key.is_empty() { name.clone() } else { format!("{key}/{name}") };
+        if has_one_spelling(name) || root.find(&spelled)?.is_some() {
+            key = spelled;
+            continue;
+        }
+        match root.find_normalized(&key, name)? {
+            Some(stored) if key.is_empty() => key = stored,
+            Some(stored) => key = format!("{key}/{stored}"),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(key))
 }
 
 /// Whether nothing is at `path` for a client, whatever is there.

@@ -14,6 +14,7 @@ use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt}
 use parking_lot::RwLock;
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode, RenameFlags};
 use rustix::io::Errno;
+use unicode_normalization::UnicodeNormalization;
 
 use super::stat::Stat;
 use crate::object::parent_prefix;
@@ -73,6 +74,24 @@ impl Root {
             Err(error) if leads_nowhere(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The name in a folder that means the same as `name` to Unicode, if the folder can be read.
+    pub(super) fn find_normalized(&self, folder: &str, name: &str) -> io::Result<Option<String>> {
+        let entries = match self.by_path(|root| root.read_dir(path(folder))) {
+            Err(error) if leads_nowhere(&error) => return Ok(None),
+            // Who may enter it may not be allowed to list it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            entries => entries?,
+        };
+        for entry in entries {
+            if let Ok(stored) = entry?.file_name().into_string()
+                && stored.nfc().eq(name.nfc())
+            {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
     }
 
     /// What a symbolic link that was found at `key` leads to, without the link itself.

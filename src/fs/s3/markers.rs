@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Failure;
 use super::metadata::Located;
-use crate::object::{Key, ObjectMeta, parent_prefix};
+use crate::object::{Key, ObjectMeta, Spelling, parent_prefix};
 use crate::store::tree::Leaf;
 use crate::store::{ObjectStore, existing};
 
@@ -24,7 +24,7 @@ pub(super) async fn beside(store: &Arc<dyn ObjectStore>, folder: &Located) -> Re
     let prefix = parent_prefix(&folder.key);
     let name = folder.key.strip_prefix(prefix).unwrap_or(&folder.key);
     let hadoops = format!("{name}{HADOOPS}");
-    if store.respelled(prefix, &hadoops).as_deref() == Some(&*hadoops) {
+    if matches!(store.find_normalized(prefix, &hadoops), Spelling::Stored(_)) {
         found.extend(marker(store, &format!("{prefix}{hadoops}"), |_| true).await?);
     }
     Ok(found)

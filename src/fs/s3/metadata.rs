@@ -92,19 +92,12 @@ impl S3FileSystem {
                 return Ok(Some(located));
             }
         }
-        match self.respelled(path, &spellings) {
-            Some(key) => self.locate_key(key).await,
-            None => Ok(None),
+        match self.stored_spelling(path).await? {
+            Some(key) if key != path.key() && spellings.iter().all(|asked| asked.key() != key) => {
+                self.locate_key(key).await
+            }
+            _ => Ok(None),
         }
-    }
-
-    /// A key in the parent's listing that means the same to Unicode, however it is composed.
-    fn respelled(&self, path: &ResourcePath, spellings: &[ResourcePath]) -> Option<String> {
-        let name = path.name();
-        let mut parents =
-            std::iter::once(path).chain(spellings).map(|path| folder_prefix(&path.parent().key()));
-        let spelled = |prefix: String| Some(format!("{prefix}{}", self.store.respelled(&prefix, name)?));
-        if name.is_ascii() { None } else { parents.find_map(spelled) }
     }
 
     /// The folder of one of several buckets: known without asking S3.

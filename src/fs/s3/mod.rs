@@ -11,6 +11,7 @@ mod markers;
 mod metadata;
 mod placing;
 mod removal;
+mod spellings;
 mod transfer;
 mod trees;
 mod upload;

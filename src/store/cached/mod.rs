@@ -24,8 +24,8 @@ use super::{
 use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
 use crate::metrics::Metrics;
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
-    Written, parent_prefix,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
+    Stat, Written, parent_prefix,
 };
 use crate::seeded::{self, Bug};
 
@@ -231,12 +231,16 @@ impl ObjectStore for Cached {
         }
     }
 
-    fn respelled(&self, prefix: &str, name: &str) -> Option<String> {
+    fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
         if !name.is_ascii() {
-            return self.metadata.spelled(prefix, name);
+            return self.metadata.spelling(prefix, name);
         }
-        let key = Key::new(format!("{prefix}{name}")).ok()?;
-        self.metadata.object(&key, Freshness::Listed)?.map(|_| name.to_owned())
+        let key = Key::new(format!("{prefix}{name}"));
+        match key.ok().and_then(|key| self.metadata.object(&key, Freshness::Listed)) {
+            Some(Some(_)) => Spelling::Stored(name.to_owned()),
+            Some(None) => Spelling::Nowhere,
+            None => Spelling::Unknown,
+        }
     }
 
     fn held(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {

@@ -11,8 +11,8 @@ use super::rows::{Row, last_name};
 use super::{Creates, empty_etag, meta};
 use crate::logging::with_causes;
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Stat,
-    Written,
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
+    Stat, Written,
 };
 use crate::state::Left;
 use crate::store::{
@@ -192,14 +192,14 @@ impl ObjectStore for WithCreates {
         }
     }
 
-    fn respelled(&self, prefix: &str, name: &str) -> Option<String> {
-        let composed = |name: &str| name.nfc().collect::<String>();
-        let held = || {
-            let names = self.creates.0.rows.below(prefix).into_iter();
-            let mut names = names.map(|(key, _)| key.as_str()[prefix.len()..].to_owned());
-            names.find(|held| composed(held) == composed(name))
-        };
-        self.inner.respelled(prefix, name).or_else(held)
+    fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
+        let stored = self.inner.find_normalized(prefix, name);
+        if matches!(stored, Spelling::Stored(_)) {
+            return stored;
+        }
+        let names = self.creates.0.rows.below(prefix).into_iter();
+        let mut names = names.map(|(key, _)| key.as_str()[prefix.len()..].to_owned());
+        names.find(|held| held.nfc().eq(name.nfc())).map_or(stored, Spelling::Stored)
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
