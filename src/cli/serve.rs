@@ -135,7 +135,8 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_PASSWORD_FILE", value_name = "FILE", help_heading = "Access")]
     pub password_file: Option<PathBuf>,
 
-    /// Host name, besides this machine's own, that clients may use; may be given several times
+    /// Host name, besides this machine's own, that clients may use, or *.NAME for all below it; may be given several
+    /// times
     #[arg(
         long,
         env = "S3DAV_ALLOWED_HOST",

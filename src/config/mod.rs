@@ -180,7 +180,10 @@ impl Listen {
 fn allowed_hosts(given: &[String]) -> Result<Vec<AllowedHost>, ConfigError> {
     let parse = |text: &String| {
         text.parse().map_err(|error: NoHost| {
-            mistake(format!("--allowed-host: {error}"), "write NAME or NAME:PORT, such as files.example.org")
+            mistake(
+                format!("--allowed-host: {error}"),
+                "write NAME, NAME:PORT or *.NAME, such as files.example.org or *.svc.cluster.local",
+            )
         })
     };
     given.iter().map(parse).collect()

@@ -59,7 +59,7 @@ impl Engine {
         parts: Parts,
         body: Bytes,
     ) -> Response<Body> {
-        let lost = proppatch::lost_removals(&body);
+        let lost = proppatch::lost_changes(&body);
         let answer = self.handle(context, Request::from_parts(parts, full(body))).await;
         let is_as_asked = lost.is_empty() && context.spelling.is_none();
         if is_as_asked || answer.status() != StatusCode::MULTI_STATUS {
@@ -71,7 +71,7 @@ impl Engine {
         };
         if !lost.is_empty() && proppatch::all_succeeded(&body) {
             let view = self.share.view(Arc::clone(context));
-            if let Err(failure) = view.remove_properties(&context.path, lost).await {
+            if let Err(failure) = view.patch_properties(&context.path, lost).await {
                 return refuse(context, failure);
             }
         }

@@ -14,9 +14,9 @@ use quick_xml::events::Event;
 
 use super::full;
 use super::propfind::PropertyRequest;
-use super::proppatch::lost_removals;
+use super::proppatch::lost_changes;
 use super::xml::{check, escape};
-use crate::state::PropertyName;
+use crate::state::{PropertyChange, PropertyName};
 use crate::testing::{any_text, config, near, near_text};
 
 /// An element, which may declare a default namespace.
@@ -147,7 +147,7 @@ proptest! {
         let passed = check(&body);
         // They are asked only where it passed, but must not depend on it.
         let asked = PropertyRequest::parse(&body);
-        lost_removals(&body);
+        lost_changes(&body);
         if passed.is_err() {
             return Ok(());
         }
@@ -213,8 +213,8 @@ proptest! {
             name.namespace == "DAV:" && matches!(name.local.as_str(), "displayname" | "getcontentlanguage")
         };
         let removed = parts.iter().filter(|(removes, _)| *removes).flat_map(|(_, names)| names);
-        let right: Vec<PropertyName> = removed.filter(is_lost).cloned().collect();
-        prop_assert_eq!(lost_removals(body.as_bytes()), right);
+        let right: Vec<PropertyChange> = removed.filter(is_lost).cloned().map(PropertyChange::Remove).collect();
+        prop_assert_eq!(lost_changes(body.as_bytes()), right);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::fs::context::Hints;
 use crate::fs::{Children, Client, Failure, RequestContext, Resource, ResourcePath, View};
-use crate::state::{PropertyName, StoredProperty};
+use crate::state::{PropertyChange, StoredProperty};
 
 /// See the module. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -156,8 +156,12 @@ impl View for Watched {
         self.view.properties(id).await
     }
 
-    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
-        self.view.remove_properties(path, names).await
+    async fn patch_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure> {
+        self.view.patch_properties(path, changes).await
     }
 }
 

@@ -35,6 +35,8 @@ pub struct RequestContext {
     /// Of COPY and MOVE.
     pub destination: Option<ResourcePath>,
     pub depth: Option<Depth>,
+    /// A listing is wanted without the folder itself.
+    pub omits_root: bool,
     /// `Overwrite`, true unless it says `F`.
     pub overwrite: bool,
     /// A single range; several are ignored.

@@ -28,7 +28,7 @@ use dav_server::fs::GuardedFileSystem;
 use futures_util::stream::BoxStream;
 
 use crate::object::ETag;
-use crate::state::{PropertyName, StoredProperty};
+use crate::state::{PropertyChange, StoredProperty};
 
 pub use crate::client::Client;
 pub use context::RequestContext;
@@ -129,8 +129,12 @@ pub trait View: Send + Sync {
     /// The dead properties of a resource.
     async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure>;
 
-    /// Removes dead properties of what is at `path`.
-    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure>;
+    /// Changes dead properties of what is at `path`.
+    async fn patch_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure>;
 }
 
 #[cfg(test)]

@@ -2,34 +2,57 @@
 //! values and take others, also legal ones, for "no condition": the former are refused here, the
 //! latter written in the one form that it reads.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::dav::locks::NEGATED;
 use crate::dav::propfind::href;
 use crate::fs::ResourcePath;
 use crate::object::ETag;
 
-/// Checks the conditional headers; returns the lock tokens of `If`.
-pub(super) fn check(headers: &mut HeaderMap) -> Result<Vec<String>, String> {
-    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
-        if let Some(value) = single(headers, &name)?
-            && value.trim() != "*"
-        {
-            etags(value).ok_or_else(|| format!("{name} is malformed"))?;
-        }
+/// Checks the conditional headers; returns the lock tokens of `If`. What the caller would lose by being
+/// misunderstood is refused; what can match nothing is taken as that.
+pub(super) fn check(method: &Method, headers: &mut HeaderMap) -> Result<Vec<String>, String> {
+    if let Some(value) = single(headers, &header::IF_MATCH)?
+        && value.trim() != "*"
+    {
+        etags(value).ok_or_else(|| "if-match is malformed".to_owned())?;
     }
-    if let Some(value) = single(headers, &header::IF_RANGE)? {
-        let is_etag = etags(value).is_some_and(|tags| tags.len() == 1);
-        if !is_etag && httpdate::parse_http_date(value).is_err() {
-            return Err("if-range is malformed".to_owned());
-        }
-    }
+    check_none_match(method, headers)?;
+    check_range(headers);
     let name = HeaderName::from_static("if");
     let Some(value) = single(headers, &name)? else { return Ok(Vec::new()) };
     let lists = lists(value).ok_or_else(|| "if is malformed".to_owned())?;
     let canonical = HeaderValue::try_from(lists.canonical).map_err(|_| "if is malformed".to_owned())?;
     headers.insert(name, canonical);
     Ok(lists.tokens)
+}
+
+/// A value of `If-None-Match` that is none matches nothing: Joplin sends words. Only where it may have been meant to
+/// keep a write from replacing anything it is refused.
+fn check_none_match(method: &Method, headers: &mut HeaderMap) -> Result<(), String> {
+    let name = header::IF_NONE_MATCH;
+    let is_read = single(headers, &name)
+        .is_ok_and(|value| value.is_none_or(|value| value.trim() == "*" || etags(value).is_some()));
+    if is_read {
+        return Ok(());
+    }
+    let means_all = headers.get_all(&name).iter().any(|value| value.as_bytes().contains(&b'*'));
+    if means_all && !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(format!("{name} is malformed"));
+    }
+    headers.remove(name);
+    Ok(())
+}
+
+/// A version that cannot be read is none that there is: the whole is answered.
+fn check_range(headers: &mut HeaderMap) {
+    let is_version = |value: &str| {
+        etags(value).is_some_and(|tags| tags.len() == 1) || httpdate::parse_http_date(value).is_ok()
+    };
+    if !single(headers, &header::IF_RANGE).is_ok_and(|value| value.is_none_or(is_version)) {
+        headers.remove(header::IF_RANGE);
+        headers.remove(header::RANGE);
+    }
 }
 
 /// Whether any condition is set.
@@ -62,12 +85,15 @@ pub(super) fn if_match(headers: &HeaderMap) -> Option<ETag> {
 
 /// A header's value, which must be there at most once and be plain text.
 pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, String> {
+    let value = one(headers, name)?.map(HeaderValue::to_str).transpose();
+    value.map_err(|_| format!("{name} is not plain text"))
+}
+
+/// A header's value, which must be there at most once.
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, String> {
     let mut values = headers.get_all(name).iter();
-    let Some(first) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(format!("{name} is given twice"));
-    }
-    first.to_str().map(Some).map_err(|_| format!("{name} is not plain text"))
+    let first = values.next();
+    if values.next().is_some() { Err(format!("{name} is given twice")) } else { Ok(first) }
 }
 
 /// A list of entity tags.

@@ -11,11 +11,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use super::hosts::Hosts;
-use super::{conditions, range};
+use super::{conditions, destination, range};
 use crate::client::Client;
-use crate::dav::propfind::{href, href_as_spelled};
+use crate::dav::propfind::href_as_spelled;
 use crate::fs::context::{Depth, Outcome};
-use crate::fs::resource_path::RESERVED;
 use crate::fs::{PathError, RequestContext, ResourcePath};
 
 /// Why a request is refused.
@@ -73,13 +72,13 @@ pub(super) fn admit(
         // The first two change the engine's behaviour at the client's wish, the third writes parts.
         headers.remove(name);
     }
-    let tokens = conditions::check(headers).map_err(bad_request)?;
-    let depth = depth(method, headers)?;
+    let tokens = conditions::check(method, headers).map_err(bad_request)?;
+    let (depth, omits_root) = depth(method, headers)?;
     timeout(headers)?;
     let (destination, overwrite) = match method.as_str() {
         "COPY" | "MOVE" => {
             let is_ours = |host: &str| hosts.are(host, facts.local);
-            (Some(destination(uri, headers, &path, is_ours)?), overwrite(headers)?)
+            (Some(destination::check(uri, headers, &path, is_ours)?), overwrite(headers)?)
         }
         _ => (None, true),
     };
@@ -111,6 +110,7 @@ pub(super) fn admit(
         path,
         destination,
         depth,
+        omits_root,
         overwrite,
         tokens,
         client,
@@ -174,7 +174,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Refused> {
     }
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
@@ -183,11 +183,20 @@ fn client(headers: &HeaderMap, facts: &Facts) -> Client {
     Client::new(facts.principal.clone(), facts.peer, &agent)
 }
 
-fn depth(method: &Method, headers: &mut HeaderMap) -> Result<Option<Depth>, Refused> {
+/// The depth, and whether a listing is to leave out its folder (`1,noroot`, as Microsoft's clients ask for it).
+fn depth(method: &Method, headers: &mut HeaderMap) -> Result<(Option<Depth>, bool), Refused> {
     let name = header::HeaderName::from_static("depth");
-    let Some(value) = conditions::single(headers, &name).map_err(bad_request)? else { return Ok(None) };
-    let depth = match value.trim().to_ascii_lowercase().as_str() {
-        "0" => Depth::Zero,
+    let Some(value) = conditions::single(headers, &name).map_err(bad_request)? else {
+        return Ok((None, false));
+    };
+    let value = value.to_ascii_lowercase();
+    let (levels, more) = value.split_once(',').map_or((&*value, None), |(levels, more)| (levels, Some(more)));
+    let omits_root = more.is_some_and(|more| more.trim() == "noroot");
+    let depth = match levels.trim() {
+        _ if more.is_some() && !(omits_root && method.as_str() == "PROPFIND") => {
+            return Err(bad_request("depth is neither 0, 1 nor infinity"));
+        }
+        "0" if !omits_root => Depth::Zero,
         "1" => Depth::One,
         "infinity" => Depth::Infinity,
         _ => return Err(bad_request("depth is neither 0, 1 nor infinity")),
@@ -198,9 +207,10 @@ fn depth(method: &Method, headers: &mut HeaderMap) -> Result<Option<Depth>, Refu
         "DELETE" => depth != Depth::One,
         _ => true,
     };
-    match allowed {
-        true => Ok(Some(depth)),
-        false => Err(bad_request(format!("{method} does not go with this depth"))),
+    if allowed {
+        Ok((Some(depth), omits_root))
+    } else {
+        Err(bad_request(format!("{method} does not go with this depth")))
     }
 }
 
@@ -235,55 +245,6 @@ fn timeout(headers: &mut HeaderMap) -> Result<(), Refused> {
     let value = seconds.map_or_else(|| "Infinite".to_owned(), |n| format!("Second-{n}"));
     headers.insert("timeout", HeaderValue::try_from(value).map_err(|_| bad_request("timeout is malformed"))?);
     Ok(())
-}
-
-/// Checks where a COPY or MOVE goes, and writes it as the engine cannot misread it.
-fn destination(
-    uri: &Uri,
-    headers: &mut HeaderMap,
-    path: &ResourcePath,
-    is_ours: impl Fn(&str) -> bool,
-) -> Result<ResourcePath, Refused> {
-    let name = header::HeaderName::from_static("destination");
-    let value = conditions::single(headers, &name).map_err(bad_request)?;
-    let value = value.ok_or_else(|| bad_request("destination is missing"))?;
-    if value.contains('#') {
-        // It would be cut off unseen, and another file be replaced.
-        return Err(bad_request("destination has a fragment; a # in a name is written %23"));
-    }
-    let target: Uri = value.trim().parse().map_err(|_| bad_request("destination is malformed"))?;
-    if target.query().is_some() || !target.path().starts_with('/') {
-        return Err(bad_request("destination is malformed"));
-    }
-    if let Some(host) = target.authority() {
-        let own = uri.authority().map(|own| own.as_str().to_owned()).or_else(|| text(headers, "host"));
-        let own = own.and_then(|own| own.parse::<Authority>().ok());
-        // By whichever of its names: a client may have been sent on from one to another.
-        let is_here = |own: Authority| {
-            own.as_str().eq_ignore_ascii_case(host.as_str())
-                || (own.port_u16() == host.port_u16() && is_ours(host.host()))
-        };
-        if !own.is_some_and(is_here) {
-            return Err(refused(StatusCode::BAD_GATEWAY, "the destination is on another server"));
-        }
-    }
-    let destination = ResourcePath::parse(target.path())?;
-    if path.is_root() || destination.is_root() || destination.same_resource(path) {
-        return Err(refused(
-            StatusCode::FORBIDDEN,
-            "source and destination are the same, or one is the root",
-        ));
-    }
-    if destination.is_reserved() {
-        return Err(refused(StatusCode::FORBIDDEN, format!("/{RESERVED} belongs to the gateway")));
-    }
-    if destination.overlaps(path) {
-        return Err(refused(StatusCode::CONFLICT, "source and destination contain each other"));
-    }
-    let plain = HeaderValue::try_from(href(&destination, destination.has_trailing_slash()));
-    let plain = plain.map_err(|_| bad_request("destination is malformed"))?;
-    headers.insert(name, plain);
-    Ok(destination)
 }
 
 /// See [`RequestContext::spelling`]. Two slashes at the beginning would make a host of what follows, so that the

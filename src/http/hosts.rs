@@ -18,11 +18,13 @@ use crate::fs::resource_path::RESERVED;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHost {
     name: String,
+    /// All names below that one are meant, and not it.
+    is_suffix: bool,
     /// Of the pages that may use it; without one, the usual port and the one that the request names.
     port: Option<u16>,
 }
 
-/// It is neither `NAME` nor `NAME:PORT`.
+/// It is neither `NAME`, `*.NAME` nor one of these with `:PORT`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not the name of a host, with or without a port")]
 pub struct NoHost(String);
@@ -36,7 +38,12 @@ impl FromStr for AllowedHost {
         if authority.host().is_empty() || (authority.port_u16().is_none() && !rest.is_empty()) {
             return Err(NoHost(text.to_owned()));
         }
-        Ok(Self { name: bare(authority.host()).to_owned(), port: authority.port_u16() })
+        let host = bare(authority.host());
+        let (name, is_suffix) = host.strip_prefix("*.").map_or((host, false), |name| (name, true));
+        if name.is_empty() || name.contains('*') {
+            return Err(NoHost(text.to_owned()));
+        }
+        Ok(Self { name: name.to_owned(), is_suffix, port: authority.port_u16() })
     }
 }
 
@@ -125,7 +132,12 @@ impl Hosts {
 
 impl AllowedHost {
     fn is(&self, host: &str) -> bool {
-        self.name.eq_ignore_ascii_case(bare(host))
+        let host = bare(host);
+        if !self.is_suffix {
+            return self.name.eq_ignore_ascii_case(host);
+        }
+        let (host, name) = (host.to_ascii_lowercase(), self.name.to_ascii_lowercase());
+        host.strip_suffix(&name).and_then(|rest| rest.strip_suffix('.')).is_some_and(|rest| !rest.is_empty())
     }
 }
 
@@ -146,7 +158,8 @@ mod tests {
 
     /// Whether a request with these headers is let through, to a server that also goes by two other names.
     fn is_let_in(method: Method, target: &str, given: &[(&'static str, &str)]) -> bool {
-        let allowed = ["files.example", "dav.example:8443"].map(|name| name.parse().unwrap());
+        let allowed =
+            ["files.example", "dav.example:8443", "*.svc.example"].map(|name| name.parse().unwrap());
         let hosts = Hosts { allowed: allowed.to_vec(), shares_localhost: false };
         let mut headers = HeaderMap::new();
         for (name, value) in given {
@@ -161,10 +174,21 @@ mod tests {
 
     #[test]
     fn only_own_names_are_answered() {
-        for name in ["127.0.0.1:8330", "localhost", "[::1]:1", "FILES.example:99", "dav.example"] {
+        for name in
+            ["127.0.0.1:8330", "localhost", "[::1]:1", "FILES.example:99", "dav.example", "a.b.SVC.example:1"]
+        {
             assert!(host(name), "{name}");
         }
-        for name in ["evil.example", "192.168.1.1", "localhost.evil.example", "127.0.0.1.nip.io"] {
+        for name in [
+            "evil.example",
+            "192.168.1.1",
+            "localhost.evil.example",
+            "127.0.0.1.nip.io",
+            "svc.example",
+            ".svc.example",
+            "asvc.example",
+            "a.svc.example.org",
+        ] {
             assert!(!host(name), "{name}");
         }
     }
@@ -251,12 +275,26 @@ mod tests {
         let parse = |text: &str| text.parse::<AllowedHost>();
         assert_eq!(
             parse("a.example:8443").unwrap(),
-            AllowedHost { name: "a.example".into(), port: Some(8443) }
+            AllowedHost { name: "a.example".into(), is_suffix: false, port: Some(8443) }
         );
-        assert_eq!(parse("[2001:db8::1]").unwrap(), AllowedHost { name: "2001:db8::1".into(), port: None });
-        for text in
-            ["", ":80", "a.example:", "a.example:x", "a.example:99999", "x@a.example", "a/b", "http://a"]
-        {
+        assert_eq!(
+            parse("[2001:db8::1]").unwrap(),
+            AllowedHost { name: "2001:db8::1".into(), is_suffix: false, port: None }
+        );
+        for text in [
+            "",
+            ":80",
+            "a.example:",
+            "a.example:x",
+            "a.example:99999",
+            "x@a.example",
+            "a/b",
+            "http://a",
+            "*",
+            "*.",
+            "*.*.a",
+            "a.*.b",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

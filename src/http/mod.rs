@@ -7,6 +7,7 @@ pub mod auth;
 mod body;
 mod conditions;
 mod date;
+mod destination;
 mod guard;
 mod guesses;
 mod hosts;

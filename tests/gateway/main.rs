@@ -22,6 +22,7 @@ mod finder;
 mod harness;
 mod kills;
 mod layering;
+mod leniency;
 mod locks;
 mod lost_answers;
 mod methods;

@@ -71,7 +71,9 @@ impl Multistatus {
         children: Option<Children>,
     ) -> Response<Body> {
         let mut head = self.writer.head();
-        if let Err(failure) = self.write(&mut head, &self.base, &resource).await {
+        if !context.omits_root
+            && let Err(failure) = self.write(&mut head, &self.base, &resource).await
+        {
             return refuse(&context, failure);
         }
         let body = match children {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Located, PathShare, Shared, search};
+use super::spellings::search;
+use super::{Located, PathShare, Shared};
 use crate::fs::{Failure, Locate, ResourcePath};
 
 #[async_trait]

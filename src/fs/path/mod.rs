@@ -12,6 +12,7 @@ mod part;
 mod placing;
 mod removal;
 mod root;
+mod spellings;
 mod stat;
 mod transfer;
 mod upload;
@@ -28,20 +29,18 @@ use parking_lot::Mutex;
 
 use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
-use super::names::{has_one_spelling, other_spellings};
-use super::resource_path::MAX_NAME_BYTES;
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::cache::{CacheOptions, ContentCache};
 use crate::intake::{IntakeOptions, Intakes};
 use crate::metrics::Metrics;
 use crate::object::{Key, ObjectMeta};
 use crate::shutdown::Shutdown;
-use crate::state::{PropertyChange, PropertyName, State, StoredProperty};
+use crate::state::{PropertyChange, State, StoredProperty};
 
 use busy::Busy;
 use disk::Disk;
 use part::Parts;
-use root::{Found, Root};
+use root::Root;
 use stat::Stat;
 
 pub use disk::DiskError;
@@ -215,7 +214,7 @@ impl PathFileSystem {
             true => None,
             false => {
                 let spelled = path.clone();
-                self.disk(move |shared| search(&shared.root, &spelled)).await?
+                self.disk(move |shared| spellings::search(&shared.root, &spelled)).await?
             }
         };
         self.context.outcome.note_existence(path, found.is_some());
@@ -267,42 +266,6 @@ impl Located {
             kept_mtime: None,
         }
     }
-}
-
-/// The exact spelling goes first.
-fn search(root: &Root, path: &ResourcePath) -> Result<Option<Located>, Failure> {
-    let spellings = other_spellings(path);
-    // Decomposed, a name may be longer than any name can be.
-    let is_possible = |path: &&ResourcePath| path.segments().iter().all(|name| name.len() <= MAX_NAME_BYTES);
-    for key in std::iter::once(path).chain(spellings.iter().filter(is_possible)).map(ResourcePath::key) {
-        if let Some(Found { stat, is_link }) = root.find(&key)? {
-            return Ok(Some(Located { key, stat, is_link }));
-        }
-    }
-    let Some(key) = stored_spelling(root, path)? else { return Ok(None) };
-    Ok(root.find(&key)?.map(|Found { stat, is_link }| Located { key, stat, is_link }))
-}
-
-/// The key of what means the same as `path` to Unicode, segment by segment, in whatever spelling: only the names of
-/// a folder tell that.
-fn stored_spelling(root: &Root, path: &ResourcePath) -> Result<Option<String>, Failure> {
-    if path.segments().iter().all(|name| has_one_spelling(name)) {
-        return Ok(None);
-    }
-    let mut key = String::new();
-    for name in path.segments() {
-        let spelled = if key.is_empty() { name.clone() } else { format!("{key}/{name}") };
-        if has_one_spelling(name) || root.find(&spelled)?.is_some() {
-            key = spelled;
-            continue;
-        }
-        match root.find_normalized(&key, name)? {
-            Some(stored) if key.is_empty() => key = stored,
-            Some(stored) => key = format!("{key}/{stored}"),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(key))
 }
 
 /// Whether nothing is at `path` for a client, whatever is there.
@@ -377,8 +340,11 @@ impl View for PathFileSystem {
         Ok(self.shared.state.properties(id).await?)
     }
 
-    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
-        let changes = names.into_iter().map(PropertyChange::Remove).collect();
+    async fn patch_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure> {
         self.change_properties(path, changes).await
     }
 }

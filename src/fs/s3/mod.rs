@@ -32,7 +32,7 @@ use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, 
 use crate::metrics::Metrics;
 use crate::object::Key;
 use crate::shutdown::Shutdown;
-use crate::state::{PropertyChange, PropertyName, State, StateError, StoredProperty};
+use crate::state::{PropertyChange, State, StateError, StoredProperty};
 use crate::store::multipart::Uploads;
 use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::reach::{Reach, Reachable};
@@ -288,8 +288,11 @@ impl View for S3FileSystem {
         Ok(self.shared.state.properties(id).await?)
     }
 
-    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
-        let changes = names.into_iter().map(PropertyChange::Remove).collect();
+    async fn patch_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure> {
         self.change_properties(path, changes).await
     }
 }

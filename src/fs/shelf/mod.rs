@@ -27,7 +27,7 @@ use super::{
 };
 use crate::object::ETag;
 use crate::shutdown::Shutdown;
-use crate::state::{PropertyChange, PropertyName, ShelfRow, State, StoredProperty, TransferRow, millis};
+use crate::state::{PropertyChange, ShelfRow, State, StoredProperty, TransferRow, millis};
 
 pub(super) use carry::{companion_of, owner_of_shelved};
 pub use export::{ExportError, export};
@@ -274,8 +274,12 @@ impl<F: FileSystem + View> View for ShelvedFileSystem<F> {
         self.inner.properties(id).await
     }
 
-    async fn remove_properties(&self, path: &ResourcePath, names: Vec<PropertyName>) -> Result<(), Failure> {
-        self.inner.remove_properties(path, names).await
+    async fn patch_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure> {
+        self.inner.patch_properties(path, changes).await
     }
 }
 
