@@ -82,9 +82,9 @@ impl Asked {
         };
         let mut answer = answer;
         if quirks.lists_as_v1 {
-            let more = "<IsTruncated>true</IsTruncated><NextMarker>a</NextMarker>";
             let other = |xml: String| {
-                without(xml, "<KeyCount>", "</KeyCount>").replace("<IsTruncated>false</IsTruncated>", more)
+                let xml = without(xml, "<NextContinuationToken>", "</NextContinuationToken>");
+                without(xml, "<KeyCount>", "</KeyCount>")
             };
             answer = rewritten(answer, other).await;
         }

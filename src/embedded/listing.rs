@@ -1,4 +1,4 @@
-//! ListObjectsV2: byte order, delimiters, pages.
+//! ListObjects in both versions: byte order, delimiters, pages.
 
 use std::ops::Bound;
 
@@ -6,10 +6,27 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::*;
 use s3s::{S3Result, s3_error};
 
+use super::quirks::Quirks;
 use super::storage::{self, Bucket};
 
-/// One page.
-pub(super) fn list(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
+/// One page, as a server with these quirks has it.
+pub(super) fn version_2(
+    bucket: &Bucket,
+    mut input: ListObjectsV2Input,
+    quirks: &Quirks,
+) -> S3Result<ListObjectsV2Output> {
+    if quirks.lists_as_v1 {
+        // What it does not know of a request of the second version.
+        (input.continuation_token, input.start_after) = (None, None);
+    }
+    let mut page = list(bucket, input)?;
+    if quirks.counts_objects_only {
+        page.key_count = page.contents.as_ref().map(|objects| objects.len() as i32);
+    }
+    Ok(page)
+}
+
+fn list(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
     let max_keys = match input.max_keys {
         None => PAGE,
         Some(max) => usize::try_from(max).map_err(|_| s3_error!(InvalidArgument))?.min(PAGE),
@@ -50,6 +67,34 @@ pub(super) fn list(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result<ListO
         encoding_type: input.encoding_type,
         contents: Some(contents),
         common_prefixes: Some(prefixes),
+        ..Default::default()
+    })
+}
+
+/// One page, as the first version has it.
+pub(super) fn version_1(bucket: &Bucket, input: ListObjectsInput) -> S3Result<ListObjectsOutput> {
+    let page = list(
+        bucket,
+        ListObjectsV2Input {
+            bucket: input.bucket,
+            prefix: input.prefix,
+            delimiter: input.delimiter,
+            max_keys: input.max_keys,
+            encoding_type: input.encoding_type,
+            start_after: input.marker.clone(),
+            ..Default::default()
+        },
+    )?;
+    Ok(ListObjectsOutput {
+        name: page.name,
+        prefix: page.prefix,
+        marker: input.marker,
+        delimiter: page.delimiter,
+        max_keys: page.max_keys,
+        is_truncated: page.is_truncated,
+        encoding_type: page.encoding_type,
+        contents: page.contents,
+        common_prefixes: page.common_prefixes,
         ..Default::default()
     })
 }

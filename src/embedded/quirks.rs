@@ -45,7 +45,7 @@ pub struct Quirks {
     pub weak_etags: bool,
     /// Completions that tell the whole's size are refused.
     pub takes_no_size: bool,
-    /// Listings are answered as version 1 of ListObjects does, and say that there is more.
+    /// Listings are answered as version 1 of ListObjects does, whichever is asked for.
     pub lists_as_v1: bool,
 }
 

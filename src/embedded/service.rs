@@ -146,13 +146,18 @@ impl S3 for Service {
         &self,
         req: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let (input, quirks) = (req.input, self.hooks.quirks());
+        let name = input.bucket.clone();
+        Ok(S3Response::new(self.bucket(&name, |bucket| listing::version_2(bucket, input, &quirks))?))
+    }
+
+    async fn list_objects(
+        &self,
+        req: S3Request<ListObjectsInput>,
+    ) -> S3Result<S3Response<ListObjectsOutput>> {
         let input = req.input;
         let name = input.bucket.clone();
-        let mut page = self.bucket(&name, |bucket| listing::list(bucket, input))?;
-        if self.hooks.quirks().counts_objects_only {
-            page.key_count = page.contents.as_ref().map(|objects| objects.len() as i32);
-        }
-        Ok(S3Response::new(page))
+        Ok(S3Response::new(self.bucket(&name, |bucket| listing::version_1(bucket, input))?))
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {

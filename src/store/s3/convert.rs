@@ -11,6 +11,7 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{EncodingType, MultipartUpload, Object};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::version_1;
 use crate::object::{Attributes, Condition, ETag, Key, ListedObject, ObjectAddress, ObjectMeta};
 use crate::store::{ListPage, ListRequest, StoreError, StoreResult, Upload};
 
@@ -50,8 +51,9 @@ pub(super) fn list_page(request: &ListRequest, output: ListObjectsV2Output) -> S
         return Err(invalid("a listing that does not say whether it is complete"));
     };
     let continuation = output.next_continuation_token().filter(|token| truncated && !token.is_empty());
-    if truncated && continuation.is_none() {
-        return Err(invalid("a listing that goes on but does not say how, as before ListObjectsV2"));
+    let by_marker = truncated && version_1::is_one(&output);
+    if truncated && continuation.is_none() && !by_marker {
+        return Err(invalid("a listing that goes on but does not say how"));
     }
     if continuation.is_some() && continuation == request.continuation.as_deref() {
         return Err(invalid("a listing that goes on where it was"));
@@ -83,6 +85,12 @@ pub(super) fn list_page(request: &ListRequest, output: ListObjectsV2Output) -> S
             Some(prefix) => page.prefixes.push(prefix),
             None => page.unreadable += 1,
         }
+    }
+    if by_marker {
+        page.continuation = Some(
+            version_1::continuation(&page)
+                .ok_or_else(|| invalid("a listing that goes on but does not say how"))?,
+        );
     }
     Ok(page)
 }

@@ -82,6 +82,7 @@ const OPERATIONS: &[&str] = &[
     "GetObjectTagging",
     "HeadObject",
     "ListMultipartUploads",
+    "ListObjects",
     "ListObjectsV2",
     "PutObject",
     "UploadPart",

@@ -14,6 +14,7 @@ mod options;
 mod reading;
 mod sending;
 mod unread;
+mod version_1;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ use super::convert::{
 use super::counting::AnswerDate;
 use super::naming::NotS3s;
 use super::sending::Progress;
+use super::version_1;
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
@@ -112,6 +113,9 @@ impl ObjectStore for S3Store {
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        if let Some(marker) = version_1::marker(request) {
+            return self.list_by_marker(request, marker).await;
+        }
         let output = self
             .call(Class::List, |client| {
                 convert::list_request(client, request)
@@ -127,7 +131,12 @@ impl ObjectStore for S3Store {
             Err(StoreError::Unsupported(why)) => {
                 Err(StoreError::Unsupported(format!("ListObjectsV2: {why}")))
             }
-            output => convert::list_page(request, output?),
+            output => match (output?, &request.start_after) {
+                (output, Some(after)) if version_1::is_one(&output) => {
+                    self.list_by_marker(request, after).await
+                }
+                (output, _) => convert::list_page(request, output),
+            },
         }
     }
 
@@ -361,6 +370,25 @@ impl ObjectStore for S3Store {
 
     fn address(&self, key: &Key) -> ObjectAddress {
         ObjectAddress { bucket: self.bucket.clone(), key: key.clone() }
+    }
+}
+
+impl S3Store {
+    /// A page of a server that knows the first version of listings only.
+    async fn list_by_marker(&self, request: &ListRequest, marker: &str) -> StoreResult<ListPage> {
+        let output = self
+            .call(Class::List, |client| {
+                version_1::request(client, request, marker)
+                    .bucket(&self.bucket)
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await?;
+        let mut page = convert::list_page(request, version_1::output(output))?;
+        // Some tell a folder again behind which they go on.
+        page.prefixes.retain(|prefix| prefix != marker);
+        Ok(page)
     }
 }
 

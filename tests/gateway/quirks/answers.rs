@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::finder::client::Finder;
 use crate::harness::clients::{Tools, needs};
 use crate::harness::process::{outcome, serve};
-use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded, embedded_options, s3_options};
+use crate::harness::{BUCKET, TestGateway, buckets, embedded, embedded_options, s3_options};
 
 /// Bytes of a file that goes up in parts.
 const LARGE: usize = 17 << 20;
@@ -363,9 +363,25 @@ async fn a_server_that_knows_no_second_version_of_listings_is_named() {
         let (code, _, said) = outcome(serve(&s3.endpoint_url(), &state, &[])).await;
         assert!(code == 1 && said.contains("ListObjectsV2") && said.contains("hint: "), "{said}");
     }
-    s3.hooks().change_quirks(|quirks| quirks.lists_as_v1 = true);
-    let store = Bucket::of(&s3.endpoint_url(), BUCKET).await;
-    store.put("a", "content").await;
-    let error = store.store().list(&ListRequest::tree("")).await.unwrap_err().to_string();
-    assert!(error.contains("ListObjectsV2"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_of_the_first_version_are_read_to_their_end() {
+    let gateway = TestGateway::start().await;
+    gateway.hooks().change_quirks(|quirks| quirks.lists_as_v1 = true);
+    let bucket = gateway.bucket().await;
+    for n in 0..1_300 {
+        let key = if n % 2 == 0 { format!("d/{n:04}") } else { format!("d/{n:04} x/file") };
+        bucket.put(&key, "").await;
+    }
+    gateway.hooks().reset();
+    let shown = gateway.hrefs("/d/", "1").await;
+    assert_eq!((shown.len(), gateway.hooks().count("ListObjectsV2")), (1_301, 2));
+    assert!(shown.is_sorted_by(|one, next| one < next), "each once, in order");
+    assert_eq!(gateway.transfer("MOVE", "/d/", "/e/").await, 201);
+    assert_eq!(gateway.status("DELETE", "/e/0001%20x/").await, 204);
+    let keys = bucket.keys().await;
+    assert_eq!((keys.len(), &*keys[0]), (1_299, "e/0000"));
+    assert_eq!(gateway.status("DELETE", "/e/").await, 204);
+    assert!(bucket.keys().await.is_empty());
 }
