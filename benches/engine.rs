@@ -132,7 +132,7 @@ async fn gateway(access: Access) -> (String, impl Drop) {
     let (state, keys) = (tempfile::tempdir().unwrap(), s3.keys().clone());
     let options = S3Options {
         endpoint_url: Some(s3.endpoint_url()),
-        force_path_style: true,
+        force_path_style: Some(true),
         credentials: Some(FixedCredentials { access_key: keys.access_key, secret: keys.secret }),
         ..S3Options::default()
     };

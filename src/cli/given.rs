@@ -28,10 +28,20 @@ pub struct Invocation {
 pub struct Given {
     /// The long name.
     pub name: String,
-    /// Texts; of a flag `true` or `false`.
+    /// Texts; of what is true or false, `true` or `false`.
     pub values: Vec<String>,
     pub origin: Origin,
-    pub is_flag: bool,
+    pub kind: Kind,
+}
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// Nothing: it is there, or it is not.
+    Flag,
+    /// `true` or `false`, or nothing for `true`.
+    Truth,
 }
 
 /// Who gave a value.
@@ -94,11 +104,13 @@ impl Given {
 
     /// As arguments for another start of the program; none if it is the default.
     pub fn arguments(&self) -> Vec<String> {
-        match (&self.origin, self.is_flag) {
+        match (&self.origin, self.kind) {
             (Origin::Default, _) => Vec::new(),
-            (_, true) if self.values == ["true"] => vec![format!("--{}", self.name)],
-            (_, true) => Vec::new(),
-            (_, false) => self.values.iter().map(|value| format!("--{}={value}", self.name)).collect(),
+            (_, Kind::Flag | Kind::Truth) if self.values == ["true"] => vec![format!("--{}", self.name)],
+            (_, Kind::Flag) => Vec::new(),
+            (_, Kind::Text | Kind::Truth) => {
+                self.values.iter().map(|value| format!("--{}={value}", self.name)).collect()
+            }
         }
     }
 }
@@ -148,7 +160,6 @@ fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec
         .filter_map(|option| {
             let name = option.get_long()?.to_owned();
             let id = option.get_id().as_str();
-            let raw = matches.get_raw(id).into_iter().flatten();
             let origin = match matches.value_source(id) {
                 Some(ValueSource::CommandLine) => Origin::CommandLine,
                 Some(ValueSource::EnvVariable) => {
@@ -158,10 +169,27 @@ fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec
                 _ if layer.contains_key(&name) => Origin::File,
                 _ => Origin::Default,
             };
-            let values = raw.map(|value| value.to_string_lossy().into_owned()).collect();
-            Some(Given { name, values, origin, is_flag: matches!(option.get_action(), ArgAction::SetTrue) })
+            let (kind, values) = values(option, matches);
+            Some(Given { name, values, origin, kind })
         })
         .collect()
+}
+
+/// What was given for an option, however it was written.
+fn values(option: &Arg, matches: &ArgMatches) -> (Kind, Vec<String>) {
+    let id = option.get_id().as_str();
+    match matches.try_get_one::<bool>(id) {
+        Ok(truth) => {
+            let is_flag = matches!(option.get_action(), ArgAction::SetTrue);
+            let kind = if is_flag { Kind::Flag } else { Kind::Truth };
+            (kind, truth.iter().map(ToString::to_string).collect())
+        }
+        // It is a text, a size or the like.
+        Err(_) => {
+            let raw = matches.get_raw(id).into_iter().flatten();
+            (Kind::Text, raw.map(|value| value.to_string_lossy().into_owned()).collect())
+        }
+    }
 }
 
 /// Options whose values are paths.
@@ -204,6 +232,21 @@ mod tests {
         assert_eq!(of("part-size").origin, Origin::Default);
         let arguments: Vec<String> = given.iter().flat_map(Given::arguments).collect();
         assert_eq!(arguments, ["--bucket=a", "--bucket=b", "--cache-size=2MiB", "--read-only"]);
+    }
+
+    #[test]
+    fn what_is_true_reaches_another_start_however_it_was_written() {
+        for (written, expected) in [
+            ("yes", &["--bucket=b", "--force-path-style", "--read-only"][..]),
+            ("true", &["--bucket=b", "--force-path-style", "--read-only"]),
+            ("no", &["--bucket=b", "--force-path-style=false"]),
+        ] {
+            let file = layer(&[("force-path-style", &[written]), ("read-only", &[written])]);
+            let (args, given) = serve("s3dav serve --bucket=b", file);
+            assert_eq!(args.read_only, written != "no");
+            let arguments: Vec<String> = given.iter().flat_map(Given::arguments).collect();
+            assert_eq!(arguments, expected, "{written}");
+        }
     }
 
     #[test]

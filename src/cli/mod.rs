@@ -13,7 +13,7 @@ use crate::config::units::parse_duration;
 
 pub use clap_complete::Shell;
 pub use documents::{completions, write_man_pages};
-pub use given::{Given, Invocation, Layer, Origin, ParseError, option_names, parse};
+pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse};
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
 };

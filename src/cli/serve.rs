@@ -205,9 +205,19 @@ pub struct S3Args {
     #[arg(long, env = "S3DAV_ENDPOINT_URL", value_name = "URL", help_heading = "S3")]
     pub endpoint_url: Option<String>,
 
-    /// Name the bucket in the path instead of the host, as many other servers want it
-    #[arg(long, env = "S3DAV_FORCE_PATH_STYLE", help_heading = "S3", value_parser = BoolishValueParser::new())]
-    pub force_path_style: bool,
+    /// Name the bucket in the path of URLs, or, with `=false`, in the host [default: what the profile says, else
+    /// the host on AWS and the path elsewhere; if that is refused, the other one]
+    #[arg(
+        long,
+        env = "S3DAV_FORCE_PATH_STYLE",
+        value_name = "BOOL",
+        help_heading = "S3",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub force_path_style: Option<bool>,
 
     /// Storage class of new objects
     #[arg(long, env = "S3DAV_STORAGE_CLASS", value_name = "CLASS", help_heading = "S3")]

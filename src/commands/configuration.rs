@@ -1,7 +1,7 @@
 //! `s3dav config`.
 
 use super::CommandError;
-use crate::cli::{ConfigArgs, ConfigCommand, Given, Origin};
+use crate::cli::{ConfigArgs, ConfigCommand, Given, Kind, Origin};
 use crate::config::{Config, file};
 
 /// Prints each option as it would stand in the configuration file, and who gave its value.
@@ -28,7 +28,7 @@ fn line(option: &Given, path: &str) -> String {
         option.values.iter().map(|value| format!("{:?}", without_secrets(value))).collect();
     match texts.as_slice() {
         [] => format!("# {} is not set", option.name),
-        _ if option.is_flag => format!("{} = {}  # {origin}", option.name, option.values.join("")),
+        _ if option.kind != Kind::Text => format!("{} = {}  # {origin}", option.name, option.values.join("")),
         [only] => format!("{} = {only}  # {origin}", option.name),
         several => format!("{} = [{}]  # {origin}", option.name, several.join(", ")),
     }

@@ -63,7 +63,7 @@ fn s3_options(s3: &EmbeddedS3) -> S3Options {
     let keys = s3.keys().clone();
     S3Options {
         endpoint_url: Some(s3.endpoint_url()),
-        force_path_style: true,
+        force_path_style: Some(true),
         credentials: Some(FixedCredentials { access_key: keys.access_key, secret: keys.secret }),
         ..S3Options::default()
     }

@@ -76,11 +76,13 @@ pub(super) async fn of_buckets(
 ) -> Result<Served, CommandError> {
     let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
     let reach = Reach::new(source.lost_wait);
+    let mut is_aws = true;
     for bucket in &source.buckets {
         let store = S3Store::telling(reach.clone(), &bucket.bucket, source.s3.clone(), metrics.clone());
         let store = store.await.map_err(connect)?;
+        is_aws &= store.is_aws();
         let store: Arc<dyn ObjectStore> =
-            if source.s3.is_aws() { Arc::new(store) } else { Arc::new(Aliases::new(Arc::new(store))) };
+            if is_aws { Arc::new(store) } else { Arc::new(Aliases::new(Arc::new(store))) };
         let store = Prefixed::wrap(store, &bucket.prefix);
         stores.insert(bucket.folder().to_owned(), store);
     }
@@ -93,7 +95,7 @@ pub(super) async fn of_buckets(
         }
     };
     let store: Arc<dyn ObjectStore> = Arc::new(Paced::new(store));
-    let store = match source.trusts_conditions || source.s3.is_aws() {
+    let store = match source.trusts_conditions || is_aws {
         true => store,
         false => Arc::new(Conditional::new(store, &scratch_prefix(&source.buckets), state.clone())),
     };

@@ -7,6 +7,7 @@
 mod answers;
 mod blob;
 mod hooks;
+mod hosts;
 mod keys;
 mod listing;
 mod policies;

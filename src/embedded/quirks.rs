@@ -47,6 +47,12 @@ pub struct Quirks {
     pub takes_no_size: bool,
     /// Listings are answered as version 1 of ListObjects does, whichever is asked for.
     pub lists_as_v1: bool,
+    /// The server's name: what stands before it in a host is the name of a bucket. `None`: no host names one.
+    pub domain: Option<&'static str>,
+    /// Status and code by which buckets that are named in the path are refused.
+    pub refuses_paths: Option<(u16, &'static str)>,
+    /// The same for those that are named in the host.
+    pub refuses_hosts: Option<(u16, &'static str)>,
 }
 
 /// What the condition of a policy lets one list.

@@ -20,6 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::answers::Asked;
 use super::hooks::{Action, Hooks};
+use super::hosts::{self, Hosts};
 use super::keys::Keys;
 use super::policies::{hides_absence, refusal};
 use super::service::Service;
@@ -62,6 +63,7 @@ impl EmbeddedS3 {
         if below.is_none() {
             builder.set_auth(Known(keys.clone()));
         }
+        builder.set_host(Hosts(hooks.clone()));
         hooks.set_latency(options.latency);
         let address = listener.local_addr()?;
         let serving = Serving { service: builder.build(), hooks: hooks.clone(), below: below.clone() };
@@ -165,7 +167,9 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) -> Response<Body> {
-    let operation = operation(request.method(), request.uri(), request.headers());
+    let quirks = hooks.quirks();
+    let uri = hosts::in_path_style(&quirks, request.uri(), request.headers());
+    let operation = operation(request.method(), &uri, request.headers());
     let target = request.uri().to_string();
     let action = hooks.note(operation, &target);
     let latency = hooks.latency();
@@ -179,8 +183,8 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
         }
         return drained(request, answer).await;
     }
-    let quirks = hooks.quirks();
-    let refused = refusal(&quirks, operation, request.uri(), request.headers());
+    let refused = hosts::refusal(&quirks, request.headers());
+    let refused = refused.or_else(|| refusal(&quirks, operation, &uri, request.headers()));
     if let Some((status, code, message)) = refused {
         return drained(request, error(status, code, message)).await;
     }

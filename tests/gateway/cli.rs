@@ -228,6 +228,22 @@ async fn options_come_from_the_command_line_then_the_environment_then_the_file()
 }
 
 #[tokio::test]
+async fn what_is_true_or_false_is_shown_as_toml() {
+    for (written, shown) in [("'yes'", "true"), ("true", "true"), ("'0'", "false"), ("false", "false")] {
+        let home =
+            configured(&format!("bucket = 'b'\nforce-path-style = {written}\nread-only = {written}\n"));
+        let (code, text, error) = outcome(at(&home, &["config", "show"])).await;
+        assert_eq!(code, 0, "{error}");
+        for name in ["force-path-style", "read-only"] {
+            let line = format!("{name} = {shown}  # ");
+            assert!(text.lines().any(|shown| shown.starts_with(&line)), "{line}\n{text}");
+        }
+    }
+    let (code, text, _) = outcome(at(&configured(""), &["config", "show", "--bucket=b"])).await;
+    assert!(code == 0 && text.contains("# force-path-style is not set"), "{text}");
+}
+
+#[tokio::test]
 async fn mistakes_in_the_file_are_named() {
     for (text, expected) in [
         ("cash-size = '1GiB'", "did you mean cache-size?"),

@@ -5,6 +5,7 @@
 mod absences;
 mod access;
 mod activation;
+mod addressing;
 mod bad_inputs;
 mod bases;
 mod capabilities;

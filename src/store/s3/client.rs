@@ -21,6 +21,7 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::addressing::{self, Addressing, Style};
 use super::bounding::BoundAnswers;
 use super::counting::CountRequests;
 use super::naming::Naming;
@@ -56,6 +57,7 @@ pub(super) struct Clients {
     http: SharedHttpClient,
     count: CountRequests,
     naming: Naming,
+    addressing: Addressing,
     /// And how often they were made anew.
     current: RwLock<([Client; 3], u64)>,
     reload: Mutex<Option<Instant>>,
@@ -65,9 +67,10 @@ impl Clients {
     /// Reads configuration and credentials sources; sends nothing to S3.
     pub(super) async fn new(
         options: &mut S3Options,
+        bucket: &str,
         count: CountRequests,
     ) -> Result<Arc<Self>, ConnectError> {
-        check_profile(options).await?;
+        let style = read_profile(options).await?;
         let http = http_client(options).await?;
         let config = load(options, &http).await;
         // The profile may name one; whether it is AWS must not be judged without it.
@@ -75,21 +78,32 @@ impl Clients {
         options.endpoint_url = endpoint.map(with_whole_path);
         let options = options.clone();
         let region = options.region.clone().or_else(|| config.region().map(ToString::to_string));
-        let naming = Naming::default();
-        let current = RwLock::new((build(&options, &config, region, &count, &naming), 0));
-        Ok(Arc::new(Self { options, http, count, naming, current, reload: Mutex::new(None) }))
+        let (naming, addressing) = (Naming::default(), Addressing::new(&options, bucket, style));
+        let clients = build(&options, &config, region, addressing.style(), &count, &naming);
+        let (current, reload) = (RwLock::new((clients, 0)), Mutex::new(None));
+        Ok(Arc::new(Self { options, http, count, naming, addressing, current, reload }))
     }
 
     /// The client for a class of requests, and its generation.
     pub(super) fn get(&self, class: Class) -> (Client, u64) {
         let current = self.current.read();
-        let ([list, read, write], generation) = &*current;
-        let client = match class {
-            Class::List => list,
-            Class::Read => read,
-            Class::Write => write,
-        };
-        (client.clone(), *generation)
+        (of_class(&current.0, class), current.1)
+    }
+
+    /// Where the bucket's name goes.
+    pub(super) fn addressing(&self) -> &Addressing {
+        &self.addressing
+    }
+
+    /// A client that names the bucket so.
+    pub(super) async fn in_style(&self, style: Style, class: Class) -> Client {
+        of_class(&self.make(self.region(), style).await, class)
+    }
+
+    /// Goes on naming the bucket so.
+    pub(super) async fn keep(&self, style: Style) {
+        self.addressing.keep(style);
+        self.rebuild(self.region()).await;
     }
 
     /// Whether the endpoint names its answers.
@@ -108,39 +122,60 @@ impl Clients {
     /// `generation`.
     pub(super) async fn reload(&self, generation: u64) -> bool {
         let mut last = self.reload.lock().await;
-        let (client, current) = self.get(Class::List);
+        let (_, current) = self.get(Class::List);
         if current != generation {
             return true;
         }
         if last.is_some_and(|last| last.elapsed() < RELOAD_PAUSE) {
             return false;
         }
-        let region = client.config().region().map(ToString::to_string);
-        self.rebuild(region).await;
+        self.rebuild(self.region()).await;
         *last = Some(Instant::now());
         true
     }
 
-    async fn rebuild(&self, region: Option<String>) {
+    fn region(&self) -> Option<String> {
+        self.get(Class::List).0.config().region().map(ToString::to_string)
+    }
+
+    async fn make(&self, region: Option<String>, style: Style) -> [Client; 3] {
         let config = load(&self.options, &self.http).await;
-        let clients = build(&self.options, &config, region, &self.count, &self.naming);
+        build(&self.options, &config, region, style, &self.count, &self.naming)
+    }
+
+    async fn rebuild(&self, region: Option<String>) {
+        let clients = self.make(region, self.addressing.style()).await;
         let mut current = self.current.write();
         *current = (clients, current.1 + 1);
     }
 }
 
-/// An unknown profile would otherwise show only as missing credentials.
-async fn check_profile(options: &S3Options) -> Result<(), ConnectError> {
-    let name = options.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
-    let Some(name) = name.filter(|name| !name.is_empty() && options.credentials.is_none()) else {
-        return Ok(());
+fn of_class([list, read, write]: &[Client; 3], class: Class) -> Client {
+    let client = match class {
+        Class::List => list,
+        Class::Read => read,
+        Class::Write => write,
     };
+    client.clone()
+}
+
+/// What the profile says that the SDK does not read. An unknown one would otherwise show only as missing
+/// credentials.
+async fn read_profile(options: &S3Options) -> Result<Option<Style>, ConnectError> {
+    if options.credentials.is_some() {
+        return Ok(None);
+    }
+    let name = options.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+    let name = name.filter(|name| !name.is_empty());
     let (fs, env) = (aws_types::os_shim_internal::Fs::real(), aws_types::os_shim_internal::Env::real());
     let files = aws_runtime::env_config::file::EnvConfigFiles::default();
     match aws_config::profile::load(&fs, &env, &files, None).await {
-        Ok(profiles) if profiles.get_profile(&name).is_none() => Err(ConnectError::UnknownProfile(name)),
+        Ok(profiles) => match name {
+            Some(name) if profiles.get_profile(&name).is_none() => Err(ConnectError::UnknownProfile(name)),
+            name => Ok(addressing::of_profile(&profiles, name.as_deref())),
+        },
         // A file that cannot be read is reported by the chain, with its name.
-        _ => Ok(()),
+        Err(_) => Ok(None),
     }
 }
 
@@ -180,6 +215,7 @@ fn build(
     options: &S3Options,
     config: &SdkConfig,
     region: Option<String>,
+    style: Style,
     count: &CountRequests,
     naming: &Naming,
 ) -> [Client; 3] {
@@ -202,7 +238,7 @@ fn build(
             StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(STALL_GRACE);
         let config = aws_sdk_s3::config::Builder::from(config)
             .region(Region::new(region.clone()))
-            .force_path_style(options.force_path_style)
+            .force_path_style(style == Style::Path)
             .use_arn_region(true)
             .request_checksum_calculation(send)
             .response_checksum_validation(check)

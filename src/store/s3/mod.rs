@@ -1,5 +1,6 @@
 //! S3 itself, over aws-sdk-s3: the only place that sees the SDK's types.
 
+mod addressing;
 mod bounding;
 mod client;
 mod convert;
@@ -70,9 +71,15 @@ impl S3Store {
     ) -> Result<Self, ConnectError> {
         let downloads = Arc::new(Semaphore::new(options.max_connections));
         let requests = Arc::new(Semaphore::new(options.max_connections));
-        let clients = Clients::new(&mut options, CountRequests { metrics: metrics.clone(), reach }).await?;
+        let clients =
+            Clients::new(&mut options, bucket, CountRequests { metrics: metrics.clone(), reach }).await?;
         let (bucket, deletes_singly) = (bucket.to_owned(), AtomicBool::new(false));
         Ok(Self { clients, options, bucket, downloads, requests, metrics, deletes_singly })
+    }
+
+    /// Whether it is AWS itself; the profile may have named another endpoint.
+    pub fn is_aws(&self) -> bool {
+        self.options.is_aws()
     }
 
     /// Runs one call; when the answer says that region or credentials are others now, once more
@@ -117,17 +124,44 @@ impl S3Store {
         let permit = permit.map_err(|closed| StoreError::Unavailable(closed.into()))?;
         let (client, generation) = self.clients.get(class);
         let error = match call(client).await {
-            Ok(output) => return Ok((output, permit)),
+            Ok(output) => {
+                self.clients.addressing().settle();
+                return Ok((output, permit));
+            }
             Err(error) => classify(error, class, self.clients.naming()),
         };
         match &error {
             StoreError::WrongRegion(Some(region)) => self.clients.move_to(region.clone()).await,
             StoreError::Credentials(_) if self.clients.reload(generation).await => {}
-            _ => return Err(error),
+            _ => {
+                let other = self.in_other_style(class, &error, call).await;
+                return other.map(|output| (output, permit)).ok_or(error);
+            }
         }
         let (client, _) = self.clients.get(class);
         let output = call(client).await;
         Ok((output.map_err(|error| classify(error, class, self.clients.naming()))?, permit))
+    }
+
+    /// Runs a call that failed once more, with the bucket's name in the other place, if that was never tried.
+    async fn in_other_style<T, E, F>(
+        &self,
+        class: Class,
+        error: &StoreError,
+        call: impl Fn(Client) -> F,
+    ) -> Option<T>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        // Whether a bucket is there is asked by listing it.
+        if !matches!(class, Class::List) {
+            return None;
+        }
+        let style = self.clients.addressing().other_for(error)?;
+        let client = self.clients.in_style(style, class).await;
+        let output = timeout(STYLE_PATIENCE, call(client)).await.ok()?.ok()?;
+        self.clients.keep(style).await;
+        Some(output)
     }
 
     fn payer(&self) -> Option<RequestPayer> {
@@ -153,6 +187,8 @@ impl S3Store {
 
 /// A request that waits longer for its turn is asked for again later.
 const PLACE_PATIENCE: Duration = Duration::from_secs(20);
+/// Where a name server is away, nobody knows the host; the start must not wait long for that.
+const STYLE_PATIENCE: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 mod properties;

@@ -10,8 +10,9 @@ pub struct S3Options {
     pub region: Option<String>,
     pub profile: Option<String>,
     pub endpoint_url: Option<String>,
-    /// `https://host/bucket/key` instead of `https://bucket.host/key`.
-    pub force_path_style: bool,
+    /// `https://host/bucket/key`, or `https://bucket.host/key`; `None`: what the profile says, else what the
+    /// endpoint takes.
+    pub force_path_style: Option<bool>,
     /// Class of new objects; `None`: the bucket's default.
     pub storage_class: Option<String>,
     /// `AES256`, `aws:kms` or `aws:kms:dsse`; `None`: the bucket's default.
@@ -40,7 +41,7 @@ impl Default for S3Options {
             region: None,
             profile: None,
             endpoint_url: None,
-            force_path_style: false,
+            force_path_style: None,
             storage_class: None,
             sse: None,
             sse_kms_key_id: None,
@@ -68,8 +69,8 @@ impl S3Options {
     /// Whether requests go to AWS itself, which is known to have everything.
     pub fn is_aws(&self) -> bool {
         let Some(url) = &self.endpoint_url else { return true };
-        let host = url.split("://").last().unwrap_or(url).split(['/', ':']).next().unwrap_or("");
-        host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+        let host = host_of(url).unwrap_or_default();
+        AWS.iter().any(|domain| host.ends_with(domain))
     }
 
     /// Whether checksums are sent and checked where S3 knows them.
@@ -85,6 +86,13 @@ impl S3Options {
     pub fn is_https(&self) -> bool {
         self.endpoint_url.as_ref().is_none_or(|url| url.starts_with("https:"))
     }
+}
+
+/// The host of a URL, in small letters; without the brackets of an address.
+pub(super) fn host_of(url: &str) -> Option<String> {
+    let url: http::Uri = url.parse().ok()?;
+    let host = url.host()?.trim_end_matches('.').to_ascii_lowercase();
+    Some(host.trim_start_matches('[').trim_end_matches(']').to_owned())
 }
 
 /// An access key and its secret.
@@ -112,6 +120,8 @@ pub enum Checksums {
     WhenRequired,
 }
 
+/// What the hosts of all of AWS's endpoints end with: those of a VPC, FIPS and dual-stack, too.
+const AWS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
 /// Bytes of one body in the buffers of this program and the system.
 const MOST_BUFFERED: usize = 1 << 20;
 
@@ -123,9 +133,23 @@ mod tests {
     fn aws_is_told_from_other_endpoints() {
         let at = |url: &str| S3Options { endpoint_url: Some(url.into()), ..S3Options::default() };
         assert!(S3Options::default().is_aws());
-        assert!(at("https://s3.eu-west-1.amazonaws.com").is_aws());
-        assert!(!at("https://amazonaws.com.example.org/").is_aws());
-        assert!(!at("http://127.0.0.1:9000").is_aws());
+        for url in [
+            "https://s3.eu-west-1.amazonaws.com",
+            "https://S3.cn-north-1.amazonaws.com.cn:443/",
+            "https://bucket.vpce-1a2b3c4d-5e6f.s3.us-east-1.vpce.amazonaws.com",
+            "https://s3-fips.dualstack.us-gov-west-1.amazonaws.com",
+            "https://s3.eusc-de-east-1.amazonaws.eu",
+        ] {
+            assert!(at(url).is_aws(), "{url}");
+        }
+        for url in [
+            "https://amazonaws.com.example.org/",
+            "https://notamazonaws.com",
+            "http://127.0.0.1:9000",
+            "http://[::1]:9000",
+        ] {
+            assert!(!at(url).is_aws(), "{url}");
+        }
         assert!(!at("http://127.0.0.1:9000").is_https());
     }
 }

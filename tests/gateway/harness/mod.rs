@@ -73,7 +73,7 @@ pub fn s3_options(endpoint: &str) -> S3Options {
     let (access_key, secret) = KEYS;
     S3Options {
         endpoint_url: Some(endpoint.to_owned()),
-        force_path_style: true,
+        force_path_style: Some(true),
         credentials: Some(FixedCredentials { access_key: access_key.into(), secret: secret.into() }),
         ..S3Options::default()
     }
