@@ -11,7 +11,7 @@ use super::gateway::Gateway;
 use super::operator::Keeping;
 use super::{CommandError, Ended, hold, listeners};
 use crate::cli::{Given, ServeArgs};
-use crate::config::{Caution, Config, cautions};
+use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::{Deputy, Mount, Witness};
@@ -75,7 +75,7 @@ async fn start(
 }
 
 async fn serve(
-    config: Config,
+    mut config: Config,
     inherited: Option<Inherited>,
     interval: Duration,
     password_file: Option<&Path>,
@@ -86,6 +86,9 @@ async fn serve(
         Some(Inherited { holder, listeners }) => (holder, listeners::take(listeners, &config)?),
         None => (Holder::Itself, listeners::choose(&config).await?),
     };
+    if let (Holder::System, Source::Buckets(source)) = (holder, &mut config.source) {
+        source.is_patient = true;
+    }
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     for Caution { message, hint } in cautions(&config, &addresses, password_file) {
         tracing::warn!(hint, "{message}");

@@ -76,17 +76,21 @@ pub(super) async fn of_buckets(
 ) -> Result<Served, CommandError> {
     let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
     let reach = Reach::new(source.lost_wait);
-    let mut is_aws = true;
+    let (mut is_aws, mut path) = (true, None);
     for bucket in &source.buckets {
         let store = S3Store::telling(reach.clone(), &bucket.bucket, source.s3.clone(), metrics.clone());
         let store = store.await.map_err(connect)?;
-        is_aws &= store.is_aws();
+        (is_aws, path) = (store.is_aws(), store.endpoint_path());
         let store: Arc<dyn ObjectStore> =
             if is_aws { Arc::new(store) } else { Arc::new(Aliases::new(Arc::new(store))) };
         let store = Prefixed::wrap(store, &bucket.prefix);
         stores.insert(bucket.folder().to_owned(), store);
     }
-    startup::check(&stores).await?;
+    let manner = startup::Manner { is_patient: source.is_patient || state.was_reached(), path };
+    if startup::check(&stores, &manner).await? {
+        let state = state.clone();
+        tokio::task::spawn_blocking(move || state.note_reached()).await?;
+    }
     let store: Arc<dyn ObjectStore> = match (stores.len(), stores.pop_first()) {
         (1, Some((_, only))) => only,
         (_, first) => {
@@ -185,6 +189,11 @@ fn forget_questions(state: &State, store: Arc<dyn ObjectStore>, rows: Vec<Questi
 fn connect(error: ConnectError) -> CommandError {
     let hint = match &error {
         ConnectError::UnknownProfile(_) => "`aws configure list-profiles` shows those that exist",
+        ConnectError::UnknownStorageClass { near, .. } => {
+            let hint = near.map(|near| format!("did you mean {near}?"));
+            let hint = hint.unwrap_or_else(|| "leave it out for the bucket's own".to_owned());
+            return CommandError { exit_code: 2, ..CommandError::hinted(error, hint) };
+        }
         ConnectError::CaBundle { .. } | ConnectError::NoCertificate { .. } => {
             "--ca-bundle and AWS_CA_BUNDLE name a file in PEM format"
         }

@@ -9,39 +9,68 @@ use futures_util::future::join_all;
 use super::CommandError;
 use crate::store::{ListRequest, ObjectStore, StoreError};
 
+/// How a gateway is started.
+pub(super) struct Manner {
+    /// Whether what most likely never heals is waited for: by a service, and where the source was reached before, as
+    /// a captive portal looks the same.
+    pub(super) is_patient: bool,
+    /// The path of the endpoint's URL.
+    pub(super) path: Option<String>,
+}
+
 /// Asks each bucket for its first key. What only a person can change ends the program, each with a
-/// message of its own; what can heal by itself is said, and the program goes on.
-pub async fn check(stores: &BTreeMap<String, Arc<dyn ObjectStore>>) -> Result<(), CommandError> {
+/// message of its own; what can heal by itself is said, and the program goes on. Says whether all have answered.
+pub(super) async fn check(
+    stores: &BTreeMap<String, Arc<dyn ObjectStore>>,
+    manner: &Manner,
+) -> Result<bool, CommandError> {
     let checks = stores.iter().map(|(name, store)| async move {
         let probe = ListRequest::probe("");
         let answer = tokio::time::timeout(PATIENCE, store.list(&probe)).await;
         (name, answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into()))))
     });
+    let mut have_answered = true;
     for (name, answer) in join_all(checks).await {
         match answer {
             Ok(page) if page.is_nothing() => {
                 tracing::info!(bucket = %name, "the bucket, or what lies below the prefix, is empty");
             }
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
-            Err(error) if heals(&error) => {
+            Err(error) if heals(&error, manner) => {
+                have_answered = false;
                 let hint = error.hint();
                 tracing::warn!(bucket = %name, %error, hint, "S3 cannot be used yet; serving, and going on when it can");
             }
-            Err(error) => return Err(fatal(name, error)),
+            Err(error) => return Err(fatal(name, error, manner.path.as_deref())),
         }
     }
-    Ok(())
+    Ok(have_answered)
 }
 
-fn heals(error: &StoreError) -> bool {
+fn heals(error: &StoreError, manner: &Manner) -> bool {
+    let never_does = match error {
+        StoreError::Blocked(_) => true,
+        StoreError::InvalidAnswer(_) => manner.path.is_some(),
+        _ => false,
+    };
+    if never_does {
+        return manner.is_patient;
+    }
     if matches!(error, StoreError::Credentials(cause) if is_wrong_key(&cause.to_string())) {
         return false;
     }
     matches!(error, StoreError::Unavailable(_) | StoreError::Credentials(_) | StoreError::InvalidAnswer(_))
 }
 
-fn fatal(bucket: &str, error: StoreError) -> CommandError {
+fn fatal(bucket: &str, error: StoreError, path: Option<&str>) -> CommandError {
     let (message, hint) = match &error {
+        StoreError::NoSuchBucket | StoreError::NotFound | StoreError::InvalidAnswer(_) if path.is_some() => (
+            format!(
+                "there is no bucket {bucket:?} below {}, where --endpoint-url leads",
+                path.unwrap_or("/")
+            ),
+            "check its spelling, and leave the path out of --endpoint-url, unless the server serves S3 below it",
+        ),
         StoreError::NoSuchBucket | StoreError::NotFound => (
             format!("there is no bucket {bucket:?}"),
             "check its spelling, the account (--profile) and the server (--endpoint-url)",

@@ -30,6 +30,8 @@ pub struct BucketSource {
     pub create_wait: Duration,
     /// How long look-ups and reads may wait while S3 is out of reach.
     pub lost_wait: Duration,
+    /// Nobody waits for the start: what most likely never heals is said, and waited for all the same.
+    pub is_patient: bool,
 }
 
 impl BucketSource {
@@ -47,6 +49,7 @@ impl BucketSource {
             file_system,
             create_wait: WAIT,
             lost_wait: LOST_WAIT,
+            is_patient: false,
         }
     }
 }
@@ -70,16 +73,20 @@ pub(super) fn source(
         endpoint: args.endpoint_url.clone(),
         buckets: buckets.iter().map(ToString::to_string).collect(),
     };
+    let (trusts_conditions, uploads) =
+        (args.conditional_writes == ConditionalWritesArg::Yes, uploads(&args, intake)?);
+    let read_ahead = ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total };
     let source = BucketSource {
+        s3: s3(args, &buckets)?,
         file_system: S3FileSystemOptions { bucket_folders: buckets.len() > 1, delete_hidden },
         buckets,
         cache,
-        trusts_conditions: args.conditional_writes == ConditionalWritesArg::Yes,
-        uploads: uploads(&args, intake)?,
-        read_ahead: ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total },
+        trusts_conditions,
+        uploads,
+        read_ahead,
         create_wait: WAIT,
         lost_wait: LOST_WAIT,
-        s3: s3(args)?,
+        is_patient: false,
     };
     Ok((Source::Buckets(Box::new(source)), identity))
 }
@@ -133,7 +140,7 @@ fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, Config
     })
 }
 
-fn s3(args: S3Args) -> Result<S3Options, ConfigError> {
+fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
     if let Some(url) = &args.endpoint_url
         && !url.starts_with("http://")
         && !url.starts_with("https://")
@@ -148,6 +155,9 @@ fn s3(args: S3Args) -> Result<S3Options, ConfigError> {
     {
         let hint = "S3 takes keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile";
         return Err(mistake("an endpoint's URL cannot hold a name and a password", hint));
+    }
+    if args.force_path_style == Some(true) && buckets.iter().any(|spec| spec.bucket.starts_with("arn:")) {
+        return Err(mistake("an access point cannot be named in a path", "leave out --force-path-style"));
     }
     if let Some(kind) = args.sse.as_deref()
         && !["AES256", "aws:kms", "aws:kms:dsse"].contains(&kind)

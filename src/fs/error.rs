@@ -138,7 +138,10 @@ impl Failure {
         let is_refusal = matches!(
             self,
             Self::Store(
-                StoreError::AccessDenied(_) | StoreError::ChecksumDemanded(_) | StoreError::Rejected(_)
+                StoreError::AccessDenied(_)
+                    | StoreError::ChecksumDemanded(_)
+                    | StoreError::SettingRefused { .. }
+                    | StoreError::Rejected(_)
             )
         );
         !self.status().is_server_error() && !is_refusal
@@ -168,6 +171,8 @@ fn store_status(error: &StoreError) -> StatusCode {
         StoreError::AccessDenied(_)
         | StoreError::Archived(_)
         | StoreError::ChecksumDemanded(_)
+        | StoreError::SettingRefused { .. }
+        | StoreError::InvalidBucket(_)
         | StoreError::Rejected(_) => StatusCode::FORBIDDEN,
         StoreError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         StoreError::InvalidKey(_) => StatusCode::URI_TOO_LONG,
@@ -178,6 +183,7 @@ fn store_status(error: &StoreError) -> StatusCode {
         | StoreError::WrongRegion(_)
         | StoreError::ClockSkew
         | StoreError::Unavailable(_)
+        | StoreError::Blocked(_)
         | StoreError::SlowDown(_)
         | StoreError::InvalidAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
         StoreError::State(_) | StoreError::Lost(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -17,6 +17,7 @@ mod opening;
 mod pending;
 mod private;
 mod properties;
+mod reached;
 mod rows;
 mod schema;
 mod seen;

@@ -1,5 +1,6 @@
 //! What can go wrong with a store, named by what it means to the caller.
 
+use super::obstacle::Obstacle;
 use crate::intake::IntakeError;
 use crate::object::InvalidKey;
 
@@ -54,6 +55,9 @@ pub enum StoreError {
     /// Network, timeout, 5xx, throttling: worth another try, now or later.
     #[error("the store is not reachable or overloaded: {0}")]
     Unavailable(#[source] Cause),
+    /// Something is wrong on the way, most likely for good.
+    #[error(transparent)]
+    Blocked(#[from] Obstacle),
     /// More at once than the store takes; slower, it will.
     #[error("the store asks to slow down: {0}")]
     SlowDown(#[source] Cause),
@@ -75,6 +79,12 @@ pub enum StoreError {
     /// An answer that makes no sense: cut short, or not from an S3 server at all.
     #[error("the store's answer is not valid S3: {0}")]
     InvalidAnswer(String),
+    /// No bucket of this store has such a name.
+    #[error("the store takes no bucket of this name: {0}")]
+    InvalidBucket(#[source] Cause),
+    /// What new objects are to be stored as is not to be had.
+    #[error("the store does not take {setting}: {cause}")]
+    SettingRefused { setting: Setting, cause: String },
     /// Anything else the store refused for good.
     #[error("the store refused the request: {0}")]
     Rejected(#[source] Cause),
@@ -87,6 +97,15 @@ pub enum StoreError {
     /// Our own ledger failed; nothing was sent.
     #[error("the local state failed")]
     State(#[from] crate::state::StateError),
+}
+
+/// What new objects are stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Setting {
+    #[error("the storage class")]
+    StorageClass,
+    #[error("the encryption")]
+    Encryption,
 }
 
 impl From<IntakeError> for StoreError {
@@ -103,7 +122,11 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         // The SDK corrects its clock by the answer that says so, and the next request may pass.
         let is_skew = matches!(self, Self::ClockSkew);
-        is_skew || matches!(self, Self::Unavailable(_) | Self::SlowDown(_) | Self::InvalidAnswer(_))
+        is_skew
+            || matches!(
+                self,
+                Self::Unavailable(_) | Self::Blocked(_) | Self::SlowDown(_) | Self::InvalidAnswer(_)
+            )
     }
 
     /// Whether the request may have been carried out although it failed.
@@ -122,14 +145,17 @@ impl StoreError {
             Self::NoSuchBucket => "check the spelling, the account and --endpoint-url",
             Self::WrongRegion(_) => "name the bucket's own region with --region",
             Self::ClockSkew => "set this machine's clock (S3 tolerates 15 minutes)",
-            Self::Unavailable(cause) if cause.to_string().contains("CaUsedAsEndEntity") => {
-                "the server's certificate signed itself and is one of an authority, which no server may show: make \
-                 it anew with basicConstraints=CA:FALSE (`openssl req -x509 -addext basicConstraints=CA:FALSE`), or \
-                 have an authority sign it"
+            Self::Blocked(obstacle) => obstacle.hint(),
+            Self::InvalidBucket(_) => {
+                "a bucket's name has 3 to 63 small letters, digits, dots and hyphens, and begins and ends with a \
+                 letter or a digit"
             }
-            Self::Unavailable(cause) if cause.to_string().contains("certificate") => {
-                "the server's certificate is not trusted: name its authority with --ca-bundle, or see whether a \
-                 proxy stands between"
+            Self::SettingRefused { setting: Setting::StorageClass, .. } => {
+                "name one that this store has with --storage-class, or leave it out for the bucket's own"
+            }
+            Self::SettingRefused { setting: Setting::Encryption, .. } => {
+                "check --sse and --sse-kms-key-id, the key that the bucket encrypts with, and whether these \
+                 credentials may use it"
             }
             Self::Unavailable(_) => "check the network, the proxy settings and --endpoint-url",
             Self::SlowDown(_) => "the bucket is busy; s3dav goes slower by itself",
@@ -157,6 +183,8 @@ impl StoreError {
                 | Self::WrongRegion(_)
                 | Self::ClockSkew
                 | Self::Unavailable(_)
+                | Self::Blocked(_)
+                | Self::SettingRefused { .. }
                 | Self::InvalidAnswer(_)
         );
         concerns_all.then(|| (self.to_string(), self.hint().unwrap_or_default()))

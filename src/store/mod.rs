@@ -15,6 +15,7 @@ mod error;
 pub mod listing;
 pub mod memory;
 pub mod multipart;
+pub mod obstacle;
 pub mod paced;
 pub mod patient;
 pub mod prefixed;
@@ -39,7 +40,7 @@ use crate::object::{
 
 pub use crate::object::ListPage;
 
-pub use error::{StoreError, StoreResult, existing};
+pub use error::{Setting, StoreError, StoreResult, existing};
 
 /// The most keys a listing's page or a batch of deletes holds; S3's own limit.
 pub const PAGE_KEYS: usize = 1000;

@@ -84,7 +84,7 @@ impl Patient {
 
     /// The error of a call that is given up.
     fn given_up(&self, error: StoreError) -> StoreError {
-        if let (StoreError::Unavailable(_), Some(reach)) = (&error, &self.reach) {
+        if let (StoreError::Unavailable(_) | StoreError::Blocked(_), Some(reach)) = (&error, &self.reach) {
             reach.gave_up(self.made);
         }
         error

@@ -77,6 +77,11 @@ impl Reach {
         }
     }
 
+    /// Whether S3 has ever answered.
+    pub fn has_heard(&self) -> bool {
+        self.0.heard.lock().last.is_some()
+    }
+
     /// Whether S3 is out of reach.
     pub fn is_lost(&self) -> bool {
         self.0.heard.lock().is_lost

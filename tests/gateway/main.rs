@@ -29,6 +29,7 @@ mod lost_answers;
 mod methods;
 mod model;
 mod mounting;
+mod obstacles;
 mod outages;
 mod parent;
 mod path;

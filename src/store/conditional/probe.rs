@@ -156,6 +156,7 @@ fn refuses(error: &StoreError) -> bool {
         error,
         StoreError::Unsupported(_)
             | StoreError::Rejected(_)
+            | StoreError::SettingRefused { .. }
             | StoreError::ChecksumDemanded(_)
             | StoreError::AccessDenied(_)
     )

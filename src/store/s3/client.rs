@@ -11,6 +11,7 @@ use aws_sdk_s3::config::{
     Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
     StalledStreamProtectionConfig,
 };
+use aws_sdk_s3::types::StorageClass;
 use aws_smithy_http_client::pool::{self, ConnectionPool};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -18,6 +19,9 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::shared::IntoShared;
 use aws_types::service_config::ServiceConfigKey;
 use parking_lot::RwLock;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -37,6 +41,8 @@ pub enum ConnectError {
     NoCertificate { path: String },
     #[error("the profile {0:?} is in neither of the AWS configuration files")]
     UnknownProfile(String),
+    #[error("there is no storage class {class:?}: AWS has {}", StorageClass::values().join(", "))]
+    UnknownStorageClass { class: String, near: Option<&'static str> },
     #[error("no HTTP client can be made")]
     HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -88,6 +94,11 @@ impl Clients {
     pub(super) fn get(&self, class: Class) -> (Client, u64) {
         let current = self.current.read();
         (of_class(&current.0, class), current.1)
+    }
+
+    /// Whether the endpoint has ever answered.
+    pub(super) fn has_heard(&self) -> bool {
+        self.count.reach.has_heard()
     }
 
     /// Where the bucket's name goes.
@@ -266,7 +277,7 @@ async fn http_client(options: &S3Options) -> Result<SharedHttpClient, ConnectErr
         let pem = tokio::fs::read(&path)
             .await
             .map_err(|source| ConnectError::CaBundle { path: shown.clone(), source })?;
-        if !pem.windows(PEM_MARK.len()).any(|window| window == PEM_MARK) {
+        if !is_usable(&pem) {
             return Err(ConnectError::NoCertificate { path: shown });
         }
         trust = trust.with_pem_certificate(pem);
@@ -285,8 +296,20 @@ async fn http_client(options: &S3Options) -> Result<SharedHttpClient, ConnectErr
     Ok(client.into_shared())
 }
 
+/// Whether a PEM file holds certificates, and each can be read: the client would panic.
+fn is_usable(pem: &[u8]) -> bool {
+    let (mut roots, mut count) = (RootCertStore::empty(), 0);
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let is_well = certificate.is_ok_and(|certificate| roots.add(certificate).is_ok());
+        if !is_well {
+            return false;
+        }
+        count += 1;
+    }
+    count > 0
+}
+
 const PARTITIONS: [&str; 3] = ["s3dav-list", "s3dav-read", "s3dav-write"];
-const PEM_MARK: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// TCP and TLS to a healthy endpoint take 0.3 s from anywhere.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// For blips; longer outages are waited for above, within the request's budget.

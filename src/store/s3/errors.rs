@@ -12,8 +12,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use super::bounding::TooLong;
 use super::client::Class;
 use super::naming::{Naming, NotS3s};
+use super::obstacles::{self, Lost};
 use crate::logging::with_causes;
-use crate::store::StoreError;
+use crate::store::obstacle::Obstacle;
+use crate::store::{Setting, StoreError};
 
 /// A 400 that says no more.
 #[derive(Debug, thiserror::Error)]
@@ -25,24 +27,21 @@ pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, class: Class, naming
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    match &error {
-        SdkError::ServiceError(_) => {}
-        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
-            if has_cause::<CredentialsError>(&error) =>
-        {
-            return StoreError::Credentials(causes(&error).into());
-        }
-        SdkError::ConstructionFailure(_) => return StoreError::Rejected(causes(&error).into()),
-        _ if has_cause::<TooLong>(&error) => return StoreError::InvalidAnswer(causes(&error)),
-        _ => return StoreError::Unavailable(causes(&error).into()),
+    if !matches!(error, SdkError::ServiceError(_)) {
+        return unanswered(&error);
     }
     let answer = error.raw_response();
     let status = answer.map_or(0, |answer| answer.status().as_u16());
     let code = error.code().unwrap_or_default().to_owned();
     let region = answer.and_then(region_of);
     let cause = || -> Box<dyn Error + Send + Sync> { describe(&error, status).into() };
+    if let (Class::Write, Some(setting)) = (class, setting(&code)) {
+        return StoreError::SettingRefused { setting, cause: describe(&error, status) };
+    }
     match (status, code.as_str()) {
         (_, "NoSuchBucket") => StoreError::NoSuchBucket,
+        (_, "InvalidBucketName") => StoreError::InvalidBucket(cause()),
+        (400, _) if obstacles::wants_tls(answer) => Obstacle::OnlyTls.into(),
         (
             _,
             "PermanentRedirect"
@@ -97,6 +96,38 @@ where
         (500.., _) => StoreError::Unavailable(cause()),
         _ => StoreError::Rejected(cause()),
     }
+}
+
+/// What it means that there is no answer, or none that can be read.
+fn unanswered<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> StoreError {
+    match error {
+        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
+            if has_cause::<CredentialsError>(error) =>
+        {
+            StoreError::Credentials(causes(error).into())
+        }
+        SdkError::ConstructionFailure(_) => StoreError::Rejected(causes(error).into()),
+        _ if has_cause::<TooLong>(error) => StoreError::InvalidAnswer(causes(error)),
+        _ => lost(error),
+    }
+}
+
+/// Nothing came of a request on its way.
+fn lost(error: &(dyn Error + 'static)) -> StoreError {
+    match (obstacles::of(error), obstacles::lost_by(error)) {
+        (Some(obstacle), _) => obstacle.into(),
+        (None, Some(by)) => StoreError::Unavailable(Lost { text: causes(error), by }.into()),
+        (None, None) => StoreError::Unavailable(causes(error).into()),
+    }
+}
+
+/// Which setting of new objects a write was refused for.
+fn setting(code: &str) -> Option<Setting> {
+    if code == "InvalidStorageClass" {
+        return Some(Setting::StorageClass);
+    }
+    let is_of_encryption = code.starts_with("KMS.") || code.starts_with("InvalidEncryptionAlgorithm");
+    is_of_encryption.then_some(Setting::Encryption)
 }
 
 /// What a 404 proves. S3 says what is not there; whoever does not is not S3, or means something else: `None`.

@@ -10,6 +10,7 @@ mod deleting;
 mod denied;
 mod errors;
 mod naming;
+mod obstacles;
 mod operations;
 mod options;
 mod reading;
@@ -73,8 +74,16 @@ impl S3Store {
         let requests = Arc::new(Semaphore::new(options.max_connections));
         let clients =
             Clients::new(&mut options, bucket, CountRequests { metrics: metrics.clone(), reach }).await?;
+        options.check_storage_class()?;
         let (bucket, deletes_singly) = (bucket.to_owned(), AtomicBool::new(false));
         Ok(Self { clients, options, bucket, downloads, requests, metrics, deletes_singly })
+    }
+
+    /// The path of the endpoint's URL, if it has one.
+    pub fn endpoint_path(&self) -> Option<String> {
+        let url: http::Uri = self.options.endpoint_url.as_deref()?.parse().ok()?;
+        let path = url.path().trim_end_matches('/');
+        (!path.is_empty()).then(|| path.to_owned())
     }
 
     /// Whether it is AWS itself; the profile may have named another endpoint.
@@ -104,7 +113,18 @@ impl S3Store {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         let result = self.call_now(places, class, call).await;
-        self.metrics.note_trouble(&self.bucket, result.as_ref().err().and_then(StoreError::trouble));
+        let (mut place, trouble) = (self.bucket.clone(), result.as_ref().err().and_then(StoreError::trouble));
+        if matches!(class, Class::Write) {
+            // What is right with reading says nothing of it.
+            let of_writes = format!("{place}, writing");
+            let is_refused = matches!(result, Err(StoreError::SettingRefused { .. }));
+            if is_refused {
+                place = of_writes;
+            } else if result.is_ok() {
+                self.metrics.note_trouble(&of_writes, None);
+            }
+        }
+        self.metrics.note_trouble(&place, trouble);
         result
     }
 
@@ -134,8 +154,12 @@ impl S3Store {
             StoreError::WrongRegion(Some(region)) => self.clients.move_to(region.clone()).await,
             StoreError::Credentials(_) if self.clients.reload(generation).await => {}
             _ => {
-                let other = self.in_other_style(class, &error, call).await;
-                return other.map(|output| (output, permit)).ok_or(error);
+                if let Some(output) = self.in_other_style(class, &error, call).await {
+                    return Ok((output, permit));
+                }
+                // Others are asked again and again.
+                let is_asked = matches!(class, Class::List);
+                return Err(if is_asked { self.looked_at_again(error).await } else { error });
             }
         }
         let (client, _) = self.clients.get(class);

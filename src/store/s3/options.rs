@@ -4,6 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aws_sdk_s3::types::StorageClass;
+
+use super::ConnectError;
+
 /// See the module. Everything unset is left to aws-config's chain.
 #[derive(Debug, Clone)]
 pub struct S3Options {
@@ -73,6 +77,22 @@ impl S3Options {
         AWS.iter().any(|domain| host.ends_with(domain))
     }
 
+    /// Refuses a storage class that AWS does not have; others may have their own.
+    pub(super) fn check_storage_class(&self) -> Result<(), ConnectError> {
+        let known = StorageClass::values();
+        let Some(class) = self.storage_class.as_deref().filter(|class| !known.contains(class)) else {
+            return Ok(());
+        };
+        if !self.is_aws() {
+            tracing::warn!("the storage class {class} is none of AWS's; the endpoint must know it");
+            return Ok(());
+        }
+        let likeness = |name: &str| strsim::jaro_winkler(&class.to_ascii_uppercase(), name);
+        let near = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let near = near.filter(|name| likeness(name) > LIKE_ENOUGH);
+        Err(ConnectError::UnknownStorageClass { class: class.to_owned(), near })
+    }
+
     /// Whether checksums are sent and checked where S3 knows them.
     pub fn sends_checksums(&self) -> bool {
         match self.checksums {
@@ -122,6 +142,8 @@ pub enum Checksums {
 
 /// What the hosts of all of AWS's endpoints end with: those of a VPC, FIPS and dual-stack, too.
 const AWS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
+/// From 0 to 1; as the suggestions for options.
+const LIKE_ENOUGH: f64 = 0.7;
 /// Bytes of one body in the buffers of this program and the system.
 const MOST_BUFFERED: usize = 1 << 20;
 

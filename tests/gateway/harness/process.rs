@@ -165,6 +165,21 @@ impl Process {
         Self { child, url, said }
     }
 
+    /// How one that does not serve ended: exit code, and what it said; an error if it serves.
+    pub async fn ending(mut command: Command) -> Result<(i32, String), String> {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            said.push_str(&line);
+            said.push('\n');
+            if line.contains("urls=") {
+                return Err(said);
+            }
+        }
+        Ok((child.wait().await.unwrap().code().unwrap_or(-1), said))
+    }
+
     /// Sends a signal by its name.
     pub async fn signal(&self, name: &str) {
         send_signal(name, &self.child.id().expect("the process runs").to_string());

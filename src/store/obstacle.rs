@@ -1,0 +1,71 @@
+//! What stands between here and the store, and does not heal by itself.
+//!
+//! It may all the same: a captive portal looks like this, too. So it is waited for like an outage where S3 was
+//! reached before.
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    #[error("the endpoint does not speak https at this port")]
+    NoTls,
+    #[error("the endpoint speaks https at this port, not http")]
+    OnlyTls,
+    /// The endpoint's own host is known.
+    #[error("there is no host {0}, which is made of the bucket's name")]
+    NoHost(String),
+    #[error("the endpoint's certificate {0}")]
+    Certificate(CertificateFault),
+    #[error("the bucket, the region and the endpoint make no address: {0}")]
+    NoAddress(String),
+}
+
+/// Why a certificate is not trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateFault {
+    #[error("is signed by nobody that this machine trusts")]
+    Unknown,
+    #[error("is not valid now, by this machine's clock")]
+    NotNow,
+    #[error("is not for {0}")]
+    OtherHost(String),
+    /// It may sign others, so it may not be a server's.
+    #[error("signed itself, and is one of an authority")]
+    Authority,
+    #[error("is not accepted: {0}")]
+    Other(String),
+}
+
+impl Obstacle {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoTls => "write http:// in --endpoint-url, or name the port that speaks https",
+            Self::OnlyTls => "write https:// in --endpoint-url",
+            Self::NoHost(_) => {
+                "leave out --force-path-style=false, so that the bucket's name stands in the path"
+            }
+            Self::NoAddress(_) => "check --bucket, --region and --endpoint-url",
+            Self::Certificate(fault) => fault.hint(),
+        }
+    }
+}
+
+impl CertificateFault {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Unknown => {
+                "name its authority, or the certificate itself if it signed itself, with --ca-bundle, or see whether \
+                 a proxy stands between"
+            }
+            Self::NotNow => "have the certificate renewed, or set this machine's clock",
+            Self::OtherHost(_) => {
+                "name a host in --endpoint-url that the certificate is for, or see whether a proxy stands between"
+            }
+            Self::Authority => {
+                "make it anew with basicConstraints=CA:FALSE (`openssl req -x509 -addext \
+                 basicConstraints=CA:FALSE`), or have an authority sign it: no server may show one of an authority"
+            }
+            Self::Other(_) => "have a certificate made that other programs accept, too",
+        }
+    }
+}
