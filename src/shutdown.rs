@@ -58,6 +58,11 @@ impl Shutdown {
         let _ = self.requested.subscribe().wait_for(|requested| *requested == Some(End::Stop)).await;
     }
 
+    /// Whether the end is meant, and no other life of the gateway comes after it that takes over its clients.
+    pub fn is_ending(&self) -> bool {
+        self.has_begun() || *self.requested.borrow() == Some(End::Stop)
+    }
+
     /// Begins the shutdown; further calls do nothing.
     pub fn begin(&self) {
         self.begun.send_replace(true);

@@ -43,6 +43,10 @@ pub(super) async fn until_stopped(
         };
         stop = last;
     }
+    if matches!(stop, Stop::Signal(_)) {
+        // Whoever asks is told that it is ending.
+        shutdown.request(End::Stop);
+    }
     let ending = async {
         if !stop.outlives(holder) {
             mount::detach_all(&urls, false, stop.unmount_limit()).await;

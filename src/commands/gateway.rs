@@ -26,7 +26,7 @@ use crate::notify;
 use crate::peer;
 use crate::shutdown::Shutdown;
 use crate::sockets::{self, Holder};
-use crate::state::{State, StateError};
+use crate::state::{SourceNote, State, StateError};
 
 /// A gateway that has its sockets, its state and its clients, and waits for [`Gateway::run`].
 pub struct Gateway {
@@ -37,6 +37,8 @@ pub struct Gateway {
     metrics: Metrics,
     shutdown: Shutdown,
     shutdown_timeout: Duration,
+    /// What its state belongs to, for whoever finds that.
+    note: Option<SourceNote>,
 }
 
 impl Gateway {
@@ -110,7 +112,7 @@ impl Gateway {
             knocks,
             deputy,
         };
-        Ok(Self { server, operator, service: front, state, metrics, shutdown, shutdown_timeout })
+        Ok(Self { server, operator, service: front, state, metrics, shutdown, shutdown_timeout, note: None })
     }
 
     /// The addresses that are served, as URLs.
@@ -127,6 +129,11 @@ impl Gateway {
     pub(super) fn writes(&self) -> impl Fn() -> TaskTracker + use<> {
         let service = self.service.clone();
         move || service.writes_under_way()
+    }
+
+    /// Says what its state is to be known by.
+    pub(super) fn set_note(&mut self, note: SourceNote) {
+        self.note = Some(note);
     }
 
     /// Says what it was started with.
@@ -166,7 +173,8 @@ impl Gateway {
 
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
-        let Self { server, operator, state, shutdown, shutdown_timeout, .. } = self;
+        let Self { server, operator, state, shutdown, shutdown_timeout, note, .. } = self;
+        let note = write_note(note, &state).await;
         // Open until everything has ended: then a command sees that.
         let door = match control::open(state.directory(), Who::Gateway) {
             Ok(door) => Some(door),
@@ -175,20 +183,42 @@ impl Gateway {
                 None
             }
         };
-        let serving = server.run(&shutdown, shutdown_timeout);
+        let life = async {
+            server.run(&shutdown, shutdown_timeout).await;
+            close(&state, &shutdown, shutdown_timeout).await;
+        };
         match &door {
-            Some(door) => door.answer_during(Arc::new(operator), serving).await,
-            None => serving.await,
+            Some(door) => door.answer_during(Arc::new(operator), life).await,
+            None => life.await,
         }
-        let drained = tokio::time::timeout(shutdown_timeout.max(LEAST_DRAIN), shutdown.drained()).await;
-        if drained.is_err() {
-            tracing::warn!("some uploads could not be ended; the next start sees to them");
+        write_note(note, &state).await;
+    }
+}
+
+/// Notes whose the state is, and when it was last used.
+async fn write_note(note: Option<SourceNote>, state: &State) -> Option<SourceNote> {
+    let (mut note, directory) = (note?, state.directory().to_owned());
+    let written = tokio::task::spawn_blocking(move || note.write(&directory).map(|()| note)).await;
+    match written {
+        Ok(Ok(note)) => Some(note),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "it cannot be noted what the state belongs to");
+            None
         }
-        // Where something may be written still, it has not ended in order.
-        let ended = if drained.is_ok() { state.close().await } else { state.sync().await };
-        if let Err(error) = ended {
-            tracing::warn!(error = with_causes(&error), "the state could not be synced");
-        }
+        Err(_) => None,
+    }
+}
+
+/// What comes after the last request.
+async fn close(state: &State, shutdown: &Shutdown, limit: Duration) {
+    let drained = tokio::time::timeout(limit.max(LEAST_DRAIN), shutdown.drained()).await;
+    if drained.is_err() {
+        tracing::warn!("some uploads could not be ended; the next start sees to them");
+    }
+    // Where something may be written still, it has not ended in order.
+    let ended = if drained.is_ok() { state.close().await } else { state.sync().await };
+    if let Err(error) = ended {
+        tracing::warn!(error = with_causes(&error), "the state could not be synced");
     }
 }
 

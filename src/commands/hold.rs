@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr, stdin};
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::{CommandError, Ended, gateway, listeners, running};
+use super::{CommandError, Ended, gateway, listeners, predecessor, running};
 use crate::config::Config;
 use crate::control::{Reply, Request, ask};
 use crate::descriptors;
@@ -19,6 +19,7 @@ pub(super) async fn run(config: Config) -> Result<Ended, CommandError> {
         // The terminal that it was started from may close. It fails where it leads a session already.
         let _ = rustix::process::setsid();
     }
+    predecessor::wait_out_logging(&config.state_dir).await?;
     let directory = config.state_dir.clone();
     let place = tokio::task::spawn_blocking(move || ParentsPlace::take(&directory, "which holds its port"));
     let _place = place.await?.map_err(gateway::taken)?;

@@ -28,6 +28,8 @@ mod hold;
 mod listeners;
 mod mount;
 mod operator;
+mod orphans;
+mod predecessor;
 mod restart;
 mod running;
 mod serve;

@@ -15,12 +15,12 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::gateway::Gateway;
-use super::{CommandError, restart, running, stop};
+use super::{CommandError, predecessor, restart, running, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
 use crate::config::Config;
 use crate::control::{ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
-use crate::mount::{Attached, Mount, MountOptions};
+use crate::mount::{self, Attached, Mount, MountError, MountOptions};
 use crate::parent::{self, FIRST_WORDS};
 use crate::peer;
 use crate::process;
@@ -28,16 +28,7 @@ use crate::state::{Credential, create_private, open_private, prepare, read_priva
 
 pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
     let config = Config::of_serve(with_mountpoint(args))?;
-    let (status, is_new) = match ask(&config.state_dir, Request::Status, running::PATIENCE).await {
-        Ok(Reply::Status(status)) => (*status, false),
-        Ok(_) => return Err(running::unexpected()),
-        Err(ControlError::NotRunning { .. }) => match running::waiting(&config.state_dir).await {
-            // It has died, and somebody is about to start it.
-            Some(_) => (restart::start_now(&config.state_dir).await?, false),
-            None => (start(&config.state_dir, given, log).await?, true),
-        },
-        Err(error) => return Err(error.into()),
-    };
+    let (status, is_new) = running_or_new(&config, given, log).await?;
     let status = upgraded(status).await?;
     let own = options_of_gateway(given);
     if !is_new && own != status.options {
@@ -47,14 +38,61 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
         );
     }
     let mounted = match attach(&status, is_new, config).await {
-        Err(failure) => Err(with_reason(failure, &status.state_dir).await),
+        Err(failure) => Err(with_reason(occupant_named(failure).await, &status.state_dir).await),
         mounted => mounted,
     };
-    if is_new && mounted.is_err() {
-        // Nobody would know of it.
-        stop::end(&status, stop::LIMIT).await?;
+    if is_new
+        && mounted.is_err()
+        // Nobody would know of it, and whoever follows a hint would meet it.
+        && let Err(failure) = stop::end(&status, stop::LIMIT).await
+    {
+        tell!("warning: the gateway that was started for it goes on: {:#}", failure.error);
     }
     mounted
+}
+
+/// The gateway that has that state, or a new one; whether it is new.
+async fn running_or_new(
+    config: &Config,
+    given: &[Given],
+    log: &LogArgs,
+) -> Result<(Status, bool), CommandError> {
+    match predecessor::wait_out_aloud(&config.state_dir).await? {
+        Ok(Reply::Status(status)) => return Ok((*status, false)),
+        Ok(_) => return Err(running::unexpected()),
+        Err(ControlError::NotRunning { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if running::waiting(&config.state_dir).await.is_some() {
+        // It has died, and somebody is about to start it.
+        return Ok((restart::start_now(&config.state_dir).await?, false));
+    }
+    // Of_serve made options, since a mount point was given.
+    let point = config.mount.as_ref().map(|options| &*options.point).ok_or_else(running::unexpected)?;
+    if let Err(error) = mount::check(point).await {
+        // Another command may have started it, and mounted it there, at this moment.
+        return match ask(&config.state_dir, Request::Status, running::PATIENCE).await {
+            Ok(Reply::Status(status)) => Ok((*status, false)),
+            _ => Err(occupant_named(error.into()).await),
+        };
+    }
+    Ok((start(&config.state_dir, given, log).await?, true))
+}
+
+/// Says what is in the way by the name that its user knows, if it is another gateway's.
+async fn occupant_named(failure: CommandError) -> CommandError {
+    let Some(MountError::Occupied { point, source_url }) = failure.error.downcast_ref() else {
+        return failure;
+    };
+    let found = running::find(None).await.map(|found| found.running).unwrap_or_default();
+    let entry = mount::entry_at(point).await.ok().flatten();
+    let is_of = |url: &String| entry.as_ref().is_some_and(|entry| entry.is_of(url));
+    let Some(other) = found.iter().find(|status| status.urls.iter().any(is_of)) else { return failure };
+    let shown = point.display();
+    CommandError::hinted(
+        anyhow::anyhow!("{} is mounted at {shown} already, from {source_url}", other.source),
+        format!("name another mount point, or unmount that one first with `s3dav unmount {shown}`"),
+    )
 }
 
 /// Lets this program take the place of an older gateway, where somebody holds its port meanwhile.

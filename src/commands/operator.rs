@@ -169,6 +169,7 @@ impl Operator {
             more_saves,
             mounts: Vec::new(),
             held_by: None,
+            ending: self.shutdown.is_ending(),
         }
     }
 

@@ -6,20 +6,33 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::running::{self, Meant};
-use super::{CommandError, stop};
+use super::{CommandError, predecessor, stop};
 use crate::cli::RestartArgs;
 use crate::control::{ControlError, Reply, Request, Status, Who, ask, ask_of};
 use crate::parent;
 use crate::service::{Service, System};
 
 pub(super) async fn run(args: RestartArgs) -> Result<(), CommandError> {
-    let status = match running::only_one(args.gateway.state_dir.as_deref()).await? {
+    let named = args.gateway.state_dir.as_deref();
+    let status = match running::only_one(named).await? {
+        Meant::Running(status) if status.ending => return Err(has_ended(&status.state_dir, named).await),
+        Meant::Waiting(waiting) if waiting.parent.ending => {
+            return Err(has_ended(&waiting.state_dir, named).await);
+        }
         Meant::Running(status) => anew(&status, args.wait).await?,
         // It does not start, and is tried again only in a while.
         Meant::Waiting(waiting) => start_now(&waiting.state_dir).await?,
     };
     say!("{} is served at {} by s3dav {}", status.source, status.urls.join(" "), status.program_version);
     Ok(())
+}
+
+/// What there is to say when a gateway that was ending has ended.
+async fn has_ended(state_dir: &Path, named: Option<&Path>) -> CommandError {
+    match predecessor::wait_out_aloud(state_dir).await {
+        Ok(_) => running::none_runs(named),
+        Err(failure) => failure,
+    }
 }
 
 /// Lets the program that is installed now take the place of a gateway; connections wait meanwhile. Gives its status.

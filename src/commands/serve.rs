@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::ending::until_stopped;
 use super::gateway::Gateway;
 use super::operator::Keeping;
-use super::{CommandError, Ended, hold, listeners};
+use super::{CommandError, Ended, hold, listeners, predecessor};
 use crate::cli::{Given, ServeArgs};
 use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
@@ -82,6 +82,10 @@ async fn serve(
     given: &[Given],
 ) -> Result<Ended, CommandError> {
     let mut signals = Signals::listen()?;
+    if !matches!(&inherited, Some(Inherited { holder: Holder::Parent { .. }, .. })) {
+        // A parent starts the next one only when the one before has ended.
+        predecessor::wait_out_logging(&config.state_dir).await?;
+    }
     let (holder, listeners) = match inherited {
         Some(Inherited { holder, listeners }) => (holder, listeners::take(listeners, &config)?),
         None => (Holder::Itself, listeners::choose(&config).await?),
@@ -94,13 +98,16 @@ async fn serve(
         tracing::warn!(hint, "{message}");
     }
     let shutdown = Shutdown::default();
+    let own = super::mount::options_of_gateway(given);
+    let note = config.source.note(own.clone());
     let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());
     let starting = Gateway::new(config, listeners, shutdown.clone());
     let mut gateway = tokio::select! {
         gateway = starting => gateway?,
         _ = signals.next() => return Ok(Ended::Well),
     };
-    gateway.set_options(super::mount::options_of_gateway(given));
+    gateway.set_options(own);
+    gateway.set_note(note);
     gateway.set_holder(holder);
     tracing::info!(%source, urls = %gateway.urls().join(" "), "serving");
     let kept = options.map(|options| Kept {

@@ -1,10 +1,12 @@
 //! `s3dav status`.
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
 use super::CommandError;
+use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
 use crate::cli::StatusArgs;
 use crate::control::{MountedAt, Save, SaveState, Status};
@@ -14,23 +16,27 @@ use crate::state::Credential;
 
 pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
     let named = args.gateway.state_dir.as_deref();
-    let Found { mut running, waiting, mut failed } = running::find(named).await?;
+    let found = running::find(named).await?;
+    let orphans = orphans::find(named, &found).await?;
+    let Found { mut running, waiting, mut failed } = found;
     add_mounts(&mut running).await;
     for status in running.iter_mut().filter(|status| status.parent.is_some()) {
         status.held_by = running::waiting(&status.state_dir).await.map(|found| found.parent);
     }
     match args.json {
-        true => say!("{}", serde_json::to_string_pretty(&shown(&running, &waiting)?)?),
+        true => say!("{}", serde_json::to_string_pretty(&shown(&running, &waiting, &orphans).await?)?),
         false => {
             let mut texts = Vec::new();
             for status in &running {
                 texts.push(text(status) + &password(status, args.show_password)?);
             }
             texts.extend(waiting.iter().map(starting));
+            texts.extend(orphans.iter().map(Orphan::text));
             say!("{}", texts.join("\n").trim_end());
         }
     }
     let failure = waiting.iter().find_map(Waiting::failure);
+    let failure = failure.or_else(|| orphans.first().map(Orphan::failure));
     match (failed.pop(), failure, running.is_empty()) {
         (Some((state_dir, error)), ..) => {
             let hint = error.hint().unwrap_or_default();
@@ -43,11 +49,20 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
     }
 }
 
-/// All of them, for programs: of one that does not run there is only who holds its sockets.
-fn shown(running: &[Status], waiting: &[Waiting]) -> Result<Vec<serde_json::Value>, CommandError> {
+/// All of them, for programs: of one that does not run there is only who holds its sockets, or what is mounted of it.
+async fn shown(
+    running: &[Status],
+    waiting: &[Waiting],
+    orphans: &[Orphan],
+) -> Result<Vec<serde_json::Value>, CommandError> {
+    let mut left = Vec::new();
+    for orphan in orphans {
+        let mounted = mounted_at(orphan.entry.point.clone()).await;
+        left.push(serde_json::json!({ "pid": null, "source": orphan.source(), "state_dir": orphan.state_dir, "held_by": null, "mounts": [mounted] }));
+    }
     let held = |waiting: &Waiting| serde_json::json!({ "pid": null, "state_dir": waiting.state_dir, "held_by": waiting.parent, "mounts": [] });
     let running = running.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
-    Ok(running.into_iter().chain(waiting.iter().map(held)).collect())
+    Ok(running.into_iter().chain(waiting.iter().map(held)).chain(left).collect())
 }
 
 /// One that is about to serve, or tries to.
@@ -65,16 +80,20 @@ fn starting(waiting: &Waiting) -> String {
 async fn add_mounts(running: &mut [Status]) {
     let known = running.to_vec();
     for (entry, status) in running::mounts(&known).await {
-        let health = match mount::health(&entry.point).await {
-            Health::Well => "well",
-            Health::Dead => "dead",
-            Health::Hung => "hung",
-        };
-        let mounted = MountedAt { point: entry.point, health: health.to_owned() };
+        let mounted = mounted_at(entry.point).await;
         if let Some(status) = running.iter_mut().find(|other| other.pid == status.pid) {
             status.mounts.push(mounted);
         }
     }
+}
+
+async fn mounted_at(point: PathBuf) -> MountedAt {
+    let health = match mount::health(&point).await {
+        Health::Well => "well",
+        Health::Dead => "dead",
+        Health::Hung => "hung",
+    };
+    MountedAt { point, health: health.to_owned() }
 }
 
 /// The line that tells programs of other users how to come in.
@@ -150,6 +169,9 @@ fn text(status: &Status) -> String {
             ago(end.at),
             end.how
         ));
+    }
+    if status.ending {
+        lines.push("ending     it takes no more requests, and ends when those under way have".to_owned());
     }
     lines.push(format!("state      {}", status.state_dir.display()));
     lines.extend(saves(status, now));

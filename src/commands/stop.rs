@@ -5,19 +5,25 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::CommandError;
 use super::running::{self, Meant};
+use super::{CommandError, predecessor};
 use crate::cli::StopArgs;
 use crate::control::{Reply, Request, Status, Who, ask, ask_of, is_there};
 use crate::mount::{self, MountError};
-use crate::state::is_held_by;
+use crate::state;
 
 /// Unmounts what is mounted of a gateway, while it can still take what programs wrote, and ends it.
 pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
     let status = match running::only_one(args.gateway.state_dir.as_deref()).await? {
         Meant::Running(status) => status,
+        Meant::Waiting(waiting) if waiting.parent.ending => {
+            return predecessor::wait_out_aloud(&waiting.state_dir).await.map(drop);
+        }
         Meant::Waiting(waiting) => return give_up(&waiting.state_dir, args.wait).await,
     };
+    if status.ending {
+        return predecessor::wait_out_aloud(&status.state_dir).await.map(drop);
+    }
     if status.keeps.is_some() {
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
     }
@@ -41,21 +47,17 @@ pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandE
 /// Waits until it has ended, and not another one that has been started since; says whether it has.
 pub(super) async fn gone(status: &Status, until: Instant) -> bool {
     while Instant::now() < until {
-        match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
-            Ok(Reply::Status(now)) if now.pid == status.pid => {}
-            // It answers no more, and has its last moments.
-            _ if holds(status).await => {}
-            _ => return true,
+        let is_there = match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
+            Ok(Reply::Status(now)) => now.pid == status.pid,
+            // It may say no more, and have the state still.
+            _ => state::holder(&status.state_dir).is_some_and(|holder| holder.pid == status.pid),
+        };
+        if !is_there {
+            return true;
         }
         sleep(PAUSE).await;
     }
     false
-}
-
-/// Whether the process of a gateway still has its state directory, which it gives back by ending.
-async fn holds(status: &Status) -> bool {
-    let (directory, process) = (status.state_dir.clone(), status.pid);
-    tokio::task::spawn_blocking(move || is_held_by(&directory, process)).await.unwrap_or(false)
 }
 
 /// Ends the process that holds the port of a gateway which does not start; it unmounts first what is mounted of it.
@@ -66,7 +68,7 @@ pub(super) async fn give_up(state_dir: &Path, limit: Duration) -> Result<(), Com
 
 /// Waits until the process that holds the port has followed its gateway.
 async fn closed(state_dir: &Path, until: Instant) -> Result<(), CommandError> {
-    while is_there(Who::Parent, state_dir).await {
+    while is_there(Who::Parent, state_dir).await || state::parent_holder(state_dir).is_some() {
         if Instant::now() > until {
             return Err(CommandError::hinted(
                 anyhow::anyhow!("the process that holds the port of the gateway has not ended"),

@@ -5,6 +5,7 @@
 mod buckets;
 mod cautions;
 pub mod file;
+mod identity;
 mod path;
 pub mod units;
 

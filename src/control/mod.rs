@@ -130,6 +130,9 @@ pub struct Status {
     /// The process that holds its sockets, as it answered the command.
     #[serde(default)]
     pub held_by: Option<ParentStatus>,
+    /// It was told to end: it takes no more requests, or will not in a moment.
+    #[serde(default)]
+    pub ending: bool,
 }
 
 /// How the process is that holds a gateway's sockets.
@@ -156,6 +159,9 @@ pub struct ParentStatus {
     pub reason: Option<String>,
     #[serde(default)]
     pub hint: Option<String>,
+    /// It was told to end, and starts no gateway any more.
+    #[serde(default)]
+    pub ending: bool,
 }
 
 /// An end that nobody wanted.

@@ -81,6 +81,7 @@ prop_compose! {
             more_saves: numbers[5],
             mounts: vec![MountedAt { point: texts[4].clone().into(), health: texts[5].clone() }],
             held_by: None,
+            ending: false,
         }
     }
 }
@@ -105,6 +106,7 @@ prop_compose! {
             failed_starts: numbers[2],
             reason,
             hint,
+            ending: false,
         }
     }
 }

@@ -9,6 +9,7 @@ mod davfs2;
 mod deputy;
 mod group;
 mod health;
+mod notes;
 mod point;
 mod supervisor;
 mod table;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep};
 
 pub use deputy::Deputy;
 pub use health::{Health, ask as ask_now, health};
+pub use notes::has_mounted;
 pub use point::{PointError, resolved};
 pub use supervisor::{Witness, supervise};
 pub use table::{Entry, TableError, entries, entry_at};
@@ -144,6 +146,7 @@ impl Mount {
         if let Some(entry) = entry_at(&point).await? {
             match (entry.is_of(&self.url), health(&point).await) {
                 (true, Health::Well) if !self.is_stale.load(Ordering::Relaxed) => {
+                    self.note(&point).await;
                     return Ok(Attached::Before);
                 }
                 // Its program may be busy, or have unsaved files: only a person can tell.
@@ -164,6 +167,7 @@ impl Mount {
         match entry_at(&point).await? {
             Some(entry) if entry.is_of(&self.url) => {
                 self.is_stale.store(false, Ordering::Relaxed);
+                self.note(&point).await;
                 Ok(Attached::Now)
             }
             _ => Err(MountError::Unseen(point)),
@@ -171,7 +175,32 @@ impl Mount {
     }
 }
 
+/// Whether something can be mounted at `point`, as far as that can be told before it is served. A mount that has lost
+/// its server is nothing in the way: that may come back, and if it does not the mount is cleaned up.
+pub async fn check(point: &Path) -> Result<(), MountError> {
+    let at = resolved(point).await;
+    let Some(entry) = entry_at(&at).await? else {
+        let unfit = |source| MountError::Point { point: point.to_owned(), source };
+        return point::check(point).await.map_err(unfit);
+    };
+    let health = health(&at).await;
+    if health == Health::Dead || (entry.is_webdav() && !entry.server_answers().await) {
+        return Ok(());
+    }
+    Err(if health == Health::Hung {
+        MountError::Hung(at)
+    } else {
+        MountError::Occupied { point: at, source_url: entry.source }
+    })
+}
+
 impl Mount {
+    async fn note(&self, point: &Path) {
+        let (state_dir, url, point) = (self.state_dir.clone(), self.url.clone(), point.to_owned());
+        // It panics for no reason, and a note is not worth an error.
+        let _ = tokio::task::spawn_blocking(move || notes::note(&state_dir, &url, &point)).await;
+    }
+
     /// Waits until nobody else mounts what this gateway serves; until the value is dropped nobody does.
     async fn turn(&self, point: &Path) -> Result<File, MountError> {
         let lock = self.state_dir.join(LOCK_FILE);

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 use super::group;
 
 /// What is wrong with a mount point.
@@ -53,6 +55,12 @@ pub(super) async fn prepare(point: &Path) -> Result<(), PointError> {
     off_the_runtime(move || prepare_now(&point)).await
 }
 
+/// The same, but makes nothing: what is missing could be made.
+pub(super) async fn check(point: &Path) -> Result<(), PointError> {
+    let point = point.to_owned();
+    off_the_runtime(move || check_now(&point)).await
+}
+
 /// Directories can be on a disk that is slow.
 async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
@@ -78,29 +86,53 @@ fn prepare_now(point: &Path) -> Result<(), PointError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made?,
     }
-    let own = rustix::process::geteuid().as_raw();
     let meta = fs::symlink_metadata(point)?;
+    check_existing(point, &meta)?;
+    if meta.mode() & 0o077 != 0 {
+        fs::set_permissions(point, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+fn check_now(point: &Path) -> Result<(), PointError> {
+    match fs::symlink_metadata(point) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        meta => return check_existing(point, &meta?),
+    }
+    let existing = point.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
+    if !existing.is_dir() {
+        return Err(PointError::Io(io::ErrorKind::NotADirectory.into()));
+    }
+    rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)?;
+    check_above(existing.canonicalize()?.ancestors())
+}
+
+/// Of a directory that is there already.
+fn check_existing(point: &Path, meta: &fs::Metadata) -> Result<(), PointError> {
     if meta.is_symlink() {
         return Err(PointError::Link);
     }
     if !meta.is_dir() {
         return Err(PointError::NoDirectory);
     }
-    if meta.uid() != own {
+    if meta.uid() != rustix::process::geteuid().as_raw() {
         return Err(PointError::Foreign(meta.uid()));
     }
-    for above in resolved_now(point).ancestors().skip(1) {
-        if can_be_replaced(&fs::metadata(above)?, own) {
-            return Err(PointError::Unsafe(above.to_owned()));
-        }
-    }
+    check_above(resolved_now(point).ancestors().skip(1))?;
     if fs::read_dir(point)?.next().is_some() {
         return Err(PointError::NotEmpty);
     }
-    if meta.mode() & 0o077 != 0 {
-        fs::set_permissions(point, Permissions::from_mode(0o700))?;
-    }
     Ok(())
+}
+
+fn check_above<'a>(mut folders: impl Iterator<Item = &'a Path>) -> Result<(), PointError> {
+    let own = rustix::process::geteuid().as_raw();
+    folders.try_for_each(|above| {
+        if can_be_replaced(&fs::metadata(above)?, own) {
+            return Err(PointError::Unsafe(above.to_owned()));
+        }
+        Ok(())
+    })
 }
 
 /// Whether other users could put another directory where something in this one is.

@@ -121,6 +121,7 @@ impl Parent {
                 Next::Start { after } => {
                     self.tell(&exit, after);
                     if self.wait(after).await.is_break() {
+                        self.status.lock().ending = true;
                         return Ok(self.end(&exit, false).await);
                     }
                 }
@@ -153,6 +154,7 @@ impl Parent {
                 }
                 wanted = end_of(&mut self.signals, &mut self.quit, &mut self.wishes) => {
                     self.wanted = Some(wanted);
+                    self.status.lock().ending = true;
                     // A successor of one that served unmounts when it serves.
                     if is_ready || !self.ends.was_ever_ready() {
                         self.hand_on(wanted, &gateway);

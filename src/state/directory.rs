@@ -173,7 +173,7 @@ impl Held {
 
     /// Writes who holds the directory into the lock file.
     pub(super) fn describe(&self, description: &str) -> Result<(), StateError> {
-        let note = note(std::process::id(), description) + "\n";
+        let note = format!("{NOTE_BEGIN}{}, {description}\n", std::process::id());
         let mut file = &self.lock;
         (|| {
             file.set_len(0)?;
@@ -195,20 +195,33 @@ impl ParentsPlace {
     }
 }
 
-/// Whether that process still holds the directory, as it does until its very end. Blocks for a moment.
-pub fn is_held_by(directory: &Path, process: u32) -> bool {
-    let Ok(mut lock) = File::open(directory.join(LOCK_FILE)) else {
-        return false;
-    };
-    if flock(&lock, FlockOperation::NonBlockingLockShared).is_ok() {
-        return false;
-    }
-    let mut holder = String::new();
-    lock.read_to_string(&mut holder).is_ok() && holder.starts_with(&note(process, ""))
+/// Who has a lock of a state directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: u32,
+    /// `process 4711, http://127.0.0.1:8330/`
+    pub note: String,
 }
 
-fn note(process: u32, description: &str) -> String {
-    format!("process {process}, {description}")
+/// The gateway that has that state, if one does. Blocks for the time of a small file.
+pub fn holder(directory: &Path) -> Option<Holder> {
+    holder_of(&directory.join(LOCK_FILE))
+}
+
+/// The same of the process that holds its port.
+pub fn parent_holder(directory: &Path) -> Option<Holder> {
+    holder_of(&directory.join(PARENTS_LOCK_FILE))
+}
+
+fn holder_of(lock: &Path) -> Option<Holder> {
+    let mut lock = open_private(lock, OpenOptions::new().read(true)).ok()?;
+    if flock(&lock, FlockOperation::NonBlockingLockShared).is_ok() {
+        return None;
+    }
+    let mut note = String::new();
+    lock.read_to_string(&mut note).ok()?;
+    let pid = note.strip_prefix(NOTE_BEGIN)?.split(',').next()?.parse().ok()?;
+    Some(Holder { pid, note: note.trim().to_owned() })
 }
 
 /// Takes the lock; one that is about to be given back is waited for. Blocks.
@@ -226,6 +239,8 @@ fn take_lock(lock: &File) -> bool {
 }
 
 const LOCK_FILE: &str = "gateway.lock";
+/// Then comes the id.
+const NOTE_BEGIN: &str = "process ";
 const PARENTS_LOCK_FILE: &str = "parent.lock";
 /// A gateway that has answered its last command still closes its database; the next one waits this long.
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
@@ -256,7 +271,7 @@ mod tests {
     fn a_second_holder_learns_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let held = Held::take(dir.path(), "http://127.0.0.1:8330/").unwrap();
-        assert!(is_held_by(dir.path(), std::process::id()) && !is_held_by(dir.path(), 1));
+        assert_eq!(holder(dir.path()).unwrap().pid, std::process::id());
         let error = Held::take(dir.path(), "second").unwrap_err();
         assert!(error.to_string().contains("http://127.0.0.1:8330/"), "{error}");
         let ending = std::thread::spawn(move || {
@@ -265,6 +280,6 @@ mod tests {
         });
         assert!(Held::take(dir.path(), "third").is_ok(), "what ends at this moment is waited for");
         ending.join().unwrap();
-        assert!(!is_held_by(dir.path(), std::process::id()));
+        assert_eq!(holder(dir.path()), None);
     }
 }

@@ -22,6 +22,7 @@ mod rows;
 mod schema;
 mod seen;
 mod shelf;
+mod source;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,8 +35,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use credential::Credential;
 pub use directory::{
-    ParentsPlace, SourceIdentity, base_directory, default_directory, directory_of, is_held_by,
-    is_state_directory, prepare,
+    Holder, ParentsPlace, SourceIdentity, base_directory, default_directory, directory_of, holder,
+    is_state_directory, parent_holder, prepare,
 };
 pub use folder_dates::FolderDate;
 pub use locks::LockRow;
@@ -49,6 +50,7 @@ pub use private::{
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use seen::SeenRow;
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
+pub use source::SourceNote;
 
 use damage::Damage;
 use database::DatabaseFile;

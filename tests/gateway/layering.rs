@@ -88,7 +88,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("anyhow", &["src/commands/"]),
     ("prometheus_client", &["src/metrics.rs"]),
     ("quick_xml", &["src/dav/"]),
-    ("toml", &["src/config/file.rs"]),
+    ("toml", &["src/config/file.rs", "src/state/source.rs"]),
     ("listenfd", &["src/sockets/"]),
     ("libc", &["src/peer/", "src/sockets/"]),
 ];

@@ -20,6 +20,7 @@ mod damage;
 mod endless;
 mod endpoints;
 mod finder;
+mod first_mounts;
 mod harness;
 mod kills;
 mod layering;

@@ -23,15 +23,15 @@ use crate::harness::users::{as_user, others_have};
 use crate::harness::{BUCKET, Bucket, embedded, eventually};
 
 /// A user's home with a bucket to mount; what is mounted or runs at the end is ended.
-struct Home {
-    directory: TempDir,
-    s3: Arc<EmbeddedS3>,
-    tools: Tools,
+pub struct Home {
+    pub directory: TempDir,
+    pub s3: Arc<EmbeddedS3>,
+    pub tools: Tools,
 }
 
 impl Home {
     /// `None` where nothing can be mounted.
-    async fn new() -> Option<Self> {
+    pub async fn new() -> Option<Self> {
         Some(Self::with(clients::needs(clients::MOUNT)?).await)
     }
 
@@ -39,7 +39,7 @@ impl Home {
         Self { directory: tempfile::tempdir().unwrap(), s3: embedded().await, tools }
     }
 
-    fn point(&self) -> PathBuf {
+    pub fn point(&self) -> PathBuf {
         self.directory.path().join("s3files")
     }
 
@@ -48,13 +48,13 @@ impl Home {
         fs::read_dir(base).unwrap().next().unwrap().unwrap().path()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(arguments);
         command.env("HOME", self.directory.path()).env("XDG_STATE_HOME", self.directory.path().join("state"));
         command
     }
 
-    fn with_bucket(&self, name: &str, more: &[&str]) -> Command {
+    pub fn with_bucket(&self, name: &str, more: &[&str]) -> Command {
         let endpoint = self.s3.endpoint_url();
         let mut command = self.command(&[name]);
         command.args(["--bucket", BUCKET, "--force-path-style", "--endpoint-url", &endpoint]).args(more);
@@ -65,19 +65,19 @@ impl Home {
         outcome(self.with_bucket("mount", &[self.point().to_str().unwrap()])).await
     }
 
-    async fn mounted(&self) -> String {
+    pub async fn mounted(&self) -> String {
         let (code, said, error) = self.mount().await;
         assert_eq!(code, 0, "{error}");
         said
     }
 
-    async fn unmount(&self, more: &[&str]) -> (i32, String, String) {
+    pub async fn unmount(&self, more: &[&str]) -> (i32, String, String) {
         let mut command = self.command(&["unmount"]);
         command.arg(self.point()).args(more);
         outcome(command).await
     }
 
-    async fn status(&self) -> serde_json::Value {
+    pub async fn status(&self) -> serde_json::Value {
         let (_, text, _) = outcome(self.command(&["status", "--json"])).await;
         serde_json::from_str::<serde_json::Value>(&text).unwrap()[0].clone()
     }
@@ -110,7 +110,7 @@ impl Home {
     }
 }
 
-fn is_mounted(point: &Path) -> bool {
+pub fn is_mounted(point: &Path) -> bool {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     table.lines().any(|line| line.split(' ').nth(4) == point.to_str())
 }

@@ -307,8 +307,11 @@ async fn the_embedded_server_passes_the_suite() {
     suite(Arc::new(store), &[]).await;
 }
 
-/// What a server may do otherwise, and what that changes; the store does the same work on all of them.
-const QUIRKS: [(&str, fn(&mut Quirks), &[Deviation]); 14] = [
+/// Its name, how it is switched on, and what it changes.
+type Quirk = (&'static str, fn(&mut Quirks), &'static [Deviation]);
+
+/// What a server may do otherwise; the store does the same work on all of them.
+const QUIRKS: [Quirk; 14] = [
     ("no conditions on sources", |q| q.unconditional = owned(&["CopySource"]), &[IgnoresCopySourceCondition]),
     (
         "no conditions on completions",

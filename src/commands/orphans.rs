@@ -1,0 +1,107 @@
+//! Mounts without a gateway: they show what they remember, and store nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::CommandError;
+use super::running::{self, Found};
+use crate::mount::{self, Entry};
+use crate::state::{SourceNote, base_directory};
+
+/// A mount, and what is known of the gateway that served it.
+#[derive(Debug)]
+pub(super) struct Orphan {
+    pub(super) entry: Entry,
+    pub(super) state_dir: PathBuf,
+    note: Option<SourceNote>,
+}
+
+/// Those of the gateways that a command is about.
+pub(super) async fn find(named: Option<&Path>, found: &Found) -> Result<Vec<Orphan>, CommandError> {
+    let entries = mount::entries().await.unwrap_or_default();
+    let urls = found.running.iter().flat_map(|status| &status.urls);
+    let urls: Vec<&String> =
+        urls.chain(found.waiting.iter().flat_map(|waiting| &waiting.parent.urls)).collect();
+    let others = entries.into_iter().filter(|entry| !urls.iter().any(|url| entry.is_of(url)));
+    let (others, mut directories) = (others.collect::<Vec<_>>(), running::state_dirs(named)?);
+    // One that does not answer may serve it.
+    directories.retain(|directory| !found.failed.iter().any(|(failed, _)| failed == directory));
+    Ok(tokio::task::spawn_blocking(move || of(others, &directories)).await?)
+}
+
+fn of(entries: Vec<Entry>, directories: &[PathBuf]) -> Vec<Orphan> {
+    let owner = |entry: &Entry| {
+        let mounted = directories.iter().filter(|directory| mount::has_mounted(directory, entry));
+        let known = mounted.map(|directory| (SourceNote::read(directory), directory.clone()));
+        // The last one that was served at that address.
+        known.max_by_key(|(note, _)| note.as_ref().and_then(SourceNote::last_used))
+    };
+    let orphan = |entry: Entry| {
+        let (note, state_dir) = owner(&entry)?;
+        Some(Orphan { entry, state_dir, note })
+    };
+    entries.into_iter().filter_map(orphan).collect()
+}
+
+impl Orphan {
+    pub(super) fn source(&self) -> String {
+        self.note.as_ref().map_or_else(|| self.entry.source.clone(), SourceNote::to_string)
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        format!(
+            "gone       the gateway of {}; what is mounted of it stores nothing\nmounted    {}\nstate      {}\n",
+            self.source(),
+            self.entry.point.display(),
+            self.state_dir.display()
+        )
+    }
+
+    /// What is wrong, and the two ways out of it.
+    pub(super) fn failure(&self) -> CommandError {
+        let point = quoted(&self.entry.point.display().to_string());
+        let error = anyhow::anyhow!(
+            "{} is mounted at {}, and no gateway serves it",
+            self.source(),
+            self.entry.point.display()
+        );
+        let again = match self.command() {
+            Some(command) => format!("`{command}` brings it back"),
+            None => "`s3dav mount` with the options of before brings it back".to_owned(),
+        };
+        CommandError::hinted(error, format!("{again}, `s3dav unmount {point}` takes it away"))
+    }
+
+    /// The command line that serves it again.
+    fn command(&self) -> Option<String> {
+        let options = &self.note.as_ref()?.options;
+        let is_usual = self.state_dir.parent() == base_directory().as_deref();
+        let state_dir = (!is_usual).then(|| format!("--state-dir={}", self.state_dir.display()));
+        let words = options.iter().cloned().chain(state_dir).chain([self.entry.point.display().to_string()]);
+        let words: Vec<String> = words.map(|word| quoted(&word)).collect();
+        Some(format!("s3dav mount {}", words.join(" ")))
+    }
+}
+
+/// As a shell reads a word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_=./:,@+%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("--endpoint-url=http://a:1/"), "--endpoint-url=http://a:1/");
+        assert_eq!(quoted("/My Photos"), "'/My Photos'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}
