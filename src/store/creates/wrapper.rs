@@ -174,9 +174,9 @@ impl ObjectStore for WithCreates {
         if let Some(meta) = self.told(name) {
             return Ok((Stat { object: Some(meta), is_prefix: false }, None));
         }
-        let (mut stat, mut page) = self.inner.stat_tree(name).await?;
-        stat.object = stat.object.or_else(|| self.held_after_all(name));
         let request = ListRequest::tree(&format!("{name}/"));
+        let (mut stat, mut page) = self.listed(&request.prefix, || self.inner.stat_tree(name)).await?;
+        stat.object = stat.object.or_else(|| self.held_after_all(name));
         if let Some(page) = &mut page {
             self.creates.0.rows.add_to(page, &request, None);
             self.note_end(page);
@@ -203,7 +203,7 @@ impl ObjectStore for WithCreates {
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
-        let mut page = self.inner.list(request).await?;
+        let mut page = self.listed(&request.prefix, || self.inner.list(request)).await?;
         if self.creates.count() == 0 && page.continuation.is_none() {
             return Ok(page);
         }
@@ -346,6 +346,23 @@ impl ObjectStore for WithCreates {
 }
 
 impl WithCreates {
+    /// The answer to a listing, made again if what was held below `prefix` has gone to the store meanwhile: it may
+    /// be neither on the listing nor held any more.
+    async fn listed<T, F>(&self, prefix: &str, list: impl Fn() -> F) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        let rows = &self.creates.0.rows;
+        for _ in 0..MOST_LISTINGS {
+            let held = rows.below(prefix);
+            let answer = list().await?;
+            if held.iter().all(|(key, row)| rows.has(key, row)) {
+                return Ok(answer);
+            }
+        }
+        list().await
+    }
+
     fn note_end(&self, page: &ListPage) {
         if let (Some(token), Some(end)) = (&page.continuation, last_name(page)) {
             self.ends.insert(token.clone(), end.to_owned());
@@ -353,6 +370,8 @@ impl WithCreates {
     }
 }
 
+/// Of one page, while more and more goes to the store.
+const MOST_LISTINGS: usize = 3;
 /// Held at once; each is a row on disk. One Finder copies one file at a time.
 const MOST_HELD: usize = 1000;
 /// Pages whose ends are remembered: those of listings under way.

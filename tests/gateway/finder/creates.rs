@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use s3dav::embedded::Action;
+use s3dav::embedded::{Action, Gate, Rule};
 
 use super::client::{AGENT, Finder};
 use crate::harness::clients;
@@ -249,5 +249,34 @@ async fn a_disk_that_is_full_for_a_while_is_no_reason_to_fail() {
     let finder = Finder::at(&gateway.url);
     for gone in ["/before", "/third"] {
         assert_eq!(finder.look(gone).await, 404, "{gone}");
+    }
+}
+
+/// It is neither on the listing, which was asked for before, nor held any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_to_s3_while_its_folder_is_listed_goes_along() {
+    for method in ["MOVE", "DELETE"] {
+        let gateway = waiting(Duration::from_secs(1)).await;
+        let bucket = gateway.bucket().await;
+        bucket.put("d/a", "x").await;
+        let finder = Finder::of(&gateway);
+        assert_eq!(finder.status("PUT", "/d/new").await, 201);
+        let gate = Gate::default();
+        gateway.hooks().add(Rule {
+            operation: Some("ListObjectsV2".to_owned()),
+            target: Some("max-keys=1000&prefix=d%2F".to_owned()),
+            times: 1,
+            action: Action::Hold(gate.clone()),
+        });
+        let destination = format!("{}/e/", gateway.url);
+        let request = gateway.request(method, "/d/").header("Destination", destination);
+        let answer = tokio::spawn(request.send());
+        gate.reached().await;
+        eventually("it is in the bucket", || async { bucket.get("d/new").await.is_some() }).await;
+        gate.open();
+        let status = answer.await.unwrap().unwrap().status().as_u16();
+        assert!([201, 204].contains(&status), "{method}: {status}");
+        let left = if method == "MOVE" { vec!["e/a", "e/new"] } else { Vec::new() };
+        assert_eq!(bucket.keys().await, left, "{method}");
     }
 }
