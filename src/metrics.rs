@@ -190,6 +190,16 @@ impl Metrics {
         self.0.troubles.read().clone()
     }
 
+    /// Whether S3 has ever done what it was asked.
+    pub fn has_reached_s3(&self) -> bool {
+        let is_done = |operation| self.0.s3_requests.get(&S3Label { operation, outcome: "ok" });
+        self.0
+            .s3_operations
+            .read()
+            .iter()
+            .any(|operation| is_done(operation).is_some_and(|count| count.get() > 0))
+    }
+
     /// Requests sent to S3, by operation.
     pub fn s3_requests(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();

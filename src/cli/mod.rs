@@ -3,6 +3,7 @@
 mod documents;
 mod given;
 mod serve;
+mod state;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
 };
+pub use state::{ExportArgs, ShelfArgs, ShelfCommand, StateArgs, StateCommand};
 
 /// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
 #[derive(Debug, Parser)]
@@ -75,6 +77,8 @@ pub enum Command {
     Restart(RestartArgs),
     /// Finder's own files, which are kept on this machine
     Shelf(ShelfArgs),
+    /// What is kept on this machine for each source: list it, remove what nobody needs
+    State(StateArgs),
     /// The configuration: file, environment and options together
     Config(ConfigArgs),
     /// Print what a shell needs to complete commands
@@ -214,25 +218,6 @@ pub struct RestartArgs {
     /// How long uploads that are under way may take to end first
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     pub wait: Duration,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct ShelfArgs {
-    #[command(subcommand)]
-    pub command: ShelfCommand,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub enum ShelfCommand {
-    /// Write all of it into a directory, as plain files
-    Export {
-        /// Made if it is missing; nothing in it is replaced
-        #[arg(value_name = "DIR")]
-        directory: PathBuf,
-
-        #[command(flatten)]
-        gateway: GatewayArgs,
-    },
 }
 
 #[cfg(feature = "demo")]

@@ -39,28 +39,47 @@ pub struct Gateway {
     shutdown_timeout: Duration,
     /// What its state belongs to, for whoever finds that.
     note: Option<SourceNote>,
+    /// What is served may be out of reach, and was perhaps never reached.
+    is_bucket: bool,
 }
 
 impl Gateway {
-    /// Puts a gateway together on `listeners`. Buckets that can never be served end it here; an S3
-    /// that is away does not.
+    /// Puts a gateway together on `listeners`. Buckets that can never be served end it here, and leave no state; an
+    /// S3 that is away does not.
     pub async fn new(
         config: Config,
         listeners: Vec<TcpListener>,
         shutdown: Shutdown,
     ) -> Result<Self, CommandError> {
-        let (metrics, shutdown_timeout) = (Metrics::default(), config.shutdown_timeout);
-        let descriptors = descriptors::raise();
-        if descriptors < ENOUGH_DESCRIPTORS {
-            metrics.note_trouble("open files", Some(few_descriptors(descriptors)));
-        }
+        let metrics = Metrics::default();
         let urls: Vec<String> =
             listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(url).collect();
         let description = urls.first().cloned().unwrap_or_default();
         let socket = sockets::identity(&listeners);
         let state = open_state(&config.state_dir, &description, &socket, &metrics).await?;
+        let made = Self::with_state(config, listeners, urls, state.clone(), metrics, shutdown).await;
+        if made.is_err() {
+            abandon(state).await;
+        }
+        made
+    }
+
+    async fn with_state(
+        config: Config,
+        listeners: Vec<TcpListener>,
+        urls: Vec<String>,
+        state: State,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> Result<Self, CommandError> {
+        let shutdown_timeout = config.shutdown_timeout;
+        let descriptors = descriptors::raise();
+        if descriptors < ENOUGH_DESCRIPTORS {
+            metrics.note_trouble("open files", Some(few_descriptors(descriptors)));
+        }
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
+        let is_bucket = matches!(config.source, Source::Buckets(_));
         let left = state.recover();
         let Served { share, cache, creates, intakes } = match config.source {
             Source::Buckets(source) => {
@@ -112,7 +131,17 @@ impl Gateway {
             knocks,
             deputy,
         };
-        Ok(Self { server, operator, service: front, state, metrics, shutdown, shutdown_timeout, note: None })
+        Ok(Self {
+            server,
+            operator,
+            service: front,
+            state,
+            metrics,
+            shutdown,
+            shutdown_timeout,
+            note: None,
+            is_bucket,
+        })
     }
 
     /// The addresses that are served, as URLs.
@@ -173,7 +202,7 @@ impl Gateway {
 
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
-        let Self { server, operator, state, shutdown, shutdown_timeout, note, .. } = self;
+        let Self { server, operator, state, metrics, shutdown, shutdown_timeout, note, is_bucket, .. } = self;
         let note = write_note(note, &state).await;
         // Open until everything has ended: then a command sees that.
         let door = match control::open(state.directory(), Who::Gateway) {
@@ -191,8 +220,19 @@ impl Gateway {
             Some(door) => door.answer_during(Arc::new(operator), life).await,
             None => life.await,
         }
-        write_note(note, &state).await;
+        drop(door);
+        if is_bucket && !metrics.has_reached_s3() {
+            abandon(state).await;
+        } else {
+            write_note(note, &state).await;
+        }
     }
+}
+
+/// Leaves no state behind that belongs to nothing.
+async fn abandon(state: State) {
+    // It panics for no reason; then it stays.
+    let _ = tokio::task::spawn_blocking(move || state.abandon()).await;
 }
 
 /// Notes whose the state is, and when it was last used.

@@ -37,6 +37,7 @@ mod service;
 mod share;
 mod shelf;
 mod startup;
+mod states;
 mod status;
 mod stop;
 mod unmount;
@@ -185,6 +186,7 @@ async fn carry_out(
         Command::Stop(args) => stop::run(args).await,
         Command::Restart(args) => restart::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,
+        Command::State(args) => states::run(args).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => return demo::run(args).await,
         #[cfg(feature = "demo")]

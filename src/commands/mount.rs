@@ -24,11 +24,19 @@ use crate::mount::{self, Attached, Mount, MountError, MountOptions};
 use crate::parent::{self, FIRST_WORDS};
 use crate::peer;
 use crate::process;
-use crate::state::{Credential, create_private, open_private, prepare, read_private};
+use crate::state::{
+    Credential, create_private, holder, open_private, parent_holder, prepare, read_private, remove_bare,
+};
 
 pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
     let config = Config::of_serve(with_mountpoint(args))?;
-    let (status, is_new) = running_or_new(&config, given, log).await?;
+    let (state_dir, makes_state) = (config.state_dir.clone(), !config.state_dir.exists());
+    let started = running_or_new(&config, given, log).await;
+    // Where it did not say why, its words and its log are left to be looked at.
+    if started.is_err() && makes_state && parent::failure(&state_dir).is_some() {
+        leave_nothing(state_dir.clone()).await?;
+    }
+    let (status, is_new) = started?;
     let status = upgraded(status).await?;
     let own = options_of_gateway(given);
     if !is_new && own != status.options {
@@ -41,14 +49,25 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
         Err(failure) => Err(with_reason(occupant_named(failure).await, &status.state_dir).await),
         mounted => mounted,
     };
-    if is_new
-        && mounted.is_err()
+    if is_new && mounted.is_err() {
         // Nobody would know of it, and whoever follows a hint would meet it.
-        && let Err(failure) = stop::end(&status, stop::LIMIT).await
-    {
-        tell!("warning: the gateway that was started for it goes on: {:#}", failure.error);
+        if let Err(failure) = stop::end(&status, stop::LIMIT).await {
+            tell!("warning: the gateway that was started for it goes on: {:#}", failure.error);
+        } else if makes_state {
+            leave_nothing(state_dir).await?;
+        }
     }
     mounted
+}
+
+/// Removes the directory of a state that came to nothing; another command may be making one there.
+async fn leave_nothing(state_dir: PathBuf) -> Result<(), CommandError> {
+    let removed = move || {
+        if holder(&state_dir).is_none() && parent_holder(&state_dir).is_none() {
+            remove_bare(&state_dir);
+        }
+    };
+    Ok(tokio::task::spawn_blocking(removed).await?)
 }
 
 /// The gateway that has that state, or a new one; whether it is new.

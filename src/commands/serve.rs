@@ -18,6 +18,7 @@ use crate::mount::{Deputy, Mount, Witness};
 use crate::parent::note_failure;
 use crate::shutdown::{Shutdown, Signals};
 use crate::sockets::{self, Holder, Inherited};
+use crate::state::remove_bare;
 
 /// What a process of `serve` is.
 #[derive(Debug)]
@@ -53,24 +54,35 @@ pub(super) async fn run(args: ServeArgs, role: Role, given: &[Given]) -> Result<
         Role::Gateway(inherited) => inherited,
     };
     let has_parent = matches!(&inherited, Some(Inherited { holder: Holder::Parent { .. }, .. }));
-    let mut state_dir = args.state_dir.clone();
-    let served = start(args, inherited, given, &mut state_dir).await;
-    if let (true, Err(CommandError { error, hint, .. }), Some(state_dir)) = (has_parent, &served, state_dir) {
-        note_failure(&state_dir, &with_causes(error.as_ref()), hint.as_deref());
+    let mut place = StatePlace { directory: args.state_dir.clone(), is_new: false };
+    let served = start(args, inherited, given, &mut place).await;
+    if let (true, Err(CommandError { error, hint, .. }), Some(state_dir)) =
+        (has_parent, &served, &place.directory)
+    {
+        note_failure(state_dir, &with_causes(error.as_ref()), hint.as_deref());
+    }
+    if let (true, Some(state_dir)) = (place.is_new, place.directory) {
+        tokio::task::spawn_blocking(move || remove_bare(&state_dir)).await?;
     }
     served
 }
 
-/// Notes in `state_dir` where its state is.
+/// Where the state is, and whether that was made by this start.
+struct StatePlace {
+    directory: Option<PathBuf>,
+    is_new: bool,
+}
+
+/// Notes in `place` where its state is.
 async fn start(
     args: ServeArgs,
     inherited: Option<Inherited>,
     given: &[Given],
-    state_dir: &mut Option<PathBuf>,
+    place: &mut StatePlace,
 ) -> Result<Ended, CommandError> {
     let (interval, password_file) = (args.mount_interval, args.password_file.clone());
     let config = Config::of_serve(args)?;
-    *state_dir = Some(config.state_dir.clone());
+    *place = StatePlace { is_new: !config.state_dir.exists(), directory: Some(config.state_dir.clone()) };
     serve(config, inherited, interval, password_file.as_deref(), given).await
 }
 

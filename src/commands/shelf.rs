@@ -3,18 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::states::{Known, known};
 use super::{CommandError, running, status};
-use crate::cli::{ShelfArgs, ShelfCommand};
+use crate::cli::{ExportArgs, ShelfArgs, ShelfCommand};
+use crate::config::states_of_source;
 use crate::control::{ControlError, Reply, Request, ask};
 use crate::fs::shelf;
-use crate::state::State;
+use crate::state::{State, is_state_directory};
 
 pub(super) async fn run(args: ShelfArgs) -> Result<(), CommandError> {
-    let ShelfCommand::Export { directory, gateway } = args.command;
-    let directory = std::path::absolute(&directory)?;
-    let state_dir = which(gateway.state_dir.as_deref())?;
+    let ShelfCommand::Export(args) = args.command;
+    let directory = std::path::absolute(&args.directory)?;
+    let state_dir = which(args).await?;
     let (files, bytes) = export(&state_dir, &directory).await?;
-    say!("{files} files, {}, in {}", status::size(bytes), directory.display());
+    let noun = if files == 1 { "file" } else { "files" };
+    say!("{files} {noun}, {}, in {}", status::size(bytes), directory.display());
     Ok(())
 }
 
@@ -32,23 +35,74 @@ async fn export(state_dir: &Path, directory: &Path) -> Result<(usize, u64), Comm
     Ok((exported.files, exported.bytes))
 }
 
-fn which(named: Option<&Path>) -> Result<PathBuf, CommandError> {
-    let found: Vec<PathBuf> = running::state_dirs(named)?
-        .into_iter()
-        .filter(|directory| crate::state::is_state_directory(directory))
-        .collect();
-    match found.as_slice() {
-        [] => Err(CommandError::hinted(
-            anyhow::anyhow!("there is no state of a gateway here"),
-            "--state-dir names the one that `s3dav serve` was given",
-        )),
-        [only] => Ok(only.clone()),
-        several => Err(running::ambiguous(
-            several
-                .iter()
-                .map(|d| (d.as_path(), d.file_name().and_then(|name| name.to_str()).unwrap_or_default())),
-        )),
+/// The state that is meant: the one that is named; of several the one that a gateway has, else the only one that
+/// holds anything of Finder's.
+async fn which(args: ExportArgs) -> Result<PathBuf, CommandError> {
+    let (mut candidates, wanted) = if let Some(source) = &args.source {
+        let states = states_of_source(args.config.clone(), source)?;
+        (looked_at(states).await?, Some(format!("the source {source:?} of the configuration")))
+    } else if !args.bucket.is_empty() {
+        let mut all = known(None).await?;
+        all.retain(|known| known.is_of(&args.bucket));
+        (all, Some(args.bucket.join(", ")))
+    } else {
+        let named = args.gateway.state_dir.as_deref();
+        let mut all = known(named).await?;
+        all.retain(|known| is_state_directory(&known.state_dir));
+        (all, named.map(|directory| directory.display().to_string()))
+    };
+    if candidates.is_empty() {
+        return Err(none(wanted));
     }
+    for is_meant in [|known: &Known| known.in_use, holds_files] {
+        if candidates.len() > 1 && candidates.iter().any(is_meant) {
+            candidates.retain(is_meant);
+        }
+    }
+    match candidates.as_slice() {
+        [only] => Ok(only.state_dir.clone()),
+        several if several.iter().any(holds_files) => Err(ambiguous(several)),
+        [first, ..] => Ok(first.state_dir.clone()),
+        [] => Err(none(wanted)),
+    }
+}
+
+/// What cannot be read may be one.
+fn holds_files(known: &Known) -> bool {
+    known.holds.is_none_or(|holds| holds.shelf_files > 0)
+}
+
+async fn looked_at(states: Vec<PathBuf>) -> Result<Vec<Known>, CommandError> {
+    futures_util::future::try_join_all(states.into_iter().map(Known::of)).await
+}
+
+fn none(wanted: Option<String>) -> CommandError {
+    let error = match wanted {
+        Some(wanted) => anyhow::anyhow!("there is no state of {wanted}"),
+        None => anyhow::anyhow!("there is no state of a gateway here"),
+    };
+    CommandError::hinted(
+        error,
+        "`s3dav state list` shows those that there are; --state-dir names one elsewhere",
+    )
+}
+
+fn ambiguous(several: &[Known]) -> CommandError {
+    let lines: Vec<String> = several
+        .iter()
+        .map(|known| {
+            format!(
+                "  {}, used {}: --state-dir {}",
+                known.place(),
+                known.last_used(),
+                known.state_dir.display()
+            )
+        })
+        .collect();
+    CommandError::hinted(
+        anyhow::anyhow!("several shelves could be meant"),
+        format!("say which with --bucket, --source or --state-dir:\n{}", lines.join("\n")),
+    )
 }
 
 /// A gigabyte of small files takes a while.

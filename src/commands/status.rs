@@ -217,7 +217,7 @@ fn of_save(save: &Save, now: u64) -> String {
 }
 
 /// A time span in words, as exact as one wants it.
-fn lasted(seconds: u64) -> String {
+pub(super) fn lasted(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),

@@ -92,7 +92,7 @@ pub(super) fn source(
 }
 
 /// The variables that every AWS program honours, the one for S3 first.
-fn endpoint_of_environment() -> Option<String> {
+pub(super) fn endpoint_of_environment() -> Option<String> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     if variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true"))
     {

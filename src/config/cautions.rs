@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Config, Source};
 use crate::http::auth::Access;
@@ -21,6 +21,7 @@ pub fn cautions(config: &Config, addresses: &[SocketAddr], password_file: Option
         of_access(&config.access),
         of_addresses(addresses),
         of_endpoint(&config.source),
+        of_other_state(config),
     ];
     all.into_iter().flatten().collect()
 }
@@ -64,6 +65,28 @@ fn of_endpoint(source: &Source) -> Option<Caution> {
     Some(Caution {
         message: format!("files and session tokens go to {host} unencrypted"),
         hint: "name the endpoint with https://; --ca-bundle names an authority of your own".to_owned(),
+    })
+}
+
+/// Another spelling of the endpoint made another state once.
+fn of_other_state(config: &Config) -> Option<Caution> {
+    let states = config.source.identity().states();
+    let own = config.state_dir.canonicalize().ok()?;
+    let is_own = |state: &PathBuf| state.canonicalize().is_ok_and(|state| state == own);
+    if !states.iter().any(is_own) {
+        return None;
+    }
+    let other = states.iter().find(|state| !is_own(state))?;
+    let name = other.file_name().unwrap_or_default().to_string_lossy();
+    Some(Caution {
+        message: format!(
+            "there is an older state of this source, made when its endpoint was spelled otherwise: {}",
+            other.display()
+        ),
+        hint: format!(
+            "the newer one is used; `s3dav state list` shows what {name} holds, and `s3dav state clean {name}` \
+             removes it if that is nothing"
+        ),
     })
 }
 

@@ -26,22 +26,33 @@ pub struct File {
 /// What the file says for the command line `args`.
 pub fn layer(args: &ServeArgs) -> Result<Layer, ConfigError> {
     let named = args.config.is_some() || args.source.is_some();
-    let path = match args.config.clone().or_else(default_path) {
+    let Some(file) = read(args.config.clone(), named)? else { return Ok(Layer::new()) };
+    file.layer(args.source.as_deref(), !args.bucket.is_empty() || args.path.is_some())
+}
+
+/// What the file says for a source, whose name a command that does not serve was given.
+pub(super) fn layer_of_source(config: Option<PathBuf>, source: &str) -> Result<Layer, ConfigError> {
+    read(config, true)?.unwrap_or_default().layer(Some(source), false)
+}
+
+/// The file; `None` without a home, where none need be. `named`: it must be there.
+fn read(config: Option<PathBuf>, named: bool) -> Result<Option<File>, ConfigError> {
+    let path = match config.or_else(default_path) {
         Some(path) => path,
         None if named => return Err(mistake("there is no home directory", "name the file with --config")),
-        None => return Ok(Layer::new()),
+        None => return Ok(None),
     };
     let shown = path.display();
-    let file = match std::fs::read_to_string(&path) {
+    match std::fs::read_to_string(&path) {
         Ok(text) => File::parse(&text)
-            .map_err(|mistake| ConfigError { message: format!("{shown}: {}", mistake.message), ..mistake })?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => File::default(),
+            .map(Some)
+            .map_err(|mistake| ConfigError { message: format!("{shown}: {}", mistake.message), ..mistake }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Some(File::default())),
         Err(error) => {
             let hint = "it holds [sources.NAME] tables with the options of `s3dav serve`";
-            return Err(mistake(format!("the configuration {shown} cannot be read: {error}"), hint));
+            Err(mistake(format!("the configuration {shown} cannot be read: {error}"), hint))
         }
-    };
-    file.layer(args.source.as_deref(), !args.bucket.is_empty() || args.path.is_some())
+    }
 }
 
 /// A value of the file that clap refused.

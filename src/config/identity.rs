@@ -1,7 +1,30 @@
 //! What a source is known by: in the name of its state directory, and in the note in it.
 
-use super::{BucketSource, Source};
+use std::path::{Path, PathBuf};
+
+use super::buckets::endpoint_of_environment;
+use super::file::layer_of_source;
+use super::{BucketSource, BucketSpec, ConfigError, Source, mistake};
 use crate::state::{SourceIdentity, SourceNote};
+
+/// The states that there are of a source of the configuration file, the one that was used last first.
+pub fn states_of_source(config: Option<PathBuf>, source: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    let layer = layer_of_source(config, source)?;
+    let first = |name: &str| layer.get(name).and_then(|values| values.first());
+    if let Some(named) = first("state-dir") {
+        return Ok(vec![PathBuf::from(named)]);
+    }
+    if let Some(path) = first("path") {
+        let path = Path::new(path);
+        return Ok(SourceIdentity::Path(path.canonicalize().unwrap_or_else(|_| path.to_owned())).states());
+    }
+    let given = layer.get("bucket").map(Vec::as_slice).unwrap_or_default();
+    let buckets = given.iter().map(|text| BucketSpec::parse(text).map(|bucket| bucket.to_string()));
+    let buckets = buckets.collect::<Result<_, _>>().map_err(|message| mistake(message, ""))?;
+    let endpoint = std::env::var("S3DAV_ENDPOINT_URL").ok().or_else(|| first("endpoint-url").cloned());
+    let endpoint = endpoint.or_else(endpoint_of_environment);
+    Ok(SourceIdentity::Buckets { endpoint, buckets }.states())
+}
 
 impl Source {
     /// By which its state is found again.

@@ -26,6 +26,7 @@ use crate::state::{Credential, default_directory, directory_hint, directory_of};
 
 pub use buckets::{BucketSource, BucketSpec};
 pub use cautions::{Caution, cautions};
+pub use identity::states_of_source;
 
 /// Everything a gateway needs to know.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! The state directory: its name, whose it is, and the lock that lets one gateway hold it.
+//! The state directory: whose it is, and the lock that lets one gateway hold it.
 //!
 //! Passwords and locks are in it, so it must be this user's alone. Whoever uses one asks [`directory_of`] first,
 //! which is it really, and whoever writes into it calls [`prepare`] before.
@@ -10,51 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use sha2::{Digest, Sha256};
 
 use super::StateError;
 use super::private::{Unfit, open_private, own_uid, private_directory, shut};
-
-/// What makes two gateways share one state: the same endpoint and the same buckets, or the same
-/// directory. Region and profile do not count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceIdentity {
-    /// `buckets` as given, each `NAME` or `NAME/PREFIX`.
-    Buckets { endpoint: Option<String>, buckets: Vec<String> },
-    /// A canonical path.
-    Path(PathBuf),
-}
-
-impl SourceIdentity {
-    /// The directory's name: a readable part and 8 hex digits of a SHA-256.
-    pub fn directory_name(&self) -> String {
-        let (readable, identity) = match self {
-            Self::Buckets { endpoint, buckets } => {
-                let mut sorted = buckets.clone();
-                sorted.sort();
-                let readable = buckets.first().map(String::as_str).unwrap_or_default();
-                (readable.to_owned(), format!("{}\n{}", endpoint.as_deref().unwrap_or(""), sorted.join("\n")))
-            }
-            Self::Path(path) => {
-                let last = path.file_name().map(|n| n.to_string_lossy().into_owned());
-                (last.unwrap_or_default(), path.display().to_string())
-            }
-        };
-        let hash = hex::encode(Sha256::digest(identity));
-        format!("{}-{}", readable_part(&readable), &hash[..8])
-    }
-}
-
-/// The first 24 characters, with everything that is awkward in a file name made a dash.
-fn readable_part(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    name.chars().map(plain).take(READABLE_CHARS).collect()
-}
-
-/// Where a source's state lies unless `--state-dir` says otherwise; `None` without a home.
-pub fn default_directory(source: &SourceIdentity) -> Option<PathBuf> {
-    Some(base_directory()?.join(source.directory_name()))
-}
 
 /// Where the states of all sources lie; `None` without a home.
 pub fn base_directory() -> Option<PathBuf> {
@@ -152,16 +110,23 @@ impl Held {
 
     fn take_lock_of(name: &str, directory: &Path, description: &str) -> Result<Self, StateError> {
         let failed = |source| StateError::Directory { path: directory.display().to_string(), source };
-        prepare(directory).map_err(failed)?;
         let path = directory.join(name);
-        let mut options = OpenOptions::new();
-        let mut lock = open_private(&path, options.read(true).write(true).create(true)).map_err(failed)?;
-        if !take_lock(&lock) {
-            let mut holder = String::new();
-            // An unreadable note still leaves the fact that the lock is taken.
-            let _ = lock.read_to_string(&mut holder);
-            return Err(StateError::Taken { holder: holder.trim().to_owned() });
-        }
+        let lock = loop {
+            prepare(directory).map_err(failed)?;
+            let mut options = OpenOptions::new();
+            let mut lock =
+                open_private(&path, options.read(true).write(true).create(true)).map_err(failed)?;
+            if !take_lock(&lock) {
+                let mut holder = String::new();
+                // An unreadable note still leaves the fact that the lock is taken.
+                let _ = lock.read_to_string(&mut holder);
+                return Err(StateError::Taken { holder: holder.trim().to_owned() });
+            }
+            // Whoever had it may have removed the directory with it.
+            if is_at(&lock, &path).map_err(failed)? {
+                break lock;
+            }
+        };
         let held = Self { directory: directory.to_owned(), lock };
         held.describe(description)?;
         Ok(held)
@@ -224,6 +189,16 @@ fn holder_of(lock: &Path) -> Option<Holder> {
     Some(Holder { pid, note: note.trim().to_owned() })
 }
 
+/// Whether that file still has that name.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok((meta.dev(), meta.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Takes the lock; one that is about to be given back is waited for. Blocks.
 fn take_lock(lock: &File) -> bool {
     let until = Instant::now() + LAST_MOMENTS;
@@ -238,7 +213,7 @@ fn take_lock(lock: &File) -> bool {
     }
 }
 
-const LOCK_FILE: &str = "gateway.lock";
+pub(super) const LOCK_FILE: &str = "gateway.lock";
 /// Then comes the id.
 const NOTE_BEGIN: &str = "process ";
 const PARENTS_LOCK_FILE: &str = "parent.lock";
@@ -247,25 +222,9 @@ const LAST_MOMENTS: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 const ROOT: u32 = 0;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
-/// Long enough to recognise a bucket, short enough for a terminal line and a socket path.
-const READABLE_CHARS: usize = 24;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn buckets(names: &[&str]) -> SourceIdentity {
-        SourceIdentity::Buckets { endpoint: None, buckets: names.iter().map(|n| n.to_string()).collect() }
-    }
-
-    #[test]
-    fn the_name_is_stable_and_ignores_the_order_of_buckets() {
-        let name = buckets(&["a-bucket/with/a/long/prefix/in/it"]).directory_name();
-        assert!(name.starts_with("a-bucket-with-a-long-pre-"), "{name}");
-        let suffix = |i: SourceIdentity| i.directory_name().rsplit('-').next().unwrap().to_owned();
-        assert_eq!(suffix(buckets(&["a", "b"])), suffix(buckets(&["b", "a"])));
-        assert_ne!(suffix(buckets(&["a", "b"])), suffix(buckets(&["a"])));
-    }
 
     #[test]
     fn a_second_holder_learns_of_the_first() {

@@ -30,6 +30,12 @@ pub(super) enum Look {
     Damaged,
 }
 
+/// Opens one for a look into it. What is done to it is forgotten. Blocks.
+pub(super) fn without_writing(file: File) -> Result<Database, Error> {
+    let builder = &mut Database::builder();
+    Ok(builder.set_cache_size(super::database::CACHE_BYTES).create_with_backend(Unwritten::new(file)?)?)
+}
+
 /// Looks at all of a database. Blocks.
 pub(super) fn look(file: File, head: &Head) -> Result<Look, Error> {
     let was_repaired = Arc::new(AtomicBool::new(false));

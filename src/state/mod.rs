@@ -11,6 +11,8 @@ mod database;
 mod directory;
 mod folder_dates;
 mod head;
+mod holdings;
+mod identity;
 mod locks;
 mod look;
 mod opening;
@@ -35,10 +37,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use credential::Credential;
 pub use directory::{
-    Holder, ParentsPlace, SourceIdentity, base_directory, default_directory, directory_of, holder,
-    is_state_directory, parent_holder, prepare,
+    Holder, ParentsPlace, base_directory, directory_of, holder, is_state_directory, parent_holder, prepare,
 };
 pub use folder_dates::FolderDate;
+pub use holdings::{Holdings, Removed, remove, remove_bare};
+pub use identity::{SourceIdentity, default_directory, is_named_after, last_use};
 pub use locks::LockRow;
 pub use pending::{
     Coming, CreateRow, Kept, Left, Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered,
@@ -83,6 +86,8 @@ struct Inner {
     free_disk: u64,
     credential: Credential,
     has_new_credential: bool,
+    /// This start has made it.
+    is_new: bool,
     held: Held,
 }
 
@@ -183,6 +188,7 @@ impl State {
         let held = Held::take(directory, description)?;
         let (credential, has_new_credential) = Credential::keep_or_make(directory, socket)
             .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
+        let is_new = !directory.join(DATABASE_FILE).exists();
         let opened = opening::open(directory)?;
         // Where nobody can tell, little is made of it.
         let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
@@ -200,6 +206,7 @@ impl State {
             free_disk,
             credential,
             has_new_credential,
+            is_new,
             held,
         })))
     }

@@ -1,5 +1,6 @@
 //! Opening the database: all of it is looked at, once, before anybody relies on it.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use redb::{Database, Error};
 
 use super::damage::{Damage, catching, is_damage, keep_copy, put_aside};
 use super::database::{self, DatabaseFile, failed};
-use super::look::Look;
+use super::holdings::Holdings;
+use super::look::{Look, without_writing};
 use super::properties::Index;
 use super::shelf::ShelfIndex;
 use super::{DATABASE_FILE, StateError};
@@ -71,6 +73,19 @@ fn load(directory: &Path) -> Result<Opened, StateError> {
     let unsure_since = if is_damaged { Some(0) } else { unsure_since };
     let database = Arc::new(DatabaseFile::new(path, database));
     Ok(Opened { database, properties, pending, shelf, unsure_since, damage })
+}
+
+/// Looks into a database that nobody has open; it stays as it is. Blocks.
+pub(super) fn look_into(file: File, path: &Path) -> Result<Holdings, StateError> {
+    catching(|| {
+        let database = without_writing(file).map_err(|source| failed(path, source))?;
+        let rows = Loaded::of(&database, &path.display().to_string())?;
+        if rows.unreadable > 0 {
+            return Err(StateError::Damaged { why: format!("{} rows cannot be read", rows.unreadable) });
+        }
+        let (shelf, bytes) = rows.shelf.holdings();
+        Ok(Holdings { shelf_files: shelf, shelf_bytes: bytes, pending: rows.pending.count() })
+    })
 }
 
 /// What is read of it at the start.

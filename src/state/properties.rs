@@ -50,6 +50,10 @@ pub enum PropertyChange {
 pub(super) struct Index(Arc<RwLock<BTreeSet<String>>>);
 
 impl Index {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.read().is_empty()
+    }
+
     pub(super) fn load(database: &Database) -> Result<Self, StateError> {
         let table = database.begin_read()?.open_table(TABLE)?;
         let mut resources = BTreeSet::new();

@@ -47,6 +47,7 @@ mod spellings;
 mod stalls;
 mod startup;
 mod state_dirs;
+mod states;
 mod stores;
 mod strangers;
 mod streams;

@@ -28,9 +28,16 @@ async fn help(arguments: &[&str]) -> BTreeSet<String> {
 async fn every_option_is_in_the_readme_and_the_other_way_round() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let mut known = help(&["serve", "--help"]).await;
-    for command in
-        [&["demo"][..], &["status"], &["stop"], &["shelf", "export"], &["unmount"], &["service", "logs"]]
-    {
+    for command in [
+        &["demo"][..],
+        &["status"],
+        &["stop"],
+        &["shelf", "export"],
+        &["state", "list"],
+        &["state", "clean"],
+        &["unmount"],
+        &["service", "logs"],
+    ] {
         known.extend(help(&[command, &["--help"]].concat()).await);
     }
     for command in [&["mount"][..], &["service", "install"], &["config", "show"]] {

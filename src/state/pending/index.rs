@@ -44,6 +44,10 @@ impl Index {
         Ok((Self(Mutex::new(rows)), found.unreadable))
     }
 
+    pub(in crate::state) fn count(&self) -> usize {
+        self.0.lock().all.len()
+    }
+
     pub(super) fn rows(&self) -> Vec<PendingRow> {
         self.0.lock().all.values().cloned().collect()
     }

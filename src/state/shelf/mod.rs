@@ -61,6 +61,12 @@ impl ShelfIndex {
         Ok((Self(Arc::new(RwLock::new(index))), found.unreadable))
     }
 
+    /// How many files it has, and their bytes.
+    pub(super) fn holdings(&self) -> (usize, u64) {
+        let index = self.0.read();
+        (index.iter().filter(|(_, row)| !row.is_folder).count(), index.bytes())
+    }
+
     /// Removes the files that no row names: they were cut off, if no row is missing. Blocks.
     pub(super) fn remove_strays(&self, directory: &Path) -> Result<(), StateError> {
         let shelf = directory.join(SHELF_DIRECTORY);

@@ -1,0 +1,88 @@
+//! The options of the commands about what is kept on this machine: `state` and `shelf`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::GatewayArgs;
+use crate::config::units::parse_duration;
+
+#[derive(Debug, Clone, Args)]
+pub struct ShelfArgs {
+    #[command(subcommand)]
+    pub command: ShelfCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ShelfCommand {
+    /// Write all of it into a directory, as plain files
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// Made if it is missing; nothing in it is replaced
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+
+    /// That of the bucket, as it is served [default: that of the running gateway, else the only one that
+    /// holds anything]
+    #[arg(long, value_name = "NAME[/PREFIX]", value_delimiter = ',', conflicts_with = "source")]
+    pub bucket: Vec<String>,
+
+    /// That of the source of this name in the configuration file
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+
+    /// Configuration file [default: ~/.config/s3dav/config.toml]
+    #[arg(long, env = "S3DAV_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StateArgs {
+    #[command(subcommand)]
+    pub command: StateCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum StateCommand {
+    /// List the states: of which source, when it was used last, what it holds
+    List {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+
+        #[command(flatten)]
+        gateway: GatewayArgs,
+    },
+    /// Remove states that were not used for long, and hold nothing that would be missed
+    Clean {
+        /// Remove these instead, by a name or a source that `state list` shows
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+
+        /// How long they have not been used, such as 30d
+        #[arg(long, value_name = "TIME", value_parser = parse_age, default_value = "90d")]
+        older_than: Duration,
+
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// `90d`, or a time as elsewhere.
+fn parse_age(text: &str) -> Result<Duration, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    match days {
+        Some(days) => Ok(DAY * days),
+        None => parse_duration(text).map_err(|error| format!("{error}, or e.g. 90d")),
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);

@@ -1,0 +1,287 @@
+//! `s3dav state`: the states of all sources, whose each is, and the end of those that nobody needs.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::{CommandError, running, status};
+use crate::cli::{StateArgs, StateCommand};
+use crate::control::{Reply, Request, Status, ask};
+use crate::state::{
+    self, Holdings, Removed, SourceNote, StateError, base_directory, holder, is_named_after, last_use,
+    parent_holder,
+};
+
+pub(super) async fn run(args: StateArgs) -> Result<(), CommandError> {
+    match args.command {
+        StateCommand::List { json, gateway } => list(json, gateway.state_dir.as_deref()).await,
+        StateCommand::Clean { names, older_than, yes } => clean(names, older_than, yes).await,
+    }
+}
+
+/// A state directory, and what is known of it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Known {
+    pub(super) state_dir: PathBuf,
+    source: String,
+    buckets: Vec<String>,
+    endpoint: Option<String>,
+    path: Option<PathBuf>,
+    /// Seconds since 1970.
+    last_use: Option<u64>,
+    /// Of all files in it.
+    bytes: u64,
+    pub(super) in_use: bool,
+    /// `None`: it cannot be read.
+    pub(super) holds: Option<Holdings>,
+}
+
+impl Known {
+    /// Looks at one; a gateway that has it tells what it holds.
+    pub(super) async fn of(directory: PathBuf) -> Result<Self, CommandError> {
+        let running = match ask(&directory, Request::Status, running::PATIENCE).await {
+            Ok(Reply::Status(status)) => Some(*status),
+            _ => None,
+        };
+        Ok(tokio::task::spawn_blocking(move || Self::look(directory, running)).await?)
+    }
+
+    fn look(directory: PathBuf, running: Option<Status>) -> Self {
+        let note = SourceNote::read(&directory);
+        let in_use = running.is_some() || holder(&directory).is_some() || parent_holder(&directory).is_some();
+        let name = directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy().into_owned();
+        let holds = match running {
+            Some(status) => Some(held_by(&status)),
+            None if in_use => None,
+            None => Holdings::of(&directory).ok(),
+        };
+        let source = note.as_ref().map(SourceNote::to_string).unwrap_or(name);
+        let note = note.unwrap_or_default();
+        Self {
+            source,
+            buckets: note.buckets,
+            endpoint: note.endpoint,
+            path: note.path,
+            last_use: last_use(&directory).map(seconds),
+            bytes: bytes_in(&directory),
+            in_use,
+            holds,
+            state_dir: directory,
+        }
+    }
+
+    /// The directory's own name.
+    fn name(&self) -> String {
+        self.state_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// What is served, and where that lies.
+    pub(super) fn place(&self) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("{} at {endpoint}", self.source),
+            None => self.source.clone(),
+        }
+    }
+
+    /// Whether a person who names a bucket can mean this one.
+    pub(super) fn is_of(&self, buckets: &[String]) -> bool {
+        if self.buckets.is_empty() && self.path.is_none() {
+            // An earlier version noted nothing.
+            return buckets.first().is_some_and(|bucket| is_named_after(&self.state_dir, bucket));
+        }
+        buckets.iter().all(|bucket| self.buckets.iter().any(|own| own == bucket.trim_end_matches('/')))
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.name() == name || self.source == name || self.state_dir == Path::new(name)
+    }
+
+    /// Since when it was not used.
+    pub(super) fn unused(&self) -> Duration {
+        let now = seconds(SystemTime::now());
+        Duration::from_secs(now.saturating_sub(self.last_use.unwrap_or(now)))
+    }
+
+    pub(super) fn last_used(&self) -> String {
+        match self.last_use {
+            Some(_) => format!("{} ago", status::lasted(self.unused().as_secs())),
+            None => "nobody knows when".to_owned(),
+        }
+    }
+
+    fn holding(&self) -> String {
+        let Some(holds) = self.holds else {
+            return if self.in_use { "what its gateway knows" } else { "what this version cannot read" }
+                .to_owned();
+        };
+        let mut parts = Vec::new();
+        if holds.shelf_files > 0 {
+            let files = if holds.shelf_files == 1 { "file" } else { "files" };
+            parts.push(format!(
+                "{} {files} of Finder's ({})",
+                holds.shelf_files,
+                status::size(holds.shelf_bytes)
+            ));
+        }
+        if holds.pending > 0 {
+            let operations = if holds.pending == 1 { "operation" } else { "operations" };
+            parts.push(format!("{} pending {operations}", holds.pending));
+        }
+        if parts.is_empty() { "nothing that would be missed".to_owned() } else { parts.join(", ") }
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![
+            format!("state      {}", self.name()),
+            format!("source     {}", self.place()),
+            format!("last used  {}{}", self.last_used(), if self.in_use { ", and in use" } else { "" }),
+            format!("size       {}", status::size(self.bytes)),
+            format!("holds      {}", self.holding()),
+        ];
+        if self.state_dir.parent() != base_directory().as_deref() {
+            lines[0] = format!("state      {}", self.state_dir.display());
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// Why it stays, and what can be done about that.
+    fn refusal(&self) -> Option<CommandError> {
+        let shown = self.state_dir.display();
+        if self.in_use {
+            return Some(CommandError::hinted(
+                anyhow::anyhow!("the state {} is in use", self.name()),
+                format!("`s3dav stop --state-dir {shown}` ends its gateway"),
+            ));
+        }
+        if self.holds.is_some_and(|holds| holds.is_nothing()) {
+            return None;
+        }
+        let hint = match self.holds {
+            Some(holds) if holds.pending == 0 => {
+                format!("`s3dav shelf export --state-dir {shown} DIR` writes that out; remove {shown} then")
+            }
+            Some(_) => "serve its source once more: what is pending is stored then".to_owned(),
+            None => {
+                format!("start the version of s3dav that wrote it, or remove {shown} if nobody misses it")
+            }
+        };
+        Some(CommandError::hinted(
+            anyhow::anyhow!("the state {} holds {}", self.name(), self.holding()),
+            hint,
+        ))
+    }
+}
+
+fn held_by(status: &Status) -> Holdings {
+    Holdings {
+        shelf_files: status.shelf.entries as usize,
+        shelf_bytes: status.shelf.bytes,
+        pending: status.saves.len() + status.more_saves as usize + status.held_creates as usize,
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn bytes_in(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => bytes_in(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// All that a command is about.
+pub(super) async fn known(named: Option<&Path>) -> Result<Vec<Known>, CommandError> {
+    let looks = running::state_dirs(named)?.into_iter().map(Known::of);
+    futures_util::future::try_join_all(looks).await
+}
+
+async fn list(json: bool, named: Option<&Path>) -> Result<(), CommandError> {
+    let known = known(named).await?;
+    if json {
+        say!("{}", serde_json::to_string_pretty(&known)?);
+    } else if !known.is_empty() {
+        say!("{}", known.iter().map(Known::text).collect::<Vec<_>>().join("\n").trim_end());
+    }
+    Ok(())
+}
+
+async fn clean(names: Vec<String>, older_than: Duration, yes: bool) -> Result<(), CommandError> {
+    let all = known(None).await?;
+    let meant: Vec<&Known> = if names.is_empty() {
+        let is_old = |known: &&Known| known.refusal().is_none() && known.unused() > older_than;
+        all.iter().filter(is_old).collect()
+    } else {
+        named(&all, &names)?
+    };
+    if meant.is_empty() {
+        say!("there is no state to remove");
+        return Ok(());
+    }
+    if !yes && !is_wanted(&meant).await? {
+        return Ok(());
+    }
+    for known in meant {
+        let directory = known.state_dir.clone();
+        let removed = tokio::task::spawn_blocking(move || state::remove(&directory)).await?;
+        match removed {
+            Ok(Removed::All) => say!("removed {} ({})", known.name(), known.place()),
+            Ok(Removed::Not(_)) | Err(StateError::Taken { .. }) => {
+                tell!("warning: {} stays: it was used at this moment", known.name());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Those that a person names; each must be one that can go.
+fn named<'k>(all: &'k [Known], names: &[String]) -> Result<Vec<&'k Known>, CommandError> {
+    let mut meant: Vec<&Known> = Vec::new();
+    for name in names {
+        let called: Vec<&Known> = all.iter().filter(|known| known.is_called(name)).collect();
+        if called.is_empty() {
+            let error = anyhow::anyhow!("there is no state {name:?}");
+            return Err(CommandError::hinted(error, "`s3dav state list` shows those that there are"));
+        }
+        for known in called {
+            match known.refusal() {
+                Some(refusal) => return Err(refusal),
+                None if meant.iter().any(|other| other.state_dir == known.state_dir) => {}
+                None => meant.push(known),
+            }
+        }
+    }
+    Ok(meant)
+}
+
+/// Asks at the terminal.
+async fn is_wanted(meant: &[&Known]) -> Result<bool, CommandError> {
+    let names: Vec<String> = meant
+        .iter()
+        .map(|known| format!("{} ({}, used {})", known.name(), known.place(), known.last_used()))
+        .collect();
+    if !std::io::stdin().is_terminal() {
+        return Err(CommandError::hinted(
+            anyhow::anyhow!("nobody can be asked whether to remove {}", names.join(", ")),
+            "--yes removes without asking",
+        ));
+    }
+    say!("{}", names.join("\n"));
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut stdout = std::io::stdout();
+        write!(stdout, "Remove? [y/N] ")?;
+        stdout.flush()?;
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map(|_| line)
+    });
+    let answer = answer.await??.trim().to_lowercase();
+    Ok(answer == "y" || answer == "yes")
+}
