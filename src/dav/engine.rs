@@ -126,6 +126,7 @@ impl Engine {
     }
 
     async fn carry_out(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
+        let with_slash = index::with_slash(context, request.uri(), request.headers());
         *request.uri_mut() = target(context);
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         // The engine would answer 304 to a date that is merely older.
@@ -159,7 +160,7 @@ impl Engine {
             mark_whole(&mut answer);
         }
         match is_read {
-            true => self.finish_read(context, answer, since).await,
+            true => self.finish_read(context, answer, since, with_slash).await,
             false => finish(context, answer).await,
         }
     }
@@ -194,9 +195,10 @@ impl Engine {
         context: &Arc<RequestContext>,
         mut answer: Response<Body>,
         since: Option<header::HeaderValue>,
+        with_slash: Option<header::HeaderValue>,
     ) -> Response<Body> {
         if matches!(answer.status(), StatusCode::FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-            return self.folder(context).await;
+            return self.folder(context, with_slash).await;
         }
         if !matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
             return finish(context, answer).await;
@@ -224,8 +226,16 @@ impl Engine {
     }
 
     /// What is at the path is a folder: a listing for browsers, 200 for all.
-    async fn folder(&self, context: &Arc<RequestContext>) -> Response<Body> {
-        match index::answer(&*self.share.view(Arc::clone(context)), &context.path).await {
+    async fn folder(
+        &self,
+        context: &Arc<RequestContext>,
+        with_slash: Option<header::HeaderValue>,
+    ) -> Response<Body> {
+        let listed = index::answer(&*self.share.view(Arc::clone(context)), &context.path).await;
+        if let (Ok(_), Some(location)) = (&listed, with_slash) {
+            return index::moved(location);
+        }
+        match listed {
             Ok(mut answer) if context.method == Method::HEAD => {
                 *answer.body_mut() = full("");
                 answer

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::SystemTime;
 
 use futures_util::StreamExt;
-use http::{Response, StatusCode, header};
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -12,7 +13,7 @@ use super::policy::guard_page;
 use super::propfind::{child_href, href};
 use super::xml::escape;
 use super::{Body, full};
-use crate::fs::{Failure, Resource, ResourcePath, View};
+use crate::fs::{Failure, RequestContext, Resource, ResourcePath, View};
 
 /// Answers a GET of a folder: folders first, by name.
 pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Response<Body>, Failure> {
@@ -33,9 +34,42 @@ pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Respo
     let mut answer = Response::new(full(page(path, &shown, is_cut)));
     *answer.status_mut() = StatusCode::OK;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     guard_page(headers);
     Ok(answer)
+}
+
+/// The address that a browser needs for a folder that it asked for without the slash: at the other one it
+/// would take relative links of the page for links of the folder above.
+pub(super) fn with_slash(context: &RequestContext, uri: &Uri, headers: &HeaderMap) -> Option<HeaderValue> {
+    if context.path.has_trailing_slash() || context.path.is_root() || !is_browser(headers) {
+        return None;
+    }
+    // Without empty segments: `//a/` would lead to another host.
+    let mut location = href(&context.path, true);
+    if let Some(query) = uri.query() {
+        location.push('?');
+        location.push_str(query);
+    }
+    HeaderValue::try_from(location).ok()
+}
+
+/// Whether a person will look at the answer.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let says = |name: HeaderName, word: &str| {
+        let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.any(|value| value.to_ascii_lowercase().contains(word))
+    };
+    says(header::ACCEPT, "text/html") || says(HeaderName::from_static("sec-fetch-dest"), "document")
+}
+
+/// Sends a browser there. It must not remember that: the folder may be a file tomorrow.
+pub(super) fn moved(location: HeaderValue) -> Response<Body> {
+    let mut answer = Response::new(full(""));
+    *answer.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    answer.headers_mut().insert(header::LOCATION, location);
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 fn page(path: &ResourcePath, children: &[Resource], is_cut: bool) -> String {

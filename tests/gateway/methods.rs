@@ -381,6 +381,47 @@ async fn a_folder_is_a_page_for_a_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_sent_to_the_folder_with_its_slash() {
+    for gateway in TestGateway::both().await {
+        let bucket = gateway.bucket().await;
+        for key in ["d/e/file", "a b\u{e9}/x", "f"] {
+            bucket.put(key, "x").await;
+        }
+        let page = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        for (path, location) in [
+            ("/d", "/d/"),
+            ("/d/e", "/d/e/"),
+            ("//d//e", "/d/e/"),
+            ("//d", "/d/"),
+            ("/a%20b%c3%a9?sort=size", "/a%20b%C3%A9/?sort=size"),
+        ] {
+            for (name, value) in [page, ("sec-fetch-dest", "document")] {
+                for method in ["GET", "HEAD"] {
+                    let answer = gateway.request(method, path).header(name, value).send().await.unwrap();
+                    assert_eq!(answer.status(), 301, "{method} {path}");
+                    assert_eq!(answer.headers()["location"], location);
+                    assert_eq!(answer.headers()["cache-control"], "no-store", "it may be a file tomorrow");
+                }
+            }
+        }
+        for (path, status) in [("/d/", 200), ("/", 200), ("/f", 200), ("/missing", 404), ("//", 200)] {
+            let answer = gateway.request("GET", path).header(page.0, page.1).send().await.unwrap();
+            assert_eq!(
+                (answer.status().as_u16(), answer.headers().get("location")),
+                (status, None),
+                "{path}"
+            );
+        }
+        for (name, value) in
+            [("accept", "*/*"), ("accept", "image/avif,image/*"), ("sec-fetch-dest", "empty")]
+        {
+            let answer = gateway.request("GET", "/d").header(name, value).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{value}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_versions_of_one_second_are_told_apart() {
     for gateway in TestGateway::both().await {
         let get = async |client: &str, since: &str| {
