@@ -81,7 +81,7 @@ impl Gateway {
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let is_bucket = matches!(config.source, Source::Buckets(_));
         let left = state.recover();
-        let Served { share, cache, creates, intakes } = match config.source {
+        let Served { share, cache, creates, intakes, cautions } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &str| locks.is_locked(path));
@@ -125,6 +125,7 @@ impl Gateway {
             detached: config.detached,
             read_only,
             options: Vec::new(),
+            cautions,
             holder: Holder::Itself,
             orphaned: OnceLock::new(),
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),

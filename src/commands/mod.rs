@@ -30,6 +30,7 @@ mod mount;
 mod operator;
 mod orphans;
 mod predecessor;
+mod prefix;
 mod restart;
 mod running;
 mod serve;

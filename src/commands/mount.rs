@@ -18,7 +18,7 @@ use super::gateway::Gateway;
 use super::{CommandError, predecessor, restart, running, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
 use crate::config::Config;
-use crate::control::{ControlError, Problem, Reply, Request, Status, ask};
+use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
 use crate::mount::{self, Attached, Mount, MountError, MountOptions};
 use crate::parent::{self, FIRST_WORDS};
@@ -44,6 +44,9 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
             "warning: a gateway with other options serves this already, and these have no effect; `s3dav stop` \
              ends it first"
         );
+    }
+    for Caution { message, hint } in status.cautions.iter().filter(|_| is_new) {
+        tell!("warning: {message}\nhint: {hint}");
     }
     let mounted = match attach(&status, is_new, config).await {
         Err(failure) => Err(with_reason(occupant_named(failure).await, &status.state_dir).await),

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 
 use super::share::CacheUse;
-use crate::control::{Cache, Operated, Problem, Reply, Request, Save, SaveState, Shelf, Status};
+use crate::config::Caution;
+use crate::control::{self, Cache, Operated, Problem, Reply, Request, Save, SaveState, Shelf, Status};
 use crate::fs::shelf;
 use crate::http::Knocks;
 use crate::intake::Intakes;
@@ -59,6 +60,8 @@ pub(super) struct Operator {
     pub(super) detached: bool,
     pub(super) read_only: bool,
     pub(super) options: Vec<String>,
+    /// What may be a mistake in them.
+    pub(super) cautions: Vec<Caution>,
     pub(super) holder: Holder,
     /// When it was first seen that its parent has ended.
     pub(super) orphaned: OnceLock<SystemTime>,
@@ -152,6 +155,7 @@ impl Operator {
             detached: self.detached,
             read_only: self.read_only,
             options: self.options.clone(),
+            cautions: self.cautions.iter().map(warned).collect(),
             is_service: self.holder == Holder::System,
             parent: self.parent(),
             keeps: self.keeping.point.clone(),
@@ -208,6 +212,10 @@ impl Operator {
         };
         troubles.map(problem).collect()
     }
+}
+
+fn warned(caution: &Caution) -> control::Caution {
+    control::Caution { message: caution.message.clone(), hint: caution.hint.clone() }
 }
 
 fn told(save: Unstored) -> Save {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CommandError, startup};
-use crate::config::{BucketSource, BucketSpec};
+use crate::config::{BucketSource, BucketSpec, Caution};
 use crate::fs::Share;
 use crate::fs::path::{PathOptions, PathShare};
 use crate::fs::resource_path::RESERVED;
@@ -37,6 +37,8 @@ pub(super) struct Served {
     /// Of buckets.
     pub(super) creates: Option<Creates>,
     pub(super) intakes: Intakes,
+    /// What may be a mistake.
+    pub(super) cautions: Vec<Caution>,
 }
 
 /// Bytes that the caches use, and may use.
@@ -60,7 +62,7 @@ pub(super) async fn of_path(
     let cache = CacheUse { used: Box::new(move || used.cache_used()), limit };
     let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
-    Ok(Served { share: Arc::new(share), cache, creates: None, intakes })
+    Ok(Served { share: Arc::new(share), cache, creates: None, intakes, cautions: Vec::new() })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
@@ -75,7 +77,7 @@ pub(super) async fn of_buckets(
     shutdown: &Shutdown,
 ) -> Result<Served, CommandError> {
     let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
-    let reach = Reach::new(source.lost_wait);
+    let (reach, mut asked) = (Reach::new(source.lost_wait), Vec::new());
     let (mut is_aws, mut path) = (true, None);
     for bucket in &source.buckets {
         let store = S3Store::telling(reach.clone(), &bucket.bucket, source.s3.clone(), metrics.clone());
@@ -83,11 +85,13 @@ pub(super) async fn of_buckets(
         (is_aws, path) = (store.is_aws(), store.endpoint_path());
         let store: Arc<dyn ObjectStore> =
             if is_aws { Arc::new(store) } else { Arc::new(Aliases::new(Arc::new(store))) };
+        asked.push((bucket.clone(), Arc::clone(&store)));
         let store = Prefixed::wrap(store, &bucket.prefix);
         stores.insert(bucket.folder().to_owned(), store);
     }
     let manner = startup::Manner { is_patient: source.is_patient || state.was_reached(), path };
-    if startup::check(&stores, &manner).await? {
+    let startup::Checked { have_answered, cautions } = startup::check(&asked, &manner).await?;
+    if have_answered {
         let state = state.clone();
         tokio::task::spawn_blocking(move || state.note_reached()).await?;
     }
@@ -124,7 +128,7 @@ pub(super) async fn of_buckets(
     );
     let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
-    Ok(Served { share: Arc::new(share), cache, creates: Some(creates), intakes })
+    Ok(Served { share: Arc::new(share), cache, creates: Some(creates), intakes, cautions })
 }
 
 /// Where the endpoint may be asked what it can: below the gateway's own folder, of the first bucket

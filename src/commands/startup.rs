@@ -1,12 +1,12 @@
 //! What is found out about the buckets before they are served.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::CommandError;
+use super::{CommandError, prefix};
+use crate::config::{BucketSpec, Caution};
 use crate::store::{ListRequest, ObjectStore, StoreError};
 
 /// How a gateway is started.
@@ -18,33 +18,50 @@ pub(super) struct Manner {
     pub(super) path: Option<String>,
 }
 
+/// What the buckets have said.
+pub(super) struct Checked {
+    /// All of them.
+    pub(super) have_answered: bool,
+    /// What may be a mistake.
+    pub(super) cautions: Vec<Caution>,
+}
+
 /// Asks each bucket for its first key. What only a person can change ends the program, each with a
-/// message of its own; what can heal by itself is said, and the program goes on. Says whether all have answered.
+/// message of its own; what can heal by itself is said, and the program goes on.
 pub(super) async fn check(
-    stores: &BTreeMap<String, Arc<dyn ObjectStore>>,
+    buckets: &[(BucketSpec, Arc<dyn ObjectStore>)],
     manner: &Manner,
-) -> Result<bool, CommandError> {
-    let checks = stores.iter().map(|(name, store)| async move {
-        let probe = ListRequest::probe("");
-        let answer = tokio::time::timeout(PATIENCE, store.list(&probe)).await;
-        (name, answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into()))))
+) -> Result<Checked, CommandError> {
+    let checks = buckets.iter().map(|(spec, whole)| async move {
+        let below = if spec.prefix.is_empty() { String::new() } else { format!("{}/", spec.prefix) };
+        let probe = ListRequest::probe(&below);
+        let answer = tokio::time::timeout(PATIENCE, whole.list(&probe)).await;
+        (spec, whole, answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into()))))
     });
-    let mut have_answered = true;
-    for (name, answer) in join_all(checks).await {
+    let mut checked = Checked { have_answered: true, cautions: Vec::new() };
+    for (spec, whole, answer) in join_all(checks).await {
+        let name = spec.folder();
         match answer {
+            Ok(page) if page.is_nothing() && spec.prefix.is_empty() => {
+                tracing::info!(bucket = %name, "the bucket is empty");
+            }
             Ok(page) if page.is_nothing() => {
-                tracing::info!(bucket = %name, "the bucket, or what lies below the prefix, is empty");
+                let looked = tokio::time::timeout(PATIENCE, prefix::look(&**whole, spec)).await;
+                let Ok(caution) = looked else { continue };
+                let caution = caution?;
+                tracing::warn!(bucket = %name, hint = caution.hint, "{}", caution.message);
+                checked.cautions.push(caution);
             }
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
             Err(error) if heals(&error, manner) => {
-                have_answered = false;
+                checked.have_answered = false;
                 let hint = error.hint();
                 tracing::warn!(bucket = %name, %error, hint, "S3 cannot be used yet; serving, and going on when it can");
             }
             Err(error) => return Err(fatal(name, error, manner.path.as_deref())),
         }
     }
-    Ok(have_answered)
+    Ok(checked)
 }
 
 fn heals(error: &StoreError, manner: &Manner) -> bool {

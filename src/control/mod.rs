@@ -91,6 +91,9 @@ pub struct Status {
     /// What it was started with, but for what is about mounting.
     #[serde(default)]
     pub options: Vec<String>,
+    /// What may be a mistake in them; said when it starts.
+    #[serde(default)]
+    pub cautions: Vec<Caution>,
     /// Its sockets are the system's, which starts it.
     #[serde(default)]
     pub is_service: bool,
@@ -193,6 +196,13 @@ pub struct Shelf {
     pub entries: u64,
     pub bytes: u64,
     pub limit: u64,
+}
+
+/// What is allowed, and may still be a mistake.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Caution {
+    pub message: String,
+    pub hint: String,
 }
 
 /// What is wrong, and what to do.

@@ -64,6 +64,7 @@ prop_compose! {
             detached: flags[1],
             read_only: flags[2],
             options: lists.1,
+            cautions: Vec::new(),
             is_service: flags[3],
             parent: flags[0].then_some(numbers[0] as i32),
             keeps: keeps.map(Into::into),

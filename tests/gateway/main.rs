@@ -30,6 +30,7 @@ mod lost_answers;
 mod methods;
 mod model;
 mod mounting;
+mod newcomer;
 mod obstacles;
 mod outages;
 mod parent;
