@@ -4,6 +4,7 @@ mod documents;
 mod given;
 mod serve;
 mod state;
+mod variables;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
 };
 pub use state::{ExportArgs, ShelfArgs, ShelfCommand, StateArgs, StateCommand};
+pub use variables::{UnknownVariable, unknown_variables};
 
 /// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
 #[derive(Debug, Parser)]

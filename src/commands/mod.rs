@@ -23,6 +23,7 @@ mod documents;
 #[cfg(feature = "demo")]
 mod embedded_s3;
 mod ending;
+mod environment;
 pub mod gateway;
 mod hold;
 mod listeners;
@@ -50,7 +51,7 @@ use crate::cli::{Cli, Command, Given, Invocation, LogArgs, LogFormat};
 use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::fs::shelf::ExportError;
-use crate::logging;
+use crate::logging::{self, LogError};
 use crate::mount::MountError;
 use crate::parent::START_ANEW;
 use crate::service::ServiceError;
@@ -132,6 +133,7 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
         Command::Serve(args) => serve::role(args)?,
         _ => Role::default(),
     };
+    environment::check(&command, &role)?;
     let format = match log.log_format {
         LogFormat::Text => logging::LogFormat::Text,
         LogFormat::Json => logging::LogFormat::Json,
@@ -144,7 +146,7 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
         None if role.is_parent() => logging::Place::HastyStandardError,
         None => logging::Place::StandardError,
     };
-    logging::start(format, log.verbose, place).context("the log cannot be written there")?;
+    logging::start(format, log.verbose, place).map_err(no_log)?;
     let runtime = runtime(&role).context("the program cannot start")?;
     let outcome = runtime.block_on(carry_out(command, role, &given, &log));
     // A call that hangs on a disk that is away would keep the process from ending.
@@ -154,6 +156,16 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
         tracing::error!(hint = failure.hint, "{:#}", failure.error);
     }
     outcome
+}
+
+fn no_log(error: LogError) -> CommandError {
+    match error {
+        LogError::Filter { .. } => {
+            let hint = "it takes a level or targets with levels, e.g. S3DAV_LOG=s3dav=debug,hyper=info";
+            CommandError { exit_code: 2, ..CommandError::hinted(error, hint) }
+        }
+        LogError::File(_) => error.into(),
+    }
 }
 
 /// Threads that do the work; a parent has next to none.

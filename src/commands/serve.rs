@@ -38,6 +38,11 @@ impl Role {
     pub(super) fn is_parent(&self) -> bool {
         matches!(self, Self::Parent)
     }
+
+    /// Whether another process of this program has started it.
+    pub(super) fn is_child(&self) -> bool {
+        matches!(self, Self::Gateway(Some(Inherited { holder: Holder::Parent { .. }, .. })))
+    }
 }
 
 /// Who is under a mount, or is process 1 of a container, gets a parent, unless there is somebody already who holds
@@ -49,11 +54,11 @@ pub(super) fn role(args: &ServeArgs) -> Result<Role, CommandError> {
 }
 
 pub(super) async fn run(args: ServeArgs, role: Role, given: &[Given]) -> Result<Ended, CommandError> {
+    let has_parent = role.is_child();
     let inherited = match role {
         Role::Parent => return hold::run(Config::of_serve(args)?).await,
         Role::Gateway(inherited) => inherited,
     };
-    let has_parent = matches!(&inherited, Some(Inherited { holder: Holder::Parent { .. }, .. }));
     let mut place = StatePlace { directory: args.state_dir.clone(), is_new: false };
     let served = start(args, inherited, given, &mut place).await;
     if let (true, Err(CommandError { error, hint, .. }), Some(state_dir)) =

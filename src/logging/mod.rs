@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::time::UtcTime;
 
 pub use rarely::Rarely;
@@ -49,15 +50,25 @@ pub enum Place<'f> {
     File(&'f Path),
 }
 
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("{FILTER}={text:?} cannot be read")]
+    Filter { text: String, source: ParseError },
+    #[error("the log cannot be written there")]
+    File(#[from] io::Error),
+}
+
 /// Sets the log up for the whole process; a second call does nothing.
 ///
 /// `verbosity`: 0 = info, 1 = debug of this program, 2 and more = trace. `S3DAV_LOG` overrides it
 /// with a filter in the syntax of tracing's `EnvFilter`.
-pub fn start(format: LogFormat, verbosity: u8, place: Place<'_>) -> io::Result<()> {
+pub fn start(format: LogFormat, verbosity: u8, place: Place<'_>) -> Result<(), LogError> {
+    let filter = filter(verbosity)?;
     let builder = tracing_subscriber::fmt()
         // It would tell on standard error, and panic where that is gone.
         .log_internal_errors(false)
-        .with_env_filter(filter(verbosity))
+        .with_env_filter(filter)
         .with_target(verbosity > 0)
         .with_timer(UtcTime::rfc_3339());
     if matches!(place, Place::File(_)) {
@@ -83,7 +94,7 @@ pub fn start(format: LogFormat, verbosity: u8, place: Place<'_>) -> io::Result<(
     Ok(())
 }
 
-fn filter(verbosity: u8) -> EnvFilter {
+fn filter(verbosity: u8) -> Result<EnvFilter, LogError> {
     // The libraries warn of what is told by us, with a hint, where it matters.
     let ours = match verbosity {
         0 => "info",
@@ -91,5 +102,12 @@ fn filter(verbosity: u8) -> EnvFilter {
         _ => "trace",
     };
     let default = format!("error,s3dav={ours},aws_config=off,dav_server=off,s3s=off");
-    EnvFilter::try_from_env("S3DAV_LOG").unwrap_or_else(|_| EnvFilter::new(default))
+    let given = std::env::var_os(FILTER).map(|text| text.to_string_lossy().into_owned());
+    match given.filter(|text| !text.is_empty()) {
+        Some(text) => EnvFilter::try_new(&text).map_err(|source| LogError::Filter { text, source }),
+        None => Ok(EnvFilter::new(default)),
+    }
 }
+
+/// The variable that holds a filter of the user's own.
+const FILTER: &str = "S3DAV_LOG";

@@ -1,10 +1,26 @@
 //! The first hour: what a newcomer types, mistypes and is told.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use s3dav::cli::unknown_variables;
 use s3dav::embedded::Listable;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::harness::process::{Process, command, outcome};
 use crate::harness::{BUCKET, Bucket, client, embedded};
+
+/// A command line in a home of its own, where it is run, too.
+fn at(home: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = command(arguments);
+    command
+        .current_dir(home.path())
+        .env("HOME", home.path())
+        .env("XDG_STATE_HOME", home.path().join("state"));
+    command
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prefix_that_is_a_file_is_refused() {
@@ -80,4 +96,95 @@ async fn a_policy_that_shows_one_folder_alone_keeps_nobody_from_serving_it() {
     let state = tempfile::tempdir().unwrap();
     let gateway = prefixed(&s3.endpoint_url(), &state, "bucket/home/alice").await;
     assert!(gateway.said.lock().contains("nothing lies below home/alice/ yet"));
+}
+
+#[tokio::test]
+async fn a_misspelt_variable_is_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    for (wrong, meant) in [
+        ("S3DAV_BUKET", "S3DAV_BUCKET"),
+        ("S3DAV_READONLY", "S3DAV_READ_ONLY"),
+        ("S3DAV_ENDPOINT", "S3DAV_ENDPOINT_URL"),
+        ("S3DAV_PASSWORD", "S3DAV_PASSWORD_FILE"),
+        ("S3DAV_STATEDIR", "S3DAV_STATE_DIR"),
+        ("S3DAV_LOGS", "S3DAV_LOG"),
+        ("S3DAV_BUCKETS", "S3DAV_BUCKET"),
+    ] {
+        for arguments in [&["config", "show", "--path", "/usr"][..], &["status"], &["stop"]] {
+            let mut command = at(&home, arguments);
+            command.env(wrong, "1");
+            let (code, _, error) = outcome(command).await;
+            let expected = format!("error: there is no variable {wrong}\nhint: did you mean {meant}?\n");
+            assert_eq!((code, error), (2, expected), "{arguments:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_nobody_reads_is_told_of_unless_others_made_it() {
+    let home = tempfile::tempdir().unwrap();
+    for (variable, is_told) in [
+        ("S3DAV_FROBNICATE", true),
+        ("S3DAV_VERSION", true),
+        ("S3DAV_IMAGE", true),
+        ("S3DAV_PORT", false),
+        ("S3DAV_PORT_8330_TCP_ADDR", false),
+        ("S3DAV_SERVICE_HOST", false),
+        ("S3DAV_PHOTOS_SERVICE_PORT_HTTP", false),
+        ("S3DAV_REQUIRE_CLIENTS", false),
+        ("S3DAV_PYTHON", false),
+        ("S3DAV_LOG", false),
+        ("OTHER_BUKET", false),
+    ] {
+        let mut show = at(&home, &["config", "show", "--path", "/usr"]);
+        show.env(variable, "1");
+        let (code, _, error) = outcome(show).await;
+        let expected = format!("warning: there is no option for the variable {variable}\n");
+        assert_eq!((code, error), (0, if is_told { expected } else { String::new() }), "{variable}");
+    }
+}
+
+/// Names that begin as this program's variables do, in the files of a directory.
+fn variables_in(directory: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            variables_in(&path, found);
+        } else if let Ok(text) = fs::read_to_string(&path)
+            && !path.ends_with("newcomer.rs")
+        {
+            let is_part = |c: &char| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '_';
+            let names = text.split("S3DAV_").skip(1).map(|rest| rest.chars().take_while(is_part).collect());
+            found.extend(names.filter(|name: &String| !name.is_empty()).map(|name| format!("S3DAV_{name}")));
+        }
+    }
+}
+
+#[test]
+fn what_tests_and_ci_read_is_no_mistake() {
+    let (root, mut found) = (Path::new(env!("CARGO_MANIFEST_DIR")), BTreeSet::new());
+    for directory in [".ci", "tests", "benches"] {
+        variables_in(&root.join(directory), &mut found);
+    }
+    assert!(found.contains("S3DAV_REQUIRE_CLIENTS") && found.contains("S3DAV_MODEL_CASES"), "{found:?}");
+    assert_eq!(unknown_variables(found), []);
+}
+
+#[tokio::test]
+async fn a_filter_of_the_log_that_cannot_be_read_is_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    for wrong in ["s3dav=loud,,;", "s3dav=lod", "=debug=info"] {
+        let mut show = at(&home, &["config", "show", "--path", "/usr"]);
+        show.env("S3DAV_LOG", wrong);
+        let (code, _, error) = outcome(show).await;
+        let said = format!("S3DAV_LOG={wrong:?} cannot be read");
+        assert_eq!(
+            (code, error.contains(&said), error.contains("hint: ")),
+            (2, true, true),
+            "{wrong}: {error}"
+        );
+    }
+    let mut show = at(&home, &["config", "show", "--path", "/usr"]);
+    show.env("S3DAV_LOG", "s3dav=trace,hyper=debug");
+    assert_eq!(outcome(show).await.0, 0);
 }
