@@ -45,8 +45,8 @@ pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
             Ok(listener) => listeners.push(listener),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 let message = anyhow::anyhow!("the port of {address} is taken");
-                let hint = "another s3dav may be running (`s3dav status`); stop it, or choose a port with \
-                            --listen 127.0.0.1:PORT";
+                let hint = "choose another with --listen 127.0.0.1:PORT, or stop who has it: a demo ends with \
+                            Ctrl-C, another gateway is in `s3dav status`";
                 return Err(CommandError::hinted(message, hint));
             }
             Err(error) if listen.is_default => {

@@ -32,7 +32,9 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
             }
             texts.extend(waiting.iter().map(starting));
             texts.extend(orphans.iter().map(Orphan::text));
-            say!("{}", texts.join("\n").trim_end());
+            if !texts.is_empty() {
+                say!("{}", texts.join("\n").trim_end());
+            }
         }
     }
     let failure = waiting.iter().find_map(Waiting::failure);

@@ -19,7 +19,11 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
         Meant::Waiting(waiting) if waiting.parent.ending => {
             return predecessor::wait_out_aloud(&waiting.state_dir).await.map(drop);
         }
-        Meant::Waiting(waiting) => return give_up(&waiting.state_dir, args.wait).await,
+        Meant::Waiting(waiting) => {
+            give_up(&waiting.state_dir, args.wait).await?;
+            say!("stopped the gateway at {}, which did not start", waiting.parent.urls.join(" "));
+            return Ok(());
+        }
     };
     if status.ending {
         return predecessor::wait_out_aloud(&status.state_dir).await.map(drop);
@@ -30,8 +34,11 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
     for (entry, _) in running::mounts(std::slice::from_ref(&*status)).await {
         let detached = timeout(args.wait, mount::detach(&entry.point, args.force)).await;
         detached.unwrap_or_else(|_| Err(MountError::Hung(entry.point.clone())))?;
+        say!("unmounted {}", entry.point.display());
     }
-    end(&status, args.wait).await
+    end(&status, args.wait).await?;
+    say!("stopped the gateway of {} at {}", status.source, status.urls.join(" "));
+    Ok(())
 }
 
 /// Ends a gateway in order, and waits until it has ended.

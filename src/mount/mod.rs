@@ -114,6 +114,10 @@ impl MountError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Point { source, .. } => source.hint().to_owned(),
+            // It is the system's, or somebody else's.
+            Self::Occupied { source_url, .. } if !source_url.starts_with("http") => {
+                "name another mount point, such as ~/s3files".to_owned()
+            }
             Self::Occupied { .. } => "unmount that first, or name another mount point".to_owned(),
             Self::Foreign { .. } => "`umount` unmounts what others have mounted".to_owned(),
             Self::Hung(_) => {

@@ -32,14 +32,19 @@ impl SourceIdentity {
             }
             Self::Path(path) => {
                 let last = path.file_name().map(|n| n.to_string_lossy().into_owned());
-                name(&last.unwrap_or_default(), &path.display().to_string())
+                // The root has no name, and what begins with a dash would be read as an option.
+                name(&last.unwrap_or_else(|| "root".to_owned()), &path.display().to_string())
             }
         }
     }
 
     /// The names that earlier versions may have given to it.
     fn earlier_names(&self) -> Vec<String> {
-        let Self::Buckets { endpoint: Some(endpoint), buckets } = self else { return Vec::new() };
+        let (endpoint, buckets) = match self {
+            Self::Buckets { endpoint: Some(endpoint), buckets } => (endpoint, buckets),
+            Self::Path(path) if path.file_name().is_none() => return vec![name("", &path.display().to_string())],
+            _ => return Vec::new(),
+        };
         let mut names: Vec<String> = Vec::new();
         for spelling in spellings(endpoint) {
             let name = name_of_buckets(Some(&spelling), buckets);
@@ -153,6 +158,8 @@ mod tests {
         let suffix = |i: SourceIdentity| i.directory_name().rsplit('-').next().unwrap().to_owned();
         assert_eq!(suffix(buckets(&["a", "b"])), suffix(buckets(&["b", "a"])));
         assert_ne!(suffix(buckets(&["a", "b"])), suffix(buckets(&["a"])));
+        let root = SourceIdentity::Path("/".into());
+        assert_eq!(root.earlier_names(), [root.directory_name().trim_start_matches("root")]);
     }
 
     #[test]

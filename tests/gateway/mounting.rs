@@ -364,6 +364,14 @@ async fn the_gateway_tells_why_it_cannot_be_mounted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_system_has_mounted_is_not_to_be_unmounted() {
+    let Some(home) = Home::new().await else { return };
+    let (code, _, error) = outcome(home.with_bucket("mount", &["/"])).await;
+    assert_eq!((code, error.contains("is mounted at / already")), (1, true), "{error}");
+    assert!(error.contains("hint: name another mount point") && !error.contains("unmount that"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_others_have_mounted_is_left_alone() {
     let Some(home) = Home::new().await else { return };
     let point = home.point();

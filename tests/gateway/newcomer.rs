@@ -7,6 +7,7 @@ use std::path::Path;
 use s3dav::cli::unknown_variables;
 use s3dav::embedded::Listable;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::harness::process::{Process, command, outcome};
@@ -187,4 +188,48 @@ async fn a_filter_of_the_log_that_cannot_be_read_is_an_error() {
     let mut show = at(&home, &["config", "show", "--path", "/usr"]);
     show.env("S3DAV_LOG", "s3dav=trace,hyper=debug");
     assert_eq!(outcome(show).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_says_what_it_stopped_and_status_prints_no_empty_line() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [&["status"][..], &["status", "--state-dir", "nowhere"]] {
+        let (code, text, error) = outcome(at(&home, arguments)).await;
+        assert_eq!((code, text.as_str(), error.contains("no gateway")), (1, "", true), "{error}");
+    }
+    let s3 = embedded().await;
+    let mut gateway = Process::gateway(&s3.endpoint_url(), &home, &[]).await;
+    let (code, text, error) = outcome(at(&home, &["stop", "--state-dir", "state"])).await;
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(text, format!("stopped the gateway of bucket at {}/\n", gateway.url));
+    assert!(gateway.child.wait().await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_port_may_be_a_demo() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for arguments in [&["demo"][..], &["serve", "--bucket", "b"]] {
+        let (code, _, said) = outcome(command(&[arguments, &["--listen", &address]].concat())).await;
+        assert_eq!((code, said.contains("is taken")), (1, true), "{said}");
+        let hint = "hint: choose another with --listen 127.0.0.1:PORT, or stop who has it: a demo ends with Ctrl-C, \
+                    another gateway is in `s3dav status`";
+        assert!(said.contains(hint), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn completions_offer_nothing_that_is_hidden() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, text, error) = outcome(command(&["completions", shell])).await;
+        assert_eq!(code, 0, "{error}");
+        for hidden in
+            ["embedded-s3", "embedded__s3", "check-mount", "check__mount", "detached", "mount-interval"]
+        {
+            assert!(!text.contains(hidden), "{shell} offers {hidden}");
+        }
+        for offered in ["unmount", "completions", "demo", "endpoint-url", "log-format"] {
+            assert!(text.contains(offered), "{shell} lacks {offered}");
+        }
+    }
 }
