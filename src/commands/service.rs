@@ -18,22 +18,38 @@ pub(super) async fn run(args: ServiceArgs, given: &[Given], log: &LogArgs) -> Re
     let service = Service::new(&System)?;
     match args.command {
         ServiceCommand::Install(args) => install(&service, *args, given, log).await,
-        ServiceCommand::Uninstall => {
-            // Where there is no manager to stop it, there is nothing to stop.
-            let ended = end(&service).await;
-            service.uninstall().await?;
-            ended?;
-            say!("the service is removed; the state and the log are left");
-            Ok(())
-        }
+        ServiceCommand::Uninstall => uninstall(&service).await,
         ServiceCommand::Start => Ok(service.start().await?),
         ServiceCommand::Stop => end(&service).await,
         ServiceCommand::Status => {
-            say!("{}", service.status().await?);
+            say!("{}", service.status().await.map_err(unknown)?);
             Ok(())
         }
         ServiceCommand::Logs { lines } => logs(lines),
     }
+}
+
+async fn uninstall(service: &Service<'_>) -> Result<(), CommandError> {
+    let mut ended = end(service).await;
+    match service.uninstall().await {
+        Err(error @ (ServiceError::Unmanaged { .. } | ServiceError::NoManager(_))) => {
+            tell!(
+                "warning: {error}\nhint: if `s3dav status` still shows the service's gateway, `s3dav stop` ends it"
+            );
+            ended = Ok(());
+        }
+        removed => removed?,
+    }
+    say!("the service is removed; the state and the log are left");
+    ended
+}
+
+/// Says that it is there where nobody can say more.
+fn unknown(error: ServiceError) -> CommandError {
+    if !matches!(error, ServiceError::Unmanaged { .. }) {
+        return error.into();
+    }
+    anyhow::Error::new(error).context("the service is installed, and cannot be asked how it is").into()
 }
 
 async fn install(
@@ -46,6 +62,7 @@ async fn install(
     let mut definition = definition(&config, given, log)?;
     // What runs is not ended for what cannot be installed.
     definition.check()?;
+    service.reach().await?;
     match end(service).await {
         Err(failure) if !matches!(failure.error.downcast_ref(), Some(ServiceError::NotInstalled)) => {
             return Err(failure);

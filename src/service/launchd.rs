@@ -14,8 +14,16 @@ pub(super) fn paths(home: &Path) -> Vec<PathBuf> {
     vec![home.join(format!("Library/LaunchAgents/{LABEL}.plist"))]
 }
 
+pub(super) fn links(_: &Path) -> Vec<PathBuf> {
+    Vec::new()
+}
+
 pub(super) fn log_path(home: &Path) -> PathBuf {
     home.join("Library/Logs/s3dav/s3dav.log")
+}
+
+pub(super) async fn reach(service: &Service<'_>) -> Result<(), ServiceError> {
+    service.run(PROGRAM, &["print", &domain()]).await.map(drop)
 }
 
 pub(super) async fn load(service: &Service<'_>) -> Result<(), ServiceError> {
@@ -125,6 +133,8 @@ fn target() -> String {
     format!("{}/{LABEL}", domain())
 }
 
+/// In the words of an error.
+pub(super) const MANAGER: &str = "launchd's session of this user";
 const PROGRAM: &str = "launchctl";
 /// The file's name without its end, too, as launchd wants it.
 const LABEL: &str = "io.s3dav.agent";

@@ -71,6 +71,8 @@ pub enum ServiceError {
     NoManager(String),
     #[error("`{command}` failed: {words}")]
     Failed { command: String, words: String },
+    #[error("{} does not answer: {words}", platform::MANAGER)]
+    Unmanaged { words: String },
     #[error("`{0}` did not end in time")]
     TooSlow(String),
     #[error("no service is installed")]
@@ -97,10 +99,10 @@ impl ServiceError {
                     .to_owned()
             }
             Self::NoManager(_) => "start `s3dav serve --mount` in the way of this system".to_owned(),
-            Self::Failed { .. } if cfg!(target_os = "macos") => {
+            Self::Failed { .. } | Self::Unmanaged { .. } if cfg!(target_os = "macos") => {
                 "it needs a login at the screen: over ssh there is no session to run in".to_owned()
             }
-            Self::Failed { .. } => {
+            Self::Failed { .. } | Self::Unmanaged { .. } => {
                 "it needs a session of systemd: log in, or `loginctl enable-linger`".to_owned()
             }
             _ => return None,
@@ -120,6 +122,14 @@ impl<'r> Service<'r> {
         Ok(Self { home: home()?, runner })
     }
 
+    /// Fails where the system's manager of services does not answer to this login.
+    pub async fn reach(&self) -> Result<(), ServiceError> {
+        platform::reach(self).await.map_err(|error| match error {
+            ServiceError::Failed { words, .. } => ServiceError::Unmanaged { words },
+            other => other,
+        })
+    }
+
     /// Writes the definition, and starts it; what was installed before is replaced.
     pub async fn install(&self, definition: &Definition) -> Result<(), ServiceError> {
         definition.check()?;
@@ -136,11 +146,11 @@ impl<'r> Service<'r> {
         platform::load(self).await
     }
 
-    /// Stops it and removes the definition.
+    /// Stops it and removes the definition, whether there is a manager or not; then without one it fails.
     pub async fn uninstall(&self) -> Result<(), ServiceError> {
         self.installed()?;
         let unloaded = platform::unload(self).await;
-        for path in platform::paths(&self.home) {
+        for path in platform::paths(&self.home).into_iter().chain(platform::links(&self.home)) {
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(ServiceError::Files { path, source });
@@ -148,7 +158,10 @@ impl<'r> Service<'r> {
                 _ => {}
             }
         }
-        unloaded?;
+        if let Err(error) = unloaded {
+            self.reach().await?;
+            return Err(error);
+        }
         platform::forget(self).await
     }
 
@@ -185,7 +198,11 @@ impl<'r> Service<'r> {
     /// The system's words.
     pub async fn status(&self) -> Result<String, ServiceError> {
         self.installed()?;
-        platform::status(self).await
+        let said = platform::status(self).await;
+        if said.is_err() {
+            self.reach().await?;
+        }
+        said
     }
 
     /// Where the definitions lie.

@@ -15,8 +15,18 @@ pub(super) fn paths(home: &Path) -> Vec<PathBuf> {
     [SERVICE, SOCKET].map(|name| home.join(".config/systemd/user").join(name)).to_vec()
 }
 
+/// Links to the units, which systemd itself makes and removes where it answers.
+pub(super) fn links(home: &Path) -> Vec<PathBuf> {
+    let wanted = [("default.target.wants", SERVICE), ("sockets.target.wants", SOCKET)];
+    wanted.map(|(by, unit)| home.join(".config/systemd/user").join(by).join(unit)).to_vec()
+}
+
 pub(super) fn log_path(home: &Path) -> PathBuf {
     home.join(".local/state/s3dav/service.log")
+}
+
+pub(super) async fn reach(service: &Service<'_>) -> Result<(), ServiceError> {
+    service.run(PROGRAM, &["--user", "show", "--property=Version"]).await.map(drop)
 }
 
 pub(super) async fn load(service: &Service<'_>) -> Result<(), ServiceError> {
@@ -91,6 +101,8 @@ fn quoted_value(text: &str) -> String {
     format!("\"{}\"", text.replace('\n', "\\n"))
 }
 
+/// In the words of an error.
+pub(super) const MANAGER: &str = "systemd's user manager";
 const PROGRAM: &str = "systemctl";
 const SERVICE: &str = "s3dav.service";
 const SOCKET: &str = "s3dav.socket";

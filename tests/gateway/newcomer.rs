@@ -6,10 +6,12 @@ use std::path::Path;
 
 use s3dav::cli::unknown_variables;
 use s3dav::embedded::Listable;
+use s3dav::service::{Definition, systemd_files};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
+use crate::harness::clients;
 use crate::harness::process::{Process, command, outcome};
 use crate::harness::{BUCKET, Bucket, client, embedded};
 
@@ -203,6 +205,56 @@ async fn stop_says_what_it_stopped_and_status_prints_no_empty_line() {
     assert_eq!((code, error.as_str()), (0, ""));
     assert_eq!(text, format!("stopped the gateway of bucket at {}/\n", gateway.url));
     assert!(gateway.child.wait().await.unwrap().success());
+}
+
+/// A login without a user manager of systemd.
+fn without_bus(home: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = at(home, arguments);
+    command.env_remove("XDG_RUNTIME_DIR").env_remove("DBUS_SESSION_BUS_ADDRESS");
+    command
+}
+
+#[tokio::test]
+async fn a_service_without_a_user_manager_leaves_nothing_and_is_told_of_plainly() {
+    if clients::needs(&["systemctl"]).is_none() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let unmanaged = "systemd's user manager does not answer";
+    let (code, _, error) =
+        outcome(without_bus(&home, &["service", "install", "--bucket", "b", "there"])).await;
+    assert_eq!(
+        (code, error.contains(unmanaged), error.contains("enable-linger")),
+        (1, true, true),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "nothing is left behind");
+    // As an earlier login left it.
+    let definition = Definition {
+        program: "/bin/true".into(),
+        arguments: vec!["serve".into()],
+        environment: Vec::new(),
+        sockets: vec!["127.0.0.1:8330".parse().unwrap()],
+        mounts: false,
+        log: home.path().join("log"),
+    };
+    let files = systemd_files(home.path(), &definition);
+    for (path, text) in &files {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let wants = files[0].0.with_file_name("default.target.wants");
+    fs::create_dir(&wants).unwrap();
+    std::os::unix::fs::symlink(&files[0].0, wants.join("s3dav.service")).unwrap();
+    let (code, _, error) = outcome(without_bus(&home, &["service", "status"])).await;
+    let expected = "error: the service is installed, and cannot be asked how it is: systemd's user manager";
+    assert_eq!((code, error.contains(expected), error.contains("--property")), (1, true, false), "{error}");
+    let (code, text, error) = outcome(without_bus(&home, &["service", "uninstall"])).await;
+    assert_eq!((code, text.contains("the service is removed")), (0, true), "{error}");
+    let expected = format!("warning: {unmanaged}");
+    assert!(error.contains(&expected) && !error.contains("error: "), "{error}");
+    assert!(files.iter().all(|(path, _)| !path.exists()));
+    assert!(wants.join("s3dav.service").symlink_metadata().is_err(), "nor a link to it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
