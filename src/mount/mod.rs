@@ -9,6 +9,7 @@ mod davfs2;
 mod deputy;
 mod group;
 mod health;
+mod made;
 mod notes;
 mod point;
 mod supervisor;
@@ -160,21 +161,30 @@ impl Mount {
                 }
                 (_, health) => {
                     tracing::warn!(point = %point.display(), ?health, "cleaning up a dead mount");
-                    detach(&point, true).await?;
+                    unmount(&point, true).await?;
                 }
             }
         }
-        point::prepare(&self.options.point)
+        let made = point::prepare(&self.options.point)
             .await
             .map_err(|source| MountError::Point { point: self.options.point.clone(), source })?;
-        platform::mount(self, &point).await?;
-        match entry_at(&point).await? {
+        made::note(&point, &made).await;
+        let mounted = self.mount_at(&point).await;
+        if mounted.is_err() {
+            made::give_back(&point, made).await;
+        }
+        mounted
+    }
+
+    async fn mount_at(&self, point: &Path) -> Result<Attached, MountError> {
+        platform::mount(self, point).await?;
+        match entry_at(point).await? {
             Some(entry) if entry.is_of(&self.url) => {
                 self.is_stale.store(false, Ordering::Relaxed);
-                self.note(&point).await;
+                self.note(point).await;
                 Ok(Attached::Now)
             }
-            _ => Err(MountError::Unseen(point)),
+            _ => Err(MountError::Unseen(point.to_owned())),
         }
     }
 }
@@ -227,9 +237,17 @@ pub async fn is_allowed(options: &Option<MountOptions>, address: Option<&SocketA
     platform::is_allowed(&format!("http://{address}/"), &resolved(&options.point).await)
 }
 
-/// Unmounts what is mounted at `point`, after what programs wrote there has been sent; `force`: at once.
+/// Unmounts what is mounted at `point`, after what programs wrote there has been sent; `force`: at once. A
+/// directory that was made for it goes, too.
 pub async fn detach(point: &Path, force: bool) -> Result<(), MountError> {
     let point = resolved(point).await;
+    unmount(&point, force).await?;
+    made::remove(&point).await;
+    Ok(())
+}
+
+async fn unmount(point: &Path, force: bool) -> Result<(), MountError> {
+    let point = point.to_owned();
     match entry_at(&point).await? {
         None => return Err(MountError::NotMounted(point)),
         Some(entry) if !entry.is_webdav() => {

@@ -49,8 +49,8 @@ pub async fn resolved(point: &Path) -> PathBuf {
 }
 
 /// Makes the directory if it is missing, and makes sure that it is safe to mount there. Nothing must be
-/// mounted there yet.
-pub(super) async fn prepare(point: &Path) -> Result<(), PointError> {
+/// mounted there yet. Gives the directories that it made, the outermost first.
+pub(super) async fn prepare(point: &Path) -> Result<Vec<PathBuf>, PointError> {
     let point = point.to_owned();
     off_the_runtime(move || prepare_now(&point)).await
 }
@@ -62,7 +62,7 @@ pub(super) async fn check(point: &Path) -> Result<(), PointError> {
 }
 
 /// Directories can be on a disk that is slow.
-async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // It is never cancelled, so it has panicked.
@@ -78,14 +78,50 @@ fn resolved_now(point: &Path) -> PathBuf {
     }
 }
 
-fn prepare_now(point: &Path) -> Result<(), PointError> {
-    if let Some(parent) = point.parent().filter(|parent| !parent.exists()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+fn prepare_now(point: &Path) -> Result<Vec<PathBuf>, PointError> {
+    let made = make(point)?;
+    match shut(point) {
+        Ok(()) => Ok(made),
+        Err(error) => {
+            remove(&made);
+            Err(error)
+        }
     }
-    match DirBuilder::new().mode(0o700).create(point) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made?,
+}
+
+/// Makes what is missing of a path, for this user alone.
+fn make(point: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_missing = |path: &&Path| {
+        let meta = fs::symlink_metadata(path);
+        !path.as_os_str().is_empty() && meta.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let missing: Vec<&Path> = point.ancestors().take_while(is_missing).collect();
+    let mut made = Vec::new();
+    for directory in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Ok(()) => made.push(directory.to_owned()),
+            // Somebody else was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                remove(&made);
+                return Err(error);
+            }
+        }
     }
+    Ok(made)
+}
+
+/// Removes directories, the innermost first, as far as nothing is in them.
+pub(super) fn remove(made: &[PathBuf]) {
+    for directory in made.iter().rev() {
+        if fs::remove_dir(directory).is_err() {
+            break;
+        }
+    }
+}
+
+/// Sees to it that nobody else can look in, if it can be a mount point.
+fn shut(point: &Path) -> Result<(), PointError> {
     let meta = fs::symlink_metadata(point)?;
     check_existing(point, &meta)?;
     if meta.mode() & 0o077 != 0 {
@@ -155,9 +191,9 @@ mod tests {
     fn only_an_own_empty_directory_is_taken() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
-        prepare_now(&at("new/deep")).unwrap();
+        assert_eq!(prepare_now(&at("new/deep")).unwrap(), [at("new"), at("new/deep")]);
         assert_eq!(fs::metadata(at("new/deep")).unwrap().mode() & 0o777, 0o700);
-        prepare_now(&at("new/deep")).unwrap();
+        assert!(prepare_now(&at("new/deep")).unwrap().is_empty());
         fs::set_permissions(at("new/deep"), Permissions::from_mode(0o755)).unwrap();
         prepare_now(&at("new/deep")).unwrap();
         assert_eq!(fs::metadata(at("new/deep")).unwrap().mode() & 0o777, 0o700);
@@ -168,7 +204,8 @@ mod tests {
         assert!(matches!(prepare_now(&at("file")), Err(PointError::NoDirectory)));
         fs::create_dir(at("open")).unwrap();
         fs::set_permissions(at("open"), Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(prepare_now(&at("open/x")), Err(PointError::Unsafe(_))));
+        assert!(matches!(prepare_now(&at("open/x/y")), Err(PointError::Unsafe(_))));
+        assert!(!at("open/x").exists(), "what is refused leaves nothing");
         fs::set_permissions(at("open"), Permissions::from_mode(0o1777)).unwrap();
         prepare_now(&at("open/x")).unwrap();
         if rustix::process::geteuid().is_root() {

@@ -42,7 +42,9 @@ impl SourceIdentity {
     fn earlier_names(&self) -> Vec<String> {
         let (endpoint, buckets) = match self {
             Self::Buckets { endpoint: Some(endpoint), buckets } => (endpoint, buckets),
-            Self::Path(path) if path.file_name().is_none() => return vec![name("", &path.display().to_string())],
+            Self::Path(path) if path.file_name().is_none() => {
+                return vec![name("", &path.display().to_string())];
+            }
             _ => return Vec::new(),
         };
         let mut names: Vec<String> = Vec::new();

@@ -45,7 +45,8 @@ impl Home {
 
     fn state_dir(&self) -> PathBuf {
         let base = self.directory.path().join("state/s3dav");
-        fs::read_dir(base).unwrap().next().unwrap().unwrap().path()
+        let mut states = fs::read_dir(base).unwrap().map(|entry| entry.unwrap().path());
+        states.find(|path| path.join("gateway.lock").exists()).unwrap()
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -143,7 +144,7 @@ async fn one_command_mounts_and_one_unmounts() {
     assert_eq!(fs::metadata(&point).unwrap().permissions().mode() & 0o777, 0o700, "nobody else's");
     let (code, said, error) = home.unmount(&[]).await;
     assert_eq!((code, said.contains("unmounted")), (0, true), "{error}");
-    assert!(!is_mounted(&point) && point.exists());
+    assert!(!is_mounted(&point) && !point.exists(), "it was made for this");
     assert_eq!(home.bucket().await.get("hello.txt").await.unwrap(), "from a program");
     let (code, _, error) = outcome(home.command(&["status"])).await;
     assert_eq!((code, error.contains("no gateway is running")), (1, true), "it ends with its mount");
@@ -361,6 +362,55 @@ async fn the_gateway_tells_why_it_cannot_be_mounted() {
     let (code, _, error) = outcome(mount).await;
     assert_eq!((code, error.contains("credentials"), error.contains("hint: ")), (1, true, true), "{error}");
     assert_eq!(outcome(home.command(&["status"])).await.0, 1, "no gateway is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_that_were_made_for_a_mount_go_with_it() {
+    let Some(home) = Home::new().await else { return };
+    let at = |name: &str| home.directory.path().join(name);
+    fs::create_dir(at("own")).unwrap();
+    let mount = |point: PathBuf| {
+        let mut mount = home.with_bucket("mount", &["--request-budget", "1s", point.to_str().unwrap()]);
+        mount.env("AWS_SESSION_TOKEN", "old");
+        outcome(mount)
+    };
+    home.s3.hooks().always(Action::Fail { status: 403, code: "ExpiredToken", message: "" });
+    for point in ["some/where/deep", "own"] {
+        let (code, _, error) = mount(at(point)).await;
+        assert_eq!(code, 1, "{error}");
+    }
+    assert!(!at("some").exists() && at("own").exists(), "a failed mount leaves what it found");
+    home.s3.hooks().heal();
+    for how in ["unmount", "stop"] {
+        for point in ["some/where/deep", "own"] {
+            let (code, _, error) = mount(at(point)).await;
+            assert_eq!(code, 0, "{error}");
+        }
+        if how == "unmount" {
+            // What somebody has put beside it stays.
+            fs::write(at("some/where/file"), "x").unwrap();
+            for point in ["some/where/deep", "own"] {
+                let mut unmount = home.command(&["unmount"]);
+                unmount.arg(at(point));
+                let (code, _, error) = outcome(unmount).await;
+                assert_eq!(code, 0, "{error}");
+            }
+            assert!(!at("some/where/deep").exists() && at("some/where/file").exists());
+            fs::remove_dir_all(at("some")).unwrap();
+        } else {
+            let (code, text, error) = outcome(home.command(&["stop"])).await;
+            assert_eq!(code, 0, "{error}");
+            let said: Vec<&str> = text.lines().collect();
+            let unmounted = |point: &str| format!("unmounted {}", at(point).display());
+            assert!(
+                said.contains(&&*unmounted("own")) && said.contains(&&*unmounted("some/where/deep")),
+                "{text}"
+            );
+            assert!(said.last().unwrap().starts_with("stopped the gateway of bucket at http://"), "{text}");
+            assert!(!at("some").exists());
+        }
+        assert!(at("own").exists(), "{how}: it was there before");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
