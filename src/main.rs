@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 fn invocation() -> Result<Invocation, CommandError> {
     cli::parse(std::env::args_os(), file::layer).map_err(|error| match error {
         ParseError::CommandLine(error) => error.exit(),
-        ParseError::File(mistake) => mistake.into(),
+        ParseError::File(mistake) | ParseError::Words(mistake) => mistake.into(),
         ParseError::Value(text) => file::wrong_value(text).into(),
     })
 }

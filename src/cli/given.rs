@@ -10,7 +10,9 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 
+use super::words::{self, Reading};
 use super::{Cli, Command, ConfigCommand, ServeArgs, ServiceCommand};
+use crate::config::ConfigError;
 
 /// Options by their long names, with what a file gives for them.
 pub type Layer = BTreeMap<String, Vec<String>>;
@@ -61,6 +63,8 @@ pub enum ParseError<E> {
     CommandLine(Box<clap::Error>),
     /// What stands in the file is wrong, in a line of words.
     Value(String),
+    /// Its words cannot be understood.
+    Words(ConfigError),
     /// The file could not be used.
     File(E),
 }
@@ -71,16 +75,35 @@ pub fn parse<E>(
     layer: impl FnOnce(&ServeArgs) -> Result<Layer, E>,
 ) -> Result<Invocation, ParseError<E>> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let (cli, _) = read(Cli::command(), &arguments).map_err(ParseError::CommandLine)?;
+    let (mut cli, matches) = read(Cli::command(), &arguments).map_err(ParseError::CommandLine)?;
+    let reading = words::read(&mut cli.command, innermost(&matches)).map_err(ParseError::Words)?;
+    if let Reading::Done(meaning) = &reading {
+        meaning.apply(&mut cli.command);
+    }
     let Some(serve) = serve_args(&cli.command) else { return Ok(Invocation { cli, given: Vec::new() }) };
     let layer = layer(serve).map_err(ParseError::File)?;
+    let meaning = match reading {
+        Reading::Done(meaning) => meaning,
+        Reading::ByFile(word) => words::by_file(word, &layer).map_err(ParseError::Words)?,
+    };
     let command = with_defaults(Cli::command(), &layer);
-    let (cli, matches) = read(command.clone(), &arguments).map_err(|error| {
+    let (mut cli, matches) = read(command.clone(), &arguments).map_err(|error| {
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
         ParseError::Value(line.trim_start_matches("error: ").to_owned())
     })?;
-    Ok(Invocation { given: given(command, &matches, &layer), cli })
+    meaning.apply(&mut cli.command);
+    let mut given = given(command, &matches, &layer);
+    meaning.note(&mut given);
+    Ok(Invocation { given, cli })
+}
+
+/// Those of the command that is carried out.
+fn innermost(mut matches: &ArgMatches) -> &ArgMatches {
+    while let Some((_, inner)) = matches.subcommand() {
+        matches = inner;
+    }
+    matches
 }
 
 /// The long names of `serve`'s options that may stand in a file.
@@ -255,6 +278,68 @@ mod tests {
         let ParseError::Value(text) = wrong else { panic!("{wrong:?}") };
         assert!(text.contains("--cache-size") && text.contains("5MiB"), "{text}");
         assert!(matches!(parsed("s3dav serve --cache-size 5", layer(&[])), Err(ParseError::CommandLine(_))));
+    }
+
+    /// What is served, and where it is mounted.
+    fn meant(line: &str, file: Layer) -> (String, String) {
+        let Invocation { cli, given } = parsed(line, file).unwrap();
+        let point = match &cli.command {
+            Command::Mount(mount) => mount.mountpoint.clone(),
+            _ => None,
+        };
+        let serve = serve_args(&cli.command).unwrap();
+        let path = serve.path.as_ref().map(|path| path.display().to_string());
+        let of_list = |name: &str| given.iter().find(|option| option.name == name).unwrap().values.join(",");
+        assert_eq!(of_list("bucket"), serve.bucket.join(","), "{line}");
+        assert_eq!(of_list("path"), path.clone().unwrap_or_default(), "{line}");
+        let source = serve.bucket.join(",") + &path.unwrap_or_default();
+        (source, point.map(|point| point.display().to_string()).unwrap_or_default())
+    }
+
+    #[test]
+    fn words_say_what_is_served_and_where_it_is_mounted() {
+        let file = || layer(&[("bucket", &["of-file"])]);
+        for (line, source, point) in [
+            ("serve photos", "photos", ""),
+            ("serve s3://photos/2026", "s3://photos/2026", ""),
+            ("serve arn:aws:s3:::photos", "arn:aws:s3:::photos", ""),
+            ("serve a,b", "a,b", ""),
+            ("serve ./photos", "./photos", ""),
+            ("serve ..", "..", ""),
+            ("serve /mnt", "/mnt", ""),
+            ("mount photos", "photos", ""),
+            ("mount photos there", "photos", "there"),
+            ("mount s3://photos/2026 there/deep", "s3://photos/2026", "there/deep"),
+            ("mount ./photos /mnt", "./photos", "/mnt"),
+            ("mount --bucket b there", "b", "there"),
+            ("mount --bucket b there/deep", "b", "there/deep"),
+            ("mount --path /usr there", "/usr", "there"),
+            ("mount /mnt", "", "/mnt"),
+        ] {
+            let (served, mounted) = meant(&format!("s3dav {line}"), layer(&[]));
+            assert_eq!((&*served, &*mounted), (source, point), "{line}");
+        }
+        assert_eq!(meant("s3dav mount photos", file()), ("of-file".to_owned(), "photos".to_owned()));
+        assert_eq!(meant("s3dav mount a/b", file()), ("of-file".to_owned(), "a/b".to_owned()));
+        assert_eq!(meant("s3dav mount s3://b /mnt", layer(&[])), ("s3://b".to_owned(), "/mnt".to_owned()));
+    }
+
+    #[test]
+    fn words_that_are_not_clear_are_refused() {
+        for (line, expected) in [
+            ("serve photos/2026", "s3://photos/2026 for the bucket, or ./photos/2026"),
+            ("mount photos/2026", "s3://photos/2026 for the bucket, or ./photos/2026"),
+            ("mount photos/2026 there", "s3://photos/2026 for the bucket, or ./photos/2026"),
+            ("serve --bucket a b", "leave one"),
+            ("serve --source a b", "leave one"),
+            ("mount --path /a b /mnt", "leave one"),
+            ("mount --bucket a s3://b", "leave one"),
+            ("serve ./a --region eu-west-1", "leave one"),
+        ] {
+            let wrong = parsed(&format!("s3dav {line}"), layer(&[])).unwrap_err();
+            let ParseError::Words(wrong) = wrong else { panic!("{line}: {wrong:?}") };
+            assert!(wrong.hint.unwrap().contains(expected), "{line}: {}", wrong.message);
+        }
     }
 
     #[test]

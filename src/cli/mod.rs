@@ -5,6 +5,7 @@ mod given;
 mod serve;
 mod state;
 mod variables;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -135,12 +136,12 @@ pub struct StatusArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct MountArgs {
+    #[command(flatten)]
+    pub serve: ServeArgs,
+
     /// Made if it is missing [default: --mount, else /tmp/s3files]
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub serve: ServeArgs,
 }
 
 #[derive(Debug, Clone, Args)]

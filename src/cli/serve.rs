@@ -1,5 +1,6 @@
 //! The options of `serve`, which `mount`, `service install` and `config show` take, too.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,11 @@ pub enum NotifyArg {
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
+    /// What to serve without an option: a bucket as NAME, s3://NAME/PREFIX or ARN, a directory as ./DIR or
+    /// /DIR
+    #[arg(value_name = "SOURCE")]
+    pub what: Option<OsString>,
+
     /// Bucket to serve, or access point ARN or alias, with an optional prefix; several show as
     /// folders
     #[arg(

@@ -367,7 +367,8 @@ fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result
     // All that counts is on its command line, so that nothing is read twice.
     command.args(["serve", "--detached", "--config=/dev/null"]);
     command.arg("--state-dir").arg(state_dir).args(arguments);
-    for variable in ["S3DAV_SOURCE", "S3DAV_MOUNT", "S3DAV_CONFIG", "S3DAV_VERBOSE"] {
+    let given = ["BUCKET", "PATH", "SOURCE", "MOUNT", "CONFIG", "VERBOSE"];
+    for variable in given.map(|name| format!("S3DAV_{name}")) {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);

@@ -201,18 +201,20 @@ pub struct BucketSpec {
 }
 
 impl BucketSpec {
-    /// Reads `NAME[/PREFIX]` or `arn:…:accesspoint/NAME[/PREFIX]`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `NAME[/PREFIX]`, `arn:…:accesspoint/NAME[/PREFIX]` or what other programs write for the former:
+    /// `s3://NAME[/PREFIX]` and `arn:aws:s3:::NAME[/PREFIX]`.
+    pub fn parse(given: &str) -> Result<Self, String> {
+        let text = plain(given);
         let segments = if text.starts_with("arn:") { 2 } else { 1 };
         let mut parts = text.splitn(segments + 1, '/');
         let bucket = parts.by_ref().take(segments).collect::<Vec<_>>().join("/");
         let prefix = parts.next().unwrap_or_default().trim_matches('/').to_owned();
         if bucket.is_empty() || bucket.contains(char::is_whitespace) {
-            return Err(format!("{text:?} is not a bucket"));
+            return Err(format!("{given:?} is not a bucket"));
         }
-        if bucket.starts_with("s3:") || bucket.starts_with("http") && bucket.ends_with(':') {
+        if bucket.starts_with("http") && bucket.ends_with(':') {
             return Err(format!(
-                "{text:?} is a URL; give the bucket's name alone, e.g. --bucket photos/2026"
+                "{given:?} is a URL; name the bucket, e.g. s3://photos/2026, and its server with --endpoint-url"
             ));
         }
         let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -239,6 +241,16 @@ impl BucketSpec {
     }
 }
 
+/// Without what only says that it is a bucket. Its ARN names neither a region nor an account.
+fn plain(text: &str) -> &str {
+    let text = text.strip_prefix("s3://").unwrap_or(text);
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "s3", "", "", bucket] => bucket,
+        _ => text,
+    }
+}
+
 impl std::fmt::Display for BucketSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.prefix.is_empty() {
@@ -262,9 +274,26 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_is_the_same_however_it_is_written() {
+        for (text, same) in [
+            ("s3://photos", "photos"),
+            ("s3://photos/", "photos"),
+            ("s3://photos/2026/", "photos/2026"),
+            ("arn:aws:s3:::photos", "photos"),
+            ("arn:aws-us-gov:s3:::photos/2026", "photos/2026"),
+            ("s3://arn:aws:s3:eu-west-1:1:accesspoint/ap/in", "arn:aws:s3:eu-west-1:1:accesspoint/ap/in"),
+        ] {
+            assert_eq!(BucketSpec::parse(text).unwrap().to_string(), same);
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
-        assert!(BucketSpec::parse("s3://photos").unwrap_err().contains("URL"));
-        assert!(BucketSpec::parse("arn:aws:s3:::photos").unwrap_err().contains("access point"));
+        assert!(BucketSpec::parse("https://s3.example/photos").unwrap_err().contains("URL"));
+        assert!(BucketSpec::parse("arn:aws:s3:eu-west-1:1:photos").unwrap_err().contains("access point"));
+        for nothing in ["s3://", "s3:///photos", "arn:aws:s3:::", "s3://s3://photos"] {
+            assert!(BucketSpec::parse(nothing).is_err(), "{nothing}");
+        }
         assert!(BucketSpec::parse("Bad Name!").is_err());
         assert!(BucketSpec::parse("Bad_Name!!").is_err());
         assert!(BucketSpec::parse("").is_err());

@@ -11,7 +11,7 @@ async fn usage_errors_end_with_2_and_say_what_to_do() {
     let password = password.path().to_str().unwrap();
     let cases: &[(&[&str], &str)] = &[
         (&["serve"], "--bucket"),
-        (&["serve", "--bucket", "s3://photos"], "URL"),
+        (&["serve", "--bucket", "https://s3.example/photos"], "URL"),
         (&["serve", "--bucket", "Bad_Name!!"], "no bucket's name"),
         (&["serve", "--bucket", "b", "--request-budget", "10"], "write e.g. 10s"),
         (&["serve", "--bucket", "b", "--part-size", "8"], "write e.g. 8MiB"),

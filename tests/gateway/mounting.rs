@@ -422,6 +422,39 @@ async fn what_the_system_has_mounted_is_not_to_be_unmounted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_word_of_mount_may_be_what_is_mounted() {
+    let Some(home) = Home::new().await else { return };
+    home.bucket().await.put("2026/file", "content").await;
+    let point = home.point();
+    // A directory of that name is nothing to go by.
+    fs::create_dir_all(home.directory.path().join("bucket")).unwrap();
+    let mount = |words: &[&str], variables: &[(&str, &str)]| {
+        let endpoint = home.s3.endpoint_url();
+        let mut mount = home.command(&["mount", "--force-path-style", "--endpoint-url", &endpoint]);
+        mount.args(words).envs(variables.iter().copied()).current_dir(home.directory.path());
+        outcome(mount)
+    };
+    let at = point.to_str().unwrap();
+    for (words, variables, source) in [
+        (&["s3://bucket/2026", at][..], &[][..], "bucket/2026"),
+        (&["bucket", at], &[], "bucket"),
+        (&["bucket"], &[("S3DAV_MOUNT", at)], "bucket"),
+        (&["s3://bucket"], &[("S3DAV_MOUNT", at), ("S3DAV_BUCKET", "other")], "bucket"),
+        (&["s3files"], &[("S3DAV_BUCKET", "bucket/2026")], "bucket/2026"),
+    ] {
+        let (code, text, error) = mount(words, variables).await;
+        assert_eq!((code, text), (0, format!("{source} mounted at {at}\n")), "{words:?}: {error}");
+        assert_eq!(error, "", "{words:?}");
+        assert_eq!(home.unmount(&[]).await.0, 0);
+    }
+    let (code, _, error) = mount(&["s3://bucket/2099", at], &[]).await;
+    assert_eq!(code, 0, "{error}");
+    let expected = "warning: nothing lies below 2099/ yet; it begins with the first file\nhint: did you mean bucket/2026?\n";
+    assert_eq!(error, expected);
+    assert_eq!(home.unmount(&[]).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_others_have_mounted_is_left_alone() {
     let Some(home) = Home::new().await else { return };
     let point = home.point();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use s3dav::cli::unknown_variables;
 use s3dav::embedded::Listable;
@@ -23,6 +24,16 @@ fn at(home: &TempDir, arguments: &[&str]) -> Command {
         .env("HOME", home.path())
         .env("XDG_STATE_HOME", home.path().join("state"));
     command
+}
+
+/// What `config show` says of an option.
+async fn shown(home: &TempDir, arguments: &[&str], variables: &[(&str, &str)], option: &str) -> String {
+    let mut show = at(home, &[&["config", "show"], arguments].concat());
+    show.envs(variables.iter().copied());
+    let (code, text, error) = outcome(show).await;
+    assert_eq!((code, error.as_str()), (0, ""), "{arguments:?} {variables:?}");
+    let start = format!("{option} = ");
+    text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,4 +295,85 @@ async fn completions_offer_nothing_that_is_hidden() {
             assert!(text.contains(offered), "{shell} lacks {offered}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_bucket_is_named_as_other_programs_name_it() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("s3dav")).unwrap();
+    // What is on disk is never looked at.
+    fs::create_dir_all(home.path().join("photos/2026")).unwrap();
+    for name in ["s3://photos", "s3://photos/2026/", "arn:aws:s3:::photos", "arn:aws-cn:s3:::photos/2026"] {
+        let line = format!("{name:?}  # ");
+        assert_eq!(shown(&home, &["--bucket", name], &[], "bucket").await, format!("{line}command line"));
+        assert_eq!(shown(&home, &[name], &[], "bucket").await, format!("{line}command line"));
+        let of_variable = shown(&home, &[], &[("S3DAV_BUCKET", name)], "bucket").await;
+        assert_eq!(of_variable, format!("{line}S3DAV_BUCKET"));
+        let file = home.path().join("s3dav/config.toml");
+        fs::write(&file, format!("bucket = {name:?}\n")).unwrap();
+        let path = home.path().to_str().unwrap();
+        let of_file = shown(&home, &[], &[("XDG_CONFIG_HOME", path)], "bucket").await;
+        assert_eq!(of_file, format!("{line}{}", file.display()));
+    }
+    assert_eq!(shown(&home, &["photos"], &[], "bucket").await, "\"photos\"  # command line");
+    let variable = [("S3DAV_BUCKET", "other")];
+    assert_eq!(shown(&home, &["photos"], &variable, "bucket").await, "\"photos\"  # command line");
+    assert_eq!(shown(&home, &["./photos"], &variable, "bucket").await, "");
+    assert_eq!(shown(&home, &["./photos"], &[], "path").await, "\"./photos\"  # command line");
+    assert_eq!(shown(&home, &["/usr"], &[], "path").await, "\"/usr\"  # command line");
+}
+
+#[tokio::test]
+async fn words_that_can_be_read_in_two_ways_are_refused_with_both() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join("photos/2026")).unwrap();
+    for name in ["serve", "mount"] {
+        for word in ["photos/2026", "photos/"] {
+            let (code, _, error) = outcome(at(&home, &[name, word])).await;
+            let plain = word.trim_end_matches('/');
+            let expected = format!(
+                "error: {word:?} may be a bucket or a directory\nhint: write s3://{plain} for the bucket, or \
+                 ./{plain} for the directory\n"
+            );
+            assert_eq!((code, error), (2, expected), "{name}");
+        }
+        let two = [name, "--bucket", "a", "s3://b", "/tmp/point"];
+        let (code, _, error) = outcome(at(&home, if name == "serve" { &two[..4] } else { &two })).await;
+        assert_eq!(
+            (code, error.contains("\"s3://b\" and --bucket both say what to serve")),
+            (2, true),
+            "{error}"
+        );
+    }
+    for (word, part) in [("https://s3.example/photos", "is a URL"), ("Bad_Name!!", "no bucket's name")] {
+        let (code, _, error) = outcome(at(&home, &["serve", word])).await;
+        assert_eq!((code, error.contains(part)), (2, true), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_word_of_serve_is_what_is_served() {
+    let s3 = embedded().await;
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    bucket.put("in/side", "x").await;
+    for (word, path) in
+        [("bucket", "in/side"), ("s3://bucket/in", "side"), ("arn:aws:s3:::bucket", "in/side")]
+    {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("bucket")).unwrap();
+        let mut serve =
+            at(&home, &["serve", word, "--endpoint-url", &s3.endpoint_url(), "--force-path-style"]);
+        serve.args(["--listen", "127.0.0.1:0", "--notify=off"]).stderr(Stdio::piped());
+        let gateway = Process::serving(serve).await;
+        let answer = client().get(format!("{}/{path}", gateway.url)).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{word}");
+        let source = if word.ends_with("/in") { "source=bucket/in" } else { "source=bucket " };
+        assert!(gateway.said.lock().contains(source), "{:?}", gateway.said.lock());
+    }
+    let (home, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(directory.path().join("file"), "x").unwrap();
+    let mut serve = at(&home, &["serve", directory.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    serve.arg("--notify=off");
+    let gateway = Process::serving(serve).await;
+    assert_eq!(client().get(format!("{}/file", gateway.url)).send().await.unwrap().status(), 200);
 }
