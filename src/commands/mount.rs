@@ -45,8 +45,8 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
              ends it first"
         );
     }
-    for Caution { message, hint } in status.cautions.iter().filter(|_| is_new) {
-        tell!("warning: {message}\nhint: {hint}");
+    if is_new {
+        warn(&status);
     }
     let mounted = match attach(&status, is_new, config).await {
         Err(failure) => Err(with_reason(occupant_named(failure).await, &status.state_dir).await),
@@ -115,6 +115,13 @@ async fn occupant_named(failure: CommandError) -> CommandError {
         anyhow::anyhow!("{} is mounted at {shown} already, from {source_url}", other.source),
         format!("name another mount point, or unmount that one first with `s3dav unmount {shown}`"),
     )
+}
+
+/// Says what may be a mistake in what a gateway was started with.
+pub(super) fn warn(status: &Status) {
+    for Caution { message, hint } in &status.cautions {
+        tell!("warning: {message}\nhint: {hint}");
+    }
 }
 
 /// Lets this program take the place of an older gateway, where somebody holds its port meanwhile.

@@ -116,6 +116,7 @@ async fn wait_for(state_dir: &Path, url: Option<&str>) -> Result<(), CommandErro
         if let Ok(Reply::Status(status)) = ask(state_dir, Request::Status, running::PATIENCE).await {
             let entries = crate::mount::entries().await?;
             if url.is_none_or(|url| entries.iter().any(|entry| entry.is_of(url))) {
+                mount::warn(&status);
                 return Ok(());
             }
             problem = status.problems.into_iter().next();
