@@ -7,6 +7,11 @@ use clap::{Command, CommandFactory};
 
 use super::{Cli, Shell};
 
+/// Whether there is a command of that name.
+pub fn has_command(name: &str) -> bool {
+    Cli::command().find_subcommand(name).is_some()
+}
+
 /// What `shell` needs to complete commands.
 pub fn completions(shell: Shell) -> String {
     let mut text = Vec::new();

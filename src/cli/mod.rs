@@ -15,7 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::config::units::parse_duration;
 
 pub use clap_complete::Shell;
-pub use documents::{completions, write_man_pages};
+pub use documents::{completions, has_command, write_man_pages};
 pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse};
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,

@@ -53,7 +53,7 @@ fn no_server(error: std::io::Error, args: &DemoArgs) -> CommandError {
     match &args.data {
         Some(data) => CommandError::hinted(
             error.context(format!("files cannot be kept in {}", data.display())),
-            "--data names a directory that you may write to; it is made if it does not exist",
+            "name another directory with --data, one that you may write to; it is made if it does not exist",
         ),
         None => error.context("the embedded S3 server did not start").into(),
     }

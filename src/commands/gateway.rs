@@ -73,10 +73,7 @@ impl Gateway {
         shutdown: Shutdown,
     ) -> Result<Self, CommandError> {
         let shutdown_timeout = config.shutdown_timeout;
-        let descriptors = descriptors::raise();
-        if descriptors < ENOUGH_DESCRIPTORS {
-            metrics.note_trouble("open files", Some(few_descriptors(descriptors)));
-        }
+        let descriptors = raise_descriptors(&metrics);
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let is_bucket = matches!(config.source, Source::Buckets(_));
@@ -306,6 +303,15 @@ fn warn_of_blindness(auth: &str) {
     }
 }
 
+/// As many files as may be open at once.
+fn raise_descriptors(metrics: &Metrics) -> u64 {
+    let descriptors = descriptors::raise();
+    if descriptors < ENOUGH_DESCRIPTORS {
+        metrics.note_trouble("open files", Some(few_descriptors(descriptors)));
+    }
+    descriptors
+}
+
 fn few_descriptors(descriptors: u64) -> (String, String) {
     let message =
         format!("only {descriptors} can be open at once, so few connections and uploads are served");
@@ -319,7 +325,7 @@ pub(super) fn taken(error: StateError) -> CommandError {
     match error {
         StateError::Taken { .. } => CommandError::hinted(
             error,
-            "use that one, or give this one a state of its own: --state-dir, or another --data for the demo",
+            "use that one, or give this one a state of its own with another --state-dir (the demo: another --data)",
         ),
         other => other.into(),
     }

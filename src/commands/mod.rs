@@ -16,6 +16,7 @@ macro_rules! tell {
     }};
 }
 
+mod attempt;
 mod configuration;
 #[cfg(feature = "demo")]
 mod demo;
@@ -25,6 +26,7 @@ mod embedded_s3;
 mod ending;
 mod environment;
 pub mod gateway;
+mod hints;
 mod hold;
 mod listeners;
 mod mount;

@@ -15,26 +15,25 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::gateway::Gateway;
-use super::{CommandError, predecessor, restart, running, stop};
+use super::{CommandError, attempt, hints, predecessor, restart, running, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
 use crate::config::Config;
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
-use crate::mount::{self, Attached, Mount, MountError, MountOptions};
+use crate::mount::{self, Attached, Mount, MountOptions};
 use crate::parent::{self, FIRST_WORDS};
 use crate::peer;
 use crate::process;
-use crate::state::{
-    Credential, create_private, holder, open_private, parent_holder, prepare, read_private, remove_bare,
-};
+use crate::state::{Credential, create_private, open_private, prepare, read_private};
 
 pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
     let config = Config::of_serve(with_mountpoint(args))?;
+    hints::know(&config);
     let (state_dir, makes_state) = (config.state_dir.clone(), !config.state_dir.exists());
     let started = running_or_new(&config, given, log).await;
     // Where it did not say why, its words and its log are left to be looked at.
     if started.is_err() && makes_state && parent::failure(&state_dir).is_some() {
-        leave_nothing(state_dir.clone()).await?;
+        attempt::leave_nothing(state_dir.clone()).await?;
     }
     let (status, is_new) = started?;
     let status = upgraded(status).await?;
@@ -49,28 +48,22 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
         warn(&status);
     }
     let mounted = match attach(&status, is_new, config).await {
-        Err(failure) => Err(with_reason(occupant_named(failure).await, &status.state_dir).await),
+        Err(failure) => Err(with_reason(attempt::occupant_named(failure).await, &status.state_dir).await),
         mounted => mounted,
     };
+    let mounted = mounted.map_err(|failure| match failure.hint {
+        Some(hint) if is_new => CommandError { hint: Some(hints::of_what_ends(hint)), ..failure },
+        hint => CommandError { hint, ..failure },
+    });
     if is_new && mounted.is_err() {
         // Nobody would know of it, and whoever follows a hint would meet it.
         if let Err(failure) = stop::end(&status, stop::LIMIT).await {
             tell!("warning: the gateway that was started for it goes on: {:#}", failure.error);
         } else if makes_state {
-            leave_nothing(state_dir).await?;
+            attempt::leave_nothing(state_dir).await?;
         }
     }
     mounted
-}
-
-/// Removes the directory of a state that came to nothing; another command may be making one there.
-async fn leave_nothing(state_dir: PathBuf) -> Result<(), CommandError> {
-    let removed = move || {
-        if holder(&state_dir).is_none() && parent_holder(&state_dir).is_none() {
-            remove_bare(&state_dir);
-        }
-    };
-    Ok(tokio::task::spawn_blocking(removed).await?)
 }
 
 /// The gateway that has that state, or a new one; whether it is new.
@@ -95,26 +88,10 @@ async fn running_or_new(
         // Another command may have started it, and mounted it there, at this moment.
         return match ask(&config.state_dir, Request::Status, running::PATIENCE).await {
             Ok(Reply::Status(status)) => Ok((*status, false)),
-            _ => Err(occupant_named(error.into()).await),
+            _ => Err(attempt::occupant_named(error.into()).await),
         };
     }
     Ok((start(&config.state_dir, given, log).await?, true))
-}
-
-/// Says what is in the way by the name that its user knows, if it is another gateway's.
-async fn occupant_named(failure: CommandError) -> CommandError {
-    let Some(MountError::Occupied { point, source_url }) = failure.error.downcast_ref() else {
-        return failure;
-    };
-    let found = running::find(None).await.map(|found| found.running).unwrap_or_default();
-    let entry = mount::entry_at(point).await.ok().flatten();
-    let is_of = |url: &String| entry.as_ref().is_some_and(|entry| entry.is_of(url));
-    let Some(other) = found.iter().find(|status| status.urls.iter().any(is_of)) else { return failure };
-    let shown = point.display();
-    CommandError::hinted(
-        anyhow::anyhow!("{} is mounted at {shown} already, from {source_url}", other.source),
-        format!("name another mount point, or unmount that one first with `s3dav unmount {shown}`"),
-    )
 }
 
 /// Says what may be a mistake in what a gateway was started with.

@@ -137,14 +137,16 @@ pub(super) async fn only_one(named: Option<&Path>) -> Result<Meant, CommandError
 }
 
 pub(super) fn none_runs(named: Option<&Path>) -> CommandError {
-    let error = match named {
-        Some(directory) => anyhow::anyhow!("no gateway runs with the state in {}", directory.display()),
-        None => anyhow::anyhow!("no gateway is running"),
+    let (error, others) = match named {
+        Some(directory) => (
+            anyhow::anyhow!("no gateway runs with the state in {}", directory.display()),
+            "`s3dav status` alone shows those with their states in the usual place",
+        ),
+        None => {
+            (anyhow::anyhow!("no gateway is running"), "one with a state of its own is named by --state-dir")
+        }
     };
-    CommandError::hinted(
-        error,
-        "start one with `s3dav mount` or `s3dav serve`; one with a state of its own is named by --state-dir",
-    )
+    CommandError::hinted(error, format!("start one with `s3dav mount` or `s3dav serve`; {others}"))
 }
 
 /// Several could be meant.

@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::ending::until_stopped;
 use super::gateway::Gateway;
 use super::operator::Keeping;
-use super::{CommandError, Ended, hold, listeners, predecessor};
+use super::{CommandError, Ended, hints, hold, listeners, predecessor};
 use crate::cli::{Given, ServeArgs};
 use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
@@ -87,6 +87,7 @@ async fn start(
 ) -> Result<Ended, CommandError> {
     let (interval, password_file) = (args.mount_interval, args.password_file.clone());
     let config = Config::of_serve(args)?;
+    hints::know(&config);
     *place = StatePlace { is_new: !config.state_dir.exists(), directory: Some(config.state_dir.clone()) };
     serve(config, inherited, interval, password_file.as_deref(), given).await
 }

@@ -54,6 +54,7 @@ async fn which(args: ExportArgs) -> Result<PathBuf, CommandError> {
     if candidates.is_empty() {
         return Err(none(wanted));
     }
+    let is_named = wanted.is_some();
     for is_meant in [|known: &Known| known.in_use, holds_files] {
         if candidates.len() > 1 && candidates.iter().any(is_meant) {
             candidates.retain(is_meant);
@@ -61,7 +62,7 @@ async fn which(args: ExportArgs) -> Result<PathBuf, CommandError> {
     }
     match candidates.as_slice() {
         [only] => Ok(only.state_dir.clone()),
-        several if several.iter().any(holds_files) => Err(ambiguous(several)),
+        several if several.iter().any(holds_files) => Err(ambiguous(several, is_named)),
         [first, ..] => Ok(first.state_dir.clone()),
         [] => Err(none(wanted)),
     }
@@ -77,17 +78,15 @@ async fn looked_at(states: Vec<PathBuf>) -> Result<Vec<Known>, CommandError> {
 }
 
 fn none(wanted: Option<String>) -> CommandError {
-    let error = match wanted {
-        Some(wanted) => anyhow::anyhow!("there is no state of {wanted}"),
-        None => anyhow::anyhow!("there is no state of a gateway here"),
+    let (error, elsewhere) = match wanted {
+        Some(wanted) => (anyhow::anyhow!("there is no state of {wanted}"), ""),
+        None => (anyhow::anyhow!("there is no state of a gateway here"), "; --state-dir names one elsewhere"),
     };
-    CommandError::hinted(
-        error,
-        "`s3dav state list` shows those that there are; --state-dir names one elsewhere",
-    )
+    CommandError::hinted(error, format!("`s3dav state list` shows those that there are{elsewhere}"))
 }
 
-fn ambiguous(several: &[Known]) -> CommandError {
+fn ambiguous(several: &[Known], is_named: bool) -> CommandError {
+    let by = if is_named { "--state-dir" } else { "--bucket, --source or --state-dir" };
     let lines: Vec<String> = several
         .iter()
         .map(|known| {
@@ -101,7 +100,7 @@ fn ambiguous(several: &[Known]) -> CommandError {
         .collect();
     CommandError::hinted(
         anyhow::anyhow!("several shelves could be meant"),
-        format!("say which with --bucket, --source or --state-dir:\n{}", lines.join("\n")),
+        format!("say which with {by}:\n{}", lines.join("\n")),
     )
 }
 

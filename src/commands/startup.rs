@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use super::{CommandError, prefix};
 use crate::config::{BucketSpec, Caution};
+use crate::store::advice::{GivenOptions, given};
 use crate::store::{ListRequest, ObjectStore, StoreError};
 
 /// How a gateway is started.
@@ -58,7 +59,7 @@ pub(super) async fn check(
                 let hint = error.hint();
                 tracing::warn!(bucket = %name, %error, hint, "S3 cannot be used yet; serving, and going on when it can");
             }
-            Err(error) => return Err(fatal(name, error, manner.path.as_deref())),
+            Err(error) => return Err(fatal(name, error, manner.path.as_deref(), given())),
         }
     }
     Ok(checked)
@@ -79,7 +80,12 @@ fn heals(error: &StoreError, manner: &Manner) -> bool {
     matches!(error, StoreError::Unavailable(_) | StoreError::Credentials(_) | StoreError::InvalidAnswer(_))
 }
 
-fn fatal(bucket: &str, error: StoreError, path: Option<&str>) -> CommandError {
+pub(super) fn fatal(
+    bucket: &str,
+    error: StoreError,
+    path: Option<&str>,
+    given: &GivenOptions,
+) -> CommandError {
     let (message, hint) = match &error {
         StoreError::NoSuchBucket | StoreError::NotFound | StoreError::InvalidAnswer(_) if path.is_some() => (
             format!(
@@ -95,7 +101,7 @@ fn fatal(bucket: &str, error: StoreError, path: Option<&str>) -> CommandError {
         StoreError::AccessDenied(cause) if cause.to_string().contains("s3:ListBucket") => (
             format!("the bucket {bucket:?} may not be listed"),
             "grant s3:ListBucket on the bucket: without it no folder can be shown; if one folder may be listed, serve \
-             that: --bucket BUCKET/FOLDER",
+             that alone, as BUCKET/FOLDER",
         ),
         StoreError::AccessDenied(cause) | StoreError::Credentials(cause)
             if is_wrong_key(&cause.to_string()) =>
@@ -120,7 +126,8 @@ fn fatal(bucket: &str, error: StoreError, path: Option<&str>) -> CommandError {
         ),
         _ => (format!("the bucket {bucket:?} cannot be served"), ""),
     };
-    let hint = Some(hint).filter(|hint| !hint.is_empty()).map(str::to_owned).or_else(|| error.hint());
+    let hint =
+        Some(hint).filter(|hint| !hint.is_empty()).map(str::to_owned).or_else(|| error.hint_with(given));
     CommandError { error: anyhow::Error::new(error).context(message), hint, exit_code: 1 }
 }
 

@@ -133,7 +133,7 @@ impl Known {
     }
 
     fn text(&self) -> String {
-        let mut lines = vec![
+        let mut lines = [
             format!("state      {}", self.name()),
             format!("source     {}", self.place()),
             format!("last used  {}{}", self.last_used(), if self.in_use { ", and in use" } else { "" }),

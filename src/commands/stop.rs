@@ -87,10 +87,10 @@ async fn closed(state_dir: &Path, until: Instant) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn too_slow(limit: Duration) -> CommandError {
+pub(super) fn too_slow(limit: Duration) -> CommandError {
     CommandError::hinted(
         anyhow::anyhow!("the gateway has not ended within {limit:?}"),
-        "requests or uploads are still under way; `s3dav stop --wait` gives them longer",
+        "requests or uploads are still under way; give them longer with --wait",
     )
 }
 

@@ -92,14 +92,14 @@ pub enum MountError {
     Table(#[from] TableError),
     #[error("nothing is mounted at {0}")]
     NotMounted(PathBuf),
-    #[error("programs have files open at {0}")]
-    Busy(PathBuf),
+    #[error("programs have files open at {point}")]
+    Busy { point: PathBuf, forced: bool },
     #[error("another command mounts at {0}, and does not end")]
     UnderWay(PathBuf),
     #[error("{point} cannot be mounted")]
     Failed { point: PathBuf, hint: String, source: ProcessError },
     #[error("{point} cannot be unmounted")]
-    NotUnmounted { point: PathBuf, source: ProcessError },
+    NotUnmounted { point: PathBuf, forced: bool, source: ProcessError },
     #[error("it was mounted, but {0} does not show it")]
     Unseen(PathBuf),
     #[error("only root may mount this, or a user whom /etc/fstab allows it")]
@@ -126,14 +126,15 @@ impl MountError {
                  programs have not saved is lost then"
                     .to_owned()
             }
-            Self::Busy(_) => {
+            Self::Busy { forced: true, .. } => "close them, and try again".to_owned(),
+            Self::Busy { .. } => {
                 "close them, or unmount with --force: what they have not saved is lost".to_owned()
             }
             Self::UnderWay(_) => "end that command, and try again".to_owned(),
             Self::NotMounted(_) => "`s3dav status` shows what is mounted where".to_owned(),
             Self::Files(_) => "the state directory must be writable, and its disk not full".to_owned(),
             Self::Failed { hint, .. } if !hint.is_empty() => hint.clone(),
-            Self::NotUnmounted { .. } => "--force unmounts it without waiting".to_owned(),
+            Self::NotUnmounted { forced: false, .. } => "--force unmounts it without waiting".to_owned(),
             Self::Unseen(_) => "`s3dav status` shows whether it comes".to_owned(),
             Self::NotAllowed { lines } => lines.clone(),
             Self::Comma(_) => "name one without commas with --state-dir".to_owned(),
@@ -260,8 +261,8 @@ async fn unmount(point: &Path, force: bool) -> Result<(), MountError> {
         false => (UNMOUNT_LIMIT, platform::unmount(&point)),
     };
     process::run(command, limit).await.map(drop).map_err(|source| match source.says("busy") {
-        true => MountError::Busy(point),
-        false => MountError::NotUnmounted { point, source },
+        true => MountError::Busy { point, forced: force },
+        false => MountError::NotUnmounted { point, forced: force, source },
     })
 }
 

@@ -52,7 +52,7 @@ impl Unfit {
 pub fn directory_hint(error: &io::Error) -> String {
     match Unfit::of(error) {
         Some(unfit) => unfit.hint(),
-        None => "name a directory that you can write with --state-dir".to_owned(),
+        None => "name another directory, one that you can write, with --state-dir".to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with a store, named by what it means to the caller.
 
+use super::advice::{self, GivenOptions};
 use super::obstacle::Obstacle;
 use crate::intake::IntakeError;
 use crate::object::InvalidKey;
@@ -136,12 +137,16 @@ impl StoreError {
 
     /// What the user can do about it, as the text behind `hint:`.
     pub fn hint(&self) -> Option<String> {
+        self.hint_with(advice::given())
+    }
+
+    /// The same where that was given.
+    pub fn hint_with(&self, given: &GivenOptions) -> Option<String> {
+        if let Some(hint) = advice::of(self, given) {
+            return hint;
+        }
         let hint = match self {
             Self::AccessDenied(_) => "check the policy of the bucket and of the credentials in use",
-            Self::Credentials(_) => {
-                "renew them (`aws sso login --profile NAME`) or set them up (`aws configure`); s3dav goes on by itself \
-                 afterwards"
-            }
             Self::NoSuchBucket => "check the spelling, the account and --endpoint-url",
             Self::WrongRegion(_) => "name the bucket's own region with --region",
             Self::ClockSkew => "set this machine's clock (S3 tolerates 15 minutes)",

@@ -5,6 +5,7 @@
 //! wrapper ([`aliases`], [`prefixed`], [`buckets`], [`paced`], [`conditional`], [`cached`], [`creates`],
 //! [`patient`]), not an `if`.
 
+pub mod advice;
 pub mod aliases;
 pub mod buckets;
 pub mod cached;

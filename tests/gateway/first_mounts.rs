@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 
-use crate::harness::held::is_gone;
+use crate::harness::held::{Held, is_gone};
 use crate::harness::process::{Process, command, outcome, send_signal, serve};
 use crate::harness::{BUCKET, Bucket, client, embedded, embedded_with, eventually};
 use crate::mounting::{Home, is_mounted};
@@ -211,4 +211,32 @@ async fn status_shows_a_mount_without_a_gateway() {
     assert_eq!(code, 0, "{error}");
     let (code, _, error) = outcome(home.command(&["status"])).await;
     assert_eq!((code, error.contains("no gateway is running")), (1, true), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hint_of_a_mount_that_failed_is_true() {
+    let Some(home) = Home::new().await else { return };
+    let config = home.directory.path().join("aws-config");
+    fs::write(&config, "[profile work]\nregion = us-east-1\n").unwrap();
+    let base = home.directory.path().join("state/s3dav");
+    home.s3.hooks().always(Action::Fail { status: 403, code: "ExpiredToken", message: "" });
+    let point = home.point();
+    let options = ["--request-budget", "1s", "--profile", "work", point.to_str().unwrap()];
+    let mut mount = home.with_bucket("mount", &options);
+    mount.env("AWS_SESSION_TOKEN", "old").env("AWS_CONFIG_FILE", &config);
+    let (code, _, error) = outcome(mount).await;
+    assert_eq!((code, error.contains("credentials")), (1, true), "{error}");
+    let hint = error.lines().find(|line| line.starts_with("hint: ")).unwrap();
+    assert!(hint.contains("aws sso login --profile work") && !hint.contains("NAME"), "{hint}");
+    assert!(!hint.contains("by itself") && hint.contains("mount again"), "{hint}");
+    assert_eq!(fs::read_dir(&base).map_or(0, Iterator::count), 0, "it never reached its source");
+    // While a gateway goes on it is true.
+    let state = tempfile::tempdir().unwrap();
+    let mut serving = serve(&home.s3.endpoint_url(), &state, &["--profile", "work", "--detached"]);
+    serving.env("AWS_SESSION_TOKEN", "old").env("AWS_CONFIG_FILE", &config);
+    let held = Held::starting(serving, state.path().join("state")).await;
+    let _ = client().get(format!("{}/file", held.url())).send().await;
+    eventually("a hint", || async { held.status().await["problems"][0]["hint"].is_string() }).await;
+    let hint = held.status().await["problems"][0]["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains("--profile work") && hint.contains("goes on by itself"), "{hint}");
 }

@@ -1,0 +1,53 @@
+//! What the user gave already: no hint asks for it again, and where a name is needed it is that one.
+//!
+//! A process serves one configuration, so it is said once, at the start.
+
+use std::sync::OnceLock;
+
+use super::StoreError;
+use super::obstacle::{CertificateFault, Obstacle};
+
+/// Options that hints depend on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GivenOptions {
+    pub profile: Option<String>,
+    /// A file of certificates.
+    pub ca_bundle: Option<String>,
+    /// Checksums are sent with all that is stored.
+    pub sends_checksums: bool,
+}
+
+/// Says what this process was given. Only the first time counts.
+pub fn note_given(given: GivenOptions) {
+    let _ = GIVEN.set(given);
+}
+
+/// What this process was given; nothing, if nobody has said it.
+pub fn given() -> &'static GivenOptions {
+    GIVEN.get_or_init(GivenOptions::default)
+}
+
+/// The hints that depend on what was given. `Some(None)`: there is nothing to advise.
+pub(super) fn of(error: &StoreError, given: &GivenOptions) -> Option<Option<String>> {
+    Some(Some(match error {
+        StoreError::Credentials(_) => {
+            let profile = given.profile.as_ref().map(|name| format!(" --profile {name}")).unwrap_or_default();
+            format!(
+                "renew them (`aws sso login{profile}`) or set them up (`aws configure{profile}`){GOES_ON}"
+            )
+        }
+        StoreError::Blocked(Obstacle::Certificate(CertificateFault::Unknown)) => {
+            let file = given.ca_bundle.as_ref()?;
+            format!(
+                "the authority of the server's certificate is not in {file}, which --ca-bundle names: add it there, or \
+                 see whether a proxy stands between"
+            )
+        }
+        StoreError::ChecksumDemanded(_) if given.sends_checksums => return Some(None),
+        _ => return None,
+    }))
+}
+
+static GIVEN: OnceLock<GivenOptions> = OnceLock::new();
+/// How a hint ends that leaves nothing to do in the gateway; untrue of one that ends.
+pub const GOES_ON: &str = "; s3dav goes on by itself afterwards";
