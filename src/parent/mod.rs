@@ -145,6 +145,7 @@ impl Parent {
         self.status.lock().is_running = true;
         let state_dir = self.plan.state_dir.clone();
         let (mut serves, mut is_ready) = (std::pin::pin!(gateway.serves(&state_dir)), false);
+        let mut is_told = false;
         let exit = loop {
             tokio::select! {
                 _ = self.children.recv() => {
@@ -157,13 +158,14 @@ impl Parent {
                     self.status.lock().ending = true;
                     // A successor of one that served unmounts when it serves.
                     if is_ready || !self.ends.was_ever_ready() {
-                        self.hand_on(wanted, &gateway);
+                        is_told |= self.hand_on(wanted, &gateway);
                     }
                 }
                 () = &mut serves, if !is_ready => {
                     is_ready = true;
                     self.is_ready();
-                    if let Some(wanted) = self.wanted {
+                    // A second Ctrl-C would end it at once.
+                    if let Some(wanted) = self.wanted.filter(|_| !is_told) {
                         // It was not there when the terminal sent it.
                         gateway.send(wanted);
                     }
@@ -178,11 +180,14 @@ impl Parent {
         (exit, is_ready)
     }
 
-    fn hand_on(&self, wanted: PosixSignal, gateway: &Gateway) {
+    /// Says whether it was this process that sent it.
+    fn hand_on(&self, wanted: PosixSignal, gateway: &Gateway) -> bool {
         let is_typed = matches!(wanted, PosixSignal::INT | PosixSignal::QUIT);
-        if !(is_typed && self.plan.shares_terminal) {
+        let is_for_us = !(is_typed && self.plan.shares_terminal);
+        if is_for_us {
             gateway.send(wanted);
         }
+        is_for_us
     }
 
     /// The gateway serves.
