@@ -225,6 +225,22 @@ pub struct S3Args {
     )]
     pub force_path_style: Option<bool>,
 
+    /// Sign nothing, and look for no credentials: for buckets that are open to everybody
+    #[arg(long, env = "S3DAV_NO_SIGN_REQUEST", help_heading = "S3", value_parser = BoolishValueParser::new())]
+    pub no_sign_request: bool,
+
+    /// Use AWS's endpoints that have IPv6, too
+    #[arg(long, env = "S3DAV_DUAL_STACK", help_heading = "S3", value_parser = BoolishValueParser::new())]
+    pub dual_stack: bool,
+
+    /// Use AWS's endpoints whose cryptography is validated by FIPS 140
+    #[arg(long, env = "S3DAV_FIPS", help_heading = "S3", value_parser = BoolishValueParser::new())]
+    pub fips: bool,
+
+    /// Use S3 Transfer Acceleration, which the bucket must allow
+    #[arg(long, env = "S3DAV_ACCELERATE", help_heading = "S3", value_parser = BoolishValueParser::new())]
+    pub accelerate: bool,
+
     /// Storage class of new objects
     #[arg(long, env = "S3DAV_STORAGE_CLASS", value_name = "CLASS", help_heading = "S3")]
     pub storage_class: Option<String>,

@@ -198,6 +198,23 @@ fn connect(error: ConnectError) -> CommandError {
             let hint = hint.unwrap_or_else(|| "leave it out for the bucket's own".to_owned());
             return CommandError { exit_code: 2, ..CommandError::hinted(error, hint) };
         }
+        ConnectError::AsksForCode { profile } => {
+            let command =
+                format!("eval \"$(aws configure export-credentials --profile {profile} --format env)\"");
+            return CommandError::hinted(
+                error,
+                format!("get a session first, which asks for the code: {command}"),
+            );
+        }
+        ConnectError::LoginSession { profile } => {
+            let line = format!(
+                "credential_process = aws configure export-credentials --profile {profile} --format process"
+            );
+            return CommandError::hinted(
+                error,
+                format!("make another profile of one line, and name that: {line}"),
+            );
+        }
         ConnectError::CaBundle { .. } | ConnectError::NoCertificate { .. } => {
             "--ca-bundle and AWS_CA_BUNDLE name a file in PEM format"
         }

@@ -156,6 +156,7 @@ fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
         let hint = "S3 takes keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile";
         return Err(mistake("an endpoint's URL cannot hold a name and a password", hint));
     }
+    check_kind(&args, buckets)?;
     if args.force_path_style == Some(true) && buckets.iter().any(|spec| spec.bucket.starts_with("arn:")) {
         return Err(mistake("an access point cannot be named in a path", "leave out --force-path-style"));
     }
@@ -172,6 +173,10 @@ fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
         profile: args.profile,
         endpoint_url: args.endpoint_url,
         force_path_style: args.force_path_style,
+        no_sign_request: args.no_sign_request,
+        dual_stack: args.dual_stack,
+        fips: args.fips,
+        accelerate: args.accelerate,
         storage_class: args.storage_class,
         sse: args.sse,
         sse_kms_key_id: args.sse_kms_key_id,
@@ -185,6 +190,29 @@ fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
         ca_bundle: args.ca_bundle,
         ..S3Options::default()
     })
+}
+
+/// Refuses what no endpoint of AWS can be.
+fn check_kind(args: &S3Args, buckets: &[BucketSpec]) -> Result<(), ConfigError> {
+    let kinds = [("--dual-stack", args.dual_stack), ("--fips", args.fips), ("--accelerate", args.accelerate)];
+    let chosen = kinds.iter().find(|(_, is_chosen)| *is_chosen);
+    if let (Some((option, _)), Some(_)) = (chosen, &args.endpoint_url) {
+        let message = format!("{option} chooses one of AWS's endpoints, and --endpoint-url names one");
+        return Err(mistake(message, "leave out one of them"));
+    }
+    if args.accelerate && args.force_path_style == Some(true) {
+        return Err(mistake(
+            "--accelerate takes the bucket's name in the host",
+            "leave out --force-path-style",
+        ));
+    }
+    if buckets.iter().any(|spec| spec.bucket.starts_with("arn:") && spec.bucket.ends_with(".mrap")) {
+        return Err(mistake(
+            "a multi-Region access point takes signatures of another kind (SigV4A), which s3dav does not make",
+            "serve the bucket, or an access point, of one Region",
+        ));
+    }
+    Ok(())
 }
 
 /// S3's bounds of a part.

@@ -4,8 +4,8 @@
 
 use std::sync::OnceLock;
 
-use super::StoreError;
 use super::obstacle::{CertificateFault, Obstacle};
+use super::{NotSignedIn, StoreError};
 
 /// Options that hints depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +30,10 @@ pub fn given() -> &'static GivenOptions {
 /// The hints that depend on what was given. `Some(None)`: there is nothing to advise.
 pub(super) fn of(error: &StoreError, given: &GivenOptions) -> Option<Option<String>> {
     Some(Some(match error {
-        StoreError::Credentials(_) => {
+        StoreError::Credentials(cause) => {
+            if let Some(NotSignedIn { hint, .. }) = cause.downcast_ref() {
+                return Some(Some(hint.clone()));
+            }
             let profile = given.profile.as_ref().map(|name| format!(" --profile {name}")).unwrap_or_default();
             format!(
                 "renew them (`aws sso login{profile}`) or set them up (`aws configure{profile}`){GOES_ON}"

@@ -100,6 +100,14 @@ pub enum StoreError {
     State(#[from] crate::state::StateError),
 }
 
+/// Credentials that are missing or have ended, and what the profile asks for then.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct NotSignedIn {
+    pub text: String,
+    pub hint: String,
+}
+
 /// What new objects are stored as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Setting {

@@ -105,9 +105,8 @@ fn wants_hosts(host: &str) -> bool {
 }
 
 /// What the profile in use says, as `addressing_style` below `s3`.
-pub(super) fn of_profile(profiles: &EnvConfigSections, name: Option<&str>) -> Option<Style> {
-    let profile = profiles.get_profile(name.unwrap_or_else(|| profiles.selected_profile()))?;
-    let lines = profile.get("s3")?.lines().filter_map(|line| line.split_once('='));
+pub(super) fn of_profile(profiles: &EnvConfigSections, name: &str) -> Option<Style> {
+    let lines = profiles.get_profile(name)?.get("s3")?.lines().filter_map(|line| line.split_once('='));
     let mut styles = lines.filter(|(key, _)| key.trim() == "addressing_style").map(|(_, style)| style.trim());
     match styles.next_back()? {
         "path" => Some(Style::Path),

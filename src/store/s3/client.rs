@@ -25,12 +25,14 @@ use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::addressing::{self, Addressing, Style};
+use super::addressing::{Addressing, Style};
 use super::bounding::BoundAnswers;
 use super::counting::CountRequests;
 use super::naming::Naming;
 use super::options::{FixedCredentials, S3Options};
+use super::profile::Profile;
 use super::reading::DropUnreadable;
+use crate::store::{NotSignedIn, StoreError};
 
 /// Why no client can be made.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,10 @@ pub enum ConnectError {
     NoCertificate { path: String },
     #[error("the profile {0:?} is in neither of the AWS configuration files")]
     UnknownProfile(String),
+    #[error("the profile {profile:?} takes a role that asks for a code of your device (mfa_serial)")]
+    AsksForCode { profile: String },
+    #[error("the profile {profile:?} is one of `aws login`, whose sessions s3dav cannot read")]
+    LoginSession { profile: String },
     #[error("there is no storage class {class:?}: AWS has {}", StorageClass::values().join(", "))]
     UnknownStorageClass { class: String, near: Option<&'static str> },
     #[error("no HTTP client can be made")]
@@ -64,6 +70,8 @@ pub(super) struct Clients {
     count: CountRequests,
     naming: Naming,
     addressing: Addressing,
+    /// What to do where the profile brings no credentials.
+    hint: Option<String>,
     /// And how often they were made anew.
     current: RwLock<([Client; 3], u64)>,
     reload: Mutex<Option<Instant>>,
@@ -76,7 +84,7 @@ impl Clients {
         bucket: &str,
         count: CountRequests,
     ) -> Result<Arc<Self>, ConnectError> {
-        let style = read_profile(options).await?;
+        let Profile { style, hint } = Profile::read(options).await?;
         let http = http_client(options).await?;
         let config = load(options, &http).await;
         // The profile may name one; whether it is AWS must not be judged without it.
@@ -87,13 +95,24 @@ impl Clients {
         let (naming, addressing) = (Naming::default(), Addressing::new(&options, bucket, style));
         let clients = build(&options, &config, region, addressing.style(), &count, &naming);
         let (current, reload) = (RwLock::new((clients, 0)), Mutex::new(None));
-        Ok(Arc::new(Self { options, http, count, naming, addressing, current, reload }))
+        Ok(Arc::new(Self { options, http, count, naming, addressing, hint, current, reload }))
     }
 
     /// The client for a class of requests, and its generation.
     pub(super) fn get(&self, class: Class) -> (Client, u64) {
         let current = self.current.read();
         (of_class(&current.0, class), current.1)
+    }
+
+    /// An error with what the profile asks for, where credentials are missing or have ended.
+    pub(super) fn with_hint(&self, error: StoreError) -> StoreError {
+        match (error, &self.hint) {
+            (StoreError::Credentials(cause), Some(hint)) => {
+                let (text, hint) = (cause.to_string(), hint.clone());
+                StoreError::Credentials(NotSignedIn { text, hint }.into())
+            }
+            (error, _) => error,
+        }
     }
 
     /// Whether the endpoint has ever answered.
@@ -170,26 +189,6 @@ fn of_class([list, read, write]: &[Client; 3], class: Class) -> Client {
     client.clone()
 }
 
-/// What the profile says that the SDK does not read. An unknown one would otherwise show only as missing
-/// credentials.
-async fn read_profile(options: &S3Options) -> Result<Option<Style>, ConnectError> {
-    if options.credentials.is_some() {
-        return Ok(None);
-    }
-    let name = options.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
-    let name = name.filter(|name| !name.is_empty());
-    let (fs, env) = (aws_types::os_shim_internal::Fs::real(), aws_types::os_shim_internal::Env::real());
-    let files = aws_runtime::env_config::file::EnvConfigFiles::default();
-    match aws_config::profile::load(&fs, &env, &files, None).await {
-        Ok(profiles) => match name {
-            Some(name) if profiles.get_profile(&name).is_none() => Err(ConnectError::UnknownProfile(name)),
-            name => Ok(addressing::of_profile(&profiles, name.as_deref())),
-        },
-        // A file that cannot be read is reported by the chain, with its name.
-        Err(_) => Ok(None),
-    }
-}
-
 /// The endpoint that the environment or the profile names, the one for S3 first.
 fn endpoint_of(config: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
@@ -214,6 +213,16 @@ async fn load(options: &S3Options, http: &SharedHttpClient) -> SdkConfig {
     }
     if let Some(url) = &options.endpoint_url {
         loader = loader.endpoint_url(url);
+    }
+    if options.no_sign_request {
+        loader = loader.no_credentials();
+    }
+    // Unset they are what the environment or the profile says.
+    if options.fips {
+        loader = loader.use_fips(true);
+    }
+    if options.dual_stack {
+        loader = loader.use_dual_stack(true);
     }
     if let Some(FixedCredentials { access_key, secret }) = &options.credentials {
         loader = loader.credentials_provider(Credentials::new(access_key, secret, None, None, "embedded"));
@@ -250,6 +259,7 @@ fn build(
         let config = aws_sdk_s3::config::Builder::from(config)
             .region(Region::new(region.clone()))
             .force_path_style(style == Style::Path)
+            .accelerate(options.accelerate)
             .use_arn_region(true)
             .request_checksum_calculation(send)
             .response_checksum_validation(check)
@@ -261,6 +271,7 @@ fn build(
             .interceptor(naming.clone())
             .interceptor(BoundAnswers)
             .interceptor(DropUnreadable);
+        let config = if options.no_sign_request { config.allow_no_auth() } else { config };
         let config = match &options.endpoint_url {
             Some(url) => config.endpoint_url(url),
             None => config,

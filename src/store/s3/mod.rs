@@ -13,6 +13,7 @@ mod naming;
 mod obstacles;
 mod operations;
 mod options;
+mod profile;
 mod reading;
 mod sending;
 mod unread;
@@ -113,6 +114,7 @@ impl S3Store {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         let result = self.call_now(places, class, call).await;
+        let result = result.map_err(|error| self.clients.with_hint(error));
         let (mut place, trouble) = (self.bucket.clone(), result.as_ref().err().and_then(StoreError::trouble));
         if matches!(class, Class::Write) {
             // What is right with reading says nothing of it.

@@ -17,6 +17,14 @@ pub struct S3Options {
     /// `https://host/bucket/key`, or `https://bucket.host/key`; `None`: what the profile says, else what the
     /// endpoint takes.
     pub force_path_style: Option<bool>,
+    /// Nothing is signed: for buckets that are open to everybody.
+    pub no_sign_request: bool,
+    /// Of AWS: endpoints with IPv6 and IPv4, ...
+    pub dual_stack: bool,
+    /// ... those whose cryptography is validated, ...
+    pub fips: bool,
+    /// ... and the one at the nearest edge.
+    pub accelerate: bool,
     /// Class of new objects; `None`: the bucket's default.
     pub storage_class: Option<String>,
     /// `AES256`, `aws:kms` or `aws:kms:dsse`; `None`: the bucket's default.
@@ -46,6 +54,10 @@ impl Default for S3Options {
             profile: None,
             endpoint_url: None,
             force_path_style: None,
+            no_sign_request: false,
+            dual_stack: false,
+            fips: false,
+            accelerate: false,
             storage_class: None,
             sse: None,
             sse_kms_key_id: None,

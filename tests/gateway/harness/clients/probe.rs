@@ -189,7 +189,9 @@ impl Probe<'_> {
         if version(&said.out, after).is_none() && !said.status.success() {
             return Err(self.wrong(&[argument], &said));
         }
-        self.at_least(&said.out, after, least)
+        // nginx says it on standard error.
+        let text = if said.out.is_empty() { &said.error } else { &said.out };
+        self.at_least(text, after, least)
     }
 
     /// Whether the version after this text is at least that.

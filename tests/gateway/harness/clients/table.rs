@@ -19,6 +19,8 @@ pub const TABLE: &[Client] = &[
     tool("rclone", &[Version("version", "rclone v", &[1, 75])]).or("S3DAV_RCLONE"),
     // An S3 server.
     program("moto_server", &[Able(is_new_moto)]).or("S3DAV_MOTO"),
+    // A proxy before one.
+    tool("nginx", &[Version("-v", "nginx/", &[1, 18])]),
     // Who looks on.
     tool("openssl", &[Version("version", "OpenSSL ", &[3, 0]), Leaves(CERTIFICATE, &["key", "pem"])]),
     program("plistutil", &[Able(reads_property_lists)]),
