@@ -20,7 +20,7 @@ use crate::store::ObjectStore;
 use crate::store::aliases::Aliases;
 use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
-use crate::store::conditional::{Conditional, forget_question};
+use crate::store::conditional::{Conditional, Endpoint, forget_question};
 use crate::store::creates::{Creates, IsOpen, WithCreates};
 use crate::store::multipart::Uploads;
 use crate::store::paced::Paced;
@@ -102,11 +102,12 @@ pub(super) async fn of_buckets(
             Arc::new(Buckets::new(stores))
         }
     };
-    let store: Arc<dyn ObjectStore> = Arc::new(Paced::new(store));
-    let store = match source.trusts_conditions || is_aws {
+    let store: Arc<dyn ObjectStore> = match source.trusts_conditions || is_aws {
         true => store,
-        false => Arc::new(Conditional::new(store, &scratch_prefix(&source.buckets), state.clone())),
+        false => Arc::new(Conditional::new(store, endpoint(&source, &reach), state.clone())),
     };
+    // A look and its write wait for their turn once.
+    let store: Arc<dyn ObjectStore> = Arc::new(Paced::new(store));
     let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()).minding(reach.clone()));
     let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
     let cache = CacheUse { used: Box::new(move || cached.used()), limit: source.cache.size };
@@ -129,6 +130,14 @@ pub(super) async fn of_buckets(
     let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
     Ok(Served { share: Arc::new(share), cache, creates: Some(creates), intakes, cautions })
+}
+
+/// Whom to ask what it can.
+fn endpoint(source: &BucketSource, reach: &Reach) -> Endpoint {
+    let url = source.s3.endpoint_url.as_deref().unwrap_or_default();
+    let bucket = source.buckets.first().map_or("", |spec| &spec.bucket);
+    let (name, prefix) = (format!("{url}\0{bucket}"), scratch_prefix(&source.buckets));
+    Endpoint { name, prefix, reach: reach.clone(), look_age: source.look_age }
 }
 
 /// Where the endpoint may be asked what it can: below the gateway's own folder, of the first bucket

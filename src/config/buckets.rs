@@ -9,6 +9,7 @@ use crate::cli::{ChecksumsArg, ConditionalWritesArg, S3Args};
 use crate::fs::s3::S3FileSystemOptions;
 use crate::intake::IntakeOptions;
 use crate::state::SourceIdentity;
+use crate::store::conditional::LOOK_AGE;
 use crate::store::creates::WAIT;
 use crate::store::multipart::UploadOptions;
 use crate::store::reach::LOST_WAIT;
@@ -28,6 +29,8 @@ pub struct BucketSource {
     pub file_system: S3FileSystemOptions,
     /// How long an empty file waits for its content.
     pub create_wait: Duration,
+    /// How long a look at an object counts, where the endpoint ignores conditions.
+    pub look_age: Duration,
     /// How long look-ups and reads may wait while S3 is out of reach.
     pub lost_wait: Duration,
     /// Nobody waits for the start: what most likely never heals is said, and waited for all the same.
@@ -48,6 +51,7 @@ impl BucketSource {
             read_ahead: ReadAheadOptions::default(),
             file_system,
             create_wait: WAIT,
+            look_age: LOOK_AGE,
             lost_wait: LOST_WAIT,
             is_patient: false,
         }
@@ -85,6 +89,7 @@ pub(super) fn source(
         uploads,
         read_ahead,
         create_wait: WAIT,
+        look_age: LOOK_AGE,
         lost_wait: LOST_WAIT,
         is_patient: false,
     };

@@ -53,6 +53,8 @@ pub struct Quirks {
     pub refuses_paths: Option<(u16, &'static str)>,
     /// The same for those that are named in the host.
     pub refuses_hosts: Option<(u16, &'static str)>,
+    /// What its answers say that it is.
+    pub server: Option<&'static str>,
 }
 
 /// What the condition of a policy lets one list.

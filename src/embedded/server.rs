@@ -202,6 +202,9 @@ async fn handle(request: Request<Incoming>, service: &S3Service, hooks: &Hooks) 
         let id = HeaderValue::from(hooks.total());
         answer.headers_mut().insert("x-amz-request-id", id);
     }
+    if let Some(server) = quirks.server.filter(|_| is_s3s) {
+        answer.headers_mut().insert("server", HeaderValue::from_static(server));
+    }
     answer
 }
 

@@ -5,6 +5,7 @@
 //! and not wholly stored. Losing the directory loses no file but empty ones whose content has not come. Database
 //! work runs off the runtime's threads.
 
+mod abilities;
 mod credential;
 mod damage;
 mod database;
@@ -35,6 +36,7 @@ use parking_lot::Mutex;
 use redb::{Durability, TableDefinition};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use abilities::AbilityRow;
 pub use credential::Credential;
 pub use directory::{
     Holder, ParentsPlace, base_directory, directory_of, holder, is_state_directory, parent_holder, prepare,

@@ -13,7 +13,7 @@ use super::look::{Look, without_writing};
 use super::properties::Index;
 use super::shelf::ShelfIndex;
 use super::{DATABASE_FILE, StateError};
-use super::{folder_dates, locks, pending, properties, schema, seen, shelf};
+use super::{abilities, folder_dates, locks, pending, properties, schema, seen, shelf};
 
 /// The database, and what of it is in memory.
 pub(super) struct Opened {
@@ -109,6 +109,7 @@ impl Loaded {
         seen::create_table(&transaction)?;
         folder_dates::create_table(&transaction)?;
         shelf::create_tables(&transaction)?;
+        abilities::create_table(&transaction)?;
         let mut unreadable = schema::upgrade(&transaction)?;
         let unsure_since = schema::open(&transaction)?;
         transaction.commit()?;

@@ -164,7 +164,7 @@ impl StoreError {
                  letter or a digit"
             }
             Self::SettingRefused { setting: Setting::StorageClass, .. } => {
-                "name one that this store has with --storage-class, or leave it out for the bucket's own"
+                "name another with --storage-class, one that this store has, or leave it out for the bucket's own"
             }
             Self::SettingRefused { setting: Setting::Encryption, .. } => {
                 "check --sse and --sse-kms-key-id, the key that the bucket encrypts with, and whether these \

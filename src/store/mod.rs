@@ -14,6 +14,7 @@ pub mod conditional;
 pub mod creates;
 mod error;
 pub mod listing;
+pub mod looked;
 pub mod memory;
 pub mod multipart;
 pub mod obstacle;
@@ -110,6 +111,10 @@ pub trait ObjectStore: Debug + Send + Sync {
     async fn closed(&self, _path: &str) -> StoreResult<()> {
         Ok(())
     }
+
+    /// Many copies are going to be made, soon and in about this order: where their conditions must be made up for by
+    /// looks, one serves many of them.
+    async fn foresee(&self, _copies: &[Foreseen]) {}
 
     /// Copies an object within the store's reach, keeping its attributes.
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written>;
@@ -209,6 +214,15 @@ pub struct CopySource {
     pub size: u64,
     /// The copy's storage class; `None` is STANDARD.
     pub storage_class: Option<String>,
+}
+
+/// A copy that is going to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreseen {
+    pub from: Key,
+    pub to: Key,
+    /// The source is deleted afterwards, in the version that was copied: it need not be looked at before that.
+    pub is_move: bool,
 }
 
 /// A multipart upload under way.

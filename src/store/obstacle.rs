@@ -39,8 +39,8 @@ impl Obstacle {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NoTls => "write http:// in --endpoint-url, or name the port that speaks https",
-            Self::OnlyTls => "write https:// in --endpoint-url",
+            Self::NoTls => "check --endpoint-url: write http://, or name the port that speaks https",
+            Self::OnlyTls => "check --endpoint-url: write https://",
             Self::NoHost(_) => {
                 "leave out --force-path-style=false, so that the bucket's name stands in the path"
             }
@@ -59,7 +59,7 @@ impl CertificateFault {
             }
             Self::NotNow => "have the certificate renewed, or set this machine's clock",
             Self::OtherHost(_) => {
-                "name a host in --endpoint-url that the certificate is for, or see whether a proxy stands between"
+                "name another host in --endpoint-url, one that the certificate is for, or see whether a proxy stands between"
             }
             Self::Authority => {
                 "make it anew with basicConstraints=CA:FALSE (`openssl req -x509 -addext \

@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use super::{
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+};
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
@@ -122,6 +124,10 @@ impl ObjectStore for Paced {
         condition: &Condition,
     ) -> StoreResult<Written> {
         self.paced(self.inner.put(key, body, attributes, condition)).await
+    }
+
+    async fn foresee(&self, copies: &[Foreseen]) {
+        self.inner.foresee(copies).await;
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {

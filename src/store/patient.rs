@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::comparing::{Expected, composite_etag};
 use super::reach::Reach;
 use super::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    existing,
 };
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
@@ -237,6 +238,10 @@ impl ObjectStore for Patient {
 
     async fn closed(&self, path: &str) -> StoreResult<()> {
         self.inner.closed(path).await
+    }
+
+    async fn foresee(&self, copies: &[Foreseen]) {
+        self.inner.foresee(copies).await;
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {

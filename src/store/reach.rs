@@ -21,6 +21,7 @@ pub struct Reach(Arc<Inner>);
 struct Inner {
     wait: Duration,
     heard: Mutex<Heard>,
+    server: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +46,7 @@ impl Default for Reach {
 impl Reach {
     /// `wait`: how long a look-up or a read may wait while S3 is out of reach.
     pub fn new(wait: Duration) -> Self {
-        Self(Arc::new(Inner { wait, heard: Mutex::default() }))
+        Self(Arc::new(Inner { wait, heard: Mutex::default(), server: Mutex::default() }))
     }
 
     /// S3 has answered, whatever.
@@ -58,6 +59,19 @@ impl Reach {
         if was_lost {
             tracing::info!("S3 answers again");
         }
+    }
+
+    /// What the server says that it is.
+    pub(super) fn is_served_by(&self, server: &str) {
+        let mut known = self.0.server.lock();
+        if known.as_deref() != Some(server) {
+            *known = Some(server.to_owned());
+        }
+    }
+
+    /// What the server last said that it is, if it says so.
+    pub(super) fn server(&self) -> Option<String> {
+        self.0.server.lock().clone()
     }
 
     /// A request that has waited since `begun` gives up.

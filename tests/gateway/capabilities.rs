@@ -1,12 +1,22 @@
 //! Endpoints that do not keep the conditions of writes: found out, and made up for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use s3dav::config::Config;
 use s3dav::embedded::{Action, Gate, Rule};
-use s3dav::object::{Condition, Key};
+use s3dav::metrics::Metrics;
+use s3dav::object::{Attributes, Condition, Key};
+use s3dav::store::looked::{self, LookTooOld};
+use s3dav::store::s3::S3Store;
+use s3dav::store::{ObjectStore, StoreError};
+use tempfile::TempDir;
 
+use crate::harness::clients::{Moto, needs};
 use crate::harness::process::Process;
-use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded, eventually, open_uploads};
+use crate::harness::{
+    BUCKET, Behind, Bucket, TestGateway, buckets, embedded, eventually, open_uploads, s3_options,
+};
 
 const ALL: [&str; 6] =
     ["PutObject", "CompleteMultipartUpload", "CopyObject", "CopySource", "DeleteObject", "DeleteObjects"];
@@ -100,6 +110,190 @@ async fn trees_on_an_endpoint_that_ignores_conditions() {
     // Two pages to know what is there, two to look again before each batch; no HEAD per object.
     assert!(gateway.hooks().count("ListObjectsV2") <= 6, "{}", gateway.hooks().count("ListObjectsV2"));
     assert!(gateway.hooks().count("HeadObject") < 10);
+}
+
+/// What moto ignores.
+const SOME: [&str; 4] = ["CompleteMultipartUpload", "CopyObject", "CopySource", "DeleteObjects"];
+
+/// A gateway over what was there before, which asks what its endpoint can do.
+async fn asking_on(behind: &Behind, state: &Arc<TempDir>) -> TestGateway {
+    let change = |config: &mut Config| {
+        buckets(config).trusts_conditions = false;
+        // What is counted must not depend on how long it takes.
+        buckets(config).look_age = Duration::from_secs(600);
+    };
+    TestGateway::start_behind(behind.clone(), Arc::clone(state), change).await
+}
+
+/// Renames a folder of 100, and starts a second time.
+async fn renames_at_little_cost(behind: Behind) {
+    let state = Arc::new(tempfile::tempdir().unwrap());
+    let gateway = asking_on(&behind, &state).await;
+    let bucket = gateway.bucket().await;
+    for n in 0..100 {
+        bucket.put(&format!("album/{n:03}"), "x").await;
+    }
+    // What the endpoint can is asked once.
+    assert_eq!(gateway.put("/first", "x").await, 201);
+    assert_eq!(gateway.transfer("MOVE", "/first", "/second").await, 201);
+    let before = gateway.s3_requests().await;
+    assert_eq!(gateway.transfer("MOVE", "/album", "/holiday").await, 201);
+    let cost = gateway.s3_requests().await - before;
+    assert!(cost <= 106, "{cost}");
+    assert_eq!(bucket.keys().await.iter().filter(|key| key.starts_with("holiday/")).count(), 100);
+    gateway.end().await;
+
+    let gateway = asking_on(&behind, &state).await;
+    let before = gateway.s3_requests().await;
+    assert_eq!(gateway.put("/third", "x").await, 201);
+    let cost = gateway.s3_requests().await - before;
+    assert!(cost <= 4, "two to know what is there, a look, the write: {cost}");
+    let before = gateway.s3_requests().await;
+    assert_eq!(gateway.transfer("MOVE", "/third", "/fourth").await, 201);
+    let cost = gateway.s3_requests().await - before;
+    assert!(
+        cost <= 7,
+        "two to know what is there, a copy, a delete, a look before each and at the source: {cost}"
+    );
+    assert!(bucket.keys().await.iter().all(|key| !key.starts_with(".s3dav/")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renaming_a_folder_costs_little_more_where_conditions_are_ignored() {
+    let s3 = embedded().await;
+    s3.hooks().ignore_conditions_of(&SOME);
+    renames_at_little_cost(Behind::S3(s3)).await;
+    let s3 = embedded().await;
+    s3.hooks().ignore_conditions_of(&ALL);
+    renames_at_little_cost(Behind::S3(s3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renaming_a_folder_on_moto_costs_little_more() {
+    let Some(tools) = needs(&["moto_server"]) else { return };
+    let moto = Moto::start(&tools).await;
+    renames_at_little_cost(Behind::Elsewhere(moto.endpoint.clone())).await;
+}
+
+fn questions(gateway: &TestGateway) -> usize {
+    gateway.hooks().transcript().iter().filter(|(_, target)| target.contains("question")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_at_the_same_endpoint_is_asked_anew() {
+    let s3 = embedded().await;
+    let (behind, state) = (Behind::S3(Arc::clone(&s3)), Arc::new(tempfile::tempdir().unwrap()));
+    for (server, is_asked) in [("one/1", true), ("one/1", false), ("one/2", true), ("one/1", false)] {
+        s3.hooks().change_quirks(|quirks| quirks.server = Some(server));
+        let gateway = asking_on(&behind, &state).await;
+        gateway.put("/file", server).await;
+        assert_eq!(questions(&gateway) > 0, is_asked, "{server}");
+        gateway.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_seen_to_ignore_them_is_asked_anew() {
+    let change = |config: &mut Config| {
+        buckets(config).trusts_conditions = false;
+        buckets(config).cache.times.metadata = Duration::ZERO;
+    };
+    let state = Arc::new(tempfile::tempdir().unwrap());
+    let gateway = TestGateway::start_on(embedded().await, state, change).await;
+    let bucket = gateway.bucket().await;
+    assert_eq!(gateway.put("/file", "original").await, 201);
+    gateway.hooks().ignore_conditions_of(&ALL);
+    gateway.hooks().reset();
+    let overtaken = async || {
+        assert_eq!(gateway.get("/file").await.0, 200);
+        bucket.put("file", "theirs").await;
+        // Another client shows it to the gateway.
+        let other = gateway.request("GET", "/file").header("User-Agent", "another").send().await.unwrap();
+        assert_eq!(other.text().await.unwrap(), "theirs");
+    };
+    overtaken().await;
+    assert_eq!(questions(&gateway), 0, "it was known to keep them");
+    assert_eq!(gateway.put("/file", "mine").await, 204);
+    assert_eq!(bucket.get("file").await.unwrap(), "mine", "nobody could know");
+    overtaken().await;
+    assert_eq!(gateway.put("/file", "mine again").await, 204);
+    assert!(questions(&gateway) > 0);
+    assert_eq!(bucket.get("file").await.unwrap(), "theirs");
+    assert_eq!(bucket.keys().await.len(), 2, "kept beside");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_change_while_a_folder_is_moved_is_kept() {
+    let gateway = asking(&ALL).await;
+    let (bucket, held) = (gateway.bucket().await, Gate::default());
+    for n in 0..40 {
+        bucket.put(&format!("album/{n:03}"), "x").await;
+    }
+    let hold = |target: &str, times, action| {
+        let (operation, target) = (Some("CopyObject".to_owned()), Some(target.to_owned()));
+        gateway.hooks().add(Rule { operation, target, times, action });
+    };
+    // Of one the old version has been copied, one is copied in its new version, and all others wait with it.
+    let copied = Gate::default();
+    hold("holiday/001", 1, Action::Hold(copied.clone()));
+    hold("holiday/", 31, Action::HoldFirst(held.clone()));
+    let moved = async {
+        assert_eq!(gateway.transfer("MOVE", "/album", "/holiday").await, 201);
+    };
+    let others = async {
+        copied.reached().await;
+        held.reached().await;
+        bucket.put("album/001", "theirs").await;
+        bucket.put("album/002", "theirs").await;
+        bucket.put("holiday/039", "theirs").await;
+        // Until the look at the destination counts no more.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        copied.open();
+        held.open();
+    };
+    tokio::join!(moved, others);
+    for kept in ["holiday/001", "holiday/002", "holiday/039"] {
+        assert_eq!(bucket.get(kept).await.unwrap(), "theirs", "{kept}");
+    }
+    let keys = bucket.keys().await;
+    assert_eq!(keys.iter().filter(|key| key.starts_with("holiday/039 (conflict")).count(), 1, "{keys:?}");
+    assert!(!keys.iter().any(|key| key.starts_with("album/")), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_relies_on_an_old_look_is_not_sent() {
+    let s3 = embedded().await;
+    let store = S3Store::new(BUCKET, s3_options(&s3.endpoint_url()), Metrics::default()).await.unwrap();
+    let (key, now) = (Key::new("key").unwrap(), tokio::time::Instant::now());
+    let (attributes, condition) = (Attributes::default(), Condition::None);
+    let put = || store.put(&key, "x".into(), &attributes, &condition);
+    let late = looked::until(now, put()).await.unwrap_err();
+    assert!(matches!(&late, StoreError::Unavailable(cause) if cause.is::<LookTooOld>()), "{late:?}");
+    assert_eq!(s3.hooks().total(), 0);
+    looked::until(now + Duration::from_secs(60), put()).await.unwrap();
+    assert_eq!(s3.hooks().total(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_written_or_deleted_one_by_one_are_looked_at_by_pages() {
+    let s3 = embedded().await;
+    s3.hooks().ignore_conditions_of(&ALL);
+    let gateway = asking_on(&Behind::S3(s3), &Arc::new(tempfile::tempdir().unwrap())).await;
+    let bucket = gateway.bucket().await;
+    gateway.put("/first", "x").await;
+    gateway.hrefs("/", "1").await;
+    for n in 0..50 {
+        bucket.put(&format!("d/{n:02}"), "x").await;
+    }
+    gateway.hrefs("/d/", "1").await;
+    gateway.hooks().reset();
+    for n in 0..50 {
+        assert_eq!(gateway.status("DELETE", &format!("/d/{n:02}")).await, 204);
+        assert_eq!(gateway.put(&format!("/d/new {n:02}"), "x").await, 201);
+    }
+    let looks = gateway.hooks().count("HeadObject") + gateway.hooks().count("ListObjectsV2");
+    assert!(looks <= 20, "a page and three looks for each kind of write, and the folder: {looks}");
+    assert_eq!(bucket.keys().await.len(), 51);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use crate::fs::engine::Transfer;
 use crate::fs::following::Following;
 use crate::object::{Condition, Key, Written};
 use crate::store::tree::{self, Leaf};
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{Foreseen, ObjectStore, StoreError};
 
 /// One object to copy or move.
 #[derive(Debug, Clone)]
@@ -76,7 +76,15 @@ impl Placing {
     /// `first`: no source has been deleted yet.
     async fn copy_all(&self, jobs: Vec<Job>, first: bool) -> Result<Vec<Placed>, Failure> {
         let total = jobs.len();
-        let copies = stream::iter(jobs).map(|job| {
+        let jobs: Vec<Vec<Job>> = jobs.chunks(FORESEEN).map(<[Job]>::to_vec).collect();
+        let jobs = stream::iter(jobs).then(|jobs| {
+            let placing = self.clone();
+            async move {
+                placing.foresee(&jobs).await;
+                stream::iter(jobs)
+            }
+        });
+        let copies = jobs.flatten().map(|job| {
             let (placing, key) = (self.clone(), job.from.key.to_string());
             async move { (key, placing.copy(job).await) }
         });
@@ -95,6 +103,16 @@ impl Placing {
             return Err(Failure::NotFound);
         }
         Ok(placed)
+    }
+
+    async fn foresee(&self, jobs: &[Job]) {
+        let foreseen = jobs.iter().map(|job| Foreseen {
+            from: job.from.key.clone(),
+            to: job.to.clone(),
+            // One in parts would be made of several versions.
+            is_move: self.kind == Transfer::Move && self.shared.uploads.is_copied_whole(job.from.size),
+        });
+        self.store.foresee(&foreseen.collect::<Vec<_>>()).await;
     }
 
     /// Copies one object; `None` if the source is gone, which in a tree is no failure.
@@ -200,5 +218,7 @@ impl Placing {
 
 /// Copies are answered when S3 is done, mostly within 100 ms; half of the connections may wait so.
 const PARALLEL_COPIES: usize = 32;
+/// Copies that are announced together: a look that serves all of them must not be old for the last.
+const FORESEEN: usize = 1000;
 /// Who changes an object more often than this while it is moved is moving it himself.
 const MOST_ROUNDS: usize = 3;

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 
 use super::reach::Reach;
 use super::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
-    look_up, look_up_tree,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    existing, look_up, look_up_tree,
 };
 use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
 use crate::metrics::Metrics;
@@ -287,6 +287,10 @@ impl ObjectStore for Cached {
         };
         change.wrote(meta, Some(body));
         Ok(written)
+    }
+
+    async fn foresee(&self, copies: &[Foreseen]) {
+        self.inner.foresee(copies).await;
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {

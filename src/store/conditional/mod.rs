@@ -1,142 +1,227 @@
 //! Conditional writes for endpoints that do not have them all.
 //!
 //! Some servers ignore a condition and write in any case, which nobody would notice before work is
-//! lost. So an endpoint that is not known to keep conditions is asked, once for each kind of write
-//! and before the first write of that kind, on fresh keys of its own. Where it ignores them, or where
-//! such keys must not be written or could not be deleted again, the condition is checked by a look just
-//! before the write: the window is small, but it is there.
+//! lost. So an endpoint that is not known to keep conditions is asked before the first write, on fresh
+//! keys of its own, once a week. Where it ignores them, or where such keys must not be written or could
+//! not be deleted again, the condition is checked by a look just before the write: the window is small,
+//! but it is there.
+//!
+//! Many writes share looks: a page of a listing tells of a thousand names. None is used for longer than
+//! [`LOOK_AGE`], by what waits below either.
 
+mod abilities;
+mod looks;
 mod probe;
+mod seen;
+mod wrapper;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::TryStreamExt;
-use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::comparing::own_etag;
-use super::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
-    listing,
-};
-use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
-};
+use super::looked::{self, LookTooOld};
+use super::{CopySource, Foreseen, ListRequest, ObjectStore, StoreError, StoreResult, existing, listing};
+use crate::object::{Condition, Doomed, ETag, Key};
 use crate::state::State;
 
+pub use abilities::Endpoint;
+pub use looks::LOOK_AGE;
 pub use probe::forget_question;
 
-use probe::Probe;
+use abilities::Abilities;
+use looks::{Look, Looks, Wanted, common_prefix};
+use seen::Seen;
 
 /// A kind of write whose condition a server may keep or ignore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
     Put,
-    Complete,
     CopySource,
     CopyDestination,
-    Delete,
+    Complete,
     DeleteMany,
+    Delete,
+}
+
+impl Kind {
+    /// In the order in which they are asked about at the least cost.
+    const ALL: [Self; 6] =
+        [Self::Put, Self::CopySource, Self::CopyDestination, Self::Complete, Self::DeleteMany, Self::Delete];
+
+    /// As the log and the state database have it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::CopySource => "copy source",
+            Self::CopyDestination => "copy",
+            Self::Complete => "completion",
+            Self::DeleteMany => "batch of deletes",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Conditional {
     inner: Arc<dyn ObjectStore>,
-    /// Where keys to ask on may be made.
-    prefix: String,
-    /// Notes these keys.
-    state: State,
-    kept: HashMap<Kind, OnceCell<bool>>,
-    /// Whether what is made to ask can be deleted again.
-    leaves_nothing: OnceCell<bool>,
+    abilities: Abilities,
+    looks: Looks,
+    seen: Seen,
 }
 
 impl Conditional {
-    /// Wraps a store that may ignore conditions; it is asked on keys below `prefix`, which
-    /// is empty or ends with a slash.
-    pub fn new(inner: Arc<dyn ObjectStore>, prefix: &str, state: State) -> Self {
-        let kinds = [
-            Kind::Put,
-            Kind::Complete,
-            Kind::CopySource,
-            Kind::CopyDestination,
-            Kind::Delete,
-            Kind::DeleteMany,
-        ];
-        let kept = kinds.map(|kind| (kind, OnceCell::new())).into();
-        Self { inner, prefix: prefix.to_owned(), state, kept, leaves_nothing: OnceCell::new() }
+    /// Wraps a store that may ignore conditions.
+    pub fn new(inner: Arc<dyn ObjectStore>, endpoint: Endpoint, state: State) -> Self {
+        let looks = Looks::new(endpoint.look_age);
+        Self { inner, abilities: Abilities::new(endpoint, state), looks, seen: Seen::default() }
     }
 
-    /// Whether the endpoint keeps the conditions of such writes. Asked once; a failure is not taken
-    /// for an answer.
     async fn keeps(&self, kind: Kind) -> StoreResult<bool> {
-        // Every kind is in the map.
-        let Some(cell) = self.kept.get(&kind) else { return Ok(false) };
-        let ask = || async {
-            let probe = Probe { store: &*self.inner, state: &self.state, prefix: &self.prefix };
-            let leaves_nothing = self.leaves_nothing.get_or_try_init(|| probe.leaves_nothing()).await?;
-            let keeps = if *leaves_nothing { probe.ask(kind).await? } else { None };
-            match keeps {
-                Some(true) => tracing::debug!(?kind, "the endpoint keeps the conditions of writes"),
-                Some(false) => tracing::warn!(
-                    ?kind,
-                    "the endpoint ignores the conditions of such writes: s3dav looks before each of them, but \
-                     changes made in the same moment can be lost"
-                ),
-                None => tracing::warn!(
-                    ?kind,
-                    hint = HINT,
-                    "the endpoint cannot be asked whether it keeps the conditions of such writes, since a key below \
-                     .s3dav/ cannot be written and deleted: s3dav looks before each of them, but changes made in \
-                     the same moment can be lost"
-                ),
-            }
-            Ok::<_, StoreError>(keeps == Some(true))
-        };
-        cell.get_or_try_init(ask).await.copied()
+        self.abilities.keeps(&*self.inner, kind).await
     }
 
-    /// The condition to send, after a look in place of one that would be ignored.
-    async fn checked(&self, kind: Kind, key: &Key, condition: &Condition) -> StoreResult<Condition> {
+    /// Sends a write with its condition, or, where that would be ignored, after a look without one.
+    async fn write<T, F: Future<Output = StoreResult<T>>>(
+        &self,
+        kind: Kind,
+        key: &Key,
+        condition: &Condition,
+        send: impl Fn(Condition) -> F,
+    ) -> StoreResult<T> {
         if *condition == Condition::None || self.keeps(kind).await? {
-            return Ok(condition.clone());
+            self.looks.change(key);
+            return self.verified(kind, key, condition, send(condition.clone())).await;
         }
-        self.look(key, condition).await?;
-        Ok(Condition::None)
+        let send = &send;
+        let looked_at = || async move {
+            let until = self.look(kind, key, condition).await?;
+            self.looks.change(key);
+            looked::until(until, send(Condition::None)).await
+        };
+        in_time(looked_at).await
     }
 
-    async fn look(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        let now = existing(self.inner.head(key).await)?.map(|meta| meta.etag);
+    /// Sends a write whose condition is kept. Where it passes and should not, the condition was ignored.
+    async fn verified<T>(
+        &self,
+        kind: Kind,
+        key: &Key,
+        condition: &Condition,
+        write: impl Future<Output = StoreResult<T>>,
+    ) -> StoreResult<T> {
+        let refuted = self.seen.refutes(key, condition);
+        let written = write.await;
+        if let (Ok(_), Some(seen)) = (&written, refuted)
+            && self.seen.is_still(key, &seen)
+        {
+            self.abilities.doubt(kind).await;
+        }
+        written
+    }
+
+    /// Looks whether a condition holds; until when that counts.
+    async fn look(&self, kind: Kind, key: &Key, condition: &Condition) -> StoreResult<Instant> {
+        if let Some(Look { etag, until }) = self.look_at_page(kind, key).await?
+            && holds(condition, etag.as_ref())
+        {
+            return Ok(until);
+        }
+        let now = existing(self.head(key).await)?.map(|meta| meta.etag);
+        let until = self.looks.until();
+        if holds(condition, now.as_ref()) {
+            return Ok(until);
+        }
         match (condition, now) {
-            (Condition::None, _) | (Condition::IfAbsent, None) => Ok(()),
-            (Condition::IfMatch(wanted), Some(now)) if *wanted == now => Ok(()),
             (Condition::IfMatch(wanted), Some(now))
                 if own_etag(&*self.inner, key, wanted).await == Some(now.clone()) =>
             {
-                Ok(())
+                Ok(until)
             }
             (Condition::IfMatch(_), None) => Err(StoreError::NotFound),
             _ => Err(StoreError::ConditionFailed),
         }
     }
 
+    /// What a page shows of a name that is one of many.
+    async fn look_at_page(&self, kind: Kind, key: &Key) -> StoreResult<Option<Look>> {
+        if self.looks.at(kind, key).is_none() {
+            if let Some(ahead) = self.looks.expected(kind, key) {
+                let _turn = ahead.turn.lock().await;
+                // Another may have asked meanwhile.
+                if self.looks.at(kind, key).is_none()
+                    && let Some(rest) = self.looks.rest(kind, &ahead)
+                {
+                    self.page(rest).await?;
+                }
+            } else if let Some(wanted) = self.looks.run(kind, key) {
+                self.page(wanted).await?;
+            }
+        }
+        self.looks.met(kind, key);
+        Ok(self.looks.at(kind, key))
+    }
+
+    async fn page(&self, wanted: Wanted) -> StoreResult<()> {
+        let asked = Instant::now();
+        let page = self.inner.list(&from(&wanted.prefix, &wanted.first)).await?;
+        self.looks.learn(wanted, page, asked);
+        Ok(())
+    }
+
+    /// Prepares looks for many writes.
+    async fn look_ahead(&self, kind: Kind, keys: &[Key]) -> StoreResult<()> {
+        match self.looks.expect(kind, keys) {
+            Some(wanted) => self.page(wanted).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn prepare(&self, copies: &[Foreseen]) -> StoreResult<()> {
+        if !self.keeps(Kind::CopySource).await? {
+            let (moved, copied): (Vec<_>, Vec<_>) = copies.iter().partition(|copy| copy.is_move);
+            self.looks.expect_moves(moved.into_iter().map(|copy| copy.from.clone()));
+            let sources: Vec<Key> = copied.into_iter().map(|copy| copy.from.clone()).collect();
+            self.look_ahead(Kind::CopySource, &sources).await?;
+        }
+        if !self.keeps(Kind::CopyDestination).await? {
+            let targets: Vec<Key> = copies.iter().map(|copy| copy.to.clone()).collect();
+            self.look_ahead(Kind::CopyDestination, &targets).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies a source: its version is looked at where its condition would be ignored.
+    async fn copied<T, F: Future<Output = StoreResult<T>>>(
+        &self,
+        source: &CopySource,
+        copy: impl Fn(CopySource) -> F,
+    ) -> StoreResult<T> {
+        let Some(etag) = &source.etag else { return copy(source.clone()).await };
+        let condition = Condition::IfMatch(etag.clone());
+        if self.keeps(Kind::CopySource).await? {
+            let copy = copy(source.clone());
+            return self.verified(Kind::CopySource, &source.key, &condition, copy).await;
+        }
+        let bare = CopySource { etag: None, ..source.clone() };
+        if self.looks.is_moved(&source.key) {
+            return copy(bare).await;
+        }
+        let until = self.look(Kind::CopySource, &source.key, &condition).await?;
+        looked::until(until, copy(bare)).await
+    }
+
     /// The present versions of the keys from `first` to `last`, by listing.
     async fn versions(&self, first: &Key, last: &Key) -> StoreResult<HashMap<Key, ETag>> {
-        let (first, last) = (first.as_str(), last.as_str());
-        let common = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
-        let prefix = &first[..first.floor_char_boundary(common)];
-        // Just before the first key: a shorter text sorts before what it begins.
-        let before = first.char_indices().last().map_or("", |(at, _)| &first[..at]);
-        let start_after = (before.len() > prefix.len()).then(|| before.to_owned());
-        let request = ListRequest { start_after, ..ListRequest::tree(prefix) };
+        let request = from(common_prefix(first.as_str(), last.as_str()), first);
         let page = self.inner.list(&request).await?;
         let mut found = HashMap::new();
         let mut pages = std::pin::pin!(listing::pages(Arc::clone(&self.inner), request, page));
         while let Some(page) = pages.try_next().await? {
-            let is_last = page.objects.last().is_some_and(|object| object.key.as_str() >= last);
+            let is_last = page.objects.last().is_some_and(|object| object.key >= *last);
             found.extend(page.objects.into_iter().map(|object| (object.key, object.meta.etag)));
             if is_last {
                 break;
@@ -150,6 +235,7 @@ impl Conditional {
         let keys = || objects.iter().map(|object| &object.key);
         let (Some(first), Some(last)) = (keys().min(), keys().max()) else { return Ok(Vec::new()) };
         let now = self.versions(first, last).await?;
+        let until = self.looks.until();
         let is_meant = |object: &&Doomed| match (&object.etag, now.get(&object.key)) {
             (Some(wanted), Some(now)) => wanted == now,
             _ => true,
@@ -158,118 +244,80 @@ impl Conditional {
         let meant: Vec<Doomed> = meant.into_iter().map(|object| object.key.clone().into()).collect();
         let mut failed = match meant.is_empty() {
             true => Vec::new(),
-            false => self.inner.delete_many(&meant).await?,
+            false => looked::until(until, self.inner.delete_many(&meant)).await?,
         };
         failed.extend(changed.into_iter().map(|object| (object.key.clone(), StoreError::ConditionFailed)));
         Ok(failed)
     }
-}
 
-#[async_trait]
-impl ObjectStore for Conditional {
-    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
-        self.inner.head(key).await
-    }
-
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        self.inner.get(key, range, condition).await
-    }
-
-    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
-        self.inner.list(request).await
-    }
-
-    async fn put(
-        &self,
-        key: &Key,
-        body: Bytes,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let condition = self.checked(Kind::Put, key, condition).await?;
-        self.inner.put(key, body, attributes, &condition).await
-    }
-
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let condition = self.checked(Kind::CopyDestination, to, condition).await?;
-        let Some(etag) = &source.etag else { return self.inner.copy(source, to, &condition).await };
-        if self.keeps(Kind::CopySource).await? {
-            return self.inner.copy(source, to, &condition).await;
+    /// Deletes where batches ignore conditions: a single one may keep them.
+    async fn delete_looked_at(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        if let [only] = objects
+            && self.keeps(Kind::Delete).await?
+        {
+            let deleted = existing(self.delete(&only.key, &only.condition()).await);
+            return Ok(deleted.err().map(|error| (only.key.clone(), error)).into_iter().collect());
         }
-        self.look(&source.key, &Condition::IfMatch(etag.clone())).await?;
-        self.inner.copy(&CopySource { etag: None, ..source.clone() }, to, &condition).await
+        in_time(|| self.delete_listed(objects)).await
     }
 
-    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        let condition = self.checked(Kind::Delete, key, condition).await?;
-        self.inner.delete(key, &condition).await
-    }
-
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        let is_conditional = objects.iter().any(|object| object.etag.is_some());
-        match is_conditional && !self.keeps(Kind::DeleteMany).await? {
-            true => self.delete_listed(objects).await,
-            false => self.inner.delete_many(objects).await,
-        }
-    }
-
-    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
-        self.inner.attributes(key, version).await
-    }
-
-    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        self.inner.create_upload(key, attributes).await
-    }
-
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
-        self.inner.upload_part(upload, number, body).await
-    }
-
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        if self.keeps(Kind::CopySource).await? {
-            return self.inner.copy_part(upload, number, source, range).await;
-        }
-        if let Some(etag) = &source.etag {
-            self.look(&source.key, &Condition::IfMatch(etag.clone())).await?;
-        }
-        self.inner.copy_part(upload, number, &CopySource { etag: None, ..source.clone() }, range).await
-    }
-
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let condition = self.checked(Kind::Complete, &upload.key, condition).await?;
-        self.inner.complete_upload(upload, parts, size, &condition).await
-    }
-
-    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
-        self.inner.abort_upload(upload).await
-    }
-
-    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
-        self.inner.list_uploads(key).await
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        self.inner.address(key)
+    /// A write to a key that ends when this is dropped.
+    fn change<'a>(&'a self, key: &'a Key) -> Change<'a> {
+        Change { store: self, key }
     }
 }
 
-/// What the user can do where the endpoint cannot be asked.
-const HINT: &str = "allow s3:PutObject and s3:DeleteObject below .s3dav/, or start the gateway with \
-                    --conditional-writes yes if the endpoint is known to keep them";
+/// See [`Conditional::change`].
+struct Change<'a> {
+    store: &'a Conditional,
+    key: &'a Key,
+}
+
+impl Change<'_> {
+    /// What is there now, if the write says so.
+    fn note<T>(&self, result: &StoreResult<T>, etag: impl Fn(&T) -> Option<ETag>) {
+        match result {
+            Ok(done) => self.store.seen.note(self.key, etag(done), Instant::now()),
+            Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
+            Err(_) => self.store.seen.forget(self.key),
+        }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.store.looks.change(self.key);
+    }
+}
+
+/// Repeats what was held up for so long that a look did not count any more.
+async fn in_time<T, F: Future<Output = StoreResult<T>>>(write: impl Fn() -> F) -> StoreResult<T> {
+    for _ in 0..MOST_LOOKS {
+        match write().await {
+            Err(StoreError::Unavailable(cause)) if cause.is::<LookTooOld>() => {}
+            written => return written,
+        }
+    }
+    Err(StoreError::Unavailable(LookTooOld.into()))
+}
+
+/// Whether a condition holds where this is, or nothing.
+fn holds(condition: &Condition, now: Option<&ETag>) -> bool {
+    match condition {
+        Condition::None => true,
+        Condition::IfAbsent => now.is_none(),
+        Condition::IfMatch(wanted) => now == Some(wanted),
+    }
+}
+
+/// Lists names with this prefix, from this one on.
+fn from(prefix: &str, first: &Key) -> ListRequest {
+    let first = first.as_str();
+    // Just before it: a shorter text sorts before what it begins.
+    let before = first.char_indices().last().map_or("", |(at, _)| &first[..at]);
+    let start_after = (before.len() > prefix.len()).then(|| before.to_owned());
+    ListRequest { start_after, ..ListRequest::tree(prefix) }
+}
+
+/// A write that is held up for longer each time is tried again by whoever waits for it.
+const MOST_LOOKS: usize = 3;

@@ -7,7 +7,7 @@ use super::Kind;
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, Doomed, ETag, Key};
 use crate::state::{QuestionRow, State};
-use crate::store::{CopySource, ObjectStore, StoreError, StoreResult, existing};
+use crate::store::{CopySource, ObjectStore, StoreError, StoreResult, Upload, existing};
 
 /// Deletes what an earlier life asked with, and aborts the uploads that it began there.
 pub async fn forget_question(store: &dyn ObjectStore, state: &State, row: &QuestionRow) -> StoreResult<()> {
@@ -29,80 +29,124 @@ pub async fn forget_question(store: &dyn ObjectStore, state: &State, row: &Quest
     Ok(())
 }
 
-/// The questions; each cleans up behind itself.
+/// What the endpoint answered for a kind; see [`Probe::ask`].
+pub(super) type Answer = StoreResult<Option<bool>>;
+
+/// The questions.
 pub(super) struct Probe<'a> {
     pub(super) store: &'a dyn ObjectStore,
     pub(super) state: &'a State,
     pub(super) prefix: &'a str,
 }
 
+/// Keys to ask on, and whether something is there.
+struct Scratch {
+    key: Key,
+    has_key: bool,
+    other: Key,
+    has_other: bool,
+}
+
 impl Probe<'_> {
+    /// Whether the endpoint keeps the conditions of such writes; `None` if it cannot be asked here, where it may
+    /// refuse what it takes elsewhere. Errors that pass are errors; an endpoint that refuses such writes
+    /// altogether does not keep their conditions. All kinds are asked on the same two keys, which are deleted.
+    pub(super) async fn ask(&self, kinds: &[Kind]) -> StoreResult<Vec<(Kind, Answer)>> {
+        if !self.leaves_nothing().await? {
+            return Ok(kinds.iter().map(|kind| (*kind, Ok(None))).collect());
+        }
+        let (key, other) = (self.key("question")?, self.key("question")?);
+        let row = QuestionRow { keys: vec![key.to_string(), other.to_string()] };
+        if let Err(error) = self.state.begin_question(&row).await {
+            tracing::warn!(%key, error = with_causes(&error), "should this program die now, this key stays");
+        }
+        let mut scratch = Scratch { key, has_key: true, other, has_other: false };
+        let put = self.put(&scratch.key, &Condition::None).await;
+        let mut answers = Vec::new();
+        for kind in kinds.iter().filter(|_| put.is_ok()) {
+            let answer = match self.ask_on(*kind, &mut scratch).await {
+                Err(error) if refuses(&error) => Ok(None),
+                answer => answer.map(Some),
+            };
+            answers.push((*kind, answer));
+        }
+        let is_sure =
+            answers.iter().all(|(_, answer)| answer.is_ok()) && put.as_ref().map_or_else(refuses, |()| true);
+        if self.clean_up(&scratch).await && is_sure {
+            self.state.end_question(&row);
+        }
+        match put {
+            Ok(()) => Ok(answers),
+            Err(error) if refuses(&error) => Ok(kinds.iter().map(|kind| (*kind, Ok(None))).collect()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether what is made to ask can be deleted again: where it cannot, it would stay for good.
-    pub(super) async fn leaves_nothing(&self) -> StoreResult<bool> {
+    async fn leaves_nothing(&self) -> StoreResult<bool> {
         match existing(self.store.delete(&self.key("absent")?, &Condition::None).await) {
             Err(error) if refuses(&error) => Ok(false),
             deleted => deleted.map(|_| true),
         }
     }
 
-    /// Whether the endpoint keeps the conditions of such writes; `None` if it cannot be asked here, where it may
-    /// refuse what it takes elsewhere. Errors that pass are errors; an endpoint that refuses such writes
-    /// altogether does not keep their conditions.
-    pub(super) async fn ask(&self, kind: Kind) -> StoreResult<Option<bool>> {
-        let (key, other) = (self.key("question")?, self.key("question")?);
-        let row = QuestionRow { keys: vec![key.to_string(), other.to_string()] };
-        if let Err(error) = self.state.begin_question(&row).await {
-            tracing::warn!(%key, error = with_causes(&error), "should this program die now, this key stays");
-        }
-        let answer = match self.put(&key, &Condition::None).await {
-            Ok(()) => self.ask_on(kind, &key, &other).await,
-            Err(error) => Err(error),
-        };
+    /// Deletes what may be there; whether all of it is gone.
+    async fn clean_up(&self, scratch: &Scratch) -> bool {
         let mut is_clean = true;
-        for key in [&key, &other] {
-            if let Err(error) = existing(self.store.delete(key, &Condition::None).await) {
+        for (key, may_be_there) in [(&scratch.key, scratch.has_key), (&scratch.other, scratch.has_other)] {
+            if may_be_there && let Err(error) = existing(self.store.delete(key, &Condition::None).await) {
                 is_clean = false;
                 tracing::warn!(%key, %error, "a key that was made to ask the endpoint stays until the next start");
             }
         }
-        if is_clean && answer.as_ref().map_or_else(refuses, |_| true) {
-            self.state.end_question(&row);
-        }
-        match answer {
-            Err(error) if refuses(&error) => Ok(None),
-            answer => answer.map(Some),
-        }
+        is_clean
     }
 
-    async fn ask_on(&self, kind: Kind, key: &Key, other: &Key) -> StoreResult<bool> {
-        let attempts: Vec<StoreResult<()>> = match kind {
-            Kind::Put => vec![
-                self.put(key, &Condition::IfAbsent).await,
-                self.put(key, &wrong()).await,
-                self.put(other, &wrong()).await,
-            ],
-            Kind::Complete => {
-                vec![self.complete(key, &Condition::IfAbsent).await, self.complete(key, &wrong()).await]
+    /// Tries writes whose conditions do not hold, until one passes.
+    async fn ask_on(&self, kind: Kind, scratch: &mut Scratch) -> StoreResult<bool> {
+        if !scratch.has_key {
+            scratch.has_key = true;
+            self.put(&scratch.key, &Condition::None).await?;
+        }
+        match kind {
+            Kind::Put => {
+                let keeps = is_refused(self.put(&scratch.key, &Condition::IfAbsent).await)?
+                    && is_refused(self.put(&scratch.key, &wrong()).await)?;
+                if !keeps {
+                    return Ok(false);
+                }
+                scratch.has_other = true;
+                let put = is_refused(self.put(&scratch.other, &wrong()).await)?;
+                scratch.has_other = !put;
+                Ok(put)
             }
-            Kind::CopySource => vec![self.copy(key, Some(wrong_etag()), other, &Condition::None).await],
+            Kind::Complete => self.refuses_completions(&scratch.key).await,
+            Kind::CopySource => {
+                let was_there = std::mem::replace(&mut scratch.has_other, true);
+                let copied = self.copy(scratch, Some(wrong_etag()), &Condition::None).await;
+                let keeps = is_refused(copied)?;
+                scratch.has_other = was_there || !keeps;
+                Ok(keeps)
+            }
             Kind::CopyDestination => {
-                self.put(other, &Condition::None).await?;
-                vec![
-                    self.copy(key, None, other, &Condition::IfAbsent).await,
-                    self.copy(key, None, other, &wrong()).await,
-                ]
+                if !std::mem::replace(&mut scratch.has_other, true)
+                    && is_refused(self.copy(scratch, None, &Condition::None).await)?
+                {
+                    return Ok(false);
+                }
+                Ok(is_refused(self.copy(scratch, None, &Condition::IfAbsent).await)?
+                    && is_refused(self.copy(scratch, None, &wrong()).await)?)
             }
-            Kind::Delete => vec![self.store.delete(key, &wrong()).await],
-            Kind::DeleteMany => vec![self.delete_many(key).await],
-        };
-        for attempt in attempts {
-            match attempt {
-                Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
-                Err(error) if !refuses(&error) => return Err(error),
-                Ok(()) | Err(_) => return Ok(false),
+            Kind::Delete => {
+                // What is there may be gone then, or not: it is deleted in any case.
+                is_refused(self.store.delete(&scratch.key, &wrong()).await)
+            }
+            Kind::DeleteMany => {
+                let deleted = self.delete_many(&scratch.key).await;
+                scratch.has_key = deleted.is_err();
+                is_refused(deleted)
             }
         }
-        Ok(true)
     }
 
     async fn put(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -110,27 +154,38 @@ impl Probe<'_> {
         self.store.put(key, body, &Attributes::default(), condition).await.map(drop)
     }
 
-    async fn complete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+    /// Whether an upload to a key that is there is completed neither if absent nor in another's place.
+    async fn refuses_completions(&self, key: &Key) -> StoreResult<bool> {
         let upload = self.store.create_upload(key, &Attributes::default()).await?;
-        let completed = match self.store.upload_part(&upload, 1, Bytes::from_static(CONTENT)).await {
-            Ok(part) => {
-                self.store.complete_upload(&upload, &[part], CONTENT.len() as u64, condition).await.map(drop)
-            }
-            Err(error) => Err(error),
-        };
-        if completed.is_err()
+        let answer = self.refuses_to_complete(&upload).await;
+        // One that was completed is gone.
+        if !matches!(answer, Ok(false))
             && let Err(error) = self.store.abort_upload(&upload).await
         {
             tracing::warn!(%key, %error, "an upload that was begun to ask the endpoint stays");
         }
-        completed
+        answer
     }
 
-    async fn copy(&self, from: &Key, etag: Option<ETag>, to: &Key, condition: &Condition) -> StoreResult<()> {
-        let address = self.store.address(from);
+    async fn refuses_to_complete(&self, upload: &Upload) -> StoreResult<bool> {
+        let part = self.store.upload_part(upload, 1, Bytes::from_static(CONTENT)).await?;
+        let parts = [part];
+        for condition in [Condition::IfAbsent, wrong()] {
+            let size = CONTENT.len() as u64;
+            let completed = self.store.complete_upload(upload, &parts, size, &condition).await;
+            if !is_refused(completed.map(drop))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// From the key to the other.
+    async fn copy(&self, scratch: &Scratch, etag: Option<ETag>, condition: &Condition) -> StoreResult<()> {
+        let address = self.store.address(&scratch.key);
         let size = CONTENT.len() as u64;
-        let source = CopySource { key: from.clone(), address, etag, size, storage_class: None };
-        self.store.copy(&source, to, condition).await.map(drop)
+        let source = CopySource { key: scratch.key.clone(), address, etag, size, storage_class: None };
+        self.store.copy(&source, &scratch.other, condition).await.map(drop)
     }
 
     async fn delete_many(&self, key: &Key) -> StoreResult<()> {
@@ -147,6 +202,16 @@ impl Probe<'_> {
 
     fn key(&self, what: &str) -> StoreResult<Key> {
         Ok(Key::new(format!("{}{what}-{}", self.prefix, Uuid::new_v4().simple()))?)
+    }
+}
+
+/// Whether the condition of a write was found not to hold. An endpoint that refuses such writes altogether does not
+/// keep conditions.
+fn is_refused(write: StoreResult<()>) -> StoreResult<bool> {
+    match write {
+        Err(StoreError::ConditionFailed | StoreError::NotFound) => Ok(true),
+        Err(error) if !refuses(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(false),
     }
 }
 

@@ -16,7 +16,8 @@ use crate::object::{
 };
 use crate::state::Left;
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload, existing,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    existing,
 };
 
 /// See the module above.
@@ -244,6 +245,10 @@ impl ObjectStore for WithCreates {
 
     async fn closed(&self, path: &str) -> StoreResult<()> {
         self.creates.closed(path).await
+    }
+
+    async fn foresee(&self, copies: &[Foreseen]) {
+        self.inner.foresee(copies).await;
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {

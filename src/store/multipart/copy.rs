@@ -8,6 +8,11 @@ use crate::object::{ByteRange, Condition, Key, Written};
 use crate::store::{CopySource, ObjectStore, StoreResult};
 
 impl Uploads {
+    /// Whether an object of this size, in bytes, is copied in one step.
+    pub fn is_copied_whole(&self, size: u64) -> bool {
+        size <= self.options.copy_limit
+    }
+
     /// Copies an object, whatever its size. In parts it keeps what CopyObject keeps, and the
     /// condition is checked at the end.
     pub async fn copy(
@@ -17,7 +22,7 @@ impl Uploads {
         to: &Key,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        let Some(etag) = source.etag.as_ref().filter(|_| source.size > self.options.copy_limit) else {
+        let Some(etag) = source.etag.as_ref().filter(|_| !self.is_copied_whole(source.size)) else {
             return store.copy(source, to, condition).await;
         };
         let mut attributes = store.attributes(&source.key, etag).await?;

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use super::addressing::{Addressing, Style};
 use super::bounding::BoundAnswers;
-use super::counting::CountRequests;
+use super::counting::{CountRequests, KeepInTime};
 use super::naming::Naming;
 use super::options::{FixedCredentials, S3Options};
 use super::profile::Profile;
@@ -270,6 +270,7 @@ fn build(
             .interceptor(count.clone())
             .interceptor(naming.clone())
             .interceptor(BoundAnswers)
+            .interceptor(KeepInTime)
             .interceptor(DropUnreadable);
         let config = if options.no_sign_request { config.allow_no_auth() } else { config };
         let config = match &options.endpoint_url {

@@ -6,13 +6,15 @@ use std::time::SystemTime;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeDeserializationInterceptorContextRef, FinalizerInterceptorContextRef,
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+    FinalizerInterceptorContextRef,
 };
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use parking_lot::Mutex;
 
 use super::naming::is_page;
 use crate::metrics::Metrics;
+use crate::store::looked::{LookTooOld, is_too_late};
 use crate::store::reach::Reach;
 
 /// Counts attempts, each an HTTP request that S3 bills, and tells of answers.
@@ -59,10 +61,35 @@ impl Intercept for CountRequests {
             Some(_) => "error",
         };
         self.metrics.s3_request(operation, outcome);
-        if context.response().is_some() {
+        if let Some(answer) = context.response() {
             self.reach.heard();
+            // Others may answer in its place, but not with a success.
+            if answer.status().is_success()
+                && let Some(server) = answer.headers().get("server").filter(|_| !is_page(answer))
+            {
+                self.reach.is_served_by(server.get(..MAX_SERVER).unwrap_or(server));
+            }
         }
         Ok(())
+    }
+}
+
+/// Keeps back what relied on a look that does not count any more.
+#[derive(Debug)]
+pub(super) struct KeepInTime;
+
+impl Intercept for KeepInTime {
+    fn name(&self) -> &'static str {
+        "KeepInTime"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if is_too_late() { Err(LookTooOld.into()) } else { Ok(()) }
     }
 }
 
@@ -88,6 +115,9 @@ const OPERATIONS: &[&str] = &[
     "UploadPart",
     "UploadPartCopy",
 ];
+
+/// Bytes that a server's name may have; what follows is cut off.
+const MAX_SERVER: usize = 200;
 
 /// Keeps the `Date` of an answer: a write's output does not say when the object was made.
 #[derive(Debug, Clone, Default)]

@@ -14,6 +14,7 @@ use super::client::Class;
 use super::naming::{Naming, NotS3s};
 use super::obstacles::{self, Lost};
 use crate::logging::with_causes;
+use crate::store::looked::LookTooOld;
 use crate::store::obstacle::Obstacle;
 use crate::store::{Setting, StoreError};
 
@@ -101,6 +102,7 @@ where
 /// What it means that there is no answer, or none that can be read.
 fn unanswered<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> StoreError {
     match error {
+        _ if has_cause::<LookTooOld>(error) => StoreError::Unavailable(LookTooOld.into()),
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
             if has_cause::<CredentialsError>(error) =>
         {

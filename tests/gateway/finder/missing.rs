@@ -56,6 +56,7 @@ impl Life {
                 serve.arg("--state-dir").arg(self.state.path().join("state"));
                 Process::serving(serve).await
             }
+            Behind::Elsewhere(_) => panic!("it is not the embedded server"),
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct TestGateway {
 pub enum Behind {
     S3(Arc<EmbeddedS3>),
     Directory(Arc<TempDir>),
+    /// The bucket of another server, by its endpoint.
+    Elsewhere(String),
 }
 
 /// An embedded server with a bucket.
@@ -169,6 +171,7 @@ impl TestGateway {
         let mut config = match &behind {
             Behind::S3(s3) => config(&s3.endpoint_url(), &[BUCKET], &state),
             Behind::Directory(directory) => path_config(directory, &state),
+            Behind::Elsewhere(endpoint) => config(endpoint, &[BUCKET], &state),
         };
         change(&mut config);
         let shutdown = Shutdown::default();
@@ -208,22 +211,22 @@ impl TestGateway {
     }
 
     pub fn is_bucket(&self) -> bool {
-        matches!(self.behind, Behind::S3(_))
+        matches!(self.behind, Behind::S3(_) | Behind::Elsewhere(_))
     }
 
     /// The S3 server behind it.
     pub fn s3(&self) -> &Arc<EmbeddedS3> {
         match &self.behind {
             Behind::S3(s3) => s3,
-            Behind::Directory(_) => panic!("it serves a directory"),
+            _ => panic!("it serves no embedded server"),
         }
     }
 
     /// The directory behind it.
     pub fn directory(&self) -> &Path {
         match &self.behind {
-            Behind::S3(_) => panic!("it serves a bucket"),
             Behind::Directory(directory) => directory.path(),
+            _ => panic!("it serves a bucket"),
         }
     }
 
@@ -278,7 +281,15 @@ impl TestGateway {
         match &self.behind {
             Behind::S3(s3) => Bucket::of(&s3.endpoint_url(), BUCKET).await,
             Behind::Directory(directory) => Bucket::Directory(directory.path().to_owned()),
+            Behind::Elsewhere(endpoint) => Bucket::of(endpoint, BUCKET).await,
         }
+    }
+
+    /// How many requests it has sent to S3, as it counts them itself.
+    pub async fn s3_requests(&self) -> u64 {
+        let told = String::from_utf8(self.get("/.s3dav/metrics").await.1.into()).unwrap();
+        let counts = told.lines().filter(|line| line.starts_with("s3dav_s3_requests_total"));
+        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 }
 

@@ -1,0 +1,151 @@
+//! The store that keeps conditions, or makes up for them.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Conditional, Kind, in_time};
+use crate::object::{
+    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+};
+use crate::store::{
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+};
+
+#[async_trait]
+impl ObjectStore for Conditional {
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        let asked = Instant::now();
+        let meta = self.inner.head(key).await;
+        match &meta {
+            Ok(meta) => self.seen.note(key, Some(meta.etag.clone()), asked),
+            Err(StoreError::NotFound) => self.seen.note(key, None, asked),
+            Err(_) => {}
+        }
+        meta
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+        condition: &ReadCondition,
+    ) -> StoreResult<Content> {
+        let asked = Instant::now();
+        let content = self.inner.get(key, range, condition).await?;
+        self.seen.note(key, Some(content.meta.etag.clone()), asked);
+        Ok(content)
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        self.inner.list(request).await
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let change = self.change(key);
+        let send = |condition| {
+            let body = body.clone();
+            async move { self.inner.put(key, body, attributes, &condition).await }
+        };
+        let written = self.write(Kind::Put, key, condition, send).await;
+        change.note(&written, |written| Some(written.etag.clone()));
+        written
+    }
+
+    async fn foresee(&self, copies: &[Foreseen]) {
+        if copies.len() > 1
+            && let Err(error) = self.prepare(copies).await
+        {
+            tracing::debug!(%error, "each name is looked at by itself");
+        }
+    }
+
+    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+        let change = self.change(to);
+        let send = |condition: Condition| async move {
+            let condition = &condition;
+            self.copied(source, |source| async move { self.inner.copy(&source, to, condition).await }).await
+        };
+        let written = in_time(|| self.write(Kind::CopyDestination, to, condition, &send)).await;
+        change.note(&written, |written| Some(written.etag.clone()));
+        written
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        let change = self.change(key);
+        let send = |condition| async move { self.inner.delete(key, &condition).await };
+        let deleted = self.write(Kind::Delete, key, condition, send).await;
+        change.note(&deleted, |()| None);
+        deleted
+    }
+
+    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let _changes: Vec<_> = objects.iter().map(|object| self.change(&object.key)).collect();
+        for object in objects {
+            self.looks.change(&object.key);
+            self.seen.forget(&object.key);
+        }
+        let is_conditional = objects.iter().any(|object| object.etag.is_some());
+        match is_conditional && !self.keeps(Kind::DeleteMany).await? {
+            true => self.delete_looked_at(objects).await,
+            false => self.inner.delete_many(objects).await,
+        }
+    }
+
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.inner.attributes(key, version).await
+    }
+
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        self.inner.create_upload(key, attributes).await
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+        self.inner.upload_part(upload, number, body).await
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        let copy = |source| async move { self.inner.copy_part(upload, number, &source, range).await };
+        in_time(|| self.copied(source, copy)).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let key = &upload.key;
+        let change = self.change(key);
+        let send =
+            |condition| async move { self.inner.complete_upload(upload, parts, size, &condition).await };
+        let written = self.write(Kind::Complete, key, condition, send).await;
+        change.note(&written, |written| Some(written.etag.clone()));
+        written
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        self.inner.abort_upload(upload).await
+    }
+
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        self.inner.list_uploads(key).await
+    }
+
+    fn address(&self, key: &Key) -> ObjectAddress {
+        self.inner.address(key)
+    }
+}
