@@ -141,6 +141,10 @@ async fn renames_at_little_cost(behind: Behind) {
     let cost = gateway.s3_requests().await - before;
     assert!(cost <= 106, "{cost}");
     assert_eq!(bucket.keys().await.iter().filter(|key| key.starts_with("holiday/")).count(), 100);
+    let before = gateway.s3_requests().await;
+    assert_eq!(gateway.transfer("COPY", "/holiday", "/copy").await, 201);
+    let cost = gateway.s3_requests().await - before;
+    assert!(cost <= 106, "{cost}");
     gateway.end().await;
 
     let gateway = asking_on(&behind, &state).await;
