@@ -65,6 +65,8 @@ const OF_TESTS: &[&str] = &[
     "KILLS_CHECK",
     "MAINTAINER",
     "MODEL_CASES",
+    "MODEL_ENDPOINT",
+    "MODEL_KEYS",
     "MODEL_SEED",
     "MOTO",
     "NONE",

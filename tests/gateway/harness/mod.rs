@@ -70,9 +70,11 @@ pub fn embedded_options(buckets: &[&str]) -> EmbeddedOptions {
     EmbeddedOptions { buckets, keys: Some(keys), ..Default::default() }
 }
 
-/// Options to reach an endpoint with the embedded server's credentials.
+/// Options to reach an endpoint with the embedded server's credentials, or with its own.
 pub fn s3_options(endpoint: &str) -> S3Options {
-    let (access_key, secret) = KEYS;
+    let other = std::env::var("S3DAV_MODEL_ENDPOINT").ok().filter(|other| other == endpoint);
+    let keys = other.and_then(|_| std::env::var("S3DAV_MODEL_KEYS").ok());
+    let (access_key, secret) = keys.as_deref().and_then(|keys| keys.split_once(':')).unwrap_or(KEYS);
     S3Options {
         endpoint_url: Some(endpoint.to_owned()),
         force_path_style: Some(true),
@@ -212,6 +214,11 @@ impl TestGateway {
 
     pub fn is_bucket(&self) -> bool {
         matches!(self.behind, Behind::S3(_) | Behind::Elsewhere(_))
+    }
+
+    /// Whether what is behind it can be made to fail.
+    pub fn has_hooks(&self) -> bool {
+        matches!(self.behind, Behind::S3(_))
     }
 
     /// The S3 server behind it.

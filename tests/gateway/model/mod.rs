@@ -14,10 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use tokio::runtime::Handle;
 
-use crate::harness::{TestGateway, buckets};
+use s3dav::config::Config;
+
+#[cfg(not(feature = "seeded-bugs"))]
+use crate::harness::clients::{Moto, needs};
+use crate::harness::{Behind, TestGateway, buckets, embedded};
 use ops::Op;
 use world::{TTL, World};
 
@@ -32,17 +36,25 @@ enum Kind {
     Bucket,
     #[cfg_attr(feature = "seeded-bugs", expect(dead_code))]
     Directory,
+    /// A bucket of another server, without faults: of all sequences together.
+    #[cfg_attr(feature = "seeded-bugs", expect(dead_code))]
+    Elsewhere(&'static str),
 }
 
 async fn gateway(kind: Kind) -> TestGateway {
     if matches!(kind, Kind::Directory) {
         return TestGateway::on_a_path().await;
     }
-    TestGateway::start_with(|config| {
+    let change = |config: &mut Config| {
         buckets(config).cache.times.metadata = TTL;
+        buckets(config).look_age = TTL;
         config.service.request_budget = Some(Duration::from_secs(5));
-    })
-    .await
+    };
+    let behind = match kind {
+        Kind::Elsewhere(endpoint) => Behind::Elsewhere(endpoint.to_owned()),
+        _ => Behind::S3(embedded().await),
+    };
+    TestGateway::start_behind(behind, Arc::new(tempfile::tempdir().unwrap()), change).await
 }
 
 async fn play(gateway: &TestGateway, sequence: &[Op], root: String) -> Result<(), String> {
@@ -67,9 +79,10 @@ fn run(kind: Kind, name: &str, handle: &Handle, cases: u32, seed: u64, found: &A
     let gateway = handle.block_on(gateway(kind));
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let config = Runs { cases, failure_persistence: None, max_shrink_iters: 0, ..Runs::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let number = AtomicUsize::new(0);
+    let name = if matches!(kind, Kind::Elsewhere(_)) { format!("{name}{seed}-") } else { name.to_owned() };
     let attempt = |sequence: &[Op]| {
         let root = format!("{name}{}", number.fetch_add(1, Ordering::Relaxed));
         handle.block_on(play(&gateway, sequence, root))
@@ -138,6 +151,26 @@ async fn sequences_of_operations_do_what_the_model_says() {
 async fn sequences_on_a_directory_do_what_the_model_says() {
     let (cases, seed) = (setting("S3DAV_MODEL_CASES", 200), setting("S3DAV_MODEL_SEED", 1));
     if let Err(problem) = run_in_lanes(Kind::Directory, PLAIN, cases, seed).await {
+        panic!("{problem}");
+    }
+}
+
+/// On moto, which ignores some conditions; by hand on another server, in whose empty bucket `bucket` the keys
+/// `S3DAV_MODEL_KEYS` (`ID:SECRET`) may do everything: `S3DAV_MODEL_ENDPOINT` is its URL.
+#[cfg(not(feature = "seeded-bugs"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_on_another_server_do_what_the_model_says() {
+    let (cases, seed) = (setting("S3DAV_MODEL_CASES", 200), setting("S3DAV_MODEL_SEED", 1));
+    let (_moto, endpoint, cases) = match std::env::var("S3DAV_MODEL_ENDPOINT") {
+        Ok(endpoint) => (None, endpoint, cases),
+        Err(_) => {
+            let Some(tools) = needs(&["moto_server"]) else { return };
+            let moto = Moto::start(&tools).await;
+            let endpoint = moto.endpoint.clone();
+            (Some(moto), endpoint, cases / 10)
+        }
+    };
+    if let Err(problem) = run_in_lanes(Kind::Elsewhere(endpoint.leak()), PLAIN, cases, seed).await {
         panic!("{problem}");
     }
 }

@@ -139,8 +139,8 @@ impl<'a> World<'a> {
                 tokio::time::sleep(TTL + SLACK).await;
                 Ok(())
             }
-            Op::Faulty(_, op) if self.is_directory() => Box::pin(self.run(op, false)).await,
-            Op::Held(read, write) if self.is_directory() => {
+            Op::Faulty(_, op) if !self.gateway.has_hooks() => Box::pin(self.run(op, false)).await,
+            Op::Held(read, write) if !self.gateway.has_hooks() => {
                 Box::pin(self.run(write, false)).await?;
                 Box::pin(self.run(read, false)).await
             }
@@ -641,7 +641,7 @@ impl<'a> World<'a> {
     }
 
     fn heal(&self) {
-        if !self.is_directory() {
+        if self.gateway.has_hooks() {
             self.gateway.hooks().heal();
         }
     }
