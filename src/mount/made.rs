@@ -59,7 +59,7 @@ pub(super) async fn give_back(point: &Path, mut made: Vec<PathBuf>) {
         // It fails where something is mounted after all.
         if made.pop().is_some_and(|innermost| fs::remove_dir(innermost).is_ok()) {
             point::remove(&made);
-            let _ = base().and_then(|base| fs::remove_file(file(&base, &point)));
+            let _ = base().map(|base| forget(&base, &point));
         }
     })
     .await;
@@ -80,16 +80,21 @@ fn note_in(base: &Path, point: &Path, made: &[PathBuf]) -> io::Result<()> {
 }
 
 fn remove_by(base: &Path, point: &Path) {
-    let file = file(base, point);
-    let Some(made) = read_private(&file).ok().and_then(|text| serde_json::from_str::<Vec<Made>>(&text).ok())
-    else {
+    let text = read_private(&file(base, point)).ok();
+    let Some(made) = text.and_then(|text| serde_json::from_str::<Vec<Made>>(&text).ok()) else {
         return;
     };
     let is_same = |made: &Made| Made::of(&made.path).is_ok_and(|now| now == *made);
     let own: Vec<PathBuf> = made.into_iter().filter(is_same).map(|made| made.path).collect();
     point::remove(&own);
     // What stays is somebody's now.
-    let _ = fs::remove_file(file);
+    forget(base, point);
+}
+
+/// Removes a note, and the directory of all of them with the last one.
+fn forget(base: &Path, point: &Path) {
+    let _ = fs::remove_file(file(base, point));
+    let _ = fs::remove_dir(base);
 }
 
 /// Beside the state directories.
@@ -110,7 +115,7 @@ mod tests {
         };
         note();
         remove_by(&base, &at("a/b"));
-        assert!(!at("a").exists() && fs::read_dir(&base).unwrap().next().is_none());
+        assert!(!at("a").exists() && !base.exists());
         note();
         fs::write(at("a/file"), "").unwrap();
         remove_by(&base, &at("a/b"));

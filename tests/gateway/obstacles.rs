@@ -89,18 +89,15 @@ async fn answering(answer: &'static [u8]) -> String {
 async fn https_to_a_plain_port_and_the_other_way_round_are_named() {
     let s3 = embedded().await;
     let https = s3.endpoint_url().replace("http://", "https://");
-    ends(&https, &[], 1, &["does not speak https at this port", "hint: write http://"]).await;
-    let words = ["speaks https at this port, not http", "hint: write https://"];
+    ends(&https, &[], 1, &["does not speak https at this port", "write http://"]).await;
+    let words = ["speaks https at this port, not http", "write https://"];
     // `mount` starts a gateway, and ends with it.
     let place = tempfile::tempdir().unwrap();
     let (state, point) = (place.path().join("state"), place.path().join("point"));
     let mut mount = command(&["mount", "--bucket", BUCKET, "--endpoint-url", &https, "--notify=off"]);
     mount.arg("--state-dir").arg(state).args(["--listen", "127.0.0.1:0"]).arg(point);
     let (code, _, said) = outcome(mount).await;
-    assert!(
-        code == 1 && said.contains("does not speak https") && said.contains("hint: write http://"),
-        "{said}"
-    );
+    assert!(code == 1 && said.contains("does not speak https") && said.contains("write http://"), "{said}");
     for answer in [
         &b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"[..],
         b"HTTP/1.1 400 Bad Request\r\ncontent-length: 67\r\nconnection: close\r\n\r\n<html><h1>The plain HTTP request was sent to HTTPS port</h1></html>",
