@@ -4,6 +4,7 @@
 //! What the file says is given to clap as the options' defaults, and the command line is read once more: so
 //! that a value is read and refused in the same way wherever it stands.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -201,18 +202,13 @@ fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec
 /// What was given for an option, however it was written.
 fn values(option: &Arg, matches: &ArgMatches) -> (Kind, Vec<String>) {
     let id = option.get_id().as_str();
-    match matches.try_get_one::<bool>(id) {
-        Ok(truth) => {
-            let is_flag = matches!(option.get_action(), ArgAction::SetTrue);
-            let kind = if is_flag { Kind::Flag } else { Kind::Truth };
-            (kind, truth.iter().map(ToString::to_string).collect())
-        }
-        // It is a text, a size or the like.
-        Err(_) => {
-            let raw = matches.get_raw(id).into_iter().flatten();
-            (Kind::Text, raw.map(|value| value.to_string_lossy().into_owned()).collect())
-        }
+    if option.get_value_parser().type_id() != TypeId::of::<bool>() {
+        let raw = matches.get_raw(id).into_iter().flatten();
+        return (Kind::Text, raw.map(|value| value.to_string_lossy().into_owned()).collect());
     }
+    let is_flag = matches!(option.get_action(), ArgAction::SetTrue);
+    let kind = if is_flag { Kind::Flag } else { Kind::Truth };
+    (kind, matches.get_one::<bool>(id).iter().map(ToString::to_string).collect())
 }
 
 /// Options whose values are paths.
