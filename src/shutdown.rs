@@ -60,7 +60,10 @@ impl Shutdown {
 
     /// Whether the end is meant, and no other life of the gateway comes after it that takes over its clients.
     pub fn is_ending(&self) -> bool {
-        self.has_begun() || *self.requested.borrow() == Some(End::Stop)
+        match *self.requested.borrow() {
+            Some(end) => end == End::Stop,
+            None => self.has_begun(),
+        }
     }
 
     /// Begins the shutdown; further calls do nothing.

@@ -4,16 +4,11 @@ use std::path::PathBuf;
 
 use super::{CommandError, running};
 use crate::mount::{self, MountError};
-use crate::state::{holder, parent_holder, remove_bare};
+use crate::state::remove_bare;
 
-/// Removes the directory of a state that came to nothing; another command may be making one there.
+/// Removes the directory of a state that came to nothing.
 pub(super) async fn leave_nothing(state_dir: PathBuf) -> Result<(), CommandError> {
-    let removed = move || {
-        if holder(&state_dir).is_none() && parent_holder(&state_dir).is_none() {
-            remove_bare(&state_dir);
-        }
-    };
-    Ok(tokio::task::spawn_blocking(removed).await?)
+    Ok(tokio::task::spawn_blocking(move || remove_bare(&state_dir)).await?)
 }
 
 /// Says what is in the way by the name that its user knows, if it is another gateway's.

@@ -12,14 +12,22 @@ use crate::descriptors;
 use crate::parent::{self, Plan};
 use crate::process;
 use crate::sockets::HandedOn;
-use crate::state::{ParentsPlace, StateError, remove_bare};
+use crate::state::{ParentsPlace, StateError, remove_new};
 
 pub(super) async fn run(config: Config) -> Result<Ended, CommandError> {
+    let (is_new, state_dir) = (!config.state_dir.exists(), config.state_dir.clone());
+    let held = hold(config).await;
+    if is_new {
+        tokio::task::spawn_blocking(move || remove_new(&state_dir)).await?;
+    }
+    held
+}
+
+async fn hold(config: Config) -> Result<Ended, CommandError> {
     if config.detached {
         // The terminal that it was started from may close. It fails where it leads a session already.
         let _ = rustix::process::setsid();
     }
-    let (is_new, state_dir) = (!config.state_dir.exists(), config.state_dir.clone());
     predecessor::wait_out_logging(&config.state_dir).await?;
     let directory = config.state_dir.clone();
     let place = tokio::task::spawn_blocking(move || ParentsPlace::take(&directory, "which holds its port"));
@@ -44,8 +52,5 @@ pub(super) async fn run(config: Config) -> Result<Ended, CommandError> {
         shares_terminal: !config.detached && (stdin().is_terminal() || stderr().is_terminal()),
     };
     let code = parent::run(plan).await.context("the gateway cannot be started")?;
-    if is_new {
-        tokio::task::spawn_blocking(move || remove_bare(&state_dir)).await?;
-    }
     Ok(Ended::As(code))
 }

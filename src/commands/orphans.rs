@@ -84,7 +84,7 @@ impl Orphan {
 }
 
 /// As a shell reads a word.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_=./:,@+%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

@@ -25,7 +25,8 @@ async fn wait_out(state_dir: &Path, tell: impl Fn(&str)) -> Result<Answer, Comma
         if Instant::now() > until {
             return Err(CommandError::hinted(
                 anyhow::anyhow!("{what}, and has not come to an end within {LIMIT:?}"),
-                "requests or uploads are under way; try again when they are over, or end that process by its id",
+                "requests or uploads are under way, or what is mounted is in use; try again when that is over, or end that \
+                 process by its id",
             ));
         }
         if !std::mem::replace(&mut is_told, true) {

@@ -18,7 +18,7 @@ use crate::mount::{Deputy, Mount, Witness};
 use crate::parent::note_failure;
 use crate::shutdown::{Shutdown, Signals};
 use crate::sockets::{self, Holder, Inherited};
-use crate::state::remove_bare;
+use crate::state::remove_new;
 
 /// What a process of `serve` is.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub(super) async fn run(args: ServeArgs, role: Role, given: &[Given]) -> Result<
         note_failure(state_dir, &with_causes(error.as_ref()), hint.as_deref());
     }
     if let (true, Some(state_dir)) = (place.is_new, place.directory) {
-        tokio::task::spawn_blocking(move || remove_bare(&state_dir)).await?;
+        tokio::task::spawn_blocking(move || remove_new(&state_dir)).await?;
     }
     served
 }
@@ -102,7 +102,10 @@ async fn serve(
     let mut signals = Signals::listen()?;
     if !matches!(&inherited, Some(Inherited { holder: Holder::Parent { .. }, .. })) {
         // A parent starts the next one only when the one before has ended.
-        predecessor::wait_out_logging(&config.state_dir).await?;
+        tokio::select! {
+            waited = predecessor::wait_out_logging(&config.state_dir) => waited?,
+            _ = signals.next() => return Ok(Ended::Well),
+        }
     }
     let (holder, listeners) = match inherited {
         Some(Inherited { holder, listeners }) => (holder, listeners::take(listeners, &config)?),

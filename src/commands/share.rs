@@ -90,11 +90,7 @@ pub(super) async fn of_buckets(
         stores.insert(bucket.folder().to_owned(), store);
     }
     let manner = startup::Manner { is_patient: source.is_patient || state.was_reached(), path };
-    let startup::Checked { have_answered, cautions } = startup::check(&asked, &manner).await?;
-    if have_answered {
-        let state = state.clone();
-        tokio::task::spawn_blocking(move || state.note_reached()).await?;
-    }
+    let cautions = startup::check(&asked, &manner).await?;
     let store: Arc<dyn ObjectStore> = match (stores.len(), stores.pop_first()) {
         (1, Some((_, only))) => only,
         (_, first) => {

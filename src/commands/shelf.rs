@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::orphans::quoted;
 use super::states::{Known, known};
 use super::{CommandError, running, status};
 use crate::cli::{ExportArgs, ShelfArgs, ShelfCommand};
@@ -94,7 +95,7 @@ fn ambiguous(several: &[Known], is_named: bool) -> CommandError {
                 "  {}, used {}: --state-dir {}",
                 known.place(),
                 known.last_used(),
-                known.state_dir.display()
+                quoted(&known.state_dir.display().to_string())
             )
         })
         .collect();

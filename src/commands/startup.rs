@@ -19,27 +19,19 @@ pub(super) struct Manner {
     pub(super) path: Option<String>,
 }
 
-/// What the buckets have said.
-pub(super) struct Checked {
-    /// All of them.
-    pub(super) have_answered: bool,
-    /// What may be a mistake.
-    pub(super) cautions: Vec<Caution>,
-}
-
 /// Asks each bucket for its first key. What only a person can change ends the program, each with a
-/// message of its own; what can heal by itself is said, and the program goes on.
+/// message of its own; what can heal by itself is said, and the program goes on. Gives what may be a mistake.
 pub(super) async fn check(
     buckets: &[(BucketSpec, Arc<dyn ObjectStore>)],
     manner: &Manner,
-) -> Result<Checked, CommandError> {
+) -> Result<Vec<Caution>, CommandError> {
     let checks = buckets.iter().map(|(spec, whole)| async move {
         let below = if spec.prefix.is_empty() { String::new() } else { format!("{}/", spec.prefix) };
         let probe = ListRequest::probe(&below);
         let answer = tokio::time::timeout(PATIENCE, whole.list(&probe)).await;
         (spec, whole, answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into()))))
     });
-    let mut checked = Checked { have_answered: true, cautions: Vec::new() };
+    let mut cautions = Vec::new();
     for (spec, whole, answer) in join_all(checks).await {
         let name = spec.folder();
         match answer {
@@ -51,18 +43,17 @@ pub(super) async fn check(
                 let Ok(caution) = looked else { continue };
                 let caution = caution?;
                 tracing::warn!(bucket = %name, hint = caution.hint, "{}", caution.message);
-                checked.cautions.push(caution);
+                cautions.push(caution);
             }
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
             Err(error) if heals(&error, manner) => {
-                checked.have_answered = false;
                 let hint = error.hint();
                 tracing::warn!(bucket = %name, %error, hint, "S3 cannot be used yet; serving, and going on when it can");
             }
             Err(error) => return Err(fatal(name, error, manner.path.as_deref(), given())),
         }
     }
-    Ok(checked)
+    Ok(cautions)
 }
 
 fn heals(error: &StoreError, manner: &Manner) -> bool {

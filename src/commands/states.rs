@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::orphans::quoted;
 use super::{CommandError, running, status};
 use crate::cli::{StateArgs, StateCommand};
+use crate::config::BucketSpec;
 use crate::control::{Reply, Request, Status, ask};
 use crate::state::{
     self, Holdings, Removed, SourceNote, StateError, base_directory, holder, is_named_after, last_use,
@@ -91,7 +93,10 @@ impl Known {
             // An earlier version noted nothing.
             return buckets.first().is_some_and(|bucket| is_named_after(&self.state_dir, bucket));
         }
-        buckets.iter().all(|bucket| self.buckets.iter().any(|own| own == bucket.trim_end_matches('/')))
+        let spelled = |bucket: &String| {
+            BucketSpec::parse(bucket).map_or_else(|_| bucket.clone(), |spec| spec.to_string())
+        };
+        buckets.iter().map(spelled).all(|bucket| self.buckets.contains(&bucket))
     }
 
     fn is_called(&self, name: &str) -> bool {
@@ -129,6 +134,14 @@ impl Known {
             let operations = if holds.pending == 1 { "operation" } else { "operations" };
             parts.push(format!("{} pending {operations}", holds.pending));
         }
+        if holds.properties > 0 {
+            let files = if holds.properties == 1 { "file" } else { "files" };
+            parts.push(format!("properties of {} {files}", holds.properties));
+        }
+        if holds.others > 0 {
+            let files = if holds.others == 1 { "file" } else { "files" };
+            parts.push(format!("{} {files} that were put aside, or are somebody else's", holds.others));
+        }
         if parts.is_empty() { "nothing that would be missed".to_owned() } else { parts.join(", ") }
     }
 
@@ -148,7 +161,7 @@ impl Known {
 
     /// Why it stays, and what can be done about that.
     fn refusal(&self) -> Option<CommandError> {
-        let shown = self.state_dir.display();
+        let shown = quoted(&self.state_dir.display().to_string());
         if self.in_use {
             return Some(CommandError::hinted(
                 anyhow::anyhow!("the state {} is in use", self.name()),
@@ -159,6 +172,9 @@ impl Known {
             return None;
         }
         let hint = match self.holds {
+            Some(holds) if holds.pending == 0 && holds.shelf_files == 0 => {
+                format!("look into {shown}, and remove it if nobody misses that")
+            }
             Some(holds) if holds.pending == 0 => {
                 format!("`s3dav shelf export --state-dir {shown} DIR` writes that out; remove {shown} then")
             }
@@ -179,6 +195,7 @@ fn held_by(status: &Status) -> Holdings {
         shelf_files: status.shelf.entries as usize,
         shelf_bytes: status.shelf.bytes,
         pending: status.saves.len() + status.more_saves as usize + status.held_creates as usize,
+        ..Holdings::default()
     }
 }
 

@@ -173,7 +173,7 @@ fn text(status: &Status) -> String {
         ));
     }
     if status.ending {
-        lines.push("ending     it takes no more requests, and ends when those under way have".to_owned());
+        lines.push("ending     what is mounted is unmounted, and requests under way end".to_owned());
     }
     lines.push(format!("state      {}", status.state_dir.display()));
     lines.extend(saves(status, now));

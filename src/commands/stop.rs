@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::CommandError;
 use super::running::{self, Meant};
-use super::{CommandError, predecessor};
 use crate::cli::StopArgs;
 use crate::control::{Reply, Request, Status, Who, ask, ask_of, is_there};
 use crate::mount::{self, MountError};
@@ -17,7 +17,9 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
     let status = match running::only_one(args.gateway.state_dir.as_deref()).await? {
         Meant::Running(status) => status,
         Meant::Waiting(waiting) if waiting.parent.ending => {
-            return predecessor::wait_out_aloud(&waiting.state_dir).await.map(drop);
+            closed(&waiting.state_dir, Instant::now() + args.wait).await?;
+            say!("stopped the gateway at {}", waiting.parent.urls.join(" "));
+            return Ok(());
         }
         Meant::Waiting(waiting) => {
             give_up(&waiting.state_dir, args.wait).await?;
@@ -26,15 +28,18 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
         }
     };
     if status.ending {
-        return predecessor::wait_out_aloud(&status.state_dir).await.map(drop);
-    }
-    if status.keeps.is_some() {
+        tell!("the gateway that serves {} is ending; waiting for that", status.source);
+    } else if status.keeps.is_some() {
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
     }
     for (entry, _) in running::mounts(std::slice::from_ref(&*status)).await {
         let detached = timeout(args.wait, mount::detach(&entry.point, args.force)).await;
-        detached.unwrap_or_else(|_| Err(MountError::Hung(entry.point.clone())))?;
-        say!("unmounted {}", entry.point.display());
+        match detached.unwrap_or_else(|_| Err(MountError::Hung(entry.point.clone()))) {
+            Ok(_) => say!("unmounted {}", entry.point.display()),
+            // It does so itself.
+            Err(MountError::NotMounted(_) | MountError::Busy { forced: false, .. }) if status.ending => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     end(&status, args.wait).await?;
     say!("stopped the gateway of {} at {}", status.source, status.urls.join(" "));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::directory::{Held, ParentsPlace};
+use super::directory::{Held, ParentsPlace, holder, parent_holder};
 use super::{DATABASE_FILE, SHELF_DIRECTORY, State, StateError, opening, source};
 
 /// What is kept in a state for its user.
@@ -17,15 +17,23 @@ pub struct Holdings {
     pub shelf_bytes: u64,
     /// Operations that were accepted and are not wholly stored.
     pub pending: usize,
+    /// Files and folders of which clients have stored something beside their content.
+    pub properties: usize,
+    /// What was put aside as damaged, and whatever else no start leaves.
+    pub others: usize,
 }
 
 impl Holdings {
     pub fn is_nothing(&self) -> bool {
-        self.shelf_files == 0 && self.pending == 0
+        *self == Self { shelf_bytes: self.shelf_bytes, ..Self::default() }
     }
 
     /// Looks into a state that no gateway has, and changes nothing in it. Blocks, for a second where it is large.
     pub fn of(directory: &Path) -> Result<Self, StateError> {
+        Ok(Self { others: others(directory), ..Self::of_database(directory)? })
+    }
+
+    fn of_database(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(DATABASE_FILE);
         let file = match super::open_private(&path, OpenOptions::new().read(true)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -62,28 +70,70 @@ impl State {
 }
 
 /// Removes a directory that a start has made and that holds no state. What does not come from a gateway is left, and
-/// the directory with it. The caller knows that no gateway uses it. Blocks.
+/// the directory with it, and so is one that somebody has. Blocks.
 pub fn remove_bare(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-    let is_known = |name: &std::ffi::OsString| {
-        name.to_str().is_some_and(|name| PASSING.iter().any(|known| name.starts_with(known)))
-    };
-    if !names.iter().all(is_known) {
+    remove_if(directory, is_bare);
+}
+
+/// The same of one that this very start has made, with a state that came to nothing. Blocks.
+pub fn remove_new(directory: &Path) {
+    remove_if(directory, |directory| is_bare(directory) || came_to_nothing(directory));
+}
+
+fn remove_if(directory: &Path, fits: impl Fn(&Path) -> bool) {
+    if holder(directory).is_some() || parent_holder(directory).is_some() || !fits(directory) {
         return;
     }
-    for name in names {
-        // What stays keeps the directory.
-        let _ = fs::remove_file(directory.join(name));
+    // Whoever waits for a lock sees that it is gone, and makes another directory.
+    let locks = (ParentsPlace::take(directory, OWNER), Held::take(directory, OWNER));
+    if let (Ok(_), Ok(_)) = &locks
+        && fits(directory)
+    {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            // What stays keeps the directory, such as a shelf that is not empty.
+            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir(entry.path()));
+        }
+        let _ = fs::remove_dir(directory);
     }
-    let _ = fs::remove_dir(directory);
+}
+
+/// Whether a start has ended before its source was served: then there is a note of that.
+fn came_to_nothing(directory: &Path) -> bool {
+    !directory.join(source::FILE).exists() && Holdings::of(directory).is_ok_and(|holds| holds.is_nothing())
+}
+
+/// Whether it holds nothing but what a start leaves.
+fn is_bare(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else { return false };
+    entries.flatten().all(|entry| entry.file_name().to_str().is_some_and(is_passing))
+}
+
+/// Entries of a state directory that are neither its state nor left by a start.
+fn others(directory: &Path) -> usize {
+    let has_state = directory.join(DATABASE_FILE).exists();
+    let is_other = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let is_of_state = name == DATABASE_FILE || name == source::FILE;
+        // Without its rows nobody knows what lies on it.
+        let is_shelf = name == SHELF_DIRECTORY
+            && (has_state || fs::read_dir(entry.path()).is_ok_and(|mut files| files.next().is_none()));
+        !is_of_state && !is_shelf && !name.to_str().is_some_and(is_passing)
+    };
+    fs::read_dir(directory).into_iter().flatten().flatten().filter(is_other).count()
+}
+
+fn is_passing(name: &str) -> bool {
+    PASSING.iter().any(|known| match name.strip_prefix(known) {
+        Some(rest) => rest.is_empty() || known.ends_with(['.', '-']) || rest.starts_with('.'),
+        None => false,
+    })
 }
 
 /// Removes a state with all that is in it, unless somebody has it or it holds something. Blocks.
 pub fn remove(directory: &Path) -> Result<Removed, StateError> {
     let failed = |source| StateError::Directory { path: directory.display().to_string(), source };
-    let _parent = ParentsPlace::take(directory, "which removes it")?;
-    let _gateway = Held::take(directory, "which removes it")?;
+    let _parent = ParentsPlace::take(directory, OWNER)?;
+    let _gateway = Held::take(directory, OWNER)?;
     let holdings = Holdings::of(directory)?;
     if !holdings.is_nothing() {
         return Ok(Removed::Not(holdings));
@@ -100,7 +150,9 @@ pub enum Removed {
     Not(Holdings),
 }
 
-/// Files that a start leaves beside a database, by how their names begin.
+/// What the locks say of who holds them.
+const OWNER: &str = "which removes it";
+/// Files that a start leaves beside a database, by their names: of those with a dot or a hyphen at the end the beginning.
 const PASSING: [&str; 10] = [
     "gateway.",
     "parent.",
@@ -134,6 +186,8 @@ mod tests {
         fs::remove_file(directory.join(DATABASE_FILE)).unwrap();
         remove_bare(&directory);
         assert!(directory.join("mine").exists() && directory.join("gateway.lock").exists());
+        assert_eq!(Holdings::of(&directory).unwrap().others, 1);
+        assert!(matches!(remove(&directory), Ok(Removed::Not(_))));
         fs::remove_file(directory.join("mine")).unwrap();
         remove_bare(&directory);
         assert!(!directory.exists());

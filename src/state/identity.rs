@@ -83,7 +83,8 @@ pub fn is_named_after(directory: &Path, bucket: &str) -> bool {
 /// When a state was last in use, as far as can be told.
 pub fn last_use(directory: &Path) -> Option<SystemTime> {
     let noted = SourceNote::read(directory).and_then(|note| note.last_used());
-    noted.or_else(|| last_start(directory))
+    // One that was killed has noted its start alone.
+    noted.max(last_start(directory))
 }
 
 /// A start writes into the first, and what follows into the second.

@@ -20,7 +20,6 @@ mod opening;
 mod pending;
 mod private;
 mod properties;
-mod reached;
 mod rows;
 mod schema;
 mod seen;
@@ -42,7 +41,7 @@ pub use directory::{
     Holder, ParentsPlace, base_directory, directory_of, holder, is_state_directory, parent_holder, prepare,
 };
 pub use folder_dates::FolderDate;
-pub use holdings::{Holdings, Removed, remove, remove_bare};
+pub use holdings::{Holdings, Removed, remove, remove_bare, remove_new};
 pub use identity::{SourceIdentity, default_directory, is_named_after, last_use};
 pub use locks::LockRow;
 pub use pending::{
@@ -211,6 +210,11 @@ impl State {
             is_new,
             held,
         })))
+    }
+
+    /// Whether an earlier life has had it, which has reached its source: what comes to nothing is not kept.
+    pub fn was_reached(&self) -> bool {
+        !self.0.is_new
     }
 
     /// The directory's path.

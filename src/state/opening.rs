@@ -84,7 +84,13 @@ pub(super) fn look_into(file: File, path: &Path) -> Result<Holdings, StateError>
             return Err(StateError::Damaged { why: format!("{} rows cannot be read", rows.unreadable) });
         }
         let (shelf, bytes) = rows.shelf.holdings();
-        Ok(Holdings { shelf_files: shelf, shelf_bytes: bytes, pending: rows.pending.count() })
+        Ok(Holdings {
+            shelf_files: shelf,
+            shelf_bytes: bytes,
+            pending: rows.pending.count(),
+            properties: rows.properties.len(),
+            others: 0,
+        })
     })
 }
 

@@ -50,6 +50,10 @@ pub enum PropertyChange {
 pub(super) struct Index(Arc<RwLock<BTreeSet<String>>>);
 
 impl Index {
+    pub(super) fn len(&self) -> usize {
+        self.0.read().len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.read().is_empty()
     }

@@ -28,9 +28,10 @@ fn every_section_has_its_test() {
 async fn one_key_is_one_plain_object() {
     let gateway = TestGateway::start().await;
     let bucket = gateway.bucket().await;
+    // Before the gateway lists anything, as it does for a name that has several spellings.
+    bucket.put("from/elsewhere", "x").await;
     assert_eq!(gateway.put("/Gr%C3%BC%C3%9Fe%20%26%20mehr.txt", "hallo").await, 201);
     assert_eq!(bucket.get("Grüße & mehr.txt").await.unwrap(), "hallo");
-    bucket.put("from/elsewhere", "x").await;
     assert_eq!(gateway.get("/from/elsewhere").await, (200, "x".into()));
     let patch = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">1</x></D:prop></D:set></D:propertyupdate>";
     gateway.request("PROPPATCH", "/from/elsewhere").body(patch).send().await.unwrap();

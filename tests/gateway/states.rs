@@ -190,6 +190,9 @@ async fn shelf_export_takes_the_one_that_can_be_meant() {
 fn age(state: &Path, days: u64) {
     let file = state.join("source.toml");
     let then = SystemTime::now() - Duration::from_secs(days * 86_400);
+    for name in ["gateway.lock", "state.redb"] {
+        File::options().write(true).open(state.join(name)).unwrap().set_modified(then).unwrap();
+    }
     let then =
         time::OffsetDateTime::from(then).format(&time::format_description::well_known::Rfc3339).unwrap();
     let text = fs::read_to_string(&file).unwrap();
@@ -298,4 +301,24 @@ async fn a_state_of_another_spelling_alone_is_used() {
     end(Process::serving(home.serve(BUCKET, &endpoint)).await).await;
     assert!(slash.join("state.redb").exists());
     assert_eq!(home.states().len(), 1);
+}
+
+/// Not in anybody's way, but somebody would miss it.
+#[tokio::test(flavor = "multi_thread")]
+async fn properties_and_what_was_put_aside_are_kept() {
+    let home = Home::new().await;
+    let gateway = home.serving(BUCKET).await;
+    let client = client();
+    client.put(format!("{}/file", gateway.url)).body("x").send().await.unwrap();
+    let patch = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">1</x></D:prop></D:set></D:propertyupdate>";
+    let method = reqwest::Method::from_bytes(b"PROPPATCH").unwrap();
+    client.request(method, format!("{}/file", gateway.url)).body(patch).send().await.unwrap();
+    end(gateway).await;
+    end(home.serving(OTHER).await).await;
+    fs::write(home.state_of(OTHER).join("state.redb.damaged-1"), "").unwrap();
+    for (bucket, words) in [(BUCKET, "properties of 1 file"), (OTHER, "put aside")] {
+        let (code, _, error) = home.run(&["state", "clean", "--yes", bucket]).await;
+        assert_eq!((code, error.contains(words), error.contains("hint: ")), (1, true, true), "{error}");
+    }
+    assert_eq!(home.states().len(), 2);
 }

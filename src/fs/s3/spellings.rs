@@ -15,6 +15,12 @@ impl S3FileSystem {
     /// The key of what means the same as `path` to Unicode, segment by segment. It may be `path`'s own, or gone.
     pub(super) async fn stored_spelling(&self, path: &ResourcePath) -> Result<Option<String>, Failure> {
         let (parent, name) = (path.parent(), path.name());
+        if let Some(top) = first_of_many_spellings(&parent)
+            && !self.is_folder(&top).await?
+        {
+            // What lies in it is asked for in vain, level by level.
+            return Ok(None);
+        }
         let folder = if parent.key().is_ascii() {
             folder_prefix(&parent.key())
         } else {
@@ -27,6 +33,10 @@ impl S3FileSystem {
             return Ok(Some(format!("{folder}{name}")));
         }
         Ok(self.stored_name(&folder, name).await?.map(|stored| format!("{folder}{stored}")))
+    }
+
+    async fn is_folder(&self, path: &ResourcePath) -> Result<bool, Failure> {
+        Ok(Box::pin(self.locate(path)).await?.is_some_and(|found| found.is_folder()))
     }
 
     /// The child of a folder that means the same as `name`.
@@ -60,6 +70,12 @@ impl S3FileSystem {
         }
         Ok(None)
     }
+}
+
+/// The uppermost folder of a path, if it is not its last, of which the spelling is open.
+fn first_of_many_spellings(path: &ResourcePath) -> Option<ResourcePath> {
+    let first = path.segments().iter().position(|name| !has_one_spelling(name))?;
+    (first + 1 < path.segments().len()).then(|| path.with_segments(path.segments()[..=first].to_vec()))
 }
 
 /// The name on a page of a folder's listing that means the same as `name`.

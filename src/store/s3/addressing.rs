@@ -50,12 +50,14 @@ impl Addressing {
     /// For a bucket of an endpoint that is known. `profile`: what the profile says.
     pub(super) fn new(options: &S3Options, bucket: &str, profile: Option<Style>) -> Self {
         let given = options.force_path_style.map(|is_path| if is_path { Style::Path } else { Style::Host });
-        let style = given.or(profile);
+        let is_arn = bucket.starts_with("arn:");
+        // A profile speaks of buckets: access points and acceleration are hosts.
+        let style = given.or(profile.filter(|_| !is_arn && !options.accelerate));
         let host = options.endpoint_url.as_deref().and_then(host_of).unwrap_or_default();
         // Access points are hosts.
-        let is_in_host = options.is_aws() || bucket.starts_with("arn:") || wants_hosts(&host);
+        let is_in_host = options.is_aws() || is_arn || wants_hosts(&host);
         let likely = if is_in_host { Style::Host } else { Style::Path };
-        let has_both = !options.is_aws() && !bucket.starts_with("arn:") && host.parse::<IpAddr>().is_err();
+        let has_both = !options.is_aws() && !is_arn && host.parse::<IpAddr>().is_err();
         Self {
             style: Mutex::new(style.unwrap_or(likely)),
             is_open: AtomicBool::new(style.is_none() && has_both),

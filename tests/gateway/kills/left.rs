@@ -89,6 +89,6 @@ pub fn in_the_state(directory: &Path, users: &[User]) -> Vec<String> {
 }
 
 /// What a state directory has.
-const NAMES: &[&str] = &["state.redb", "credential", "control.sock", "shelf", "source.toml", "reached"];
+const NAMES: &[&str] = &["state.redb", "credential", "control.sock", "shelf", "source.toml"];
 /// Of what an earlier life left.
 const RECOVERY: Duration = Duration::from_secs(60);
