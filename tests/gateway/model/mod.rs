@@ -47,6 +47,7 @@ async fn gateway(kind: Kind) -> TestGateway {
     }
     let change = |config: &mut Config| {
         buckets(config).cache.times.metadata = TTL;
+        buckets(config).trusts_conditions = !matches!(kind, Kind::Elsewhere(_));
         buckets(config).look_age = TTL;
         config.service.request_budget = Some(Duration::from_secs(5));
     };
