@@ -19,7 +19,8 @@ pub struct UnknownVariable {
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<UnknownVariable> {
     let mut known = BTreeSet::from([FILTER_OF_LOG.to_owned()]);
     collect(&Cli::command(), &mut known);
-    let ours = names.into_iter().filter(|name| name.starts_with(START) && !is_anothers(name));
+    let is_ours = |name: &String| name.to_ascii_uppercase().starts_with(START) && !is_anothers(name);
+    let ours = names.into_iter().filter(is_ours);
     let unknown: BTreeSet<String> = ours.filter(|name| !known.contains(name)).collect();
     let meant = |name: &str| {
         let likeness = |known: &String| strsim::jaro_winkler(&plain(name), &plain(known));
@@ -44,7 +45,7 @@ fn is_anothers(name: &str) -> bool {
 
 /// What of a name a slip seldom leaves out.
 fn plain(name: &str) -> String {
-    name.trim_start_matches(START).replace('_', "")
+    name.to_ascii_uppercase().trim_start_matches(START).replace('_', "")
 }
 
 const START: &str = "S3DAV_";
@@ -108,6 +109,7 @@ mod tests {
             ("LOGLEVEL", "LOG"),
             ("LISTEN_ADDRESS", "LISTEN"),
             ("PROFIL", "PROFILE"),
+            ("Read_Only", "READ_ONLY"),
         ] {
             let meant = meant(&format!("S3DAV_{wrong}"));
             assert!(meant.is_some_and(|meant| meant.starts_with(&format!("S3DAV_{right}"))), "{wrong}");

@@ -8,6 +8,8 @@ use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::CommandError;
+use super::gateway::url;
+use super::owners::{self, Left};
 use crate::config::{Config, DEFAULT_PORT, Listen};
 use crate::state::{prepare, read_private, write_private};
 
@@ -31,9 +33,14 @@ pub(super) fn take(
 /// Whoever mounts what is served need not know the port: where the usual one is taken by another program, and
 /// nobody asked for it, a free one is used, and again the next time.
 pub(super) async fn choose(config: &Config) -> Result<Vec<TcpListener>, CommandError> {
-    match config.listen.is_default && (config.detached || config.mount.is_some()) {
-        true => on_any_port(&config.listen, &config.state_dir).await,
-        false => bind(&config.listen).await,
+    let left = owners::left_by_others(config).await;
+    if config.listen.is_default && (config.detached || config.mount.is_some()) {
+        return on_any_port(&config.listen, &config.state_dir, &left).await;
+    }
+    let is_in_use = |left: &&Left| config.listen.addresses.iter().any(|at| left.entry.is_of(&url(*at)));
+    match left.iter().find(is_in_use) {
+        Some(left) => Err(left.failure()),
+        None => bind(&config.listen).await,
     }
 }
 
@@ -67,10 +74,19 @@ pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
     }
 }
 
-async fn on_any_port(listen: &Listen, state_dir: &Path) -> Result<Vec<TcpListener>, CommandError> {
+async fn on_any_port(
+    listen: &Listen,
+    state_dir: &Path,
+    left: &[Left],
+) -> Result<Vec<TcpListener>, CommandError> {
+    let is_another_mounts = |port: u16| {
+        let mut addresses = listen.addresses.iter().map(|address| SocketAddr::new(address.ip(), port));
+        addresses.any(|address| left.iter().any(|left| left.entry.is_of(&url(address))))
+    };
     let note = note(state_dir);
     let before = read_private(&note).ok().and_then(|text| text.trim().parse().ok());
-    for port in before.into_iter().chain([DEFAULT_PORT, 0]) {
+    let ports = before.into_iter().chain([DEFAULT_PORT, 0]);
+    for port in ports.filter(|port| !is_another_mounts(*port)) {
         let Some(listeners) = on_port(listen, port).await else { continue };
         let port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|at| at.port());
         if port != Some(DEFAULT_PORT) {

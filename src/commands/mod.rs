@@ -32,6 +32,7 @@ mod listeners;
 mod mount;
 mod operator;
 mod orphans;
+mod owners;
 mod predecessor;
 mod prefix;
 mod restart;

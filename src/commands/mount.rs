@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::gateway::Gateway;
-use super::{CommandError, attempt, hints, predecessor, restart, running, stop};
+use super::{CommandError, attempt, hints, owners, predecessor, restart, running, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
 use crate::config::Config;
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
@@ -36,6 +36,9 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
         attempt::leave_nothing(state_dir.clone()).await?;
     }
     let (status, is_new) = started?;
+    if !is_new {
+        owners::check_running(&config, &status.source).await?;
+    }
     let status = upgraded(status).await?;
     let own = options_of_gateway(given);
     if !is_new && own != status.options {

@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::ending::until_stopped;
 use super::gateway::Gateway;
 use super::operator::Keeping;
-use super::{CommandError, Ended, hints, hold, listeners, predecessor};
+use super::{CommandError, Ended, hints, hold, listeners, owners, predecessor};
 use crate::cli::{Given, ServeArgs};
 use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
@@ -107,6 +107,7 @@ async fn serve(
             _ = signals.next() => return Ok(Ended::Well),
         }
     }
+    owners::check_state(&config).await?;
     let (holder, listeners) = match inherited {
         Some(Inherited { holder, listeners }) => (holder, listeners::take(listeners, &config)?),
         None => (Holder::Itself, listeners::choose(&config).await?),

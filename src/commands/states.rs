@@ -11,6 +11,7 @@ use super::{CommandError, running, status};
 use crate::cli::{StateArgs, StateCommand};
 use crate::config::BucketSpec;
 use crate::control::{Reply, Request, Status, ask};
+use crate::mount::{self, Entry};
 use crate::state::{
     self, Holdings, Removed, SourceNote, StateError, base_directory, holder, is_named_after, last_use,
     parent_holder,
@@ -36,6 +37,8 @@ pub(super) struct Known {
     /// Of all files in it.
     bytes: u64,
     pub(super) in_use: bool,
+    /// Where it is mounted, whether a gateway runs or not.
+    mounted: Vec<PathBuf>,
     /// `None`: it cannot be read.
     pub(super) holds: Option<Holdings>,
 }
@@ -47,10 +50,11 @@ impl Known {
             Ok(Reply::Status(status)) => Some(*status),
             _ => None,
         };
-        Ok(tokio::task::spawn_blocking(move || Self::look(directory, running)).await?)
+        let entries = mount::entries().await.unwrap_or_default();
+        Ok(tokio::task::spawn_blocking(move || Self::look(directory, running, &entries)).await?)
     }
 
-    fn look(directory: PathBuf, running: Option<Status>) -> Self {
+    fn look(directory: PathBuf, running: Option<Status>, entries: &[Entry]) -> Self {
         let note = SourceNote::read(&directory);
         let in_use = running.is_some() || holder(&directory).is_some() || parent_holder(&directory).is_some();
         let name = directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy().into_owned();
@@ -69,6 +73,11 @@ impl Known {
             last_use: last_use(&directory).map(seconds),
             bytes: bytes_in(&directory),
             in_use,
+            mounted: entries
+                .iter()
+                .filter(|entry| mount::has_mounted(&directory, entry))
+                .map(|entry| entry.point.clone())
+                .collect(),
             holds,
             state_dir: directory,
         }
@@ -166,6 +175,13 @@ impl Known {
             return Some(CommandError::hinted(
                 anyhow::anyhow!("the state {} is in use", self.name()),
                 format!("`s3dav stop --state-dir {shown}` ends its gateway"),
+            ));
+        }
+        if let Some(point) = self.mounted.first() {
+            let point = point.display().to_string();
+            return Some(CommandError::hinted(
+                anyhow::anyhow!("the state {} is of what is mounted at {point}", self.name()),
+                format!("unmount that first: `s3dav unmount {}`", quoted(&point)),
             ));
         }
         if self.holds.is_some_and(|holds| holds.is_nothing()) {

@@ -21,6 +21,7 @@ pub fn cautions(config: &Config, addresses: &[SocketAddr], password_file: Option
         of_access(&config.access),
         of_addresses(addresses),
         of_endpoint(&config.source),
+        of_profile(&config.source),
         of_other_state(config),
     ];
     all.into_iter().flatten().collect()
@@ -65,6 +66,16 @@ fn of_endpoint(source: &Source) -> Option<Caution> {
     Some(Caution {
         message: format!("files and session tokens go to {host} unencrypted"),
         hint: "name the endpoint with https://; --ca-bundle names an authority of your own".to_owned(),
+    })
+}
+
+/// The SDK takes the keys of the environment first, whatever profile is named.
+fn of_profile(source: &Source) -> Option<Caution> {
+    let Source::Buckets(source) = source else { return None };
+    let profile = source.s3.profile.as_ref()?;
+    std::env::var_os("AWS_ACCESS_KEY_ID").filter(|key| !key.is_empty()).map(|_| Caution {
+        message: format!("the keys of the environment are used, not those of the profile {profile}"),
+        hint: "unset AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for those of the profile".to_owned(),
     })
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{read_private, write_private};
+use super::{SourceIdentity, read_private, write_private};
 
 /// What is served with that state, as it was last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,16 @@ impl SourceNote {
         self.last_use = whole.format(&Rfc3339).map_err(io::Error::other)?;
         let text = toml::to_string(self).map_err(io::Error::other)?;
         write_private(&directory.join(FILE), &format!("{HEAD}{text}"))
+    }
+
+    /// By which it is told from other sources.
+    pub fn identity(&self) -> SourceIdentity {
+        match &self.path {
+            Some(path) => SourceIdentity::Path(path.clone()),
+            None => {
+                SourceIdentity::Buckets { endpoint: self.endpoint.clone(), buckets: self.buckets.clone() }
+            }
+        }
     }
 
     /// When it was last used, as a time.

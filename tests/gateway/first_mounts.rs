@@ -173,7 +173,7 @@ async fn mount_waits_for_a_gateway_that_is_ending() {
 }
 
 /// A gateway and the process that would start it anew, both gone without a word.
-async fn kill_all(home: &Home) {
+pub async fn kill_all(home: &Home) {
     let status = home.status().await;
     let (parent, gateway) = (status["parent"].to_string(), status["pid"].to_string());
     send_signal("STOP", &parent);

@@ -33,6 +33,7 @@ mod mounting;
 mod newcomer;
 mod obstacles;
 mod outages;
+mod owners;
 mod parent;
 mod path;
 mod propfind;

@@ -227,7 +227,10 @@ fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, status: 
 }
 
 fn causes(error: &(dyn Error + 'static)) -> String {
-    harmless(&with_causes(error))
+    let text = with_causes(error);
+    // What a program that was to bring credentials has said may hold them.
+    let shown = text.split_once("Stderr:").map_or(text.as_str(), |(before, _)| before.trim_end());
+    harmless(shown)
 }
 
 /// A text of the endpoint as one line that does nothing to a terminal and shows all there is, but for what is
