@@ -78,11 +78,11 @@ pub(super) async fn of_buckets(
 ) -> Result<Served, CommandError> {
     let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
     let (reach, mut asked) = (Reach::new(source.lost_wait), Vec::new());
-    let (mut is_aws, mut path) = (true, None);
+    let (mut is_aws, mut path, mut url) = (true, None, String::new());
     for bucket in &source.buckets {
         let store = S3Store::telling(reach.clone(), &bucket.bucket, source.s3.clone(), metrics.clone());
         let store = store.await.map_err(connect)?;
-        (is_aws, path) = (store.is_aws(), store.endpoint_path());
+        (is_aws, path, url) = (store.is_aws(), store.endpoint_path(), store.endpoint());
         let store: Arc<dyn ObjectStore> =
             if is_aws { Arc::new(store) } else { Arc::new(Aliases::new(Arc::new(store))) };
         asked.push((bucket.clone(), Arc::clone(&store)));
@@ -100,7 +100,7 @@ pub(super) async fn of_buckets(
     };
     let store: Arc<dyn ObjectStore> = match source.trusts_conditions || is_aws {
         true => store,
-        false => Arc::new(Conditional::new(store, endpoint(&source, &reach), state.clone())),
+        false => Arc::new(Conditional::new(store, endpoint(&source, &url, &reach), state.clone())),
     };
     // A look and its write wait for their turn once.
     let store: Arc<dyn ObjectStore> = Arc::new(Paced::new(store));
@@ -129,8 +129,7 @@ pub(super) async fn of_buckets(
 }
 
 /// Whom to ask what it can.
-fn endpoint(source: &BucketSource, reach: &Reach) -> Endpoint {
-    let url = source.s3.endpoint_url.as_deref().unwrap_or_default();
+fn endpoint(source: &BucketSource, url: &str, reach: &Reach) -> Endpoint {
     let bucket = source.buckets.first().map_or("", |spec| &spec.bucket);
     let (name, prefix) = (format!("{url}\0{bucket}"), scratch_prefix(&source.buckets));
     Endpoint { name, prefix, reach: reach.clone(), look_age: source.look_age }

@@ -5,6 +5,7 @@ use std::net::{TcpListener, ToSocketAddrs};
 use std::process::Stdio;
 
 use command_fds::{CommandFdExt, FdMapping};
+use s3dav::config::Config;
 use s3dav::embedded::Action;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -12,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use crate::harness::clients::{Tools, needs};
 use crate::harness::process::{Process, command, outcome};
-use crate::harness::{BUCKET, Bucket, TestGateway, client, embedded};
+use crate::harness::{BUCKET, Bucket, TestGateway, buckets, client, embedded};
 
 fn serve(endpoint: &str, state: &TempDir, more: &[&str]) -> Command {
     let mut serve =
@@ -212,7 +213,7 @@ async fn a_setting_that_s3_refuses_is_told_until_a_write_succeeds() {
         ("KMS.NotFoundException", "--sse-kms-key-id"),
         ("KMS.DisabledException", "--sse-kms-key-id"),
     ] {
-        let gateway = TestGateway::start().await;
+        let gateway = TestGateway::start_with(new_objects_are_special).await;
         gateway.bucket().await.put("there", "content").await;
         gateway.hooks().next(
             1,
@@ -227,5 +228,41 @@ async fn a_setting_that_s3_refuses_is_told_until_a_write_succeeds() {
         assert!(message.contains(code) && advice.contains(hint), "{told}");
         assert_eq!(gateway.put("/file", "content").await, 201);
         assert_eq!(problems().await, serde_json::json!([]));
+    }
+}
+
+/// With a storage class and an encryption of their own.
+fn new_objects_are_special(config: &mut Config) {
+    let s3 = &mut buckets(config).s3;
+    (s3.storage_class, s3.sse) = (Some("STANDARD_IA".to_owned()), Some("aws:kms".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_service_that_is_busy_is_waited_for() {
+    let gateway = TestGateway::start_with(new_objects_are_special).await;
+    for (status, code) in [
+        (500, "KMS.KMSInternalException"),
+        (503, "KMS.DependencyTimeoutException"),
+        (400, "KMS.ThrottlingException"),
+        (429, "KMS.LimitExceededException"),
+    ] {
+        // More often than the SDK itself asks.
+        gateway.hooks().next(4, "PutObject", Action::Fail { status, code, message: "later" });
+        assert!(gateway.put("/file", code).await < 300, "{code}");
+        gateway.hooks().heal();
+        assert_eq!(gateway.bucket().await.get("file").await.unwrap(), code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_was_not_given_is_not_blamed() {
+    let gateway = TestGateway::start().await;
+    for (status, code) in
+        [(400, "KMS.DisabledException"), (403, "KMS.AccessDeniedException"), (400, "InvalidStorageClass")]
+    {
+        gateway.hooks().next(1, "PutObject", Action::Fail { status, code, message: "no" });
+        assert_eq!(gateway.put("/file", "content").await, 403, "{code}");
+        let told = crate::control::status(&gateway).await["problems"].clone();
+        assert_eq!(told, serde_json::json!([]), "{code}");
     }
 }

@@ -13,6 +13,7 @@ use super::bounding::TooLong;
 use super::client::Class;
 use super::naming::{Naming, NotS3s};
 use super::obstacles::{self, Lost};
+use super::options::S3Options;
 use crate::logging::with_causes;
 use crate::store::looked::LookTooOld;
 use crate::store::obstacle::Obstacle;
@@ -24,21 +25,39 @@ use crate::store::{Setting, StoreError};
 pub(super) struct Unexplained(String);
 
 /// Translates a failed call.
-pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, class: Class, naming: &Naming) -> StoreError
+pub(super) fn classify<E>(
+    error: SdkError<E, HttpResponse>,
+    class: Class,
+    naming: &Naming,
+    options: &S3Options,
+) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     if !matches!(error, SdkError::ServiceError(_)) {
         return unanswered(&error);
     }
+    // A failure of the key service itself passes.
+    let is_refused = error.raw_response().is_some_and(|answer| matches!(answer.status().as_u16(), 400 | 403));
+    let setting = setting(error.code().unwrap_or_default(), options).filter(|_| is_refused);
+    match (answered(&error, class, naming), class, setting) {
+        (StoreError::AccessDenied(cause) | StoreError::Rejected(cause), Class::Write, Some(setting)) => {
+            StoreError::SettingRefused { setting, cause: cause.to_string() }
+        }
+        (error, ..) => error,
+    }
+}
+
+/// What an answer means.
+fn answered<E>(error: &SdkError<E, HttpResponse>, class: Class, naming: &Naming) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
     let answer = error.raw_response();
     let status = answer.map_or(0, |answer| answer.status().as_u16());
     let code = error.code().unwrap_or_default().to_owned();
     let region = answer.and_then(region_of);
-    let cause = || -> Box<dyn Error + Send + Sync> { describe(&error, status).into() };
-    if let (Class::Write, Some(setting)) = (class, setting(&code)) {
-        return StoreError::SettingRefused { setting, cause: describe(&error, status) };
-    }
+    let cause = || -> Box<dyn Error + Send + Sync> { describe(error, status).into() };
     match (status, code.as_str()) {
         (_, "NoSuchBucket") => StoreError::NoSuchBucket,
         (_, "InvalidBucketName") => StoreError::InvalidBucket(cause()),
@@ -54,7 +73,7 @@ where
         (400, "") if region.is_some() => StoreError::WrongRegion(region),
         // A token that has expired is what it usually means where it is not about one object.
         (400, "") if matches!(class, Class::List) => StoreError::Credentials(cause()),
-        (400, "") => StoreError::Rejected(Unexplained(describe(&error, status)).into()),
+        (400, "") => StoreError::Rejected(Unexplained(describe(error, status)).into()),
         (
             _,
             "ExpiredToken"
@@ -88,11 +107,11 @@ where
         (412, _) => StoreError::ConditionFailed,
         (416, _) => StoreError::RangeNotSatisfiable,
         (403, _) => StoreError::AccessDenied(cause()),
-        (405 | 501, _) => StoreError::Unsupported(describe(&error, status)),
+        (405 | 501, _) => StoreError::Unsupported(describe(error, status)),
         (413, _) | (_, "EntityTooLarge" | "KeyTooLongError") => {
-            StoreError::TooLarge(describe(&error, status))
+            StoreError::TooLarge(describe(error, status))
         }
-        (200..=299, _) => StoreError::InvalidAnswer(describe(&error, status)),
+        (200..=299, _) => StoreError::InvalidAnswer(describe(error, status)),
         (429, _) => StoreError::SlowDown(cause()),
         (500.., _) => StoreError::Unavailable(cause()),
         _ => StoreError::Rejected(cause()),
@@ -123,13 +142,13 @@ fn lost(error: &(dyn Error + 'static)) -> StoreError {
     }
 }
 
-/// Which setting of new objects a write was refused for.
-fn setting(code: &str) -> Option<Setting> {
+/// Which setting of new objects, one that was given, a code is about.
+fn setting(code: &str, options: &S3Options) -> Option<Setting> {
     if code == "InvalidStorageClass" {
-        return Some(Setting::StorageClass);
+        return options.storage_class.is_some().then_some(Setting::StorageClass);
     }
     let is_of_encryption = code.starts_with("KMS.") || code.starts_with("InvalidEncryptionAlgorithm");
-    is_of_encryption.then_some(Setting::Encryption)
+    (is_of_encryption && options.sse.is_some()).then_some(Setting::Encryption)
 }
 
 /// What a 404 proves. S3 says what is not there; whoever does not is not S3, or means something else: `None`.

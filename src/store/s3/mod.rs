@@ -87,6 +87,11 @@ impl S3Store {
         (!path.is_empty()).then(|| path.to_owned())
     }
 
+    /// Where requests go, always spelled the same; the profile may have named it. Empty: AWS itself.
+    pub fn endpoint(&self) -> String {
+        self.options.endpoint()
+    }
+
     /// Whether it is AWS itself; the profile may have named another endpoint.
     pub fn is_aws(&self) -> bool {
         self.options.is_aws()
@@ -150,7 +155,7 @@ impl S3Store {
                 self.clients.addressing().settle();
                 return Ok((output, permit));
             }
-            Err(error) => classify(error, class, self.clients.naming()),
+            Err(error) => self.classified(error, class),
         };
         match &error {
             StoreError::WrongRegion(Some(region)) => self.clients.move_to(region.clone()).await,
@@ -166,7 +171,14 @@ impl S3Store {
         }
         let (client, _) = self.clients.get(class);
         let output = call(client).await;
-        Ok((output.map_err(|error| classify(error, class, self.clients.naming()))?, permit))
+        Ok((output.map_err(|error| self.classified(error, class))?, permit))
+    }
+
+    fn classified<E>(&self, error: SdkError<E, HttpResponse>, class: Class) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        classify(error, class, self.clients.naming(), &self.options)
     }
 
     /// Runs a call that failed once more, with the bucket's name in the other place, if that was never tried.

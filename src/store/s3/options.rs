@@ -89,6 +89,18 @@ impl S3Options {
         AWS.iter().any(|domain| host.ends_with(domain))
     }
 
+    /// Where requests go, always spelled the same; empty where that is AWS's own.
+    pub(super) fn endpoint(&self) -> String {
+        let Some(given) = &self.endpoint_url else { return String::new() };
+        let (Ok(url), Some(host)) = (given.parse::<http::Uri>(), host_of(given)) else {
+            return given.clone();
+        };
+        let is_https = url.scheme_str() != Some("http");
+        let (scheme, usual) = if is_https { ("https", 443) } else { ("http", 80) };
+        let port = url.port_u16().unwrap_or(usual);
+        format!("{scheme}://{host}:{port}{}", url.path().trim_end_matches('/'))
+    }
+
     /// Refuses a storage class that AWS does not have; others may have their own.
     pub(super) fn check_storage_class(&self) -> Result<(), ConnectError> {
         let known = StorageClass::values();
@@ -185,5 +197,18 @@ mod tests {
             assert!(!at(url).is_aws(), "{url}");
         }
         assert!(!at("http://127.0.0.1:9000").is_https());
+    }
+
+    #[test]
+    fn an_endpoint_has_one_spelling() {
+        let endpoint =
+            |url: &str| S3Options { endpoint_url: Some(url.into()), ..S3Options::default() }.endpoint();
+        for same in ["https://s3.example.org", "HTTPS://S3.Example.org./", "https://s3.example.org:443/"] {
+            assert_eq!(endpoint(same), "https://s3.example.org:443");
+        }
+        for other in ["http://s3.example.org", "https://s3.example.org:9000", "https://s3.example.org/path"] {
+            assert_ne!(endpoint(other), "https://s3.example.org:443");
+        }
+        assert_eq!(S3Options::default().endpoint(), "");
     }
 }
