@@ -20,6 +20,11 @@ pub async fn until<T>(until: Instant, write: impl Future<Output = T>) -> T {
     UNTIL.scope(until, write).await
 }
 
+/// Whether what this task sends relies on a look: a second attempt would rely on what was there before the first.
+pub(super) fn is_relied_on() -> bool {
+    UNTIL.try_with(|_| ()).is_ok()
+}
+
 /// Whether it is too late to send what this task has to send.
 pub(super) fn is_too_late() -> bool {
     UNTIL.try_with(|until| Instant::now() > *until).unwrap_or(false)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use s3dav::embedded::{Action, Gate, Rule};
 
 use crate::finder::client::Finder;
-use crate::harness::{TestGateway, buckets, eventually, open_uploads};
+use crate::harness::{TestGateway, buckets, embedded, eventually, open_uploads};
 
 const LARGE: usize = 20 << 20;
 
@@ -42,6 +42,28 @@ async fn a_file_is_no_conflict_with_itself() {
         assert_eq!(gateway.put("/file", "third").await, 204);
         assert_only(&gateway, "file", b"third").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_no_conflict_with_itself_where_conditions_are_ignored() {
+    let s3 = embedded().await;
+    s3.hooks().ignore_conditions_of(&["PutObject", "DeleteObject"]);
+    let state = Arc::new(tempfile::tempdir().unwrap());
+    let gateway = TestGateway::start_on(s3, state, |config| {
+        buckets(config).trusts_conditions = false;
+        // A second attempt would come later.
+        buckets(config).look_age = Duration::from_millis(40);
+    })
+    .await;
+    assert_eq!(gateway.put("/before", "content").await, 201);
+    assert_eq!(gateway.status("DELETE", "/before").await, 204);
+    for (content, status) in [("first", 201), ("second", 204), ("third", 204)] {
+        lose_answer(&gateway, "PutObject");
+        assert_eq!(gateway.put("/file", content).await, status, "{content}");
+        assert_only(&gateway, "file", content.as_bytes()).await;
+    }
+    lose_answer(&gateway, "DeleteObject");
+    assert_eq!(gateway.status("DELETE", "/file").await, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]

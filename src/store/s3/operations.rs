@@ -26,6 +26,7 @@ use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
 };
 use crate::store::comparing::Expected;
+use crate::store::looked;
 use crate::store::{
     Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
@@ -41,13 +42,10 @@ pub(super) fn once(config: Builder) -> Builder {
     config.retry_config(RetryConfig::disabled())
 }
 
-/// A write that depends on the object's state is not repeated below: its own first attempt may be
-/// what it meets. Whoever waits for this one knows how to tell.
+/// A write that depends on the object's state, or on a look at it, is not repeated below: its own first attempt may
+/// be what it meets. Whoever waits for this one knows how to tell.
 fn once_if(conditional: bool, config: Builder) -> Builder {
-    match conditional {
-        true => once(config),
-        false => config,
-    }
+    if conditional || looked::is_relied_on() { once(config) } else { config }
 }
 
 /// Sends an operation's builder, with options that the builder itself does not have.
