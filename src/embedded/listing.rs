@@ -1,6 +1,8 @@
 //! ListObjects in both versions: byte order, delimiters, pages.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::*;
@@ -11,7 +13,7 @@ use super::storage::{self, Bucket};
 
 /// One page, as a server with these quirks has it.
 pub(super) fn version_2(
-    bucket: &Bucket,
+    bucket: &mut Bucket,
     mut input: ListObjectsV2Input,
     quirks: &Quirks,
 ) -> S3Result<ListObjectsV2Output> {
@@ -19,14 +21,16 @@ pub(super) fn version_2(
         // What it does not know of a request of the second version.
         (input.continuation_token, input.start_after) = (None, None);
     }
-    let mut page = list(bucket, input)?;
+    let Bucket { objects, listed, .. } = bucket;
+    let objects = if quirks.lists_late { listed.get_or_insert_with(|| objects.clone()) } else { objects };
+    let mut page = list(objects, input)?;
     if quirks.counts_objects_only {
         page.key_count = page.contents.as_ref().map(|objects| objects.len() as i32);
     }
     Ok(page)
 }
 
-fn list(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
+fn list(objects: &Objects, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
     let max_keys = match input.max_keys {
         None => PAGE,
         Some(max) => usize::try_from(max).map_err(|_| s3_error!(InvalidArgument))?.min(PAGE),
@@ -43,7 +47,7 @@ fn list(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Out
         None => None,
     };
     let after = token.or_else(|| input.start_after.clone());
-    let page = collect(bucket, &prefix, delimiter.as_deref(), after.as_deref(), max_keys);
+    let page = collect(objects, &prefix, delimiter.as_deref(), after.as_deref(), max_keys);
     let encoded = input.encoding_type.is_some();
     let text = |text: &str| {
         if encoded {
@@ -74,7 +78,7 @@ fn list(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Out
 /// One page, as the first version has it.
 pub(super) fn version_1(bucket: &Bucket, input: ListObjectsInput) -> S3Result<ListObjectsOutput> {
     let page = list(
-        bucket,
+        &bucket.objects,
         ListObjectsV2Input {
             bucket: input.bucket,
             prefix: input.prefix,
@@ -99,6 +103,8 @@ pub(super) fn version_1(bucket: &Bucket, input: ListObjectsInput) -> S3Result<Li
     })
 }
 
+type Objects = BTreeMap<String, Arc<storage::Object>>;
+
 #[derive(Default)]
 struct Page<'a> {
     objects: Vec<(&'a str, &'a storage::Object)>,
@@ -108,7 +114,7 @@ struct Page<'a> {
 }
 
 fn collect<'a>(
-    bucket: &'a Bucket,
+    objects: &'a Objects,
     prefix: &str,
     delimiter: Option<&str>,
     after: Option<&str>,
@@ -127,7 +133,7 @@ fn collect<'a>(
     {
         start = Bound::Excluded(format!("{after}{HIGHEST}"));
     }
-    while let Some((key, object)) = bucket.objects.range((start.clone(), Bound::Unbounded)).next() {
+    while let Some((key, object)) = objects.range((start.clone(), Bound::Unbounded)).next() {
         let Some(rest) = key.strip_prefix(prefix) else { break };
         if page.objects.len() + page.prefixes.len() == max_keys {
             page.next = last.or_else(|| after.map(str::to_owned)).or_else(|| Some(String::new()));

@@ -47,6 +47,8 @@ pub struct Quirks {
     pub takes_no_size: bool,
     /// Listings are answered as version 1 of ListObjects does, whichever is asked for.
     pub lists_as_v1: bool,
+    /// Listings lag behind: they show what was there when the first one was asked for.
+    pub lists_late: bool,
     /// The server's name: what stands before it in a host is the name of a bucket. `None`: no host names one.
     pub domain: Option<&'static str>,
     /// Status and code by which buckets that are named in the path are refused.

@@ -23,6 +23,8 @@ pub(super) struct Storage {
 pub(super) struct Bucket {
     pub(super) objects: BTreeMap<String, Arc<Object>>,
     pub(super) uploads: BTreeMap<String, Upload>,
+    /// What listings show that lag behind, once one was asked for.
+    pub(super) listed: Option<BTreeMap<String, Arc<Object>>>,
 }
 
 /// An object.

@@ -27,7 +27,7 @@ impl Entry {
 
 /// Sees to it that a listing comes forward: a broken server may tell the same pages again and again.
 #[derive(Debug, Clone, Default)]
-struct Progress {
+pub(super) struct Progress {
     /// Behind which everything comes.
     last: Option<String>,
     /// Pages in a row that had nothing.
@@ -36,7 +36,7 @@ struct Progress {
 
 impl Progress {
     /// Takes the next page, or refuses it.
-    fn take(&mut self, page: ListPage) -> StoreResult<ListPage> {
+    pub(super) fn take(&mut self, page: ListPage) -> StoreResult<ListPage> {
         let names = || {
             let objects = page.objects.iter().map(|object| object.key.as_str());
             objects.chain(page.prefixes.iter().map(String::as_str))

@@ -13,7 +13,7 @@ use s3dav::store::{ObjectStore, StoreError};
 use tempfile::TempDir;
 
 use crate::harness::clients::{Moto, needs};
-use crate::harness::process::Process;
+use crate::harness::process::{Process, command};
 use crate::harness::{
     BUCKET, Behind, Bucket, TestGateway, buckets, embedded, eventually, open_uploads, s3_options,
 };
@@ -197,6 +197,28 @@ async fn another_server_at_the_same_endpoint_is_asked_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_endpoint_that_the_environment_names_is_asked_anew() {
+    let state = tempfile::tempdir().unwrap();
+    let (one, two) = (embedded().await, embedded().await);
+    two.hooks().ignore_conditions_of(&ALL);
+    for (s3, is_asked) in [(&one, true), (&one, false), (&two, true), (&two, false)] {
+        s3.hooks().reset();
+        let mut serve = command(&["serve", "--bucket", BUCKET, "--force-path-style", "--auth", "none"]);
+        serve
+            .args(["--notify=off", "--listen", "127.0.0.1:0", "--state-dir"])
+            .arg(state.path().join("state"));
+        serve.env("AWS_ENDPOINT_URL", s3.endpoint_url());
+        let mut gateway = Process::serving(serve).await;
+        let put = crate::harness::client().put(format!("{}/file", gateway.url)).body("content");
+        assert!(put.send().await.unwrap().status().is_success());
+        let questions = s3.hooks().transcript().into_iter().filter(|(_, target)| target.contains("question"));
+        assert_eq!(questions.count() > 0, is_asked);
+        gateway.signal("INT").await;
+        gateway.child.wait().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_is_seen_to_ignore_them_is_asked_anew() {
     let change = |config: &mut Config| {
         buckets(config).trusts_conditions = false;
@@ -298,6 +320,171 @@ async fn files_that_are_written_or_deleted_one_by_one_are_looked_at_by_pages() {
     let looks = gateway.hooks().count("HeadObject") + gateway.hooks().count("ListObjectsV2");
     assert!(looks <= 20, "a page and three looks for each kind of write, and the folder: {looks}");
     assert_eq!(bucket.keys().await.len(), 51);
+}
+
+/// Whether a name was kept beside the one that another's work has.
+async fn is_kept_beside(bucket: &Bucket, name: &str) -> bool {
+    bucket.keys().await.iter().any(|key| key.starts_with(&format!("{name} (conflict")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_was_under_way_tells_nothing_of_what_the_gateway_wrote_meanwhile() {
+    let s3 = embedded().await;
+    s3.hooks().ignore_conditions_of(&ALL);
+    let gateway = asking_on(&Behind::S3(s3), &Arc::new(tempfile::tempdir().unwrap())).await;
+    let (bucket, held) = (gateway.bucket().await, Gate::default());
+    bucket.put("d/z", "original").await;
+    gateway.hrefs("/d/", "1").await;
+    assert_eq!(gateway.get("/d/z").await.1, "original");
+    let other = |method| gateway.request(method, "/d/z").header("User-Agent", "another");
+    assert_eq!(other("GET").send().await.unwrap().text().await.unwrap(), "original");
+    for n in 0..3 {
+        assert_eq!(gateway.put(&format!("/d/n{n}"), "x").await, 201);
+    }
+    hold_page(&gateway, &held);
+    let fourth = async { assert_eq!(gateway.put("/d/n3", "x").await, 201) };
+    let overtaking = async {
+        held.reached().await;
+        assert_eq!(other("PUT").body("theirs").send().await.unwrap().status(), 204);
+        held.open();
+    };
+    tokio::join!(fourth, overtaking);
+    assert_eq!(gateway.put("/d/z", "mine").await, 204);
+    assert_eq!(bucket.get("d/z").await.unwrap(), "theirs");
+    assert!(is_kept_beside(&bucket, "d/z").await);
+}
+
+/// The answer to the next page that looks at many names is held back.
+fn hold_page(gateway: &TestGateway, gate: &Gate) {
+    at_pages(gateway, 1, Action::Hold(gate.clone()));
+}
+
+fn at_pages(gateway: &TestGateway, times: usize, action: Action) {
+    let (operation, target) = (Some("ListObjectsV2".to_owned()), Some("start-after".to_owned()));
+    gateway.hooks().add(Rule { operation, target, times, action });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_that_lag_behind_confirm_nothing() {
+    let s3 = embedded().await;
+    s3.hooks().ignore_conditions_of(&ALL);
+    let before = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    for n in 0..30 {
+        before.put(&format!("album/{n:03}"), "x").await;
+        before.put(&format!("old/{n:03}"), "x").await;
+    }
+    s3.hooks().change_quirks(|quirks| quirks.lists_late = true);
+    let gateway = asking_on(&Behind::S3(s3), &Arc::new(tempfile::tempdir().unwrap())).await;
+    let bucket = gateway.bucket().await;
+    gateway.hrefs("/", "1").await;
+    bucket.put("holiday/005", "theirs").await;
+    bucket.put("old/003", "theirs").await;
+    assert_eq!(gateway.transfer("MOVE", "/album", "/holiday").await, 201);
+    assert_eq!(bucket.get("holiday/005").await.unwrap(), "theirs");
+    gateway.status("DELETE", "/old").await;
+    assert_eq!(bucket.get("old/003").await.unwrap(), "theirs");
+    gateway.hooks().change_quirks(|quirks| quirks.lists_late = false);
+    assert!(is_kept_beside(&bucket, "holiday/005").await);
+    let keys = bucket.keys().await;
+    assert_eq!(keys.iter().filter(|key| key.starts_with("holiday/")).count(), 31, "{keys:?}");
+    assert!(!keys.iter().any(|key| key.starts_with("album/")), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_denied_costs_no_write() {
+    let s3 = embedded().await;
+    s3.hooks().ignore_conditions_of(&ALL);
+    let gateway = asking_on(&Behind::S3(s3), &Arc::new(tempfile::tempdir().unwrap())).await;
+    let bucket = gateway.bucket().await;
+    for n in 0..30 {
+        bucket.put(&format!("album/{n:03}"), "x").await;
+    }
+    bucket.put("d/there", "x").await;
+    gateway.hrefs("/", "1").await;
+    at_pages(&gateway, usize::MAX, Action::Fail { status: 403, code: "AccessDenied", message: "no" });
+    for n in 0..10 {
+        assert_eq!(gateway.put(&format!("/d/n{n}"), "x").await, 201);
+    }
+    assert_eq!(gateway.transfer("COPY", "/album", "/holiday").await, 201);
+    assert_eq!(bucket.keys().await.len(), 71);
+    let is_page = |(_, target): &&(String, String)| target.contains("start-after");
+    let pages = gateway.hooks().transcript().iter().filter(is_page).count();
+    assert!(pages <= 5, "one for each run; one for the copies' sources, and one for their places: {pages}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_was_long_on_its_way_does_not_count() {
+    let gateway = asking(&ALL).await;
+    let (bucket, held) = (gateway.bucket().await, Gate::default());
+    assert_eq!(gateway.put("/first", "x").await, 201);
+    bucket.put("file", "original").await;
+    assert_eq!(gateway.get("/file").await.1, "original");
+    gateway.hooks().next(1, "HeadObject", Action::Hold(held.clone()));
+    let put = async { assert_eq!(gateway.put("/file", "mine").await, 204) };
+    let overtaking = async {
+        held.reached().await;
+        bucket.put("file", "theirs").await;
+        // Until the look counts no more.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        held.open();
+    };
+    tokio::join!(put, overtaking);
+    assert_eq!(bucket.get("file").await.unwrap(), "theirs");
+    assert!(is_kept_beside(&bucket, "file").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_always_answered_late_can_be_written() {
+    let s3 = embedded().await;
+    s3.hooks().ignore_conditions_of(&ALL);
+    let state = Arc::new(tempfile::tempdir().unwrap());
+    let gateway = TestGateway::start_on(s3, state, |config| {
+        buckets(config).trusts_conditions = false;
+        buckets(config).look_age = Duration::from_millis(100);
+    })
+    .await;
+    assert_eq!(gateway.put("/file", "first").await, 201);
+    gateway.hooks().set_latency(Duration::from_millis(120));
+    assert_eq!(gateway.put("/file", "second").await, 204);
+    assert_eq!(gateway.status("MKCOL", "/d").await, 201);
+    assert_eq!(gateway.status("DELETE", "/d").await, 204);
+    assert_eq!(gateway.status("DELETE", "/file").await, 204);
+    gateway.hooks().set_latency(Duration::ZERO);
+    assert!(gateway.bucket().await.is_empty().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_relies_on_a_look_is_sent_once() {
+    let s3 = embedded().await;
+    let store = S3Store::new(BUCKET, s3_options(&s3.endpoint_url()), Metrics::default()).await.unwrap();
+    let (key, end) = (Key::new("key").unwrap(), tokio::time::Instant::now() + Duration::from_secs(60));
+    let (attributes, condition) = (Attributes::default(), Condition::None);
+    s3.hooks().always(Action::ApplyThenFail);
+    let lost = looked::until(end, store.put(&key, "x".into(), &attributes, &condition)).await.unwrap_err();
+    assert!(lost.may_have_been_applied(), "{lost:?}");
+    let lost = looked::until(end, store.delete(&key, &condition)).await.unwrap_err();
+    assert!(lost.may_have_been_applied(), "{lost:?}");
+    assert_eq!((s3.hooks().count("PutObject"), s3.hooks().count("DeleteObject")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_that_ends_its_upload_by_being_refused_is_refused() {
+    let gateway = asking(&[]).await;
+    for (status, code) in [(412, "PreconditionFailed"), (404, "NoSuchUpload")] {
+        gateway.hooks().add(Rule {
+            operation: Some("CompleteMultipartUpload".to_owned()),
+            target: Some("question".to_owned()),
+            times: 1,
+            action: Action::Fail { status, code, message: "no" },
+        });
+    }
+    assert_eq!(gateway.put("/large", vec![0; 20 << 20]).await, 201);
+    assert_eq!(gateway.bucket().await.keys().await, ["large"]);
+    let asked = gateway.hooks().count("CompleteMultipartUpload");
+    assert_eq!(gateway.put("/other", vec![0; 20 << 20]).await, 201);
+    assert_eq!((asked, gateway.hooks().count("CompleteMultipartUpload")), (3, 4), "two of them ask");
+    let is_look = |(name, target): &(String, String)| name == "HeadObject" && target.contains("other");
+    assert!(!gateway.hooks().transcript().iter().any(is_look), "the endpoint keeps conditions");
 }
 
 #[tokio::test(flavor = "multi_thread")]

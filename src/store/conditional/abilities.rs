@@ -62,6 +62,7 @@ impl Abilities {
             return Ok(keeps);
         }
         let _turn = self.asking.lock().await;
+        self.known.lock().retain(|_, known| is_young(known.asked));
         self.recall().await;
         if let Some(keeps) = self.known(kind) {
             return Ok(keeps);
@@ -108,7 +109,8 @@ impl Abilities {
 
     fn known(&self, kind: Kind) -> Option<bool> {
         let known = self.known.lock();
-        Some(*known.get(&self.server())?.keeps.get(&kind)? == Some(true))
+        let known = known.get(&self.server()).filter(|known| is_young(known.asked))?;
+        Some(*known.keeps.get(&kind)? == Some(true))
     }
 
     fn server(&self) -> String {
@@ -179,9 +181,13 @@ fn is_young(asked: u64) -> bool {
 /// Says in the log what the user should know, once a life.
 fn tell(answers: &BTreeMap<Kind, Option<bool>>) {
     let those = |wanted: Option<bool>| {
-        let kinds = answers.iter().filter(|(_, keeps)| **keeps == wanted).map(|(kind, _)| kind.name());
+        let of_writes = answers.iter().filter(|(kind, keeps)| **kind != Kind::Listing && **keeps == wanted);
+        let kinds = of_writes.map(|(kind, _)| kind.name());
         Some(kinds.collect::<Vec<_>>().join(", ")).filter(|kinds| !kinds.is_empty())
     };
+    if answers.get(&Kind::Listing).is_some_and(|at_once| *at_once != Some(true)) {
+        tracing::debug!("listings may not show at once what was written: each name is looked at by itself");
+    }
     if let Some(kinds) = those(Some(true)) {
         tracing::debug!(kinds, "the endpoint keeps the conditions of these writes");
     }
@@ -253,5 +259,27 @@ mod tests {
         assert!(first.keeps(&MemoryStore::default(), Kind::Delete).await.unwrap());
         first.doubt(Kind::Delete).await;
         assert_eq!(first.known(Kind::Delete), Some(true), "asked again once");
+    }
+
+    #[tokio::test]
+    async fn a_life_that_lasts_asks_again_after_a_week() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path(), "test").await.unwrap();
+        let abilities = abilities(&state, "server").await;
+        let store = MemoryStore::default();
+        assert!(abilities.keeps(&store, Kind::Put).await.unwrap());
+        let age = |age: u64| {
+            let mut known = abilities.known.lock();
+            let known = known.get_mut("server").unwrap();
+            // It keeps them, but was found to ignore them.
+            known.keeps.insert(Kind::Put, Some(false));
+            known.asked = millis(SystemTime::now()) - age * 24 * 3600 * 1000;
+        };
+        age(6);
+        assert!(!abilities.keeps(&store, Kind::Put).await.unwrap());
+        age(8);
+        assert!(abilities.keeps(&store, Kind::Put).await.unwrap());
+        let row = state.abilities("here\0server").await.unwrap().unwrap();
+        assert!(is_young(row.asked) && row.keeps.len() == Kind::ALL.len());
     }
 }

@@ -1,4 +1,5 @@
 //! Looks at many names at once: pages of listings, each good for names that follow each other, and for a second.
+//! Only where listings are known to show at once what was written.
 //!
 //! A page only ever confirms what is expected of a name. What it does not is looked at by itself: it may have
 //! changed again, and some listings tell other ETags than the objects have.
@@ -48,6 +49,28 @@ struct Inner {
     /// Sources that are looked at again before they are deleted.
     moved: HashMap<Key, Instant>,
     runs: HashMap<(Kind, String), Run>,
+    /// Keys that the gateway writes to, or wrote to not long ago: a page may have been under way.
+    written: HashMap<Key, Written>,
+}
+
+/// Writes to one key.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    under_way: usize,
+    /// When one began or ended.
+    last: Instant,
+}
+
+/// Writes that are under way until this is dropped.
+pub(super) struct Writing<'a> {
+    looks: &'a Looks,
+    keys: Vec<&'a Key>,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.looks.change(&self.keys, |under_way| under_way.saturating_sub(1));
+    }
 }
 
 /// Names that are written to together.
@@ -63,6 +86,8 @@ pub(super) struct Ahead {
 struct Run {
     count: usize,
     last: Instant,
+    /// When a page was asked for.
+    asked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -89,9 +114,14 @@ impl Looks {
         Self { age, inner: Mutex::default() }
     }
 
-    /// Until when a look counts whose answer has come now.
-    pub(super) fn until(&self) -> Instant {
-        Instant::now() + self.age
+    /// Until when a look counts that was asked for then.
+    pub(super) fn until(&self, asked: Instant) -> Instant {
+        asked + self.age
+    }
+
+    /// How long the answer to a look must count still: a write has to be sent within.
+    pub(super) fn least(&self) -> Duration {
+        self.age / LEAST_OF_AGE
     }
 
     /// What a page shows of a name, if it is young enough to count.
@@ -114,14 +144,30 @@ impl Looks {
         let now = Instant::now();
         inner.pages.retain(|page| now < page.asked + self.age);
         if inner.pages.len() < MOST_PAGES {
-            inner.pages.push(Page { wanted, asked, end: end.flatten(), found, unsure: HashSet::new() });
+            let is_unsure = |written: &Written| written.under_way > 0 || written.last >= asked;
+            let unsure = inner.written.iter().filter(|(_, written)| is_unsure(written));
+            let unsure = unsure.map(|(key, _)| key.clone()).collect();
+            inner.pages.push(Page { wanted, asked, end: end.flatten(), found, unsure });
         }
     }
 
-    /// A write to a key begins or has ended: what was seen of it before counts no more.
-    pub(super) fn change(&self, key: &Key) {
-        for page in self.inner.lock().pages.iter_mut().filter(|page| page.covers(key)) {
-            page.unsure.insert(key.clone());
+    /// Writes to these keys are sent from now on, until what this gives is dropped: what was seen of them before, or
+    /// is seen meanwhile, does not count.
+    pub(super) fn writing<'a>(&'a self, keys: Vec<&'a Key>) -> Writing<'a> {
+        self.change(&keys, |under_way| under_way + 1);
+        Writing { looks: self, keys }
+    }
+
+    fn change(&self, keys: &[&Key], count: impl Fn(usize) -> usize) {
+        let mut inner = self.inner.lock();
+        let now = Instant::now();
+        inner.written.retain(|_, written| written.under_way > 0 || now < written.last + self.age);
+        for key in keys.iter().copied() {
+            for page in inner.pages.iter_mut().filter(|page| page.covers(key)) {
+                page.unsure.insert(key.clone());
+            }
+            let written = inner.written.entry(key.clone()).or_insert(Written { under_way: 0, last: now });
+            *written = Written { under_way: count(written.under_way), last: now };
         }
     }
 
@@ -156,6 +202,11 @@ impl Looks {
         self.inner.lock().ahead.remove(&(kind, key.clone()));
     }
 
+    /// Names that no page tells of: each is looked at by itself.
+    pub(super) fn give_up(&self, ahead: &Arc<Ahead>) {
+        self.inner.lock().ahead.retain(|_, (other, _)| !Arc::ptr_eq(other, ahead));
+    }
+
     /// Notes sources that are looked at before they are deleted.
     pub(super) fn expect_moves(&self, keys: impl Iterator<Item = Key>) {
         let (mut inner, now) = (self.inner.lock(), Instant::now());
@@ -175,16 +226,14 @@ impl Looks {
         let folder = parent_prefix(key.as_str());
         let (mut inner, now) = (self.inner.lock(), Instant::now());
         inner.runs.retain(|_, run| now < run.last + self.age);
-        let run = inner.runs.entry((kind, folder.to_owned())).or_insert(Run { count: 0, last: now });
+        let run = inner.runs.entry((kind, folder.to_owned()));
+        let run = run.or_insert(Run { count: 0, last: now, asked: None });
         (run.count, run.last) = (run.count + 1, now);
-        if run.count <= SINGLE_LOOKS {
+        if run.count <= SINGLE_LOOKS || run.asked.is_some_and(|asked| now < asked + self.age) {
             return None;
         }
-        let is_there = |page: &Page| {
-            now < page.asked + self.age && page.wanted.prefix == folder && page.wanted.kind == kind
-        };
-        let wanted = Wanted { kind, prefix: folder.to_owned(), first: key.clone() };
-        (!inner.pages.iter().any(is_there)).then_some(wanted)
+        run.asked = Some(now);
+        Some(Wanted { kind, prefix: folder.to_owned(), first: key.clone() })
     }
 }
 
@@ -196,6 +245,8 @@ pub(super) fn common_prefix<'a>(first: &'a str, last: &str) -> &'a str {
 
 /// A look counts for so long: what others change meanwhile is not seen.
 pub const LOOK_AGE: Duration = Duration::from_secs(1);
+/// A part of [`LOOK_AGE`], 250 ms.
+const LEAST_OF_AGE: u32 = 4;
 /// Looks at single names of a folder, before a page of it is asked for.
 const SINGLE_LOOKS: usize = 3;
 /// Pages of 1,000 names that are kept, each for a second: a few MB. More are not asked for in a second.
@@ -248,11 +299,30 @@ mod tests {
         assert_eq!(looks.at(Kind::Put, &key("d/b")), None, "of other writes");
         looks.learn(wanted("d/", "d/e"), page(&[], None), Instant::now());
         assert_eq!(etag(&looks, "d/z"), Some(None), "it was the last page");
-        looks.change(&key("d/c"));
+        drop(looks.writing(vec![&key("d/c")]));
         assert_eq!(etag(&looks, "d/c"), None, "written since");
         assert!(etag(&looks, "d/b").is_some());
         tokio::time::advance(LOOK_AGE).await;
         assert_eq!(etag(&looks, "d/b"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_tells_nothing_of_what_was_written_while_it_was_under_way() {
+        let looks = Looks::new(LOOK_AGE);
+        let asked = Instant::now();
+        drop(looks.writing(vec![&key("d/b")]));
+        let under_way = key("d/c");
+        let writing = looks.writing(vec![&under_way]);
+        tokio::time::advance(LOOK_AGE / 4).await;
+        looks.learn(wanted("d/", "d/a"), page(&["d/b", "d/c", "d/d"], None), asked);
+        assert_eq!((etag(&looks, "d/b"), etag(&looks, "d/c")), (None, None));
+        assert!(etag(&looks, "d/d").is_some());
+        looks.learn(wanted("d/", "d/a"), page(&["d/c"], None), Instant::now());
+        assert_eq!(etag(&looks, "d/c"), None, "its write is still under way");
+        drop(writing);
+        tokio::time::advance(LOOK_AGE / 2).await;
+        looks.learn(wanted("d/", "d/a"), page(&["d/b"], None), Instant::now());
+        assert!(etag(&looks, "d/b").is_some(), "it was asked for later");
     }
 
     #[test]
@@ -288,6 +358,10 @@ mod tests {
         assert!(looks.expected(KIND, &key("d/x")).is_none() && looks.expected(Kind::Put, &keys[0]).is_none());
         assert_eq!(looks.expected(KIND, &keys[0]).unwrap().prefix, "d/");
         let ahead = looks.expected(KIND, &keys[0]).unwrap();
+        let other = key("e/a");
+        looks.expect(KIND, std::slice::from_ref(&other));
+        looks.give_up(&looks.expected(KIND, &other).unwrap());
+        assert!(looks.expected(KIND, &other).is_none());
         looks.met(KIND, &keys[1]);
         assert_eq!(looks.rest(KIND, &ahead), Some(wanted("d/", "d/b")));
         looks.met(KIND, &keys[0]);

@@ -6,25 +6,24 @@
 //! not be deleted again, the condition is checked by a look just before the write: the window is small,
 //! but it is there.
 //!
-//! Many writes share looks: a page of a listing tells of a thousand names. None is used for longer than
-//! [`LOOK_AGE`], by what waits below either.
+//! Many writes share looks: a page of a listing tells of a thousand names, where listings show at once what was
+//! written. None is used for longer than [`LOOK_AGE`] after it was asked for, by what waits below either.
 
 mod abilities;
+mod deletes;
 mod looks;
 mod probe;
 mod seen;
 mod wrapper;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
 use tokio::time::Instant;
 
 use super::comparing::own_etag;
 use super::looked::{self, LookTooOld};
-use super::{CopySource, Foreseen, ListRequest, ObjectStore, StoreError, StoreResult, existing, listing};
-use crate::object::{Condition, Doomed, ETag, Key};
+use super::{CopySource, Foreseen, ListRequest, ObjectStore, StoreError, StoreResult, existing};
+use crate::object::{Condition, ETag, Key};
 use crate::state::State;
 
 pub use abilities::Endpoint;
@@ -32,12 +31,14 @@ pub use looks::LOOK_AGE;
 pub use probe::forget_question;
 
 use abilities::Abilities;
-use looks::{Look, Looks, Wanted, common_prefix};
+use looks::{Look, Looks, Wanted};
 use seen::Seen;
 
-/// A kind of write whose condition a server may keep or ignore.
+/// What a server may do or not: show at once in listings what was written, and keep the condition of each kind of
+/// write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Kind {
+    Listing,
     Put,
     CopySource,
     CopyDestination,
@@ -48,12 +49,21 @@ enum Kind {
 
 impl Kind {
     /// In the order in which they are asked about at the least cost.
-    const ALL: [Self; 6] =
-        [Self::Put, Self::CopySource, Self::CopyDestination, Self::Complete, Self::DeleteMany, Self::Delete];
+    const ALL: [Self; 7] = [
+        // What was just written is listed.
+        Self::Listing,
+        Self::Put,
+        Self::CopySource,
+        Self::CopyDestination,
+        Self::Complete,
+        Self::DeleteMany,
+        Self::Delete,
+    ];
 
     /// As the log and the state database have it.
     fn name(self) -> &'static str {
         match self {
+            Self::Listing => "listing",
             Self::Put => "put",
             Self::CopySource => "copy source",
             Self::CopyDestination => "copy",
@@ -93,13 +103,13 @@ impl Conditional {
         send: impl Fn(Condition) -> F,
     ) -> StoreResult<T> {
         if *condition == Condition::None || self.keeps(kind).await? {
-            self.looks.change(key);
+            let _writing = self.looks.writing(vec![key]);
             return self.verified(kind, key, condition, send(condition.clone())).await;
         }
         let send = &send;
         let looked_at = || async move {
             let until = self.look(kind, key, condition).await?;
-            self.looks.change(key);
+            let _writing = self.looks.writing(vec![key]);
             looked::until(until, send(Condition::None)).await
         };
         in_time(looked_at).await
@@ -125,58 +135,100 @@ impl Conditional {
 
     /// Looks whether a condition holds; until when that counts.
     async fn look(&self, kind: Kind, key: &Key, condition: &Condition) -> StoreResult<Instant> {
-        if let Some(Look { etag, until }) = self.look_at_page(kind, key).await?
+        if let Some(Look { etag, until }) = self.look_at_page(kind, key).await
             && holds(condition, etag.as_ref())
         {
             return Ok(until);
         }
-        let now = existing(self.head(key).await)?.map(|meta| meta.etag);
-        let until = self.looks.until();
+        self.look_at_one(key, condition).await
+    }
+
+    /// The same, of this name alone.
+    async fn look_at_one(&self, key: &Key, condition: &Condition) -> StoreResult<Instant> {
+        let (now, until) = self.fresh(|| async { existing(self.head(key).await) }).await?;
+        let now = now.map(|meta| meta.etag);
         if holds(condition, now.as_ref()) {
             return Ok(until);
         }
-        match (condition, now) {
-            (Condition::IfMatch(wanted), Some(now))
-                if own_etag(&*self.inner, key, wanted).await == Some(now.clone()) =>
-            {
-                Ok(until)
+        let (Condition::IfMatch(wanted), Some(_)) = (condition, &now) else {
+            let is_gone = matches!(condition, Condition::IfMatch(_));
+            return Err(if is_gone { StoreError::NotFound } else { StoreError::ConditionFailed });
+        };
+        let (own, until) = self.fresh(|| async { Ok(own_etag(&*self.inner, key, wanted).await) }).await?;
+        if own == now { Ok(until) } else { Err(StoreError::ConditionFailed) }
+    }
+
+    /// What is asked for, and until when it counts. Where the answer took so long that nothing can be sent within,
+    /// it is asked for again; where it always does, the last one counts for a moment.
+    async fn fresh<T, F: Future<Output = StoreResult<T>>>(
+        &self,
+        ask: impl Fn() -> F,
+    ) -> StoreResult<(T, Instant)> {
+        for _ in 1..MOST_LOOKS {
+            let until = self.looks.until(Instant::now());
+            let answer = ask().await?;
+            if Instant::now() + self.looks.least() <= until {
+                return Ok((answer, until));
             }
-            (Condition::IfMatch(_), None) => Err(StoreError::NotFound),
-            _ => Err(StoreError::ConditionFailed),
         }
+        let answer = ask().await?;
+        Ok((answer, Instant::now() + self.looks.least()))
     }
 
     /// What a page shows of a name that is one of many.
-    async fn look_at_page(&self, kind: Kind, key: &Key) -> StoreResult<Option<Look>> {
+    async fn look_at_page(&self, kind: Kind, key: &Key) -> Option<Look> {
         if self.looks.at(kind, key).is_none() {
             if let Some(ahead) = self.looks.expected(kind, key) {
                 let _turn = ahead.turn.lock().await;
                 // Another may have asked meanwhile.
                 if self.looks.at(kind, key).is_none()
                     && let Some(rest) = self.looks.rest(kind, &ahead)
+                    && !self.page(rest).await
                 {
-                    self.page(rest).await?;
+                    self.looks.give_up(&ahead);
                 }
-            } else if let Some(wanted) = self.looks.run(kind, key) {
-                self.page(wanted).await?;
+            } else if let Some(wanted) = self.looks.run(kind, key)
+                && self.lists_at_once().await
+            {
+                self.page(wanted).await;
             }
         }
         self.looks.met(kind, key);
-        Ok(self.looks.at(kind, key))
+        self.looks.at(kind, key)
     }
 
-    async fn page(&self, wanted: Wanted) -> StoreResult<()> {
+    /// Whether a page came: a policy may deny it where it allows the writes.
+    async fn page(&self, wanted: Wanted) -> bool {
         let asked = Instant::now();
-        let page = self.inner.list(&from(&wanted.prefix, &wanted.first)).await?;
-        self.looks.learn(wanted, page, asked);
-        Ok(())
+        match self.inner.list(&from(&wanted.prefix, &wanted.first)).await {
+            Ok(page) => self.looks.learn(wanted, page, asked),
+            Err(error) => {
+                tracing::debug!(prefix = wanted.prefix, %error, "each name is looked at by itself");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether listings show what was just written. What is not known is not relied on.
+    async fn lists_at_once(&self) -> bool {
+        self.keeps(Kind::Listing).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "it is not known whether listings show at once what was written");
+            false
+        })
     }
 
     /// Prepares looks for many writes.
-    async fn look_ahead(&self, kind: Kind, keys: &[Key]) -> StoreResult<()> {
-        match self.looks.expect(kind, keys) {
-            Some(wanted) => self.page(wanted).await,
-            None => Ok(()),
+    async fn look_ahead(&self, kind: Kind, keys: &[Key]) {
+        if keys.is_empty() || !self.lists_at_once().await {
+            return;
+        }
+        let Some(wanted) = self.looks.expect(kind, keys) else { return };
+        let ahead = self.looks.expected(kind, &wanted.first);
+        if !self.page(wanted).await
+            && let Some(ahead) = ahead
+        {
+            self.looks.give_up(&ahead);
         }
     }
 
@@ -185,11 +237,11 @@ impl Conditional {
             let (moved, copied): (Vec<_>, Vec<_>) = copies.iter().partition(|copy| copy.is_move);
             self.looks.expect_moves(moved.into_iter().map(|copy| copy.from.clone()));
             let sources: Vec<Key> = copied.into_iter().map(|copy| copy.from.clone()).collect();
-            self.look_ahead(Kind::CopySource, &sources).await?;
+            self.look_ahead(Kind::CopySource, &sources).await;
         }
         if !self.keeps(Kind::CopyDestination).await? {
             let targets: Vec<Key> = copies.iter().map(|copy| copy.to.clone()).collect();
-            self.look_ahead(Kind::CopyDestination, &targets).await?;
+            self.look_ahead(Kind::CopyDestination, &targets).await;
         }
         Ok(())
     }
@@ -214,79 +266,13 @@ impl Conditional {
         looked::until(until, copy(bare)).await
     }
 
-    /// The present versions of the keys from `first` to `last`, by listing.
-    async fn versions(&self, first: &Key, last: &Key) -> StoreResult<HashMap<Key, ETag>> {
-        let request = from(common_prefix(first.as_str(), last.as_str()), first);
-        let page = self.inner.list(&request).await?;
-        let mut found = HashMap::new();
-        let mut pages = std::pin::pin!(listing::pages(Arc::clone(&self.inner), request, page));
-        while let Some(page) = pages.try_next().await? {
-            let is_last = page.objects.last().is_some_and(|object| object.key >= *last);
-            found.extend(page.objects.into_iter().map(|object| (object.key, object.meta.etag)));
-            if is_last {
-                break;
-            }
-        }
-        Ok(found)
-    }
-
-    /// Deletes without conditions what a listing shows in the version that is meant.
-    async fn delete_listed(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        let keys = || objects.iter().map(|object| &object.key);
-        let (Some(first), Some(last)) = (keys().min(), keys().max()) else { return Ok(Vec::new()) };
-        let now = self.versions(first, last).await?;
-        let until = self.looks.until();
-        let is_meant = |object: &&Doomed| match (&object.etag, now.get(&object.key)) {
-            (Some(wanted), Some(now)) => wanted == now,
-            _ => true,
-        };
-        let (meant, changed): (Vec<&Doomed>, Vec<&Doomed>) = objects.iter().partition(is_meant);
-        let meant: Vec<Doomed> = meant.into_iter().map(|object| object.key.clone().into()).collect();
-        let mut failed = match meant.is_empty() {
-            true => Vec::new(),
-            false => looked::until(until, self.inner.delete_many(&meant)).await?,
-        };
-        failed.extend(changed.into_iter().map(|object| (object.key.clone(), StoreError::ConditionFailed)));
-        Ok(failed)
-    }
-
-    /// Deletes where batches ignore conditions: a single one may keep them.
-    async fn delete_looked_at(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        if let [only] = objects
-            && self.keeps(Kind::Delete).await?
-        {
-            let deleted = existing(self.delete(&only.key, &only.condition()).await);
-            return Ok(deleted.err().map(|error| (only.key.clone(), error)).into_iter().collect());
-        }
-        in_time(|| self.delete_listed(objects)).await
-    }
-
-    /// A write to a key that ends when this is dropped.
-    fn change<'a>(&'a self, key: &'a Key) -> Change<'a> {
-        Change { store: self, key }
-    }
-}
-
-/// See [`Conditional::change`].
-struct Change<'a> {
-    store: &'a Conditional,
-    key: &'a Key,
-}
-
-impl Change<'_> {
-    /// What is there now, if the write says so.
-    fn note<T>(&self, result: &StoreResult<T>, etag: impl Fn(&T) -> Option<ETag>) {
+    /// Notes what is there after a write, if it says so.
+    fn note<T>(&self, key: &Key, result: &StoreResult<T>, etag: impl Fn(&T) -> Option<ETag>) {
         match result {
-            Ok(done) => self.store.seen.note(self.key, etag(done), Instant::now()),
+            Ok(done) => self.seen.note(key, etag(done), Instant::now()),
             Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
-            Err(_) => self.store.seen.forget(self.key),
+            Err(_) => self.seen.forget(key),
         }
-    }
-}
-
-impl Drop for Change<'_> {
-    fn drop(&mut self) {
-        self.store.looks.change(self.key);
     }
 }
 
@@ -319,5 +305,5 @@ fn from(prefix: &str, first: &Key) -> ListRequest {
     ListRequest { start_after, ..ListRequest::tree(prefix) }
 }
 
-/// A write that is held up for longer each time is tried again by whoever waits for it.
+/// A write or a look that is held up for longer each time is tried again by whoever waits for it.
 const MOST_LOOKS: usize = 3;

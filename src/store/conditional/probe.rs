@@ -7,7 +7,7 @@ use super::Kind;
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, Doomed, ETag, Key};
 use crate::state::{QuestionRow, State};
-use crate::store::{CopySource, ObjectStore, StoreError, StoreResult, Upload, existing};
+use crate::store::{CopySource, ListRequest, ObjectStore, StoreError, StoreResult, Upload, existing};
 
 /// Deletes what an earlier life asked with, and aborts the uploads that it began there.
 pub async fn forget_question(store: &dyn ObjectStore, state: &State, row: &QuestionRow) -> StoreResult<()> {
@@ -120,6 +120,10 @@ impl Probe<'_> {
                 scratch.has_other = !put;
                 Ok(put)
             }
+            Kind::Listing => {
+                let page = self.store.list(&ListRequest::tree(scratch.key.as_str())).await?;
+                Ok(page.objects.iter().any(|object| object.key == scratch.key))
+            }
             Kind::Complete => self.refuses_completions(&scratch.key).await,
             Kind::CopySource => {
                 let was_there = std::mem::replace(&mut scratch.has_other, true);
@@ -173,7 +177,9 @@ impl Probe<'_> {
         for condition in [Condition::IfAbsent, wrong()] {
             let size = CONTENT.len() as u64;
             let completed = self.store.complete_upload(upload, &parts, size, &condition).await;
-            if !is_refused(completed.map(drop))? {
+            // Where a refused completion ends its upload, the next one finds none.
+            let is_gone = matches!(completed, Err(StoreError::UploadGone));
+            if !is_gone && !is_refused(completed.map(drop))? {
                 return Ok(false);
             }
         }

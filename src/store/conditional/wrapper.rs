@@ -48,13 +48,12 @@ impl ObjectStore for Conditional {
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        let change = self.change(key);
         let send = |condition| {
             let body = body.clone();
             async move { self.inner.put(key, body, attributes, &condition).await }
         };
         let written = self.write(Kind::Put, key, condition, send).await;
-        change.note(&written, |written| Some(written.etag.clone()));
+        self.note(key, &written, |written| Some(written.etag.clone()));
         written
     }
 
@@ -67,35 +66,30 @@ impl ObjectStore for Conditional {
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let change = self.change(to);
         let send = |condition: Condition| async move {
             let condition = &condition;
             self.copied(source, |source| async move { self.inner.copy(&source, to, condition).await }).await
         };
         let written = in_time(|| self.write(Kind::CopyDestination, to, condition, &send)).await;
-        change.note(&written, |written| Some(written.etag.clone()));
+        self.note(to, &written, |written| Some(written.etag.clone()));
         written
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        let change = self.change(key);
         let send = |condition| async move { self.inner.delete(key, &condition).await };
         let deleted = self.write(Kind::Delete, key, condition, send).await;
-        change.note(&deleted, |()| None);
+        self.note(key, &deleted, |()| None);
         deleted
     }
 
     async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        let _changes: Vec<_> = objects.iter().map(|object| self.change(&object.key)).collect();
-        for object in objects {
-            self.looks.change(&object.key);
-            self.seen.forget(&object.key);
-        }
+        objects.iter().for_each(|object| self.seen.forget(&object.key));
         let is_conditional = objects.iter().any(|object| object.etag.is_some());
-        match is_conditional && !self.keeps(Kind::DeleteMany).await? {
-            true => self.delete_looked_at(objects).await,
-            false => self.inner.delete_many(objects).await,
+        if is_conditional && !self.keeps(Kind::DeleteMany).await? {
+            return self.delete_looked_at(objects).await;
         }
+        let _writing = self.looks.writing(objects.iter().map(|object| &object.key).collect());
+        self.inner.delete_many(objects).await
     }
 
     async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
@@ -129,11 +123,10 @@ impl ObjectStore for Conditional {
         condition: &Condition,
     ) -> StoreResult<Written> {
         let key = &upload.key;
-        let change = self.change(key);
         let send =
             |condition| async move { self.inner.complete_upload(upload, parts, size, &condition).await };
         let written = self.write(Kind::Complete, key, condition, send).await;
-        change.note(&written, |written| Some(written.etag.clone()));
+        self.note(key, &written, |written| Some(written.etag.clone()));
         written
     }
 
