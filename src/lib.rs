@@ -21,6 +21,7 @@
 //! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that were opened before;
 //!   [`descriptors`]: how many there may be.
 //! - [`process`]: programs of the system, which are told only what they need.
+//! - [`iam`]: what AWS must allow, as policies.
 //! - [`client`]: who is asking, and what is peculiar to that client.
 //! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
 //!
@@ -43,6 +44,7 @@ pub mod descriptors;
 pub mod embedded;
 pub mod fs;
 pub mod http;
+pub mod iam;
 pub mod intake;
 pub mod logging;
 pub mod metrics;

@@ -2,6 +2,7 @@
 
 mod documents;
 mod given;
+mod iam;
 mod serve;
 mod state;
 mod variables;
@@ -17,6 +18,7 @@ use crate::config::units::parse_duration;
 pub use clap_complete::Shell;
 pub use documents::{completions, has_command, write_man_pages};
 pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse};
+pub use iam::{IamPolicyArgs, TrustArg};
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
 };
@@ -84,6 +86,8 @@ pub enum Command {
     State(StateArgs),
     /// The configuration: file, environment and options together
     Config(ConfigArgs),
+    /// Print the IAM policy that a bucket or a file system of Amazon S3 Files needs
+    IamPolicy(IamPolicyArgs),
     /// Print what a shell needs to complete commands
     Completions {
         #[arg(value_enum)]

@@ -28,6 +28,7 @@ mod environment;
 pub mod gateway;
 mod hints;
 mod hold;
+mod iam;
 mod listeners;
 mod mount;
 mod operator;
@@ -192,6 +193,7 @@ async fn carry_out(
         Command::Unmount(args) => unmount::run(args).await,
         Command::Service(args) => service::run(args, given, log).await,
         Command::Config(args) => configuration::run(args, given),
+        Command::IamPolicy(args) => iam::run(args),
         Command::Completions { shell } => {
             documents::complete(shell);
             Ok(())

@@ -105,7 +105,7 @@ pub(super) fn fatal(
         StoreError::AccessDenied(_) => (
             format!("access to the bucket {bucket:?} is denied"),
             "the policies of the bucket and of the credentials must allow s3:ListBucket, s3:GetObject, \
-             s3:PutObject and s3:DeleteObject",
+             s3:PutObject and s3:DeleteObject; `s3dav iam-policy` prints all that is needed",
         ),
         StoreError::Unsupported(_) => (
             format!("the bucket {bucket:?} cannot be listed"),

@@ -4,8 +4,10 @@
 //! ours, as faithful as what the gateway relies on. Hooks count requests and inject what a healthy
 //! server does not do: latency, failures, answers that are lost, bodies that break or stall.
 
+mod actions;
 mod answers;
 mod blob;
+mod deletes;
 mod hooks;
 mod hosts;
 mod keys;
@@ -19,6 +21,7 @@ mod storage;
 mod uploads;
 mod wrong;
 
+pub use actions::ACTIONS;
 pub use hooks::{Action, Gate, Hooks, Rule, Tokens, Write};
 pub use keys::Keys;
 pub use quirks::{Listable, Quirks};

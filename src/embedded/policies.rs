@@ -3,6 +3,7 @@
 use http::{HeaderMap, Uri};
 use percent_encoding::percent_decode_str;
 
+use super::actions::LIST;
 use super::quirks::{Listable, Quirks};
 
 /// Status, code and message of an error.
@@ -19,7 +20,10 @@ pub(super) fn refusal(quirks: &Quirks, operation: &str, uri: &Uri, headers: &Hea
         let message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
         return Some((400, "InvalidRequest", message));
     }
-    is_denied(quirks, operation, uri).then_some((403, "AccessDenied", "Access Denied"))
+    let is_denied = is_denied(quirks, operation, uri)
+        || quirks.denies_one_of(operation, headers)
+        || quirks.objects_below.is_some_and(|prefix| !all_below(prefix, uri, headers));
+    is_denied.then_some((403, "AccessDenied", "Access Denied"))
 }
 
 fn is_checksum(header: &str) -> bool {
@@ -41,9 +45,18 @@ fn is_denied(quirks: &Quirks, operation: &str, uri: &Uri) -> bool {
     }
 }
 
+/// Whether the object that is named, and the one that is copied, lie there.
+fn all_below(prefix: &str, uri: &Uri, headers: &HeaderMap) -> bool {
+    let source = headers.get("x-amz-copy-source").and_then(|source| source.to_str().ok());
+    [Some(uri.path()), source].into_iter().flatten().all(|path| {
+        let key = path.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
+        key.is_empty() || key.starts_with(prefix)
+    })
+}
+
 /// Whether it is not told to such an operation that something is not there.
 pub(super) fn hides_absence(quirks: &Quirks, operation: &str) -> bool {
-    matches!(operation, "HeadObject" | "GetObject") && quirks.listable.is_some()
+    matches!(operation, "HeadObject" | "GetObject") && (quirks.listable.is_some() || quirks.denies(LIST))
 }
 
 impl Listable {

@@ -18,6 +18,10 @@ pub struct Quirks {
     pub listable: Option<Vec<Listable>>,
     /// Below which prefixes a policy lets one write; `None`: everywhere.
     pub writable: Option<Vec<&'static str>>,
+    /// Below which prefix a policy lets one use objects at all; `None`: everywhere.
+    pub objects_below: Option<&'static str>,
+    /// Actions of IAM that a policy denies, such as `s3:GetObject`; see [`super::ACTIONS`].
+    pub denied_actions: Vec<String>,
     /// A policy denies all deletes.
     pub denies_deletes: bool,
     /// Objects are kept for a time by default, as by Object Lock: `PutObject` must carry a checksum.

@@ -9,14 +9,16 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use uuid::Uuid;
 
+use super::actions::{GET_TAGS, PUT_TAGS};
 use super::blob::{Blob, BlobWriter};
 use super::hooks::Hooks;
+use super::quirks::Quirks;
 use super::rules::{
     Conditions, DEFAULT_TYPE, Received, base64, check_key, check_metadata, internal, matches, md5_of,
     read_conditions, streaming, tags,
 };
 use super::storage::{Bucket, Headers, Object, Storage};
-use super::{answers, listing, uploads};
+use super::{answers, deletes, listing, uploads};
 
 /// The service behind the protocol.
 #[derive(Debug, Clone)]
@@ -28,6 +30,10 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(storage: Storage, hooks: Hooks) -> Self {
         Self { storage, hooks }
+    }
+
+    pub(super) fn quirks(&self) -> Quirks {
+        self.hooks.quirks()
     }
 
     /// The conditions that count: some servers ignore them, and this one can be told to.
@@ -263,6 +269,10 @@ impl S3 for Service {
         let input = req.input;
         check_key(&input.key)?;
         let source = self.source(&input.copy_source, input.copy_source_if_match.as_ref())?;
+        let quirks = self.quirks();
+        if source.headers.tagging.is_some() && (quirks.denies(GET_TAGS) || quirks.denies(PUT_TAGS)) {
+            return Err(s3_error!(AccessDenied, "Access Denied"));
+        }
         if matches!(&input.copy_source, CopySource::Bucket { bucket, key, .. } if **bucket == *input.bucket && **key == *input.key)
             && input.metadata_directive.is_none()
             && input.storage_class.is_none()
@@ -320,38 +330,7 @@ impl S3 for Service {
         &self,
         req: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let input = req.input;
-        if input.delete.objects.len() > 1000 {
-            return Err(s3_error!(MalformedXML));
-        }
-        let quiet = input.delete.quiet == Some(true);
-        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-        for object in input.delete.objects {
-            let if_match = object.e_tag.map(ETagCondition::ETag);
-            let conditions = self.heeded("DeleteObjects", Conditions { if_match, if_none_match: None });
-            let removed = self.bucket(&input.bucket, |bucket| {
-                match conditions.check(bucket.objects.get(&object.key).map(|o| &**o)) {
-                    Ok(()) => Ok(Ok(bucket.objects.remove(&object.key))),
-                    Err(error) => Ok(Err(error)),
-                }
-            })?;
-            match removed {
-                Ok(removed) => {
-                    self.storage.discard(&input.bucket, removed).await;
-                    deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
-                }
-                Err(error) => errors.push(Error {
-                    code: Some(error.code().as_str().to_owned()),
-                    key: Some(object.key),
-                    ..Default::default()
-                }),
-            }
-        }
-        Ok(S3Response::new(DeleteObjectsOutput {
-            deleted: (!quiet).then_some(deleted),
-            errors: (!errors.is_empty()).then_some(errors),
-            ..Default::default()
-        }))
+        deletes::many(self, req.input).await.map(S3Response::new)
     }
 
     async fn create_multipart_upload(

@@ -37,6 +37,7 @@ async fn every_option_is_in_the_readme_and_the_other_way_round() {
         &["state", "clean"],
         &["unmount"],
         &["service", "logs"],
+        &["iam-policy"],
     ] {
         known.extend(help(&[command, &["--help"]].concat()).await);
     }
