@@ -152,6 +152,10 @@ pub struct ServeArgs {
     )]
     pub allowed_host: Vec<String>,
 
+    /// Path below which a reverse proxy shows it, such as /proxy/8330/; requests may come with it or without it
+    #[arg(long, env = "S3DAV_URL_PREFIX", value_name = "PATH", help_heading = "Access")]
+    pub url_prefix: Option<String>,
+
     /// Mount it there, and keep it mounted
     #[arg(long, env = "S3DAV_MOUNT", value_name = "DIR", help_heading = "Mount")]
     pub mount: Option<PathBuf>,

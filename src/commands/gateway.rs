@@ -17,6 +17,7 @@ use crate::control::{self, Who};
 use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::descriptors;
+use crate::fs::UrlPrefix;
 use crate::http::auth::{Credentials, Deputies};
 use crate::http::{Server, Service};
 use crate::logging::with_causes;
@@ -52,8 +53,7 @@ impl Gateway {
         shutdown: Shutdown,
     ) -> Result<Self, CommandError> {
         let metrics = Metrics::default();
-        let urls: Vec<String> =
-            listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(url).collect();
+        let urls = urls(&listeners, &config.service.url_prefix);
         let description = urls.first().cloned().unwrap_or_default();
         let socket = sockets::identity(&listeners);
         let state = open_state(&config.state_dir, &description, &socket, &metrics).await?;
@@ -284,14 +284,19 @@ impl Deputies for MountProgram {
     }
 }
 
-/// As programs of this machine reach it.
-pub(super) fn url(mut address: SocketAddr) -> String {
+/// Where programs of this machine reach it.
+pub(super) fn urls(listeners: &[TcpListener], prefix: &UrlPrefix) -> Vec<String> {
+    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+    addresses.map(|address| url(address, prefix)).collect()
+}
+
+fn url(mut address: SocketAddr, prefix: &UrlPrefix) -> String {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    format!("http://{address}/")
+    format!("http://{address}{}/", prefix.text())
 }
 
 fn warn_of_blindness(auth: &str) {

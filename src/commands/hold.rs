@@ -39,7 +39,7 @@ async fn hold(config: Config) -> Result<Ended, CommandError> {
     }
     descriptors::raise();
     let listeners = listeners::choose(&config).await?;
-    let urls = listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(gateway::url).collect();
+    let urls = gateway::urls(&listeners, &config.service.url_prefix);
     let listeners = listeners.into_iter().map(TcpListener::into_std).collect::<Result<Vec<_>, _>>();
     let plan = Plan {
         program: process::own().context("this program's own path is not known")?,

@@ -17,6 +17,7 @@ use crate::cache::{CacheOptions, Times};
 use crate::cli::{AppleMetadataArg, AuthArg, NotifyArg, ServeArgs};
 use crate::fs::path::PathOptions;
 use crate::fs::shelf::{AppleMetadata, ShelfOptions};
+use crate::fs::{NoPrefix, UrlPrefix};
 use crate::http::auth::{Access, Credentials};
 use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
 use crate::intake::IntakeOptions;
@@ -98,6 +99,7 @@ impl Config {
         let access = access(args.auth, login.as_ref())?;
         listen.check(&access)?;
         let allowed_hosts = allowed_hosts(&args.allowed_host)?;
+        let url_prefix = url_prefix(args.url_prefix.as_deref())?;
         let cache = CacheOptions {
             size: args.cache_size,
             file_limit: args.cache_file_limit,
@@ -133,6 +135,7 @@ impl Config {
             service: ServiceOptions {
                 read_only: args.read_only,
                 allowed_hosts,
+                url_prefix,
                 request_budget: args.request_budget,
                 ..ServiceOptions::default()
             },
@@ -189,6 +192,15 @@ fn allowed_hosts(given: &[String]) -> Result<Vec<AllowedHost>, ConfigError> {
         })
     };
     given.iter().map(parse).collect()
+}
+
+fn url_prefix(given: Option<&str>) -> Result<UrlPrefix, ConfigError> {
+    given.unwrap_or("/").parse().map_err(|error: NoPrefix| {
+        mistake(
+            format!("--url-prefix: {error}"),
+            "write it as the proxy shows it, with a slash at both ends, such as /proxy/8330/",
+        )
+    })
 }
 
 fn metadata(given: AppleMetadataArg) -> AppleMetadata {

@@ -136,7 +136,11 @@ impl Engine {
         };
         let since = since.filter(|_| !request.headers().contains_key(header::IF_NONE_MATCH));
         let wants_end = is_read && wants_end(request.headers());
-        let config = DavConfig::new()
+        let config = match context.prefix.is_empty() {
+            true => DavConfig::new(),
+            false => DavConfig::new().strip_prefix(context.prefix.decoded()),
+        };
+        let config = config
             .filesystem(self.share.engine(Arc::clone(context)))
             .locksystem(Box::new(self.locks.for_request(Arc::clone(context))))
             .read_buf_size(READ_SIZE);
@@ -231,7 +235,7 @@ impl Engine {
         context: &Arc<RequestContext>,
         with_slash: Option<header::HeaderValue>,
     ) -> Response<Body> {
-        let listed = index::answer(&*self.share.view(Arc::clone(context)), &context.path).await;
+        let listed = index::answer(&*self.share.view(Arc::clone(context)), context).await;
         if let (Ok(_), Some(location)) = (&listed, with_slash) {
             return index::moved(location);
         }
@@ -249,6 +253,7 @@ impl Engine {
 /// The target as every layer read it, spelled so that the engine cannot read it otherwise.
 fn target(context: &RequestContext) -> Uri {
     let path = propfind::href(&context.path, context.path.has_trailing_slash());
+    let path = format!("{}{path}", context.prefix.text());
     // Escaped throughout: always a valid URI.
     path.parse().unwrap_or_else(|_| Uri::from_static("/"))
 }

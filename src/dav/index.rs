@@ -13,11 +13,11 @@ use super::policy::guard_page;
 use super::propfind::{child_href, href};
 use super::xml::escape;
 use super::{Body, full};
-use crate::fs::{Failure, RequestContext, Resource, ResourcePath, View};
+use crate::fs::{Failure, RequestContext, Resource, View};
 
 /// Answers a GET of a folder: folders first, by name.
-pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Response<Body>, Failure> {
-    let (folder, mut children) = view.list(path).await?;
+pub(super) async fn answer(view: &dyn View, context: &RequestContext) -> Result<Response<Body>, Failure> {
+    let (folder, mut children) = view.list(&context.path).await?;
     if !folder.is_folder {
         return Err(Failure::NotFound);
     }
@@ -28,10 +28,13 @@ pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Respo
         if is_cut {
             break;
         }
-        shown.push(child?);
+        let child = child?;
+        if !context.prefix.hides(&context.path, &child.name) {
+            shown.push(child);
+        }
     }
     shown.sort_by(|a, b| b.is_folder.cmp(&a.is_folder).then_with(|| a.name.cmp(&b.name)));
-    let mut answer = Response::new(full(page(path, &shown, is_cut)));
+    let mut answer = Response::new(full(page(context, &shown, is_cut)));
     *answer.status_mut() = StatusCode::OK;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -40,13 +43,14 @@ pub(super) async fn answer(view: &dyn View, path: &ResourcePath) -> Result<Respo
 }
 
 /// The address that a browser needs for a folder that it asked for without the slash: at the other one it
-/// would take relative links of the page for links of the folder above.
+/// would take relative links of the page for links of the folder above. It is relative itself, so that it is right
+/// behind a proxy that shows this server below a path.
 pub(super) fn with_slash(context: &RequestContext, uri: &Uri, headers: &HeaderMap) -> Option<HeaderValue> {
-    if context.path.has_trailing_slash() || context.path.is_root() || !is_browser(headers) {
+    if context.path.has_trailing_slash() || !is_browser(headers) {
         return None;
     }
-    // Without empty segments: `//a/` would lead to another host.
-    let mut location = href(&context.path, true);
+    let whole = format!("{}{}", context.prefix.text(), href(&context.path, true));
+    let mut location = format!("{}/", whole.trim_end_matches('/').rsplit('/').next()?);
     if let Some(query) = uri.query() {
         location.push('?');
         location.push_str(query);
@@ -72,12 +76,18 @@ pub(super) fn moved(location: HeaderValue) -> Response<Body> {
     answer
 }
 
-fn page(path: &ResourcePath, children: &[Resource], is_cut: bool) -> String {
-    let (text, base) = (path.to_string(), href(path, true));
-    let title = escape(&text);
+fn page(context: &RequestContext, children: &[Resource], is_cut: bool) -> String {
+    let path = &context.path;
+    // Relative, as far as whoever asked takes it so.
+    let (base, above) = match path.has_trailing_slash() {
+        true => (String::new(), "../"),
+        false => (format!("{}{}", context.prefix.text(), href(path, true)), "./"),
+    };
+    let title = path.to_string();
+    let title = escape(&title);
     let mut page = format!("{HEAD}<title>{title}</title></head><body><h1>{title}</h1>\n<table>\n");
     if !path.is_root() {
-        page.push_str("<tr><td><a href=\"../\">..</a></td><td></td><td></td></tr>\n");
+        page.push_str(&format!("<tr><td><a href=\"{above}\">..</a></td><td></td><td></td></tr>\n"));
     }
     children.iter().for_each(|child| page.push_str(&row(&base, child)));
     page.push_str("</table>\n");

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::error::Failure;
 use super::resource_path::ResourcePath;
+use super::url_prefix::UrlPrefix;
 use crate::client::Client;
 use crate::logging::with_causes;
 use crate::object::{ByteRange, ETag};
@@ -29,6 +30,8 @@ pub enum Depth {
 pub struct RequestContext {
     pub method: Method,
     pub path: ResourcePath,
+    /// Before the paths of all addresses in the answer.
+    pub prefix: UrlPrefix,
     /// The path in the client's own spelling, for the hrefs of the answer, where that has empty segments: some
     /// clients tell a folder from its children by the length of the href.
     pub spelling: Option<String>,

@@ -18,6 +18,7 @@ mod ranges;
 pub mod resource_path;
 pub mod s3;
 pub mod shelf;
+mod url_prefix;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -35,6 +36,7 @@ pub use context::RequestContext;
 pub use error::Failure;
 pub use following::Locate;
 pub use resource_path::{PathError, ResourcePath};
+pub use url_prefix::{NoPrefix, UrlPrefix};
 
 /// Something that can be served.
 #[async_trait]

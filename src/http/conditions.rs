@@ -6,12 +6,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::dav::locks::NEGATED;
 use crate::dav::propfind::href;
-use crate::fs::ResourcePath;
+use crate::fs::UrlPrefix;
 use crate::object::ETag;
 
 /// Checks the conditional headers; returns the lock tokens of `If`. What the caller would lose by being
 /// misunderstood is refused; what can match nothing is taken as that.
-pub(super) fn check(method: &Method, headers: &mut HeaderMap) -> Result<Vec<String>, String> {
+pub(super) fn check(
+    method: &Method,
+    headers: &mut HeaderMap,
+    prefix: &UrlPrefix,
+) -> Result<Vec<String>, String> {
     if let Some(value) = single(headers, &header::IF_MATCH)?
         && value.trim() != "*"
     {
@@ -21,7 +25,7 @@ pub(super) fn check(method: &Method, headers: &mut HeaderMap) -> Result<Vec<Stri
     check_range(headers);
     let name = HeaderName::from_static("if");
     let Some(value) = single(headers, &name)? else { return Ok(Vec::new()) };
-    let lists = lists(value).ok_or_else(|| "if is malformed".to_owned())?;
+    let lists = lists(value, prefix).ok_or_else(|| "if is malformed".to_owned())?;
     let canonical = HeaderValue::try_from(lists.canonical).map_err(|_| "if is malformed".to_owned())?;
     headers.insert(name, canonical);
     Ok(lists.tokens)
@@ -136,7 +140,7 @@ struct Lists {
 }
 
 /// Reads the lists of an `If` header (RFC 4918, section 10.4).
-fn lists(value: &str) -> Option<Lists> {
+fn lists(value: &str, prefix: &UrlPrefix) -> Option<Lists> {
     let mut lists = Lists::default();
     let mut rest = value.trim();
     let tagged = rest.starts_with('<');
@@ -148,7 +152,7 @@ fn lists(value: &str) -> Option<Lists> {
                 return None;
             }
             let (resource, after) = opened.split_once('>')?;
-            tag = resource_tag(resource)?;
+            tag = resource_tag(resource, prefix)?;
             rest = after.trim_start();
         }
         lists.canonical.push_str(&tag);
@@ -158,7 +162,7 @@ fn lists(value: &str) -> Option<Lists> {
 }
 
 /// A tag as an absolute URL; the engine looks at its path alone.
-fn resource_tag(resource: &str) -> Option<String> {
+fn resource_tag(resource: &str, prefix: &UrlPrefix) -> Option<String> {
     let path = match resource.starts_with('/') {
         true => resource,
         false => {
@@ -166,8 +170,8 @@ fn resource_tag(resource: &str) -> Option<String> {
             &rest[rest.find('/')?..]
         }
     };
-    let path = ResourcePath::parse(path).ok()?;
-    Some(format!("<http://localhost{}>", href(&path, path.has_trailing_slash())))
+    let path = prefix.path(path).ok()?;
+    Some(format!("<http://localhost{}{}>", prefix.text(), href(&path, path.has_trailing_slash())))
 }
 
 /// One parenthesised list at the start of `text`; returns what follows.
@@ -209,10 +213,12 @@ mod tests {
 
     #[test]
     fn if_headers_are_read() {
-        let read = lists("(<urn:uuid:1> [\"e\"]) (not <DAV:no-lock>)").unwrap();
+        let read = lists("(<urn:uuid:1> [\"e\"]) (not <DAV:no-lock>)", &UrlPrefix::default()).unwrap();
         assert_eq!(read.tokens, ["urn:uuid:1", "DAV:no-lock"]);
         assert_eq!(read.canonical, "(<urn:uuid:1> [\"e\"])(Not <urn:x-s3dav-negated:DAV:no-lock>)");
-        let read = lists("</a%20b> (<t:1>) ([\"e\"]) <http://h/b/> ([W/\"x\"] not <u:2>)").unwrap();
+        let read =
+            lists("</a%20b> (<t:1>) ([\"e\"]) <http://h/b/> ([W/\"x\"] not <u:2>)", &UrlPrefix::default())
+                .unwrap();
         let tag = "<http://localhost/a%20b>";
         let expected = format!(
             "{tag}(<t:1>){tag}([\"e\"])<http://localhost/b/>([W/\"x\"] Not <urn:x-s3dav-negated:u:2>)"
@@ -243,7 +249,7 @@ mod tests {
             "(<urn:a\"b>)",
             "([\"a b\"])",
         ] {
-            assert!(lists(value).is_none(), "{value:?}");
+            assert!(lists(value, &UrlPrefix::default()).is_none(), "{value:?}");
         }
     }
 

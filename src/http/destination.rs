@@ -7,19 +7,19 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use super::conditions::one;
 use super::guard::{Refused, bad_request, refused, text};
 use crate::dav::propfind::href;
-use crate::fs::ResourcePath;
 use crate::fs::resource_path::RESERVED;
+use crate::fs::{ResourcePath, UrlPrefix};
 
 /// Checks where a COPY or MOVE goes, and writes it as the engine cannot misread it.
 pub(super) fn check(
     uri: &Uri,
     headers: &mut HeaderMap,
-    path: &ResourcePath,
+    (prefix, path): (&UrlPrefix, &ResourcePath),
     is_ours: impl Fn(&str) -> bool,
 ) -> Result<ResourcePath, Refused> {
     let value = one(headers, &NAME).map_err(bad_request)?;
     let value = value.ok_or_else(|| bad_request("destination is missing"))?;
-    let target = read(uri, value.as_bytes())?;
+    let target = read(prefix.rest(uri.path()), value.as_bytes())?;
     if let Some(host) = target.authority() {
         let own = uri.authority().map(|own| own.as_str().to_owned()).or_else(|| text(headers, "host"));
         let own = own.and_then(|own| own.parse::<Authority>().ok());
@@ -32,7 +32,7 @@ pub(super) fn check(
             return Err(refused(StatusCode::BAD_GATEWAY, "the destination is on another server"));
         }
     }
-    let destination = ResourcePath::parse(target.path())?;
+    let destination = prefix.path(target.path())?;
     if path.is_root() || destination.is_root() || destination.same_resource(path) {
         return Err(refused(
             StatusCode::FORBIDDEN,
@@ -45,14 +45,15 @@ pub(super) fn check(
     if destination.overlaps(path) {
         return Err(refused(StatusCode::CONFLICT, "source and destination contain each other"));
     }
-    let plain = HeaderValue::try_from(href(&destination, destination.has_trailing_slash()));
+    let plain = href(&destination, destination.has_trailing_slash());
+    let plain = HeaderValue::try_from(format!("{}{plain}", prefix.text()));
     headers.insert(NAME, plain.map_err(|_| malformed())?);
     Ok(destination)
 }
 
 /// Reads the header's value: a URL, or its path, or one relative to what the request is about. Clients write blanks
-/// and letters into it that a URL does not have.
-fn read(uri: &Uri, value: &[u8]) -> Result<Uri, Refused> {
+/// and letters into it that a URL does not have. `base`: the path of the request.
+fn read(base: &str, value: &[u8]) -> Result<Uri, Refused> {
     let value = value.trim_ascii();
     if value.contains(&b'#') {
         // It would be cut off unseen, and another file be replaced.
@@ -66,7 +67,7 @@ fn read(uri: &Uri, value: &[u8]) -> Result<Uri, Refused> {
     } else if written.is_empty() {
         return Err(malformed());
     } else {
-        resolve(uri.path(), &written).ok_or_else(malformed)?
+        resolve(base, &written).ok_or_else(malformed)?
     };
     let target: Uri = target.parse().map_err(|_| malformed())?;
     if target.query().is_some() || !target.path().starts_with('/') {
@@ -136,8 +137,7 @@ mod tests {
 
     #[test]
     fn what_no_url_has_is_escaped() {
-        let read =
-            |value: &str| read(&Uri::from_static("/a/b"), value.as_bytes()).map(|uri| uri.path().to_owned());
+        let read = |value: &str| read("/a/b", value.as_bytes()).map(|uri| uri.path().to_owned());
         assert_eq!(read("/a/caf\u{e9} 1").unwrap(), "/a/caf%C3%A9%201");
         assert_eq!(read("http://h:1/caf\u{e9}%20x").unwrap(), "/caf%C3%A9%20x");
         assert_eq!(read("\u{e9}.txt").unwrap(), "/a/%C3%A9.txt");

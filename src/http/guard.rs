@@ -15,7 +15,7 @@ use super::{conditions, destination, range};
 use crate::client::Client;
 use crate::dav::propfind::href_as_spelled;
 use crate::fs::context::{Depth, Outcome};
-use crate::fs::{PathError, RequestContext, ResourcePath};
+use crate::fs::{PathError, RequestContext, ResourcePath, UrlPrefix};
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -61,7 +61,8 @@ pub(super) fn admit(
     if uri.path().len() > MAX_URI {
         return Err(refused(StatusCode::URI_TOO_LONG, format!("the path is over {MAX_URI} bytes")));
     }
-    let path = ResourcePath::parse(uri.path())?;
+    let prefix = &hosts.prefix;
+    let path = prefix.path(uri.path())?;
     check_size(headers)?;
     check_coding(headers)?;
     let body = match method == Method::PUT {
@@ -72,13 +73,13 @@ pub(super) fn admit(
         // The first two change the engine's behaviour at the client's wish, the third writes parts.
         headers.remove(name);
     }
-    let tokens = conditions::check(method, headers).map_err(bad_request)?;
+    let tokens = conditions::check(method, headers, prefix).map_err(bad_request)?;
     let (depth, omits_root) = depth(method, headers)?;
     timeout(headers)?;
     let (destination, overwrite) = match method.as_str() {
         "COPY" | "MOVE" => {
             let is_ours = |host: &str| hosts.are(host, facts.local);
-            (Some(destination::check(uri, headers, &path, is_ours)?), overwrite(headers)?)
+            (Some(destination::check(uri, headers, (prefix, &path), is_ours)?), overwrite(headers)?)
         }
         _ => (None, true),
     };
@@ -106,7 +107,8 @@ pub(super) fn admit(
         announced: body.announced,
         content_md5: body.md5,
         mtime: body.mtime,
-        spelling: spelling(uri, headers),
+        spelling: spelling(prefix, uri, headers),
+        prefix: prefix.clone(),
         path,
         destination,
         depth,
@@ -249,10 +251,13 @@ fn timeout(headers: &mut HeaderMap) -> Result<(), Refused> {
 
 /// See [`RequestContext::spelling`]. Two slashes at the beginning would make a host of what follows, so that the
 /// real one is named then.
-fn spelling(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let path = uri.path();
+fn spelling(prefix: &UrlPrefix, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let path = prefix.rest(uri.path());
     if !path.contains("//") {
         return None;
+    }
+    if !prefix.is_empty() {
+        return Some(format!("{}{}", prefix.text(), href_as_spelled(path)));
     }
     let host = uri.authority().cloned().or_else(|| text(headers, "host")?.parse::<Authority>().ok());
     match host.filter(|_| path.starts_with("//")) {

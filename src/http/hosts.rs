@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::conditions;
 use super::guard::{Refused, bad_request, refused};
+use crate::fs::UrlPrefix;
 use crate::fs::resource_path::RESERVED;
 
 /// A name under which clients may come besides this machine's own, such as that of a TLS proxy.
@@ -53,6 +54,8 @@ pub(super) struct Hosts {
     pub(super) allowed: Vec<AllowedHost>,
     /// At one of the addresses of `localhost` another program may listen, and its pages have this port, too.
     pub(super) shares_localhost: bool,
+    /// Below which path a proxy shows it.
+    pub(super) prefix: UrlPrefix,
 }
 
 impl Hosts {
@@ -100,7 +103,7 @@ impl Hosts {
             && all("sec-fetch-mode", &["navigate"])
             && headers.contains_key("sec-fetch-dest")
             && all("sec-fetch-dest", &["document"])
-            && !uri.path().trim_start_matches('/').starts_with(RESERVED);
+            && !self.prefix.rest(uri.path()).trim_start_matches('/').starts_with(RESERVED);
         if !all("sec-fetch-site", &["same-origin", "none"]) && !is_followed_link {
             return Err(refused(StatusCode::FORBIDDEN, "other sites' pages may not use what is here"));
         }
@@ -160,7 +163,7 @@ mod tests {
     fn is_let_in(method: Method, target: &str, given: &[(&'static str, &str)]) -> bool {
         let allowed =
             ["files.example", "dav.example:8443", "*.svc.example"].map(|name| name.parse().unwrap());
-        let hosts = Hosts { allowed: allowed.to_vec(), shares_localhost: false };
+        let hosts = Hosts { allowed: allowed.to_vec(), ..Hosts::default() };
         let mut headers = HeaderMap::new();
         for (name, value) in given {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
@@ -232,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_browser_finds_this_program_alone() {
-        let hosts = Hosts { allowed: Vec::new(), shares_localhost: true };
+        let hosts = Hosts { shares_localhost: true, ..Hosts::default() };
         let is_let_in = |host: &str, site: Option<&str>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());

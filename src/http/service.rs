@@ -26,6 +26,7 @@ use super::places::Guest;
 use super::status;
 use crate::dav::engine::Engine;
 use crate::dav::{Body, check_xml, full, guard, text};
+use crate::fs::UrlPrefix;
 use crate::fs::resource_path::without_empty_segments;
 use crate::metrics::Metrics;
 
@@ -37,6 +38,8 @@ pub struct ServiceOptions {
     pub auth: Auth,
     /// More names for the Host check.
     pub allowed_hosts: Vec<AllowedHost>,
+    /// The path below which a proxy shows this server.
+    pub url_prefix: UrlPrefix,
     /// Another program may listen at an address of `localhost` where this one does not.
     pub shares_localhost: bool,
     /// How long a request may wait for S3; `None`: by the client's kind.
@@ -51,6 +54,7 @@ impl Default for ServiceOptions {
             read_only: false,
             auth: Auth::None,
             allowed_hosts: Vec::new(),
+            url_prefix: UrlPrefix::default(),
             shares_localhost: false,
             request_budget: None,
             body_stall: Duration::from_secs(120),
@@ -85,7 +89,7 @@ pub struct Ends {
 impl Service {
     pub fn new(engine: Engine, options: ServiceOptions, metrics: Metrics) -> Self {
         let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
-        let hosts = Hosts { allowed, shares_localhost };
+        let hosts = Hosts { allowed, shares_localhost, prefix: options.url_prefix.clone() };
         let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), Mutex::default());
         Self(Arc::new(Inner { engine, options, hosts, metrics, knocks, guesses, writes }))
     }
@@ -171,7 +175,7 @@ impl Service {
             .hosts
             .check(&parts.method, &parts.uri, &parts.headers, canonical(ends.local))
             .map_err(refuse)?;
-        let own = without_empty_segments(parts.uri.path());
+        let own = without_empty_segments(inner.hosts.prefix.rest(parts.uri.path()));
         if own == status::HEALTH {
             return Ok(status::health(&parts.method));
         }

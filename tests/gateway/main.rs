@@ -60,3 +60,4 @@ mod streams;
 mod trees;
 mod under_way;
 mod uplinks;
+mod url_prefix;

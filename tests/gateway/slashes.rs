@@ -126,7 +126,7 @@ async fn hrefs_are_in_the_clients_own_spelling() {
         let page = gateway.request("GET", "//a//").send().await.unwrap();
         assert!(page.headers().get("location").is_none());
         let page = page.text().await.unwrap();
-        assert!(page.contains("href=\"/a/b/\"") && !page.contains("href=\"//"), "{page}");
+        assert!(page.contains("href=\"b/\"") && !page.contains("href=\"/"), "{page}");
         for method in ["GET", "HEAD", "MKCOL", "LOCK", "PROPFIND"] {
             let answer = gateway.request(method, "//a").send().await.unwrap();
             for name in ["location", "content-location"] {

@@ -38,11 +38,12 @@ impl RequestLocks {
         }
         // After the host, if it is named.
         let path = href.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
-        let Ok(path) = ResourcePath::parse(path.unwrap_or(href)) else { return String::new() };
+        let prefix = &self.context.prefix;
+        let Ok(path) = prefix.path(path.unwrap_or(href)) else { return String::new() };
         let own = path.spelled_once();
         let root = |lock: &LockRow| match lock.path == own {
             true => href.to_owned(),
-            false => folder_href(&lock.path),
+            false => format!("{}{}", prefix.text(), folder_href(&lock.path)),
         };
         self.table.covering(&own).iter().map(|lock| active_lock(lock, &root(lock))).collect()
     }

@@ -153,6 +153,9 @@ impl Streamed {
 
     async fn write(&mut self, child: Result<Resource, Failure>) -> Result<(), Failure> {
         let (child, this) = (child?, &self.multistatus);
+        if self.context.prefix.hides(&self.context.path, &child.name) {
+            return Ok(());
+        }
         this.write(&mut self.text, &child_href(&this.base, &child), &child).await
     }
 }

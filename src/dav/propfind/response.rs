@@ -193,7 +193,9 @@ pub fn href_as_spelled(path: &str) -> String {
 
 /// The href of what a request is about, as its client spelled it.
 pub(in crate::dav) fn own_href(context: &RequestContext, is_folder: bool) -> String {
-    let Some(spelling) = &context.spelling else { return href(&context.path, is_folder) };
+    let Some(spelling) = &context.spelling else {
+        return format!("{}{}", context.prefix.text(), href(&context.path, is_folder));
+    };
     match (is_folder, spelling.ends_with('/')) {
         (true, false) => format!("{spelling}/"),
         (true, true) => spelling.clone(),
