@@ -197,8 +197,9 @@ async fn another_server_at_the_same_endpoint_is_asked_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_endpoint_that_the_environment_names_is_asked_anew() {
+async fn another_endpoint_of_the_same_profile_is_asked_anew() {
     let state = tempfile::tempdir().unwrap();
+    let config = state.path().join("config");
     let (one, two) = (embedded().await, embedded().await);
     two.hooks().ignore_conditions_of(&ALL);
     for (s3, is_asked) in [(&one, true), (&one, false), (&two, true), (&two, false)] {
@@ -207,7 +208,8 @@ async fn another_endpoint_that_the_environment_names_is_asked_anew() {
         serve
             .args(["--notify=off", "--listen", "127.0.0.1:0", "--state-dir"])
             .arg(state.path().join("state"));
-        serve.env("AWS_ENDPOINT_URL", s3.endpoint_url());
+        std::fs::write(&config, format!("[default]\nendpoint_url = {}\n", s3.endpoint_url())).unwrap();
+        serve.env("AWS_CONFIG_FILE", &config);
         let mut gateway = Process::serving(serve).await;
         let put = crate::harness::client().put(format!("{}/file", gateway.url)).body("content");
         assert!(put.send().await.unwrap().status().is_success());
