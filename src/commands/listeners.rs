@@ -8,7 +8,6 @@ use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::CommandError;
-use super::gateway::url;
 use super::owners::{self, Left};
 use crate::config::{Config, DEFAULT_PORT, Listen};
 use crate::state::{prepare, read_private, write_private};
@@ -37,7 +36,7 @@ pub(super) async fn choose(config: &Config) -> Result<Vec<TcpListener>, CommandE
     if config.listen.is_default && (config.detached || config.mount.is_some()) {
         return on_any_port(&config.listen, &config.state_dir, &left).await;
     }
-    let is_in_use = |left: &&Left| config.listen.addresses.iter().any(|at| left.entry.is_of(&url(*at)));
+    let is_in_use = |left: &&Left| config.listen.addresses.iter().any(|at| left.entry.is_at(*at));
     match left.iter().find(is_in_use) {
         Some(left) => Err(left.failure()),
         None => bind(&config.listen).await,
@@ -81,7 +80,7 @@ async fn on_any_port(
 ) -> Result<Vec<TcpListener>, CommandError> {
     let is_another_mounts = |port: u16| {
         let mut addresses = listen.addresses.iter().map(|address| SocketAddr::new(address.ip(), port));
-        addresses.any(|address| left.iter().any(|left| left.entry.is_of(&url(address))))
+        addresses.any(|address| left.iter().any(|left| left.entry.is_at(address)))
     };
     let note = note(state_dir);
     let before = read_private(&note).ok().and_then(|text| text.trim().parse().ok());

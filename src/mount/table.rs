@@ -1,6 +1,7 @@
 //! What is mounted on this machine, as the system lists it without asking any file system.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +32,17 @@ impl Entry {
     /// Whether this is a mount of what is served at `url`.
     pub fn is_of(&self, url: &str) -> bool {
         self.is_webdav() && self.source.trim_end_matches('/').eq_ignore_ascii_case(url.trim_end_matches('/'))
+    }
+
+    /// Whether it comes from a server at that address, of whatever path.
+    pub fn is_at(&self, address: SocketAddr) -> bool {
+        let authority = self.source.split('/').nth(2).unwrap_or_default();
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        let is_host = host.eq_ignore_ascii_case("localhost")
+            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| {
+                ip == address.ip() || (address.ip().is_unspecified() && ip.is_loopback())
+            });
+        self.is_webdav() && is_host && port.parse() == Ok(address.port())
     }
 
     pub(super) fn is_webdav(&self) -> bool {
@@ -128,6 +140,9 @@ mod tests {
         assert_eq!(entries[1].point, PathBuf::from("/mnt/a b\\c"));
         assert!(entries[1].is_of("http://127.0.0.1:8330") && !entries[1].is_of("http://127.0.0.1:83/"));
         assert!(!entries[0].is_of("/dev/sda1"));
+        let is_at = |address: &str| entries[1].is_at(address.parse().unwrap());
+        assert!(is_at("127.0.0.1:8330") && is_at("0.0.0.0:8330"));
+        assert!(!is_at("127.0.0.1:83") && !is_at("[::1]:8330"));
         assert_eq!((entries[0].owner, entries[1].owner), (None, Some(0)));
     }
 
