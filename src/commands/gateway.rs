@@ -290,7 +290,7 @@ pub(super) fn urls(listeners: &[TcpListener], prefix: &UrlPrefix) -> Vec<String>
     addresses.map(|address| url(address, prefix)).collect()
 }
 
-fn url(mut address: SocketAddr, prefix: &UrlPrefix) -> String {
+pub(super) fn url(mut address: SocketAddr, prefix: &UrlPrefix) -> String {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -177,7 +177,8 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
     let point = options.point.clone();
     // One of another life of the gateway knows the password of that life.
     let is_stale = Arc::new(AtomicBool::new(is_new && login.is_some() && !is_given));
-    let url = format!("http://{address}/");
+    // Not the bare address: it may be shown below a path.
+    let url = status.urls.first().cloned().unwrap_or_default();
     let mount = Mount { options, url, login, state_dir: config.state_dir, is_stale };
     let attached = mount.attach().await;
     if is_let_in {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
-use super::{CommandError, listeners, mount, running, stop};
+use super::{CommandError, gateway, listeners, mount, running, stop};
 use crate::cli::{Given, LogArgs, MountArgs, Origin, ServiceArgs, ServiceCommand};
 use crate::config::Config;
 use crate::control::{Reply, Request, ask};
@@ -71,13 +71,14 @@ async fn install(
     }
     // The system holds none of them now.
     definition.sockets = free_sockets(&config).await?;
-    definition.mounts = crate::mount::is_allowed(&config.mount, definition.sockets.first()).await;
+    let url = definition.sockets.first().map(|address| gateway::url(*address, &config.service.url_prefix));
+    definition.mounts = crate::mount::is_allowed(&config.mount, url.as_deref()).await;
     let mounts = definition.mounts;
     if !mounts {
         definition.arguments.retain(|argument| !argument.starts_with(MOUNT));
     }
     service.install(&definition).await?;
-    let url = definition.sockets.first().map(|address| format!("http://{address}/")).unwrap_or_default();
+    let url = url.unwrap_or_default();
     wait_for(&config.state_dir, mounts.then_some(&*url)).await?;
     match config.mount.filter(|_| mounts) {
         Some(options) => {

@@ -19,7 +19,6 @@ mod webdavfs;
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -233,9 +232,9 @@ impl Mount {
 }
 
 /// Whether this user can mount it, as far as that can be told beforehand.
-pub async fn is_allowed(options: &Option<MountOptions>, address: Option<&SocketAddr>) -> bool {
-    let (Some(options), Some(address)) = (options, address) else { return false };
-    platform::is_allowed(&format!("http://{address}/"), &resolved(&options.point).await)
+pub async fn is_allowed(options: &Option<MountOptions>, url: Option<&str>) -> bool {
+    let (Some(options), Some(url)) = (options, url) else { return false };
+    platform::is_allowed(url, &resolved(&options.point).await)
 }
 
 /// Unmounts what is mounted at `point`, after what programs wrote there has been sent; `force`: at once. A

@@ -153,6 +153,24 @@ async fn one_command_mounts_and_one_unmounts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_shows_below_a_path_is_mounted_too() {
+    let Some(home) = Home::new().await else { return };
+    let point = home.point();
+    home.bucket().await.put("d/file", "content").await;
+    let prefix = ["--url-prefix", "/proxy/1/"];
+    let (code, _, error) =
+        outcome(home.with_bucket("mount", &[&prefix[..], &[point.to_str().unwrap()]].concat())).await;
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(fs::read_to_string(point.join("d/file")).unwrap(), "content");
+    fs::rename(point.join("d/file"), point.join("moved")).unwrap();
+    assert_eq!(home.status().await["mounts"], serde_json::json!([{ "point": point, "health": "well" }]));
+    let (code, _, error) = home.unmount(&[]).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(!is_mounted(&point));
+    assert_eq!(home.bucket().await.get("moved").await.unwrap(), "content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_logs_where_mount_was_told_to() {
     let Some(home) = Home::new().await else { return };
     let (log, point) = (home.directory.path().join("log"), home.point());
