@@ -308,7 +308,10 @@ impl<'a> World<'a> {
         }
         if is_folder && !losers.is_empty() && jobs.keys().any(|key| key.contains(" (conflict ")) {
             // Of a copy that comes along and one that is made now either may get a name first.
-            self.check_nothing_lost(&before, &now, "\0")?;
+            let below = format!("{to}/");
+            let mut kept = before.clone();
+            kept.retain(|key, _| !key.starts_with(&below) || losers.contains(key));
+            self.check_nothing_lost(&kept, &now, "\0")?;
             self.adopt(now);
             return Ok(());
         }
