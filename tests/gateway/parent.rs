@@ -421,7 +421,8 @@ async fn the_parent_is_small() {
     let all = memory(&held.id(), "VmRSS:");
     eprintln!("the parent has {own} KiB of its own, {all} with what it shares");
     assert!(own < 8 << 10, "{own} KiB");
-    assert!(memory(&held.id(), "Threads:") <= 2);
+    // Those that looked at disks at the start end when nothing more is to be looked at.
+    eventually("few threads", || async { memory(&held.id(), "Threads:") <= 2 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

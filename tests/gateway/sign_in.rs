@@ -194,11 +194,13 @@ async fn a_role_that_asks_for_a_code_is_named() {
     }
     // What that command brings stands before the profile.
     let mut serve = home.serve(&["--profile", "coded"]);
-    works({
-        serve.env("AWS_ACCESS_KEY_ID", KEYS.0).env("AWS_SECRET_ACCESS_KEY", KEYS.1);
-        serve
-    })
-    .await;
+    serve.env("AWS_ACCESS_KEY_ID", KEYS.0).env("AWS_SECRET_ACCESS_KEY", KEYS.1);
+    let gateway = Process::serving(serve).await;
+    let answer = client().get(format!("{}/file", gateway.url)).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, "content".to_owned()));
+    let said = gateway.said.lock().clone();
+    let words = "the keys of the environment are used, not those of the profile coded";
+    assert!(said.contains(words) && said.matches("WARN").count() == 1, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
