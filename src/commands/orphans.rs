@@ -1,19 +1,16 @@
 //! Mounts without a gateway: they show what they remember, and store nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::CommandError;
+use super::owners::{Owned, owned};
 use super::running::{self, Found};
-use crate::mount::{self, Entry};
+use crate::mount;
 use crate::state::{SourceNote, base_directory};
 
-/// A mount, and what is known of the gateway that served it.
+/// A mount that nobody serves.
 #[derive(Debug)]
-pub(super) struct Orphan {
-    pub(super) entry: Entry,
-    pub(super) state_dir: PathBuf,
-    note: Option<SourceNote>,
-}
+pub(super) struct Orphan(Owned);
 
 /// Those of the gateways that a command is about.
 pub(super) async fn find(named: Option<&Path>, found: &Found) -> Result<Vec<Orphan>, CommandError> {
@@ -25,26 +22,21 @@ pub(super) async fn find(named: Option<&Path>, found: &Found) -> Result<Vec<Orph
     let (others, mut directories) = (others.collect::<Vec<_>>(), running::state_dirs(named)?);
     // One that does not answer may serve it.
     directories.retain(|directory| !found.failed.iter().any(|(failed, _)| failed == directory));
-    Ok(tokio::task::spawn_blocking(move || of(others, &directories)).await?)
-}
-
-fn of(entries: Vec<Entry>, directories: &[PathBuf]) -> Vec<Orphan> {
-    let owner = |entry: &Entry| {
-        let mounted = directories.iter().filter(|directory| mount::has_mounted(directory, entry));
-        let known = mounted.map(|directory| (SourceNote::read(directory), directory.clone()));
-        // The last one that was served at that address.
-        known.max_by_key(|(note, _)| note.as_ref().and_then(SourceNote::last_used))
-    };
-    let orphan = |entry: Entry| {
-        let (note, state_dir) = owner(&entry)?;
-        Some(Orphan { entry, state_dir, note })
-    };
-    entries.into_iter().filter_map(orphan).collect()
+    let owned = tokio::task::spawn_blocking(move || owned(others, &directories)).await?;
+    Ok(owned.into_iter().map(Orphan).collect())
 }
 
 impl Orphan {
+    pub(super) fn point(&self) -> &Path {
+        &self.0.entry.point
+    }
+
+    pub(super) fn state_dir(&self) -> &Path {
+        &self.0.state_dir
+    }
+
     pub(super) fn source(&self) -> String {
-        self.note.as_ref().map_or_else(|| self.entry.source.clone(), SourceNote::to_string)
+        self.0.note.as_ref().map_or_else(|| self.0.entry.source.clone(), SourceNote::to_string)
     }
 
     /// For people.
@@ -52,18 +44,18 @@ impl Orphan {
         format!(
             "gone       the gateway of {}; what is mounted of it stores nothing\nmounted    {}\nstate      {}\n",
             self.source(),
-            self.entry.point.display(),
-            self.state_dir.display()
+            self.point().display(),
+            self.state_dir().display()
         )
     }
 
     /// What is wrong, and the two ways out of it.
     pub(super) fn failure(&self) -> CommandError {
-        let point = quoted(&self.entry.point.display().to_string());
+        let point = quoted(&self.point().display().to_string());
         let error = anyhow::anyhow!(
             "{} is mounted at {}, and no gateway serves it",
             self.source(),
-            self.entry.point.display()
+            self.point().display()
         );
         let again = match self.command() {
             Some(command) => format!("`{command}` brings it back"),
@@ -74,10 +66,10 @@ impl Orphan {
 
     /// The command line that serves it again.
     fn command(&self) -> Option<String> {
-        let options = &self.note.as_ref()?.options;
-        let is_usual = self.state_dir.parent() == base_directory().as_deref();
-        let state_dir = (!is_usual).then(|| format!("--state-dir={}", self.state_dir.display()));
-        let words = options.iter().cloned().chain(state_dir).chain([self.entry.point.display().to_string()]);
+        let options = &self.0.note.as_ref()?.options;
+        let is_usual = self.state_dir().parent() == base_directory().as_deref();
+        let state_dir = (!is_usual).then(|| format!("--state-dir={}", self.state_dir().display()));
+        let words = options.iter().cloned().chain(state_dir).chain([self.point().display().to_string()]);
         let words: Vec<String> = words.map(|word| quoted(&word)).collect();
         Some(format!("s3dav mount {}", words.join(" ")))
     }

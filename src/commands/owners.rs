@@ -1,6 +1,6 @@
 //! Whose a state directory and a mount are: nobody's files may get into another source.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::running::state_dirs;
 use super::{CommandError, orphans};
@@ -78,17 +78,43 @@ pub(super) async fn left_by_others(config: &Config) -> Vec<Left> {
     let entries = mount::entries().await.unwrap_or_default();
     let Ok(mut directories) = state_dirs(None) else { return Vec::new() };
     let (own_directory, own) = (config.state_dir.clone(), config.source.identity().directory_name());
-    directories.retain(|directory| *directory != own_directory);
+    if !directories.contains(&own_directory) {
+        directories.push(own_directory.clone());
+    }
     let left = move || {
-        let of = |entry: Entry| {
-            if mount::has_mounted(&own_directory, &entry) {
-                return None;
-            }
-            let directory = directories.iter().find(|directory| mount::has_mounted(directory, &entry))?;
-            let source = another(directory, &own)?.to_string();
-            Some(Left { entry, source })
+        let others =
+            owned(entries, &directories).into_iter().filter(|owned| owned.state_dir != own_directory);
+        let of = |Owned { entry, note, .. }: Owned| {
+            let note = note.filter(|note| note.identity().directory_name() != own)?;
+            Some(Left { entry, source: note.to_string() })
         };
-        entries.into_iter().filter_map(of).collect()
+        others.filter_map(of).collect()
     };
     tokio::task::spawn_blocking(left).await.unwrap_or_default()
+}
+
+/// A mount, and the state of the gateway that has made it.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub(super) entry: Entry,
+    pub(super) state_dir: PathBuf,
+    pub(super) note: Option<SourceNote>,
+}
+
+/// Those of the mounts that the gateways with those states have made. Several may have mounted at one place from one
+/// address, one after the other: it is the last one's. Blocks for the time of small files.
+pub(super) fn owned(entries: Vec<Entry>, directories: &[PathBuf]) -> Vec<Owned> {
+    let of = |entry: Entry| {
+        let made = |directory: &PathBuf| {
+            let made = mount::when_mounted(directory, &entry)?;
+            Some((made, SourceNote::read(directory), directory.clone()))
+        };
+        // An earlier version did not note when.
+        let last = |(made, note, _): &(u64, Option<SourceNote>, PathBuf)| {
+            (*made, note.as_ref().and_then(SourceNote::last_used))
+        };
+        let (_, note, state_dir) = directories.iter().filter_map(made).max_by_key(last)?;
+        Some(Owned { entry, state_dir, note })
+    };
+    entries.into_iter().filter_map(of).collect()
 }

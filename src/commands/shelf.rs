@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::orphans::quoted;
-use super::states::{Known, known};
+use super::states::{Known, known, looked_at};
 use super::{CommandError, running, status};
 use crate::cli::{ExportArgs, ShelfArgs, ShelfCommand};
 use crate::config::states_of_source;
@@ -72,10 +72,6 @@ async fn which(args: ExportArgs) -> Result<PathBuf, CommandError> {
 /// What cannot be read may be one.
 fn holds_files(known: &Known) -> bool {
     known.holds.is_none_or(|holds| holds.shelf_files > 0)
-}
-
-async fn looked_at(states: Vec<PathBuf>) -> Result<Vec<Known>, CommandError> {
-    futures_util::future::try_join_all(states.into_iter().map(Known::of)).await
 }
 
 fn none(wanted: Option<String>) -> CommandError {

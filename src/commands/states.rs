@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::orphans::quoted;
+use super::owners::{Owned, owned};
 use super::{CommandError, running, status};
 use crate::cli::{StateArgs, StateCommand};
 use crate::config::BucketSpec;
 use crate::control::{Reply, Request, Status, ask};
-use crate::mount::{self, Entry};
+use crate::mount;
 use crate::state::{
     self, Holdings, Removed, SourceNote, StateError, base_directory, holder, is_named_after, last_use,
     parent_holder,
@@ -45,16 +46,17 @@ pub(super) struct Known {
 
 impl Known {
     /// Looks at one; a gateway that has it tells what it holds.
-    pub(super) async fn of(directory: PathBuf) -> Result<Self, CommandError> {
+    async fn of(directory: PathBuf, mounts: &[Owned]) -> Result<Self, CommandError> {
         let running = match ask(&directory, Request::Status, running::PATIENCE).await {
             Ok(Reply::Status(status)) => Some(*status),
             _ => None,
         };
-        let entries = mount::entries().await.unwrap_or_default();
-        Ok(tokio::task::spawn_blocking(move || Self::look(directory, running, &entries)).await?)
+        let own = mounts.iter().filter(|owned| owned.state_dir == directory);
+        let mounted = own.map(|owned| owned.entry.point.clone()).collect();
+        Ok(tokio::task::spawn_blocking(move || Self::look(directory, running, mounted)).await?)
     }
 
-    fn look(directory: PathBuf, running: Option<Status>, entries: &[Entry]) -> Self {
+    fn look(directory: PathBuf, running: Option<Status>, mounted: Vec<PathBuf>) -> Self {
         let note = SourceNote::read(&directory);
         let in_use = running.is_some() || holder(&directory).is_some() || parent_holder(&directory).is_some();
         let name = directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy().into_owned();
@@ -73,11 +75,7 @@ impl Known {
             last_use: last_use(&directory).map(seconds),
             bytes: bytes_in(&directory),
             in_use,
-            mounted: entries
-                .iter()
-                .filter(|entry| mount::has_mounted(&directory, entry))
-                .map(|entry| entry.point.clone())
-                .collect(),
+            mounted,
             holds,
             state_dir: directory,
         }
@@ -232,7 +230,14 @@ fn bytes_in(directory: &Path) -> u64 {
 
 /// All that a command is about.
 pub(super) async fn known(named: Option<&Path>) -> Result<Vec<Known>, CommandError> {
-    let looks = running::state_dirs(named)?.into_iter().map(Known::of);
+    looked_at(running::state_dirs(named)?).await
+}
+
+/// What is known of each of those.
+pub(super) async fn looked_at(directories: Vec<PathBuf>) -> Result<Vec<Known>, CommandError> {
+    let (entries, all) = (mount::entries().await.unwrap_or_default(), directories.clone());
+    let mounts = tokio::task::spawn_blocking(move || owned(entries, &all)).await?;
+    let looks = directories.into_iter().map(|directory| Known::of(directory, &mounts));
     futures_util::future::try_join_all(looks).await
 }
 

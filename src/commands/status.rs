@@ -59,8 +59,8 @@ async fn shown(
 ) -> Result<Vec<serde_json::Value>, CommandError> {
     let mut left = Vec::new();
     for orphan in orphans {
-        let mounted = mounted_at(orphan.entry.point.clone()).await;
-        left.push(serde_json::json!({ "pid": null, "source": orphan.source(), "state_dir": orphan.state_dir, "held_by": null, "mounts": [mounted] }));
+        let mounted = mounted_at(orphan.point().to_owned()).await;
+        left.push(serde_json::json!({ "pid": null, "source": orphan.source(), "state_dir": orphan.state_dir(), "held_by": null, "mounts": [mounted] }));
     }
     let held = |waiting: &Waiting| serde_json::json!({ "pid": null, "state_dir": waiting.state_dir, "held_by": waiting.parent, "mounts": [] });
     let running = running.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;

@@ -22,21 +22,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::time::{Instant, sleep};
 
 pub use deputy::Deputy;
 pub use health::{Health, ask as ask_now, health};
-pub use notes::has_mounted;
+pub use notes::when_mounted;
 pub use point::{PointError, resolved};
 pub use supervisor::{Witness, supervise};
 pub use table::{Entry, TableError, entries, entry_at};
 
 use crate::logging::with_causes;
 use crate::process::{self, ProcessError};
-use crate::state::{Credential, open_private};
+use crate::state::{Credential, millis, open_private};
 
 #[cfg(not(target_os = "macos"))]
 use davfs2 as platform;
@@ -151,7 +151,7 @@ impl Mount {
         if let Some(entry) = entry_at(&point).await? {
             match (entry.is_of(&self.url), health(&point).await) {
                 (true, Health::Well) if !self.is_stale.load(Ordering::Relaxed) => {
-                    self.note(&point).await;
+                    self.note(&point, None).await;
                     return Ok(Attached::Before);
                 }
                 // Its program may be busy, or have unsaved files: only a person can tell.
@@ -181,7 +181,7 @@ impl Mount {
         match entry_at(point).await? {
             Some(entry) if entry.is_of(&self.url) => {
                 self.is_stale.store(false, Ordering::Relaxed);
-                self.note(point).await;
+                self.note(point, Some(millis(SystemTime::now()))).await;
                 Ok(Attached::Now)
             }
             _ => Err(MountError::Unseen(point.to_owned())),
@@ -209,10 +209,10 @@ pub async fn check(point: &Path) -> Result<(), MountError> {
 }
 
 impl Mount {
-    async fn note(&self, point: &Path) {
+    async fn note(&self, point: &Path, made: Option<u64>) {
         let (state_dir, url, point) = (self.state_dir.clone(), self.url.clone(), point.to_owned());
         // It panics for no reason, and a note is not worth an error.
-        let _ = tokio::task::spawn_blocking(move || notes::note(&state_dir, &url, &point)).await;
+        let _ = tokio::task::spawn_blocking(move || notes::note(&state_dir, &url, &point, made)).await;
     }
 
     /// Waits until nobody else mounts what this gateway serves; until the value is dropped nobody does.

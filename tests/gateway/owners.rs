@@ -88,3 +88,27 @@ async fn a_mount_without_its_gateway_gets_no_other_sources() {
     let keys = Bucket::of(&home.s3.endpoint_url(), OTHER).await.keys().await;
     assert_eq!(keys, ["file"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_belongs_to_whom_made_it_last() {
+    let Some(mut home) = Home::new().await else { return };
+    home.s3 = embedded_with(&[BUCKET, OTHER]).await;
+    let point = home.point();
+    home.mounted().await;
+    let address = home.status().await["urls"][0].as_str().unwrap().to_owned();
+    let (code, _, error) = home.unmount(&[]).await;
+    assert_eq!(code, 0, "{error}");
+    // Another source at the same address and place, as the defaults have it.
+    let listen = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut other = home.command(&["mount", "--bucket", OTHER, "--endpoint-url", &home.s3.endpoint_url()]);
+    other.args(["--listen", &listen]).arg(&point);
+    let (code, _, error) = outcome(other).await;
+    assert_eq!(code, 0, "{error}");
+    kill_all(&home).await;
+    let (code, _, error) = outcome(home.with_bucket("serve", &["--listen", &listen])).await;
+    assert_eq!((code, error.contains(&format!("and shows {OTHER}"))), (1, true), "{error}");
+    let (_, text, _) = outcome(home.command(&["status"])).await;
+    assert!(text.contains(&format!("the gateway of {OTHER}")), "{text}");
+    let (code, _, error) = home.unmount(&[]).await;
+    assert_eq!(code, 0, "{error}");
+}
