@@ -8,7 +8,6 @@ use crate::cache::CacheOptions;
 use crate::cli::{ChecksumsArg, ConditionalWritesArg, S3Args};
 use crate::fs::s3::S3FileSystemOptions;
 use crate::intake::IntakeOptions;
-use crate::state::SourceIdentity;
 use crate::store::conditional::LOOK_AGE;
 use crate::store::creates::WAIT;
 use crate::store::multipart::UploadOptions;
@@ -65,7 +64,7 @@ pub(super) fn source(
     cache: CacheOptions,
     intake: IntakeOptions,
     delete_hidden: bool,
-) -> Result<(Source, SourceIdentity), ConfigError> {
+) -> Result<Source, ConfigError> {
     if given.is_empty() {
         let hint = "name a bucket with --bucket, a directory with --path, or a source of the configuration \
                     file with --source";
@@ -73,10 +72,6 @@ pub(super) fn source(
     }
     args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
     let buckets = buckets(given)?;
-    let identity = SourceIdentity::Buckets {
-        endpoint: args.endpoint_url.clone(),
-        buckets: buckets.iter().map(ToString::to_string).collect(),
-    };
     let (trusts_conditions, uploads) =
         (args.conditional_writes == ConditionalWritesArg::Yes, uploads(&args, intake)?);
     let read_ahead = ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total };
@@ -93,7 +88,7 @@ pub(super) fn source(
         lost_wait: LOST_WAIT,
         is_patient: false,
     };
-    Ok((Source::Buckets(Box::new(source)), identity))
+    Ok(Source::Buckets(Box::new(source)))
 }
 
 /// The variables that every AWS program honours, the one for S3 first.

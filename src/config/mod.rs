@@ -106,13 +106,13 @@ impl Config {
             times: Times { metadata: args.s3.metadata_ttl, ..Times::default() },
         };
         let intake = IntakeOptions { spill: args.spill_limit, ..IntakeOptions::default() };
-        let (source, identity) = match &args.path {
+        let source = match &args.path {
             Some(path) => path::source(path, cache, intake, args.delete_hidden)?,
             None => buckets::source(&args.bucket, args.s3, cache, intake, args.delete_hidden)?,
         };
         let state_dir = match args.state_dir {
             Some(named) => std::path::absolute(&named).unwrap_or(named),
-            None => default_directory(&identity).ok_or_else(|| {
+            None => default_directory(&source.identity()).ok_or_else(|| {
                 mistake("there is no home directory to keep state in", "name one with --state-dir")
             })?,
         };

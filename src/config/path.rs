@@ -6,7 +6,6 @@ use super::{ConfigError, Source, mistake};
 use crate::cache::CacheOptions;
 use crate::fs::path::PathOptions;
 use crate::intake::IntakeOptions;
-use crate::state::SourceIdentity;
 
 /// Looks whether the directory is one.
 pub(super) fn source(
@@ -14,7 +13,7 @@ pub(super) fn source(
     cache: CacheOptions,
     intake: IntakeOptions,
     delete_hidden: bool,
-) -> Result<(Source, SourceIdentity), ConfigError> {
+) -> Result<Source, ConfigError> {
     let shown = given.display();
     let directory = given.canonicalize().map_err(|error| {
         mistake(format!("{shown} cannot be served: {error}"), "--path names a directory that exists")
@@ -24,8 +23,7 @@ pub(super) fn source(
     }
     std::fs::read_dir(&directory)
         .map_err(|error| mistake(format!("{shown} cannot be read: {error}"), "s3dav needs to read it"))?;
-    let identity = SourceIdentity::Path(directory.clone());
-    Ok((Source::Path(PathOptions { directory, delete_hidden, cache, intake }), identity))
+    Ok(Source::Path(PathOptions { directory, delete_hidden, cache, intake }))
 }
 
 /// What the gateway keeps for itself must not show in what it serves.
