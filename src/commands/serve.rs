@@ -41,7 +41,7 @@ impl Role {
 
     /// Whether another process of this program has started it.
     pub(super) fn is_child(&self) -> bool {
-        matches!(self, Self::Gateway(Some(Inherited { holder: Holder::Parent { .. }, .. })))
+        matches!(self, Self::Gateway(Some(inherited)) if inherited.is_of_parent())
     }
 }
 
@@ -100,7 +100,7 @@ async fn serve(
     given: &[Given],
 ) -> Result<Ended, CommandError> {
     let mut signals = Signals::listen()?;
-    if !matches!(&inherited, Some(Inherited { holder: Holder::Parent { .. }, .. })) {
+    if !inherited.as_ref().is_some_and(Inherited::is_of_parent) {
         // A parent starts the next one only when the one before has ended.
         tokio::select! {
             waited = predecessor::wait_out_logging(&config.state_dir) => waited?,

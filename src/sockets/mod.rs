@@ -34,6 +34,13 @@ pub struct Inherited {
     pub holder: Holder,
 }
 
+impl Inherited {
+    /// Whether another process of this program has handed them over.
+    pub fn is_of_parent(&self) -> bool {
+        matches!(self.holder, Holder::Parent { .. })
+    }
+}
+
 /// The sockets that were handed over; `None` if the program was started in another way. They are there once.
 pub fn inherited() -> io::Result<Option<Inherited>> {
     let is_parents = std::env::var_os(FIRST).is_some_and(|value| !value.is_empty());
