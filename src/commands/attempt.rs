@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::words::quoted;
 use super::{CommandError, running};
 use crate::mount::{self, MountError};
 use crate::state::remove_bare;
@@ -20,9 +21,12 @@ pub(super) async fn occupant_named(failure: CommandError) -> CommandError {
     let entry = mount::entry_at(point).await.ok().flatten();
     let is_of = |url: &String| entry.as_ref().is_some_and(|entry| entry.is_of(url));
     let Some(other) = found.iter().find(|status| status.urls.iter().any(is_of)) else { return failure };
-    let shown = point.display();
+    let shown = point.display().to_string();
     CommandError::hinted(
         anyhow::anyhow!("{} is mounted at {shown} already, from {source_url}", other.source),
-        format!("name another mount point, or unmount that one first with `s3dav unmount {shown}`"),
+        format!(
+            "name another mount point, or unmount that one first with `s3dav unmount {}`",
+            quoted(&shown)
+        ),
     )
 }

@@ -47,6 +47,7 @@ mod states;
 mod status;
 mod stop;
 mod unmount;
+mod words;
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};

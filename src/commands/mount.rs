@@ -54,10 +54,12 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
         Err(failure) => Err(with_reason(attempt::occupant_named(failure).await, &status.state_dir).await),
         mounted => mounted,
     };
-    let mounted = mounted.map_err(|failure| match failure.hint {
-        Some(hint) if is_new => CommandError { hint: Some(hints::of_what_ends(hint)), ..failure },
-        hint => CommandError { hint, ..failure },
-    });
+    let mounted = match mounted {
+        Err(failure) if is_new => {
+            Err(CommandError { hint: failure.hint.map(hints::of_what_ends), ..failure })
+        }
+        mounted => mounted,
+    };
     if is_new && mounted.is_err() {
         // Nobody would know of it, and whoever follows a hint would meet it.
         if let Err(failure) = stop::end(&status, stop::LIMIT).await {

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::CommandError;
 use super::owners::{Owned, owned};
 use super::running::{self, Found};
+use super::words::quoted;
 use crate::mount;
 use crate::state::{SourceNote, base_directory};
 
@@ -72,28 +73,5 @@ impl Orphan {
         let words = options.iter().cloned().chain(state_dir).chain([self.point().display().to_string()]);
         let words: Vec<String> = words.map(|word| quoted(&word)).collect();
         Some(format!("s3dav mount {}", words.join(" ")))
-    }
-}
-
-/// As a shell reads a word.
-pub(super) fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_=./:,@+%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("--endpoint-url=http://a:1/"), "--endpoint-url=http://a:1/");
-        assert_eq!(quoted("/My Photos"), "'/My Photos'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
     }
 }

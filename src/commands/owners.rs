@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::CommandError;
 use super::running::state_dirs;
-use super::{CommandError, orphans};
+use super::words::quoted;
 use crate::config::{Config, Source};
 use crate::mount::{self, Entry};
 use crate::state::{Holdings, SourceNote};
@@ -67,7 +68,7 @@ impl Left {
             anyhow::anyhow!("{point} is mounted from {}, and shows {}", self.entry.source, self.source),
             format!(
                 "unmount that first with `s3dav unmount {}`, or choose another port with --listen 127.0.0.1:PORT",
-                orphans::quoted(&point)
+                quoted(&point)
             ),
         )
     }

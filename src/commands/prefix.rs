@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::CommandError;
 use crate::config::{BucketSpec, Caution};
+use crate::object::parent_prefix;
 use crate::store::{ListRequest, ObjectStore};
 
 /// Refuses a prefix that is an object, and says of others what may have been meant. `whole`: the bucket. What a
@@ -13,14 +14,16 @@ pub(super) async fn look(whole: &dyn ObjectStore, spec: &BucketSpec) -> Result<C
     let named = whole.list(&ListRequest::probe(&spec.prefix)).await.unwrap_or_default();
     if named.objects.first().is_some_and(|object| object.key.as_str() == spec.prefix) {
         let error = anyhow::anyhow!("{:?} is a file, not a folder", spec.to_string());
-        let folder =
-            BucketSpec { prefix: parent(&spec.prefix).trim_end_matches('/').to_owned(), ..spec.clone() };
+        let folder = BucketSpec {
+            prefix: parent_prefix(&spec.prefix).trim_end_matches('/').to_owned(),
+            ..spec.clone()
+        };
         return Err(CommandError::hinted(
             error,
             format!("serve the folder that holds it: --bucket {folder}"),
         ));
     }
-    let above = parent(&spec.prefix);
+    let above = parent_prefix(&spec.prefix);
     let beside = whole.list(&ListRequest::children(above)).await.unwrap_or_default();
     let names = beside.prefixes.iter().filter_map(|folder| folder.strip_prefix(above)?.strip_suffix('/'));
     let near = near(&spec.prefix[above.len()..], names);
@@ -32,11 +35,6 @@ pub(super) async fn look(whole: &dyn ObjectStore, spec: &BucketSpec) -> Result<C
             false => format!("did you mean {}?", near.join(" or ")),
         },
     })
-}
-
-/// The folder that holds it, with its slash; empty at the top.
-fn parent(prefix: &str) -> &str {
-    &prefix[..prefix.rfind('/').map_or(0, |at| at + 1)]
 }
 
 /// The names that are most like the one that was given, the likest first.
@@ -66,6 +64,6 @@ mod tests {
         assert_eq!(near("photos", names.into_iter()), ["Photos", "photo", "phones"]);
         assert_eq!(near("2062", names.into_iter()), ["2026"]);
         assert!(near("elsewhere", names.into_iter()).is_empty());
-        assert_eq!((parent("a"), parent("a/b"), parent("a/b/c")), ("", "a/", "a/b/"));
+        assert_eq!((parent_prefix("a"), parent_prefix("a/b"), parent_prefix("a/b/c")), ("", "a/", "a/b/"));
     }
 }

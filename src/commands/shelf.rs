@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::orphans::quoted;
 use super::states::{Known, known, looked_at};
-use super::{CommandError, running, status};
+use super::words::{counted, quoted, size};
+use super::{CommandError, running};
 use crate::cli::{ExportArgs, ShelfArgs, ShelfCommand};
 use crate::config::states_of_source;
 use crate::control::{ControlError, Reply, Request, ask};
@@ -17,8 +17,7 @@ pub(super) async fn run(args: ShelfArgs) -> Result<(), CommandError> {
     let directory = std::path::absolute(&args.directory)?;
     let state_dir = which(args).await?;
     let (files, bytes) = export(&state_dir, &directory).await?;
-    let noun = if files == 1 { "file" } else { "files" };
-    say!("{files} {noun}, {}, in {}", status::size(bytes), directory.display());
+    say!("{}, {}, in {}", counted(files, "file"), size(bytes), directory.display());
     Ok(())
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::orphans::quoted;
 use super::owners::{Owned, owned};
-use super::{CommandError, running, status};
+use super::words::{counted, lasted, quoted, size};
+use super::{CommandError, running};
 use crate::cli::{StateArgs, StateCommand};
 use crate::config::BucketSpec;
 use crate::control::{Reply, Request, Status, ask};
@@ -118,7 +118,7 @@ impl Known {
 
     pub(super) fn last_used(&self) -> String {
         match self.last_use {
-            Some(_) => format!("{} ago", status::lasted(self.unused().as_secs())),
+            Some(_) => format!("{} ago", lasted(self.unused().as_secs())),
             None => "nobody knows when".to_owned(),
         }
     }
@@ -130,24 +130,18 @@ impl Known {
         };
         let mut parts = Vec::new();
         if holds.shelf_files > 0 {
-            let files = if holds.shelf_files == 1 { "file" } else { "files" };
-            parts.push(format!(
-                "{} {files} of Finder's ({})",
-                holds.shelf_files,
-                status::size(holds.shelf_bytes)
-            ));
+            let (files, bytes) = (counted(holds.shelf_files, "file"), size(holds.shelf_bytes));
+            parts.push(format!("{files} of Finder's ({bytes})"));
         }
         if holds.pending > 0 {
-            let operations = if holds.pending == 1 { "operation" } else { "operations" };
-            parts.push(format!("{} pending {operations}", holds.pending));
+            parts.push(counted(holds.pending, "pending operation"));
         }
         if holds.properties > 0 {
-            let files = if holds.properties == 1 { "file" } else { "files" };
-            parts.push(format!("properties of {} {files}", holds.properties));
+            parts.push(format!("properties of {}", counted(holds.properties, "file")));
         }
         if holds.others > 0 {
-            let files = if holds.others == 1 { "file" } else { "files" };
-            parts.push(format!("{} {files} that were put aside, or are somebody else's", holds.others));
+            let files = counted(holds.others, "file");
+            parts.push(format!("{files} that were put aside, or are somebody else's"));
         }
         if parts.is_empty() { "nothing that would be missed".to_owned() } else { parts.join(", ") }
     }
@@ -157,7 +151,7 @@ impl Known {
             format!("state      {}", self.name()),
             format!("source     {}", self.place()),
             format!("last used  {}{}", self.last_used(), if self.in_use { ", and in use" } else { "" }),
-            format!("size       {}", status::size(self.bytes)),
+            format!("size       {}", size(self.bytes)),
             format!("holds      {}", self.holding()),
         ];
         if self.state_dir.parent() != base_directory().as_deref() {

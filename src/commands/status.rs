@@ -8,6 +8,7 @@ use anyhow::Context;
 use super::CommandError;
 use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
+use super::words::{lasted, size};
 use crate::cli::StatusArgs;
 use crate::control::{MountedAt, Save, SaveState, Status};
 use crate::mount::{self, Health};
@@ -218,43 +219,5 @@ fn of_save(save: &Save, now: u64) -> String {
     format!("{word:<10} {path} ({bytes}{span}){why}")
 }
 
-/// A time span in words, as exact as one wants it.
-pub(super) fn lasted(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        7200..=172_799 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-pub(super) fn size(bytes: u64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let power =
-        (0..units.len() - 1).find(|power| bytes >> (10 * (power + 1)) == 0).unwrap_or(units.len() - 1);
-    match power {
-        0 => format!("{bytes} bytes"),
-        _ => format!("{:.1} {}", bytes as f64 / (1_u64 << (10 * power)) as f64, units[power]),
-    }
-}
-
 /// Characters: that of the longest key.
 const MOST_OF_PATH: usize = 1025;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_for_people() {
-        assert_eq!(
-            [lasted(5), lasted(300), lasted(7200), lasted(864_000)],
-            ["5 s", "5 min", "2 h", "10 days"]
-        );
-        assert_eq!(
-            [size(0), size(1023), size(1536), size(256 << 20)],
-            ["0 bytes", "1023 bytes", "1.5 KiB", "256.0 MiB"]
-        );
-        assert_eq!(size(5 << 50), "5120.0 TiB");
-    }
-}
