@@ -23,7 +23,7 @@
 //! - [`process`]: programs of the system, which are told only what they need.
 //! - [`iam`]: what AWS must allow, as policies.
 //! - [`client`]: who is asking, and what is peculiar to that client.
-//! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`]: the vocabulary and small tools.
+//! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`], [`spelling`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
 
@@ -60,6 +60,7 @@ pub mod seeded;
 pub mod service;
 pub mod shutdown;
 pub mod sockets;
+pub mod spelling;
 pub mod state;
 pub mod store;
 #[cfg(test)]

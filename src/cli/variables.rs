@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use clap::CommandFactory;
 
 use super::Cli;
+use crate::spelling;
 
 /// A variable that looks as if it were one of this program's, and is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +23,8 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<Unknown
     let is_ours = |name: &String| name.to_ascii_uppercase().starts_with(START) && !is_anothers(name);
     let ours = names.into_iter().filter(is_ours);
     let unknown: BTreeSet<String> = ours.filter(|name| !known.contains(name)).collect();
-    let meant = |name: &str| {
-        let likeness = |known: &String| strsim::jaro_winkler(&plain(name), &plain(known));
-        let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-        (likeness(best) > LIKE_ENOUGH).then(|| best.clone())
-    };
+    let meant =
+        |name: &str| spelling::like(name, &known, plain, LIKE_ENOUGH).first().map(ToString::to_string);
     unknown.into_iter().map(|name| UnknownVariable { meant: meant(&name), name }).collect()
 }
 

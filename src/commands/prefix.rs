@@ -1,10 +1,9 @@
 //! A prefix below which nothing lies: it may be a file, a folder that is still to come, or a slip of the pen.
 
-use std::cmp::Ordering;
-
 use super::CommandError;
 use crate::config::{BucketSpec, Caution};
 use crate::object::parent_prefix;
+use crate::spelling;
 use crate::store::{ListRequest, ObjectStore};
 
 /// Refuses a prefix that is an object, and says of others what may have been meant. `whole`: the bucket. What a
@@ -39,14 +38,11 @@ pub(super) async fn look(whole: &dyn ObjectStore, spec: &BucketSpec) -> Result<C
 
 /// The names that are most like the one that was given, the likest first.
 fn near<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
-    let given = given.to_lowercase();
     // What moves the cursor of a terminal is not shown there.
     let names = names.filter(|name| !name.contains(char::is_control));
-    let mut near: Vec<(f64, &str)> =
-        names.map(|name| (strsim::jaro_winkler(&given, &name.to_lowercase()), name)).collect();
-    near.retain(|(likeness, _)| *likeness > LIKE_ENOUGH);
-    near.sort_by(|(a, _), (b, _)| b.partial_cmp(a).unwrap_or(Ordering::Equal));
-    near.into_iter().take(MOST_NEAR).map(|(_, name)| name).collect()
+    let mut near = spelling::like(given, names, str::to_lowercase, LIKE_ENOUGH);
+    near.truncate(MOST_NEAR);
+    near
 }
 
 /// From 0 to 1: one wrong digit of a year is still near.

@@ -14,6 +14,7 @@ use toml::{Table, Value};
 
 use super::{ConfigError, mistake};
 use crate::cli::{Layer, ServeArgs, option_names};
+use crate::spelling;
 
 /// A file that has been read.
 #[derive(Debug, Default)]
@@ -160,9 +161,7 @@ fn text(value: &Value) -> Option<String> {
 
 /// The name that was meant, most likely.
 fn nearest<'n>(wrong: &str, names: &'n [String]) -> Option<&'n String> {
-    let likeness = |name: &String| strsim::jaro_winkler(wrong, name);
-    let best = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > LIKE_ENOUGH).then_some(best)
+    spelling::like(wrong, names, str::to_owned, LIKE_ENOUGH).into_iter().next()
 }
 
 const SOURCES: &str = "sources";

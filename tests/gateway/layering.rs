@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("shutdown", &[]),
     ("logging", &[]),
     ("seeded", &[]),
+    ("spelling", &[]),
     ("peer", &[]),
     ("descriptors", &[]),
     ("sockets", &[]),
@@ -24,7 +25,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cache", &["object", "seeded"]),
     ("state", &["logging"]),
     ("intake", &["state", "open_file"]),
-    ("store", &["object", "metrics", "shutdown", "logging", "seeded", "state", "cache", "intake"]),
+    (
+        "store",
+        &["object", "metrics", "shutdown", "logging", "seeded", "spelling", "state", "cache", "intake"],
+    ),
     (
         "fs",
         &[
@@ -44,8 +48,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dav", &["object", "shutdown", "logging", "state", "fs"]),
     ("http", &["client", "object", "metrics", "shutdown", "logging", "fs", "dav", "peer"]),
     // The command line's structs parse units while clap reads them.
-    ("cli", &["config"]),
-    ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake", "notify"]),
+    ("cli", &["config", "spelling"]),
+    ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake", "notify", "spelling"]),
     ("embedded", &[]),
     ("control", &["state"]),
     ("parent", &["control", "logging", "mount", "shutdown", "sockets", "state"]),
@@ -74,6 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "process",
             "service",
             "sockets",
+            "spelling",
             "intake",
         ],
     ),
@@ -92,6 +97,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("quick_xml", &["src/dav/"]),
     ("toml", &["src/config/file.rs", "src/state/source.rs"]),
     ("listenfd", &["src/sockets/"]),
+    ("strsim", &["src/spelling.rs"]),
     ("libc", &["src/peer/", "src/sockets/"]),
 ];
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_s3::types::StorageClass;
 
 use super::ConnectError;
+use crate::spelling;
 
 /// See the module. Everything unset is left to aws-config's chain.
 #[derive(Debug, Clone)]
@@ -111,9 +112,8 @@ impl S3Options {
             tracing::warn!("the storage class {class} is none of AWS's; the endpoint must know it");
             return Ok(());
         }
-        let likeness = |name: &str| strsim::jaro_winkler(&class.to_ascii_uppercase(), name);
-        let near = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-        let near = near.filter(|name| likeness(name) > LIKE_ENOUGH);
+        let near = spelling::like(class, known.iter().copied(), str::to_ascii_uppercase, LIKE_ENOUGH);
+        let near = near.first().copied();
         Err(ConnectError::UnknownStorageClass { class: class.to_owned(), near })
     }
 
