@@ -173,14 +173,7 @@ fn demands_checksum(code: &str, message: Option<&str>) -> bool {
 
 /// Whether the failure is, or comes from, a `T`.
 fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<T>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    obstacles::causes(error).any(|cause| cause.is::<T>())
 }
 
 /// The bucket's own region, from the header or, where the header is missing, the body.

@@ -97,7 +97,9 @@ fn is_of_authority(error: &(dyn Error + Send + Sync + 'static)) -> bool {
 }
 
 /// The error and all that it comes from; what an [`io::Error`] holds is not its source, but it.
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+pub(super) fn causes<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| next_cause(*error))
 }
 
