@@ -48,6 +48,8 @@ pub struct S3Store {
     clients: Arc<Clients>,
     options: S3Options,
     bucket: String,
+    /// In the list of problems, for what is wrong with writing alone.
+    writing: String,
     /// Downloads, each counted until its last byte was taken: a client that pauses one must not
     /// keep everything else from S3.
     downloads: Arc<Semaphore>,
@@ -76,8 +78,9 @@ impl S3Store {
         let clients =
             Clients::new(&mut options, bucket, CountRequests { metrics: metrics.clone(), reach }).await?;
         options.check_storage_class()?;
-        let (bucket, deletes_singly) = (bucket.to_owned(), AtomicBool::new(false));
-        Ok(Self { clients, options, bucket, downloads, requests, metrics, deletes_singly })
+        let (bucket, writing) = (bucket.to_owned(), format!("{bucket}, writing"));
+        let deletes_singly = AtomicBool::new(false);
+        Ok(Self { clients, options, bucket, writing, downloads, requests, metrics, deletes_singly })
     }
 
     /// The path of the endpoint's URL, if it has one.
@@ -120,18 +123,15 @@ impl S3Store {
     {
         let result = self.call_now(places, class, call).await;
         let result = result.map_err(|error| self.clients.with_hint(error));
-        let (mut place, trouble) = (self.bucket.clone(), result.as_ref().err().and_then(StoreError::trouble));
-        if matches!(class, Class::Write) {
-            // What is right with reading says nothing of it.
-            let of_writes = format!("{place}, writing");
-            let is_refused = matches!(result, Err(StoreError::SettingRefused { .. }));
-            if is_refused {
-                place = of_writes;
-            } else if result.is_ok() {
-                self.metrics.note_trouble(&of_writes, None);
-            }
+        // What is right with reading says nothing of writing.
+        let place = match (class, &result) {
+            (Class::Write, Err(StoreError::SettingRefused { .. })) => &self.writing,
+            _ => &self.bucket,
+        };
+        if matches!((class, &result), (Class::Write, Ok(_))) {
+            self.metrics.note_trouble(&self.writing, None);
         }
-        self.metrics.note_trouble(&place, trouble);
+        self.metrics.note_trouble(place, result.as_ref().err().and_then(StoreError::trouble));
         result
     }
 
