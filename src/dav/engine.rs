@@ -126,9 +126,12 @@ impl Engine {
     }
 
     async fn carry_out(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
-        let with_slash = index::with_slash(context, request.uri(), request.headers());
-        *request.uri_mut() = target(context);
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let with_slash = match is_read {
+            true => index::with_slash(context, request.uri(), request.headers()),
+            false => None,
+        };
+        *request.uri_mut() = target(context);
         // The engine would answer 304 to a date that is merely older.
         let since = match is_read {
             true => request.headers_mut().remove(header::IF_MODIFIED_SINCE),
@@ -201,8 +204,12 @@ impl Engine {
         since: Option<header::HeaderValue>,
         with_slash: Option<header::HeaderValue>,
     ) -> Response<Body> {
+        // The engine's two words for a folder.
         if matches!(answer.status(), StatusCode::FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-            return self.folder(context, with_slash).await;
+            return match with_slash {
+                Some(location) => index::moved(location),
+                None => self.folder(context).await,
+            };
         }
         if !matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
             return finish(context, answer).await;
@@ -230,16 +237,8 @@ impl Engine {
     }
 
     /// What is at the path is a folder: a listing for browsers, 200 for all.
-    async fn folder(
-        &self,
-        context: &Arc<RequestContext>,
-        with_slash: Option<header::HeaderValue>,
-    ) -> Response<Body> {
-        let listed = index::answer(&*self.share.view(Arc::clone(context)), context).await;
-        if let (Ok(_), Some(location)) = (&listed, with_slash) {
-            return index::moved(location);
-        }
-        match listed {
+    async fn folder(&self, context: &Arc<RequestContext>) -> Response<Body> {
+        match index::answer(&*self.share.view(Arc::clone(context)), context).await {
             Ok(mut answer) if context.method == Method::HEAD => {
                 *answer.body_mut() = full("");
                 answer

@@ -87,6 +87,22 @@ async fn propfind_of_a_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sending_a_browser_to_a_folder() {
+    let gateway = TestGateway::start().await;
+    let bucket = gateway.bucket().await;
+    for n in 0..2400 {
+        bucket.put(&format!("d/{n:04}"), "").await;
+    }
+    asked(&gateway);
+    let answer = gateway.request("GET", "/d").header("accept", "text/html").send().await.unwrap();
+    assert_eq!(answer.status(), 301);
+    assert_eq!(asked(&gateway), "1 GetObject, 1 ListObjectsV2", "that it is a folder is enough");
+    let answer = gateway.request("GET", "/d/").header("accept", "text/html").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(asked(&gateway), "3 ListObjectsV2", "its pages");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn looking_at_one_path() {
     for method in ["PROPFIND", "HEAD", "LOCK"] {
         let gateway = over(&["d/f", "d/g", "d/h"]).await;
