@@ -59,6 +59,7 @@ const OF_TESTS: &[&str] = &[
     "BARE_WORK",
     "CHROMIUM",
     "CI_CACHE",
+    "DEBIAN",
     "HOMEPAGE",
     "KILLS",
     "KILLS_CHECK",

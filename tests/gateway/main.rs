@@ -13,6 +13,7 @@ mod cli;
 mod clients;
 mod conflicts;
 mod conformance;
+mod container;
 mod control;
 mod costs;
 mod cuts;

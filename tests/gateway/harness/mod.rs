@@ -4,6 +4,7 @@ pub mod browser;
 mod bucket;
 pub mod clients;
 pub mod dice;
+pub mod docker;
 pub mod faults;
 pub mod front;
 pub mod held;

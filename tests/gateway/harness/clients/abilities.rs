@@ -1,6 +1,7 @@
 //! What programs must be able to do that no version tells.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -182,6 +183,16 @@ print('three', m.version('webdavclient3'), 'four', m.version('webdav4'))";
     }
     probe.at_least(&said.out, "three ", &[3, 14, 7])?;
     probe.at_least(&said.out, "four ", &[0, 11])
+}
+
+/// Whether it is a tar archive, and not just begun.
+pub fn is_an_archive(probe: &Probe) -> Able {
+    let mut head = [0; 262];
+    let opened = fs::File::open(&probe.path).and_then(|mut file| file.read_exact(&mut head));
+    match opened {
+        Ok(()) if head.ends_with(b"ustar") => Ok(()),
+        _ => Err(format!("{} is no tar archive", probe.name)),
+    }
 }
 
 /// Whether a property list is read and written.

@@ -26,6 +26,10 @@ pub const TABLE: &[Client] = &[
     program("plistutil", &[Able(reads_property_lists)]),
     tool("strace", &[Version("--version", "version ", &[6, 1]), Able(attaches)]),
     tool("systemd-analyze", &[Version("--version", "systemd ", &[252]), Able(passes_a_plain_unit)]),
+    // Containers.
+    tool("docker", &[Version("--version", "version ", &[20, 10])]),
+    program("dockerd", &[Version("--version", "version ", &[20, 10])]),
+    package("Debian's root file system", "S3DAV_DEBIAN", &[Able(is_an_archive)]),
     // What they work with.
     tool("bash", &[Version("--version", "version ", &[4])]),
     tool("dbus-daemon", &[Version("--version", "Daemon ", &[1, 14])]),

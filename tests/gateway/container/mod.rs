@@ -1,0 +1,3 @@
+//! What runs in containers.
+
+mod engine;

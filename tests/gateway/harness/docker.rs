@@ -1,0 +1,190 @@
+//! A Docker daemon of the tests' own, with a Debian in it: for what is about containers.
+//!
+//! Containers have the machine's network, or none: the daemon makes no bridge and changes no firewall, so that it
+//! runs beside any other. It ends with the last test that uses it, and where the tests are killed.
+
+use std::fs::{self, File};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use super::clients::{Tools, needs, skip};
+
+/// See the module.
+pub struct Docker {
+    tools: Tools,
+    /// Ends the daemon when its standard input does.
+    keeper: Child,
+    place: TempDir,
+}
+
+/// A container that is removed when this is dropped.
+pub struct Container {
+    pub id: String,
+    docker: Arc<Docker>,
+}
+
+/// What a command of the client printed, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub error: String,
+}
+
+impl Docker {
+    /// The one that all tests share; `None` after saying why there is none here.
+    pub async fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<Docker>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(docker) = shared.upgrade() {
+            return Some(docker);
+        }
+        let docker = Arc::new(Self::start().await?);
+        *shared = Arc::downgrade(&docker);
+        Some(docker)
+    }
+
+    async fn start() -> Option<Self> {
+        let tools = needs(&["root", "bash", "docker", "dockerd", DEBIAN])?;
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name).display().to_string();
+        fs::create_dir(path("client")).unwrap();
+        fs::write(path("daemon.json"), "{}").unwrap();
+        let log = File::create(path("log")).unwrap();
+        let mut keeper = tools.blocking_command("bash");
+        keeper.args(["-c", KEEPER, "keeper"]).arg(tools.path("dockerd"));
+        keeper.args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")]);
+        keeper.args(["--config-file", &path("daemon.json"), "--host", &format!("unix://{}", path("socket"))]);
+        keeper.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"]);
+        keeper.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
+        let keeper = keeper.spawn().unwrap();
+        let docker = Self { tools, keeper, place };
+        if let Err(reason) = docker.answers().await {
+            skip(&format!("dockerd does not start here: {reason}"));
+            return None;
+        }
+        let debian = docker.tools.path(DEBIAN).display().to_string();
+        docker.wants(&["import", &debian, BASE]).await;
+        Some(docker)
+    }
+
+    /// Waits until it does, or has given up.
+    async fn answers(&self) -> Result<(), String> {
+        let end = Instant::now() + START;
+        while self.run(&["info"]).await.code != 0 {
+            let log = fs::read_to_string(self.place.path().join("log")).unwrap_or_default();
+            let failed = log.lines().find(|line| line.contains("failed to start daemon"));
+            if let Some(line) = failed {
+                return Err(line.to_owned());
+            }
+            if Instant::now() > end {
+                let last: Vec<&str> = log.lines().rev().take(5).collect();
+                return Err(format!("no answer within {START:?}: {}", last.join(" / ")));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// A command line of the client.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.tools.command("docker");
+        self.lead(&mut command);
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Leads a program that runs the client to this daemon.
+    fn lead(&self, command: &mut Command) {
+        for name in ["DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"] {
+            command.env_remove(name);
+        }
+        command
+            .env("DOCKER_HOST", format!("unix://{}", self.place.path().join("socket").display()))
+            .env("DOCKER_CONFIG", self.place.path().join("client"));
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> Said {
+        let output = tokio::time::timeout(COMMAND, self.command(arguments).output()).await;
+        let output = output.unwrap_or_else(|_| panic!("docker {arguments:?} does not end")).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: text(&output.stdout),
+            error: text(&output.stderr),
+        }
+    }
+
+    /// What a command prints that must end well.
+    pub async fn wants(&self, arguments: &[&str]) -> String {
+        let said = self.run(arguments).await;
+        assert_eq!(said.code, 0, "docker {arguments:?}: {} {}", said.out, said.error);
+        said.out
+    }
+
+    /// `docker run -d` with these arguments.
+    pub async fn container(self: &Arc<Self>, arguments: &[&str]) -> Container {
+        let arguments: Vec<&str> = ["run", "-d"].iter().chain(arguments).copied().collect();
+        Container { id: self.wants(&arguments).await, docker: Arc::clone(self) }
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+impl Container {
+    /// `docker exec` in it.
+    pub async fn exec(&self, arguments: &[&str]) -> Said {
+        let arguments: Vec<&str> = ["exec", &self.id].iter().chain(arguments).copied().collect();
+        self.docker.run(&arguments).await
+    }
+
+    /// What `docker inspect` says by a template.
+    pub async fn inspect(&self, template: &str) -> String {
+        self.docker.wants(&["inspect", "--format", template, &self.id]).await
+    }
+
+    /// What it has printed so far, on both outputs.
+    pub async fn logs(&self) -> String {
+        let said = self.docker.run(&["logs", &self.id]).await;
+        said.out + &said.error
+    }
+
+    /// Its exit code, once it has ended.
+    pub async fn ended(&self) -> i32 {
+        self.docker.wants(&["wait", &self.id]).await.parse().unwrap()
+    }
+
+    pub async fn signal(&self, name: &str) {
+        self.docker.wants(&["kill", "--signal", name, &self.id]).await;
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let mut remove = self.docker.command(&["rm", "--force", "--volumes", &self.id]);
+        let remove = remove.as_std_mut().stdout(Stdio::null()).stderr(Stdio::null());
+        let _ = remove.status();
+    }
+}
+
+/// Runs a daemon until its standard input ends, as it does with this process, too.
+const KEEPER: &str = r#""$@" </dev/null & daemon=$!; read -r _; kill "$daemon"; wait "$daemon""#;
+/// Debian as an image.
+pub const BASE: &str = "debian-of-tests:12";
+/// The same as an archive, by its name in the table.
+const DEBIAN: &str = "Debian's root file system";
+/// Of the daemon.
+const START: Duration = Duration::from_secs(60);
+/// Building takes the longest: a program with its debugging information is large.
+const COMMAND: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(50);
