@@ -150,6 +150,7 @@ async fn gateway(access: Access) -> (String, impl Drop) {
         shutdown_timeout: Duration::from_secs(1),
         mount: None,
         detached: false,
+        metrics_listen: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

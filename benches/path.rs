@@ -156,6 +156,7 @@ async fn gateway(directory: PathBuf, state_dir: PathBuf) -> String {
         shutdown_timeout: Duration::from_secs(1),
         mount: None,
         detached: false,
+        metrics_listen: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

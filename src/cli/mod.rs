@@ -76,6 +76,8 @@ pub enum Command {
     Service(ServiceArgs),
     /// Show the gateways that are running: what they serve, what they did, what is wrong
     Status(StatusArgs),
+    /// Ask a gateway whether it should be left alone, for HEALTHCHECK and probes: 0, or 1 with the reason
+    Health(HealthArgs),
     /// Stop a gateway, in order; what is mounted of it is unmounted first
     Stop(StopArgs),
     /// Start a gateway anew under its mounts, as after an upgrade
@@ -122,6 +124,12 @@ pub struct GatewayArgs {
     /// State directory of the gateway, if there are several or it is in no usual place
     #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct HealthArgs {
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
 }
 
 #[derive(Debug, Clone, Args)]

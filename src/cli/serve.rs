@@ -121,6 +121,10 @@ pub struct ServeArgs {
     )]
     pub listen: Vec<String>,
 
+    /// Address where metrics are served alone, and to anybody: /metrics, and the gateway's health
+    #[arg(long, env = "S3DAV_METRICS_LISTEN", value_name = "IP:PORT", help_heading = "Access")]
+    pub metrics_listen: Option<String>,
+
     /// Refuse everything that would change something
     #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub read_only: bool,

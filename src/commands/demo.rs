@@ -84,6 +84,7 @@ fn config(s3: S3Options, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, 
         shutdown_timeout: std::time::Duration::from_secs(10),
         mount: None,
         detached: false,
+        metrics_listen: None,
     })
 }
 

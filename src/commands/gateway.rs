@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::operator::{Keeping, Operator};
 use super::share::Served;
-use super::{CommandError, share};
+use super::{CommandError, listeners, share};
 use crate::config::{Config, Source};
 use crate::control::{self, Who};
 use crate::dav::engine::Engine;
@@ -19,7 +19,7 @@ use crate::dav::locks::LockTable;
 use crate::descriptors;
 use crate::fs::UrlPrefix;
 use crate::http::auth::{Credentials, Deputies};
-use crate::http::{Server, Service};
+use crate::http::{Limits, Server, Service};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
@@ -32,6 +32,8 @@ use crate::state::{SourceNote, State, StateError};
 /// A gateway that has its sockets, its state and its clients, and waits for [`Gateway::run`].
 pub struct Gateway {
     server: Server,
+    /// At the address for metrics alone, where there is one.
+    metrics_server: Option<Server>,
     operator: Operator,
     service: Service,
     state: State,
@@ -56,8 +58,10 @@ impl Gateway {
         let urls = urls(&listeners, &config.service.url_prefix);
         let description = urls.first().cloned().unwrap_or_default();
         let socket = sockets::identity(&listeners);
+        let metrics_listener = config.metrics_listen.map(listeners::bind_for_metrics).transpose()?;
         let state = open_state(&config.state_dir, &description, &socket, &metrics).await?;
         let made = Self::with_state(config, listeners, urls, state.clone(), metrics, shutdown).await;
+        let made = made.and_then(|gateway| gateway.with_metrics_at(metrics_listener));
         if made.is_err() {
             abandon(state).await;
         }
@@ -72,13 +76,11 @@ impl Gateway {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> Result<Self, CommandError> {
-        let shutdown_timeout = config.shutdown_timeout;
-        let descriptors = raise_descriptors(&metrics);
+        let (descriptors, shutdown_timeout) = (raise_descriptors(&metrics), config.shutdown_timeout);
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
-        let is_bucket = matches!(config.source, Source::Buckets(_));
-        let left = state.recover();
-        let Served { share, cache, creates, intakes, cautions } = match config.source {
+        let (is_bucket, left) = (matches!(config.source, Source::Buckets(_)), state.recover());
+        let Served { share, cache, creates, intakes, cautions, answering } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &str| locks.is_locked(path));
@@ -101,7 +103,7 @@ impl Gateway {
         }
         let (auth, read_only) = (options.auth.name(), options.read_only);
         let engine = Engine::new(share, locks, state.clone(), &shutdown);
-        let service = Service::new(engine, options, metrics.clone());
+        let service = Service::new(engine, options, metrics.clone(), answering.clone());
         let (knocks, front) = (service.knocks(), service.clone());
         let server = Server::new(listeners, service, config.limits.within(descriptors));
         notify::start(config.notify, &state, &metrics, &shutdown);
@@ -128,9 +130,11 @@ impl Gateway {
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),
             knocks,
             deputy,
+            answering,
         };
         Ok(Self {
             server,
+            metrics_server: None,
             operator,
             service: front,
             state,
@@ -140,6 +144,15 @@ impl Gateway {
             note: None,
             is_bucket,
         })
+    }
+
+    /// The same, with its metrics at an address of their own.
+    fn with_metrics_at(self, listener: Option<TcpListener>) -> Result<Self, CommandError> {
+        let Some(listener) = listener else { return Ok(self) };
+        let address = listener.local_addr()?;
+        let server = Server::new(vec![listener], self.service.metrics_alone(), Limits::of_metrics());
+        tracing::info!(url = format!("http://{address}/metrics"), "serving metrics");
+        Ok(Self { metrics_server: Some(server), ..self })
     }
 
     /// The addresses that are served, as URLs.
@@ -200,7 +213,8 @@ impl Gateway {
 
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
-        let Self { server, operator, state, metrics, shutdown, shutdown_timeout, note, is_bucket, .. } = self;
+        let Self { server, metrics_server, operator, state, metrics, shutdown, shutdown_timeout, .. } = self;
+        let (note, is_bucket) = (self.note, self.is_bucket);
         let note = write_note(note, &state).await;
         // Open until everything has ended: then a command sees that.
         let door = match control::open(state.directory(), Who::Gateway) {
@@ -211,7 +225,12 @@ impl Gateway {
             }
         };
         let life = async {
-            server.run(&shutdown, shutdown_timeout).await;
+            let of_metrics = async {
+                if let Some(server) = metrics_server {
+                    server.run(&shutdown, shutdown_timeout).await;
+                }
+            };
+            tokio::join!(server.run(&shutdown, shutdown_timeout), of_metrics);
             close(&state, &shutdown, shutdown_timeout).await;
         };
         match &door {

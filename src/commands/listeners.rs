@@ -118,6 +118,17 @@ async fn on_port(listen: &Listen, mut port: u16) -> Option<Vec<TcpListener>> {
     (!listeners.is_empty()).then_some(listeners)
 }
 
+/// Opens the socket for metrics alone.
+pub(super) fn bind_for_metrics(address: SocketAddr) -> Result<TcpListener, CommandError> {
+    listen_at(address).map_err(|error| {
+        let hint = "choose another address with --metrics-listen IP:PORT";
+        CommandError::hinted(
+            anyhow::Error::new(error).context(format!("metrics cannot be served at {address}")),
+            hint,
+        )
+    })
+}
+
 fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A port whose last connections are just ending can be had.

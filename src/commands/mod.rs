@@ -16,6 +16,7 @@ macro_rules! tell {
     }};
 }
 
+mod answering;
 mod attempt;
 mod configuration;
 #[cfg(feature = "demo")]
@@ -26,6 +27,7 @@ mod embedded_s3;
 mod ending;
 mod environment;
 pub mod gateway;
+mod health;
 mod hints;
 mod hold;
 mod iam;
@@ -202,6 +204,7 @@ async fn carry_out(
         Command::ManPages { directory } => documents::write_man_pages(&directory),
         Command::CheckMount { path } => std::process::exit(crate::mount::ask_now(&path).into()),
         Command::Status(args) => status::run(args).await,
+        Command::Health(args) => health::run(args).await,
         Command::Stop(args) => stop::run(args).await,
         Command::Restart(args) => restart::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,

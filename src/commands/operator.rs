@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
+use super::answering::Answering;
 use super::share::CacheUse;
 use crate::config::Caution;
 use crate::control::{self, Cache, Operated, Problem, Reply, Request, Save, SaveState, Shelf, Status};
@@ -68,6 +69,7 @@ pub(super) struct Operator {
     pub(super) keeping: Arc<Keeping>,
     pub(super) knocks: Knocks,
     pub(super) deputy: Option<Deputy>,
+    pub(super) answering: Arc<Answering>,
 }
 
 #[async_trait]
@@ -75,6 +77,10 @@ impl Operated for Operator {
     async fn carry_out(&self, request: Request) -> Reply {
         match request {
             Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Health => match self.answering.illness().await {
+                None => Reply::Done,
+                Some(why) => Reply::Failed { message: why.to_owned() },
+            },
             Request::Stop => {
                 tracing::info!("stopping, as a command wants it");
                 self.shutdown.request(End::Stop);

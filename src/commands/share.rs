@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answering::{Answering, Asked};
 use super::{CommandError, startup};
 use crate::config::{BucketSource, BucketSpec, Caution};
 use crate::fs::Share;
@@ -39,6 +40,8 @@ pub(super) struct Served {
     pub(super) intakes: Intakes,
     /// What may be a mistake.
     pub(super) cautions: Vec<Caution>,
+    /// For whoever wants to know whether it answers.
+    pub(super) answering: Arc<Answering>,
 }
 
 /// Bytes that the caches use, and may use.
@@ -59,10 +62,13 @@ pub(super) async fn of_path(
     let limit = options.cache.size;
     let path = PathShare::new(options, state.clone(), metrics.clone(), shutdown.clone()).await?;
     let (used, intakes) = (path.clone(), path.intakes().clone());
+    let asked = Asked::Directory(path.clone());
+    let answering = Answering::new(asked, true, metrics.clone(), shutdown.clone());
     let cache = CacheUse { used: Box::new(move || used.cache_used()), limit };
     let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
-    Ok(Served { share: Arc::new(share), cache, creates: None, intakes, cautions: Vec::new() })
+    let (share, cautions): (Arc<dyn Share>, _) = (Arc::new(share), Vec::new());
+    Ok(Served { share, cache, creates: None, intakes, cautions, answering })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
@@ -125,7 +131,11 @@ pub(super) async fn of_buckets(
     );
     let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
-    Ok(Served { share: Arc::new(share), cache, creates: Some(creates), intakes, cautions })
+    let (share, creates): (Arc<dyn Share>, _) = (Arc::new(share), Some(creates));
+    let asked = asked.into_iter().map(|(bucket, store)| (startup::below(&bucket), store)).collect();
+    let asked = Asked::Buckets(asked);
+    let answering = Answering::new(asked, have_answered, metrics.clone(), shutdown.clone());
+    Ok(Served { share, cache, creates, intakes, cautions, answering })
 }
 
 /// Whom to ask what it can.

@@ -26,8 +26,7 @@ pub(super) async fn check(
     manner: &Manner,
 ) -> Result<Vec<Caution>, CommandError> {
     let checks = buckets.iter().map(|(spec, whole)| async move {
-        let below = if spec.prefix.is_empty() { String::new() } else { format!("{}/", spec.prefix) };
-        let probe = ListRequest::probe(&below);
+        let probe = ListRequest::probe(&below(spec));
         let answer = tokio::time::timeout(PATIENCE, whole.list(&probe)).await;
         (spec, whole, answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into()))))
     });
@@ -54,6 +53,11 @@ pub(super) async fn check(
         }
     }
     Ok(cautions)
+}
+
+/// What the keys that are served begin with.
+pub(super) fn below(spec: &BucketSpec) -> String {
+    if spec.prefix.is_empty() { String::new() } else { format!("{}/", spec.prefix) }
 }
 
 fn heals(error: &StoreError, manner: &Manner) -> bool {

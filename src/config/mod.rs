@@ -34,6 +34,8 @@ pub use identity::states_of_source;
 pub struct Config {
     pub source: Source,
     pub listen: Listen,
+    /// Where metrics are served alone, and to anybody.
+    pub metrics_listen: Option<SocketAddr>,
     pub access: Access,
     /// The name and the password that `access` asks for, where they were given.
     pub login: Option<Credential>,
@@ -98,6 +100,7 @@ impl Config {
         let login = login(&args)?;
         let access = access(args.auth, login.as_ref())?;
         listen.check(&access)?;
+        let metrics_listen = args.metrics_listen.as_deref().map(metrics_address).transpose()?;
         let allowed_hosts = allowed_hosts(&args.allowed_host)?;
         let url_prefix = url_prefix(args.url_prefix.as_deref())?;
         let cache = CacheOptions {
@@ -130,6 +133,7 @@ impl Config {
         Ok(Self {
             source,
             listen,
+            metrics_listen,
             access,
             login,
             service: ServiceOptions {
@@ -180,6 +184,15 @@ impl Listen {
             )),
         }
     }
+}
+
+fn metrics_address(text: &str) -> Result<SocketAddr, ConfigError> {
+    text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| {
+        mistake(
+            format!("--metrics-listen: {text:?} is not an address"),
+            "write e.g. --metrics-listen 127.0.0.1:9330",
+        )
+    })
 }
 
 fn allowed_hosts(given: &[String]) -> Result<Vec<AllowedHost>, ConfigError> {

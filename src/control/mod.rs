@@ -28,6 +28,8 @@ pub const VERSION: u32 = 1;
 pub enum Request {
     /// How things are.
     Status,
+    /// Whether it should be left alone, or started anew.
+    Health,
     /// To end, as by Ctrl-C.
     Stop,
     /// To make place for the next gateway, as soon as uploads that are under way have ended, or after so many

@@ -14,6 +14,7 @@ fn request() -> impl Strategy<Value = Request> {
     let address = (any::<std::net::IpAddr>(), any::<u16>()).prop_map(std::net::SocketAddr::from);
     prop_oneof![
         Just(Request::Status),
+        Just(Request::Health),
         Just(Request::Stop),
         any::<u64>().prop_map(|patience| Request::Restart { patience }),
         Just(Request::Flush),

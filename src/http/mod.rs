@@ -14,12 +14,14 @@ mod hosts;
 mod knocks;
 mod places;
 mod range;
+mod ready;
 pub mod server;
 mod service;
 mod status;
 
 pub use hosts::{AllowedHost, NoHost};
 pub use knocks::Knocks;
+pub use ready::Readiness;
 pub use server::{Limits, Server};
 pub use service::{Service, ServiceOptions};
 

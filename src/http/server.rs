@@ -57,6 +57,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// For the address of metrics alone: a few programs ask there, each few seconds.
+    pub fn of_metrics() -> Self {
+        Self { connections: 16, header_time: Duration::from_secs(30), at_the_door: 8, ..Self::default() }
+    }
+
     /// These, or fewer, where only so many files and connections can be open.
     pub fn within(self, descriptors: u64) -> Self {
         // The rest is for S3 and the disk.

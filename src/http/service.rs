@@ -23,6 +23,7 @@ use super::guesses::Guesses;
 use super::hosts::{AllowedHost, Hosts};
 use super::knocks::Knocks;
 use super::places::Guest;
+use super::ready::Readiness;
 use super::status;
 use crate::dav::engine::Engine;
 use crate::dav::{Body, check_xml, full, guard, text};
@@ -64,13 +65,22 @@ impl Default for ServiceOptions {
 
 /// Answers requests. Cloning shares everything.
 #[derive(Clone)]
-pub struct Service(Arc<Inner>);
+pub struct Service(Arc<Inner>, Serves);
+
+/// What is served at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    All,
+    /// The gateway's own resources that tell nothing of what is served; to anybody.
+    MetricsAlone,
+}
 
 struct Inner {
     engine: Engine,
     options: ServiceOptions,
     hosts: Hosts,
     metrics: Metrics,
+    readiness: Arc<dyn Readiness>,
     knocks: Knocks,
     guesses: Guesses,
     /// Requests under way that change something, since they were last asked for.
@@ -87,11 +97,22 @@ pub struct Ends {
 }
 
 impl Service {
-    pub fn new(engine: Engine, options: ServiceOptions, metrics: Metrics) -> Self {
+    pub fn new(
+        engine: Engine,
+        options: ServiceOptions,
+        metrics: Metrics,
+        readiness: Arc<dyn Readiness>,
+    ) -> Self {
         let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
         let hosts = Hosts { allowed, shares_localhost, prefix: options.url_prefix.clone() };
         let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), Mutex::default());
-        Self(Arc::new(Inner { engine, options, hosts, metrics, knocks, guesses, writes }))
+        let inner = Inner { engine, options, hosts, metrics, readiness, knocks, guesses, writes };
+        Self(Arc::new(inner), Serves::All)
+    }
+
+    /// The same gateway's metrics, and nothing else.
+    pub fn metrics_alone(&self) -> Self {
+        Self(Arc::clone(&self.0), Serves::MetricsAlone)
     }
 
     /// Who knocked lately.
@@ -108,7 +129,10 @@ impl Service {
 
     /// Who may come in.
     pub fn auth(&self) -> &Auth {
-        &self.0.options.auth
+        match self.1 {
+            Serves::All => &self.0.options.auth,
+            Serves::MetricsAlone => &Auth::None,
+        }
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -176,8 +200,14 @@ impl Service {
             .check(&parts.method, &parts.uri, &parts.headers, canonical(ends.local))
             .map_err(refuse)?;
         let own = without_empty_segments(inner.hosts.prefix.rest(parts.uri.path()));
+        if self.1 == Serves::MetricsAlone {
+            return Ok(status::at_metrics_address(&parts.method, &own, &*inner.readiness, &inner.metrics));
+        }
         if own == status::HEALTH {
             return Ok(status::health(&parts.method));
+        }
+        if own == status::READY {
+            return Ok(status::ready(&parts.method, &*inner.readiness));
         }
         if let Some(nonce) = own.strip_prefix(status::KNOCK) {
             return Ok(status::knock(&parts.method, &inner.knocks, nonce, ends.local));

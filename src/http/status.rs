@@ -5,18 +5,45 @@ use std::net::SocketAddr;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::knocks::Knocks;
+use super::ready::Readiness;
 use crate::dav::{Body, full, text};
 use crate::metrics::Metrics;
 
 /// Says that the process is alive; needs no credentials.
 pub(super) const HEALTH: &str = "/.s3dav/health";
+/// Says that it can do its work; needs no credentials.
+pub(super) const READY: &str = "/.s3dav/ready";
 /// Before a nonce: see [`Knocks`]. Needs no credentials, since none are shown to what may be an impostor.
 pub(super) const KNOCK: &str = "/.s3dav/knock/";
 /// The counters.
 pub(super) const METRICS: &str = "/.s3dav/metrics";
+/// The same, as Prometheus asks unless it is told otherwise; only at the address for metrics alone.
+const USUAL_METRICS: &str = "/metrics";
+
+/// What is answered at the address for metrics alone: nothing of what is served.
+pub(super) fn at_metrics_address(
+    method: &Method,
+    path: &str,
+    readiness: &dyn Readiness,
+    of: &Metrics,
+) -> Response<Body> {
+    match path {
+        METRICS | USUAL_METRICS => metrics(method, of),
+        HEALTH => health(method),
+        READY => ready(method, readiness),
+        _ => text(StatusCode::NOT_FOUND, "only metrics are served here, at /metrics"),
+    }
+}
 
 pub(super) fn health(method: &Method) -> Response<Body> {
     read_only(method, || text(StatusCode::OK, "ok"))
+}
+
+pub(super) fn ready(method: &Method, readiness: &dyn Readiness) -> Response<Body> {
+    read_only(method, || match readiness.hindrance() {
+        None => text(StatusCode::OK, "ready"),
+        Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+    })
 }
 
 pub(super) fn knock(method: &Method, knocks: &Knocks, nonce: &str, local: SocketAddr) -> Response<Body> {

@@ -31,6 +31,7 @@ async fn every_option_is_in_the_readme_and_the_other_way_round() {
     for command in [
         &["demo"][..],
         &["status"],
+        &["health"],
         &["stop"],
         &["shelf", "export"],
         &["state", "list"],

@@ -109,6 +109,13 @@ impl PathShare {
         &self.0.intakes
     }
 
+    /// Waits until the directory has answered, whatever; that may take for ever.
+    pub async fn answers(&self) {
+        let shared = Arc::clone(&self.0);
+        // Opened, not only looked at: then a network file system asks its server.
+        let _ = self.0.disk.run(move || Ok(shared.root.folder("")?)).await;
+    }
+
     /// Bytes of memory that remembered files use, about.
     pub fn cache_used(&self) -> u64 {
         self.0.content.used()

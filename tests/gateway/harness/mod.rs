@@ -102,6 +102,7 @@ pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
         shutdown_timeout: Duration::from_secs(10),
         mount: None,
         detached: false,
+        metrics_listen: None,
     }
 }
 

@@ -1,0 +1,126 @@
+//! Whether what is served answers, for the probes of platforms: they ask every few seconds, and act on it.
+//!
+//! Health is about this process: an S3 that is away is no reason to start it anew, a directory that hangs is one, for
+//! its mount is made anew with it. Readiness is about whether it has ever reached what it serves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::fs::path::PathShare;
+use crate::http::Readiness;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::store::{ListRequest, ObjectStore};
+
+/// What can be asked.
+pub(super) enum Asked {
+    /// Each bucket, and the prefix that is served.
+    Buckets(Vec<(String, Arc<dyn ObjectStore>)>),
+    Directory(PathShare),
+}
+
+/// See the module.
+pub(super) struct Answering {
+    asked: Arc<Asked>,
+    was_reached: AtomicBool,
+    /// The question under way; `true`: it has been answered.
+    question: Mutex<Option<watch::Receiver<bool>>>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+impl Answering {
+    /// `was_reached`: when the gateway started.
+    pub(super) fn new(asked: Asked, was_reached: bool, metrics: Metrics, shutdown: Shutdown) -> Arc<Self> {
+        let (asked, question) = (Arc::new(asked), Mutex::default());
+        Arc::new(Self { asked, was_reached: was_reached.into(), question, metrics, shutdown })
+    }
+
+    /// Why the gateway should be started anew.
+    pub(super) async fn illness(&self) -> Option<&'static str> {
+        if self.shutdown.is_ending() {
+            return Some(ENDING);
+        }
+        match *self.asked {
+            Asked::Buckets(_) => None,
+            Asked::Directory(_) => {
+                let mut answer = self.ask();
+                let answered = timeout(PATIENCE, answer.wait_for(|answered| *answered)).await;
+                // An error: the question was given up, since the gateway is ending.
+                match answered {
+                    Ok(Ok(_)) => None,
+                    Ok(Err(_)) => Some(ENDING),
+                    Err(_) => Some("the directory that it serves does not answer"),
+                }
+            }
+        }
+    }
+
+    /// Asks, unless a question is under way: one that hangs keeps a thread.
+    fn ask(&self) -> watch::Receiver<bool> {
+        let mut question = self.question.lock();
+        if let Some(answer) =
+            question.as_ref().filter(|answer| !*answer.borrow() && answer.has_changed().is_ok())
+        {
+            return answer.clone();
+        }
+        let (answered, answer) = watch::channel(false);
+        *question = Some(answer.clone());
+        let (asked, stop) = (Arc::clone(&self.asked), self.shutdown.clone());
+        self.shutdown.background(async move {
+            tokio::select! {
+                () = asked.answer() => {
+                    // Whoever asked may have gone.
+                    let _ = answered.send(true);
+                }
+                () = stop.begun() => {}
+            }
+        });
+        answer
+    }
+
+    fn is_reached(&self) -> bool {
+        if !self.was_reached.load(Ordering::Relaxed) && self.metrics.has_reached_s3() {
+            self.was_reached.store(true, Ordering::Relaxed);
+        }
+        self.was_reached.load(Ordering::Relaxed)
+    }
+}
+
+impl Asked {
+    /// Until it has answered, or surely does not.
+    async fn answer(&self) {
+        match self {
+            Self::Directory(share) => share.answers().await,
+            Self::Buckets(stores) => {
+                for (below, store) in stores {
+                    // An answer is counted where it comes in; why there is none is noted there, too.
+                    let _ = timeout(PATIENCE, store.list(&ListRequest::probe(below))).await;
+                }
+            }
+        }
+    }
+}
+
+impl Readiness for Answering {
+    fn hindrance(&self) -> Option<&'static str> {
+        if self.shutdown.is_ending() {
+            return Some(ENDING);
+        }
+        if self.is_reached() {
+            return None;
+        }
+        // Nobody else may ask before it is ready.
+        drop(self.ask());
+        Some("S3 has not been reached yet; `s3dav status` says why")
+    }
+}
+
+const ENDING: &str = "the gateway is ending";
+/// Whoever asks waits for 5 s.
+const PATIENCE: Duration = Duration::from_millis(4500);
