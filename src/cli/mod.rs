@@ -1,5 +1,6 @@
 //! The command line: clap's structs, and how they are filled. What the options mean stands in `config`.
 
+mod container;
 mod documents;
 mod given;
 mod iam;
@@ -16,6 +17,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::config::units::parse_duration;
 
 pub use clap_complete::Shell;
+pub use container::{ContainerArgs, ContainerBuildArgs, ContainerCommand, EngineArg};
 pub use documents::{completions, has_command, write_man_pages};
 pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse};
 pub use iam::{IamPolicyArgs, TrustArg};
@@ -86,6 +88,8 @@ pub enum Command {
     Shelf(ShelfArgs),
     /// What is kept on this machine for each source: list it, remove what nobody needs
     State(StateArgs),
+    /// Images for platforms that run containers
+    Container(ContainerArgs),
     /// The configuration: file, environment and options together
     Config(ConfigArgs),
     /// Print the IAM policy that a bucket or a file system of Amazon S3 Files needs

@@ -19,6 +19,7 @@ macro_rules! tell {
 mod answering;
 mod attempt;
 mod configuration;
+mod container_build;
 #[cfg(feature = "demo")]
 mod demo;
 mod documents;
@@ -54,7 +55,7 @@ mod words;
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{Cli, Command, Given, Invocation, LogArgs, LogFormat};
+use crate::cli::{Cli, Command, ContainerCommand, Given, Invocation, LogArgs, LogFormat};
 use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::fs::shelf::ExportError;
@@ -205,6 +206,9 @@ async fn carry_out(
         Command::CheckMount { path } => std::process::exit(crate::mount::ask_now(&path).into()),
         Command::Status(args) => status::run(args).await,
         Command::Health(args) => health::run(args).await,
+        Command::Container(args) => match args.command {
+            ContainerCommand::Build(args) => container_build::run(args).await,
+        },
         Command::Stop(args) => stop::run(args).await,
         Command::Restart(args) => restart::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,

@@ -52,8 +52,17 @@ impl Unfit {
 pub fn directory_hint(error: &io::Error) -> String {
     match Unfit::of(error) {
         Some(unfit) => unfit.hint(),
+        None if is_not_ours_to_write(error) => format!(
+            "name another directory, one that you can write, with --state-dir; in a container give it one with \
+             --tmpfs /state:uid={} or -v NAME:/state",
+            own_uid()
+        ),
         None => "name another directory, one that you can write, with --state-dir".to_owned(),
     }
+}
+
+fn is_not_ours_to_write(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 impl From<Unfit> for io::Error {

@@ -5,7 +5,7 @@ use crate::harness::process::Process;
 use crate::harness::{TestGateway, config};
 
 /// Runs all suites, and wants all to pass.
-async fn litmus(tools: &Tools, url: &str) {
+pub async fn litmus(tools: &Tools, url: &str) {
     let directory = tempfile::tempdir().unwrap();
     let mut litmus = tools.command("litmus");
     litmus.args(["-k", &format!("{url}/")]).env("TESTS", LITMUS_SUITES).current_dir(directory.path());

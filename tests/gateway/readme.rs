@@ -32,6 +32,7 @@ async fn every_option_is_in_the_readme_and_the_other_way_round() {
         &["demo"][..],
         &["status"],
         &["health"],
+        &["container", "build"],
         &["stop"],
         &["shelf", "export"],
         &["state", "list"],

@@ -1,3 +1,4 @@
 //! What runs in containers.
 
+mod direct;
 mod engine;

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::clients::{Tools, needs, skip};
+use super::process::{command, outcome};
 
 /// See the module.
 pub struct Docker {
@@ -20,6 +21,7 @@ pub struct Docker {
     /// Ends the daemon when its standard input does.
     keeper: Child,
     place: TempDir,
+    image: OnceCell<()>,
 }
 
 /// A container that is removed when this is dropped.
@@ -49,6 +51,25 @@ impl Docker {
         Some(docker)
     }
 
+    /// The image of this program; built once.
+    pub async fn image(&self) -> &'static str {
+        let build = || async {
+            let (code, _, error) =
+                outcome(self.build(env!("CARGO_BIN_EXE_s3dav"), &["--base", BASE, "--tag", IMAGE])).await;
+            assert_eq!(code, 0, "{error}");
+        };
+        self.image.get_or_init(build).await;
+        IMAGE
+    }
+
+    /// `s3dav container build` of a program, with this daemon.
+    pub fn build(&self, binary: &str, more: &[&str]) -> Command {
+        let mut command = command(&["container", "build", "--binary", binary]);
+        self.lead(&mut command);
+        command.args(more).env("PATH", self.tools.path("docker").parent().unwrap());
+        command
+    }
+
     async fn start() -> Option<Self> {
         let tools = needs(&["root", "bash", "docker", "dockerd", DEBIAN])?;
         let place = tempfile::tempdir().unwrap();
@@ -63,7 +84,7 @@ impl Docker {
         keeper.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"]);
         keeper.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
         let keeper = keeper.spawn().unwrap();
-        let docker = Self { tools, keeper, place };
+        let docker = Self { tools, keeper, place, image: OnceCell::new() };
         if let Err(reason) = docker.answers().await {
             skip(&format!("dockerd does not start here: {reason}"));
             return None;
@@ -183,6 +204,8 @@ const KEEPER: &str = r#""$@" </dev/null & daemon=$!; read -r _; kill "$daemon"; 
 pub const BASE: &str = "debian-of-tests:12";
 /// The same as an archive, by its name in the table.
 const DEBIAN: &str = "Debian's root file system";
+/// This program as an image.
+const IMAGE: &str = "s3dav-of-tests:1";
 /// Of the daemon.
 const START: Duration = Duration::from_secs(60);
 /// Building takes the longest: a program with its debugging information is large.
