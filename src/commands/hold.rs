@@ -1,5 +1,6 @@
 //! The parent's part of `s3dav serve`: it holds the sockets of the gateway that it starts.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, stderr, stdin};
 
 use anyhow::Context;
@@ -14,16 +15,37 @@ use crate::process;
 use crate::sockets::HandedOn;
 use crate::state::{ParentsPlace, StateError, remove_new};
 
+/// What a gateway is started with.
+pub(super) struct Start {
+    pub(super) arguments: Vec<OsString>,
+    /// Variables of the environment that are not its.
+    pub(super) without: Vec<String>,
+    /// See [`Plan`].
+    pub(super) shares_terminal: bool,
+}
+
+/// As this process was started.
 pub(super) async fn run(config: Config) -> Result<Ended, CommandError> {
+    let start = Start {
+        arguments: std::env::args_os().skip(1).collect(),
+        without: Vec::new(),
+        // Another group could not write there where the terminal is set so (`tostop`).
+        shares_terminal: !config.detached && (stdin().is_terminal() || stderr().is_terminal()),
+    };
+    hold(config, start).await
+}
+
+/// Holds what is started so. A new state directory of a start that came to nothing goes with it.
+pub(super) async fn hold(config: Config, start: Start) -> Result<Ended, CommandError> {
     let (is_new, state_dir) = (!config.state_dir.exists(), config.state_dir.clone());
-    let held = hold(config).await;
+    let held = start_and_wait(config, start).await;
     if is_new {
         tokio::task::spawn_blocking(move || remove_new(&state_dir)).await?;
     }
     held
 }
 
-async fn hold(config: Config) -> Result<Ended, CommandError> {
+async fn start_and_wait(config: Config, start: Start) -> Result<Ended, CommandError> {
     if config.detached {
         // The terminal that it was started from may close. It fails where it leads a session already.
         let _ = rustix::process::setsid();
@@ -43,13 +65,13 @@ async fn hold(config: Config) -> Result<Ended, CommandError> {
     let listeners = listeners.into_iter().map(TcpListener::into_std).collect::<Result<Vec<_>, _>>();
     let plan = Plan {
         program: process::own().context("this program's own path is not known")?,
-        arguments: std::env::args_os().skip(1).collect(),
+        arguments: start.arguments,
+        without: start.without,
         sockets: HandedOn::new(&listeners.context(listeners::UNFIT)?).context(listeners::UNFIT)?,
         urls,
         state_dir: config.state_dir,
         detached: config.detached,
-        // Another group could not write there where the terminal is set so (`tostop`).
-        shares_terminal: !config.detached && (stdin().is_terminal() || stderr().is_terminal()),
+        shares_terminal: start.shares_terminal,
     };
     let code = parent::run(plan).await.context("the gateway cannot be started")?;
     Ok(Ended::As(code))

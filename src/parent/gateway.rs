@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait, waitpid};
 use tokio::time::{Instant, sleep};
 
 use super::ends::Exit;
@@ -63,6 +63,9 @@ pub(super) fn start(plan: &Plan) -> io::Result<Gateway> {
     shorten(&plan.state_dir.join(FIRST_WORDS));
     let mut command = Command::new(&plan.program);
     command.args(&plan.arguments);
+    for name in &plan.without {
+        command.env_remove(name);
+    }
     plan.sockets.tell(&mut command);
     if !plan.shares_terminal {
         // A signal to the group of this process, which hands it on, would come twice.
@@ -74,12 +77,21 @@ pub(super) fn start(plan: &Plan) -> io::Result<Gateway> {
     Ok(Gateway { pid: pid.ok_or_else(|| io::Error::other("a process without a number"))?, before })
 }
 
-/// Takes note of all children that have ended, also of those that others have left to this process, and says how
-/// the gateway did if it is one of them.
+/// Takes note of children that have ended, and says how the gateway did if it is one of them. Those that others have
+/// left to this process are process 1's alone; another one's are its own, and it waits for them itself.
 pub(super) fn reap(gateway: Option<&Gateway>) -> Option<Exit> {
+    if std::process::id() == 1 {
+        return reap_all(gateway.map(|gateway| gateway.pid));
+    }
+    let (_, status) = waitpid(Some(gateway?.pid), WaitOptions::NOHANG).ok()??;
+    Some(end_of(status))
+}
+
+/// Takes note of all children that have ended, and says how that one did.
+pub(super) fn reap_all(one: Option<Pid>) -> Option<Exit> {
     let mut end = None;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-        if gateway.is_some_and(|gateway| gateway.pid == pid) {
+        if one == Some(pid) {
             end = Some(end_of(status));
         }
     }

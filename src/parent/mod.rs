@@ -13,6 +13,7 @@
 mod ends;
 mod failure;
 mod gateway;
+mod init;
 mod wishes;
 
 use std::ffi::OsString;
@@ -38,6 +39,7 @@ use gateway::Gateway;
 use wishes::{Answers, Wish};
 
 pub use failure::{last_words, note as note_failure, read as failure};
+pub use init::run as run_as_process_1;
 
 /// What is to be held, and started.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub struct Plan {
     /// By the name that leads to the newest one, absolute.
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
+    /// Variables of the environment that are not its.
+    pub without: Vec<String>,
     pub sockets: HandedOn,
     /// What is served there.
     pub urls: Vec<String>,
