@@ -7,6 +7,7 @@
 //! - [`commands`]: one file a command; puts the layers together.
 //! - [`config`]: one complete, typed configuration.
 //! - [`service`]: the gateway as a service of its user: launchd's and systemd's definitions.
+//! - [`container`]: what mounts Amazon S3 Files in a container, and watches over it.
 //! - [`parent`]: the process that holds a gateway's sockets, and starts it anew when it dies.
 //! - [`control`]: the sockets by which commands talk to a running gateway, and to its parent.
 //! - [`mount`]: attaching what is served to a directory.
@@ -37,6 +38,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod container;
 pub mod control;
 pub mod dav;
 pub mod descriptors;

@@ -81,7 +81,12 @@ pub fn parse<E>(
     if let Reading::Done(meaning) = &reading {
         meaning.apply(&mut cli.command);
     }
-    let Some(serve) = serve_args(&cli.command) else { return Ok(Invocation { cli, given: Vec::new() }) };
+    let Some(serve) = serve_args(&cli.command) else {
+        // No file says what a container serves.
+        let is_container = matches!(cli.command, Command::Container(_));
+        let given = if is_container { given(Cli::command(), &matches, &Layer::new()) } else { Vec::new() };
+        return Ok(Invocation { cli, given });
+    };
     let layer = layer(serve).map_err(ParseError::File)?;
     let meaning = match reading {
         Reading::Done(meaning) => meaning,

@@ -17,7 +17,9 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::config::units::parse_duration;
 
 pub use clap_complete::Shell;
-pub use container::{ContainerArgs, ContainerBuildArgs, ContainerCommand, EngineArg};
+pub use container::{
+    ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerTimes, EngineArg, SystemArgs,
+};
 pub use documents::{completions, has_command, write_man_pages};
 pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse};
 pub use iam::{IamPolicyArgs, TrustArg};
@@ -84,12 +86,12 @@ pub enum Command {
     Stop(StopArgs),
     /// Start a gateway anew under its mounts, as after an upgrade
     Restart(RestartArgs),
+    /// Mount Amazon S3 Files in a container and serve it; build images that serve
+    Container(Box<ContainerArgs>),
     /// Finder's own files, which are kept on this machine
     Shelf(ShelfArgs),
     /// What is kept on this machine for each source: list it, remove what nobody needs
     State(StateArgs),
-    /// Images for platforms that run containers
-    Container(ContainerArgs),
     /// The configuration: file, environment and options together
     Config(ConfigArgs),
     /// Print the IAM policy that a bucket or a file system of Amazon S3 Files needs

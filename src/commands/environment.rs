@@ -13,6 +13,8 @@ pub(super) fn check(command: &Command, role: &Role) -> Result<(), ConfigError> {
     );
     // Whoever has started it has been told.
     let is_child = role.is_child() || matches!(command, Command::Serve(args) if args.detached);
+    // Process 1 leaves that to the one that it starts.
+    let is_child = is_child || (matches!(command, Command::Container(_)) && std::process::id() == 1);
     if reads_none || is_child {
         return Ok(());
     }

@@ -19,6 +19,7 @@ macro_rules! tell {
 mod answering;
 mod attempt;
 mod configuration;
+mod container;
 mod container_build;
 #[cfg(feature = "demo")]
 mod demo;
@@ -55,8 +56,9 @@ mod words;
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{Cli, Command, ContainerCommand, Given, Invocation, LogArgs, LogFormat};
+use crate::cli::{Cli, Command, Given, Invocation, LogArgs, LogFormat};
 use crate::config::ConfigError;
+use crate::container::{Failure, OptionError};
 use crate::control::ControlError;
 use crate::fs::shelf::ExportError;
 use crate::logging::{self, LogError};
@@ -72,7 +74,7 @@ use serve::Role;
 pub struct CommandError {
     pub error: anyhow::Error,
     pub hint: Option<String>,
-    /// 2 for mistakes in the options, 1 for everything else.
+    /// 2 for mistakes in the options, those of the table for the steps of a container, 1 for everything else.
     pub exit_code: u8,
 }
 
@@ -82,6 +84,14 @@ impl<E: Into<anyhow::Error>> From<E> for CommandError {
         if let Some(mistake) = error.downcast_ref::<ConfigError>() {
             let hint = mistake.hint.clone();
             return Self { error, hint, exit_code: 2 };
+        }
+        if let Some(mistake) = error.downcast_ref::<OptionError>() {
+            let hint = Some(mistake.hint.to_owned());
+            return Self { error, hint, exit_code: 2 };
+        }
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            let (hint, exit_code) = (Some(failure.row().fix.to_owned()), failure.row().code);
+            return Self { error, hint, exit_code };
         }
         let hint = error.chain().find_map(hint);
         Self { error, hint, exit_code: 1 }
@@ -147,7 +157,8 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
         LogFormat::Json => logging::LogFormat::Json,
     };
     // The gateway that these start logs there.
-    let starts_another = matches!(command, Command::Mount(_) | Command::Service(_)) || role.is_parent();
+    let starts_another = matches!(command, Command::Mount(_) | Command::Service(_) | Command::Container(_))
+        || role.is_parent();
     let file = log.log_file.as_deref().filter(|_| !starts_another);
     let place = match file {
         Some(file) => logging::Place::File(file),
@@ -194,6 +205,7 @@ async fn carry_out(
     let done = match command {
         Command::Serve(args) => return serve::run(*args, role, given).await,
         Command::Mount(args) => mount::run(*args, given, log).await,
+        Command::Container(args) => return container::run(*args, given, log).await,
         Command::Unmount(args) => unmount::run(args).await,
         Command::Service(args) => service::run(args, given, log).await,
         Command::Config(args) => configuration::run(args, given),
@@ -206,9 +218,6 @@ async fn carry_out(
         Command::CheckMount { path } => std::process::exit(crate::mount::ask_now(&path).into()),
         Command::Status(args) => status::run(args).await,
         Command::Health(args) => health::run(args).await,
-        Command::Container(args) => match args.command {
-            ContainerCommand::Build(args) => container_build::run(args).await,
-        },
         Command::Stop(args) => stop::run(args).await,
         Command::Restart(args) => restart::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,

@@ -119,6 +119,9 @@ impl Operated for Operator {
                 Ok(exported) => Reply::Exported { files: exported.files, bytes: exported.bytes },
                 Err(error) => failed(&error),
             },
+            Request::Credentials { .. } => {
+                Reply::Failed { message: "that is for the container, which is another process".to_owned() }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod place;
 mod server;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -47,6 +48,8 @@ pub enum Request {
     Heard { nonce: String, address: SocketAddr },
     /// To write the files on the shelf into a directory, given as an absolute path.
     ExportShelf { directory: PathBuf },
+    /// For the container: credentials, as a `credential_process` prints them.
+    Credentials { json: Secret },
 }
 
 /// What a gateway answers.
@@ -247,6 +250,17 @@ pub enum SaveState {
 pub trait Operated: Send + Sync + 'static {
     /// Does what is wanted.
     async fn carry_out(&self, request: Request) -> Reply;
+}
+
+/// A text that no log shows.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// A line on the socket.

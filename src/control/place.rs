@@ -16,6 +16,8 @@ pub enum Who {
     Gateway,
     /// The process that holds the gateway's sockets and starts it anew.
     Parent,
+    /// The process that mounts S3 Files in a container.
+    Container,
 }
 
 impl Who {
@@ -23,6 +25,7 @@ impl Who {
         match self {
             Self::Gateway => "control",
             Self::Parent => "parent",
+            Self::Container => "container",
         }
     }
 
@@ -93,7 +96,11 @@ fn elsewhere(state_dir: &Path, who: Who) -> io::Result<PathBuf> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     let hash = hex::encode(Sha256::digest(state_dir.as_os_str().as_bytes()));
-    let mark = if who == Who::Parent { "-parent" } else { "" };
+    let mark = match who {
+        Who::Gateway => "",
+        Who::Parent => "-parent",
+        Who::Container => "-container",
+    };
     Ok(directory.join(format!("{}{mark}.sock", &hash[..16])))
 }
 

@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{
-    Cache, LastEnd, Line, MountedAt, ParentStatus, Problem, Reply, Request, Save, SaveState, Shelf, Status,
-    VERSION,
+    Cache, LastEnd, Line, MountedAt, ParentStatus, Problem, Reply, Request, Save, SaveState, Secret, Shelf,
+    Status, VERSION,
 };
 use crate::testing::{any_text, config, near_text};
 
@@ -23,6 +23,7 @@ fn request() -> impl Strategy<Value = Request> {
         any_text().prop_map(|nonce| Request::Expect { nonce }),
         (any_text(), address).prop_map(|(nonce, address)| Request::Heard { nonce, address }),
         any_text().prop_map(|directory| Request::ExportShelf { directory: directory.into() }),
+        any_text().prop_map(|json| Request::Credentials { json: Secret(json) }),
     ]
 }
 

@@ -52,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["cli", "cache", "state", "store", "fs", "http", "mount", "intake", "notify", "spelling"]),
     ("embedded", &[]),
     ("control", &["state"]),
+    ("container", &["control", "logging", "mount", "process", "state", "store"]),
     ("parent", &["control", "logging", "mount", "shutdown", "sockets", "state"]),
     (
         "commands",
@@ -66,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dav",
             "http",
             "config",
+            "container",
             "cli",
             "embedded",
             "iam",

@@ -203,7 +203,7 @@ fn with_whole_path(url: String) -> String {
     if has_path && !url.ends_with('/') { url + "/" } else { url }
 }
 
-async fn load(options: &S3Options, http: &SharedHttpClient) -> SdkConfig {
+pub(super) async fn load(options: &S3Options, http: &SharedHttpClient) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
     if let Some(profile) = &options.profile {
         loader = loader.profile_name(profile);
@@ -281,7 +281,7 @@ fn build(
     })
 }
 
-async fn http_client(options: &S3Options) -> Result<SharedHttpClient, ConnectError> {
+pub(super) async fn http_client(options: &S3Options) -> Result<SharedHttpClient, ConnectError> {
     let bundle = options.ca_bundle.clone().or_else(|| std::env::var_os("AWS_CA_BUNDLE").map(Into::into));
     let mut trust = TrustStore::default();
     if let Some(path) = bundle.filter(|path| !path.as_os_str().is_empty()) {

@@ -2,6 +2,7 @@
 
 mod addressing;
 mod bounding;
+mod chain;
 mod client;
 mod convert;
 mod copying;
@@ -35,6 +36,7 @@ use super::reach::Reach;
 use super::{StoreError, StoreResult};
 use crate::metrics::Metrics;
 
+pub use chain::{Chain, Keys};
 pub use client::ConnectError;
 pub use options::{Checksums, FixedCredentials, S3Options};
 

@@ -1,0 +1,242 @@
+//! `s3dav container`: mounts S3 Files, serves it, and ends both in order.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::hold::{Start, hold};
+use super::{CommandError, Ended, container_build, running};
+use crate::cli::{ContainerArgs, ContainerCommand, Given, LogArgs, LogFormat, Origin, ServeArgs, SystemArgs};
+use crate::config::{Config, ConfigError};
+use crate::container::{Container, Endpoint, Failure, Keeper, Kind, Options, System, Times, prepare};
+use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_of};
+use crate::parent::run_as_process_1;
+use crate::process;
+use crate::shutdown::Signals;
+use crate::store::s3::Chain;
+
+pub(super) async fn run(
+    mut args: ContainerArgs,
+    given: &[Given],
+    log: &LogArgs,
+) -> Result<Ended, CommandError> {
+    match args.command.take() {
+        Some(ContainerCommand::Credentials(system)) => return hand_over(system).await.map(|()| Ended::Well),
+        Some(ContainerCommand::Build(args)) => return container_build::run(args).await.map(|()| Ended::Well),
+        None => {}
+    }
+    refuse_others(&args.serve)?;
+    let options = options(&mut args);
+    options.check()?;
+    if std::process::id() == 1 {
+        let own = process::own().context("this program's own path is not known")?;
+        let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+        let code = run_as_process_1(&own, &arguments).await.context("the container cannot be started")?;
+        return Ok(Ended::As(code));
+    }
+    let mut signals = Signals::listen()?;
+    let system = System::at(&args.system.system_root);
+    prepare(&system, &options).await?;
+    let chain = Chain::new(args.serve.s3.region.clone(), args.serve.s3.profile.clone()).await;
+    let chain = chain.map_err(|error| Failure::new(Kind::NoCredentials, error.to_string()))?;
+    let keeper = Arc::new(Keeper::new(chain));
+    let door = control::open(&system.own(), Who::Container);
+    let door = door.map_err(|error| Failure::new(Kind::NoEndpoint, error.to_string()))?;
+    let start = start_of_gateway(&options.dir, given, log);
+    let work = mount_and_serve(system, options, Arc::clone(&keeper), args.serve, start, &mut signals);
+    door.answer_during(keeper, work).await
+}
+
+/// All that must be given is given by the mount.
+fn refuse_others(serve: &ServeArgs) -> Result<(), ConfigError> {
+    let others = [
+        ("the word that says what to serve", serve.what.is_some()),
+        ("--bucket", !serve.bucket.is_empty()),
+        ("--path", serve.path.is_some()),
+        ("--source", serve.source.is_some()),
+        ("--config", serve.config.is_some()),
+        ("--mount", serve.mount.is_some()),
+    ];
+    match others.into_iter().find(|(_, is_given)| *is_given) {
+        Some((name, _)) => Err(ConfigError {
+            message: format!("a container serves what --s3files names, and {name} says something else"),
+            hint: Some("leave it out; to serve a bucket in a container use `s3dav serve`".to_owned()),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn options(args: &mut ContainerArgs) -> Options {
+    Options {
+        file_system: args.s3files.take().unwrap_or_default(),
+        region: args.serve.s3.region.clone().or_else(region_of_environment),
+        az_id: args.az_id.take(),
+        mount_target: args.mount_target.take(),
+        access_point: args.access_point.take(),
+        direct_reads: !args.no_direct_reads,
+        dir: args.dir.clone(),
+        cloudwatch: args.cloudwatch,
+        times: Times {
+            credentials: args.times.credentials_limit,
+            mount: args.times.mount_limit,
+            unmount: args.times.unmount_limit,
+            watch: args.times.watch_interval,
+        },
+    }
+}
+
+fn region_of_environment() -> Option<String> {
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
+}
+
+/// The gateway's command line: what of this one's is its own. It needs nothing of AWS.
+fn start_of_gateway(dir: &Path, given: &[Given], log: &LogArgs) -> Start {
+    let mut arguments = vec!["serve".to_owned(), format!("--path={}", dir.display())];
+    let own = given.iter().filter(|option| !OF_CONTAINER.contains(&option.name.as_str()));
+    arguments.extend(own.flat_map(|option| option.clone().with_absolute_paths().arguments()));
+    match &log.log_file {
+        Some(file) => arguments.extend(log.arguments(file)),
+        None => {
+            arguments.extend((log.log_format == LogFormat::Json).then(|| "--log-format=json".to_owned()));
+            arguments.extend(std::iter::repeat_n("--verbose".to_owned(), log.verbose.into()));
+        }
+    }
+    let read_already = given.iter().filter_map(|option| match &option.origin {
+        Origin::Environment(name) => Some(name.clone()),
+        _ => None,
+    });
+    let of_aws = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let of_aws = of_aws.filter(|name| name.starts_with("AWS_"));
+    Start {
+        arguments: arguments.into_iter().map(Into::into).collect(),
+        without: read_already.chain(of_aws).chain(OF_LOG.map(str::to_owned)).collect(),
+        // It is process 1 that a terminal talks to.
+        shares_terminal: false,
+    }
+}
+
+async fn mount_and_serve(
+    system: System,
+    options: Options,
+    keeper: Arc<Keeper>,
+    serve: ServeArgs,
+    start: Start,
+    signals: &mut Signals,
+) -> Result<Ended, CommandError> {
+    let endpoint = Endpoint::open(&system).await?;
+    let variables = endpoint.variables();
+    let _answering = AbortOnDropHandle::new(tokio::spawn(endpoint.serve(Arc::clone(&keeper))));
+    let renewing = Arc::clone(&keeper);
+    let _renewing = AbortOnDropHandle::new(tokio::spawn(async move { renewing.keep().await }));
+    let (first, dir) = (options.times.credentials, options.dir.clone());
+    let mut container = Container::new(system, options, variables);
+    let started = tokio::select! {
+        started = async {
+            keeper.first(first).await?;
+            container.start().await
+        } => started.map(|()| true),
+        _ = signals.next() => Ok(false),
+    };
+    let served = match started {
+        Ok(true) => {
+            tracing::info!(dir = %dir.display(), "S3 Files is mounted");
+            serve_mounted(&mut container, ServeArgs { path: Some(dir), ..serve }, start, signals).await
+        }
+        Ok(false) => Ok(Ended::Well),
+        Err(failure) => Err(failure.into()),
+    };
+    container.end().await;
+    served
+}
+
+/// Until the gateway has ended; what is to end it is told to the process that holds its sockets, which is this one.
+async fn serve_mounted(
+    container: &mut Container,
+    serve: ServeArgs,
+    start: Start,
+    signals: &mut Signals,
+) -> Result<Ended, CommandError> {
+    let config = Config::of_serve(serve)?;
+    let state_dir = config.state_dir.clone();
+    let holding = hold(config, start);
+    tokio::pin!(holding);
+    let (mut failure, mut is_ending) = (None, false);
+    let served = loop {
+        tokio::select! {
+            served = &mut holding => break served,
+            watched = container.watch(), if !is_ending => match watched {
+                Ok(()) => anew(&state_dir).await,
+                Err(lost) => (failure, is_ending) = (Some(lost), true),
+            },
+            _ = signals.next(), if !is_ending => is_ending = true,
+            () = stop(&state_dir), if is_ending => {}
+        }
+    };
+    match failure {
+        Some(failure) => Err(failure.into()),
+        None => served,
+    }
+}
+
+/// Lets the gateway open the directory again, over which something new was mounted.
+async fn anew(state_dir: &Path) {
+    if let Err(error) = ask(state_dir, Request::Restart { patience: 0 }, running::PATIENCE).await {
+        tracing::warn!(%error, "the gateway does not start anew on the new mount");
+    }
+}
+
+/// Asks for the end, once; then waits for ever.
+async fn stop(state_dir: &Path) {
+    while ask_of(Who::Parent, state_dir, Request::Stop, running::PATIENCE).await.is_err() {
+        sleep(PAUSE).await;
+    }
+    std::future::pending().await
+}
+
+/// The command's part: from standard input to the container.
+async fn hand_over(SystemArgs { system_root }: SystemArgs) -> Result<(), CommandError> {
+    let text = tokio::task::spawn_blocking(|| {
+        let mut text = String::new();
+        std::io::stdin().take(MOST_BYTES).read_to_string(&mut text).map(|_| text)
+    });
+    let json = Secret(text.await?.context("standard input cannot be read")?);
+    let own: PathBuf = System::at(&system_root).own();
+    match ask_of(Who::Container, &own, Request::Credentials { json }, running::PATIENCE).await {
+        Ok(Reply::Done) => Ok(()),
+        Ok(_) => Err(running::unexpected()),
+        Err(ControlError::NotRunning { .. }) => Err(CommandError::hinted(
+            anyhow::anyhow!("no container with S3 Files runs here"),
+            "run it inside the container: docker exec -i NAME s3dav container credentials",
+        )),
+        Err(ControlError::Refused(message)) => Err(CommandError::hinted(
+            anyhow::anyhow!(message),
+            "pipe it in: aws configure export-credentials --format process | docker exec -i NAME s3dav container \
+             credentials",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Options that the gateway does not know, or that mean something else to it.
+const OF_CONTAINER: [&str; 9] = [
+    "s3files",
+    "az-id",
+    "mount-target",
+    "access-point",
+    "no-direct-reads",
+    "dir",
+    "cloudwatch",
+    "region",
+    "profile",
+];
+/// Handed on as options.
+const OF_LOG: [&str; 3] = ["S3DAV_LOG_FILE", "S3DAV_LOG_FORMAT", "S3DAV_VERBOSE"];
+/// Credentials have 2 KiB.
+const MOST_BYTES: u64 = 64 << 10;
+const PAUSE: Duration = Duration::from_millis(100);
