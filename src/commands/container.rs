@@ -13,7 +13,7 @@ use super::hold::{Start, hold};
 use super::{CommandError, Ended, container_build, running};
 use crate::cli::{ContainerArgs, ContainerCommand, Given, LogArgs, LogFormat, Origin, ServeArgs, SystemArgs};
 use crate::config::{Config, ConfigError};
-use crate::container::{Container, Endpoint, Failure, Keeper, Kind, Options, System, Times, prepare};
+use crate::container::{Container, Endpoint, Failure, Keeper, Kind, Options, System, Times, health, prepare};
 use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_of};
 use crate::parent::run_as_process_1;
 use crate::process;
@@ -27,6 +27,10 @@ pub(super) async fn run(
 ) -> Result<Ended, CommandError> {
     match args.command.take() {
         Some(ContainerCommand::Credentials(system)) => return hand_over(system).await.map(|()| Ended::Well),
+        Some(ContainerCommand::Health(system)) => {
+            health(&system.system_root).await.map_err(anyhow::Error::msg)?;
+            return Ok(Ended::Well);
+        }
         Some(ContainerCommand::Build(args)) => return container_build::run(args).await.map(|()| Ended::Well),
         None => {}
     }
@@ -42,6 +46,7 @@ pub(super) async fn run(
     let mut signals = Signals::listen()?;
     let system = System::at(&args.system.system_root);
     prepare(&system, &options).await?;
+    check_serving(&args.serve, &options.dir).await?;
     let chain = Chain::new(args.serve.s3.region.clone(), args.serve.s3.profile.clone()).await;
     let chain = chain.map_err(|error| Failure::new(Kind::NoCredentials, error.to_string()))?;
     let keeper = Arc::new(Keeper::new(chain));
@@ -50,6 +55,13 @@ pub(super) async fn run(
     let start = start_of_gateway(&options.dir, given, log);
     let work = mount_and_serve(system, options, Arc::clone(&keeper), args.serve, start, &mut signals);
     door.answer_during(keeper, work).await
+}
+
+/// Refuses what the gateway would refuse, before anything is mounted.
+async fn check_serving(serve: &ServeArgs, dir: &Path) -> Result<(), CommandError> {
+    tokio::fs::create_dir_all(dir).await.with_context(|| format!("{} cannot be made", dir.display()))?;
+    Config::of_serve(ServeArgs { path: Some(dir.to_owned()), ..serve.clone() })?;
+    Ok(())
 }
 
 /// All that must be given is given by the mount.

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::harness::clients::{self, Tools};
 use crate::harness::held::is_gone;
-use crate::harness::process::{command, send_signal};
+use crate::harness::process::{command, outcome, send_signal};
 use crate::harness::{client, eventually};
 
 pub const FILE_SYSTEM: &str = "fs-0123456789abcdef0";
@@ -80,22 +80,17 @@ while True:
     time.sleep(600)
 "#;
 
-/// Where `busy` stands, only what it names works.
+/// Where `busy` stands, only what it names works. A shell is quick: it is ended soon.
 const UMOUNT: &str = r#"
-import os, sys
-dir = sys.argv[-1]
-def serves(id):
-    try:
-        return f'--path={dir}' in open(f'/proc/{id}/cmdline').read().split('\0')
-    except OSError:
-        return False
-serving = any(serves(id) for id in os.listdir('/proc') if id.isdigit())
-line = ' '.join(['umount', *sys.argv[1:]]) + (' while served' if serving else '')
-if line not in open(root + '/record').read().splitlines():
-    record(line)
-if os.path.exists(root + '/busy') and sys.argv[1] != open(root + '/busy').read():
-    sys.exit(32)
-os.execv(UMOUNT, ['umount', *sys.argv[1:]])
+for dir; do :; done
+line="umount $*"
+if "$GREP" -qs -e "--path=$dir" /proc/[0-9]*/cmdline; then line="$line while served"; fi
+"$GREP" -qxF -e "$line" "$root/record" || echo "$line" >> "$root/record"
+if [ -e "$root/busy" ]; then
+    read -r works < "$root/busy"
+    [ "$1" = "$works" ] || exit 32
+fi
+exec "$UMOUNT" "$@"
 "#;
 
 /// What all of them know.
@@ -122,7 +117,8 @@ pub struct TestSystem {
 impl TestSystem {
     /// `None` where this machine cannot run it.
     pub fn new() -> Option<Self> {
-        let tools = clients::needs(&["root", "python3", "sh", "mount", "umount", "unshare", "nsenter"])?;
+        let tools =
+            clients::needs(&["root", "python3", "sh", "mount", "umount", "unshare", "nsenter", "grep"])?;
         let system = Self { root: tempfile::tempdir().unwrap(), tools };
         for directory in ["etc/amazon/efs", "usr/bin", "sbin", "source", "run", "var"] {
             fs::create_dir_all(system.at(directory)).unwrap();
@@ -138,7 +134,6 @@ impl TestSystem {
             ("sbin/mount.s3files", HELPER),
             ("usr/bin/amazon-efs-mount-watchdog", WATCHDOG),
             ("usr/bin/efs-proxy", PROXY),
-            ("usr/bin/umount", UMOUNT),
         ] {
             system.program(name, script);
         }
@@ -146,21 +141,29 @@ impl TestSystem {
             "usr/bin/mount",
             "import sys\nrecord(' '.join(['mount', *sys.argv[1:]]))\n_os.execv(MOUNT, sys.argv)",
         );
+        let tool = |name| system.tools.path(name).display().to_string();
+        let known = [
+            ("root", system.root.path().display().to_string()),
+            ("GREP", tool("grep")),
+            ("UMOUNT", tool("umount")),
+        ];
+        let known: String = known.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
+        system.executable("usr/bin/umount", &format!("#!{}\n{known}{UMOUNT}", tool("sh")));
         Some(system)
+    }
+
+    fn executable(&self, name: &str, text: &str) {
+        fs::write(self.at(name), text).unwrap();
+        fs::set_permissions(self.at(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// A Python script as a program of the system.
     pub fn program(&self, name: &str, script: &str) {
-        let path = self.at(name);
         let tool = |name| self.tools.path(name).to_str().unwrap();
-        let (python, mount, umount) = (tool("python3"), tool("mount"), tool("umount"));
-        let root = self.root.path().display();
-        let known = format!(
-            "#!{python}\nroot = {root:?}; MOUNT = {mount:?}; UMOUNT = {umount:?}\n",
-            root = root.to_string()
-        );
-        fs::write(&path, known + PRELUDE + script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let (python, mount) = (tool("python3"), tool("mount"));
+        let root = self.root.path().display().to_string();
+        let known = format!("#!{python}\nroot = {root:?}; MOUNT = {mount:?}\n");
+        self.executable(name, &(known + PRELUDE + script));
     }
 
     pub fn at(&self, name: &str) -> PathBuf {
@@ -221,6 +224,17 @@ impl TestSystem {
         let mut command = command(&["container", "credentials"]);
         command.arg("--system-root").arg(self.root.path());
         command
+    }
+
+    /// How the mount is for whoever asks within the namespaces of a container.
+    pub async fn health(&self, container: u32) -> (i32, String) {
+        let mut model = command(&["container", "health"]);
+        model.arg("--system-root").arg(self.root.path());
+        let mut command = self.tools.command("nsenter");
+        command.args(["--target", &container.to_string(), "--mount"]);
+        command.arg(model.as_std().get_program()).args(model.as_std().get_args());
+        let (code, _, said) = outcome(command).await;
+        (code, said)
     }
 
     /// What the stand-ins have done.
