@@ -269,7 +269,7 @@ pub const TABLE: &[Row] = &[
         Step::Mount,
         "there is no such access point",
         "check --access-point against the access points of the file system",
-        &["access point id", "access point"],
+        &["access point id"],
     ),
     row(
         Kind::ReadOnly,

@@ -75,6 +75,26 @@ async fn it_is_mounted_served_and_ended_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn options_may_stand_in_the_environment() {
+    let Some(system) = TestSystem::new() else { return };
+    let mut command = system.container(&[]);
+    command.env("S3DAV_REGION", "eu-west-1").env("S3DAV_AZ_ID", "euw1-az1").env("S3DAV_READ_ONLY", "1");
+    let mut container = Process::serving(command).await;
+    let record = system.record();
+    assert!(record.iter().any(|line| line.ends_with(" -o region=eu-west-1,azid=euw1-az1")), "{record:?}");
+    let put = client().put(format!("{}/new", container.url)).body("new").send().await.unwrap();
+    assert_eq!((put.status().as_u16(), get(&container, "/file").await.0), (403, 200));
+    let gateway = children(&container.child.id().unwrap().to_string());
+    let of_gateway = |id: &&String| {
+        fs::read_to_string(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.contains("serve\0--path="))
+    };
+    let id = gateway.iter().find(of_gateway).unwrap();
+    let environment = fs::read(format!("/proc/{id}/environ")).unwrap();
+    assert!(!String::from_utf8_lossy(&environment).contains("AWS_"), "it needs nothing of AWS");
+    ends_well(&mut container).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_dies_is_started_again_and_files_answer() {
     let Some(system) = TestSystem::new() else { return };
     let mut container = Process::serving(system.container(&[])).await;
