@@ -95,10 +95,6 @@ pub enum ContainerCommand {
 
     /// Build an image that serves a bucket, or a directory, without any rights
     Build(ContainerBuildArgs),
-
-    /// Whether the mount answers, and what keeps it alive lives
-    #[command(hide = true)]
-    Health(SystemArgs),
 }
 
 #[derive(Debug, Clone, Args)]

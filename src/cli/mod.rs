@@ -136,6 +136,9 @@ pub struct GatewayArgs {
 pub struct HealthArgs {
     #[command(flatten)]
     pub gateway: GatewayArgs,
+
+    #[command(flatten)]
+    pub system: SystemArgs,
 }
 
 #[derive(Debug, Clone, Args)]

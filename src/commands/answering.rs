@@ -35,10 +35,11 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    /// `was_reached`: when the gateway started.
-    pub(super) fn new(asked: Asked, was_reached: bool, metrics: Metrics, shutdown: Shutdown) -> Arc<Self> {
+    pub(super) fn new(asked: Asked, metrics: Metrics, shutdown: Shutdown) -> Arc<Self> {
+        // A directory that cannot be opened ends the start.
+        let was_reached = matches!(asked, Asked::Directory(_)).into();
         let (asked, question) = (Arc::new(asked), Mutex::default());
-        Arc::new(Self { asked, was_reached: was_reached.into(), question, metrics, shutdown })
+        Arc::new(Self { asked, was_reached, question, metrics, shutdown })
     }
 
     /// Why the gateway should be started anew.

@@ -13,7 +13,7 @@ use super::hold::{Start, hold};
 use super::{CommandError, Ended, container_build, running};
 use crate::cli::{ContainerArgs, ContainerCommand, Given, LogArgs, LogFormat, Origin, ServeArgs, SystemArgs};
 use crate::config::{Config, ConfigError};
-use crate::container::{Container, Endpoint, Failure, Keeper, Kind, Options, System, Times, health, prepare};
+use crate::container::{Container, Endpoint, Failure, Keeper, Kind, Options, System, Times, prepare};
 use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_of};
 use crate::parent::run_as_process_1;
 use crate::process;
@@ -27,10 +27,6 @@ pub(super) async fn run(
 ) -> Result<Ended, CommandError> {
     match args.command.take() {
         Some(ContainerCommand::Credentials(system)) => return hand_over(system).await.map(|()| Ended::Well),
-        Some(ContainerCommand::Health(system)) => {
-            health(&system.system_root).await.map_err(anyhow::Error::msg)?;
-            return Ok(Ended::Well);
-        }
         Some(ContainerCommand::Build(args)) => return container_build::run(args).await.map(|()| Ended::Well),
         None => {}
     }

@@ -1,6 +1,7 @@
 //! `s3dav health`: for `HEALTHCHECK` and for probes that run a command.
 //!
-//! What it says of a failure is one line, which platforms show beside the container.
+//! What it says of a failure is one line, which platforms show beside the container. Where S3 Files is mounted in this
+//! container, the mount and what keeps it alive are asked first.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,18 +13,26 @@ use tokio::time::timeout;
 use super::CommandError;
 use super::running;
 use crate::cli::HealthArgs;
+use crate::container;
 use crate::control::{ControlError, Reply, Request, ask};
 
 pub(super) async fn run(args: HealthArgs) -> Result<(), CommandError> {
-    let asked = timeout(LIMIT, ask_the_only_one(args.gateway.state_dir.as_deref())).await;
-    let answer = asked.unwrap_or_else(|_| Err(anyhow!("the gateway does not answer within {LIMIT:?}")));
-    match answer {
+    match ask_all(&args).await {
         Ok(()) => {
             say!("healthy");
             Ok(())
         }
         Err(error) => Err(CommandError { error, hint: None, exit_code: 1 }),
     }
+}
+
+async fn ask_all(args: &HealthArgs) -> Result<(), anyhow::Error> {
+    let root = &args.system.system_root;
+    if container::is_here(root) {
+        container::health(root).await.map_err(anyhow::Error::msg)?;
+    }
+    let asked = timeout(LIMIT, ask_the_only_one(args.gateway.state_dir.as_deref())).await;
+    asked.unwrap_or_else(|_| Err(anyhow!("the gateway does not answer within {LIMIT:?}")))
 }
 
 async fn ask_the_only_one(named: Option<&Path>) -> Result<(), anyhow::Error> {

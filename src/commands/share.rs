@@ -63,7 +63,7 @@ pub(super) async fn of_path(
     let path = PathShare::new(options, state.clone(), metrics.clone(), shutdown.clone()).await?;
     let (used, intakes) = (path.clone(), path.intakes().clone());
     let asked = Asked::Directory(path.clone());
-    let answering = Answering::new(asked, true, metrics.clone(), shutdown.clone());
+    let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
     let cache = CacheUse { used: Box::new(move || used.cache_used()), limit };
     let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
@@ -134,7 +134,7 @@ pub(super) async fn of_buckets(
     let (share, creates): (Arc<dyn Share>, _) = (Arc::new(share), Some(creates));
     let asked = asked.into_iter().map(|(bucket, store)| (startup::below(&bucket), store)).collect();
     let asked = Asked::Buckets(asked);
-    let answering = Answering::new(asked, have_answered, metrics.clone(), shutdown.clone());
+    let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
     Ok(Served { share, cache, creates, intakes, cautions, answering })
 }
 

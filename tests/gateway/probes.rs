@@ -59,7 +59,7 @@ async fn health_says_why_in_one_line_where_no_gateway_serves() {
     eventually("a gateway", || async { outcome(of(&held.state_dir)).await.0 == 0 }).await;
     // Then the next one cannot start.
     s3.hooks().always(Action::Fail { status: 403, code: "InvalidAccessKeyId", message: "x" });
-    std::fs::remove_file(held.state_dir.join("reached")).unwrap();
+    std::fs::remove_file(held.state_dir.join("source.toml")).unwrap();
     held.kill_gateway().await;
     let said = || async { outcome(of(&held.state_dir)).await };
     eventually("a reason", || async { said().await.2.contains("does not accept these credentials") }).await;

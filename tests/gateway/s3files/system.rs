@@ -228,8 +228,8 @@ impl TestSystem {
 
     /// How the mount is for whoever asks within the namespaces of a container.
     pub async fn health(&self, container: u32) -> (i32, String) {
-        let mut model = command(&["container", "health"]);
-        model.arg("--system-root").arg(self.root.path());
+        let mut model = command(&["health"]);
+        model.arg("--system-root").arg(self.root.path()).arg("--state-dir").arg(self.at("state"));
         let mut command = self.tools.command("nsenter");
         command.args(["--target", &container.to_string(), "--mount"]);
         command.arg(model.as_std().get_program()).args(model.as_std().get_args());
