@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn hints_name_options_and_commands_that_there_are() {
-        // Of other commands than `serve`, and of `aws`, `umount` and `openssl`.
+        // Of other commands than `serve`, and of `aws`, `umount`, `openssl` and `docker`.
         let mut known: Vec<String> = option_names();
-        known.extend(["force", "wait", "data", "source", "config", "help"].map(str::to_owned));
+        known.extend(["force", "wait", "data", "source", "config", "help", "tmpfs"].map(str::to_owned));
         for hint in all_hints(&GivenOptions::default()) {
             for option in options_in(&hint) {
                 assert!(known.iter().any(|name| format!("--{name}") == option), "{option}: {hint}");
@@ -200,7 +200,7 @@ mod tests {
                         .iter()
                         .any(|word| before.contains(word));
                 let is_the_one = after.starts_with(" work") || before.contains("/etc/own.pem");
-                let is_never_given = ["--force", "-addext"].contains(&option);
+                let is_never_given = ["--force", "-addext", "--tmpfs"].contains(&option);
                 assert!(is_another || is_the_one || is_never_given, "{option}: {hint}");
             }
         }
