@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::gateway::Gateway;
 use super::{CommandError, attempt, hints, owners, predecessor, restart, running, spawned, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
-use crate::config::Config;
+use crate::config::{BucketSpec, Config};
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
 use crate::mount::{self, Attached, Mount, MountOptions};
@@ -23,6 +23,7 @@ use crate::parent;
 use crate::peer;
 use crate::shutdown::Signals;
 use crate::state::Credential;
+use crate::store::s3::S3Options;
 
 pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
     let mut signals = Signals::listen()?;
@@ -64,7 +65,7 @@ async fn mount(
     }
     let status = upgraded(status).await?;
     let own = options_of_gateway(given);
-    if !is_new && own != status.options {
+    if !is_new && plain(&own) != plain(&status.options) {
         tell!(
             "warning: a gateway with other options serves this already, and these have no effect; `s3dav stop` \
              ends it first"
@@ -319,6 +320,21 @@ pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
     options.flat_map(|option| option.clone().with_absolute_paths().arguments()).collect()
 }
 
+/// Options of which each is spelled in one way.
+fn plain(options: &[String]) -> Vec<String> {
+    let spelled = |option: &String| match option.split_once('=') {
+        Some(("--bucket", bucket)) => {
+            BucketSpec::parse(bucket).map_or_else(|_| option.clone(), |spec| format!("--bucket={spec}"))
+        }
+        Some(("--endpoint-url", url)) => {
+            let options = S3Options { endpoint_url: Some(url.to_owned()), ..S3Options::default() };
+            format!("--endpoint-url={}", options.endpoint())
+        }
+        _ => option.clone(),
+    };
+    options.iter().map(spelled).collect()
+}
+
 /// Answered from memory.
 const KNOCK_LIMIT: Duration = Duration::from_secs(5);
 /// For uploads that are under way when a newer program takes over.
@@ -327,6 +343,15 @@ const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_the_same_however_they_are_spelled() {
+        let plain = |options: [&str; 2]| plain(&options.map(str::to_owned));
+        let one = plain(["--bucket=photos/2026", "--endpoint-url=http://minio:9000"]);
+        assert_eq!(plain(["--bucket=s3://photos/2026/", "--endpoint-url=HTTP://MinIO:9000/"]), one);
+        assert_ne!(plain(["--bucket=photos/2025", "--endpoint-url=http://minio:9000"]), one);
+        assert_ne!(plain(["--bucket=photos/2026", "--endpoint-url=https://minio:9000"]), one);
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {
