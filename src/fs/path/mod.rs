@@ -5,6 +5,7 @@ mod busy;
 mod copying;
 mod disk;
 mod file;
+mod known_names;
 mod listing;
 mod looking;
 mod names;
