@@ -2,17 +2,17 @@
 //! service, or a source that was reached before, says it and waits.
 
 use std::net::{TcpListener, ToSocketAddrs};
-use std::process::Stdio;
 
 use command_fds::{CommandFdExt, FdMapping};
 use s3dav::config::Config;
 use s3dav::embedded::Action;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
 
-use crate::harness::clients::{Tools, needs};
+use crate::harness::clients::needs;
 use crate::harness::process::{Process, command, outcome};
+use crate::harness::tls::Tls;
 use crate::harness::{BUCKET, Bucket, TestGateway, buckets, client, embedded};
 
 fn serve(endpoint: &str, state: &TempDir, more: &[&str]) -> Command {
@@ -36,39 +36,6 @@ async fn ends(endpoint: &str, more: &[&str], exit_code: i32, words: &[&str]) {
         assert!(said.contains(word), "{endpoint} {more:?}, {word}: {said}");
     }
     assert!(said.contains("hint: "), "{said}");
-}
-
-/// A server with TLS, whose certificate signed itself and is for 127.0.0.1 alone.
-struct Tls {
-    url: String,
-    certificate: String,
-    _place: TempDir,
-    _server: Child,
-}
-
-impl Tls {
-    async fn start(tools: &Tools) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let mut request = tools.command("openssl");
-        request.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '));
-        request.args("-keyout key.pem -out cert.pem -subj /CN=here -addext".split(' '));
-        request.args(["subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]);
-        assert!(request.current_dir(&place).output().await.unwrap().status.success());
-        let mut server = tools.command("openssl");
-        server.args("s_server -www -accept 127.0.0.1:0 -cert cert.pem -key key.pem".split(' '));
-        server.current_dir(&place).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut server = server.spawn().unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next_line().await.unwrap().expect("openssl ended");
-            if let Some(address) = line.strip_prefix("ACCEPT ") {
-                break address.to_owned();
-            }
-        };
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let certificate = place.path().join("cert.pem").to_str().unwrap().to_owned();
-        Self { url: format!("https://{address}"), certificate, _place: place, _server: server }
-    }
 }
 
 /// A server that answers everything so.
@@ -106,14 +73,14 @@ async fn https_to_a_plain_port_and_the_other_way_round_are_named() {
         ends(&answering(answer).await, &[], 1, &words).await;
     }
     let Some(tools) = needs(&["openssl"]) else { return };
-    let tls = Tls::start(&tools).await;
+    let tls = Tls::start(&tools, "CA:FALSE").await;
     ends(&tls.url.replace("https://", "http://"), &[], 1, &words).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_is_not_trusted_is_named() {
     let Some(tools) = needs(&["openssl"]) else { return };
-    let tls = Tls::start(&tools).await;
+    let tls = Tls::start(&tools, "CA:FALSE").await;
     ends(&tls.url, &[], 1, &["certificate", "nobody that this machine trusts", "--ca-bundle"]).await;
     let other = tls.url.replace("127.0.0.1", "localhost");
     let bundle = ["--ca-bundle", &tls.certificate];
