@@ -11,6 +11,8 @@ pub(super) fn know(config: &Config) {
     note_given(GivenOptions {
         profile: source.s3.profile.clone(),
         ca_bundle: source.s3.ca_bundle.as_ref().map(|file| file.display().to_string()),
+        has_endpoint: !source.s3.is_aws(),
+        names_hosts: source.s3.force_path_style == Some(false),
         sends_checksums: source.s3.checksums == Checksums::WhenSupported,
     });
 }
@@ -55,6 +57,8 @@ mod tests {
             Obstacle::NoTls,
             Obstacle::OnlyTls,
             Obstacle::NoHost("h".into()),
+            Obstacle::UnknownHost("h".into()),
+            Obstacle::NoAccessPoint("h".into()),
             Obstacle::NoAddress("x".into()),
         ];
         all.extend(faults.map(Obstacle::Certificate));
@@ -180,6 +184,8 @@ mod tests {
         let given = GivenOptions {
             profile: Some("work".into()),
             ca_bundle: Some("/etc/own.pem".into()),
+            has_endpoint: true,
+            names_hosts: true,
             sends_checksums: true,
         };
         for hint in all_hints(&given) {

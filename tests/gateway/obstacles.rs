@@ -233,3 +233,81 @@ async fn a_setting_that_was_not_given_is_not_blamed() {
         assert_eq!(told, serde_json::json!([]), "{code}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_nobody_knows_is_named() {
+    let unknown = ("nohost.invalid", 80).to_socket_addrs().unwrap_err().to_string();
+    if !unknown.contains("not known") {
+        // Without a name service nobody can tell.
+        return;
+    }
+    let words = ["there is no host nohost.invalid", "--endpoint-url"];
+    ends("http://nohost.invalid:9000", &[], 1, &words).await;
+    ends("http://nohost.invalid:9000", &["--force-path-style=false"], 1, &words).await;
+    // A proxy may know it.
+    let state = tempfile::tempdir().unwrap();
+    let mut serve = serve("http://nohost.invalid:9000", &state, &[]);
+    serve.env("HTTP_PROXY", "http://nohost.invalid:3128");
+    drop(Process::serving(serve).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_point_of_an_endpoint_that_is_not_aws_is_named() {
+    let s3 = embedded().await;
+    let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap";
+    let words = ["access points", "leave out --endpoint-url"];
+    ends(&s3.endpoint_url().replace("127.0.0.1", "localhost"), &["--bucket", arn], 1, &words).await;
+    let alias = "ap-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias";
+    ends(&s3.endpoint_url(), &["--bucket", alias], 1, &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoints_scheme_may_have_capitals() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    Bucket::of(&s3.endpoint_url(), BUCKET).await.put("file", "content").await;
+    let gateway = Process::serving(serve(&s3.endpoint_url().replace("http:", "HTTP:"), &state, &[])).await;
+    let answer = client().get(format!("{}/file", gateway.url)).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "content");
+    let https = s3.endpoint_url().replace("http:", "HTTPS:");
+    ends(&https, &[], 1, &["does not speak https at this port"]).await;
+}
+
+/// A variable that is empty is one that is not set.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_variables_say_nothing() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let mut serve = serve(&s3.endpoint_url(), &state, &[]);
+    let names = [
+        "READ_ONLY",
+        "FORCE_PATH_STYLE",
+        "NO_SIGN_REQUEST",
+        "PATH",
+        "SOURCE",
+        "METADATA_TTL",
+        "AUTH",
+        "USER",
+        "PROFILE",
+        "SSE",
+        "MOUNT",
+        "CHECKSUMS",
+        "UPLOAD_SPOOL",
+        "LOG_FORMAT",
+        "ALLOWED_HOST",
+        "LOG",
+    ];
+    for name in names {
+        serve.env(format!("S3DAV_{name}"), "");
+    }
+    let gateway = Process::serving(serve).await;
+    assert_eq!(client().put(format!("{}/new", gateway.url)).body("new").send().await.unwrap().status(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_port_of_localhost_is_told() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let mut command = command(&["serve", "--listen", "localhost:0", "--bucket", BUCKET, "--notify=off"]);
+    command.args(["--endpoint-url", &s3.endpoint_url(), "--state-dir"]).arg(state.path().join("state"));
+    let gateway = Process::serving(command).await;
+    assert!(!gateway.url.ends_with(":0"), "{}", gateway.url);
+    assert_eq!(client().get(format!("{}/", gateway.url)).send().await.unwrap().status(), 200);
+}
