@@ -108,7 +108,7 @@ const DOORS: &[(&str, &[&str])] = &[
 /// Lines of a file that are not tests; more do not fit a head.
 const MAX_LINES: usize = 400;
 
-fn sources() -> Vec<(PathBuf, String)> {
+pub fn sources() -> Vec<(PathBuf, String)> {
     files_of("src")
 }
 
@@ -135,7 +135,7 @@ fn is_test(text: &str) -> bool {
 }
 
 /// The text before its unit tests, without comments.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let end = text.find("#[cfg(test)]").unwrap_or(text.len());
     text[..end].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
