@@ -61,7 +61,7 @@ fn in_repository(path: &str) -> PathBuf {
 async fn run(tools: &Tools, script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
     let place = tempfile::tempdir().unwrap();
     let record = place.path().join("record");
-    let line = "PATH=\"$PROGRAMS:$PATH\" exec sh \"$SCRIPT\" \"$@\"";
+    let line = "PROOF=$$ PATH=\"$PROGRAMS:$PATH\" exec sh \"$SCRIPT\" \"$@\"";
     let mut shell = tools.script(line);
     // What a developer's own gateways and keys are is not the script's to know.
     let path = shell.as_std().get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
@@ -148,6 +148,17 @@ async fn the_proof_on_a_mac_tells_what_fails_and_leaves_a_bucket_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proof_that_is_broken_off_leaves_nothing() {
+    let Some(tools) = tools_of_mac() else { return };
+    // Broken off by what it asks, in the middle of a check.
+    let variables = [&[("BREAKS_OFF", "rename")][..], &SHORT].concat();
+    let run = run(&tools, "tests/mac/run", &[&stand_in()], &variables).await;
+    assert_eq!((run.code, &*run.table), (143, ""), "{}", run.said);
+    assert!(run.record.ends_with("s3dav stop --force\n"), "{}", run.record);
+    run.left_nothing();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_proof_on_aws_asks_s3_and_the_gateway() {
     let Some(tools) = needs(&[SCRIPT, &["aws", "moto_server"]].concat()) else { return };
     let moto = Moto::start(&tools).await;
@@ -201,7 +212,9 @@ fn shell_scripts() -> Vec<PathBuf> {
         }
     }
     let mut found = vec![in_repository("tests/proof.sh")];
-    ["tests", ".ci"].map(|directory| walk(&in_repository(directory), &mut found));
+    for directory in ["tests", ".ci"] {
+        walk(&in_repository(directory), &mut found);
+    }
     found
 }
 
