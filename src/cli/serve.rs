@@ -149,12 +149,12 @@ pub struct ServeArgs {
     /// process sees it
     #[arg(
         long,
-        env = "S3DAV_PASSWORD_ENV",
+        env = "S3DAV_PASSWORD_VARIABLE",
         value_name = "NAME",
         conflicts_with = "password_file",
         help_heading = "Access"
     )]
-    pub password_env: Option<String>,
+    pub password_variable: Option<String>,
 
     /// Host name, besides this machine's own, that clients may use, or *.NAME for all below it; may be given several
     /// times

@@ -58,7 +58,7 @@ async fn install(
     given: &[Given],
     log: &LogArgs,
 ) -> Result<(), CommandError> {
-    if let Some(variable) = &args.serve.password_env {
+    if let Some(variable) = &args.serve.password_variable {
         return Err(CommandError {
             exit_code: 2,
             ..CommandError::hinted(

@@ -248,7 +248,7 @@ fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, C
 }
 
 fn login(args: &ServeArgs) -> Result<Option<Credential>, ConfigError> {
-    let (user, file, variable) = (&args.user, &args.password_file, &args.password_env);
+    let (user, file, variable) = (&args.user, &args.password_file, &args.password_variable);
     let (user, text, shown) = match (user, file, variable) {
         (Some(user), Some(file), _) => {
             let shown = file.display().to_string();
@@ -262,7 +262,9 @@ fn login(args: &ServeArgs) -> Result<Option<Credential>, ConfigError> {
             return Err(mistake("--user without a password", "add --password-file FILE"));
         }
         (None, Some(_), _) => return Err(mistake("--password-file without a name", "add --user NAME")),
-        (None, None, Some(_)) => return Err(mistake("--password-env without a name", "add --user NAME")),
+        (None, None, Some(_)) => {
+            return Err(mistake("--password-variable without a name", "add --user NAME"));
+        }
     };
     match text.lines().next().unwrap_or_default() {
         "" => Err(mistake(format!("the first line of {shown} is empty"), "write the password there")),
@@ -279,7 +281,7 @@ fn variable_of(name: &str) -> Result<String, ConfigError> {
             std::env::VarError::NotUnicode(_) => "does not hold UTF-8",
         };
         mistake(
-            format!("--password-env: the variable {name} {why}"),
+            format!("--password-variable: the variable {name} {why}"),
             "name the variable that holds the password",
         )
     })

@@ -1,6 +1,7 @@
 //! Changes of a stack: what is handed to CloudFormation and SSM. Templates, parameters and the password go by files of a
 //! private directory, since arguments are everybody's to read.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
@@ -101,7 +102,9 @@ impl Files {
 
 /// A directory of mode 0700.
 fn private_place() -> Result<TempDir, CommandError> {
-    Ok(tempfile::tempdir().context("there is no room for what AWS is told")?)
+    let mode = std::fs::Permissions::from_mode(0o700);
+    let made = tempfile::Builder::new().permissions(mode).tempdir();
+    Ok(made.context("there is no room for what AWS is told")?)
 }
 
 fn write(place: &Path, name: &str, text: &str) -> Result<String, CommandError> {

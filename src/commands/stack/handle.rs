@@ -33,7 +33,8 @@ impl Handle {
     /// What there is of that name.
     pub(super) async fn find(&self) -> Result<Option<Found>, CommandError> {
         match self.look(self.name.as_str()).await {
-            Err(error) if error.says("does not exist") => Ok(None),
+            // Other things may not exist, either: a profile's token, for one.
+            Err(error) if error.says("stack with id") && error.says("does not exist") => Ok(None),
             found => Ok(found?),
         }
     }

@@ -1,7 +1,5 @@
 //! `s3dav mount --stack`: which way leads to the files, and the mount by it.
 
-use anyhow::anyhow;
-
 use super::super::{CommandError, mount as plain};
 use super::handle::Handle;
 use super::up;
@@ -34,9 +32,19 @@ pub(in crate::commands) async fn mount(
             let given = as_options(&mut args, given, &direct);
             plain::run(args, &given, log).await
         }
-        Way::Docker(docker) => relayed::by_docker(docker, args, given, log).await,
-        Way::Task(task) => relayed::by_task(task, handle, args, given, log).await,
+        Way::Docker(docker) => mount_by(&relayed::by_docker(&docker), &args, given, log).await,
+        Way::Task(task) => mount_by(&relayed::by_task(&task, &handle).await?, &args, given, log).await,
     }
+}
+
+async fn mount_by(
+    options: &[(&'static str, String)],
+    args: &MountArgs,
+    given: &[Given],
+    log: &LogArgs,
+) -> Result<(), CommandError> {
+    let (args, given) = relayed::as_mount(args, given, options)?;
+    plain::run(args, &given, log).await
 }
 
 /// The stack's outputs. Where there is none, it is created if somebody wants that.
@@ -49,13 +57,10 @@ async fn outputs(handle: &Handle) -> Result<Outputs, CommandError> {
         }
         None => handle.existing().await?,
     };
-    match found.outputs() {
-        // It may be under way, or have never come to be.
-        Err(_) => Err(handle.obstacle(&found).map_or_else(
-            || handle.outputs(&found).err().unwrap_or_else(|| anyhow!("it says nothing").into()),
-            |obstacle| obstacle,
-        )),
-        Ok(outputs) => Ok(outputs),
+    match handle.obstacle(&found) {
+        // Under way, or it never came to be.
+        Some(obstacle) if found.outputs().is_err() => Err(obstacle),
+        _ => handle.outputs(&found),
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn up(handle: &Handle, wanted: &Wanted, is_agreed: bool) -> Res
 }
 
 async fn create(handle: &Handle, wanted: &Wanted, is_agreed: bool) -> Result<Found, CommandError> {
-    let image = wanted.image_or_releases()?;
+    let image = wanted.image_or_releases(&handle.name)?;
     if let Some((bucket, _)) = &wanted.bucket {
         preflight::check_bucket(&handle.aws, bucket).await?;
     }

@@ -4,7 +4,7 @@ use super::super::CommandError;
 use super::mistaken;
 use crate::cli::{ArchitectureArg, StackUpArgs};
 use crate::config::BucketSpec;
-use crate::stack::{ImageRef, NoValue, RELEASE_IMAGE, SourceRange};
+use crate::stack::{ImageRef, NoValue, RELEASE_IMAGE, SourceRange, StackName};
 
 /// A stack as it is wanted; what is `None` is as it is, or as the template has it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -77,12 +77,15 @@ impl Wanted {
     }
 
     /// The image of a new stack.
-    pub(super) fn image_or_releases(&self) -> Result<ImageRef, CommandError> {
+    pub(super) fn image_or_releases(&self, name: &StackName) -> Result<ImageRef, CommandError> {
         match &self.image {
             Some(image) => Ok(image.clone()),
-            None => RELEASE_IMAGE.parse().map_err(|_: NoValue| CommandError {
-                exit_code: 2,
-                ..CommandError::hinted(anyhow::anyhow!("this release names no image for the task"), NO_IMAGE)
+            None => RELEASE_IMAGE.parse().map_err(|_: NoValue| {
+                let error = anyhow::anyhow!("this release names no image for the task");
+                let hint = format!(
+                    "`s3dav stack up {name} --image REPOSITORY@sha256:DIGEST` names one; {HOW_TO_MAKE}"
+                );
+                CommandError { exit_code: 2, ..CommandError::hinted(error, hint) }
             }),
         }
     }
@@ -118,6 +121,6 @@ fn check_id(id: &str, start: &str, what: &str) -> Result<(), CommandError> {
     Err(mistaken(NoValue { message, hint: "the console shows it under VPC, as in vpc-0123456789abcdef0" }))
 }
 
-/// The ways to an image.
-const NO_IMAGE: &str = "name one with --image REPOSITORY@sha256:DIGEST; to make it: `s3dav container build --binary FILE` \
-                        with s3dav for Linux, then `docker push` it to a registry that the task reaches, such as ECR";
+/// An image.
+const HOW_TO_MAKE: &str = "to make it: `s3dav container build --binary FILE` with s3dav for Linux, then `docker push` to a \
+                           registry that the task reaches, such as ECR";
