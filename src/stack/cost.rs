@@ -70,8 +70,21 @@ mod tests {
         );
         let both = Estimate::new(true, false, true).to_string();
         assert!(
-            both.starts_with("about 33 dollars") && both.contains("20.08 for the load balancer"),
+            both.starts_with("about 33 dollars") && both.contains("20.07 for the load balancer"),
             "{both}"
         );
+    }
+
+    #[test]
+    fn the_sheet_says_the_same() {
+        let sheet = include_str!("../../docs/S3-FILES.md");
+        let estimate = Estimate::new(true, true, true);
+        for price in [estimate.task, estimate.load_balancer] {
+            assert!(sheet.contains(&format!("| {price:.2} ")), "{price}");
+        }
+        for hour in [ARM_CPU_HOUR, ARM_GB_HOUR, ADDRESS_HOUR, BALANCER_HOUR] {
+            assert!(sheet.contains(&hour.to_string()), "{hour}");
+        }
+        assert!(sheet.contains("of November 2026") && PRICES_OF.ends_with("November 2026"));
     }
 }
