@@ -26,7 +26,7 @@
 //! - [`process`]: programs of the system, which are told only what they need.
 //! - [`iam`]: what AWS must allow, as policies.
 //! - [`client`]: who is asking, and what is peculiar to that client.
-//! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`], [`spelling`]: the vocabulary and small tools.
+//! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`], [`spelling`], [`words`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
 
@@ -71,3 +71,4 @@ pub mod state;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod words;

@@ -114,6 +114,18 @@ pub enum EndSignal {
     Hangup,
 }
 
+impl EndSignal {
+    /// Of a program that ends by it, as shells tell it.
+    pub fn exit_code(self) -> u8 {
+        let number = match self {
+            Self::Hangup => 1,
+            Self::Interrupt => 2,
+            Self::Terminate => 15,
+        };
+        128 + number
+    }
+}
+
 /// Ctrl-C, SIGTERM, and the end of the terminal. From when it is made none is lost.
 pub struct Signals {
     terminate: Signal,

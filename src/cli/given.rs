@@ -76,7 +76,7 @@ pub fn parse<E>(
     layer: impl FnOnce(&ServeArgs) -> Result<Layer, E>,
 ) -> Result<Invocation, ParseError<E>> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let (mut cli, matches) = read(Cli::command(), &arguments).map_err(ParseError::CommandLine)?;
+    let (mut cli, matches) = read(command(), &arguments).map_err(ParseError::CommandLine)?;
     let reading = words::read(&mut cli.command, innermost(&matches)).map_err(ParseError::Words)?;
     if let Reading::Done(meaning) = &reading {
         meaning.apply(&mut cli.command);
@@ -92,7 +92,7 @@ pub fn parse<E>(
         Reading::Done(meaning) => meaning,
         Reading::ByFile(word) => words::by_file(word, &layer).map_err(ParseError::Words)?,
     };
-    let command = with_defaults(Cli::command(), &layer);
+    let command = with_defaults(command(), &layer);
     let (mut cli, matches) = read(command.clone(), &arguments).map_err(|error| {
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
@@ -148,6 +148,20 @@ fn read(mut command: clap::Command, arguments: &[OsString]) -> Result<(Cli, ArgM
     let matches = command.try_get_matches_from_mut(arguments)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     Ok((cli, matches))
+}
+
+/// All commands. A variable that is empty is one that is not set, as for other programs.
+fn command() -> clap::Command {
+    without_empty_variables(Cli::command())
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |option: &Arg| {
+        option.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+    };
+    command
+        .mut_args(|option| if is_empty(&option) { option.env(None::<&'static str>) } else { option })
+        .mut_subcommands(without_empty_variables)
 }
 
 fn serve_args(command: &Command) -> Option<&ServeArgs> {

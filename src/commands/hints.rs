@@ -11,6 +11,8 @@ pub(super) fn know(config: &Config) {
     note_given(GivenOptions {
         profile: source.s3.profile.clone(),
         ca_bundle: source.s3.ca_bundle.as_ref().map(|file| file.display().to_string()),
+        has_endpoint: !source.s3.is_aws(),
+        names_hosts: source.s3.force_path_style == Some(false),
         sends_checksums: source.s3.checksums == Checksums::WhenSupported,
     });
 }
@@ -55,6 +57,8 @@ mod tests {
             Obstacle::NoTls,
             Obstacle::OnlyTls,
             Obstacle::NoHost("h".into()),
+            Obstacle::UnknownHost("h".into()),
+            Obstacle::NoAccessPoint("h".into()),
             Obstacle::NoAddress("x".into()),
         ];
         all.extend(faults.map(Obstacle::Certificate));
@@ -161,9 +165,9 @@ mod tests {
 
     #[test]
     fn hints_name_options_and_commands_that_there_are() {
-        // Of other commands than `serve`, and of `aws`, `umount` and `openssl`.
+        // Of other commands than `serve`, and of `aws`, `umount`, `openssl` and `docker`.
         let mut known: Vec<String> = option_names();
-        known.extend(["force", "wait", "data", "source", "config", "help"].map(str::to_owned));
+        known.extend(["force", "wait", "data", "source", "config", "help", "tmpfs"].map(str::to_owned));
         for hint in all_hints(&GivenOptions::default()) {
             for option in options_in(&hint) {
                 assert!(known.iter().any(|name| format!("--{name}") == option), "{option}: {hint}");
@@ -180,6 +184,8 @@ mod tests {
         let given = GivenOptions {
             profile: Some("work".into()),
             ca_bundle: Some("/etc/own.pem".into()),
+            has_endpoint: true,
+            names_hosts: true,
             sends_checksums: true,
         };
         for hint in all_hints(&given) {
@@ -200,7 +206,7 @@ mod tests {
                         .iter()
                         .any(|word| before.contains(word));
                 let is_the_one = after.starts_with(" work") || before.contains("/etc/own.pem");
-                let is_never_given = ["--force", "-addext"].contains(&option);
+                let is_never_given = ["--force", "-addext", "--tmpfs"].contains(&option);
                 assert!(is_another || is_the_one || is_never_given, "{option}: {hint}");
             }
         }

@@ -46,6 +46,7 @@ mod serve;
 mod service;
 mod share;
 mod shelf;
+mod spawned;
 mod stack;
 mod startup;
 mod states;

@@ -1,9 +1,7 @@
 //! `s3dav mount`.
 
-use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -11,26 +9,52 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::process::Child;
+use tokio::time::timeout;
 
 use super::gateway::Gateway;
-use super::{CommandError, attempt, hints, owners, predecessor, restart, running, stop};
+use super::{CommandError, attempt, hints, owners, predecessor, restart, running, spawned, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
-use crate::config::Config;
+use crate::config::{BucketSpec, Config};
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
 use crate::mount::{self, Attached, Mount, MountOptions};
-use crate::parent::{self, FIRST_WORDS};
+use crate::parent;
 use crate::peer;
-use crate::process;
-use crate::state::{Credential, create_private, open_private, prepare, read_private};
+use crate::shutdown::Signals;
+use crate::state::Credential;
+use crate::store::s3::S3Options;
 
 pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
+    let mut signals = Signals::listen()?;
+    let mut own = None;
+    let signal = tokio::select! {
+        mounted = mount(args, given, log, &mut own) => return mounted,
+        signal = signals.next() => signal,
+    };
+    if let Some(mut gateway) = own {
+        tell!("ending the gateway that was started for it");
+        tokio::select! {
+            () = spawned::end(&mut gateway, stop::LIMIT) => {}
+            // Whoever asks twice does not wait.
+            _ = signals.next() => {}
+        }
+    }
+    let error = anyhow::anyhow!("it was ended before it had mounted");
+    Err(CommandError { error, hint: None, exit_code: signal.exit_code() })
+}
+
+/// Leaves in `own` the gateway that it starts.
+async fn mount(
+    args: MountArgs,
+    given: &[Given],
+    log: &LogArgs,
+    own: &mut Option<Child>,
+) -> Result<(), CommandError> {
     let config = Config::of_serve(with_mountpoint(args))?;
     hints::know(&config);
     let (state_dir, makes_state) = (config.state_dir.clone(), !config.state_dir.exists());
-    let started = running_or_new(&config, given, log).await;
+    let started = running_or_new(&config, given, log, own).await;
     // Where it did not say why, its words and its log are left to be looked at.
     if started.is_err() && makes_state && parent::failure(&state_dir).is_some() {
         attempt::leave_nothing(state_dir.clone()).await?;
@@ -41,7 +65,7 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
     }
     let status = upgraded(status).await?;
     let own = options_of_gateway(given);
-    if !is_new && own != status.options {
+    if !is_new && plain(&own) != plain(&status.options) {
         tell!(
             "warning: a gateway with other options serves this already, and these have no effect; `s3dav stop` \
              ends it first"
@@ -76,6 +100,7 @@ async fn running_or_new(
     config: &Config,
     given: &[Given],
     log: &LogArgs,
+    own: &mut Option<Child>,
 ) -> Result<(Status, bool), CommandError> {
     match predecessor::wait_out_aloud(&config.state_dir).await? {
         Ok(Reply::Status(status)) => return Ok((*status, false)),
@@ -96,7 +121,7 @@ async fn running_or_new(
             _ => Err(attempt::occupant_named(error.into()).await),
         };
     }
-    Ok((start(&config.state_dir, given, log).await?, true))
+    Ok((spawned::start(&config.state_dir, given, log, own).await?, true))
 }
 
 /// Says what may be a mistake in what a gateway was started with.
@@ -288,83 +313,6 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
     stream.read_u8().await.map(drop)
 }
 
-/// Starts a gateway that goes on when this command has ended, and waits until it is ready.
-async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Status, CommandError> {
-    let unfit = |error| running::unfit(state_dir, error);
-    prepare(state_dir).map_err(unfit)?;
-    let words = state_dir.join(FIRST_WORDS);
-    create_private(&words).map_err(unfit)?;
-    // Whoever shortens it moves all who write.
-    let file = open_private(&words, OpenOptions::new().append(true)).map_err(unfit)?;
-    let log_file = match &log.log_file {
-        Some(file) => file.clone(),
-        None => own_log(state_dir).map_err(unfit)?,
-    };
-    let arguments = [log.arguments(&std::path::absolute(&log_file)?), options_of_gateway(given)].concat();
-    let mut child = spawn(state_dir, &arguments, file).context("the gateway cannot be started")?;
-    let limit = restart::START_LIMIT;
-    let mut until = Instant::now() + limit;
-    let mut has_ended = false;
-    loop {
-        match ask(state_dir, Request::Status, running::PATIENCE).await {
-            Ok(Reply::Status(status)) => return Ok(*status),
-            Ok(_) => return Err(running::unexpected()),
-            Err(ControlError::NotRunning { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if !has_ended && child.try_wait()?.is_some() {
-            has_ended = true;
-            // Another command may be starting one at this moment.
-            until = Instant::now() + OTHERS_LIMIT;
-        }
-        if Instant::now() > until {
-            if has_ended {
-                return Err(last_words(&read_private(&words).unwrap_or_default()));
-            }
-            end(&mut child).await;
-            return Err(CommandError::hinted(
-                anyhow::anyhow!("the gateway did not start within {limit:?}"),
-                format!("{} may say why", log_file.display()),
-            ));
-        }
-        sleep(PAUSE).await;
-    }
-}
-
-/// Ends what takes too long to start: a parent, which takes its gateway along.
-async fn end(child: &mut Child) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // It fails where it has ended meanwhile.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    }
-    if timeout(END_LIMIT, child.wait()).await.is_err()
-        && let Err(error) = child.start_kill()
-    {
-        tracing::warn!(%error, "it cannot be ended");
-    }
-}
-
-/// Where a gateway logs that was told nothing of it.
-fn own_log(state_dir: &Path) -> std::io::Result<PathBuf> {
-    let path = state_dir.join("gateway.log");
-    open_private(&path, OpenOptions::new().append(true).create(true))?;
-    Ok(path)
-}
-
-fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result<Child> {
-    let mut command = Command::new(process::own()?);
-    // All that counts is on its command line, so that nothing is read twice.
-    command.args(["serve", "--detached", "--config=/dev/null"]);
-    command.arg("--state-dir").arg(state_dir).args(arguments);
-    let given = ["BUCKET", "PATH", "SOURCE", "MOUNT", "CONFIG", "VERBOSE"];
-    for variable in given.map(|name| format!("S3DAV_{name}")) {
-        command.env_remove(variable);
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);
-    command.spawn()
-}
-
 /// The options that count for a gateway, whoever mounts it and where.
 pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
     let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir", "stack", "via"];
@@ -372,26 +320,38 @@ pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
     options.flat_map(|option| option.clone().with_absolute_paths().arguments()).collect()
 }
 
-/// What a gateway that ended at once said of it.
-fn last_words(words: &str) -> CommandError {
-    let (error, hint) = parent::last_words(words);
-    let error = error.unwrap_or_else(|| "the gateway ended at once".to_owned());
-    CommandError { error: anyhow::anyhow!(error), hint, exit_code: 1 }
+/// Options of which each is spelled in one way.
+fn plain(options: &[String]) -> Vec<String> {
+    let spelled = |option: &String| match option.split_once('=') {
+        Some(("--bucket", bucket)) => {
+            BucketSpec::parse(bucket).map_or_else(|_| option.clone(), |spec| format!("--bucket={spec}"))
+        }
+        Some(("--endpoint-url", url)) => {
+            let options = S3Options { endpoint_url: Some(url.to_owned()), ..S3Options::default() };
+            format!("--endpoint-url={}", options.endpoint())
+        }
+        _ => option.clone(),
+    };
+    options.iter().map(spelled).collect()
 }
 
 /// Answered from memory.
 const KNOCK_LIMIT: Duration = Duration::from_secs(5);
-/// A gateway that only starts has little to end.
-const END_LIMIT: Duration = Duration::from_secs(10);
 /// For uploads that are under way when a newer program takes over.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(50);
-/// Between taking the state and answering, in a gateway that another command has started.
-const OTHERS_LIMIT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_the_same_however_they_are_spelled() {
+        let plain = |options: [&str; 2]| plain(&options.map(str::to_owned));
+        let one = plain(["--bucket=photos/2026", "--endpoint-url=http://minio:9000"]);
+        assert_eq!(plain(["--bucket=s3://photos/2026/", "--endpoint-url=HTTP://MinIO:9000/"]), one);
+        assert_ne!(plain(["--bucket=photos/2025", "--endpoint-url=http://minio:9000"]), one);
+        assert_ne!(plain(["--bucket=photos/2026", "--endpoint-url=https://minio:9000"]), one);
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {

@@ -232,6 +232,19 @@ fn connect(error: ConnectError) -> CommandError {
         ConnectError::CaBundle { .. } | ConnectError::NoCertificate { .. } => {
             "--ca-bundle and AWS_CA_BUNDLE name a file in PEM format"
         }
+        ConnectError::HalfAKey { lacks, .. } => {
+            let hint = format!("write {lacks} there, too; `aws configure` asks for both");
+            return CommandError::hinted(error, hint);
+        }
+        ConnectError::HalfAKeyInEnvironment { has, lacks } => {
+            let hint = format!("set {lacks}, too, or unset {has}");
+            return CommandError::hinted(error, hint);
+        }
+        ConnectError::Circle { .. } => "one of them needs keys of its own, or a source_profile that has some",
+        ConnectError::UnknownSource { .. } => {
+            "check its source_profile; `aws configure list-profiles` shows those that exist"
+        }
+        ConnectError::TwoEndpoints { .. } => "leave out one of them",
         ConnectError::HttpClient(_) => "check HTTPS_PROXY and NO_PROXY",
     };
     CommandError::hinted(error, hint)

@@ -89,6 +89,10 @@ pub(super) fn fatal(
             ),
             "check its spelling, and leave the path out of --endpoint-url, unless the server serves S3 below it",
         ),
+        StoreError::NoSuchBucket | StoreError::NotFound if is_alias(bucket) && given.has_endpoint => (
+            format!("there is no bucket {bucket:?}, and access points are known to AWS alone"),
+            "leave out --endpoint-url, or what names one in the environment",
+        ),
         StoreError::NoSuchBucket | StoreError::NotFound => (
             format!("there is no bucket {bucket:?}"),
             "check its spelling, the account (--profile) and the server (--endpoint-url)",
@@ -124,6 +128,11 @@ pub(super) fn fatal(
     let hint =
         Some(hint).filter(|hint| !hint.is_empty()).map(str::to_owned).or_else(|| error.hint_with(given));
     CommandError { error: anyhow::Error::new(error).context(message), hint, exit_code: 1 }
+}
+
+/// Whether it is the alias of an access point: no bucket's name may end so.
+fn is_alias(bucket: &str) -> bool {
+    bucket.ends_with("-s3alias")
 }
 
 fn is_wrong_key(cause: &str) -> bool {

@@ -139,6 +139,9 @@ impl Known {
         if holds.properties > 0 {
             parts.push(format!("properties of {}", counted(holds.properties, "file")));
         }
+        if holds.locks > 0 {
+            parts.push(format!("{} that clients still hold", counted(holds.locks, "lock")));
+        }
         if holds.others > 0 {
             let files = counted(holds.others, "file");
             parts.push(format!("{files} that were put aside, or are somebody else's"));
@@ -179,7 +182,13 @@ impl Known {
         if self.holds.is_some_and(|holds| holds.is_nothing()) {
             return None;
         }
+        let only_locks = |holds: Holdings| Holdings { locks: 0, ..holds }.is_nothing();
         let hint = match self.holds {
+            Some(holds) if only_locks(holds) => {
+                format!(
+                    "locks end by themselves: try it again later, or remove {shown} if nobody misses them"
+                )
+            }
             Some(holds) if holds.pending == 0 && holds.shelf_files == 0 => {
                 format!("look into {shown}, and remove it if nobody misses that")
             }

@@ -48,9 +48,12 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
 
 /// Ends a gateway in order, and waits until it has ended.
 pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandError> {
-    match ask(&status.state_dir, Request::Stop, running::PATIENCE).await? {
-        Reply::Done => {}
-        _ => return Err(running::unexpected()),
+    match ask(&status.state_dir, Request::Stop, running::PATIENCE).await {
+        Ok(Reply::Done) => {}
+        Ok(_) => return Err(running::unexpected()),
+        // Another command may have ended it.
+        Err(error) if !gone(status, Instant::now() + PAUSE).await => return Err(error.into()),
+        Err(_) => {}
     }
     let until = Instant::now() + limit;
     if gone(status, until).await { closed(&status.state_dir, until).await } else { Err(too_slow(limit)) }

@@ -34,26 +34,27 @@ pub(super) async fn run(args: UnmountArgs) -> Result<(), CommandError> {
             problem.hint
         );
     }
-    if let Some(waiting) = waiting {
+    // Looked at now: others may have unmounted the rest meanwhile.
+    let left = mount::entries().await?;
+    if let Some(waiting) = waiting.filter(|waiting| !is_any_of(&left, &waiting.parent.urls)) {
         return stop::give_up(&waiting.state_dir, stop::LIMIT).await;
     }
-    match served {
-        Some(status)
-            if status.detached && mounted.iter().filter(|(_, of)| of.pid == status.pid).count() == 1 =>
-        {
-            stop::end(status, stop::LIMIT).await
-        }
-        _ => Ok(()),
+    match served.filter(|status| status.detached && !is_any_of(&left, &status.urls)) {
+        Some(status) => stop::end(status, stop::LIMIT).await,
+        None => Ok(()),
     }
 }
 
-/// Who holds the port of what is mounted there alone, while its gateway does not run; `mount` has started it.
+fn is_any_of(entries: &[Entry], urls: &[String]) -> bool {
+    entries.iter().any(|entry| urls.iter().any(|url| entry.is_of(url)))
+}
+
+/// Who holds the port of what is mounted there, while its gateway does not run; `mount` has started it.
 async fn waiting_under<'w>(waiting: &'w [Waiting], point: &Path) -> Option<&'w Waiting> {
     let entries = mount::entries().await.unwrap_or_default();
-    let is_of = |entry: &Entry, waiting: &Waiting| waiting.parent.urls.iter().any(|url| entry.is_of(url));
-    let entry = entries.iter().find(|entry| entry.point == point)?;
-    let found = waiting.iter().find(|waiting| waiting.parent.detached && is_of(entry, waiting))?;
-    (entries.iter().filter(|entry| is_of(entry, found)).count() == 1).then_some(found)
+    let entry = entries.into_iter().find(|entry| entry.point == point)?;
+    let is_of = |waiting: &&Waiting| waiting.parent.urls.iter().any(|url| entry.is_of(url));
+    waiting.iter().filter(|waiting| waiting.parent.detached).find(is_of)
 }
 
 /// The mount point that is meant where none is named.

@@ -1,5 +1,7 @@
 //! Numbers and names as people and shells read them.
 
+pub(super) use crate::words::counted;
+
 /// As a shell reads a word.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_=./:,@+%".contains(c);
@@ -8,11 +10,6 @@ pub(super) fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
-}
-
-/// So many of what the noun names.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A time span in words, as exact as one wants it.
@@ -58,9 +55,5 @@ mod tests {
             ["0 bytes", "1023 bytes", "1.5 KiB", "256.0 MiB"]
         );
         assert_eq!(size(5 << 50), "5120.0 TiB");
-        assert_eq!(
-            [counted(0, "file"), counted(1, "file"), counted(2, "file")],
-            ["0 files", "1 file", "2 files"]
-        );
     }
 }

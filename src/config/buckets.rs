@@ -142,8 +142,7 @@ fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, Config
 
 fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
     if let Some(url) = &args.endpoint_url
-        && !url.starts_with("http://")
-        && !url.starts_with("https://")
+        && !["http", "https"].iter().any(|scheme| has_scheme(url, scheme))
     {
         return Err(mistake(
             format!("{url:?} is not a URL"),
@@ -190,6 +189,10 @@ fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
         ca_bundle: args.ca_bundle,
         ..S3Options::default()
     })
+}
+
+fn has_scheme(url: &str, scheme: &str) -> bool {
+    url.split_once("://").is_some_and(|(own, _)| own.eq_ignore_ascii_case(scheme))
 }
 
 /// Refuses what no endpoint of AWS can be.
@@ -240,7 +243,7 @@ impl BucketSpec {
         if bucket.is_empty() || bucket.contains(char::is_whitespace) {
             return Err(format!("{given:?} is not a bucket"));
         }
-        if bucket.starts_with("http") && bucket.ends_with(':') {
+        if ["http:", "https:"].iter().any(|scheme| bucket.eq_ignore_ascii_case(scheme)) {
             return Err(format!(
                 "{given:?} is a URL; name the bucket, e.g. s3://photos/2026, and its server with --endpoint-url"
             ));

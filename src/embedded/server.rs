@@ -16,7 +16,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::answers::Asked;
 use super::hooks::{Action, Hooks};
@@ -49,7 +51,8 @@ pub struct EmbeddedS3 {
     hooks: Hooks,
     keys: Keys,
     below: Option<String>,
-    accepting: AbortHandle,
+    ending: CancellationToken,
+    accepting: AbortOnDropHandle<()>,
 }
 
 impl EmbeddedS3 {
@@ -67,8 +70,17 @@ impl EmbeddedS3 {
         hooks.set_latency(options.latency);
         let address = listener.local_addr()?;
         let serving = Serving { service: builder.build(), hooks: hooks.clone(), below: below.clone() };
-        let accepting = tokio::spawn(accept(listener, serving)).abort_handle();
-        Ok(Self { address, hooks, keys, below, accepting })
+        let ending = CancellationToken::new();
+        // The connections are owned by the accepting task and end with it.
+        let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, serving, ending.clone())));
+        Ok(Self { address, hooks, keys, below, ending, accepting })
+    }
+
+    /// Ends it; when this returns nothing answers any more.
+    pub async fn stop(self) {
+        self.ending.cancel();
+        // A panic of its is no concern of whoever ends it.
+        let _ = self.accepting.await;
     }
 
     /// Where it listens.
@@ -84,13 +96,6 @@ impl EmbeddedS3 {
     /// Counters and faults.
     pub fn hooks(&self) -> &Hooks {
         &self.hooks
-    }
-}
-
-impl Drop for EmbeddedS3 {
-    fn drop(&mut self) {
-        // The connections are owned by the accepting task and end with it.
-        self.accepting.abort();
     }
 }
 
@@ -116,10 +121,11 @@ struct Serving {
     below: Option<String>,
 }
 
-async fn accept(listener: TcpListener, serving: Serving) {
+async fn accept(listener: TcpListener, serving: Serving, ending: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
+            () = ending.cancelled() => return connections.shutdown().await,
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };

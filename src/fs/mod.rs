@@ -13,6 +13,7 @@ mod engine;
 pub mod error;
 mod following;
 mod names;
+mod new_names;
 pub mod path;
 mod ranges;
 pub mod resource_path;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::state::{Phase, Unstored};
+use crate::words::counted;
 
 /// What the user was told of saves that are still not stored; that one is lost its row says.
 #[derive(Debug)]
@@ -75,8 +76,8 @@ impl News {
             (lost, []) => format!("{} files could not be stored. {NAMED}", lost.len()),
             ([], slow) => format!("{} files are not stored yet. {NAMED}", slow.len()),
             (lost, slow) => {
-                let files = if lost.len() == 1 { "file" } else { "files" };
-                format!("{} {files} could not be stored, {} not yet. {NAMED}", lost.len(), slow.len())
+                let lost = counted(lost.len(), "file");
+                format!("{lost} could not be stored, {} not yet. {NAMED}", slow.len())
             }
         };
         Some(plain(&text, MOST))

@@ -98,7 +98,7 @@ impl ServiceError {
                  backslashes"
                     .to_owned()
             }
-            Self::NoManager(_) => "start `s3dav serve --mount` in the way of this system".to_owned(),
+            Self::NoManager(_) => "start `s3dav serve --mount DIR` in the way of this system".to_owned(),
             Self::Failed { .. } | Self::Unmanaged { .. } if cfg!(target_os = "macos") => {
                 "it needs a login at the screen: over ssh there is no session to run in".to_owned()
             }

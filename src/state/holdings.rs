@@ -19,6 +19,8 @@ pub struct Holdings {
     pub pending: usize,
     /// Files and folders of which clients have stored something beside their content.
     pub properties: usize,
+    /// Locks of clients that have not ended: who holds one counts on it.
+    pub locks: usize,
     /// What was put aside as damaged, and whatever else no start leaves.
     pub others: usize,
 }
@@ -168,6 +170,9 @@ const PASSING: [&str; 10] = [
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use super::super::{LockRow, millis};
     use super::*;
 
     #[tokio::test]
@@ -191,6 +196,30 @@ mod tests {
         fs::remove_file(directory.join("mine")).unwrap();
         remove_bare(&directory);
         assert!(!directory.exists());
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_has_not_ended_keeps_it() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("state");
+        let lock = |token: &str, left: u64| LockRow {
+            token: token.to_owned(),
+            path: "/a".to_owned(),
+            principal: None,
+            client: "test".to_owned(),
+            owner: None,
+            shared: false,
+            deep: false,
+            expires_at: (millis(SystemTime::now()) + left).saturating_sub(1_000),
+            timeout: 1,
+        };
+        for (left, locks) in [(3_600_000, 1), (0, 0)] {
+            let state = State::open(&directory, "test").await.unwrap();
+            state.store_locks(vec![lock("live", left), lock("ended", 0)], Vec::new()).await.unwrap();
+            state.close().await.unwrap();
+            assert_eq!(Holdings::of(&directory).unwrap(), Holdings { locks, ..Holdings::default() });
+        }
+        assert_eq!(remove(&directory).unwrap(), Removed::All);
     }
 
     #[tokio::test]

@@ -3,10 +3,12 @@
 //! They are written without an fsync each: a lock that outlives its holder by a crash ends by its
 //! own timeout, and one that is lost is treated leniently by the lock system.
 
+use std::time::SystemTime;
+
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{JsonTable, State, StateError, rows};
+use super::{JsonTable, State, StateError, millis, rows};
 
 /// Token -> [`LockRow`] as JSON.
 const TABLE: JsonTable = TableDefinition::new("locks");
@@ -55,6 +57,13 @@ impl State {
         })
         .await
     }
+}
+
+/// How many have not ended yet.
+pub(super) fn live(database: &Database) -> Result<usize, StateError> {
+    let (rows, now) =
+        (rows::read::<LockRow>(&database.begin_read()?.open_table(TABLE)?)?, millis(SystemTime::now()));
+    Ok(rows.all.iter().filter(|(_, row)| row.expires_at > now).count())
 }
 
 /// How many rows cannot be read.

@@ -89,6 +89,7 @@ pub(super) fn look_into(file: File, path: &Path) -> Result<Holdings, StateError>
             shelf_bytes: bytes,
             pending: rows.pending.count(),
             properties: rows.properties.len(),
+            locks: locks::live(&database)?,
             others: 0,
         })
     })

@@ -13,6 +13,10 @@ pub struct GivenOptions {
     pub profile: Option<String>,
     /// A file of certificates.
     pub ca_bundle: Option<String>,
+    /// A server that is not AWS itself.
+    pub has_endpoint: bool,
+    /// `--force-path-style=false`: the bucket's name stands in the host.
+    pub names_hosts: bool,
     /// Checksums are sent with all that is stored.
     pub sends_checksums: bool,
 }
@@ -45,6 +49,9 @@ pub(super) fn of(error: &StoreError, given: &GivenOptions) -> Option<Option<Stri
                 "the authority of the server's certificate is not in {file}, which --ca-bundle names: add it there, or \
                  see whether a proxy stands between"
             )
+        }
+        StoreError::Blocked(Obstacle::NoHost(_)) if given.names_hosts => {
+            "leave out --force-path-style=false, so that the bucket's name stands in the path".to_owned()
         }
         StoreError::ChecksumDemanded(_) if given.sends_checksums => return Some(None),
         _ => return None,

@@ -13,6 +13,11 @@ pub enum Obstacle {
     /// The endpoint's own host is known.
     #[error("there is no host {0}, which is made of the bucket's name")]
     NoHost(String),
+    /// Nor does any other program of this machine know it.
+    #[error("there is no host {0}, by this machine's name service")]
+    UnknownHost(String),
+    #[error("access points are at addresses of AWS's own, and not at {0}")]
+    NoAccessPoint(String),
     #[error("the endpoint's certificate {0}")]
     Certificate(CertificateFault),
     #[error("the bucket, the region and the endpoint make no address: {0}")]
@@ -42,7 +47,12 @@ impl Obstacle {
             Self::NoTls => "check --endpoint-url: write http://, or name the port that speaks https",
             Self::OnlyTls => "check --endpoint-url: write https://",
             Self::NoHost(_) => {
-                "leave out --force-path-style=false, so that the bucket's name stands in the path"
+                "take addressing_style out of the profile, or set it to path, so that the bucket's name stands in the \
+                 path"
+            }
+            Self::UnknownHost(_) => "check the spelling of --endpoint-url, and the network",
+            Self::NoAccessPoint(_) => {
+                "leave out --endpoint-url, or what names one in the environment or the profile"
             }
             Self::NoAddress(_) => "check --bucket, --region and --endpoint-url",
             Self::Certificate(fault) => fault.hint(),

@@ -23,6 +23,7 @@ mod endpoints;
 mod finder;
 mod first_mounts;
 mod harness;
+mod hints;
 mod iam;
 mod kills;
 mod layering;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use s3dav::embedded::{Action, EmbeddedS3};
+use s3dav::embedded::{Action, EmbeddedS3, Gate};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
@@ -509,6 +509,68 @@ async fn a_gateway_ends_with_the_last_of_its_mounts() {
     assert_eq!(code, 0, "{error}");
     assert!(!is_mounted(&second));
     assert_eq!(home.bucket().await.get("file").await.unwrap(), "still there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_ends_when_all_its_mounts_end_at_once() {
+    let Some(home) = Home::new().await else { return };
+    let points = ["a", "b", "c"].map(|name| home.directory.path().join(name));
+    for point in &points {
+        let (code, _, error) = outcome(home.with_bucket("mount", &[point.to_str().unwrap()])).await;
+        assert_eq!(code, 0, "{error}");
+    }
+    let unmount = |point: &Path| {
+        let mut command = home.command(&["unmount"]);
+        command.arg(point);
+        outcome(command)
+    };
+    let (a, b, c) = tokio::join!(unmount(&points[0]), unmount(&points[1]), unmount(&points[2]));
+    assert_eq!([a.0, b.0, c.0], [0; 3], "{a:?} {b:?} {c:?}");
+    let (code, _, error) = outcome(home.command(&["status"])).await;
+    assert_eq!((code, error.contains("no gateway is running")), (1, true), "{error}");
+}
+
+/// Ctrl-C of a mount that waits: what was running before goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_that_is_interrupted_ends_what_it_started() {
+    let Some(home) = Home::new().await else { return };
+    let second = home.directory.path().join("second");
+    let mount = || {
+        let mut mount = home.with_bucket("mount", &[second.to_str().unwrap()]);
+        mount.stderr(std::process::Stdio::piped());
+        mount.spawn().unwrap()
+    };
+    let interrupted = async |mount: tokio::process::Child| {
+        signal("INT", &mount.id().unwrap().to_string());
+        let ended = mount.wait_with_output().await.unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{ended:?}");
+        assert!(!is_mounted(&second));
+        outcome(home.command(&["status"])).await.2
+    };
+    let gate = Gate::default();
+    home.s3.hooks().always(Action::HoldFirst(gate.clone()));
+    let waiting = mount();
+    gate.reached().await;
+    let said = interrupted(waiting).await;
+    assert!(said.contains("no gateway is running"), "{said}");
+    home.s3.hooks().heal();
+    gate.open();
+    home.mounted().await;
+    // Another one mounts, as far as this one can tell.
+    let lock = home.state_dir().join("mount.lock");
+    let held = fs::File::options().write(true).open(&lock).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let waiting = mount();
+    let opened = format!("/proc/{}/fd", waiting.id().unwrap());
+    let has_opened = || {
+        let files = fs::read_dir(&opened).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == lock)
+    };
+    eventually("a mount that waits", || async { has_opened() }).await;
+    let said = interrupted(waiting).await;
+    assert!(!said.contains("no gateway is running"), "{said}");
+    assert!(is_mounted(&home.point()));
+    assert_eq!(home.unmount(&[]).await.0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

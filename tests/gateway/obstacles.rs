@@ -2,17 +2,17 @@
 //! service, or a source that was reached before, says it and waits.
 
 use std::net::{TcpListener, ToSocketAddrs};
-use std::process::Stdio;
 
 use command_fds::{CommandFdExt, FdMapping};
 use s3dav::config::Config;
 use s3dav::embedded::Action;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
 
-use crate::harness::clients::{Tools, needs};
+use crate::harness::clients::needs;
 use crate::harness::process::{Process, command, outcome};
+use crate::harness::tls::Tls;
 use crate::harness::{BUCKET, Bucket, TestGateway, buckets, client, embedded};
 
 fn serve(endpoint: &str, state: &TempDir, more: &[&str]) -> Command {
@@ -36,39 +36,6 @@ async fn ends(endpoint: &str, more: &[&str], exit_code: i32, words: &[&str]) {
         assert!(said.contains(word), "{endpoint} {more:?}, {word}: {said}");
     }
     assert!(said.contains("hint: "), "{said}");
-}
-
-/// A server with TLS, whose certificate signed itself and is for 127.0.0.1 alone.
-struct Tls {
-    url: String,
-    certificate: String,
-    _place: TempDir,
-    _server: Child,
-}
-
-impl Tls {
-    async fn start(tools: &Tools) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let mut request = tools.command("openssl");
-        request.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '));
-        request.args("-keyout key.pem -out cert.pem -subj /CN=here -addext".split(' '));
-        request.args(["subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]);
-        assert!(request.current_dir(&place).output().await.unwrap().status.success());
-        let mut server = tools.command("openssl");
-        server.args("s_server -www -accept 127.0.0.1:0 -cert cert.pem -key key.pem".split(' '));
-        server.current_dir(&place).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut server = server.spawn().unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next_line().await.unwrap().expect("openssl ended");
-            if let Some(address) = line.strip_prefix("ACCEPT ") {
-                break address.to_owned();
-            }
-        };
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let certificate = place.path().join("cert.pem").to_str().unwrap().to_owned();
-        Self { url: format!("https://{address}"), certificate, _place: place, _server: server }
-    }
 }
 
 /// A server that answers everything so.
@@ -106,14 +73,14 @@ async fn https_to_a_plain_port_and_the_other_way_round_are_named() {
         ends(&answering(answer).await, &[], 1, &words).await;
     }
     let Some(tools) = needs(&["openssl"]) else { return };
-    let tls = Tls::start(&tools).await;
+    let tls = Tls::start(&tools, "CA:FALSE").await;
     ends(&tls.url.replace("https://", "http://"), &[], 1, &words).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_is_not_trusted_is_named() {
     let Some(tools) = needs(&["openssl"]) else { return };
-    let tls = Tls::start(&tools).await;
+    let tls = Tls::start(&tools, "CA:FALSE").await;
     ends(&tls.url, &[], 1, &["certificate", "nobody that this machine trusts", "--ca-bundle"]).await;
     let other = tls.url.replace("127.0.0.1", "localhost");
     let bundle = ["--ca-bundle", &tls.certificate];
@@ -265,4 +232,82 @@ async fn a_setting_that_was_not_given_is_not_blamed() {
         let told = crate::control::status(&gateway).await["problems"].clone();
         assert_eq!(told, serde_json::json!([]), "{code}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_nobody_knows_is_named() {
+    let unknown = ("nohost.invalid", 80).to_socket_addrs().unwrap_err().to_string();
+    if !unknown.contains("not known") {
+        // Without a name service nobody can tell.
+        return;
+    }
+    let words = ["there is no host nohost.invalid", "--endpoint-url"];
+    ends("http://nohost.invalid:9000", &[], 1, &words).await;
+    ends("http://nohost.invalid:9000", &["--force-path-style=false"], 1, &words).await;
+    // A proxy may know it.
+    let state = tempfile::tempdir().unwrap();
+    let mut serve = serve("http://nohost.invalid:9000", &state, &[]);
+    serve.env("HTTP_PROXY", "http://nohost.invalid:3128");
+    drop(Process::serving(serve).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_point_of_an_endpoint_that_is_not_aws_is_named() {
+    let s3 = embedded().await;
+    let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap";
+    let words = ["access points", "leave out --endpoint-url"];
+    ends(&s3.endpoint_url().replace("127.0.0.1", "localhost"), &["--bucket", arn], 1, &words).await;
+    let alias = "ap-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias";
+    ends(&s3.endpoint_url(), &["--bucket", alias], 1, &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoints_scheme_may_have_capitals() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    Bucket::of(&s3.endpoint_url(), BUCKET).await.put("file", "content").await;
+    let gateway = Process::serving(serve(&s3.endpoint_url().replace("http:", "HTTP:"), &state, &[])).await;
+    let answer = client().get(format!("{}/file", gateway.url)).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "content");
+    let https = s3.endpoint_url().replace("http:", "HTTPS:");
+    ends(&https, &[], 1, &["does not speak https at this port"]).await;
+}
+
+/// A variable that is empty is one that is not set.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_variables_say_nothing() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let mut serve = serve(&s3.endpoint_url(), &state, &[]);
+    let names = [
+        "READ_ONLY",
+        "FORCE_PATH_STYLE",
+        "NO_SIGN_REQUEST",
+        "PATH",
+        "SOURCE",
+        "METADATA_TTL",
+        "AUTH",
+        "USER",
+        "PROFILE",
+        "SSE",
+        "MOUNT",
+        "CHECKSUMS",
+        "UPLOAD_SPOOL",
+        "LOG_FORMAT",
+        "ALLOWED_HOST",
+        "LOG",
+    ];
+    for name in names {
+        serve.env(format!("S3DAV_{name}"), "");
+    }
+    let gateway = Process::serving(serve).await;
+    assert_eq!(client().put(format!("{}/new", gateway.url)).body("new").send().await.unwrap().status(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_port_of_localhost_is_told() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let mut command = command(&["serve", "--listen", "localhost:0", "--bucket", BUCKET, "--notify=off"]);
+    command.args(["--endpoint-url", &s3.endpoint_url(), "--state-dir"]).arg(state.path().join("state"));
+    let gateway = Process::serving(command).await;
+    assert!(!gateway.url.ends_with(":0"), "{}", gateway.url);
+    assert_eq!(client().get(format!("{}/", gateway.url)).send().await.unwrap().status(), 200);
 }

@@ -127,7 +127,7 @@ async fn s3_that_is_out_of_reach_is_not_waited_for_by_each_look() {
     let s3 = EmbeddedS3::start(listener, embedded_options(&[BUCKET])).await.unwrap();
     assert_eq!(save.await.unwrap(), 201);
     // It has answered: now a look is worth a wait again.
-    drop(s3);
+    s3.stop().await;
     let begun = Instant::now();
     assert_eq!(gateway.status("PROPFIND", "/sixth").await, 503);
     assert!(begun.elapsed() > BUDGET / 2, "{:?}", begun.elapsed());

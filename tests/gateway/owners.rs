@@ -94,12 +94,15 @@ async fn a_mount_belongs_to_whom_made_it_last() {
     let Some(mut home) = Home::new().await else { return };
     home.s3 = embedded_with(&[BUCKET, OTHER]).await;
     let point = home.point();
-    home.mounted().await;
-    let address = home.status().await["urls"][0].as_str().unwrap().to_owned();
+    // The default one is everybody's; this one nobody is likely to take meanwhile.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = free.to_string();
+    let first = home.with_bucket("mount", &["--listen", &listen, point.to_str().unwrap()]);
+    let (code, _, error) = outcome(first).await;
+    assert_eq!(code, 0, "{error}");
     let (code, _, error) = home.unmount(&[]).await;
     assert_eq!(code, 0, "{error}");
     // Another source at the same address and place, as the defaults have it.
-    let listen = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut other = home.command(&["mount", "--bucket", OTHER, "--endpoint-url", &home.s3.endpoint_url()]);
     other.args(["--listen", &listen]).arg(&point);
     let (code, _, error) = outcome(other).await;

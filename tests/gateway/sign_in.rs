@@ -1,5 +1,6 @@
 //! Profiles of each kind, against what stands in for AWS on this machine: they work, or end with the one right hint.
 
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -328,4 +329,51 @@ async fn a_multi_region_access_point_is_named() {
         command(&["serve", "--bucket", "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"]);
     serve.args(["--listen", "127.0.0.1:0"]);
     ends(serve, &["multi-Region access point", "of one Region"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn profiles_that_never_bring_keys_end_the_start() {
+    let role = "role_arn = arn:aws:iam::123456789012:role/r\nsource_profile =";
+    let home = Home::new(&format!(
+        "[profile half]\naws_access_key_id = a\n[profile other]\naws_secret_access_key = b\n\
+         [profile of-half]\n{role} half\n[profile one]\n{role} two\n[profile two]\n{role} one\n\
+         [profile lost]\n{role} nobody\n"
+    ))
+    .await;
+    for (name, words) in [
+        ("half", ["\"half\" has aws_access_key_id, and no aws_secret_access_key", "aws configure"]),
+        ("other", ["\"other\" has aws_secret_access_key, and no aws_access_key_id", "aws configure"]),
+        ("of-half", ["\"half\" has aws_access_key_id", "aws configure"]),
+        ("one", ["leads back to it", "keys of its own"]),
+        ("lost", ["\"nobody\", and there is no such profile", "source_profile"]),
+    ] {
+        ends(home.serve(&["--profile", name]), &words).await;
+    }
+    let mut serve = home.serve(&[]);
+    serve.env("AWS_ACCESS_KEY_ID", "a");
+    ends(serve, &["AWS_SECRET_ACCESS_KEY", "unset AWS_ACCESS_KEY_ID"]).await;
+}
+
+/// What a profile says is not blamed on options that were not given.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_a_profile_are_named_as_its_own() {
+    let keys = format!("aws_access_key_id={}\naws_secret_access_key={}\n", KEYS.0, KEYS.1);
+    let home = Home::new(&format!(
+        "[profile dual]\n{keys}use_dualstack_endpoint = true\n[profile fips]\n{keys}use_fips_endpoint = true\n\
+         [profile hosts]\n{keys}s3 =\n  addressing_style = virtual\n"
+    ))
+    .await;
+    for (name, setting) in [("dual", "use_dualstack_endpoint"), ("fips", "use_fips_endpoint")] {
+        ends(home.serve(&["--profile", name]), &[setting, "leave out one of them"]).await;
+    }
+    if (format!("{BUCKET}.localhost"), 80).to_socket_addrs().is_ok() {
+        return;
+    }
+    let endpoint = home.s3.endpoint_url().replace("127.0.0.1", "localhost");
+    let mut serve = command(&["serve", "--bucket", BUCKET, "--listen", "127.0.0.1:0", "--notify=off"]);
+    serve.args(["--profile", "hosts", "--endpoint-url", &endpoint]);
+    serve.arg("--state-dir").arg(home.place.path().join("state"));
+    take_environment(&mut serve, &home.serve(&[]));
+    let (_, said) = Process::ending(serve).await.unwrap();
+    assert!(said.contains("addressing_style") && !said.contains("--force-path-style"), "{said}");
 }

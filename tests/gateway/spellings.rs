@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::harness::TestGateway;
+use futures_util::{StreamExt, stream};
+
+use s3dav::embedded::{Action, Gate};
+
+use crate::harness::{TestGateway, eventually};
 
 /// Viet Nam: the keyboard's spelling, the composed and the decomposed one, as requests have them.
 const FOLDER: &str = "Vi\u{ea}\u{323}t Nam";
@@ -135,4 +139,74 @@ async fn are_found_in_a_large_folder() {
         gateway.stop().await;
     }
     assert_eq!(bucket.keys().await.len(), 1_013);
+}
+
+/// A request that makes something, and is held where it has found nothing and made nothing yet.
+struct Held {
+    /// Lets it go on.
+    rest: Box<dyn FnOnce() + Send>,
+    answer: tokio::task::JoinHandle<u16>,
+}
+
+impl Held {
+    async fn begin(gateway: &TestGateway, method: &str, path: &str) -> Self {
+        let request = gateway.request(method, path);
+        if gateway.is_bucket() {
+            let gate = Gate::default();
+            gateway.hooks().next(1, "PutObject", Action::HoldFirst(gate.clone()));
+            let request = if method == "PUT" { request.body("first") } else { request };
+            let answer = tokio::spawn(async { request.send().await.unwrap().status().as_u16() });
+            gate.reached().await;
+            return Self { rest: Box::new(move || gate.open()), answer };
+        }
+        // On a disk nothing waits but for the client itself.
+        let (rest, last) = tokio::sync::oneshot::channel();
+        let first = stream::iter([Ok::<_, std::io::Error>("fir")]);
+        let body = first.chain(stream::once(async { Ok(last.await.unwrap()) }));
+        let request = request.header("Content-Length", "5").body(reqwest::Body::wrap_stream(body));
+        let answer = tokio::spawn(async { request.send().await.unwrap().status().as_u16() });
+        let has_begun = || std::fs::read_dir(gateway.directory()).unwrap().count() > 1;
+        eventually("the beginning of the file", || async { has_begun() }).await;
+        Self { rest: Box::new(move || rest.send("st").unwrap()), answer }
+    }
+
+    async fn end(self) -> u16 {
+        (self.rest)();
+        self.answer.await.unwrap()
+    }
+}
+
+/// One new name of two clients at once, each in a spelling of its own: one of them is first, and the other meets
+/// what that one makes.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_new_name_there_is_one_however_many_make_it_at_once() {
+    let cases = [("PUT", "PUT"), ("PUT", "MOVE"), ("PUT", "COPY"), ("PUT", "MKCOL"), ("MKCOL", "MKCOL")];
+    for (first, second) in cases {
+        for gateway in TestGateway::both().await {
+            let case = format!("{first} and {second}, bucket: {}", gateway.is_bucket());
+            if first == "MKCOL" && !gateway.is_bucket() {
+                continue;
+            }
+            assert_eq!(gateway.put("/from", "second").await, 201);
+            let held = Held::begin(&gateway, first, &format!("/{}", FILES[1])).await;
+            let other = format!("/{}", FILES[2]);
+            let status = match second {
+                "PUT" => gateway.put(&other, "second").await,
+                "MKCOL" => gateway.status("MKCOL", &other).await,
+                _ => gateway.transfer(second, "/from", &other).await,
+            };
+            // A file whose content has come keeps its name from a folder.
+            let is_locked = gateway.is_bucket() && (first, second) == ("PUT", "MKCOL");
+            assert_eq!(status, if is_locked { 423 } else { 201 }, "{case}");
+            let status = held.end().await;
+            assert_eq!(status == 405, second == "MKCOL" && !is_locked, "{case}: {status}");
+            let hrefs = gateway.hrefs("/", "1").await;
+            let named: Vec<&str> = hrefs.iter().map(|href| href.trim_matches('/')).collect();
+            let spellings: Vec<&&str> = named.iter().filter(|name| FILES.contains(name)).collect();
+            assert_eq!(spellings, [&FILES[1]], "the first one's, {case}: {hrefs:?}");
+            // What lost is kept beside it, as among clients that write the same letters.
+            let all = hrefs.iter().filter(|href| href.starts_with("/Ti")).count();
+            assert_eq!(all, if second == "MKCOL" { 1 } else { 2 }, "{case}: {hrefs:?}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::finder::client::LOCK;
 use crate::harness::process::{Process, command, outcome};
 use crate::harness::{BUCKET, client, embedded_with, eventually};
 
@@ -321,4 +322,21 @@ async fn properties_and_what_was_put_aside_are_kept() {
         assert_eq!((code, error.contains(words), error.contains("hint: ")), (1, true, true), "{error}");
     }
     assert_eq!(home.states().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_has_locked_keeps_its_state() {
+    let home = Home::new().await;
+    let gateway = home.serving(BUCKET).await;
+    let lock = client().request("LOCK".parse().unwrap(), format!("{}/file", gateway.url)).body(LOCK);
+    assert_eq!(lock.header("Timeout", "Second-3600").send().await.unwrap().status(), 201);
+    end(gateway).await;
+    let state = home.state_of(BUCKET);
+    age(&state, 91);
+    let (code, text, error) = home.run(&["state", "clean", "--yes"]).await;
+    assert_eq!((code, home.states().len()), (0, 1), "{text}{error}");
+    let name = state.file_name().unwrap().to_str().unwrap();
+    let (code, _, error) = home.run(&["state", "clean", "--yes", name]).await;
+    assert_eq!((code, error.contains("1 lock"), error.contains("hint: ")), (1, true, true), "{error}");
+    assert!(home.run(&["state", "list"]).await.1.contains("1 lock"));
 }

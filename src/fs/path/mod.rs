@@ -5,6 +5,7 @@ mod busy;
 mod copying;
 mod disk;
 mod file;
+mod known_names;
 mod listing;
 mod looking;
 mod names;
@@ -29,6 +30,7 @@ use parking_lot::Mutex;
 
 use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
+use super::new_names::{Maker, NewNames};
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::cache::{CacheOptions, ContentCache};
 use crate::intake::{IntakeOptions, Intakes};
@@ -67,6 +69,7 @@ struct Shared {
     disk: Disk,
     parts: Parts,
     busy: Busy,
+    new_names: NewNames,
     /// By key and the file's ETag.
     content: ContentCache,
     bases: Bases,
@@ -94,6 +97,7 @@ impl PathShare {
             disk,
             parts,
             busy: Busy::default(),
+            new_names: NewNames::default(),
             content: ContentCache::new(options.cache.size, options.cache.file_limit),
             bases: Bases::load(state.clone()).await?,
             intakes: Intakes::new(options.intake, &state),
@@ -132,6 +136,7 @@ impl Source for PathShare {
             context,
             located: Arc::default(),
             opened: Arc::default(),
+            maker: self.0.new_names.for_request(),
         }
     }
 
@@ -190,6 +195,7 @@ pub struct PathFileSystem {
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
     /// The file that was opened to find out that it is one.
     opened: Arc<Mutex<Option<file::Opened>>>,
+    maker: Maker,
 }
 
 impl PathFileSystem {

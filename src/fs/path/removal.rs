@@ -11,7 +11,7 @@ use super::disk::{DiskError, GivenUp};
 use super::names::{self, Owner};
 use super::root::{Place, Root, is_too_long, leads_nowhere};
 use super::stat::Stat;
-use super::upload::parent_missing;
+use super::upload::{Spot, parent_missing};
 use super::walk::{Visit, walk};
 use super::{PathFileSystem, Shared};
 use crate::fs::context::Depth;
@@ -29,12 +29,14 @@ impl PathFileSystem {
             return Err(Failure::Exists);
         }
         self.refuse_protected(path, "made")?;
-        let (shared, key) = (Arc::clone(&self.shared), self.new_key(path).await?);
+        let Spot::New { key, name } = self.find_or_begin(path).await? else { return Err(Failure::Exists) };
+        let shared = Arc::clone(&self.shared);
         let deadline = self.context.deadline;
         self.detached(async move {
             let (disk, made) = (shared.disk.clone(), Arc::clone(&shared));
             let prefix = format!("{key}/");
             disk.by(deadline, move || {
+                let _held = name;
                 let place = made.root.place(&key).map_err(parent_missing)?;
                 place.make_folder()?;
                 Ok(place.sync_folder()?)

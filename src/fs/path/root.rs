@@ -14,8 +14,8 @@ use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt}
 use parking_lot::RwLock;
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode, RenameFlags};
 use rustix::io::Errno;
-use unicode_normalization::UnicodeNormalization;
 
+use super::known_names::KnownNames;
 use super::stat::Stat;
 use crate::object::parent_prefix;
 
@@ -24,6 +24,7 @@ use crate::object::parent_prefix;
 pub(super) struct Root {
     at: PathBuf,
     open: RwLock<Arc<Dir>>,
+    names: KnownNames,
 }
 
 /// What a key leads to.
@@ -43,7 +44,7 @@ pub(super) struct Place {
 
 impl Root {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { at: path.to_owned(), open: RwLock::new(open(path)?) })
+        Ok(Self { at: path.to_owned(), open: RwLock::new(open(path)?), names: KnownNames::default() })
     }
 
     /// Does something by path; once more, from the root itself on, if the server replaced what the path
@@ -78,20 +79,12 @@ impl Root {
 
     /// The name in a folder that means the same as `name` to Unicode, if the folder can be read.
     pub(super) fn find_normalized(&self, folder: &str, name: &str) -> io::Result<Option<String>> {
-        let entries = match self.by_path(|root| root.read_dir(path(folder))) {
-            Err(error) if leads_nowhere(&error) => return Ok(None),
+        match self.by_path(|root| self.names.find(folder, &root.open_dir(path(folder))?, name)) {
+            Err(error) if leads_nowhere(&error) => Ok(None),
             // Who may enter it may not be allowed to list it.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-            entries => entries?,
-        };
-        for entry in entries {
-            if let Ok(stored) = entry?.file_name().into_string()
-                && stored.nfc().eq(name.nfc())
-            {
-                return Ok(Some(stored));
-            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            found => found,
         }
-        Ok(None)
     }
 
     /// What a symbolic link that was found at `key` leads to, without the link itself.

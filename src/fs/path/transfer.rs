@@ -12,12 +12,13 @@ use super::copying::{Copied, copy_file, copy_folder};
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
 use super::root::Place;
-use super::upload::parent_missing;
+use super::upload::{Spot, parent_missing};
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::engine::Transfer;
 use crate::fs::error::afterwards;
 use crate::fs::following::Following;
+use crate::fs::new_names::NewName;
 use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::object::parent_prefix;
 use crate::state::PropertyChange;
@@ -93,9 +94,9 @@ impl PathFileSystem {
         kind: Transfer,
     ) -> Result<Transferring, Failure> {
         self.refuse_protected(to, "replaced")?;
-        let target = match self.locate(to).await? {
-            Some(old) => Target { key: old.key.clone(), old: Some(old) },
-            None => Target { key: self.new_key(to).await?, old: None },
+        let target = match self.find_or_begin(to).await? {
+            Spot::Taken(old) => Target { key: old.key.clone(), old: Some(old), _new_name: None },
+            Spot::New { key, name } => Target { key, old: None, _new_name: Some(name) },
         };
         if overlaps(&source.key, &target.key) {
             return Err(contain_each_other());
@@ -113,6 +114,8 @@ struct Target {
     key: String,
     /// What it replaces.
     old: Option<Located>,
+    /// Held until the destination is there.
+    _new_name: Option<NewName>,
 }
 
 /// A COPY or MOVE that nothing interrupts. All of it blocks.

@@ -13,12 +13,12 @@ use super::part::Part;
 use super::placing::Placing;
 use super::stat::Stat;
 use super::writer::PartWriter;
-use super::{PathFileSystem, Shared, names};
+use super::{Located, PathFileSystem, Shared, names};
 use crate::fs::basis::WriteCondition;
 use crate::fs::body::{Body, find_room};
 use crate::fs::engine::{Meta, Writing};
 use crate::fs::error::afterwards;
-use crate::fs::names::for_new;
+use crate::fs::new_names::NewName;
 use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::open_file::Open;
 
@@ -39,6 +39,14 @@ pub(super) struct Target {
     pub(super) named: String,
     /// The version that is there.
     pub(super) replaces: Option<Stat>,
+    /// Of what is new; held until it is there.
+    pub(super) _new_name: Option<Arc<NewName>>,
+}
+
+/// Where something can be put.
+pub(super) enum Spot {
+    Taken(Located),
+    New { key: String, name: NewName },
 }
 
 impl PathFileSystem {
@@ -78,9 +86,9 @@ impl PathFileSystem {
 
     /// Links are written through: what they lead to is replaced, not they.
     async fn write_target(&self, path: &ResourcePath) -> Result<Target, Failure> {
-        match self.locate(path).await? {
-            Some(located) if located.stat.is_folder => Err(Failure::IsFolder),
-            Some(located) if located.is_link => {
+        match self.find_or_begin(path).await? {
+            Spot::Taken(located) if located.stat.is_folder => Err(Failure::IsFolder),
+            Spot::Taken(located) if located.is_link => {
                 let named = located.key.clone();
                 let key = self.disk(move |shared| Ok(shared.root.resolve(&located.key)?)).await?;
                 if key.split('/').any(|name| names::owner(name).is_some()) {
@@ -88,29 +96,38 @@ impl PathFileSystem {
                         "the link leads to what belongs to the file system".to_owned(),
                     ));
                 }
-                Ok(Target { key, named, replaces: Some(located.stat) })
+                Ok(Target { key, named, replaces: Some(located.stat), _new_name: None })
             }
-            Some(located) => {
-                Ok(Target { named: located.key.clone(), key: located.key, replaces: Some(located.stat) })
+            Spot::Taken(Located { key, stat, .. }) => {
+                Ok(Target { named: key.clone(), key, replaces: Some(stat), _new_name: None })
             }
-            None => {
-                let key = self.new_key(path).await?;
-                Ok(Target { named: key.clone(), key, replaces: None })
+            Spot::New { key, name } => {
+                Ok(Target { named: key.clone(), key, replaces: None, _new_name: Some(Arc::new(name)) })
             }
         }
     }
 
-    /// The key of a new child.
-    pub(super) async fn new_key(&self, path: &ResourcePath) -> Result<String, Failure> {
+    /// What is at `path`, or the name under which something can be made there.
+    pub(super) async fn find_or_begin(&self, path: &ResourcePath) -> Result<Spot, Failure> {
+        if let Some(found) = self.locate(path).await? {
+            return Ok(Spot::Taken(found));
+        }
         if path.has_trailing_slash() && self.context.method == http::Method::PUT {
             return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
         }
+        let name = self.maker.begin(path, &self.context.client);
+        if name.is_overtaken {
+            self.located.lock().remove(path);
+            if let Some(found) = self.locate(path).await? {
+                return Ok(Spot::Taken(found));
+            }
+        }
         let parent = self.parent_of(path).await?;
-        let name = for_new(path.name(), &self.context.client);
-        Ok(match parent.key.as_str() {
-            "" => name,
-            parent => format!("{parent}/{name}"),
-        })
+        let key = match parent.key.as_str() {
+            "" => name.name.clone(),
+            parent => format!("{parent}/{}", name.name),
+        };
+        Ok(Spot::New { key, name })
     }
 }
 

@@ -13,10 +13,16 @@ use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::fs::engine::{Meta, OpenFile, Reading, Writing};
 use crate::fs::guessed_type;
-use crate::fs::names::for_new;
+use crate::fs::new_names::NewName;
 use crate::object::{Attributes, Key, ObjectMeta, Written};
 use crate::store::StoreError;
 use crate::store::read_ahead::ReadAhead;
+
+/// Where something can be put.
+pub(super) enum Spot {
+    Taken(Located),
+    New { key: String, name: NewName },
+}
 
 impl S3FileSystem {
     /// Opens for reading (GET, HEAD) or for writing a whole object (PUT), or makes the empty object
@@ -65,22 +71,31 @@ impl S3FileSystem {
         if self.is_protected(path) {
             return Err(Failure::Forbidden("only buckets are here, and they cannot be made".to_owned()));
         }
-        match self.locate(path).await? {
-            Some(Located { node: Node::Folder { .. }, .. }) => Err(Failure::IsFolder),
-            Some(Located { node: Node::File(meta), key }) => {
+        match self.find_or_begin(path).await? {
+            Spot::Taken(Located { node: Node::Folder { .. }, .. }) => Err(Failure::IsFolder),
+            Spot::Taken(Located { node: Node::File(meta), key }) => {
                 self.context.refuse_to_empty(meta.size)?;
-                Ok(Target { key, replaces: Some((meta.etag, meta.last_modified, meta.size)) })
+                let replaces = Some((meta.etag, meta.last_modified, meta.size));
+                Ok(Target { key, replaces, new_name: None })
             }
-            None => {
-                let parent = self.parent_of(path).await?;
-                Ok(Target { key: self.new_key(&parent, path.name()), replaces: None })
-            }
+            Spot::New { key, name } => Ok(Target { key, replaces: None, new_name: Some(name) }),
         }
     }
 
-    /// The key of a new child.
-    pub(super) fn new_key(&self, parent: &Located, name: &str) -> String {
-        format!("{}{}", folder_prefix(&parent.key), for_new(name, &self.context.client))
+    /// What is at `path`, or the name under which something can be made there.
+    pub(super) async fn find_or_begin(&self, path: &ResourcePath) -> Result<Spot, Failure> {
+        if let Some(found) = self.locate(path).await? {
+            return Ok(Spot::Taken(found));
+        }
+        let name = self.maker.begin(path, &self.context.client);
+        if name.is_overtaken {
+            self.located.lock().remove(path);
+            if let Some(found) = self.locate(path).await? {
+                return Ok(Spot::Taken(found));
+            }
+        }
+        let parent = self.parent_of(path).await?;
+        Ok(Spot::New { key: format!("{}{}", folder_prefix(&parent.key), name.name), name })
     }
 
     /// An empty object, unless somebody else was first; says what is there then.

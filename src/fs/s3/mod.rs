@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
 use super::names::other_spellings;
+use super::new_names::{Maker, NewNames};
 use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::metrics::Metrics;
 use crate::object::Key;
@@ -71,6 +72,7 @@ struct Shared {
     dates: FolderDates,
     bases: Bases,
     trees: Trees,
+    new_names: NewNames,
     watched: Watched,
 }
 
@@ -98,6 +100,7 @@ impl S3Share {
             options,
             dates,
             trees: Trees::default(),
+            new_names: NewNames::default(),
             watched: Watched::default(),
         })))
     }
@@ -121,6 +124,7 @@ impl Source for S3Share {
             begun: Arc::default(),
             tree: Arc::default(),
             ended_trees: Arc::new(self.0.trees.ended().into()),
+            maker: self.0.new_names.for_request(),
         }
     }
 
@@ -183,6 +187,7 @@ pub struct S3FileSystem {
     tree: Arc<Mutex<Option<(String, ListPage)>>>,
     /// See [`Trees::ended`]; as it was when this request began to look.
     ended_trees: Arc<AtomicU64>,
+    maker: Maker,
 }
 
 impl S3FileSystem {

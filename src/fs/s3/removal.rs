@@ -8,6 +8,7 @@ use super::hidden::{hidden_keys, possible_markers, refusal};
 use super::markers;
 use super::metadata::{Located, Node};
 use super::trees::Use;
+use super::upload::Target;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::Client;
 use crate::fs::context::Depth;
@@ -24,11 +25,11 @@ impl S3FileSystem {
         if self.locate(path).await?.is_some() {
             return Err(Failure::Exists);
         }
-        let target = self.write_target(path).await?;
+        let Target { key, new_name, .. } = self.write_target(path).await?;
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
-        let folder = Located { key: target.key.clone(), node: Node::Folder { covers_object: false } };
+        let folder = Located { key: key.clone(), node: Node::Folder { covers_object: false } };
         let made = self.detached(async move {
-            let prefix = format!("{}/", target.key);
+            let (prefix, _name) = (format!("{key}/"), new_name);
             match put_marker(&*store, &prefix).await {
                 // Made by somebody else in this moment.
                 Err(Failure::Store(StoreError::ConditionFailed)) => return Err(Failure::Exists),

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::file::Spot;
 use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
 use super::placing::{Job, Placing};
@@ -14,6 +15,7 @@ use crate::fs::RequestContext;
 use crate::fs::engine::Transfer;
 use crate::fs::error::afterwards;
 use crate::fs::following::Following;
+use crate::fs::new_names::NewName;
 use crate::object::{Condition, Doomed, ETag, Key};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};
@@ -108,13 +110,10 @@ impl S3FileSystem {
 
     async fn transfer_target(&self, to: &ResourcePath) -> Result<TransferTarget, Failure> {
         self.refuse_protected(to, "replaced")?;
-        match self.locate(to).await? {
-            Some(old) => Ok(TransferTarget { key: old.key.clone(), old: Some(old) }),
-            None => {
-                let parent = self.parent_of(to).await?;
-                Ok(TransferTarget { key: self.new_key(&parent, to.name()), old: None })
-            }
-        }
+        Ok(match self.find_or_begin(to).await? {
+            Spot::Taken(old) => TransferTarget { key: old.key.clone(), old: Some(old), _new_name: None },
+            Spot::New { key, name } => TransferTarget { key, old: None, _new_name: Some(name) },
+        })
     }
 }
 
@@ -124,6 +123,8 @@ struct TransferTarget {
     key: String,
     /// What it replaces.
     old: Option<Located>,
+    /// Held until the destination is there.
+    _new_name: Option<NewName>,
 }
 
 impl TransferTarget {

@@ -12,6 +12,7 @@ use crate::fs::RequestContext;
 use crate::fs::basis::WriteCondition;
 use crate::fs::body::{Body, find_room};
 use crate::fs::error::afterwards;
+use crate::fs::new_names::NewName;
 use crate::intake::Intake;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
 use crate::store::comparing::is_same;
@@ -19,11 +20,13 @@ use crate::store::multipart::{Kept, MultipartWriter, Unfinished};
 use crate::store::{ObjectStore, StoreError};
 
 /// Where an object is written to.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Target {
     pub(super) key: String,
     /// The newest version that is known, with its date and its bytes; `None`: there is nothing yet.
     pub(super) replaces: Option<(ETag, SystemTime, u64)>,
+    /// Of what is new; held until it is there.
+    pub(super) new_name: Option<NewName>,
 }
 
 /// What became of a body.
@@ -94,10 +97,10 @@ impl S3FileSystem {
     pub(super) async fn commit(&self, upload: &mut Upload) -> Result<Placed, Failure> {
         let (intake, size) = upload.body.end()?;
         let (placement, is_new) = (upload.placement.clone(), upload.target.replaces.is_none());
-        let entered = upload.entered.take();
+        let (entered, new_name) = (upload.entered.take(), upload.target.new_name.take());
         entered.as_ref().map_or(Ok(()), Entered::put_file)?;
         let placed = self.detached(async move {
-            let _entered = entered;
+            let _under_way = (entered, new_name);
             placement.finish(intake, size, is_new).await
         });
         let placed = placed.await?;

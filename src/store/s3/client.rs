@@ -43,6 +43,18 @@ pub enum ConnectError {
     NoCertificate { path: String },
     #[error("the profile {0:?} is in neither of the AWS configuration files")]
     UnknownProfile(String),
+    #[error("the profile {profile:?} has {has}, and no {lacks}")]
+    HalfAKey { profile: String, has: &'static str, lacks: &'static str },
+    #[error("the environment has {has}, and no {lacks}")]
+    HalfAKeyInEnvironment { has: &'static str, lacks: &'static str },
+    #[error("the profile {profile:?} takes its credentials from {source_profile:?}, which leads back to it")]
+    Circle { profile: String, source_profile: String },
+    #[error(
+        "the profile {profile:?} takes its credentials from {source_profile:?}, and there is no such profile"
+    )]
+    UnknownSource { profile: String, source_profile: String },
+    #[error("{kind} chooses one of AWS's endpoints, and {endpoint} is named as well")]
+    TwoEndpoints { kind: String, endpoint: String },
     #[error("the profile {profile:?} takes a role that asks for a code of your device (mfa_serial)")]
     AsksForCode { profile: String },
     #[error("the profile {profile:?} is one of `aws login`, whose sessions s3dav cannot read")]
@@ -89,7 +101,8 @@ impl Clients {
         let config = load(options, &http).await;
         // The profile may name one; whether it is AWS must not be judged without it.
         let endpoint = options.endpoint_url.take().or_else(|| endpoint_of(&config));
-        options.endpoint_url = endpoint.map(with_whole_path);
+        options.endpoint_url = endpoint.map(|url| with_whole_path(in_small_letters(url)));
+        refuse_two_endpoints(options, &config)?;
         let options = options.clone();
         let region = options.region.clone().or_else(|| config.region().map(ToString::to_string));
         let (naming, addressing) = (Naming::default(), Addressing::new(&options, bucket, style));
@@ -195,6 +208,28 @@ fn endpoint_of(config: &SdkConfig) -> Option<String> {
     let key = key.build().ok();
     let of_s3 = key.and_then(|key| config.service_config()?.load_config(key));
     of_s3.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// The SDK refuses each request that goes to an endpoint of one's own and to one of AWS's kinds.
+fn refuse_two_endpoints(options: &S3Options, config: &SdkConfig) -> Result<(), ConnectError> {
+    let Some(endpoint) = &options.endpoint_url else { return Ok(()) };
+    let kinds = [
+        (options.dual_stack, config.use_dual_stack(), "--dual-stack", "use_dualstack_endpoint"),
+        (options.fips, config.use_fips(), "--fips", "use_fips_endpoint"),
+    ];
+    let chosen = kinds.into_iter().find(|(_, in_use, ..)| *in_use == Some(true));
+    let Some((is_given, _, option, setting)) = chosen else { return Ok(()) };
+    let kind =
+        if is_given { option.to_owned() } else { format!("{setting} of the profile or the environment") };
+    Err(ConnectError::TwoEndpoints { kind, endpoint: endpoint.clone() })
+}
+
+/// With the scheme in small letters: the SDK knows it by those.
+fn in_small_letters(url: String) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => url,
+    }
 }
 
 /// With a slash behind a path: the SDK would put the bucket's name right behind its last segment.

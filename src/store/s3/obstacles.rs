@@ -124,16 +124,38 @@ impl S3Store {
         let (uri, host) = (url.parse::<http::Uri>().ok()?, host_of(url)?);
         let port = uri.port_u16().unwrap_or(if self.options.is_https() { 443 } else { 80 });
         match by {
-            By::Name if self.clients.addressing().style() == Style::Host => {
-                let is_known = lookup_host((host.as_str(), port)).await.is_ok();
-                is_known.then(|| Obstacle::NoHost(format!("{}.{host}", self.bucket)))
-            }
+            // Whose name a proxy looks up, or is.
+            By::Name if goes_by_proxy() => None,
+            By::Name if self.bucket.starts_with("arn:") => Some(Obstacle::NoAccessPoint(host)),
+            By::Name => match lookup_host((host.clone(), port)).await {
+                Ok(_) if self.clients.addressing().style() == Style::Host => {
+                    Some(Obstacle::NoHost(format!("{}.{host}", self.bucket)))
+                }
+                // One that was known is away with the network.
+                Err(error) if is_no_name(&error) && !self.clients.has_heard() => {
+                    Some(Obstacle::UnknownHost(host))
+                }
+                _ => None,
+            },
             By::Connection if !self.options.is_https() && !self.clients.has_heard() => {
                 speaks_tls(&host, port).await?.then_some(Obstacle::OnlyTls)
             }
             _ => None,
         }
     }
+}
+
+/// Whether the environment names a proxy, for whatever hosts.
+fn goes_by_proxy() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    PROXIES.iter().any(|name| is_set(name) || is_set(&name.to_ascii_uppercase()))
+}
+
+/// Whether the name service says that there is no such host, and not that it cannot be asked. It has a code for
+/// that, which only its text tells.
+fn is_no_name(error: &io::Error) -> bool {
+    let text = error.to_string();
+    NO_NAME.iter().any(|words| text.contains(words))
 }
 
 /// Whether a port answers the begin of a TLS handshake in kind.
@@ -152,6 +174,14 @@ async fn speaks_tls(host: &str, port: u16) -> Option<bool> {
 /// What these say of http at a port that speaks https.
 const TLS_WORDS: [&str; 3] =
     ["http request to an https server", "sent to https port", "ssl-enabled server port"];
+const PROXIES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
+/// Of glibc, musl and macOS, which says so while there is no network, too.
+const NO_NAME: [&str; 4] = [
+    "Name or service not known",
+    "No address associated with hostname",
+    "Name does not resolve",
+    "nodename nor servname provided",
+];
 /// The first byte of an alert and of a handshake.
 const TLS_RECORDS: [u8; 2] = [21, 22];
 /// A second look is for somebody who waits.

@@ -91,7 +91,7 @@ impl S3Options {
     }
 
     /// Where requests go, always spelled the same; empty where that is AWS's own.
-    pub(super) fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         let Some(given) = &self.endpoint_url else { return String::new() };
         let (Ok(url), Some(host)) = (given.parse::<http::Uri>(), host_of(given)) else {
             return given.clone();

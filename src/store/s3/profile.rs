@@ -33,6 +33,12 @@ impl Profile {
             return Err(ConnectError::UnknownProfile(name));
         }
         let style = addressing::of_profile(&profiles, &name);
+        if let Some((has, lacks)) = half(|name| variable(name).is_some(), KEY_IN_ENVIRONMENT)
+            && !options.no_sign_request
+            && profiles.get_profile(&name).is_none()
+        {
+            return Err(ConnectError::HalfAKeyInEnvironment { has, lacks });
+        }
         // Keys of the environment stand before the profile.
         if options.no_sign_request || variable("AWS_ACCESS_KEY_ID").is_some() {
             return Ok(Self { style, hint: None });
@@ -47,18 +53,49 @@ fn variable(name: &str) -> Option<String> {
 
 /// What to do where a profile brings no credentials; an error where it never does.
 fn signs_in(profiles: &EnvConfigSections, name: &str) -> Result<Option<String>, ConnectError> {
+    let mut before: Vec<&str> = Vec::new();
     let mut source = name;
-    for _ in 0..MOST_SOURCES {
-        let Some(profile) = profiles.get_profile(source) else { return Ok(None) };
+    loop {
+        let Some(profile) = profiles.get_profile(source) else {
+            let Some(last) = before.last() else { return Ok(None) };
+            let (profile, source_profile) = ((*last).to_owned(), source.to_owned());
+            return Err(ConnectError::UnknownSource { profile, source_profile });
+        };
         if profile.get("role_arn").is_some() && profile.get("mfa_serial").is_some() {
             return Err(ConnectError::AsksForCode { profile: name.to_owned() });
         }
-        match profile.get("source_profile") {
-            Some(next) if next != source && profile.get("role_arn").is_some() => source = next,
-            _ => return hint(profile, name, source),
+        let next = profile.get("source_profile").filter(|_| profile.get("role_arn").is_some());
+        match next {
+            // It has keys of its own, from which it takes the role.
+            Some(next) if next == source => return own_keys(profile, name, source),
+            Some(next) if before.contains(&next) => {
+                let (profile, source_profile) = (source.to_owned(), next.to_owned());
+                return Err(ConnectError::Circle { profile, source_profile });
+            }
+            Some(next) => {
+                before.push(source);
+                source = next;
+            }
+            None => return own_keys(profile, name, source),
         }
     }
-    Ok(None)
+}
+
+/// Refuses half a key, with which the SDK would wait for the other half for ever.
+fn own_keys(profile: &Section, name: &str, source: &str) -> Result<Option<String>, ConnectError> {
+    match half(|key| profile.get(key).is_some_and(|value| !value.is_empty()), KEY) {
+        Some((has, lacks)) => Err(ConnectError::HalfAKey { profile: source.to_owned(), has, lacks }),
+        None => hint(profile, name, source),
+    }
+}
+
+/// Which of the two is there, and which is not.
+fn half(has: impl Fn(&str) -> bool, [id, secret]: [&'static str; 2]) -> Option<(&'static str, &'static str)> {
+    match (has(id), has(secret)) {
+        (true, false) => Some((id, secret)),
+        (false, true) => Some((secret, id)),
+        _ => None,
+    }
 }
 
 /// For the profile `source`, from which the roles of the profile `name` begin.
@@ -85,5 +122,5 @@ fn hint(profile: &Section, name: &str, source: &str) -> Result<Option<String>, C
     Ok(Some(hint))
 }
 
-/// Profiles of which each takes a role with the credentials of the next; nobody has half as many.
-const MOST_SOURCES: usize = 16;
+const KEY: [&str; 2] = ["aws_access_key_id", "aws_secret_access_key"];
+const KEY_IN_ENVIRONMENT: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];

@@ -10,6 +10,7 @@ pub mod front;
 pub mod held;
 pub mod process;
 pub mod raw;
+pub mod tls;
 pub mod users;
 
 use std::path::Path;

@@ -167,6 +167,27 @@ async fn a_small_file_is_one_open_and_one_read_and_then_one_look() {
     traced.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_a_folder_are_read_once_for_all_misses() {
+    let Some(mut traced) = Traced::start().await else { return };
+    for n in 0..300 {
+        fs::write(traced.root.path().join(format!("\u{e9}{n}")), "").unwrap();
+    }
+    // The change of the folder's date is old then.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let reads = |calls: &[String]| calls.iter().filter(|call| call.contains("getdents")).count();
+    let (status, calls) = traced.calls("HEAD", "/x%C3%A9", None).await;
+    assert!(status == 404 && reads(&calls) > 0, "{}", calls.join("\n"));
+    for (name, expected) in [("/x%C3%A9", 404), ("/y%C3%A9", 404), ("/e%CC%817", 200)] {
+        let (status, calls) = traced.calls("HEAD", name, None).await;
+        assert_eq!((status, reads(&calls)), (expected, 0), "{name}\n{}", calls.join("\n"));
+    }
+    // Neither "NFC" nor "NFD", made by another program.
+    fs::write(traced.root.path().join("x\u{ea}\u{301}"), "").unwrap();
+    assert_eq!(traced.calls("HEAD", "/x%E1%BA%BF", None).await.0, 200);
+    traced.stop().await;
+}
+
 fn set_old(path: &Path) {
     let file = fs::File::options().write(true).open(path).unwrap();
     file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
