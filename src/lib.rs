@@ -21,6 +21,8 @@
 //! - [`state`]: the local database of one source.
 //! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that were opened before;
 //!   [`descriptors`]: how many there may be.
+//! - [`stack`]: Amazon S3 Files as a stack of CloudFormation: its template, and what is known of one.
+//! - [`aws_cli`]: the AWS command line, the door to CloudFormation, ECS and SSM.
 //! - [`process`]: programs of the system, which are told only what they need.
 //! - [`iam`]: what AWS must allow, as policies.
 //! - [`client`]: who is asking, and what is peculiar to that client.
@@ -33,6 +35,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod aws_cli;
 pub mod cache;
 pub mod cli;
 pub mod client;
@@ -63,6 +66,7 @@ pub mod service;
 pub mod shutdown;
 pub mod sockets;
 pub mod spelling;
+pub mod stack;
 pub mod state;
 pub mod store;
 #[cfg(test)]

@@ -330,6 +330,8 @@ mod tests {
             ("mount --bucket b there/deep", "b", "there/deep"),
             ("mount --path /usr there", "/usr", "there"),
             ("mount /mnt", "", "/mnt"),
+            ("mount --stack files there", "", "there"),
+            ("mount --stack files", "", ""),
         ] {
             let (served, mounted) = meant(&format!("s3dav {line}"), layer(&[]));
             assert_eq!((&*served, &*mounted), (source, point), "{line}");
@@ -349,6 +351,9 @@ mod tests {
             ("serve --source a b", "leave one"),
             ("mount --path /a b /mnt", "leave one"),
             ("mount --bucket a s3://b", "leave one"),
+            ("mount --stack files s3://b", "leave one"),
+            ("mount --stack files there a", "leave one"),
+            ("mount --stack files --bucket a", "leave one"),
             ("serve ./a --region eu-west-1", "leave one"),
         ] {
             let wrong = parsed(&format!("s3dav {line}"), layer(&[])).unwrap_err();

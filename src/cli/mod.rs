@@ -5,6 +5,7 @@ mod documents;
 mod given;
 mod iam;
 mod serve;
+mod stack;
 mod state;
 mod variables;
 mod words;
@@ -26,8 +27,13 @@ pub use iam::{IamPolicyArgs, TrustArg};
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
 };
+pub use stack::{
+    ArchitectureArg, AwsArgs, MountStackArgs, StackArgs, StackChangeArgs, StackCommand, StackNamedArgs,
+    StackTimes, StackUpArgs, ViaArg,
+};
 pub use state::{ExportArgs, ShelfArgs, ShelfCommand, StateArgs, StateCommand};
 pub use variables::{UnknownVariable, unknown_variables};
+pub use words::mount_bucket;
 
 /// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
 #[derive(Debug, Parser)]
@@ -88,6 +94,8 @@ pub enum Command {
     Restart(RestartArgs),
     /// Mount Amazon S3 Files in a container and serve it; build images that serve
     Container(Box<ContainerArgs>),
+    /// Amazon S3 Files on a bucket, and a gateway beside it, as a stack of CloudFormation
+    Stack(StackArgs),
     /// Finder's own files, which are kept on this machine
     Shelf(ShelfArgs),
     /// What is kept on this machine for each source: list it, remove what nobody needs
@@ -163,6 +171,9 @@ pub struct MountArgs {
     /// Made if it is missing [default: --mount, else /tmp/s3files]
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub stack: MountStackArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -188,6 +199,7 @@ pub struct ServiceArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum ServiceCommand {
     /// Mount it now and at every login; again to change it
+    #[command(mut_args(hide_stack))]
     Install(Box<MountArgs>),
     /// Unmount it, and never again at login
     Uninstall,
@@ -215,6 +227,11 @@ pub struct ConfigArgs {
 pub enum ConfigCommand {
     /// Print each option's value, and where it comes from
     Show(Box<ServeArgs>),
+}
+
+/// A stack is looked at when it is mounted, and a service has nobody to ask.
+fn hide_stack(option: clap::Arg) -> clap::Arg {
+    if option.get_help_heading() == Some("Stack") { option.hide(true) } else { option }
 }
 
 /// Where it is mounted unless another place is named.

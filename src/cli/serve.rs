@@ -145,6 +145,17 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_PASSWORD_FILE", value_name = "FILE", help_heading = "Access")]
     pub password_file: Option<PathBuf>,
 
+    /// Variable that holds the password, where a platform hands secrets over in no other way; whoever may look at this
+    /// process sees it
+    #[arg(
+        long,
+        env = "S3DAV_PASSWORD_VARIABLE",
+        value_name = "NAME",
+        conflicts_with = "password_file",
+        help_heading = "Access"
+    )]
+    pub password_variable: Option<String>,
+
     /// Host name, besides this machine's own, that clients may use, or *.NAME for all below it; may be given several
     /// times
     #[arg(

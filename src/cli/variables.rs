@@ -57,6 +57,8 @@ const OF_TESTS: &[&str] = &[
     "ATTACK_SECONDS",
     "BARE_S3",
     "BARE_WORK",
+    "CFN_LINT",
+    "CHECKOV",
     "CHROMIUM",
     "CI_CACHE",
     "DEBIAN",

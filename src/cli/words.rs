@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use super::{Command, ConfigCommand, Given, Layer, Origin, ServeArgs, ServiceCommand};
+use super::{Command, ConfigCommand, Given, Layer, MountArgs, Origin, ServeArgs, ServiceCommand};
 use crate::config::ConfigError;
 
 /// What the words mean.
@@ -37,16 +37,23 @@ pub(super) enum Reading {
 pub(super) fn read(command: &mut Command, matches: &ArgMatches) -> Result<Reading, ConfigError> {
     let Some((serve, point)) = parts(command) else { return Ok(Reading::Done(Meaning::default())) };
     let (mounts, mountpoint) = (point.is_some(), point.and_then(|point| point.clone()));
+    let names_stack = matches.try_contains_id("stack").is_ok_and(|is_given| is_given);
+    if let (true, Some(option)) = (names_stack, given_by(matches, &[ValueSource::CommandLine]).first()) {
+        let message = format!("--stack and --{option} both say what to mount");
+        return Err(ConfigError { message, hint: Some("leave one of them out".to_owned()) });
+    }
     let Some(word) = serve.what.clone() else { return Ok(Reading::Done(Meaning::default())) };
     if mounts && mountpoint.is_none() && !is_bucket_for_certain(&word) {
         if is_path(&word)
+            || names_stack
             || !given_by(matches, &[ValueSource::CommandLine, ValueSource::EnvVariable]).is_empty()
         {
             return Ok(Reading::Done(Meaning { source: None, mountpoint: Some(word.into()) }));
         }
         return Ok(Reading::ByFile(word));
     }
-    if let Some(option) = given_by(matches, &[ValueSource::CommandLine]).first() {
+    let by_option = given_by(matches, &[ValueSource::CommandLine]);
+    if let Some(option) = by_option.first().or(names_stack.then_some(&"stack")) {
         let message = format!("{word:?} and --{option} both say what to serve");
         return Err(ConfigError { message, hint: Some("leave one of them out".to_owned()) });
     }
@@ -119,6 +126,13 @@ fn parts(command: &mut Command) -> Option<(&mut ServeArgs, Option<&mut Option<Pa
         }
         _ => None,
     }
+}
+
+/// Makes a bucket that was found out what `mount` mounts, as if it stood on its command line.
+pub fn mount_bucket(args: &mut MountArgs, given: &mut [Given], bucket: &str) {
+    let source = Named::Buckets(vec![bucket.to_owned()]);
+    source.apply(&mut args.serve);
+    Meaning { source: Some(source), mountpoint: None }.note(given);
 }
 
 /// What a word that names a source names.

@@ -47,6 +47,7 @@ mod service;
 mod share;
 mod shelf;
 mod spawned;
+mod stack;
 mod startup;
 mod states;
 mod status;
@@ -57,6 +58,7 @@ mod words;
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::aws_cli::AwsCliError;
 use crate::cli::{Cli, Command, Given, Invocation, LogArgs, LogFormat};
 use crate::config::ConfigError;
 use crate::container::{Failure, OptionError};
@@ -117,6 +119,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = cause.downcast_ref::<StateError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<AwsCliError>() {
         return error.hint();
     }
     if let Some(ExportError::Exists { .. }) = cause.downcast_ref() {
@@ -205,7 +210,7 @@ async fn carry_out(
 ) -> Result<Ended, CommandError> {
     let done = match command {
         Command::Serve(args) => return serve::run(*args, role, given).await,
-        Command::Mount(args) => mount::run(*args, given, log).await,
+        Command::Mount(args) => stack::mount(*args, given, log).await,
         Command::Container(args) => return container::run(*args, given, log).await,
         Command::Unmount(args) => unmount::run(args).await,
         Command::Service(args) => service::run(args, given, log).await,
@@ -221,6 +226,7 @@ async fn carry_out(
         Command::Health(args) => health::run(args).await,
         Command::Stop(args) => stop::run(args).await,
         Command::Restart(args) => restart::run(args).await,
+        Command::Stack(args) => stack::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,
         Command::State(args) => states::run(args).await,
         #[cfg(feature = "demo")]

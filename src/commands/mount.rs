@@ -315,7 +315,7 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 
 /// The options that count for a gateway, whoever mounts it and where.
 pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
-    let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir"];
+    let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir", "stack", "via"];
     let options = given.iter().filter(|option| !of_mounting.contains(&option.name.as_str()));
     options.flat_map(|option| option.clone().with_absolute_paths().arguments()).collect()
 }

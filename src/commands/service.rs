@@ -58,6 +58,24 @@ async fn install(
     given: &[Given],
     log: &LogArgs,
 ) -> Result<(), CommandError> {
+    if let Some(variable) = &args.serve.password_variable {
+        return Err(CommandError {
+            exit_code: 2,
+            ..CommandError::hinted(
+                anyhow::anyhow!("a service has no variable {variable} at the next login"),
+                "keep the password in a file, with --password-file",
+            )
+        });
+    }
+    if let Some(stack) = &args.stack.stack {
+        return Err(CommandError {
+            exit_code: 2,
+            ..CommandError::hinted(
+                anyhow::anyhow!("a stack is looked at when it is mounted, and a service has nobody to ask"),
+                format!("`s3dav stack status {stack}` shows its bucket, which a service can mount"),
+            )
+        });
+    }
     let config = Config::of_serve(mount::with_mountpoint(args))?;
     let mut definition = definition(&config, given, log)?;
     // What runs is not ended for what cannot be installed.

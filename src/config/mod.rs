@@ -248,20 +248,43 @@ fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, C
 }
 
 fn login(args: &ServeArgs) -> Result<Option<Credential>, ConfigError> {
-    let (user, file) = match (&args.user, &args.password_file) {
-        (Some(user), Some(file)) => (user, file),
-        (None, None) => return Ok(None),
-        (Some(_), None) => return Err(mistake("--user without a password", "add --password-file FILE")),
-        (None, Some(_)) => return Err(mistake("--password-file without a name", "add --user NAME")),
+    let (user, file, variable) = (&args.user, &args.password_file, &args.password_variable);
+    let (user, text, shown) = match (user, file, variable) {
+        (Some(user), Some(file), _) => {
+            let shown = file.display().to_string();
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| mistake(format!("the password file {shown} cannot be read: {error}"), ""))?;
+            (user, text, shown)
+        }
+        (Some(user), None, Some(name)) => (user, variable_of(name)?, format!("the variable {name}")),
+        (None, None, None) => return Ok(None),
+        (Some(_), None, None) => {
+            return Err(mistake("--user without a password", "add --password-file FILE"));
+        }
+        (None, Some(_), _) => return Err(mistake("--password-file without a name", "add --user NAME")),
+        (None, None, Some(_)) => {
+            return Err(mistake("--password-variable without a name", "add --user NAME"));
+        }
     };
-    let shown = file.display();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| mistake(format!("the password file {shown} cannot be read: {error}"), ""))?;
     match text.lines().next().unwrap_or_default() {
         "" => Err(mistake(format!("the first line of {shown} is empty"), "write the password there")),
         _ if user.contains(':') => Err(mistake("a user name cannot hold a colon", "")),
         password => Ok(Some(Credential { user: user.clone(), password: password.to_owned() })),
     }
+}
+
+/// The password that a variable holds, which is never shown.
+fn variable_of(name: &str) -> Result<String, ConfigError> {
+    std::env::var(name).map_err(|error| {
+        let why = match error {
+            std::env::VarError::NotPresent => "is not set",
+            std::env::VarError::NotUnicode(_) => "does not hold UTF-8",
+        };
+        mistake(
+            format!("--password-variable: the variable {name} {why}"),
+            "name the variable that holds the password",
+        )
+    })
 }
 
 /// The last part of the source's name; several buckets have none.

@@ -2,7 +2,7 @@
 
 use super::arn::{Arn, IamError};
 use super::document::{Document, Statement, Texts};
-use super::table::{BUCKET, FILE_SYSTEM, Grant, On};
+use super::table::{BUCKET, FILE_SYSTEM, Grant, MOUNT_HELPER, On, SERVICE, SESSIONS};
 
 /// A bucket, or what lies below a prefix of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl BucketPart {
             On::Listings | On::Bucket => self.arn.clone(),
             On::Objects => self.objects(),
             On::Key => self.key.clone()?,
-            On::FileSystem => return None,
+            _ => return None,
         };
         let statement = Statement { resource: [resource].into(), ..Statement::default() };
         if on != On::Listings || self.prefix.is_empty() {
@@ -102,7 +102,7 @@ impl FileSystemPart {
     }
 
     fn statement(&self) -> Statement {
-        let statement = Statement { resource: [self.arn.as_str()].into(), ..Statement::default() };
+        let statement = on(self.arn.clone());
         match &self.access_point {
             Some(point) => statement.when("StringEquals", "s3files:AccessPointArn", [point.as_str()].into()),
             None => statement,
@@ -115,12 +115,59 @@ pub fn of_bucket(part: &BucketPart, read_only: bool) -> Document {
     document(BUCKET, read_only, |on| part.statement(on))
 }
 
+/// What whoever mounts a file system of S3 Files by its mount helper needs, or by a task of ECS.
+pub fn of_client(file_system: &FileSystemPart, bucket: &BucketPart, read_only: bool) -> Document {
+    let helper = statements(MOUNT_HELPER, read_only, |what| match what {
+        On::FileSystem => Some(on(file_system.arn.clone())),
+        On::AccessPoint => file_system.access_point.clone().map(on),
+        what => bucket.statement(what),
+    });
+    let mut document = of_file_system(file_system, read_only);
+    document.statement.extend(helper);
+    document
+}
+
+/// What S3 Files itself needs for the bucket behind a file system, in this account.
+pub fn of_service(bucket: &BucketPart, partition: &str, account: &str) -> Document {
+    let rules = |rule: &str| on(format!("arn:{partition}:events:*:*:rule/{rule}"));
+    let own = |what| {
+        bucket
+            .statement(what)
+            .map(|of_bucket| of_bucket.when("StringEquals", "aws:ResourceAccount", [account].into()))
+    };
+    document(SERVICE, false, |what| match what {
+        On::OwnRules => {
+            let rule = rules("DO-NOT-DELETE-S3-Files*");
+            Some(rule.when("StringEquals", "events:ManagedBy", [S3_FILES].into()))
+        }
+        On::AllRules => Some(rules("*")),
+        what => own(what),
+    })
+}
+
+/// What a task needs that is reached by sessions of SSM.
+pub fn of_sessions() -> Document {
+    document(SESSIONS, false, |_| Some(on("*".to_owned())))
+}
+
 /// What whoever mounts a file system of S3 Files needs.
 pub fn of_file_system(part: &FileSystemPart, read_only: bool) -> Document {
     document(FILE_SYSTEM, read_only, |_| Some(part.statement()))
 }
 
+fn on(resource: String) -> Statement {
+    Statement { resource: [resource].into(), ..Statement::default() }
+}
+
 fn document(grants: &[Grant], read_only: bool, statement: impl Fn(On) -> Option<Statement>) -> Document {
+    Document::new(statements(grants, read_only, statement))
+}
+
+fn statements(
+    grants: &[Grant],
+    read_only: bool,
+    statement: impl Fn(On) -> Option<Statement>,
+) -> Vec<Statement> {
     let mut statements: Vec<Statement> = Vec::new();
     for grant in grants.iter().filter(|grant| !(read_only && grant.is_write)) {
         let known = statements.last_mut().filter(|last| last.sid == Some(grant.sid));
@@ -130,8 +177,11 @@ fn document(grants: &[Grant], read_only: bool, statement: impl Fn(On) -> Option<
             statements.push(Statement { sid: Some(grant.sid), action: [grant.action].into(), ..new });
         }
     }
-    Document::new(statements)
+    statements
 }
+
+/// The service that S3 Files is to IAM.
+pub(super) const S3_FILES: &str = "elasticfilesystem.amazonaws.com";
 
 /// A text in which nothing stands for anything else.
 fn literal(text: &str) -> String {

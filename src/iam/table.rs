@@ -25,6 +25,13 @@ pub(super) enum On {
     /// The KMS key of the bucket, if it has one.
     Key,
     FileSystem,
+    /// The file system's access point, itself.
+    AccessPoint,
+    /// The rules of EventBridge that S3 Files makes of its own.
+    OwnRules,
+    AllRules,
+    /// Nothing smaller can be named.
+    Everything,
 }
 
 const fn read(action: &'static str, on: On, sid: &'static str, why: &'static str) -> Grant {
@@ -73,4 +80,43 @@ pub const BUCKET: &[Grant] = &[
 pub const FILE_SYSTEM: &[Grant] = &[
     read("s3files:ClientMount", On::FileSystem, "UseFileSystem", "to mount the file system and read it"),
     write("s3files:ClientWrite", On::FileSystem, "UseFileSystem", "to write to it"),
+];
+
+/// For what mounts the file system, beside [`FILE_SYSTEM`]: to find the mount target, and to read large files from S3
+/// itself, which is faster, and costs nothing of the file system.
+pub const MOUNT_HELPER: &[Grant] = &[
+    read("s3files:ListMountTargets", On::FileSystem, "FindMountTarget", "to find the address to mount from"),
+    read("s3files:GetAccessPoint", On::AccessPoint, "SeeAccessPoint", "to mount through the access point"),
+    read("s3:GetObject", On::Objects, "ReadFromBucket", "to read large files from S3 itself"),
+    read("s3:GetObjectVersion", On::Objects, "ReadFromBucket", "to read them as the file system knows them"),
+    read("s3:ListBucket", On::Listings, "ListForReads", "to tell what is missing from what is forbidden"),
+];
+
+/// For S3 Files itself, by the role that keeps file system and bucket the same.
+pub const SERVICE: &[Grant] = &[
+    read("s3:ListBucket", On::Bucket, "ListBucket", "to find what is in the bucket"),
+    read("s3:ListBucketVersions", On::Bucket, "ListBucket", "to know which version is the newest"),
+    write("s3:AbortMultipartUpload", On::Objects, "SyncObjects", "to leave no parts of an export"),
+    write("s3:DeleteObject*", On::Objects, "SyncObjects", "to export what was deleted"),
+    read("s3:GetObject*", On::Objects, "SyncObjects", "to import what is read"),
+    read("s3:List*", On::Objects, "SyncObjects", "to see the parts of an export"),
+    write("s3:PutObject*", On::Objects, "SyncObjects", "to export what was written"),
+    read("events:DeleteRule", On::OwnRules, "WatchBucket", "to be told of changes of the bucket"),
+    read("events:DisableRule", On::OwnRules, "WatchBucket", "the same"),
+    read("events:EnableRule", On::OwnRules, "WatchBucket", "the same"),
+    read("events:PutRule", On::OwnRules, "WatchBucket", "the same"),
+    read("events:PutTargets", On::OwnRules, "WatchBucket", "the same"),
+    read("events:RemoveTargets", On::OwnRules, "WatchBucket", "the same"),
+    read("events:DescribeRule", On::AllRules, "SeeRules", "to find its rule again"),
+    read("events:ListRuleNamesByTarget", On::AllRules, "SeeRules", "the same"),
+    read("events:ListRules", On::AllRules, "SeeRules", "the same"),
+    read("events:ListTargetsByRule", On::AllRules, "SeeRules", "the same"),
+];
+
+/// For a task that is reached by sessions of SSM.
+pub const SESSIONS: &[Grant] = &[
+    read("ssmmessages:CreateControlChannel", On::Everything, "HoldSessions", "to be reached by a session"),
+    read("ssmmessages:CreateDataChannel", On::Everything, "HoldSessions", "the same"),
+    read("ssmmessages:OpenControlChannel", On::Everything, "HoldSessions", "the same"),
+    read("ssmmessages:OpenDataChannel", On::Everything, "HoldSessions", "the same"),
 ];

@@ -1,6 +1,7 @@
 //! Who may take a role: the other document that each role has.
 
 use super::document::{Document, Statement, Texts};
+use super::policy::S3_FILES;
 
 /// Who takes the role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub fn trust(who: Trust, names: &Names) -> Document {
             let region = names.region.as_deref().unwrap_or("REGION");
             let (partition, account) = (&names.partition, names.account());
             let systems = format!("arn:{partition}:s3files:{region}:{account}:file-system/*");
-            service("elasticfilesystem.amazonaws.com", ["sts:AssumeRole"].into()).of_account(names, systems)
+            service(S3_FILES, ["sts:AssumeRole"].into()).of_account(names, systems)
         }
     }])
 }

@@ -9,6 +9,9 @@ use crate::layering::{code, sources};
 
 /// The commands that may say the texts of a place, the nearest place first. All others are of what is served.
 const SPEAKERS: &[(&str, &[&str])] = &[
+    ("src/commands/stack/", &["stack up", "stack down", "mount"]),
+    ("src/stack/", &["stack up", "mount"]),
+    ("src/aws_cli/", &["stack up", "mount"]),
     ("src/commands/container.rs", &["container"]),
     ("src/commands/container_build.rs", &["container build"]),
     ("src/commands/demo.rs", &["demo"]),

@@ -23,6 +23,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("service", &["process"]),
     ("notify", &["metrics", "shutdown", "logging", "state", "process", "words"]),
     ("iam", &[]),
+    ("aws_cli", &["process"]),
+    ("stack", &[]),
     ("cache", &["object", "seeded"]),
     ("state", &["logging"]),
     ("intake", &["state", "open_file"]),
@@ -58,10 +60,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
+            "aws_cli",
             "object",
             "metrics",
             "shutdown",
             "logging",
+            "stack",
             "state",
             "store",
             "fs",

@@ -55,6 +55,7 @@ mod sign_in;
 mod skew;
 mod slashes;
 mod spellings;
+mod stack;
 mod stalls;
 mod startup;
 mod state_dirs;

@@ -176,6 +176,23 @@ async fn what_may_be_a_mistake_is_said_once_and_what_is_none_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_may_be_in_a_variable_and_is_shown_to_nobody() {
+    let s3 = embedded().await;
+    let state = tempfile::tempdir().unwrap();
+    let mut serve =
+        serve(&s3.endpoint_url(), &state, &["--user", "me", "--password-variable", "ITS_PASSWORD"]);
+    serve.env("ITS_PASSWORD", "a-long-secret").arg("-vv");
+    let gateway = Process::serving(serve).await;
+    let url = format!("{}/", gateway.url);
+    let client = reqwest::Client::new();
+    let ask = async |password: &str| {
+        client.get(&url).basic_auth("me", Some(password)).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((ask("another").await, ask("a-long-secret").await), (401, 200));
+    assert!(!gateway.said.lock().contains("a-long-secret"), "it is not logged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_gateway_on_the_same_state_names_the_first() {
     let s3 = embedded().await;
     let state = tempfile::tempdir().unwrap();

@@ -193,6 +193,24 @@ print('three', m.version('webdavclient3'), 'four', m.version('webdav4'))";
     probe.at_least(&said.out, "four ", &[0, 11])
 }
 
+/// Whether this Python has cfn-lint, with what it knows of AWS.
+pub fn has_cfn_lint(probe: &Probe) -> Able {
+    has_package(probe, "cfn-lint", &[1, 58])
+}
+
+pub fn has_checkov(probe: &Probe) -> Able {
+    has_package(probe, "checkov", &[3, 3])
+}
+
+fn has_package(probe: &Probe, name: &str, least: &[u32]) -> Able {
+    let code = format!("import importlib.metadata as m; print('found', m.version('{name}'))");
+    let said = probe.run(probe.command().args(["-c", &code]))?;
+    if !said.status.success() {
+        return Err(probe.wrong(&[], &said));
+    }
+    probe.at_least(&said.out, "found ", least)
+}
+
 /// Whether it is a tar archive, and not just begun.
 pub fn is_an_archive(probe: &Probe) -> Able {
     let mut head = [0; 262];

@@ -34,6 +34,9 @@ pub const TABLE: &[Client] = &[
     tool("docker", &[Version("--version", "version ", &[20, 10])]),
     program("dockerd", &[Version("--version", "version ", &[20, 10])]),
     package("Debian's root file system", "S3DAV_DEBIAN", &[Able(is_an_archive)]),
+    // What reads templates of CloudFormation.
+    package("cfn-lint", "S3DAV_CFN_LINT", &[Able(has_cfn_lint)]),
+    package("checkov", "S3DAV_CHECKOV", &[Able(has_checkov)]),
     // What they work with.
     tool("bash", &[Version("--version", "version ", &[4])]),
     tool("dbus-daemon", &[Version("--version", "Daemon ", &[1, 14])]),
@@ -71,6 +74,7 @@ pub const TABLE: &[Client] = &[
     tool("grep", &[Prints(&["-iE", "CON|x", "file"], "content\n"), Differs(&["absent", "file"])]),
     tool("head", &[Prints(&["-c", "3", "file"], "con")]),
     tool("id", &[COREUTILS]),
+    tool("ls", &[Prints(&["file"], "file\n")]),
     tool("mkdir", &[Leaves(&["-m", "700", "made"], &["made"])]),
     tool("mktemp", &[COREUTILS]),
     tool("mv", &[Leaves(&["file", "made"], &["made"])]),

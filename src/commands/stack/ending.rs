@@ -1,0 +1,104 @@
+//! `s3dav stack stop`, `start` and `down`.
+
+use anyhow::anyhow;
+use tokio::time::sleep;
+
+use super::super::CommandError;
+use super::handle::Handle;
+use super::{asking, change, up};
+use crate::cli::{StackChangeArgs, StackNamedArgs};
+use crate::stack::{Estimate, Found, PRICES_OF, Parameter, Phase};
+
+pub(super) async fn stop(args: StackChangeArgs) -> Result<(), CommandError> {
+    let handle = Handle::of(args.named).await?;
+    let found = ready(&handle).await?;
+    if !is_running(&found) {
+        say!("the task of {} is stopped already", handle.name);
+        return Ok(());
+    }
+    let question = format!(
+        "End the task of {}? Whoever has mounted it by the task must unmount first; files stay.",
+        handle.name
+    );
+    asking::confirm(&question, args.yes).await?;
+    set_running(&handle, &found, false).await?;
+    say!("the task of {} is stopped; `s3dav stack start {}` starts it again", handle.name, handle.name);
+    Ok(())
+}
+
+pub(super) async fn start(args: StackNamedArgs) -> Result<(), CommandError> {
+    let handle = Handle::of(args).await?;
+    let found = ready(&handle).await?;
+    if is_running(&found) {
+        say!(
+            "the task of {} is meant to run already; `s3dav stack status {}` shows it",
+            handle.name,
+            handle.name
+        );
+        return Ok(());
+    }
+    let is_arm = found.parameters.get("Architecture").is_none_or(|name| name == "ARM64");
+    tell!("estimate: {} (prices of {PRICES_OF})", Estimate::new(true, is_arm, false));
+    set_running(&handle, &found, true).await?;
+    say!("the task of {} runs", handle.name);
+    Ok(())
+}
+
+pub(super) async fn down(args: StackChangeArgs) -> Result<(), CommandError> {
+    let handle = Handle::of(args.named).await?;
+    let found = handle.existing().await?;
+    if found.phase() == Phase::UnderWay {
+        return Err(handle.obstacle(&found).unwrap_or_else(|| anyhow!("it is being changed").into()));
+    }
+    let outputs = found.outputs().ok();
+    let kept = match &outputs {
+        Some(outputs) => format!("the bucket {}, with all that is in it, stays", outputs.bucket),
+        None => "a bucket with files in it stays".to_owned(),
+    };
+    let question = format!(
+        "Remove the stack {}? Its file system goes, with whatever was written through it in the last minute; {kept}.",
+        handle.name
+    );
+    asking::confirm(&question, args.yes).await?;
+    if found.phase() == Phase::Ready {
+        if is_running(&found) {
+            set_running(&handle, &found, false).await?;
+        }
+        let wait = handle.times.export_wait;
+        tell!("{}: waiting {wait:?} for S3 Files to export what was written last", handle.name);
+        sleep(wait).await;
+    }
+    change::delete(&handle, &found.id).await?;
+    let left = handle.follow(&found.id).await?;
+    if left.phase() != Phase::Gone {
+        return Err(handle.failure(&left).await);
+    }
+    change::forget_password(&handle).await?;
+    say!("the stack {} is removed; {kept}", handle.name);
+    if let Some(outputs) = outputs {
+        tell!("`s3dav mount {}` mounts the bucket without it", outputs.bucket);
+    }
+    Ok(())
+}
+
+/// A stack that can be changed.
+async fn ready(handle: &Handle) -> Result<Found, CommandError> {
+    let found = handle.existing().await?;
+    match handle.obstacle(&found) {
+        Some(obstacle) => Err(obstacle),
+        None => Ok(found),
+    }
+}
+
+/// Whether the task is meant to run.
+fn is_running(found: &Found) -> bool {
+    found.parameters.get("Running").is_some_and(|number| number != "0")
+}
+
+async fn set_running(handle: &Handle, found: &Found, runs: bool) -> Result<(), CommandError> {
+    let number = if runs { "1" } else { "0" };
+    if change::update(handle, found, &[Parameter::new("Running", number)], false).await? {
+        up::done(handle, &found.id).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! A stack by its name, in an account and a region.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::super::CommandError;
+use super::{mistaken, reasons};
+use crate::aws_cli::{AwsCli, AwsCliError};
+use crate::cli::{AwsArgs, StackNamedArgs, StackTimes};
+use crate::stack::{Found, Outputs, Phase, StackName};
+
+/// A stack that there may be.
+pub(super) struct Handle {
+    pub(super) aws: AwsCli,
+    pub(super) name: StackName,
+    pub(super) times: StackTimes,
+}
+
+impl Handle {
+    pub(super) async fn of(args: StackNamedArgs) -> Result<Self, CommandError> {
+        Self::new(&args.name, args.aws).await
+    }
+
+    pub(super) async fn new(name: &str, args: AwsArgs) -> Result<Self, CommandError> {
+        let name = name.parse().map_err(mistaken)?;
+        let AwsArgs { region, profile, times } = args;
+        Ok(Self { aws: AwsCli::find(profile, region).await?, name, times })
+    }
+
+    /// What there is of that name.
+    pub(super) async fn find(&self) -> Result<Option<Found>, CommandError> {
+        match self.look(self.name.as_str()).await {
+            // Other things may not exist, either: a profile's token, for one.
+            Err(error) if error.says("stack with id") && error.says("does not exist") => Ok(None),
+            found => Ok(found?),
+        }
+    }
+
+    /// The same where there must be one that this program made.
+    pub(super) async fn existing(&self) -> Result<Found, CommandError> {
+        let found = self.find().await?.ok_or_else(|| {
+            CommandError::hinted(
+                anyhow!("there is no stack {} in {}", self.name, self.aws.region()),
+                format!("`s3dav stack up {}` creates it; --region and --profile look elsewhere", self.name),
+            )
+        })?;
+        self.own(found)
+    }
+
+    /// Refuses to touch a stack of somebody else's.
+    pub(super) fn own(&self, found: Found) -> Result<Found, CommandError> {
+        if found.is_ours {
+            return Ok(found);
+        }
+        Err(CommandError::hinted(
+            anyhow!("the stack {} was not made by s3dav, and is left alone", self.name),
+            "name another stack",
+        ))
+    }
+
+    /// The outputs of one that is there and well.
+    pub(super) fn outputs(&self, found: &Found) -> Result<Outputs, CommandError> {
+        found.outputs().map_err(|error| {
+            let error =
+                anyhow::Error::new(error).context(format!("the stack {} says not what it has", self.name));
+            CommandError::hinted(error, format!("`s3dav stack up {}` with this version renews it", self.name))
+        })
+    }
+
+    /// Why nothing can be changed now; `None` if it can.
+    pub(super) fn obstacle(&self, found: &Found) -> Option<CommandError> {
+        let name = &self.name;
+        let hint = match found.phase() {
+            Phase::Ready | Phase::Gone => return None,
+            Phase::UnderWay => {
+                format!("wait until `s3dav stack status {name}` shows its end, then try again")
+            }
+            Phase::Stillborn | Phase::HalfRemoved => {
+                format!("`s3dav stack down {name}` removes what is left of it; a bucket with files stays")
+            }
+            Phase::Stuck => format!(
+                "`aws cloudformation continue-update-rollback --stack-name {name}` takes it back to what it was"
+            ),
+        };
+        let reason = found.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        Some(CommandError::hinted(anyhow!("the stack {name} is in {}{reason}", found.status), hint))
+    }
+
+    async fn look(&self, name: &str) -> Result<Option<Found>, AwsCliError> {
+        let answer = self.aws.ask(&["cloudformation", "describe-stacks", "--stack-name", name]).await?;
+        Ok(Found::parse(&answer))
+    }
+
+    /// Waits until what is being done to a stack has come to its end, whatever that is. `id`: its ARN, which is known
+    /// after its end, too.
+    pub(super) async fn follow(&self, id: &str) -> Result<Found, CommandError> {
+        let until = Instant::now() + self.times.change_limit;
+        let mut failures = 0;
+        let mut told = String::new();
+        while Instant::now() < until {
+            match self.look(id).await {
+                Ok(Some(found)) if found.phase() != Phase::UnderWay => return Ok(found),
+                Ok(Some(found)) => {
+                    failures = 0;
+                    if told != found.status {
+                        tell!("{}: {}", self.name, found.status);
+                        told = found.status;
+                    }
+                }
+                Ok(None) => return Err(self.goes_on("AWS does not show it any more")),
+                Err(error) if failures < PATIENCE => {
+                    tracing::debug!(%error, "the stack cannot be looked at");
+                    failures += 1;
+                }
+                Err(error) => {
+                    let hint = error.hint().unwrap_or_default();
+                    tell!("the change of {} goes on; `s3dav stack status {}` shows it", self.name, self.name);
+                    return Err(CommandError::hinted(error, hint));
+                }
+            }
+            sleep(self.times.poll_interval).await;
+        }
+        let limit = self.times.change_limit;
+        Err(self.goes_on(&format!("it has not come to its end within {}", minutes(limit))))
+    }
+
+    fn goes_on(&self, why: &str) -> CommandError {
+        CommandError::hinted(
+            anyhow!("the stack {}: {why}", self.name),
+            format!("it goes on without this command; `s3dav stack status {}` shows it", self.name),
+        )
+    }
+
+    /// Why the last change of a stack came to nothing, by the first of its resources that failed.
+    pub(super) async fn failure(&self, found: &Found) -> CommandError {
+        let asked =
+            ["cloudformation", "describe-stack-events", "--stack-name", &found.id, "--max-items", EVENTS];
+        let events = self.aws.ask(&asked).await.unwrap_or(Value::Null);
+        let cause = reasons::first_failure(&events, &found.id).or_else(|| found.reason.clone());
+        let shown = cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let error = anyhow!("the stack {} ended in {}{shown}", self.name, found.status);
+        let step = match found.phase() {
+            Phase::Stillborn => format!("then `s3dav stack down {}`, and again", self.name),
+            Phase::HalfRemoved => format!("then `s3dav stack down {}` again", self.name),
+            _ => "then try again; what was there before is there".to_owned(),
+        };
+        let advice = cause.as_deref().and_then(reasons::advice).unwrap_or("put that right");
+        CommandError::hinted(error, format!("{advice}, {step}"))
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    if time.as_secs() < 60 { format!("{time:?}") } else { format!("{} min", time.as_secs() / 60) }
+}
+
+/// Looks in a row that may fail while a stack is followed.
+const PATIENCE: u32 = 3;
+/// Enough for all that happens to a stack of this size in one change.
+const EVENTS: &str = "300";
