@@ -90,6 +90,7 @@ impl Placing {
         let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
         self.shared.bases.saw(&self.context.client, &self.target.named, &stat.etag);
         self.shared.bases.dates(&self.target.named, &stat.etag, stat.modified);
+        self.shared.exports.wrote(&key);
         Ok(Placed { key, is_new, meta: stat.meta() })
     }
 
