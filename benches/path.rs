@@ -140,6 +140,8 @@ async fn gateway(directory: PathBuf, state_dir: PathBuf) -> String {
     let options = PathOptions {
         directory,
         delete_hidden: false,
+        show_conflicts: false,
+        export_wait: Duration::from_secs(70),
         cache: Default::default(),
         intake: Default::default(),
     };

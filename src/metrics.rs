@@ -37,6 +37,7 @@ struct Inner {
     stale_answers: Counter,
     conflicts: Counter,
     open_connections: Gauge,
+    exports: Family<ExportLabel, Gauge>,
     troubles: RwLock<BTreeMap<String, Trouble>>,
 }
 
@@ -69,6 +70,14 @@ struct MethodLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabel {
     direction: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExportLabel {
+    /// `pending` or `failed`.
+    state: &'static str,
+    /// Why, in the word of Amazon S3 Files.
+    error: String,
 }
 
 /// Which way bytes went, seen from the client.
@@ -107,6 +116,9 @@ impl Default for Metrics {
         registry.register("conflicts", help, conflicts.clone());
         let open_connections = Gauge::default();
         registry.register("connections", "Open client connections", open_connections.clone());
+        let exports = Family::default();
+        let help = "Files written through the gateway that Amazon S3 Files has not exported to the bucket";
+        registry.register("exports", help, exports.clone());
         Self(Arc::new(Inner {
             registry,
             s3_requests,
@@ -120,6 +132,7 @@ impl Default for Metrics {
             stale_answers,
             conflicts,
             open_connections,
+            exports,
             troubles: RwLock::default(),
         }))
     }
@@ -157,6 +170,21 @@ impl Metrics {
     /// Counts a write that was kept beside another.
     pub fn conflict(&self) {
         self.0.conflicts.inc();
+    }
+
+    /// Notes how many files wait for their export to S3, and why others will not be exported.
+    pub fn note_exports<'e>(&self, pending: u64, errors: impl Iterator<Item = &'e str>) {
+        let count = |state, error: &str| {
+            let is_word =
+                error.len() <= MOST_OF_WORD && error.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            let error = if is_word { error } else { "other" }.to_owned();
+            self.0.exports.get_or_create(&ExportLabel { state, error }).clone()
+        };
+        self.0.exports.clear();
+        count("pending", "").set(pending.cast_signed());
+        for error in errors {
+            count("failed", error).inc();
+        }
     }
 
     /// Counts an answer from memory while S3 was away.
@@ -249,3 +277,6 @@ impl Drop for OpenConnection {
 fn latency_histogram() -> Histogram {
     Histogram::new([0.0001, 0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0, 75.0])
 }
+
+/// Bytes of a label that another program chooses.
+const MOST_OF_WORD: usize = 64;

@@ -154,6 +154,10 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub gateway: GatewayArgs,
 
+    /// A file or a folder, mounted or in a directory that is served: whether what was saved there is in the bucket
+    #[arg(value_name = "PATH", conflicts_with = "show_password")]
+    pub path: Option<PathBuf>,
+
     /// For programs
     #[arg(long)]
     pub json: bool,

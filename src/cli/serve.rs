@@ -133,6 +133,19 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub delete_hidden: bool,
 
+    /// Show what Amazon S3 Files keeps in .s3files-lost+found-* as a folder `Conflicts` that can only be read
+    #[arg(
+        long,
+        env = "S3DAV_SHOW_CONFLICTS",
+        help_heading = "Access",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub show_conflicts: bool,
+
+    /// On Amazon S3 Files: from a write to the first look whether it is exported
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "70s", hide = true)]
+    pub export_wait: Duration,
+
     /// Who may come in [default: peer, or basic if a name is given]
     #[arg(long, env = "S3DAV_AUTH", value_enum, help_heading = "Access")]
     pub auth: Option<AuthArg>,

@@ -42,8 +42,6 @@ pub struct Gateway {
     shutdown_timeout: Duration,
     /// What its state belongs to, for whoever finds that.
     note: Option<SourceNote>,
-    /// What is served may be out of reach, and was perhaps never reached.
-    is_bucket: bool,
 }
 
 impl Gateway {
@@ -79,8 +77,8 @@ impl Gateway {
         let (descriptors, shutdown_timeout) = (raise_descriptors(&metrics), config.shutdown_timeout);
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
-        let (is_bucket, left) = (matches!(config.source, Source::Buckets(_)), state.recover());
-        let Served { share, cache, creates, intakes, cautions, answering } = match config.source {
+        let left = state.recover();
+        let Served { share, cache, creates, intakes, cautions, answering, directory } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &str| locks.is_locked(path));
@@ -131,6 +129,7 @@ impl Gateway {
             knocks,
             deputy,
             answering,
+            directory,
         };
         Ok(Self {
             server,
@@ -142,7 +141,6 @@ impl Gateway {
             shutdown,
             shutdown_timeout,
             note: None,
-            is_bucket,
         })
     }
 
@@ -214,7 +212,7 @@ impl Gateway {
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
         let Self { server, metrics_server, operator, state, metrics, shutdown, shutdown_timeout, .. } = self;
-        let (note, is_bucket) = (self.note, self.is_bucket);
+        let (note, is_bucket) = (self.note, operator.directory.is_none());
         let note = write_note(note, &state).await;
         // Open until everything has ended: then a command sees that.
         let door = match control::open(state.directory(), Who::Gateway) {

@@ -28,6 +28,7 @@ mod documents;
 mod embedded_s3;
 mod ending;
 mod environment;
+mod exported;
 pub mod gateway;
 mod health;
 mod hints;

@@ -10,8 +10,11 @@ use async_trait::async_trait;
 use super::answering::Answering;
 use super::share::CacheUse;
 use crate::config::Caution;
-use crate::control::{self, Cache, Operated, Problem, Reply, Request, Save, SaveState, Shelf, Status};
-use crate::fs::shelf;
+use crate::control::{
+    self, Cache, Export, Exports, Operated, Problem, Reply, Request, Save, SaveState, Shelf, Status,
+};
+use crate::fs::path::PathShare;
+use crate::fs::{ResourcePath, export_hint, shelf};
 use crate::http::Knocks;
 use crate::intake::Intakes;
 use crate::logging::with_causes;
@@ -70,6 +73,8 @@ pub(super) struct Operator {
     pub(super) knocks: Knocks,
     pub(super) deputy: Option<Deputy>,
     pub(super) answering: Arc<Answering>,
+    /// What is served, if that is a directory.
+    pub(super) directory: Option<PathShare>,
 }
 
 #[async_trait]
@@ -119,6 +124,7 @@ impl Operated for Operator {
                 Ok(exported) => Reply::Exported { files: exported.files, bytes: exported.bytes },
                 Err(error) => failed(&error),
             },
+            Request::Exports { path } => self.exports(&path).await,
             Request::Credentials { .. } => {
                 Reply::Failed { message: "that is for the container, which is another process".to_owned() }
             }
@@ -184,6 +190,60 @@ impl Operator {
             held_by: None,
             ending: self.shutdown.is_ending(),
         }
+    }
+
+    async fn exports(&self, path: &str) -> Reply {
+        let path = if path.is_empty() { ResourcePath::parse("/").ok() } else { ResourcePath::of_key(path) };
+        let Some(path) = path else {
+            return Reply::Failed { message: format!("{path:?} is no path that can be served") };
+        };
+        let Some(directory) = &self.directory else { return self.saves_below(&path) };
+        let report = match directory.export_report(&path).await {
+            Ok(report) => report,
+            Err(failure) => return failed(&failure),
+        };
+        if !directory.tells_exports() {
+            let message =
+                "what is served is no mount of Amazon S3 Files, or does not tell: its files go nowhere";
+            return Reply::Failed { message: message.to_owned() };
+        }
+        let file = |(path, why): (String, Option<String>)| Export {
+            path,
+            state: if why.is_some() { "failed" } else { "pending" }.to_owned(),
+            hint: why.as_deref().map(|why| export_hint(why).to_owned()),
+            why: why.map(|why| notify::plain(&why, MOST_OF_REASON)),
+        };
+        Reply::Exports(Box::new(Exports {
+            source: self.source.clone(),
+            exported: Some(report.exported),
+            pending: report.pending,
+            failed: report.failed,
+            files: report.named.into_iter().map(file).collect(),
+            untold: report.untold,
+            is_cut: report.is_cut,
+        }))
+    }
+
+    /// A bucket has all but what is still to be stored.
+    fn saves_below(&self, path: &ResourcePath) -> Reply {
+        let (saves, more) = self.saves();
+        let folder = format!("{}/", path.key());
+        let is_below = |save: &Save| {
+            let key = save.path.trim_start_matches('/');
+            path.is_root() || key == path.key() || key.starts_with(&folder)
+        };
+        let mut exports = Exports { source: self.source.clone(), is_cut: more > 0, ..Exports::default() };
+        for save in saves.into_iter().filter(is_below) {
+            let is_pending = save.state == SaveState::Waiting;
+            let (count, state, hint) = match is_pending {
+                true => (&mut exports.pending, "pending", "leave the gateway running"),
+                false => (&mut exports.failed, "failed", "save it again"),
+            };
+            *count += 1;
+            let (state, hint) = (state.to_owned(), Some(hint.to_owned()));
+            exports.files.push(Export { path: save.path, state, why: save.why, hint });
+        }
+        Reply::Exports(Box::new(exports))
     }
 
     /// Those that are named, and how many more there are.

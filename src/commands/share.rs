@@ -42,6 +42,8 @@ pub(super) struct Served {
     pub(super) cautions: Vec<Caution>,
     /// For whoever wants to know whether it answers.
     pub(super) answering: Arc<Answering>,
+    /// What is served, if that is a directory.
+    pub(super) directory: Option<PathShare>,
 }
 
 /// Bytes that the caches use, and may use.
@@ -65,10 +67,11 @@ pub(super) async fn of_path(
     let asked = Asked::Directory(path.clone());
     let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
     let cache = CacheUse { used: Box::new(move || used.cache_used()), limit };
+    let directory = Some(path.clone());
     let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
     let (share, cautions): (Arc<dyn Share>, _) = (Arc::new(share), Vec::new());
-    Ok(Served { share, cache, creates: None, intakes, cautions, answering })
+    Ok(Served { share, cache, creates: None, intakes, cautions, answering, directory })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
@@ -135,7 +138,7 @@ pub(super) async fn of_buckets(
     let asked = asked.into_iter().map(|(bucket, store)| (startup::below(&bucket), store)).collect();
     let asked = Asked::Buckets(asked);
     let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
-    Ok(Served { share, cache, creates, intakes, cautions, answering })
+    Ok(Served { share, cache, creates, intakes, cautions, answering, directory: None })
 }
 
 /// Whom to ask what it can.

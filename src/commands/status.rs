@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use super::CommandError;
+use super::exported;
 use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
 use super::words::{lasted, size};
@@ -16,6 +17,9 @@ use crate::notify;
 use crate::state::Credential;
 
 pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
+    if let Some(path) = &args.path {
+        return exported::run(path, &args).await;
+    }
     let named = args.gateway.state_dir.as_deref();
     let found = running::find(named).await?;
     let orphans = orphans::find(named, &found).await?;

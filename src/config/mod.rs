@@ -110,7 +110,13 @@ impl Config {
         };
         let intake = IntakeOptions { spill: args.spill_limit, ..IntakeOptions::default() };
         let source = match &args.path {
-            Some(path) => path::source(path, cache, intake, args.delete_hidden)?,
+            Some(path) => path::source(path, cache, intake, &args)?,
+            None if args.show_conflicts => {
+                return Err(mistake(
+                    "--show-conflicts is for Amazon S3 Files",
+                    "serve its mount with --path",
+                ));
+            }
             None => buckets::source(&args.bucket, args.s3, cache, intake, args.delete_hidden)?,
         };
         let state_dir = match args.state_dir {

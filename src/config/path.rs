@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{ConfigError, Source, mistake};
 use crate::cache::CacheOptions;
+use crate::cli::ServeArgs;
 use crate::fs::path::PathOptions;
 use crate::intake::IntakeOptions;
 
@@ -12,7 +13,7 @@ pub(super) fn source(
     given: &Path,
     cache: CacheOptions,
     intake: IntakeOptions,
-    delete_hidden: bool,
+    args: &ServeArgs,
 ) -> Result<Source, ConfigError> {
     let shown = given.display();
     let directory = given.canonicalize().map_err(|error| {
@@ -23,7 +24,14 @@ pub(super) fn source(
     }
     std::fs::read_dir(&directory)
         .map_err(|error| mistake(format!("{shown} cannot be read: {error}"), "s3dav needs to read it"))?;
-    Ok(Source::Path(PathOptions { directory, delete_hidden, cache, intake }))
+    Ok(Source::Path(PathOptions {
+        directory,
+        delete_hidden: args.delete_hidden,
+        show_conflicts: args.show_conflicts,
+        export_wait: args.export_wait,
+        cache,
+        intake,
+    }))
 }
 
 /// What the gateway keeps for itself must not show in what it serves.

@@ -48,6 +48,8 @@ pub enum Request {
     Heard { nonce: String, address: SocketAddr },
     /// To write the files on the shelf into a directory, given as an absolute path.
     ExportShelf { directory: PathBuf },
+    /// How far the files below a path of what is served are on their way into the bucket.
+    Exports { path: String },
     /// For the container: credentials, as a `credential_process` prints them.
     Credentials { json: Secret },
 }
@@ -66,6 +68,7 @@ pub enum Reply {
         files: usize,
         bytes: u64,
     },
+    Exports(Box<Exports>),
     Failed {
         message: String,
     },
@@ -179,6 +182,34 @@ pub struct LastEnd {
     pub how: String,
     /// Seconds since 1970.
     pub at: u64,
+}
+
+/// What became of the files below a path.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exports {
+    pub source: String,
+    /// Objects of the bucket that are as they are here; of a bucket nobody counts them.
+    pub exported: Option<u64>,
+    pub pending: u64,
+    pub failed: u64,
+    /// Those that are pending or failed, some of them where they are many.
+    pub files: Vec<Export>,
+    /// Files of which nothing is told.
+    #[serde(default)]
+    pub untold: u64,
+    /// There are more files than were looked at.
+    #[serde(default)]
+    pub is_cut: bool,
+}
+
+/// A file that is not in the bucket as it is here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Export {
+    pub path: String,
+    /// `pending` or `failed`.
+    pub state: String,
+    pub why: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// A mount, and how it is: `well`, `dead` or `hung`.

@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{
-    Cache, LastEnd, Line, MountedAt, ParentStatus, Problem, Reply, Request, Save, SaveState, Secret, Shelf,
-    Status, VERSION,
+    Cache, Export, Exports, LastEnd, Line, MountedAt, ParentStatus, Problem, Reply, Request, Save, SaveState,
+    Secret, Shelf, Status, VERSION,
 };
 use crate::testing::{any_text, config, near_text};
 
@@ -23,6 +23,7 @@ fn request() -> impl Strategy<Value = Request> {
         any_text().prop_map(|nonce| Request::Expect { nonce }),
         (any_text(), address).prop_map(|(nonce, address)| Request::Heard { nonce, address }),
         any_text().prop_map(|directory| Request::ExportShelf { directory: directory.into() }),
+        any_text().prop_map(|path| Request::Exports { path }),
         any_text().prop_map(|json| Request::Credentials { json: Secret(json) }),
     ]
 }
@@ -114,6 +115,20 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn exports()(
+        source in any_text(),
+        exported in option::of(any::<u64>()),
+        numbers in vec(any::<u64>(), 3),
+        files in vec((any_text(), any_text(), option::of(any_text()), option::of(any_text())), 0..3),
+        is_cut in any::<bool>(),
+    ) -> Exports {
+        let file = |(path, state, why, hint)| Export { path, state, why, hint };
+        let files = files.into_iter().map(file).collect();
+        Exports { source, exported, pending: numbers[0], failed: numbers[1], files, untold: numbers[2], is_cut }
+    }
+}
+
 fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         status().prop_map(|status| Reply::Status(Box::new(status))),
@@ -121,6 +136,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         Just(Reply::Done),
         Just(Reply::No),
         (any::<usize>(), any::<u64>()).prop_map(|(files, bytes)| Reply::Exported { files, bytes }),
+        exports().prop_map(|exports| Reply::Exports(Box::new(exports))),
         any_text().prop_map(|message| Reply::Failed { message }),
         Just(Reply::OtherVersion),
     ]

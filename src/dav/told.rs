@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::fs::context::Hints;
-use crate::fs::{Children, Client, Failure, RequestContext, Resource, ResourcePath, View};
+use crate::fs::{Children, Client, ExportStatus, Failure, RequestContext, Resource, ResourcePath, View};
 use crate::state::{PropertyChange, StoredProperty};
 
 /// See the module. Cloning shares it.
@@ -154,6 +154,10 @@ impl View for Watched {
 
     async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
         self.view.properties(id).await
+    }
+
+    async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure> {
+        self.view.export(resource).await
     }
 
     async fn patch_properties(

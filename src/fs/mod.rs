@@ -11,6 +11,7 @@ mod conflict;
 pub mod context;
 mod engine;
 pub mod error;
+mod export;
 mod following;
 mod names;
 mod new_names;
@@ -35,6 +36,7 @@ use crate::state::{PropertyChange, StoredProperty};
 pub use crate::client::Client;
 pub use context::RequestContext;
 pub use error::Failure;
+pub use export::{ExportState, ExportStatus, export_hint};
 pub use following::Locate;
 pub use resource_path::{PathError, ResourcePath};
 pub use url_prefix::{NoPrefix, UrlPrefix};
@@ -109,6 +111,8 @@ pub struct Resource {
     pub content_type: Option<String>,
     /// The modification time that a client asked to keep, in seconds since 1970.
     pub kept_mtime: Option<String>,
+    /// See [`View::export`]: only where it was asked for.
+    pub export: Option<ExportStatus>,
 }
 
 /// The content type that a name's extension suggests.
@@ -131,6 +135,9 @@ pub trait View: Send + Sync {
 
     /// The dead properties of a resource.
     async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure>;
+
+    /// How far `resource` is on its way into a bucket, where that is another's work; `None` where nobody tells.
+    async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure>;
 
     /// Changes dead properties of what is at `path`.
     async fn patch_properties(

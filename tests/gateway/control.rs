@@ -90,7 +90,8 @@ async fn a_state_directory_with_a_long_path_has_its_socket_elsewhere() {
 async fn what_cannot_be_understood_is_said_so() {
     let gateway = TestGateway::start().await;
     let path = gateway.state.path().join("state/control.sock");
-    eventually("a socket", || async { path.exists() }).await;
+    // It is there a moment before it listens.
+    eventually("a socket", || async { UnixStream::connect(&path).await.is_ok() }).await;
     for (line, expected) in [
         ("{\"version\":1,\"do\":\"status\"}\n", "\"reply\":\"status\""),
         ("{\"version\":2,\"do\":\"something-new\"}\n", "{\"version\":1,\"reply\":\"other-version\"}"),

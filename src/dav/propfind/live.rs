@@ -27,6 +27,11 @@ pub(super) enum Live {
     LockDiscovery,
     /// The modification time that a client asked to keep.
     Mtime,
+    /// See [`crate::fs::ExportStatus`]: these four cost a question to the file system each time.
+    ExportState,
+    ExportError,
+    ExportKey,
+    OriginalPath,
 }
 
 /// Namespace of the gateway's own properties.
@@ -46,9 +51,13 @@ impl Live {
         Self::LockDiscovery,
     ];
 
+    /// The gateway's own, given to whoever names them.
+    const OWN: [Self; 5] =
+        [Self::Mtime, Self::ExportState, Self::ExportError, Self::ExportKey, Self::OriginalPath];
+
     /// The live property of this name.
     pub(super) fn named(name: &PropertyName) -> Option<Self> {
-        let mut all = Self::OF_DAV.into_iter().chain([Self::Mtime]);
+        let mut all = Self::OF_DAV.into_iter().chain(Self::OWN);
         all.find(|live| live.local_name() == name.local && live.namespace() == name.namespace)
     }
 
@@ -57,10 +66,7 @@ impl Live {
     }
 
     fn namespace(self) -> &'static str {
-        match self {
-            Self::Mtime => OWN,
-            _ => "DAV:",
-        }
+        if Self::OWN.contains(&self) { OWN } else { "DAV:" }
     }
 
     fn local_name(self) -> &'static str {
@@ -75,7 +81,16 @@ impl Live {
             Self::SupportedLock => "supportedlock",
             Self::LockDiscovery => "lockdiscovery",
             Self::Mtime => "mtime",
+            Self::ExportState => "export-state",
+            Self::ExportError => "export-error",
+            Self::ExportKey => "export-key",
+            Self::OriginalPath => "original-path",
         }
+    }
+
+    /// Whether it is told by [`Resource::export`].
+    pub(super) fn is_of_export(self) -> bool {
+        matches!(self, Self::ExportState | Self::ExportError | Self::ExportKey | Self::OriginalPath)
     }
 
     /// Whether `resource` has this property.
@@ -86,6 +101,7 @@ impl Live {
             Self::ContentType => resource.content_type.is_some(),
             Self::DisplayName => !resource.name.is_empty(),
             Self::Mtime => resource.kept_mtime.is_some(),
+            _ if self.is_of_export() => self.exported(resource).is_some(),
             _ => true,
         }
     }
@@ -93,9 +109,9 @@ impl Live {
     /// Adds the element of a resource that has this property. `href` is the resource's.
     pub(super) fn write(self, text: &mut String, href: &str, resource: &Resource, locks: &RequestLocks) {
         let name = self.local_name();
-        let (prefix, declared) = match self {
-            Self::Mtime => ("o", " xmlns:o=\"urn:s3dav\""),
-            _ => ("D", ""),
+        let (prefix, declared) = match Self::OWN.contains(&self) {
+            true => ("o", " xmlns:o=\"urn:s3dav\""),
+            false => ("D", ""),
         };
         push(text, ["<", prefix, ":", name, declared, ">"]);
         match self {
@@ -110,8 +126,25 @@ impl Live {
             Self::SupportedLock => text.push_str(SUPPORTED_LOCK),
             Self::LockDiscovery => text.push_str(&locks.discovery(href)),
             Self::Mtime => text.push_str(&escape(resource.kept_mtime.as_deref().unwrap_or_default())),
+            Self::ExportState | Self::ExportError | Self::ExportKey | Self::OriginalPath => {
+                text.push_str(&escape(&self.exported(resource).unwrap_or_default()));
+            }
         }
         push(text, ["</", prefix, ":", name, ">"]);
+    }
+}
+
+impl Live {
+    /// The value of a property about the way into the bucket.
+    fn exported(self, resource: &Resource) -> Option<String> {
+        let export = resource.export.as_ref()?;
+        match self {
+            Self::ExportState => Some(export.state.to_string()),
+            Self::ExportError => export.error.clone(),
+            Self::ExportKey => export.key.clone(),
+            Self::OriginalPath => export.original.clone(),
+            _ => None,
+        }
     }
 }
 

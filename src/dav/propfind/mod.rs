@@ -72,7 +72,7 @@ impl Multistatus {
     ) -> Response<Body> {
         let mut head = self.writer.head();
         if !context.omits_root
-            && let Err(failure) = self.write(&mut head, &self.base, &resource).await
+            && let Err(failure) = self.write(&mut head, &self.base, resource).await
         {
             return refuse(&context, failure);
         }
@@ -110,9 +110,12 @@ impl Multistatus {
         StreamBody::new(chunks).boxed_unsync()
     }
 
-    async fn write(&self, text: &mut String, href: &str, resource: &Resource) -> Result<(), Failure> {
+    async fn write(&self, text: &mut String, href: &str, mut resource: Resource) -> Result<(), Failure> {
         let dead = self.view.properties(&resource.id).await?;
-        self.writer.write(text, href, resource, &dead);
+        if self.writer.wants_export() {
+            resource.export = self.view.export(&resource).await?;
+        }
+        self.writer.write(text, href, &resource, &dead);
         Ok(())
     }
 }
@@ -156,7 +159,7 @@ impl Streamed {
         if self.context.prefix.hides(&self.context.path, &child.name) {
             return Ok(());
         }
-        this.write(&mut self.text, &child_href(&this.base, &child), &child).await
+        this.write(&mut self.text, &child_href(&this.base, &child), child).await
     }
 }
 

@@ -65,6 +65,12 @@ impl Writer {
         Self { wanted, namespaces, locks, minimal }
     }
 
+    /// Whether a property is asked for that costs a question of its own.
+    pub(super) fn wants_export(&self) -> bool {
+        let (Wanted::Some(named) | Wanted::All { include: named }) = &self.wanted else { return false };
+        named.iter().any(|property| property.live.is_some_and(Live::is_of_export))
+    }
+
     /// The beginning of the answer.
     pub(super) fn head(&self) -> String {
         let mut head =

@@ -43,7 +43,7 @@ impl PathFileSystem {
             Err(failure) => return Err(failure),
         };
         let stat = reading.stat.clone();
-        let located = Located { key: reading.key.clone(), stat: stat.clone(), is_link: false };
+        let located = Located { key: reading.key.clone(), stat: stat.clone(), is_link: false, shown: None };
         self.located.lock().insert(path.clone(), Some(located));
         *self.opened.lock() = Some(reading);
         self.note_basis(&path.key(), &stat);

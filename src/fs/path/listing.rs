@@ -7,6 +7,7 @@ use cap_std::fs::{Dir, ReadDir};
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant as Deadline;
 
+use super::conflicts::Conflicts;
 use super::names::{self, Owner};
 use super::part::remove_part;
 use super::root::{Place, leads_nowhere};
@@ -21,6 +22,14 @@ impl PathFileSystem {
     pub(super) async fn children(&self, located: &Located) -> Result<Children, Failure> {
         if !located.stat.is_folder {
             return Ok(stream::empty().boxed());
+        }
+        if let Some(shown) = &located.shown {
+            let below = shown.split_once('/').map_or("", |(_, below)| below).to_owned();
+            let shown = self.disk(move |shared| match &shared.conflicts {
+                Some(conflicts) => conflicts.children(shared, &below),
+                None => Ok(Vec::new()),
+            });
+            return Ok(stream::iter(shown.await?.into_iter().map(Ok)).boxed());
         }
         let (shared, id) = (Arc::clone(&self.shared), located.id());
         let opened = self.disk(move |_| Listing::open(shared, id)).await?;
@@ -77,11 +86,25 @@ impl Listing {
             };
             match names::owner(name) {
                 Some(Owner::Gateway) => self.clean(name),
-                Some(_) => {}
+                Some(Owner::S3Files) => children.extend(self.conflicts(name)?),
+                Some(Owner::Nfs) => {}
+                // What is shown stands in its place.
+                None if self.shown().is_some_and(|conflicts| conflicts.is_named(name)) => {
+                    self.hide(name.as_ref())
+                }
                 None => children.extend(self.child(name, entry.metadata())?),
             }
         }
         Ok((children, Some(self)))
+    }
+
+    /// What is shown of S3 Files' own in this folder.
+    fn shown(&self) -> Option<&Conflicts> {
+        self.shared.conflicts.as_ref().filter(|_| self.prefix.is_empty())
+    }
+
+    fn conflicts(&self, name: &str) -> Result<Option<Resource>, Failure> {
+        self.shown().map_or(Ok(None), |conflicts| conflicts.stands_for(&self.shared, name))
     }
 
     fn child(
@@ -104,7 +127,7 @@ impl Listing {
             self.hide(name.as_ref());
             return Ok(None);
         };
-        Ok(Some(Located { key, stat, is_link: false }.resource()))
+        Ok(Some(Located { key, stat, is_link: false, shown: None }.resource()))
     }
 
     fn hide(&self, name: &std::ffi::OsStr) {

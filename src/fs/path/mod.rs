@@ -2,8 +2,10 @@
 //! stands in `SEMANTICS.md` beside this file.
 
 mod busy;
+mod conflicts;
 mod copying;
 mod disk;
+mod exports;
 mod file;
 mod known_names;
 mod listing;
@@ -12,17 +14,20 @@ mod names;
 mod part;
 mod placing;
 mod removal;
+mod report;
 mod root;
 mod spellings;
 mod stat;
 mod transfer;
 mod upload;
+mod view;
 mod walk;
 mod writer;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dav_server::fs::OpenOptions;
@@ -31,21 +36,24 @@ use parking_lot::Mutex;
 use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
 use super::new_names::{Maker, NewNames};
-use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
+use super::{Failure, HotFile, RequestContext, ResourcePath, Source};
 use crate::cache::{CacheOptions, ContentCache};
 use crate::intake::{IntakeOptions, Intakes};
 use crate::metrics::Metrics;
 use crate::object::{Key, ObjectMeta};
 use crate::shutdown::Shutdown;
-use crate::state::{PropertyChange, State, StoredProperty};
+use crate::state::{PropertyChange, State};
 
 use busy::Busy;
+use conflicts::Conflicts;
 use disk::Disk;
+use exports::Exports;
 use part::Parts;
 use root::Root;
 use stat::Stat;
 
 pub use disk::DiskError;
+pub use report::ExportReport;
 
 /// What is served, and what is to be done with doubtful wishes.
 #[derive(Debug, Clone)]
@@ -53,6 +61,10 @@ pub struct PathOptions {
     pub directory: PathBuf,
     /// DELETE of a folder takes along what no path can show.
     pub delete_hidden: bool,
+    /// What Amazon S3 Files keeps as lost is shown as a folder.
+    pub show_conflicts: bool,
+    /// On Amazon S3 Files: from a write to the first look whether it is exported.
+    pub export_wait: Duration,
     pub cache: CacheOptions,
     /// How bodies wait for the disk.
     pub intake: IntakeOptions,
@@ -78,6 +90,8 @@ struct Shared {
     metrics: Metrics,
     shutdown: Shutdown,
     delete_hidden: bool,
+    exports: Exports,
+    conflicts: Option<Conflicts>,
 }
 
 impl PathShare {
@@ -91,8 +105,16 @@ impl PathShare {
         let disk = Disk::default();
         let directory = options.directory;
         let state_dir = state.directory().to_owned();
-        let (root, parts) = disk.run(move || Ok((Root::open(&directory)?, Parts::of(&state_dir)?))).await?;
-        Ok(Self(Arc::new(Shared {
+        let (wait, show_conflicts) = (options.export_wait, options.show_conflicts);
+        let (root, parts, exports, conflicts) = disk
+            .run(move || {
+                let root = Root::open(&directory)?;
+                let exports = Exports::new(&root, wait);
+                let conflicts = show_conflicts.then(|| Conflicts::new(&root)).transpose()?;
+                Ok((root, Parts::of(&state_dir)?, exports, conflicts))
+            })
+            .await?;
+        let shared = Arc::new(Shared {
             root,
             disk,
             parts,
@@ -105,7 +127,13 @@ impl PathShare {
             metrics,
             shutdown,
             delete_hidden: options.delete_hidden,
-        })))
+            exports,
+            conflicts,
+        });
+        if shared.exports.may_tell() {
+            shared.shutdown.background(Arc::clone(&shared).follow_exports());
+        }
+        Ok(Self(shared))
     }
 
     /// What takes the bodies of uploads.
@@ -174,6 +202,8 @@ struct Located {
     key: String,
     stat: Stat,
     is_link: bool,
+    /// Where it is shown, if not there: see [`conflicts`].
+    shown: Option<String>,
 }
 
 impl Located {
@@ -227,7 +257,7 @@ impl PathFileSystem {
             true => None,
             false => {
                 let spelled = path.clone();
-                self.disk(move |shared| spellings::search(&shared.root, &spelled)).await?
+                self.disk(move |shared| shared.search(&spelled)).await?
             }
         };
         self.context.outcome.note_existence(path, found.is_some());
@@ -248,6 +278,10 @@ impl PathFileSystem {
         if path.is_root() {
             return Err(Failure::Forbidden(format!("the whole directory cannot be {what} here")));
         }
+        if self.is_conflict(path) {
+            let message = "conflicts are only shown: copy the file back to where it lay";
+            return Err(Failure::Forbidden(message.to_owned()));
+        }
         let is_own = |name: &String| names::owner(name) == Some(names::Owner::Gateway);
         if path.is_reserved() || path.segments().iter().any(is_own) {
             return Err(Failure::Forbidden("this name belongs to the gateway".to_owned()));
@@ -258,26 +292,14 @@ impl PathFileSystem {
         }
     }
 
+    /// Whether `path` names what is shown of S3 Files' own.
+    fn is_conflict(&self, path: &ResourcePath) -> bool {
+        self.shared.conflicts.as_ref().is_some_and(|conflicts| conflicts.below(path).is_some())
+    }
+
     /// See [`Bases::note`].
     fn note_basis(&self, key: &str, stat: &Stat) {
         self.shared.bases.note(&self.context, key, &stat.etag, stat.size, stat.modified);
-    }
-}
-
-impl Located {
-    /// As a listing shows it.
-    fn resource(&self) -> Resource {
-        let (name, stat) = (path_name(&self.key), &self.stat);
-        Resource {
-            content_type: (!stat.is_folder).then(|| super::guessed_type(&name)).flatten(),
-            name,
-            id: self.id(),
-            is_folder: stat.is_folder,
-            size: stat.size,
-            modified: stat.modified,
-            etag: (!stat.is_folder).then(|| stat.etag.clone()),
-            kept_mtime: None,
-        }
     }
 }
 
@@ -332,37 +354,23 @@ impl FileSystem for PathFileSystem {
         changes: Vec<PropertyChange>,
     ) -> Result<(), Failure> {
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+        if self.is_conflict(path) {
+            self.refuse_protected(path, "changed")?;
+        }
         let (state, id) = (self.shared.state.clone(), located.id());
         self.detached(async move { Ok(state.change_properties(&id, changes).await?) }).await
     }
 }
 
-#[async_trait]
-impl View for PathFileSystem {
-    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        Ok(located.resource())
-    }
-
-    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        Ok((located.resource(), self.children(&located).await?))
-    }
-
-    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
-        Ok(self.shared.state.properties(id).await?)
-    }
-
-    async fn patch_properties(
-        &self,
-        path: &ResourcePath,
-        changes: Vec<PropertyChange>,
-    ) -> Result<(), Failure> {
-        self.change_properties(path, changes).await
-    }
-}
-
 impl Shared {
+    /// What a client finds at `path`. Blocks.
+    fn search(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+        match self.conflicts.as_ref().and_then(|conflicts| Some((conflicts, conflicts.below(path)?))) {
+            Some((conflicts, below)) => conflicts.locate(self, &below),
+            None => spellings::search(&self.root, path),
+        }
+    }
+
     /// Keeps a small file's whole content, if it is sure to be this version's.
     fn keep(&self, key: &str, stat: &Stat, content: &bytes::Bytes) {
         let Ok(key) = Key::new(key) else { return };

@@ -12,6 +12,7 @@ use super::part::Part;
 use super::root::Place;
 use super::stat::Stat;
 use super::upload::{Target, parent_missing};
+use super::writer::Unfinished;
 use crate::fs::basis::WriteCondition;
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::engine::Meta;
@@ -38,9 +39,10 @@ pub(super) struct Placed {
 
 impl Placing {
     /// Blocks.
-    pub(super) fn run(self, part: Part, file: &File) -> Result<Placed, Failure> {
+    pub(super) fn run(self, part: Unfinished) -> Result<Placed, Failure> {
+        let (part, file) = part.complete()?;
         let old = self.target.replaces.as_ref();
-        prepare(file, old, self.context.mtime.as_deref())?;
+        prepare(&file, old, self.context.mtime.as_deref())?;
         file.sync_all()?;
         let key = self.target.key.clone();
         let _turn = self.shared.busy.turn(&key);
@@ -90,6 +92,7 @@ impl Placing {
         let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
         self.shared.bases.saw(&self.context.client, &self.target.named, &stat.etag);
         self.shared.bases.dates(&self.target.named, &stat.etag, stat.modified);
+        self.shared.exports.wrote(&key);
         Ok(Placed { key, is_new, meta: stat.meta() })
     }
 

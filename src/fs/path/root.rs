@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
@@ -116,6 +117,26 @@ impl Root {
             Some(stat) => Ok((file, stat)),
             None => Err(Errno::NOENT.into()),
         }
+    }
+
+    /// Opens a file or a folder, and tells when anything of it last changed; never waits for the other end of a pipe.
+    pub(super) fn anything(&self, key: &str) -> io::Result<(File, SystemTime)> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let file = self.by_path(|root| root.open_with(path(key), &options))?;
+        let changed = Stat::of(&file.metadata()?).ok_or(Errno::NOENT)?.last_change();
+        Ok((file, changed))
+    }
+
+    /// Whether a server keeps what is here, and speaks NFS.
+    pub(super) fn is_nfs(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        let is_nfs = rustix::fs::fstatfs(&**self.open.read())
+            .is_ok_and(|told| told.f_type == rustix::fs::NFS_SUPER_MAGIC);
+        // Amazon S3 Files mounts on Linux alone.
+        #[cfg(not(target_os = "linux"))]
+        let is_nfs = false;
+        is_nfs
     }
 
     pub(super) fn folder(&self, key: &str) -> io::Result<Arc<Dir>> {

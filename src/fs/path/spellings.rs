@@ -12,11 +12,11 @@ pub(super) fn search(root: &Root, path: &ResourcePath) -> Result<Option<Located>
     let is_possible = |path: &&ResourcePath| path.segments().iter().all(|name| name.len() <= MAX_NAME_BYTES);
     for key in std::iter::once(path).chain(spellings.iter().filter(is_possible)).map(ResourcePath::key) {
         if let Some(Found { stat, is_link }) = root.find(&key)? {
-            return Ok(Some(Located { key, stat, is_link }));
+            return Ok(Some(Located { key, stat, is_link, shown: None }));
         }
     }
     let Some(key) = stored_spelling(root, path)? else { return Ok(None) };
-    Ok(root.find(&key)?.map(|Found { stat, is_link }| Located { key, stat, is_link }))
+    Ok(root.find(&key)?.map(|Found { stat, is_link }| Located { key, stat, is_link, shown: None }))
 }
 
 /// The key of what means the same as `path` to Unicode, segment by segment, in whatever spelling: only the names of

@@ -61,6 +61,11 @@ impl Stat {
         }
     }
 
+    /// When anything of it last changed.
+    pub(super) fn last_change(&self) -> SystemTime {
+        showable(self.changed)
+    }
+
     /// Whether two changes of the file may still look the same: clocks of file systems tick slowly.
     pub(super) fn is_fresh(&self) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

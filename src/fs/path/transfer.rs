@@ -33,6 +33,10 @@ impl PathFileSystem {
         kind: Transfer,
     ) -> Result<(), Failure> {
         let source = self.locate(&from).await?.ok_or(Failure::NotFound)?;
+        if source.stat.is_folder && source.shown.is_some() {
+            let message = "a folder of conflicts is only shown: copy its files, one by one";
+            return Err(Failure::Forbidden(message.to_owned()));
+        }
         if kind == Transfer::Move {
             self.refuse_protected(&from, "moved")?;
         }
@@ -145,13 +149,16 @@ impl Transferring {
             (Transfer::Move, false) => bases.forget(&self.context.client, &self.source.key),
         }
         for (name, etag) in copied {
-            bases.saw(&self.context.client, &format!("{key}/{name}"), &etag);
+            let child = format!("{key}/{name}");
+            bases.saw(&self.context.client, &child, &etag);
+            self.shared.exports.wrote(&child);
         }
         let found = self.shared.root.find(&key)?.ok_or(Failure::NotFound)?;
         if !found.stat.is_folder {
             bases.saw(&self.context.client, &key, &found.stat.etag);
+            self.shared.exports.wrote(&key);
         }
-        Ok(Located { key, stat: found.stat, is_link: found.is_link }.id())
+        Ok(Located { key, stat: found.stat, is_link: found.is_link, shown: None }.id())
     }
 
     /// The state database's name of what is to come of it.

@@ -164,9 +164,9 @@ impl Writing for Upload {
         let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
         let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
         let placed = self.shared.shutdown.complete(async move {
-            let (part, file) = intake.end().await?.finish().await?;
+            let part = intake.end().await?.finish().await?;
             let (disk, given_up) = (shared.disk.clone(), placing.given_up.clone());
-            let placed = disk.by(Instant::now() + patience, move || placing.run(part, &file)).await;
+            let placed = disk.by(Instant::now() + patience, move || placing.run(part)).await;
             // Whoever was told that it failed may have sent something newer since.
             if placed.is_err() {
                 given_up.set();

@@ -76,10 +76,25 @@ impl PartWriter {
         }
     }
 
-    /// The part when all of it is written.
-    pub(super) async fn finish(mut self) -> Result<(Part, Open<File>), Failure> {
-        self.write_out().await?;
+    /// The part, of which the end is still to be written.
+    pub(super) async fn finish(mut self) -> Result<Unfinished, Failure> {
         self.settle().await?;
+        Ok(Unfinished { part: self.part, file: self.file, rest: self.buffer, start: self.written })
+    }
+}
+
+/// A part without its last piece: whoever syncs it writes that first, in one go, which for a small file is all.
+pub(super) struct Unfinished {
+    part: Part,
+    file: Open<File>,
+    rest: Vec<Bytes>,
+    start: u64,
+}
+
+impl Unfinished {
+    /// Blocks.
+    pub(super) fn complete(self) -> io::Result<(Part, Open<File>)> {
+        write_all(&self.file, &self.rest, self.start)?;
         Ok((self.part, self.file))
     }
 }

@@ -221,6 +221,7 @@ impl S3FileSystem {
             modified: meta.last_modified,
             etag: Some(meta.etag.clone()),
             kept_mtime: meta.user.get(KEPT_MTIME).cloned(),
+            export: None,
         }
     }
 
@@ -233,6 +234,7 @@ impl S3FileSystem {
             etag: None,
             content_type: None,
             kept_mtime: None,
+            export: None,
             id: prefix,
         }
     }

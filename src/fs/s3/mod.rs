@@ -29,7 +29,7 @@ use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
 use super::names::other_spellings;
 use super::new_names::{Maker, NewNames};
-use super::{Children, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
+use super::{Children, ExportStatus, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::metrics::Metrics;
 use crate::object::Key;
 use crate::shutdown::Shutdown;
@@ -291,6 +291,11 @@ impl View for S3FileSystem {
 
     async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
         Ok(self.shared.state.properties(id).await?)
+    }
+
+    /// An object is stored when its write is answered.
+    async fn export(&self, _: &Resource) -> Result<Option<ExportStatus>, Failure> {
+        Ok(None)
     }
 
     async fn patch_properties(

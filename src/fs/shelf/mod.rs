@@ -23,7 +23,8 @@ use tokio::time::timeout;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
 use super::following::recover;
 use super::{
-    Children, Failure, HotFile, Locate, RequestContext, Resource, ResourcePath, Share, Source, View,
+    Children, ExportStatus, Failure, HotFile, Locate, RequestContext, Resource, ResourcePath, Share, Source,
+    View,
 };
 use crate::object::ETag;
 use crate::shutdown::Shutdown;
@@ -274,6 +275,14 @@ impl<F: FileSystem + View> View for ShelvedFileSystem<F> {
         self.inner.properties(id).await
     }
 
+    async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure> {
+        match resource.id.starts_with('/') {
+            // The shelf's: it never goes anywhere.
+            true => Ok(None),
+            false => self.inner.export(resource).await,
+        }
+    }
+
     async fn patch_properties(
         &self,
         path: &ResourcePath,
@@ -302,6 +311,7 @@ fn resource(path: String, row: ShelfRow) -> Resource {
         etag: (!row.is_folder).then(|| ETag::new(&row.version)),
         content_type: None,
         kept_mtime: None,
+        export: None,
         name: row.name,
         id: path,
     }

@@ -112,6 +112,8 @@ pub fn path_config(directory: &TempDir, state: &TempDir) -> Config {
     let options = PathOptions {
         directory: directory.path().to_owned(),
         delete_hidden: false,
+        show_conflicts: false,
+        export_wait: Duration::from_secs(70),
         cache: Default::default(),
         intake: Default::default(),
     };

@@ -4,6 +4,7 @@
 mod cuts;
 mod deep;
 mod escapes;
+mod exports;
 mod faults;
 mod semantics;
 mod syscalls;

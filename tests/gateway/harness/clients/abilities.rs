@@ -21,6 +21,13 @@ pub fn has_fuse(_: &Probe) -> Able {
     opened.map(drop).map_err(|error| format!("/dev/fuse cannot be used: {error}"))
 }
 
+/// Whether files in memory take attributes of users, as Linux has it since 6.6.
+pub fn has_attributes(_: &Probe) -> Able {
+    let file = tempfile::NamedTempFile::new_in("/dev/shm").map_err(|error| error.to_string())?;
+    let set = rustix::fs::setxattr(file.path(), "user.s3dav", b"1", rustix::fs::XattrFlags::empty());
+    set.map_err(|error| format!("files in /dev/shm take no attributes: {error}"))
+}
+
 /// Whether file systems may be mounted here, as in few containers.
 pub fn mounts(probe: &Probe) -> Able {
     let umount = known("umount", User::Own)?;

@@ -93,6 +93,7 @@ pub const TABLE: &[Client] = &[
     // Rights and devices.
     machine("root", &[Able(is_root)]),
     machine("/dev/fuse", &[Able(has_fuse)]),
+    machine("attributes on /dev/shm", &[Able(has_attributes)]),
 ];
 
 /// All that a mount takes.

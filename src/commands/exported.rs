@@ -1,0 +1,91 @@
+//! `s3dav status PATH`: whether what was saved there is in the bucket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::CommandError;
+use super::running;
+use crate::cli::StatusArgs;
+use crate::control::{ControlError, Export, Exports, Reply, Request, Status, ask};
+use crate::notify;
+
+pub(super) async fn run(path: &Path, args: &StatusArgs) -> Result<(), CommandError> {
+    let named = args.gateway.state_dir.as_deref();
+    let running = running::find(named).await?.running;
+    let (status, below) = of_gateway(path, &running).await.ok_or_else(|| unserved(path))?;
+    let request = Request::Exports { path: below };
+    let exports = match ask(&status.state_dir, request, PATIENCE).await {
+        Ok(Reply::Exports(exports)) => *exports,
+        Ok(_) => return Err(ControlError::Unexpected.into()),
+        Err(error) => {
+            let hint = error.hint().unwrap_or("`s3dav status` without a path shows how the gateway is");
+            let message = format!("it is not known what became of {}", path.display());
+            return Err(CommandError::hinted(anyhow::Error::new(error).context(message), hint));
+        }
+    };
+    match args.json {
+        true => say!("{}", serde_json::to_string_pretty(&exports)?),
+        false => say!("{}", text(&exports).trim_end()),
+    }
+    Ok(())
+}
+
+/// The gateway that `path` belongs to, and where below what it serves: by what is mounted of it, or by the directory
+/// that it serves.
+async fn of_gateway<'s>(path: &Path, running: &'s [Status]) -> Option<(&'s Status, String)> {
+    let absolute = std::path::absolute(path).ok()?;
+    let mounts = running::mounts(running).await.into_iter().map(|(entry, status)| (entry.point, status));
+    let served = running.iter().map(|status| (PathBuf::from(&status.source), status));
+    let places: Vec<_> = mounts.chain(served.filter(|(source, _)| source.is_absolute())).collect();
+    // As it is spelled first: to resolve links asks what may hang.
+    below(&absolute, &places).or_else(|| below(&absolute.canonicalize().ok()?, &places))
+}
+
+/// The innermost of `places` that holds `path`.
+fn below<'s>(path: &Path, places: &[(PathBuf, &'s Status)]) -> Option<(&'s Status, String)> {
+    let holding = places.iter().filter_map(|(place, status)| Some((path.strip_prefix(place).ok()?, *status)));
+    let (rest, status) = holding.min_by_key(|(rest, _)| rest.components().count())?;
+    Some((status, rest.to_str()?.to_owned()))
+}
+
+fn unserved(path: &Path) -> CommandError {
+    let message = format!("{} is in nothing that a gateway of yours serves or has mounted", path.display());
+    let hint = "`s3dav status` shows those; in a container ask inside, by `docker exec`";
+    CommandError::hinted(anyhow::anyhow!(message), hint)
+}
+
+fn text(exports: &Exports) -> String {
+    let mut lines = vec![format!("of         {}", exports.source)];
+    match exports.exported {
+        Some(count) => lines.push(format!("exported   {count} files are in the bucket")),
+        None => lines.push("stored     all but what is named here".to_owned()),
+    }
+    if exports.pending > 0 {
+        lines.push(format!("pending    {} files are on their way into the bucket", exports.pending));
+    }
+    if exports.failed > 0 {
+        lines.push(format!("failed     {} files will not come into the bucket", exports.failed));
+    }
+    if exports.untold > 0 {
+        lines.push(format!("unknown    {} files, of which nothing is told", exports.untold));
+    }
+    if exports.is_cut {
+        lines.push("more       not all were looked at; name a folder further down".to_owned());
+    }
+    lines.extend(exports.files.iter().map(line));
+    let mut hints: Vec<&String> = exports.files.iter().filter_map(|file| file.hint.as_ref()).collect();
+    hints.sort();
+    hints.dedup();
+    lines.extend(hints.iter().map(|hint| format!("hint       {hint}")));
+    lines.join("\n") + "\n"
+}
+
+fn line(file: &Export) -> String {
+    let why = file.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{:<10} {}{why}", file.state, notify::plain(&file.path, MOST_OF_PATH))
+}
+
+/// A large folder takes a while.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Characters: that of the longest key.
+const MOST_OF_PATH: usize = 1025;
