@@ -39,6 +39,7 @@ mod owners;
 mod parent;
 mod path;
 mod permissions;
+mod platforms;
 mod probes;
 mod propfind;
 mod proxies;

@@ -185,6 +185,42 @@ print('three', m.version('webdavclient3'), 'four', m.version('webdav4'))";
     probe.at_least(&said.out, "four ", &[0, 11])
 }
 
+/// Whether kustomize is in it; it talks to no cluster for that.
+pub fn renders_manifests(probe: &Probe) -> Able {
+    let place = directory()?;
+    let written = [
+        ("kustomization.yaml", "resources: [one.yaml]\ncomponents: [more]\n"),
+        ("one.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: one}}\n"),
+        (
+            "more/kustomization.yaml",
+            "{apiVersion: kustomize.config.k8s.io/v1alpha1, kind: Component, namePrefix: no-}\n",
+        ),
+    ];
+    fs::create_dir(place.path().join("more")).map_err(|error| error.to_string())?;
+    for (name, text) in written {
+        fs::write(place.path().join(name), text).map_err(|error| error.to_string())?;
+    }
+    let said = probe.run(probe.command().arg("kustomize").arg(place.path()))?;
+    if said.status.success() && said.out.contains("name: no-one") {
+        Ok(())
+    } else {
+        Err(probe.wrong(&["kustomize"], &said))
+    }
+}
+
+/// Whether this Python has JupyterLab, and what deploy/jupyter takes.
+pub fn has_jupyter(probe: &Probe) -> Able {
+    let code = "import importlib.metadata as m, fsspec, httpx, webdav4.fsspec, aiohttp
+print('lab', m.version('jupyterlab'), 'fs', m.version('jupyter-fs'), 'proxy', m.version('jupyter-server-proxy'))";
+    let said = probe.run(probe.command().args(["-c", code]))?;
+    if !said.status.success() {
+        return Err(probe.wrong(&[], &said));
+    }
+    probe.at_least(&said.out, "lab ", &[4, 4])?;
+    probe.at_least(&said.out, "fs ", &[1, 2])?;
+    probe.at_least(&said.out, "proxy ", &[4, 4])
+}
+
 /// Whether it is a tar archive, and not just begun.
 pub fn is_an_archive(probe: &Probe) -> Able {
     let mut head = [0; 262];
