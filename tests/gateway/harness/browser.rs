@@ -137,10 +137,14 @@ impl Browser {
         }
     }
 
-    /// What is seen, as a PNG in base64; the window becomes as large as that.
-    pub async fn picture(&mut self, width: u32, height: u32) -> String {
+    /// Makes the window as large as that.
+    pub async fn resize(&mut self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// What is seen, as a PNG in base64.
+    pub async fn picture(&mut self) -> String {
         let picture = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
         picture["data"].as_str().unwrap().to_owned()
     }
