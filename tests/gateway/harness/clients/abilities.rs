@@ -208,6 +208,22 @@ pub fn renders_manifests(probe: &Probe) -> Able {
     }
 }
 
+/// Whether it tells a manifest that is right from one that is not.
+pub fn validates_manifests(probe: &Probe) -> Able {
+    let place = directory()?;
+    let file = place.path().join("manifest.yaml");
+    for (field, is_right) in [("data", true), ("date", false)] {
+        let text =
+            format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: one}}, {field}: {{a: b}}}}\n");
+        fs::write(&file, text).map_err(|error| error.to_string())?;
+        let said = probe.run(probe.command().arg("--strict").arg(&file))?;
+        if said.status.success() != is_right {
+            return Err(probe.wrong(&["--strict"], &said));
+        }
+    }
+    Ok(())
+}
+
 /// Whether this Python has JupyterLab, and what deploy/jupyter takes.
 pub fn has_jupyter(probe: &Probe) -> Able {
     let code = "import importlib.metadata as m, fsspec, httpx, webdav4.fsspec, aiohttp

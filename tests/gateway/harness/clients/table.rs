@@ -34,7 +34,7 @@ pub const TABLE: &[Client] = &[
     program("hadolint", &[Version("--version", "Linter ", &[2, 12])]).or("S3DAV_HADOLINT"),
     // Clusters.
     program("kubectl", &[Able(renders_manifests)]).or("S3DAV_KUBECTL"),
-    program("kubernetes-validate", &[Version("--version", "", &[1, 37])]).or("S3DAV_KUBERNETES_VALIDATE"),
+    program("kubernetes-validate", &[Able(validates_manifests)]).or("S3DAV_KUBERNETES_VALIDATE"),
     program("checkov", &[Version("--version", "", &[3, 3])]).or("S3DAV_CHECKOV"),
     // Notebooks.
     package("JupyterLab", "S3DAV_JUPYTER", &[Able(has_jupyter)]),
