@@ -40,6 +40,7 @@ mod owners;
 mod parent;
 mod path;
 mod permissions;
+mod platforms;
 mod probes;
 mod proofs;
 mod propfind;

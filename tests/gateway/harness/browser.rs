@@ -108,6 +108,47 @@ impl Browser {
         }
     }
 
+    /// Clicks into the middle of an element, as often as is told.
+    pub async fn click(&mut self, element: &str, times: u32) {
+        self.until(element).await;
+        let middle = "const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]";
+        let middle = self.value(&format!("(element => {{ {middle} }})({element})")).await;
+        for count in 1..=times {
+            for kind in ["mousePressed", "mouseReleased"] {
+                let event = json!({ "type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": count });
+                self.call("Input.dispatchMouseEvent", event).await;
+            }
+        }
+    }
+
+    /// Types a text where the cursor is.
+    pub async fn insert(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Presses a letter with Ctrl.
+    pub async fn press_with_control(&mut self, letter: char) {
+        let code = letter.to_ascii_uppercase();
+        for kind in ["rawKeyDown", "keyUp"] {
+            let key = json!({ "key": letter, "code": format!("Key{code}"), "windowsVirtualKeyCode": u32::from(code) });
+            let mut event = json!({ "type": kind, "modifiers": 2 });
+            event.as_object_mut().unwrap().extend(key.as_object().unwrap().clone());
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
+    /// Makes the window as large as that.
+    pub async fn resize(&mut self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// What is seen, as a PNG in base64.
+    pub async fn picture(&mut self) -> String {
+        let picture = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
+        picture["data"].as_str().unwrap().to_owned()
+    }
+
     /// The address of a page's first frame.
     pub async fn frame(&mut self) -> String {
         let tree = self.call("Page.getFrameTree", json!({})).await;

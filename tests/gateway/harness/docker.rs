@@ -121,7 +121,7 @@ impl Docker {
     }
 
     /// Leads a program that runs the client to this daemon.
-    fn lead(&self, command: &mut Command) {
+    pub fn lead(&self, command: &mut Command) {
         for name in ["DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"] {
             command.env_remove(name);
         }

@@ -33,7 +33,7 @@ async fn checkov_finds_nothing_but_what_is_skipped_with_a_reason() {
     let Some(tools) = clients::needs(&["checkov"]) else { return };
     let skips = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/infra/checkov.yaml");
     let mut check = tools.command("checkov");
-    check.args(["-m", "checkov.main", "--config-file", skips, "--file", PATH, "--output", "json"]);
+    check.args(["--config-file", skips, "--file", PATH, "--output", "json"]);
     let (code, said, error) = outcome(check).await;
     assert_eq!(code, 0, "{said}{error}");
     let report: Value = serde_json::from_str(&said).unwrap();

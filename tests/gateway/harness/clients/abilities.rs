@@ -205,10 +205,6 @@ pub fn has_cfn_lint(probe: &Probe) -> Able {
     has_package(probe, "cfn-lint", &[1, 58])
 }
 
-pub fn has_checkov(probe: &Probe) -> Able {
-    has_package(probe, "checkov", &[3, 3])
-}
-
 fn has_package(probe: &Probe, name: &str, least: &[u32]) -> Able {
     let code = format!("import importlib.metadata as m; print('found', m.version('{name}'))");
     let said = probe.run(probe.command().args(["-c", &code]))?;
@@ -216,6 +212,58 @@ fn has_package(probe: &Probe, name: &str, least: &[u32]) -> Able {
         return Err(probe.wrong(&[], &said));
     }
     probe.at_least(&said.out, "found ", least)
+}
+
+/// Whether kustomize is in it; it talks to no cluster for that.
+pub fn renders_manifests(probe: &Probe) -> Able {
+    let place = directory()?;
+    let written = [
+        ("kustomization.yaml", "resources: [one.yaml]\ncomponents: [more]\n"),
+        ("one.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: one}}\n"),
+        (
+            "more/kustomization.yaml",
+            "{apiVersion: kustomize.config.k8s.io/v1alpha1, kind: Component, namePrefix: no-}\n",
+        ),
+    ];
+    fs::create_dir(place.path().join("more")).map_err(|error| error.to_string())?;
+    for (name, text) in written {
+        fs::write(place.path().join(name), text).map_err(|error| error.to_string())?;
+    }
+    let said = probe.run(probe.command().arg("kustomize").arg(place.path()))?;
+    if said.status.success() && said.out.contains("name: no-one") {
+        Ok(())
+    } else {
+        Err(probe.wrong(&["kustomize"], &said))
+    }
+}
+
+/// Whether it tells a manifest that is right from one that is not.
+pub fn validates_manifests(probe: &Probe) -> Able {
+    let place = directory()?;
+    let file = place.path().join("manifest.yaml");
+    for (field, is_right) in [("data", true), ("date", false)] {
+        let text =
+            format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: one}}, {field}: {{a: b}}}}\n");
+        fs::write(&file, text).map_err(|error| error.to_string())?;
+        let said = probe.run(probe.command().arg("--strict").arg(&file))?;
+        if said.status.success() != is_right {
+            return Err(probe.wrong(&["--strict"], &said));
+        }
+    }
+    Ok(())
+}
+
+/// Whether this Python has JupyterLab, and what deploy/jupyter takes.
+pub fn has_jupyter(probe: &Probe) -> Able {
+    let code = "import importlib.metadata as m, fsspec, httpx, webdav4.fsspec, aiohttp
+print('lab', m.version('jupyterlab'), 'fs', m.version('jupyter-fs'), 'proxy', m.version('jupyter-server-proxy'))";
+    let said = probe.run(probe.command().args(["-c", code]))?;
+    if !said.status.success() {
+        return Err(probe.wrong(&[], &said));
+    }
+    probe.at_least(&said.out, "lab ", &[4, 4])?;
+    probe.at_least(&said.out, "fs ", &[1, 2])?;
+    probe.at_least(&said.out, "proxy ", &[4, 4])
 }
 
 /// Whether it is a tar archive, and not just begun.

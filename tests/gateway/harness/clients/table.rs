@@ -34,9 +34,16 @@ pub const TABLE: &[Client] = &[
     tool("docker", &[Version("--version", "version ", &[20, 10])]),
     program("dockerd", &[Version("--version", "version ", &[20, 10])]),
     package("Debian's root file system", "S3DAV_DEBIAN", &[Able(is_an_archive)]),
+    program("docker-compose", &[Version("version", "version v", &[2, 24])]).or("S3DAV_COMPOSE"),
+    program("hadolint", &[Version("--version", "Linter ", &[2, 12])]).or("S3DAV_HADOLINT"),
+    // Clusters.
+    program("kubectl", &[Able(renders_manifests)]).or("S3DAV_KUBECTL"),
+    program("kubernetes-validate", &[Able(validates_manifests)]).or("S3DAV_KUBERNETES_VALIDATE"),
+    program("checkov", &[Version("--version", "", &[3, 3])]).or("S3DAV_CHECKOV"),
+    // Notebooks.
+    package("JupyterLab", "S3DAV_JUPYTER", &[Able(has_jupyter)]),
     // What reads templates of CloudFormation.
     package("cfn-lint", "S3DAV_CFN_LINT", &[Able(has_cfn_lint)]),
-    package("checkov", "S3DAV_CHECKOV", &[Able(has_checkov)]),
     // What they work with.
     tool("bash", &[Version("--version", "version ", &[4])]),
     tool("dbus-daemon", &[Version("--version", "Daemon ", &[1, 14])]),
@@ -46,6 +53,7 @@ pub const TABLE: &[Client] = &[
         "git",
         &[Version("--version", "version ", &[2, 34]), Leaves(&["init", "-q", "made"], &["made/.git"])],
     ),
+    tool("ip", &[Version("-V", "iproute2-", &[5])]),
     tool("mount", &[UTIL_LINUX, Able(is_the_systems), Able(mounts)]),
     program("node", &[Version("--version", "v", &[18])]),
     tool("nsenter", &[UTIL_LINUX]),
