@@ -60,7 +60,7 @@ pub struct StackTimes {
 
     /// For S3 Files to export what was written last, before the file system is removed
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "90s", hide = true)]
-    pub export_wait: Duration,
+    pub drain_wait: Duration,
 }
 
 #[derive(Debug, Clone, Args)]

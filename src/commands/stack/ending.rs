@@ -64,7 +64,7 @@ pub(super) async fn down(args: StackChangeArgs) -> Result<(), CommandError> {
         if is_running(&found) {
             set_running(&handle, &found, false).await?;
         }
-        let wait = handle.times.export_wait;
+        let wait = handle.times.drain_wait;
         tell!("{}: waiting {wait:?} for S3 Files to export what was written last", handle.name);
         sleep(wait).await;
     }

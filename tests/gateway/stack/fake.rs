@@ -157,7 +157,7 @@ impl FakeAws {
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut command = command(&words);
         if line.starts_with("stack ") && !line.starts_with("stack template") {
-            command.args(["--poll-interval", "1ms", "--export-wait", "1ms"]);
+            command.args(["--poll-interval", "1ms", "--drain-wait", "1ms"]);
         }
         command.env("PATH", format!("{}:/usr/bin:/bin", self.directory().display()));
         command

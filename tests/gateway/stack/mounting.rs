@@ -141,7 +141,7 @@ async fn the_commands_of_the_sheets_table_do_what_the_helper_script_did() {
         for line in commands {
             let line = line.replace("IMAGE@sha256:DIGEST", IMAGE);
             let line = if line.contains(" stack ") {
-                line + " --yes --export-wait 1ms --poll-interval 1ms"
+                line + " --yes --drain-wait 1ms --poll-interval 1ms"
             } else {
                 line
             };
