@@ -44,6 +44,7 @@ pub mod dav;
 pub mod descriptors;
 #[cfg(feature = "demo")]
 pub mod embedded;
+pub mod far;
 pub mod fs;
 pub mod http;
 pub mod iam;
@@ -57,6 +58,7 @@ pub mod open_file;
 pub mod parent;
 pub mod peer;
 pub mod process;
+pub mod relay;
 #[doc(hidden)]
 pub mod seeded;
 pub mod service;

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::operator::{Keeping, Operator};
-use super::share::Served;
+use super::share::{Content, FarEnd, Served};
 use super::{CommandError, listeners, share};
 use crate::config::{Config, Source};
 use crate::control::{self, Who};
@@ -19,12 +19,13 @@ use crate::dav::locks::LockTable;
 use crate::descriptors;
 use crate::fs::UrlPrefix;
 use crate::http::auth::{Credentials, Deputies};
-use crate::http::{Limits, Server, Service};
+use crate::http::{Behind, Limits, Server, Service};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
 use crate::notify;
 use crate::peer;
+use crate::relay::Relay;
 use crate::shutdown::Shutdown;
 use crate::sockets::{self, Holder};
 use crate::state::{SourceNote, State, StateError};
@@ -44,6 +45,8 @@ pub struct Gateway {
     note: Option<SourceNote>,
     /// What is served may be out of reach, and was perhaps never reached.
     is_bucket: bool,
+    /// Reached for as long as requests are under way.
+    far: Option<FarEnd>,
 }
 
 impl Gateway {
@@ -80,7 +83,7 @@ impl Gateway {
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let (is_bucket, left) = (matches!(config.source, Source::Buckets(_)), state.recover());
-        let Served { share, cache, creates, intakes, cautions, answering } = match config.source {
+        let Served { content, cache, creates, intakes, cautions, answering } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &str| locks.is_locked(path));
@@ -89,6 +92,7 @@ impl Gateway {
             Source::Path(options) => {
                 share::of_path(options, shelf, &state, left, &metrics, &shutdown).await?
             }
+            Source::Far(source) => share::of_far(*source, &state, &metrics, &shutdown).await?,
         };
         let mut options = config.service;
         options.shares_localhost = sockets::share_localhost(&listeners);
@@ -102,8 +106,13 @@ impl Gateway {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
         }
         let (auth, read_only) = (options.auth.name(), options.read_only);
-        let engine = Engine::new(share, locks, state.clone(), &shutdown);
-        let service = Service::new(engine, options, metrics.clone(), answering.clone());
+        let (behind, far) = match content {
+            Content::Share(share) => {
+                (Behind::Engine(Engine::new(share, locks, state.clone(), &shutdown)), None)
+            }
+            Content::Relay(far) => (Behind::Relay(far.relay.clone()), Some(far)),
+        };
+        let service = Service::new(behind, options, metrics.clone(), answering.clone());
         let (knocks, front) = (service.knocks(), service.clone());
         let server = Server::new(listeners, service, config.limits.within(descriptors));
         notify::start(config.notify, &state, &metrics, &shutdown);
@@ -143,6 +152,7 @@ impl Gateway {
             shutdown_timeout,
             note: None,
             is_bucket,
+            far,
         })
     }
 
@@ -163,6 +173,11 @@ impl Gateway {
     /// Says whose its sockets are.
     pub fn set_holder(&mut self, holder: Holder) {
         self.operator.holder = holder;
+    }
+
+    /// The gateway that it leads to.
+    pub(super) fn relay(&self) -> Option<Relay> {
+        self.far.as_ref().map(|far| far.relay.clone())
     }
 
     /// Tells the requests that change something and are under way when it is called.
@@ -214,7 +229,7 @@ impl Gateway {
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
         let Self { server, metrics_server, operator, state, metrics, shutdown, shutdown_timeout, .. } = self;
-        let (note, is_bucket) = (self.note, self.is_bucket);
+        let (note, is_bucket, far) = (self.note, self.is_bucket, self.far);
         let note = write_note(note, &state).await;
         // Open until everything has ended: then a command sees that.
         let door = match control::open(state.directory(), Who::Gateway) {
@@ -232,6 +247,7 @@ impl Gateway {
             };
             tokio::join!(server.run(&shutdown, shutdown_timeout), of_metrics);
             close(&state, &shutdown, shutdown_timeout).await;
+            drop(far);
         };
         match &door {
             Some(door) => door.answer_during(Arc::new(operator), life).await,

@@ -96,7 +96,8 @@ async fn running_or_new(
             _ => Err(attempt::occupant_named(error.into()).await),
         };
     }
-    Ok((start(&config.state_dir, given, log).await?, true))
+    let limit = config.source.start_limit(restart::START_LIMIT);
+    Ok((start(&config.state_dir, given, log, limit).await?, true))
 }
 
 /// Says what may be a mistake in what a gateway was started with.
@@ -289,7 +290,12 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 }
 
 /// Starts a gateway that goes on when this command has ended, and waits until it is ready.
-async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Status, CommandError> {
+async fn start(
+    state_dir: &Path,
+    given: &[Given],
+    log: &LogArgs,
+    limit: Duration,
+) -> Result<Status, CommandError> {
     let unfit = |error| running::unfit(state_dir, error);
     prepare(state_dir).map_err(unfit)?;
     let words = state_dir.join(FIRST_WORDS);
@@ -302,7 +308,6 @@ async fn start(state_dir: &Path, given: &[Given], log: &LogArgs) -> Result<Statu
     };
     let arguments = [log.arguments(&std::path::absolute(&log_file)?), options_of_gateway(given)].concat();
     let mut child = spawn(state_dir, &arguments, file).context("the gateway cannot be started")?;
-    let limit = restart::START_LIMIT;
     let mut until = Instant::now() + limit;
     let mut has_ended = false;
     loop {
@@ -357,7 +362,7 @@ fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result
     // All that counts is on its command line, so that nothing is read twice.
     command.args(["serve", "--detached", "--config=/dev/null"]);
     command.arg("--state-dir").arg(state_dir).args(arguments);
-    let given = ["BUCKET", "PATH", "SOURCE", "MOUNT", "CONFIG", "VERBOSE"];
+    let given = ["BUCKET", "PATH", "SOURCE", "S3FILES", "MOUNT", "CONFIG", "VERBOSE"];
     for variable in given.map(|name| format!("S3DAV_{name}")) {
         command.env_remove(variable);
     }

@@ -109,8 +109,8 @@ async fn what_dies_is_started_again_and_files_answer() {
         let watchdog = system.processes("usr/bin/amazon-efs-mount-watchdog").pop().unwrap();
         system.kill(&watchdog).await;
         system.until("watchdog began", times).await;
-        let note = fs::read_to_string(system.at("run/s3dav/container.json")).unwrap();
-        assert!(!note.contains(&format!(":{watchdog}}}")), "{note}");
+        let note = || fs::read_to_string(system.at("run/s3dav/container.json")).unwrap();
+        eventually("a note", || async { !note().contains(&format!(":{watchdog}}}")) }).await;
     }
     // A gateway that dies is the parent's.
     let gateway = format!("--path={}", system.dir().display());
