@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Arg, Args, Subcommand, ValueEnum};
 
 use super::ServeArgs;
@@ -121,7 +121,9 @@ fn hide_what_is_for_buckets(option: Arg) -> Arg {
         return option.help("Region of the file system [default: that of the environment, on EC2 its own]");
     }
     if id == "s3files" {
-        return option.required(true).help("File system of Amazon S3 Files to mount and serve");
+        // What is not of a container is refused with other words.
+        let option = option.required(true).conflicts_with(Resettable::Reset);
+        return option.help("File system of Amazon S3 Files to mount and serve");
     }
     let of_buckets = option.get_help_heading() == Some("S3") && id != "profile";
     if of_buckets || UNUSED.contains(&id) { option.hide(true) } else { option }

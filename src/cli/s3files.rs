@@ -77,6 +77,21 @@ pub struct SessionArgs {
     pub session_password: Option<String>,
 }
 
+impl SessionArgs {
+    /// For another start of the program.
+    pub fn arguments(&self) -> Vec<String> {
+        let (Some(session), Some(password)) = (&self.session, &self.session_password) else {
+            return Vec::new();
+        };
+        let port = self.session_port;
+        vec![
+            format!("--session={session}"),
+            format!("--session-port={port}"),
+            format!("--session-password={password}"),
+        ]
+    }
+}
+
 /// What runs a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FarEngineArg {

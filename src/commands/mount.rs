@@ -27,10 +27,11 @@ use crate::process;
 use crate::state::{Credential, create_private, open_private, prepare, read_private};
 
 pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
+    let session = args.serve.session.arguments();
     let config = Config::of_serve(with_mountpoint(args))?;
     hints::know(&config);
     let (state_dir, makes_state) = (config.state_dir.clone(), !config.state_dir.exists());
-    let started = running_or_new(&config, given, log).await;
+    let started = running_or_new(&config, given, &session, log).await;
     // Where it did not say why, its words and its log are left to be looked at.
     if started.is_err() && makes_state && parent::failure(&state_dir).is_some() {
         attempt::leave_nothing(state_dir.clone()).await?;
@@ -75,6 +76,7 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
 async fn running_or_new(
     config: &Config,
     given: &[Given],
+    more: &[String],
     log: &LogArgs,
 ) -> Result<(Status, bool), CommandError> {
     match predecessor::wait_out_aloud(&config.state_dir).await? {
@@ -97,7 +99,7 @@ async fn running_or_new(
         };
     }
     let limit = config.source.start_limit(restart::START_LIMIT);
-    Ok((start(&config.state_dir, given, log, limit).await?, true))
+    Ok((start(&config.state_dir, [&options_of_gateway(given), more].concat(), log, limit).await?, true))
 }
 
 /// Says what may be a mistake in what a gateway was started with.
@@ -292,7 +294,7 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 /// Starts a gateway that goes on when this command has ended, and waits until it is ready.
 async fn start(
     state_dir: &Path,
-    given: &[Given],
+    options: Vec<String>,
     log: &LogArgs,
     limit: Duration,
 ) -> Result<Status, CommandError> {
@@ -306,7 +308,7 @@ async fn start(
         Some(file) => file.clone(),
         None => own_log(state_dir).map_err(unfit)?,
     };
-    let arguments = [log.arguments(&std::path::absolute(&log_file)?), options_of_gateway(given)].concat();
+    let arguments = [log.arguments(&std::path::absolute(&log_file)?), options].concat();
     let mut child = spawn(state_dir, &arguments, file).context("the gateway cannot be started")?;
     let mut until = Instant::now() + limit;
     let mut has_ended = false;

@@ -1,5 +1,7 @@
 //! Another gateway as what is served: S3 Files in a container, or a task at the end of a session.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ConfigError, Source, mistake};
@@ -7,6 +9,7 @@ use crate::cli::{AppleMetadataArg, FarEngineArg, ServeArgs};
 use crate::container::{OptionError, Options, Times};
 use crate::far::{DockerOptions, FarOptions, SessionOptions};
 use crate::intake::IntakeOptions;
+use crate::relay::Far;
 
 /// A far gateway, and how it is reached.
 #[derive(Debug, Clone)]
@@ -28,6 +31,14 @@ impl FarSource {
 }
 
 impl Source {
+    /// The gateway that is led to, for a state directory.
+    pub fn far(&self, state_dir: &Path) -> Option<Arc<dyn Far>> {
+        match self {
+            Self::Far(source) => Some(source.far.clone().far(&source.name, state_dir)),
+            _ => None,
+        }
+    }
+
     /// How long a first start may take.
     pub fn start_limit(&self, usual: Duration) -> Duration {
         if matches!(self, Self::Far(_)) { usual + FAR } else { usual }

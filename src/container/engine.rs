@@ -46,11 +46,7 @@ impl EngineError {
 impl Engine {
     /// The first of these that is installed.
     pub fn find(names: &[&'static str]) -> Result<Self, EngineError> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = names.iter().find_map(|name| {
-            let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
-            Some(Self { name, program: places.find(|place| place.is_file())? })
-        });
+        let found = names.iter().find_map(|name| Some(Self { name, program: process::of_user(name)? }));
         found.ok_or_else(|| EngineError::Missing(names.join(" and no ")))
     }
 
@@ -63,6 +59,12 @@ impl Engine {
         };
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
             command.env_remove(name);
+        }
+        // It starts helpers that lie beside it.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let beside = self.program.parent().map(Path::to_owned);
+        if let Ok(path) = std::env::join_paths(std::env::split_paths(&path).chain(beside)) {
+            command.env("PATH", path);
         }
         command.args(arguments);
         command

@@ -13,7 +13,7 @@ use crate::store::s3::{Chain, Keys};
 
 /// Hands `chain`'s credentials over, again and again. `push` takes them as a `credential_process` prints them; it fails
 /// where the container has ended, or does not take them yet. `told`: why there are none, or that there are some.
-pub(super) async fn keep<P, F>(chain: &Chain, push: P, mut told: impl FnMut(Option<String>))
+pub(super) async fn keep<P, F>(chain: &Chain, push: P, told: impl Fn(Option<String>))
 where
     P: Fn(String) -> F,
     F: Future<Output = Result<(), String>>,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -53,8 +54,7 @@ struct Image {
 impl Docker {
     pub(super) fn new(options: DockerOptions, name: &str, state_dir: &Path) -> Self {
         // Two states of the same file system are two gateways.
-        let hash = hex::encode(Sha256::digest(format!("{name}\n{}", state_dir.display())));
-        let name = format!("s3dav-{}", &hash[..16]);
+        let name = format!("s3dav-{}", hash(&format!("{name}\n{}", state_dir.display())));
         Self { options, name, password_file: state_dir.join(PASSWORD) }
     }
 
@@ -94,6 +94,8 @@ impl Docker {
             "--cap-drop=ALL",
             "--cap-add=SYS_ADMIN",
             "--read-only",
+            // Whose usual profile denies mounts; elsewhere it says nothing.
+            "--security-opt=apparmor=unconfined",
             "--tmpfs=/run",
             "--tmpfs=/tmp",
             "--stop-timeout=40",
@@ -122,8 +124,8 @@ impl Docker {
         arguments
     }
 
-    /// The one that runs as it should; others of this gateway's are removed.
-    async fn running(&self, engine: &Engine, made_as: &str) -> Result<Option<String>, FarError> {
+    /// The one that runs as it should, or at all where nobody knows how; others of this gateway's are removed.
+    async fn running(&self, engine: &Engine, made_as: Option<&str>) -> Result<Option<String>, FarError> {
         let filter = format!("label={LABEL}={}", self.name);
         let format = format!("{{{{.ID}}}} {{{{.State}}}} {{{{.Label \"{MADE_AS}\"}}}}");
         let arguments = ["ps", "--all", "--no-trunc", "--filter", &filter, "--format", &format];
@@ -133,7 +135,8 @@ impl Docker {
         for line in listed.lines() {
             let mut words = line.split(' ');
             let (id, state) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            if state == "running" && words.next() == Some(made_as) && running.is_none() {
+            let is_as_wanted = made_as.is_none() || words.next() == made_as;
+            if state == "running" && is_as_wanted && running.is_none() {
                 running = Some(id.to_owned());
             } else {
                 remove(engine, id).await;
@@ -178,14 +181,14 @@ impl Far for Docker {
 
     async fn open(&self) -> Result<Opened, FarError> {
         let engine = self.engine().await?;
-        let arguments = self.arguments(&self.image(&engine).await?);
-        let made_as = &hex::encode(Sha256::digest(arguments.join("\n")))[..16];
-        let running = self.running(&engine, made_as).await?;
+        let arguments = self.image(&engine).await.map(|image| self.arguments(&image));
+        let made_as = arguments.as_ref().ok().map(|arguments| hash(&arguments.join("\n")));
+        let running = self.running(&engine, made_as.as_deref()).await?;
         let is_new = running.is_none();
         let password = self.password(is_new).await?;
         let id = match running {
             Some(id) => id,
-            None => self.start(&engine, &arguments, made_as).await?,
+            None => self.start(&engine, &arguments?, made_as.as_deref().unwrap_or_default()).await?,
         };
         if is_new && let Err(error) = tell_password(&engine, &id, &password).await {
             let error = why_ended(&engine, &id).await.unwrap_or(error);
@@ -195,14 +198,15 @@ impl Far for Docker {
         let region = self.options.mount.region.clone();
         let chain = Chain::new(region, self.options.profile.clone()).await;
         let chain = chain.map_err(|error| FarError::new(error.to_string(), SIGN_IN))?;
-        let pushing = AbortOnDropHandle::new(tokio::spawn(push(engine.clone(), id.clone(), chain)));
+        let (told, trouble) = watch::channel(None);
+        let pushing = AbortOnDropHandle::new(tokio::spawn(push(engine.clone(), id.clone(), chain, told)));
         let address = address(&engine, &id).await?;
         let authorization = authorization(&password)?;
         let ended = async move {
             let _pushing = pushing;
             wait(&engine, &id).await
         };
-        Ok(Opened { address, authorization, ended: Box::pin(ended) })
+        Ok(Opened { address, authorization, trouble, ended: Box::pin(ended) })
     }
 
     async fn close(&self) {
@@ -216,6 +220,11 @@ impl Far for Docker {
         // It may not be there.
         let _ = tokio::fs::remove_file(file).await;
     }
+}
+
+/// 16 hexadecimal digits.
+fn hash(text: &str) -> String {
+    hex::encode(&Sha256::digest(text)[..8])
 }
 
 async fn look(engine: &Engine, reference: &str) -> Option<Image> {
@@ -251,22 +260,20 @@ async fn tell_password(engine: &Engine, id: &str, password: &str) -> Result<(), 
 }
 
 /// Hands credentials over for as long as the container lives.
-async fn push(engine: Engine, id: String, chain: Chain) {
-    let mut known: Option<String> = None;
+async fn push(engine: Engine, id: String, chain: Chain, told: watch::Sender<Option<FarError>>) {
     let push = |json: String| {
         let command =
             engine.command(&["exec", "--interactive", &id, "/usr/bin/s3dav", "container", "credentials"]);
         async move { tell(command, &json, TAKES).await.map_err(|error: TellError| error.to_string()) }
     };
-    credentials::keep(&chain, push, |trouble| {
-        if let Some(trouble) = &trouble
-            && known.as_ref() != Some(trouble)
-        {
+    let tell = |trouble: Option<String>| {
+        let is_new = told.borrow().as_ref().map(|known| &known.message) != trouble.as_ref();
+        if let (true, Some(trouble)) = (is_new, &trouble) {
             tracing::warn!(hint = SIGN_IN, "{trouble}");
         }
-        known = trouble;
-    })
-    .await;
+        told.send_replace(trouble.map(|trouble| FarError::new(trouble, SIGN_IN)));
+    };
+    credentials::keep(&chain, push, tell).await;
 }
 
 /// Where its port is published.
@@ -324,10 +331,10 @@ async fn why_ended(engine: &Engine, id: &str) -> Option<FarError> {
     ))
 }
 
-/// Ends it in order, and removes it.
+/// Ends it in order, and removes it, with volumes that have no name.
 async fn remove(engine: &Engine, id: &str) {
     let stopped = crate::process::run(engine.command(&["stop", "--time", "40", id]), STOP).await;
-    let removed = crate::process::run(engine.command(&["rm", "--force", id]), STOP).await;
+    let removed = crate::process::run(engine.command(&["rm", "--force", "--volumes", id]), STOP).await;
     if let (Err(error), _) | (_, Err(error)) = (stopped, removed) {
         tracing::warn!(%error, id, "the container is not removed");
     }

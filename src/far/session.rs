@@ -7,11 +7,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 
 use super::{authorization, last_line};
 use crate::process::{self, ProcessError};
@@ -34,18 +34,16 @@ pub struct SessionOptions {
 #[derive(Debug)]
 pub(super) struct Session {
     options: SessionOptions,
-    /// It lasts as long as the task.
-    password: Mutex<Option<String>>,
 }
 
 impl Session {
     pub(super) fn new(options: SessionOptions) -> Self {
-        Self { options, password: Mutex::default() }
+        Self { options }
     }
 
     /// A command line of the AWS CLI, with this user's environment, which says who he is.
     fn aws(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("aws");
+        let mut command = Command::new(process::of_user("aws").unwrap_or_else(|| "aws".into()));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("S3DAV_") {
                 command.env_remove(name);
@@ -61,9 +59,6 @@ impl Session {
     }
 
     async fn password(&self) -> Result<String, FarError> {
-        if let Some(known) = self.password.lock().clone() {
-            return Ok(known);
-        }
         let arguments = [
             "ssm",
             "get-parameter",
@@ -75,9 +70,7 @@ impl Session {
             "--name",
             &self.options.password_parameter,
         ];
-        let password = process::run(self.aws(&arguments), ANSWER).await.map_err(failed)?;
-        *self.password.lock() = Some(password.clone());
-        Ok(password)
+        process::run(self.aws(&arguments), ANSWER).await.map_err(failed)
     }
 
     fn start(&self, port: u16) -> Result<Child, FarError> {
@@ -109,13 +102,15 @@ impl Far for Session {
     }
 
     async fn open(&self) -> Result<Opened, FarError> {
-        let authorization = authorization(&self.password().await?)?;
         let port = free_port().map_err(|error| {
             FarError::new(format!("there is no port for a session: {error}"), "close programs that have many")
         })?;
         let running = Running::new(self.start(port)?);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Ok(Opened { address, authorization, ended: Box::pin(running.ended()) })
+        // Meanwhile; a task that was replaced may have another one.
+        let authorization = authorization(&self.password().await?)?;
+        let (_, trouble) = watch::channel(None);
+        Ok(Opened { address, authorization, trouble, ended: Box::pin(running.ended()) })
     }
 
     async fn close(&self) {

@@ -34,7 +34,6 @@ pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, deadline:
 fn refused(error: &ForwardError) -> Response<Body> {
     let status = match error {
         ForwardError::Broken => StatusCode::BAD_REQUEST,
-        ForwardError::Refused => StatusCode::BAD_GATEWAY,
         ForwardError::Away(_) | ForwardError::Lost => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut answer = text(status, &error.to_string());

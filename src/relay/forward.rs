@@ -25,8 +25,6 @@ pub enum ForwardError {
     Lost,
     #[error("the body did not arrive whole")]
     Broken,
-    #[error("the far gateway asks for another password")]
-    Refused,
 }
 
 /// Why a request has to be sent again.
@@ -64,7 +62,10 @@ impl Relay {
             let line = self.line(deadline).await?;
             match send(&line, &head, &mut upload, deadline).await {
                 Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
-                    return Err(ForwardError::Refused);
+                    line.refuse();
+                    if !upload.can_be_sent() {
+                        return Err(ForwardError::Lost);
+                    }
                 }
                 Ok(answer) => return Ok(if may_be_done { done(&head.method, answer) } else { answer }),
                 Err(Failed::Broken) => return Err(ForwardError::Broken),

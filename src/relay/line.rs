@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Body;
+use super::{Body, FarError};
 use crate::peer::{Owners, own_uid};
 
 /// A far end as long as it is the same one.
@@ -28,6 +28,7 @@ pub(super) struct Line {
     owners: Arc<dyn Owners>,
     idle: Mutex<Vec<Connection>>,
     retired: CancellationToken,
+    refused: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,8 @@ pub(super) enum LineError {
 
 impl Line {
     pub(super) fn new(address: SocketAddr, authorization: HeaderValue, owners: Arc<dyn Owners>) -> Self {
-        Self { address, authorization, owners, idle: Mutex::default(), retired: CancellationToken::new() }
+        let (retired, refused) = (CancellationToken::new(), CancellationToken::new());
+        Self { address, authorization, owners, idle: Mutex::default(), retired, refused }
     }
 
     /// It is lost: whoever waits for it need not.
@@ -62,6 +64,19 @@ impl Line {
 
     pub(super) async fn retired(&self) {
         self.retired.cancelled().await;
+    }
+
+    /// Another password is asked for.
+    pub(super) fn refuse(&self) {
+        self.refused.cancel();
+    }
+
+    pub(super) async fn refused(&self) -> FarError {
+        self.refused.cancelled().await;
+        FarError::new(
+            "the far gateway asks for another password",
+            "it is reached anew, with the one that it has now",
+        )
     }
 
     /// Only for what goes over a connection of [`Self::connection`].

@@ -11,6 +11,7 @@ mod forward;
 mod line;
 mod upload;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -55,6 +56,8 @@ pub struct Opened {
     pub address: SocketAddr,
     /// With the password.
     pub authorization: HeaderValue,
+    /// What may end it soon, such as credentials that are not renewed.
+    pub trouble: watch::Receiver<Option<FarError>>,
     /// Until it has ended, and why. The way ends when this is dropped.
     pub ended: Pin<Box<dyn Future<Output = FarError> + Send>>,
 }
@@ -153,7 +156,7 @@ impl Relay {
 
     /// Until it is lost; gives the reason.
     async fn reach(&self) -> FarError {
-        let Opened { address, authorization, mut ended } = match self.0.far.open().await {
+        let Opened { address, authorization, trouble, mut ended } = match self.0.far.open().await {
             Ok(opened) => opened,
             Err(error) => return error,
         };
@@ -170,10 +173,24 @@ impl Relay {
         let error = tokio::select! {
             error = ended => error,
             () = self.is_silent(&line) => silent(PROBE),
+            error = line.refused() => error,
+            never = self.tell(trouble) => match never {},
         };
+        self.0.metrics.note_trouble(BESIDE, None);
         self.0.line.send_replace(None);
         line.retire();
         error
+    }
+
+    /// Shows what is wrong beside, for ever.
+    async fn tell(&self, mut trouble: watch::Receiver<Option<FarError>>) -> Infallible {
+        loop {
+            let now = trouble.borrow_and_update().clone();
+            self.0.metrics.note_trouble(BESIDE, now.map(|error| (error.message, error.hint)));
+            if trouble.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Until a probe has no answer.
@@ -210,6 +227,7 @@ fn silent(limit: Duration) -> FarError {
 
 /// In the list of problems.
 const PLACE: &str = "far end";
+const BESIDE: &str = "credentials";
 /// For a gateway that is being started.
 const START: Duration = Duration::from_secs(90);
 /// Between two looks whether it answers at all.

@@ -57,6 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "container",
             "far",
+            "relay",
             "cli",
             "cache",
             "state",

@@ -128,7 +128,7 @@ impl Docker {
     }
 
     async fn start_in(network: Network) -> Option<Self> {
-        let tools = needs(&["root", "bash", "docker", "dockerd", "ip", "unshare", DEBIAN])?;
+        let tools = needs(&["root", "bash", "docker", "dockerd", "ip", "nsenter", "unshare", DEBIAN])?;
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name).display().to_string();
         fs::create_dir(path("client")).unwrap();
@@ -186,7 +186,6 @@ impl Docker {
     /// A daemon in a network of its own, with a bridge: what is published is at this network's loopback, where
     /// [`Self::within`] leads.
     pub async fn with_bridge() -> Option<Arc<Self>> {
-        needs(&["ip", "nsenter", "unshare"])?;
         Self::start_in(Network::Own).await.map(Arc::new)
     }
 

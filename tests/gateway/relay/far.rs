@@ -67,7 +67,8 @@ impl Far for TestFar {
             let _ = place.changed().await;
             FarError::new("the way has ended", "wait")
         });
-        Ok(Opened { address, authorization, ended })
+        let (_, trouble) = watch::channel(None);
+        Ok(Opened { address, authorization, trouble, ended })
     }
 
     async fn close(&self) {
