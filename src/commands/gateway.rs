@@ -18,7 +18,7 @@ use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::descriptors;
 use crate::fs::UrlPrefix;
-use crate::http::auth::{Credentials, Deputies};
+use crate::http::auth::{Access, Auth, Credentials, Deputies};
 use crate::http::{Behind, Limits, Server, Service};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
@@ -96,22 +96,14 @@ impl Gateway {
         };
         let mut options = config.service;
         options.shares_localhost = sockets::share_localhost(&listeners);
-        options.auth = config.access.with(|| {
-            let credential = state.credential();
-            Credentials::new(&credential.user, &credential.password)
-        });
+        options.auth = auth(config.access, &state);
         warn_of_blindness(options.auth.name());
         let deputy = Deputy::new(urls.clone()).await;
         if let Some(deputy) = deputy.clone() {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
         }
         let (auth, read_only) = (options.auth.name(), options.read_only);
-        let (behind, far) = match content {
-            Content::Share(share) => {
-                (Behind::Engine(Engine::new(share, locks, state.clone(), &shutdown)), None)
-            }
-            Content::Relay(far) => (Behind::Relay(far.relay.clone()), Some(far)),
-        };
+        let (behind, far) = behind(content, locks, &state, &shutdown);
         let service = Service::new(behind, options, metrics.clone(), answering.clone());
         let (knocks, front) = (service.knocks(), service.clone());
         let server = Server::new(listeners, service, config.limits.within(descriptors));
@@ -259,6 +251,27 @@ impl Gateway {
         } else {
             write_note(note, &state).await;
         }
+    }
+}
+
+/// Who may come in; by the state's own password, where none was given.
+fn auth(access: Access, state: &State) -> Auth {
+    access.with(|| {
+        let credential = state.credential();
+        Credentials::new(&credential.user, &credential.password)
+    })
+}
+
+/// Who carries requests out.
+fn behind(
+    content: Content,
+    locks: LockTable,
+    state: &State,
+    shutdown: &Shutdown,
+) -> (Behind, Option<FarEnd>) {
+    match content {
+        Content::Share(share) => (Behind::Engine(Engine::new(share, locks, state.clone(), shutdown)), None),
+        Content::Relay(far) => (Behind::Relay(far.relay.clone()), Some(far)),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::auth::{Auth, Denied};
-use super::body::{Counted, Home, Rest, read};
+use super::body::{Counted, Home, Lent, Rest, read};
 use super::date;
 use super::guard::{Facts, Refused, admit};
 use super::guesses::Guesses;
@@ -28,8 +28,8 @@ use super::relayed;
 use super::status;
 use crate::dav::engine::Engine;
 use crate::dav::{Body, check_xml, full, guard, text};
-use crate::fs::UrlPrefix;
 use crate::fs::resource_path::without_empty_segments;
+use crate::fs::{RequestContext, UrlPrefix};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 
@@ -249,12 +249,22 @@ impl Service {
         if context.client.is_webdavfs() {
             home.keep_connection();
         }
-        let engine = match (&inner.behind, came) {
-            (Behind::Engine(engine), _) => engine,
-            (Behind::Relay(relay), came) => {
-                return Ok(relayed::answer(relay, came.unwrap_or(parts), body, context.deadline).await);
+        match &inner.behind {
+            Behind::Relay(relay) => {
+                Ok(relayed::answer(relay, came.unwrap_or(parts), body, context.deadline).await)
             }
-        };
+            Behind::Engine(engine) => self.carry_out(engine, context, parts, body).await,
+        }
+    }
+
+    /// What is done here.
+    async fn carry_out(
+        &self,
+        engine: &Engine,
+        context: Arc<RequestContext>,
+        parts: http::request::Parts,
+        body: Lent,
+    ) -> Result<Response<Body>, Box<Response<Body>>> {
         if parts.method == Method::PUT {
             let body = body.boxed_unsync();
             let mut answer = engine.handle(&context, Request::from_parts(parts, body)).await;
@@ -329,7 +339,7 @@ impl Service {
     async fn small_body(
         &self,
         parts: &http::request::Parts,
-        body: super::body::Lent,
+        body: Lent,
     ) -> Result<Bytes, Box<Response<Body>>> {
         if body.is_end_stream() {
             return Ok(Bytes::new());

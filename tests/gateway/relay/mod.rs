@@ -1,5 +1,6 @@
 //! A gateway that leads to another one: what comes is answered there, whatever becomes of the way.
 
+mod docker;
 mod far;
 mod lines;
 mod session;
