@@ -47,6 +47,7 @@ pub mod dav;
 pub mod descriptors;
 #[cfg(feature = "demo")]
 pub mod embedded;
+pub mod far;
 pub mod fs;
 pub mod http;
 pub mod iam;
@@ -60,6 +61,7 @@ pub mod open_file;
 pub mod parent;
 pub mod peer;
 pub mod process;
+pub mod relay;
 #[doc(hidden)]
 pub mod seeded;
 pub mod service;

@@ -63,6 +63,15 @@ pub fn find(name: &str) -> Option<PathBuf> {
     places.into_iter().find(|place| place.is_file())
 }
 
+/// A program that the user has installed, as a shell would find it. A Mac's services have a short path, which lacks the
+/// places where engines and package managers install.
+pub fn of_user(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places: Vec<PathBuf> =
+        std::env::split_paths(&path).chain(OF_MACS.iter().map(PathBuf::from)).collect();
+    places.into_iter().map(|directory| directory.join(name)).find(|place| place.is_file())
+}
+
 /// This program by the name that it was called by, which may lead to a newer one later; absolute.
 pub fn own() -> std::io::Result<PathBuf> {
     let itself = std::env::current_exe()?;
@@ -106,6 +115,10 @@ pub async fn run(mut command: Command, limit: Duration) -> Result<String, Proces
 /// Root's on every system; the last two are those of NixOS, which has nothing in the others.
 const DIRECTORIES: [&str; 6] =
     ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/run/wrappers/bin", "/run/current-system/sw/bin"];
+#[cfg(target_os = "macos")]
+const OF_MACS: &[&str] = &["/usr/local/bin", "/opt/homebrew/bin"];
+#[cfg(not(target_os = "macos"))]
+const OF_MACS: &[&str] = &[];
 /// Who runs it, and how the managers of his services are reached.
 const HANDED_ON: [&str; 5] = ["HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
 

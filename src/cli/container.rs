@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Arg, Args, Subcommand, ValueEnum};
 
 use super::ServeArgs;
@@ -14,26 +14,6 @@ use crate::config::units::parse_duration;
 pub struct ContainerArgs {
     #[command(subcommand)]
     pub command: Option<ContainerCommand>,
-
-    /// File system of Amazon S3 Files to mount and serve
-    #[arg(long, env = "S3DAV_S3FILES", value_name = "FS_ID", required = true, help_heading = "S3 Files")]
-    pub s3files: Option<String>,
-
-    /// Availability zone by its ID, such as use1-az1; found out on EC2
-    #[arg(long, env = "S3DAV_AZ_ID", value_name = "AZ", help_heading = "S3 Files")]
-    pub az_id: Option<String>,
-
-    /// Host name or address at which the mount target is reached from here
-    #[arg(long, env = "S3DAV_MOUNT_TARGET", value_name = "HOST", help_heading = "S3 Files")]
-    pub mount_target: Option<String>,
-
-    /// Access point of the file system
-    #[arg(long, env = "S3DAV_ACCESS_POINT", value_name = "ID", help_heading = "S3 Files")]
-    pub access_point: Option<String>,
-
-    /// Read everything through the mount target, nothing from S3 itself
-    #[arg(long, env = "S3DAV_NO_DIRECT_READS", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
-    pub no_direct_reads: bool,
 
     /// Where to mount it
     #[arg(
@@ -49,6 +29,10 @@ pub struct ContainerArgs {
     #[arg(long, env = "S3DAV_CLOUDWATCH", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
     pub cloudwatch: bool,
 
+    /// Wait for a password that the host hands over, and ask clients for it
+    #[arg(long, hide = true)]
+    pub password_from_host: bool,
+
     #[command(flatten)]
     pub times: ContainerTimes,
 
@@ -62,7 +46,7 @@ pub struct ContainerArgs {
 /// How long is waited; for tests.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ContainerTimes {
-    /// For the first credentials
+    /// For the first credentials, and for a password
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s", hide = true)]
     pub credentials_limit: Duration,
 
@@ -93,7 +77,11 @@ pub enum ContainerCommand {
     /// process` prints
     Credentials(SystemArgs),
 
-    /// Build an image that serves a bucket, or a directory, without any rights
+    /// Hand over the password that clients are to be asked for: reads a line
+    #[command(hide = true)]
+    Password(SystemArgs),
+
+    /// Build an image that serves a bucket, or a directory, without any rights; or one that mounts S3 Files
     Build(ContainerBuildArgs),
 }
 
@@ -103,13 +91,17 @@ pub struct ContainerBuildArgs {
     #[arg(long, value_name = "FILE")]
     pub binary: PathBuf,
 
-    /// Image to build on, with glibc 2.34 or newer [default: debian:12-slim]
+    /// Build the image that mounts Amazon S3 Files, and needs CAP_SYS_ADMIN, instead
+    #[arg(long)]
+    pub s3files: bool,
+
+    /// Image to build on, with glibc 2.34 or newer [default: debian:12-slim; for S3 Files amazonlinux:2023]
     #[arg(long, value_name = "IMAGE")]
     pub base: Option<String>,
 
-    /// Name of the new image
-    #[arg(long, value_name = "NAME", default_value = concat!("s3dav:", env!("CARGO_PKG_VERSION")))]
-    pub tag: String,
+    /// Name of the new image [default: s3dav:VERSION; for S3 Files s3dav-s3files:VERSION]
+    #[arg(long, value_name = "NAME")]
+    pub tag: Option<String>,
 
     /// Program that builds it [default: docker, or podman where there is no docker]
     #[arg(long, value_enum)]
@@ -128,12 +120,19 @@ fn hide_what_is_for_buckets(option: Arg) -> Arg {
     if id == "region" {
         return option.help("Region of the file system [default: that of the environment, on EC2 its own]");
     }
+    if id == "s3files" {
+        // What is not of a container is refused with other words.
+        let option = option.required(true).conflicts_with(Resettable::Reset);
+        return option.help("File system of Amazon S3 Files to mount and serve");
+    }
     let of_buckets = option.get_help_heading() == Some("S3") && id != "profile";
     if of_buckets || UNUSED.contains(&id) { option.hide(true) } else { option }
 }
 
 /// What is served is known, and is mounted in no other place.
-const UNUSED: [&str; 11] = [
+const UNUSED: [&str; 13] = [
+    "image",
+    "engine",
     "what",
     "bucket",
     "path",

@@ -4,6 +4,7 @@ mod container;
 mod documents;
 mod given;
 mod iam;
+mod s3files;
 mod serve;
 mod stack;
 mod state;
@@ -24,6 +25,7 @@ pub use container::{
 pub use documents::{completions, has_command, write_man_pages};
 pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse};
 pub use iam::{IamPolicyArgs, TrustArg};
+pub use s3files::{FarEngineArg, S3FilesArgs, SessionArgs};
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
 };

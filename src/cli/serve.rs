@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
+use super::{S3FilesArgs, SessionArgs};
 use crate::config::units::{parse_duration, parse_size};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,6 +73,12 @@ pub struct ServeArgs {
     /// Directory to serve instead, such as a mount of Amazon S3 Files
     #[arg(long, env = "S3DAV_PATH", value_name = "DIR")]
     pub path: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub s3files: S3FilesArgs,
+
+    #[command(flatten)]
+    pub session: SessionArgs,
 
     #[command(flatten)]
     pub s3: S3Args,

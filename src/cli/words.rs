@@ -104,6 +104,7 @@ impl Meaning {
 
 impl Named {
     fn apply(&self, serve: &mut ServeArgs) {
+        serve.s3files.s3files = None;
         (serve.bucket, serve.path, serve.source) = match self {
             Self::Buckets(buckets) => (buckets.clone(), None, None),
             Self::Directory(directory) => (Vec::new(), Some(directory.clone()), None),
@@ -177,4 +178,4 @@ fn option_of_buckets(matches: &ArgMatches) -> Option<String> {
 }
 
 /// Options that say what is served.
-const SOURCES: [&str; 3] = ["bucket", "path", "source"];
+const SOURCES: [&str; 4] = ["bucket", "path", "source", "s3files"];

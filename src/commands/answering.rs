@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::fs::path::PathShare;
 use crate::http::Readiness;
 use crate::metrics::Metrics;
+use crate::relay::Relay;
 use crate::shutdown::Shutdown;
 use crate::store::{ListRequest, ObjectStore};
 
@@ -22,6 +23,8 @@ pub(super) enum Asked {
     /// Each bucket, and the prefix that is served.
     Buckets(Vec<(String, Arc<dyn ObjectStore>)>),
     Directory(PathShare),
+    /// Another gateway.
+    Far(Relay),
 }
 
 /// See the module.
@@ -48,7 +51,8 @@ impl Answering {
             return Some(ENDING);
         }
         match *self.asked {
-            Asked::Buckets(_) => None,
+            // It is reached again without that.
+            Asked::Buckets(_) | Asked::Far(_) => None,
             Asked::Directory(_) => {
                 let mut answer = self.ask();
                 let answered = timeout(PATIENCE, answer.wait_for(|answered| *answered)).await;
@@ -86,7 +90,11 @@ impl Answering {
     }
 
     fn is_reached(&self) -> bool {
-        if !self.was_reached.load(Ordering::Relaxed) && self.metrics.has_reached_s3() {
+        let reaches = match &*self.asked {
+            Asked::Far(relay) => relay.is_reached(),
+            _ => self.metrics.has_reached_s3(),
+        };
+        if reaches && !self.was_reached.load(Ordering::Relaxed) {
             self.was_reached.store(true, Ordering::Relaxed);
         }
         self.was_reached.load(Ordering::Relaxed)
@@ -98,6 +106,8 @@ impl Asked {
     async fn answer(&self) {
         match self {
             Self::Directory(share) => share.answers().await,
+            // It is asked all the time.
+            Self::Far(_) => {}
             Self::Buckets(stores) => {
                 for (below, store) in stores {
                     // An answer is counted where it comes in; why there is none is noted there, too.

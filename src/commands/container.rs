@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::hold::{Start, hold};
@@ -18,6 +18,7 @@ use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_o
 use crate::parent::run_as_process_1;
 use crate::process;
 use crate::shutdown::Signals;
+use crate::state::{private_directory, write_private};
 use crate::store::s3::Chain;
 
 pub(super) async fn run(
@@ -27,6 +28,7 @@ pub(super) async fn run(
 ) -> Result<Ended, CommandError> {
     match args.command.take() {
         Some(ContainerCommand::Credentials(system)) => return hand_over(system).await.map(|()| Ended::Well),
+        Some(ContainerCommand::Password(system)) => return take_password(system).await.map(|()| Ended::Well),
         Some(ContainerCommand::Build(args)) => return container_build::run(args).await.map(|()| Ended::Well),
         None => {}
     }
@@ -42,13 +44,22 @@ pub(super) async fn run(
     let mut signals = Signals::listen()?;
     let system = System::at(&args.system.system_root);
     prepare(&system, &options).await?;
+    if args.password_from_host {
+        let file = password_from_host(&system, args.times.credentials_limit).await?;
+        (args.serve.user, args.serve.password_file) = (Some(HOST.to_owned()), Some(file));
+    }
     check_serving(&args.serve, &options.dir).await?;
     let chain = Chain::new(args.serve.s3.region.clone(), args.serve.s3.profile.clone()).await;
     let chain = chain.map_err(|error| Failure::new(Kind::NoCredentials, error.to_string()))?;
     let keeper = Arc::new(Keeper::new(chain));
     let door = control::open(&system.own(), Who::Container);
     let door = door.map_err(|error| Failure::new(Kind::NoEndpoint, error.to_string()))?;
-    let start = start_of_gateway(&options.dir, given, log);
+    let mut start = start_of_gateway(&options.dir, given, log);
+    if let (true, Some(file)) = (args.password_from_host, &args.serve.password_file) {
+        start.arguments.extend(
+            [format!("--user={HOST}"), format!("--password-file={}", file.display())].map(Into::into),
+        );
+    }
     let work = mount_and_serve(system, options, Arc::clone(&keeper), args.serve, start, &mut signals);
     door.answer_during(keeper, work).await
 }
@@ -81,12 +92,12 @@ fn refuse_others(serve: &ServeArgs) -> Result<(), ConfigError> {
 
 fn options(args: &mut ContainerArgs) -> Options {
     Options {
-        file_system: args.s3files.take().unwrap_or_default(),
+        file_system: args.serve.s3files.s3files.take().unwrap_or_default(),
         region: args.serve.s3.region.clone().or_else(region_of_environment),
-        az_id: args.az_id.take(),
-        mount_target: args.mount_target.take(),
-        access_point: args.access_point.take(),
-        direct_reads: !args.no_direct_reads,
+        az_id: args.serve.s3files.az_id.take(),
+        mount_target: args.serve.s3files.mount_target.take(),
+        access_point: args.serve.s3files.access_point.take(),
+        direct_reads: !args.serve.s3files.no_direct_reads,
         dir: args.dir.clone(),
         cloudwatch: args.cloudwatch,
         times: Times {
@@ -207,6 +218,37 @@ async fn stop(state_dir: &Path) {
     std::future::pending().await
 }
 
+/// The password that [`take_password`] writes, once it has.
+async fn password_from_host(system: &System, limit: Duration) -> Result<PathBuf, CommandError> {
+    let file = system.own().join(PASSWORD);
+    let written = async {
+        while !file.exists() {
+            sleep(PAUSE).await;
+        }
+    };
+    match timeout(limit, written).await {
+        Ok(()) => Ok(file),
+        Err(_) => Err(CommandError::hinted(
+            anyhow::anyhow!("no password was handed over within {limit:?}"),
+            "start the container with `s3dav mount --s3files`, or name a password with --password-file",
+        )),
+    }
+}
+
+/// From standard input to a file of root's, in memory.
+async fn take_password(SystemArgs { system_root }: SystemArgs) -> Result<(), CommandError> {
+    let taken = tokio::task::spawn_blocking(move || {
+        let mut password = String::new();
+        std::io::stdin().take(MOST_BYTES).read_to_string(&mut password)?;
+        let own = System::at(&system_root).own();
+        std::fs::create_dir_all(own.parent().unwrap_or(&own))?;
+        private_directory(&own)?;
+        write_private(&own.join(PASSWORD), &password)
+    });
+    taken.await?.context("the password cannot be kept")?;
+    Ok(())
+}
+
 /// The command's part: from standard input to the container.
 async fn hand_over(SystemArgs { system_root }: SystemArgs) -> Result<(), CommandError> {
     let text = tokio::task::spawn_blocking(|| {
@@ -245,6 +287,10 @@ const OF_CONTAINER: [&str; 9] = [
 ];
 /// Handed on as options.
 const OF_LOG: [&str; 3] = ["S3DAV_LOG_FILE", "S3DAV_LOG_FORMAT", "S3DAV_VERBOSE"];
+/// In the container's own directory.
+const PASSWORD: &str = "password";
+/// The name that goes with the password of the host.
+const HOST: &str = crate::far::USER;
 /// Credentials have 2 KiB.
 const MOST_BYTES: u64 = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(100);

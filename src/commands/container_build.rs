@@ -1,24 +1,21 @@
 //! `s3dav container build`: an image with a given binary, built by the engine of this machine.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use super::CommandError;
 use crate::cli::{ContainerBuildArgs, EngineArg};
-use crate::process;
+use crate::container::Engine;
 
 pub(super) async fn run(args: ContainerBuildArgs) -> Result<(), CommandError> {
     let binary = args.binary.clone();
     let machine = tokio::task::spawn_blocking(move || machine_of(&binary)).await??;
-    let engine = Engine::find(args.engine)?;
+    let engine = Engine::find(names(args.engine))?;
     let wanted = engine.architecture().await?;
     if machine != wanted {
         let message = anyhow!("{} is for {machine}, and {} has {wanted}", args.binary.display(), engine.name);
@@ -26,12 +23,44 @@ pub(super) async fn run(args: ContainerBuildArgs) -> Result<(), CommandError> {
     }
     let binary = args.binary.clone();
     let place = tokio::task::spawn_blocking(move || context(&binary)).await??;
-    tell!("building {}; its base is fetched if it is not here", args.tag);
-    let id = engine.build(place.path(), args.base.as_deref(), &args.tag).await?;
+    let kind = if args.s3files { &S3FILES } else { &DIRECT };
+    let tag = args.tag.unwrap_or_else(|| kind.tag.to_owned());
+    tell!("building {tag}; its base is fetched if it is not here");
+    let mut arguments = vec!["--target".to_owned(), kind.target.to_owned(), "--tag".to_owned(), tag.clone()];
+    if let Some(base) = args.base.as_deref().or(kind.base) {
+        // The classic builder builds the targets before it, too, and each base would be fetched.
+        for name in ["BASE", "BASE_S3FILES"] {
+            arguments.extend(["--build-arg".to_owned(), format!("{name}={base}")]);
+        }
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let id = engine.build(place.path(), &arguments).await.map_err(|error| {
+        let error = anyhow::Error::new(error).context("the image cannot be built");
+        CommandError::hinted(error, kind.hint)
+    })?;
     // An engine may print its progress before.
     say!("{}", id.lines().last().unwrap_or_default());
-    tell!("{}", how_to_run(engine.name, &args.tag));
+    tell!("{}", if args.s3files { HOW_TO_MOUNT.to_owned() } else { how_to_run(engine.name, &tag) });
     Ok(())
+}
+
+/// What can be built.
+struct Image {
+    target: &'static str,
+    tag: &'static str,
+    /// Instead of the recipe's own.
+    base: Option<&'static str>,
+    /// Where it fails.
+    hint: &'static str,
+}
+
+/// Programs by the name that was given.
+pub(super) fn names(wanted: Option<EngineArg>) -> &'static [&'static str] {
+    match wanted {
+        Some(EngineArg::Docker) => &["docker"],
+        Some(EngineArg::Podman) => &["podman"],
+        None => &["docker", "podman"],
+    }
 }
 
 /// The machine that a program is for, in the words of engines.
@@ -78,77 +107,6 @@ fn context(binary: &Path) -> Result<TempDir, CommandError> {
     Ok(make().context("there is no room for what the image is built of")?)
 }
 
-/// What builds images here.
-struct Engine {
-    name: &'static str,
-    program: PathBuf,
-}
-
-impl Engine {
-    fn find(wanted: Option<EngineArg>) -> Result<Self, CommandError> {
-        let names: &[&'static str] = match wanted {
-            Some(EngineArg::Docker) => &["docker"],
-            Some(EngineArg::Podman) => &["podman"],
-            None => &["docker", "podman"],
-        };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = names.iter().find_map(|name| {
-            let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
-            Some(Self { name, program: places.find(|place| place.is_file())? })
-        });
-        found.ok_or_else(|| {
-            let message =
-                anyhow!("there is no {} in the path to build an image with", names.join(" and no "));
-            CommandError::hinted(message, INSTALL)
-        })
-    }
-
-    /// A command line, which gets nothing of what this program's own variables say, keys least of all.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        let is_ours = |name: &OsString| {
-            let name = name.to_string_lossy();
-            name.starts_with("AWS_") || name.starts_with("S3DAV_")
-        };
-        for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
-            command.env_remove(name);
-        }
-        command.args(arguments);
-        command
-    }
-
-    async fn architecture(&self) -> Result<String, CommandError> {
-        let arguments = match self.name {
-            "docker" => ["version", "--format", "{{.Server.Arch}}"],
-            _ => ["info", "--format", "{{.Host.Arch}}"],
-        };
-        let said = process::run(self.command(&arguments), ANSWER).await;
-        said.map_err(|error| {
-            let hint = format!("start it, and look whether `{} info` answers", self.name);
-            let error = anyhow::Error::new(error).context(format!("{} does not answer", self.name));
-            CommandError::hinted(error, hint)
-        })
-    }
-
-    /// Gives the image's id.
-    async fn build(&self, place: &Path, base: Option<&str>, tag: &str) -> Result<String, CommandError> {
-        let mut command = self.command(&["build", "--quiet", "--target", "direct", "--tag", tag]);
-        if let Some(base) = base {
-            command.args(["--build-arg", &format!("BASE={base}")]);
-        }
-        if self.name == "podman" {
-            // Its own format knows no health check.
-            command.args(["--format", "docker"]);
-        }
-        command.arg(place);
-        process::run(command, BUILD).await.map_err(|error| {
-            let hint = "a base without certificate authorities must have apt, and reach its packages; --base names \
-                        another one";
-            CommandError::hinted(anyhow::Error::new(error).context("the image cannot be built"), hint)
-        })
-    }
-}
-
 fn how_to_run(engine: &str, tag: &str) -> String {
     format!(
         "run it with:
@@ -159,16 +117,25 @@ fn how_to_run(engine: &str, tag: &str) -> String {
     )
 }
 
+const DIRECT: Image = Image {
+    target: "direct",
+    tag: concat!("s3dav:", env!("CARGO_PKG_VERSION")),
+    base: None,
+    hint: "a base without certificate authorities must have apt, and reach its packages; --base names another one",
+};
+const S3FILES: Image = Image {
+    target: "s3files",
+    tag: S3FILES_TAG,
+    base: Some("amazonlinux:2023"),
+    hint: "its base must have dnf, and reach the packages of Amazon Linux; --base names another one",
+};
+/// What `mount --s3files` looks for where no other image is named.
+const S3FILES_TAG: &str = crate::far::S3FILES_IMAGE;
+const HOW_TO_MOUNT: &str = "mount S3 Files by it with:\n  s3dav mount --s3files FS_ID --endpoint HOST";
 /// The image, as it can be built by hand, too.
 const DOCKERFILE: &str = include_str!("../../deploy/container/Dockerfile");
-const INSTALL: &str = "install Docker Desktop, OrbStack, Colima or Podman (on Linux: the package docker.io, or podman); to \
-                       put a bucket into Finder none is needed: `s3dav mount`";
 /// Bytes of an ELF file's head, as far as it is looked at.
 const HEAD: usize = 20;
-/// A virtual machine may have to wake up.
-const ANSWER: Duration = Duration::from_secs(30);
-/// The base comes over the network.
-const BUILD: Duration = Duration::from_secs(1800);
 
 #[cfg(test)]
 mod tests {

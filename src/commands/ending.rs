@@ -20,7 +20,7 @@ pub(super) async fn until_stopped(
     mut signals: Signals,
     holder: Holder,
 ) -> Result<Ended, CommandError> {
-    let (urls, writes) = (gateway.urls(), gateway.writes());
+    let (urls, writes, relay) = (gateway.urls(), gateway.writes(), gateway.relay());
     let running = gateway.run();
     tokio::pin!(running);
     let keeping = async {
@@ -61,6 +61,10 @@ pub(super) async fn until_stopped(
             tracing::warn!("stopped at once");
             std::process::exit(130);
         }
+    }
+    if let (Some(relay), false) = (relay, stop.is_restart()) {
+        // The next one finds it running.
+        relay.close().await;
     }
     // What ends now cannot unmount any more; the next one does, if somebody wanted that meanwhile.
     Ok(if stop.is_restart() { Ended::ToStartAnew } else { Ended::Well })

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::operator::{Keeping, Operator};
-use super::share::Served;
+use super::share::{Content, FarEnd, Served};
 use super::{CommandError, listeners, share};
 use crate::config::{Config, Source};
 use crate::control::{self, Who};
@@ -18,13 +18,14 @@ use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::descriptors;
 use crate::fs::UrlPrefix;
-use crate::http::auth::{Credentials, Deputies};
-use crate::http::{Limits, Server, Service};
+use crate::http::auth::{Access, Auth, Credentials, Deputies};
+use crate::http::{Behind, Limits, Server, Service};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
 use crate::notify;
 use crate::peer;
+use crate::relay::Relay;
 use crate::shutdown::Shutdown;
 use crate::sockets::{self, Holder};
 use crate::state::{SourceNote, State, StateError};
@@ -42,6 +43,8 @@ pub struct Gateway {
     shutdown_timeout: Duration,
     /// What its state belongs to, for whoever finds that.
     note: Option<SourceNote>,
+    /// Reached for as long as requests are under way.
+    far: Option<FarEnd>,
 }
 
 impl Gateway {
@@ -78,7 +81,7 @@ impl Gateway {
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let left = state.recover();
-        let Served { share, cache, creates, intakes, cautions, answering, directory } = match config.source {
+        let Served { content, cache, creates, intakes, cautions, answering, directory } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &str| locks.is_locked(path));
@@ -87,21 +90,19 @@ impl Gateway {
             Source::Path(options) => {
                 share::of_path(options, shelf, &state, left, &metrics, &shutdown).await?
             }
+            Source::Far(source) => share::of_far(*source, &state, &metrics, &shutdown).await?,
         };
         let mut options = config.service;
         options.shares_localhost = sockets::share_localhost(&listeners);
-        options.auth = config.access.with(|| {
-            let credential = state.credential();
-            Credentials::new(&credential.user, &credential.password)
-        });
+        options.auth = auth(config.access, &state);
         warn_of_blindness(options.auth.name());
         let deputy = Deputy::new(urls.clone()).await;
         if let Some(deputy) = deputy.clone() {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
         }
         let (auth, read_only) = (options.auth.name(), options.read_only);
-        let engine = Engine::new(share, locks, state.clone(), &shutdown);
-        let service = Service::new(engine, options, metrics.clone(), answering.clone());
+        let (behind, far) = behind(content, locks, &state, &shutdown);
+        let service = Service::new(behind, options, metrics.clone(), answering.clone());
         let (knocks, front) = (service.knocks(), service.clone());
         let server = Server::new(listeners, service, config.limits.within(descriptors));
         notify::start(config.notify, &state, &metrics, &shutdown);
@@ -141,6 +142,7 @@ impl Gateway {
             shutdown,
             shutdown_timeout,
             note: None,
+            far,
         })
     }
 
@@ -161,6 +163,11 @@ impl Gateway {
     /// Says whose its sockets are.
     pub fn set_holder(&mut self, holder: Holder) {
         self.operator.holder = holder;
+    }
+
+    /// The gateway that it leads to.
+    pub(super) fn relay(&self) -> Option<Relay> {
+        self.far.as_ref().map(|far| far.relay.clone())
     }
 
     /// Tells the requests that change something and are under way when it is called.
@@ -212,7 +219,7 @@ impl Gateway {
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
         let Self { server, metrics_server, operator, state, metrics, shutdown, shutdown_timeout, .. } = self;
-        let (note, is_bucket) = (self.note, operator.directory.is_none());
+        let (note, is_bucket, far) = (self.note, operator.directory.is_none(), self.far);
         let note = write_note(note, &state).await;
         // Open until everything has ended: then a command sees that.
         let door = match control::open(state.directory(), Who::Gateway) {
@@ -230,6 +237,7 @@ impl Gateway {
             };
             tokio::join!(server.run(&shutdown, shutdown_timeout), of_metrics);
             close(&state, &shutdown, shutdown_timeout).await;
+            drop(far);
         };
         match &door {
             Some(door) => door.answer_during(Arc::new(operator), life).await,
@@ -241,6 +249,27 @@ impl Gateway {
         } else {
             write_note(note, &state).await;
         }
+    }
+}
+
+/// Who may come in; by the state's own password, where none was given.
+fn auth(access: Access, state: &State) -> Auth {
+    access.with(|| {
+        let credential = state.credential();
+        Credentials::new(&credential.user, &credential.password)
+    })
+}
+
+/// Who carries requests out.
+fn behind(
+    content: Content,
+    locks: LockTable,
+    state: &State,
+    shutdown: &Shutdown,
+) -> (Behind, Option<FarEnd>) {
+    match content {
+        Content::Share(share) => (Behind::Engine(Engine::new(share, locks, state.clone(), shutdown)), None),
+        Content::Relay(far) => (Behind::Relay(far.relay.clone()), Some(far)),
     }
 }
 

@@ -62,7 +62,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::aws_cli::AwsCliError;
 use crate::cli::{Cli, Command, Given, Invocation, LogArgs, LogFormat};
 use crate::config::ConfigError;
-use crate::container::{Failure, OptionError};
+use crate::container::{EngineError, Failure, OptionError};
 use crate::control::ControlError;
 use crate::fs::shelf::ExportError;
 use crate::logging::{self, LogError};
@@ -124,6 +124,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref::<AwsCliError>() {
         return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<EngineError>() {
+        return Some(error.hint());
     }
     if let Some(ExportError::Exists { .. }) = cause.downcast_ref() {
         return Some("name another directory, or move that file away".to_owned());

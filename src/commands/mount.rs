@@ -51,10 +51,11 @@ async fn mount(
     log: &LogArgs,
     own: &mut Option<Child>,
 ) -> Result<(), CommandError> {
+    let session = args.serve.session.arguments();
     let config = Config::of_serve(with_mountpoint(args))?;
     hints::know(&config);
     let (state_dir, makes_state) = (config.state_dir.clone(), !config.state_dir.exists());
-    let started = running_or_new(&config, given, log, own).await;
+    let started = running_or_new(&config, given, &session, log, own).await;
     // Where it did not say why, its words and its log are left to be looked at.
     if started.is_err() && makes_state && parent::failure(&state_dir).is_some() {
         attempt::leave_nothing(state_dir.clone()).await?;
@@ -99,6 +100,7 @@ async fn mount(
 async fn running_or_new(
     config: &Config,
     given: &[Given],
+    more: &[String],
     log: &LogArgs,
     own: &mut Option<Child>,
 ) -> Result<(Status, bool), CommandError> {
@@ -121,7 +123,9 @@ async fn running_or_new(
             _ => Err(attempt::occupant_named(error.into()).await),
         };
     }
-    Ok((spawned::start(&config.state_dir, given, log, own).await?, true))
+    let limit = config.source.start_limit(restart::START_LIMIT);
+    let options = [&options_of_gateway(given), more].concat();
+    Ok((spawned::start(&config.state_dir, options, log, limit, own).await?, true))
 }
 
 /// Says what may be a mistake in what a gateway was started with.

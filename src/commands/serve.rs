@@ -123,10 +123,16 @@ async fn serve(
     let own = super::mount::options_of_gateway(given);
     let note = config.source.note(own.clone());
     let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());
+    let far = config.source.far(&config.state_dir);
     let starting = Gateway::new(config, listeners, shutdown.clone());
     let mut gateway = tokio::select! {
         gateway = starting => gateway?,
-        _ = signals.next() => return Ok(Ended::Well),
+        _ = signals.next() => {
+            if let Some(far) = far {
+                far.close().await;
+            }
+            return Ok(Ended::Well);
+        }
     };
     gateway.set_options(own);
     gateway.set_note(note);

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::AbortOnDropHandle;
+
 use super::answering::{Answering, Asked};
 use super::{CommandError, startup};
-use crate::config::{BucketSource, BucketSpec, Caution};
+use crate::config::{BucketSource, BucketSpec, Caution, FarSource};
 use crate::fs::Share;
 use crate::fs::path::{PathOptions, PathShare};
 use crate::fs::resource_path::RESERVED;
@@ -15,6 +17,7 @@ use crate::fs::shelf::{ShelfOptions, Shelved};
 use crate::intake::Intakes;
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
+use crate::relay::{FarError, Relay};
 use crate::shutdown::Shutdown;
 use crate::state::{QuestionRow, Recovered, State, UploadRow};
 use crate::store::ObjectStore;
@@ -33,7 +36,7 @@ use crate::store::s3::{ConnectError, S3Store};
 
 /// What is served, and how much of it is remembered.
 pub(super) struct Served {
-    pub(super) share: Arc<dyn Share>,
+    pub(super) content: Content,
     pub(super) cache: CacheUse,
     /// Of buckets.
     pub(super) creates: Option<Creates>,
@@ -44,6 +47,19 @@ pub(super) struct Served {
     pub(super) answering: Arc<Answering>,
     /// What is served, if that is a directory.
     pub(super) directory: Option<PathShare>,
+}
+
+/// Who has the files.
+pub(super) enum Content {
+    Share(Arc<dyn Share>),
+    /// Another gateway.
+    Relay(FarEnd),
+}
+
+/// Another gateway, and what keeps it reached.
+pub(super) struct FarEnd {
+    pub(super) relay: Relay,
+    pub(super) _kept: AbortOnDropHandle<()>,
 }
 
 /// Bytes that the caches use, and may use.
@@ -70,8 +86,39 @@ pub(super) async fn of_path(
     let directory = Some(path.clone());
     let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
-    let (share, cautions): (Arc<dyn Share>, _) = (Arc::new(share), Vec::new());
-    Ok(Served { share, cache, creates: None, intakes, cautions, answering, directory })
+    let (content, cautions) = (Content::Share(Arc::new(share)), Vec::new());
+    Ok(Served { content, cache, creates: None, intakes, cautions, answering, directory })
+}
+
+/// What another gateway serves. The first start must succeed; later ones have clients, who wait.
+pub(super) async fn of_far(
+    source: FarSource,
+    state: &State,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> Result<Served, CommandError> {
+    let intakes = Intakes::new(source.intake, state);
+    let far = source.far.far(&source.name, state.directory());
+    let is_first = !state.was_reached();
+    let failed = |error: FarError| {
+        let hint = error.hint.clone();
+        CommandError::hinted(error, hint)
+    };
+    if is_first {
+        far.check().await.map_err(failed)?;
+    }
+    let relay = Relay::new(far, intakes.clone(), metrics.clone());
+    let keeping = relay.clone();
+    let kept = AbortOnDropHandle::new(tokio::spawn(async move { keeping.keep().await }));
+    if is_first && let Err(error) = relay.reached(FAR_START).await {
+        drop(kept);
+        relay.close().await;
+        return Err(failed(error));
+    }
+    let answering = Answering::new(Asked::Far(relay.clone()), metrics.clone(), shutdown.clone());
+    let cache = CacheUse { used: Box::new(|| 0), limit: 0 };
+    let content = Content::Relay(FarEnd { relay, _kept: kept });
+    Ok(Served { content, cache, creates: None, intakes, cautions: Vec::new(), answering, directory: None })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
@@ -134,11 +181,11 @@ pub(super) async fn of_buckets(
     );
     let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
-    let (share, creates): (Arc<dyn Share>, _) = (Arc::new(share), Some(creates));
+    let (content, creates) = (Content::Share(Arc::new(share)), Some(creates));
     let asked = asked.into_iter().map(|(bucket, store)| (startup::below(&bucket), store)).collect();
     let asked = Asked::Buckets(asked);
     let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
-    Ok(Served { share, cache, creates, intakes, cautions, answering, directory: None })
+    Ok(Served { content, cache, creates, intakes, cautions, answering, directory: None })
 }
 
 /// Whom to ask what it can.
@@ -253,5 +300,7 @@ fn connect(error: ConnectError) -> CommandError {
     CommandError::hinted(error, hint)
 }
 
+/// Of a container: its mount has a minute.
+const FAR_START: Duration = Duration::from_secs(100);
 /// Per upload that is left over.
 const LEFTOVER_PATIENCE: Duration = Duration::from_secs(600);

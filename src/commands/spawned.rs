@@ -9,9 +9,8 @@ use anyhow::Context;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::mount::options_of_gateway;
-use super::{CommandError, restart, running};
-use crate::cli::{Given, LogArgs};
+use super::{CommandError, running};
+use crate::cli::LogArgs;
 use crate::control::{ControlError, Reply, Request, Status, ask};
 use crate::parent::{self, FIRST_WORDS};
 use crate::process;
@@ -20,8 +19,9 @@ use crate::state::{create_private, open_private, prepare, read_private};
 /// Starts it, leaves it in `own`, and waits until it is ready.
 pub(super) async fn start(
     state_dir: &Path,
-    given: &[Given],
+    options: Vec<String>,
     log: &LogArgs,
+    limit: Duration,
     own: &mut Option<Child>,
 ) -> Result<Status, CommandError> {
     let unfit = |error| running::unfit(state_dir, error);
@@ -34,10 +34,9 @@ pub(super) async fn start(
         Some(file) => file.clone(),
         None => own_log(state_dir).map_err(unfit)?,
     };
-    let arguments = [log.arguments(&std::path::absolute(&log_file)?), options_of_gateway(given)].concat();
+    let arguments = [log.arguments(&std::path::absolute(&log_file)?), options].concat();
     let child = spawn(state_dir, &arguments, file).context("the gateway cannot be started")?;
     let child = own.insert(child);
-    let limit = restart::START_LIMIT;
     let mut until = Instant::now() + limit;
     let mut has_ended = false;
     loop {
@@ -92,7 +91,7 @@ fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result
     // All that counts is on its command line, so that nothing is read twice.
     command.args(["serve", "--detached", "--config=/dev/null"]);
     command.arg("--state-dir").arg(state_dir).args(arguments);
-    let given = ["BUCKET", "PATH", "SOURCE", "MOUNT", "CONFIG", "VERBOSE"];
+    let given = ["BUCKET", "PATH", "SOURCE", "S3FILES", "MOUNT", "CONFIG", "VERBOSE"];
     for variable in given.map(|name| format!("S3DAV_{name}")) {
         command.env_remove(variable);
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::buckets::endpoint_of_environment;
 use super::file::layer_of_source;
-use super::{BucketSource, BucketSpec, ConfigError, Source, mistake};
+use super::{BucketSource, BucketSpec, ConfigError, FarSource, Source, mistake};
 use crate::state::{SourceIdentity, SourceNote};
 
 /// The states that there are of a source of the configuration file, the one that was used last first.
@@ -17,6 +17,10 @@ pub fn states_of_source(config: Option<PathBuf>, source: &str) -> Result<Vec<Pat
     if let Some(path) = first("path") {
         let path = Path::new(path);
         return Ok(SourceIdentity::Path(path.canonicalize().unwrap_or_else(|_| path.to_owned())).states());
+    }
+    if let Some(file_system) = first("s3files") {
+        let far = FarSource::name_of(file_system, first("access-point").map(String::as_str));
+        return Ok(SourceIdentity::Far(far).states());
     }
     let given = layer.get("bucket").map(Vec::as_slice).unwrap_or_default();
     let buckets = given.iter().map(|text| BucketSpec::parse(text).map(|bucket| bucket.to_string()));
@@ -34,6 +38,7 @@ impl Source {
                 SourceIdentity::Buckets { endpoint: source.s3.endpoint_url.clone(), buckets: names(source) }
             }
             Self::Path(options) => SourceIdentity::Path(options.directory.clone()),
+            Self::Far(source) => SourceIdentity::Far(source.name.clone()),
         }
     }
 
@@ -45,6 +50,7 @@ impl Source {
                 SourceNote { buckets: names(source), endpoint: source.s3.endpoint_url.clone(), ..note }
             }
             Self::Path(options) => SourceNote { path: Some(options.directory.clone()), ..note },
+            Self::Far(source) => SourceNote { far: Some(source.name.clone()), ..note },
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod buckets;
 mod cautions;
+mod far;
 pub mod file;
 mod identity;
 mod path;
@@ -27,6 +28,7 @@ use crate::state::{Credential, default_directory, directory_hint, directory_of};
 
 pub use buckets::{BucketSource, BucketSpec};
 pub use cautions::{Caution, cautions};
+pub use far::FarSource;
 pub use identity::states_of_source;
 
 /// Everything a gateway needs to know.
@@ -56,6 +58,8 @@ pub struct Config {
 pub enum Source {
     Buckets(Box<BucketSource>),
     Path(PathOptions),
+    /// What another gateway serves.
+    Far(Box<FarSource>),
 }
 
 impl std::fmt::Display for Source {
@@ -66,6 +70,7 @@ impl std::fmt::Display for Source {
                 f.write_str(&names.join(", "))
             }
             Self::Path(options) => options.directory.display().fmt(f),
+            Self::Far(source) => f.write_str(&source.name),
         }
     }
 }
@@ -109,15 +114,16 @@ impl Config {
             times: Times { metadata: args.s3.metadata_ttl, ..Times::default() },
         };
         let intake = IntakeOptions { spill: args.spill_limit, ..IntakeOptions::default() };
-        let source = match &args.path {
-            Some(path) => path::source(path, cache, intake, &args)?,
-            None if args.show_conflicts => {
+        let source = match (far::source(&args, intake)?, &args.path) {
+            (Some(source), _) => source,
+            (None, Some(path)) => path::source(path, cache, intake, &args)?,
+            (None, None) if args.show_conflicts => {
                 return Err(mistake(
                     "--show-conflicts is for Amazon S3 Files",
                     "serve its mount with --path",
                 ));
             }
-            None => buckets::source(&args.bucket, args.s3, cache, intake, args.delete_hidden)?,
+            (None, None) => buckets::source(&args.bucket, args.s3, cache, intake, args.delete_hidden)?,
         };
         let state_dir = match args.state_dir {
             Some(named) => std::path::absolute(&named).unwrap_or(named),
@@ -306,6 +312,7 @@ fn volume_name(source: &Source) -> String {
                 .to_owned(),
             _ => String::new(),
         },
+        Source::Far(source) => source.name.split('/').next().unwrap_or_default().to_owned(),
         Source::Path(options) => {
             options.directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         }

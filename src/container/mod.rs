@@ -9,6 +9,7 @@
 mod children;
 mod credentials;
 mod endpoint;
+mod engine;
 mod failures;
 mod files;
 mod options;
@@ -25,6 +26,7 @@ use crate::mount;
 
 pub use credentials::{Keeper, KeysError};
 pub use endpoint::Endpoint;
+pub use engine::{Engine, EngineError};
 pub use failures::{Failure, Kind, Row, Step, TABLE};
 pub use files::prepare;
 pub use options::{OptionError, Options, Times};

@@ -23,7 +23,7 @@ pub struct Options {
 }
 
 /// How long is waited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Times {
     /// For the first credentials.
     pub credentials: Duration,

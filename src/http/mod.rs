@@ -15,6 +15,7 @@ mod knocks;
 mod places;
 mod range;
 mod ready;
+mod relayed;
 pub mod server;
 mod service;
 mod status;
@@ -23,7 +24,7 @@ pub use hosts::{AllowedHost, NoHost};
 pub use knocks::Knocks;
 pub use ready::Readiness;
 pub use server::{Limits, Server};
-pub use service::{Service, ServiceOptions};
+pub use service::{Behind, Service, ServiceOptions};
 
 #[cfg(test)]
 mod properties;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::auth::{Auth, Denied};
-use super::body::{Counted, Home, Rest, read};
+use super::body::{Counted, Home, Lent, Rest, read};
 use super::date;
 use super::guard::{Facts, Refused, admit};
 use super::guesses::Guesses;
@@ -24,12 +24,14 @@ use super::hosts::{AllowedHost, Hosts};
 use super::knocks::Knocks;
 use super::places::Guest;
 use super::ready::Readiness;
+use super::relayed;
 use super::status;
 use crate::dav::engine::Engine;
 use crate::dav::{Body, check_xml, full, guard, text};
-use crate::fs::UrlPrefix;
 use crate::fs::resource_path::without_empty_segments;
+use crate::fs::{RequestContext, UrlPrefix};
 use crate::metrics::Metrics;
+use crate::relay::Relay;
 
 /// How requests are treated.
 #[derive(Debug, Clone)]
@@ -75,8 +77,16 @@ enum Serves {
     MetricsAlone,
 }
 
+/// Who carries requests out.
+#[derive(Clone)]
+pub enum Behind {
+    Engine(Engine),
+    /// Another gateway.
+    Relay(Relay),
+}
+
 struct Inner {
-    engine: Engine,
+    behind: Behind,
     options: ServiceOptions,
     hosts: Hosts,
     metrics: Metrics,
@@ -98,7 +108,7 @@ pub struct Ends {
 
 impl Service {
     pub fn new(
-        engine: Engine,
+        behind: Behind,
         options: ServiceOptions,
         metrics: Metrics,
         readiness: Arc<dyn Readiness>,
@@ -106,7 +116,7 @@ impl Service {
         let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
         let hosts = Hosts { allowed, shares_localhost, prefix: options.url_prefix.clone() };
         let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), Mutex::default());
-        let inner = Inner { engine, options, hosts, metrics, readiness, knocks, guesses, writes };
+        let inner = Inner { behind, options, hosts, metrics, readiness, knocks, guesses, writes };
         Self(Arc::new(inner), Serves::All)
     }
 
@@ -232,15 +242,32 @@ impl Service {
             budget: inner.options.request_budget,
             local: canonical(ends.local),
         };
+        let came = matches!(inner.behind, Behind::Relay(_)).then(|| parts.clone());
         let admitted = admit(&parts.method, &parts.uri, &mut parts.headers, &inner.hosts, facts);
         let context = admitted.map_err(refuse)?;
         let context = Arc::new(context);
         if context.client.is_webdavfs() {
             home.keep_connection();
         }
+        match &inner.behind {
+            Behind::Relay(relay) => {
+                Ok(relayed::answer(relay, came.unwrap_or(parts), body, context.deadline).await)
+            }
+            Behind::Engine(engine) => self.carry_out(engine, context, parts, body).await,
+        }
+    }
+
+    /// What is done here.
+    async fn carry_out(
+        &self,
+        engine: &Engine,
+        context: Arc<RequestContext>,
+        parts: http::request::Parts,
+        body: Lent,
+    ) -> Result<Response<Body>, Box<Response<Body>>> {
         if parts.method == Method::PUT {
             let body = body.boxed_unsync();
-            let mut answer = inner.engine.handle(&context, Request::from_parts(parts, body)).await;
+            let mut answer = engine.handle(&context, Request::from_parts(parts, body)).await;
             let is_made = context.makes_empty() && answer.status().is_success();
             if is_made && context.client.quirks().sizes_what_is_dated {
                 date::leave_out(&mut answer);
@@ -249,12 +276,12 @@ impl Service {
         }
         let body = self.small_body(&parts, body).await?;
         if parts.method.as_str() == "PROPFIND" {
-            return Ok(inner.engine.propfind(&context, &parts.headers, &body).await);
+            return Ok(engine.propfind(&context, &parts.headers, &body).await);
         }
         if parts.method.as_str() == "PROPPATCH" {
-            return Ok(inner.engine.proppatch(&context, parts, body).await);
+            return Ok(engine.proppatch(&context, parts, body).await);
         }
-        Ok(inner.engine.handle(&context, Request::from_parts(parts, full(body))).await)
+        Ok(engine.handle(&context, Request::from_parts(parts, full(body))).await)
     }
 
     /// The answer to whoever does not come in; a wrong password costs time, and the connection.
@@ -312,7 +339,7 @@ impl Service {
     async fn small_body(
         &self,
         parts: &http::request::Parts,
-        body: super::body::Lent,
+        body: Lent,
     ) -> Result<Bytes, Box<Response<Body>>> {
         if body.is_end_stream() {
             return Ok(Bytes::new());

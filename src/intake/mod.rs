@@ -88,10 +88,14 @@ impl Intakes {
         self.room.used()
     }
 
-    fn backlog(&self) -> Option<Arc<Backlog>> {
+    /// A file for a body, in the room of all of them; `None` where the disk has none. Blocks, for a moment.
+    pub fn scratch(&self) -> Option<Scratch> {
         let file = Scratch::new(&self.directory, &self.room);
-        let file = file.inspect_err(|error| tracing::info!(%error, "uploads cannot wait on disk"));
-        file.ok().map(|file| Arc::new(Backlog::new(file)))
+        file.inspect_err(|error| tracing::info!(%error, "uploads cannot wait on disk")).ok()
+    }
+
+    fn backlog(&self) -> Option<Arc<Backlog>> {
+        self.scratch().map(|file| Arc::new(Backlog::new(file)))
     }
 }
 

@@ -21,6 +21,8 @@ pub enum SourceIdentity {
     Buckets { endpoint: Option<String>, buckets: Vec<String> },
     /// A canonical path.
     Path(PathBuf),
+    /// What another gateway serves, by a name of it: a file system's, and its access point's.
+    Far(String),
 }
 
 impl SourceIdentity {
@@ -35,6 +37,7 @@ impl SourceIdentity {
                 // The root has no name, and what begins with a dash would be read as an option.
                 name(&last.unwrap_or_else(|| "root".to_owned()), &path.display().to_string())
             }
+            Self::Far(far) => name(far, &format!("far\n{far}")),
         }
     }
 

@@ -23,6 +23,9 @@ pub struct SourceNote {
     pub endpoint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// What another gateway serves, which this one leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub far: Option<String>,
     /// RFC 3339, in UTC.
     #[serde(default)]
     pub last_use: String,
@@ -48,9 +51,10 @@ impl SourceNote {
 
     /// By which it is told from other sources.
     pub fn identity(&self) -> SourceIdentity {
-        match &self.path {
-            Some(path) => SourceIdentity::Path(path.clone()),
-            None => {
+        match (&self.path, &self.far) {
+            (Some(path), _) => SourceIdentity::Path(path.clone()),
+            (None, Some(far)) => SourceIdentity::Far(far.clone()),
+            (None, None) => {
                 SourceIdentity::Buckets { endpoint: self.endpoint.clone(), buckets: self.buckets.clone() }
             }
         }
@@ -64,9 +68,10 @@ impl SourceNote {
 
 impl std::fmt::Display for SourceNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.path {
-            Some(path) => path.display().fmt(f),
-            None => f.write_str(&self.buckets.join(", ")),
+        match (&self.path, &self.far) {
+            (Some(path), _) => path.display().fmt(f),
+            (None, Some(far)) => f.write_str(far),
+            (None, None) => f.write_str(&self.buckets.join(", ")),
         }
     }
 }

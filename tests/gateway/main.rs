@@ -48,6 +48,7 @@ mod proxies;
 mod quirks;
 mod races;
 mod readme;
+mod relay;
 mod s3files;
 mod scale;
 mod semantics;

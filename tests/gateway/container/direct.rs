@@ -30,7 +30,7 @@ async fn run(docker: &Arc<Docker>, s3: &EmbeddedS3, more: &[&str]) -> Container 
 }
 
 /// Where it serves, once it does.
-async fn url(container: &Container) -> String {
+pub async fn url(container: &Container) -> String {
     let found = |logs: &str| {
         let at = logs.find("urls=")? + "urls=".len();
         Some(

@@ -2,3 +2,5 @@
 
 mod direct;
 mod engine;
+mod mount;
+mod s3files;

@@ -124,7 +124,7 @@ pub fn path_config(directory: &TempDir, state: &TempDir) -> Config {
 pub fn buckets(config: &mut Config) -> &mut BucketSource {
     match &mut config.source {
         Source::Buckets(source) => source,
-        Source::Path(_) => panic!("no buckets are served"),
+        Source::Path(_) | Source::Far(_) => panic!("no buckets are served"),
     }
 }
 

@@ -3,4 +3,5 @@
 mod credentials;
 mod failures;
 mod life;
-mod system;
+pub mod stand_ins;
+pub mod system;

@@ -13,100 +13,9 @@ use crate::harness::clients::{self, Tools};
 use crate::harness::held::is_gone;
 use crate::harness::process::{command, outcome, send_signal};
 use crate::harness::{client, eventually};
+use crate::s3files::stand_ins::{CONFIGURATION, Places};
 
 pub const FILE_SYSTEM: &str = "fs-0123456789abcdef0";
-
-/// Mounts the directory `source`, starts a proxy and gets credentials, unless `says` tells it to fail, or to hang.
-const HELPER: &str = r#"
-import json, os, subprocess, sys, time, urllib.request
-record('mount.s3files ' + ' '.join(sys.argv[1:]))
-put('mount.env', '\n'.join(f'{name}={value}' for name, value in os.environ.items()))
-request = urllib.request.Request(os.environ['AWS_CONTAINER_CREDENTIALS_FULL_URI'])
-request.add_header('Authorization', open(os.environ['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE']).read())
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-record('keys ' + json.load(opener.open(request, timeout=1))['AccessKeyId'])
-sys.stderr.write('Could not start amazon-efs-mount-watchdog, unrecognized init system "s3dav"\n')
-if os.path.exists(root + '/hangs'):
-    os.makedirs(root + '/var/log/amazon/efs', exist_ok=True)
-    open(root + '/var/log/amazon/efs/fs-0.efs-proxy.log', 'w').write('began\nthe certificate of the server is wrong\n')
-    start_proxy()
-    time.sleep(600)
-if os.path.exists(root + '/says'):
-    sys.stderr.write(open(root + '/says').read())
-    sys.exit(int(open(root + '/code').read()))
-if os.path.exists(root + '/lies'):
-    sys.exit(0)
-subprocess.run([MOUNT, '--bind', root + '/source', sys.argv[2]], check=True)
-start_proxy()
-"#;
-
-const WATCHDOG: &str = r#"
-import os, signal, sys, time
-if os.path.exists(root + '/no-watchdog'):
-    sys.exit(3)
-def end(*_):
-    record('watchdog ended')
-    os._exit(0)
-signal.signal(signal.SIGTERM, end)
-record('watchdog began')
-while True:
-    try:
-        proxy = int(open(root + '/proxy').read())
-        if open(f'/proc/{proxy}/stat').read().split(') ')[1][0] == 'Z':
-            raise OSError
-    except ValueError:
-        pass
-    except OSError:
-        if os.path.exists(root + '/proxy'):
-            record('watchdog starts a proxy')
-            start_proxy()
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except OSError:
-        pass
-    time.sleep(0.05)
-"#;
-
-const PROXY: &str = r#"
-import os, signal, time
-def end(*_):
-    record('proxy ended')
-    os._exit(0)
-signal.signal(signal.SIGTERM, end)
-put('proxy', str(os.getpid()))
-record('proxy began')
-while True:
-    time.sleep(600)
-"#;
-
-/// Where `busy` stands, only what it names works. A shell is quick: it is ended soon.
-const UMOUNT: &str = r#"
-for dir; do :; done
-line="umount $*"
-if "$GREP" -qs -e "--path=$dir" /proc/[0-9]*/cmdline; then line="$line while served"; fi
-"$GREP" -qxF -e "$line" "$root/record" || echo "$line" >> "$root/record"
-if [ -e "$root/busy" ]; then
-    read -r works < "$root/busy"
-    [ "$1" = "$works" ] || exit 32
-fi
-exec "$UMOUNT" "$@"
-"#;
-
-/// What all of them know.
-const PRELUDE: &str = r#"
-import os as _os, subprocess as _subprocess
-def put(name, text):
-    with open(f'{root}/{name}.new', 'w') as file:
-        file.write(text)
-    _os.rename(f'{root}/{name}.new', f'{root}/{name}')
-def record(line):
-    with open(root + '/record', 'a') as file:
-        file.write(line + '\n')
-def start_proxy():
-    null = _subprocess.DEVNULL
-    _subprocess.Popen([root + '/usr/bin/efs-proxy'], stdin=null, stdout=null, stderr=null, start_new_session=True)
-"#;
 
 /// See the module. Its processes end with it.
 pub struct TestSystem {
@@ -120,35 +29,17 @@ impl TestSystem {
         let tools =
             clients::needs(&["root", "python3", "sh", "mount", "umount", "unshare", "nsenter", "grep"])?;
         let system = Self { root: tempfile::tempdir().unwrap(), tools };
-        for directory in ["etc/amazon/efs", "usr/bin", "sbin", "source", "run", "var"] {
+        for directory in ["etc/amazon/efs", "usr/bin", "usr/sbin", "sbin", "source", "run", "var"] {
             fs::create_dir_all(system.at(directory)).unwrap();
         }
         fs::write(system.at("record"), "").unwrap();
         fs::write(system.at("source/file"), "content").unwrap();
-        let of_helper =
-            "[mount]\nregion =\n[proxy]\nmetrics_enabled = true\n\n[cloudwatch-log]\nenabled = true\n";
-        fs::write(system.at("etc/amazon/efs/s3files-utils.conf"), of_helper).unwrap();
-        fs::write(system.at("etc/amazon/efs/efs-utils.conf"), "[cloudwatch-log]\n# enabled = true\n")
-            .unwrap();
-        for (name, script) in [
-            ("sbin/mount.s3files", HELPER),
-            ("usr/bin/amazon-efs-mount-watchdog", WATCHDOG),
-            ("usr/bin/efs-proxy", PROXY),
-        ] {
-            system.program(name, script);
+        for (name, text) in CONFIGURATION {
+            fs::write(system.at(name), text).unwrap();
         }
-        system.program(
-            "usr/bin/mount",
-            "import sys\nrecord(' '.join(['mount', *sys.argv[1:]]))\n_os.execv(MOUNT, sys.argv)",
-        );
-        let tool = |name| system.tools.path(name).display().to_string();
-        let known = [
-            ("root", system.root.path().display().to_string()),
-            ("GREP", tool("grep")),
-            ("UMOUNT", tool("umount")),
-        ];
-        let known: String = known.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
-        system.executable("usr/bin/umount", &format!("#!{}\n{known}{UMOUNT}", tool("sh")));
+        for (name, text) in system.places().programs() {
+            system.executable(name, &text);
+        }
         Some(system)
     }
 
@@ -159,11 +50,21 @@ impl TestSystem {
 
     /// A Python script as a program of the system.
     pub fn program(&self, name: &str, script: &str) {
-        let tool = |name| self.tools.path(name).to_str().unwrap();
-        let (python, mount) = (tool("python3"), tool("mount"));
+        self.executable(name, &self.places().python(script));
+    }
+
+    fn places(&self) -> Places {
+        let tool = |name| self.tools.path(name).display().to_string();
         let root = self.root.path().display().to_string();
-        let known = format!("#!{python}\nroot = {root:?}; MOUNT = {mount:?}\n");
-        self.executable(name, &(known + PRELUDE + script));
+        Places {
+            notes: root.clone(),
+            root,
+            python: tool("python3"),
+            sh: tool("sh"),
+            mount: tool("mount"),
+            umount: tool("umount"),
+            grep: tool("grep"),
+        }
     }
 
     pub fn at(&self, name: &str) -> PathBuf {

@@ -49,6 +49,7 @@ pub const TABLE: &[Client] = &[
     tool("dbus-daemon", &[Version("--version", "Daemon ", &[1, 14])]),
     tool("dbus-run-session", &[Version("--version", "dbus-run-session ", &[1, 14])]),
     tool("findmnt", &[UTIL_LINUX]),
+    tool("ip", &[Version("-V", "iproute2-", &[5, 10])]),
     tool(
         "git",
         &[Version("--version", "version ", &[2, 34]), Leaves(&["init", "-q", "made"], &["made/.git"])],

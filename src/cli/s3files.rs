@@ -1,0 +1,102 @@
+//! The options that say which file system of Amazon S3 Files is served, and by which container.
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Clone, Args)]
+#[group(id = "S3FilesArgs")]
+pub struct S3FilesArgs {
+    /// File system of Amazon S3 Files to mount in a container, and serve
+    #[arg(
+        long = "s3files",
+        env = "S3DAV_S3FILES",
+        value_name = "FS_ID",
+        conflicts_with_all = ["bucket", "path", "source"],
+        help_heading = "S3 Files"
+    )]
+    pub s3files: Option<String>,
+
+    /// Availability zone by its ID, such as use1-az1; found out on EC2
+    #[arg(long, env = "S3DAV_AZ_ID", value_name = "AZ", requires = "s3files", help_heading = "S3 Files")]
+    pub az_id: Option<String>,
+
+    /// Host name or address at which the mount target is reached from the container
+    #[arg(
+        long,
+        alias = "endpoint",
+        env = "S3DAV_MOUNT_TARGET",
+        value_name = "HOST",
+        requires = "s3files",
+        help_heading = "S3 Files"
+    )]
+    pub mount_target: Option<String>,
+
+    /// Access point of the file system
+    #[arg(
+        long,
+        env = "S3DAV_ACCESS_POINT",
+        value_name = "ID",
+        requires = "s3files",
+        help_heading = "S3 Files"
+    )]
+    pub access_point: Option<String>,
+
+    /// Read everything through the mount target, nothing from S3 itself
+    #[arg(long, env = "S3DAV_NO_DIRECT_READS", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
+    pub no_direct_reads: bool,
+
+    /// Image of the container [default: what `container build --s3files` has built here]
+    #[arg(long, env = "S3DAV_IMAGE", value_name = "REF", requires = "s3files", help_heading = "S3 Files")]
+    pub image: Option<String>,
+
+    /// What runs the container [default: docker, or podman where there is no docker]
+    #[arg(long, env = "S3DAV_ENGINE", value_enum, requires = "s3files", help_heading = "S3 Files")]
+    pub engine: Option<FarEngineArg>,
+}
+
+/// A session with a task, for programs that know one: `mount --stack` does.
+#[derive(Debug, Clone, Args)]
+#[group(id = "SessionArgs")]
+pub struct SessionArgs {
+    /// Target of AWS Systems Manager, such as ecs:CLUSTER_TASK_RUNTIME
+    #[arg(
+        long,
+        value_name = "TARGET",
+        conflicts_with_all = ["bucket", "path", "source", "s3files"],
+        requires = "session_password",
+        hide = true
+    )]
+    pub session: Option<String>,
+
+    /// Port of the gateway there
+    #[arg(long, value_name = "PORT", default_value = "8330", hide = true)]
+    pub session_port: u16,
+
+    /// Parameter of Systems Manager that holds the gateway's password
+    #[arg(long, value_name = "NAME", requires = "session", hide = true)]
+    pub session_password: Option<String>,
+}
+
+impl SessionArgs {
+    /// For another start of the program.
+    pub fn arguments(&self) -> Vec<String> {
+        let (Some(session), Some(password)) = (&self.session, &self.session_password) else {
+            return Vec::new();
+        };
+        let port = self.session_port;
+        vec![
+            format!("--session={session}"),
+            format!("--session-port={port}"),
+            format!("--session-password={password}"),
+        ]
+    }
+}
+
+/// What runs a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FarEngineArg {
+    Docker,
+    Podman,
+    /// None: this machine itself
+    Host,
+}

@@ -1,0 +1,128 @@
+//! Another gateway as what is served: S3 Files in a container, or a task at the end of a session.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ConfigError, Source, mistake};
+use crate::cli::{AppleMetadataArg, FarEngineArg, ServeArgs};
+use crate::container::{OptionError, Options, Times};
+use crate::far::{DockerOptions, FarOptions, SessionOptions};
+use crate::intake::IntakeOptions;
+use crate::relay::Far;
+
+/// A far gateway, and how it is reached.
+#[derive(Debug, Clone)]
+pub struct FarSource {
+    pub far: FarOptions,
+    /// By which its state is found, and which people are shown.
+    pub name: String,
+    pub intake: IntakeOptions,
+}
+
+impl FarSource {
+    /// That of a file system.
+    pub(super) fn name_of(file_system: &str, access_point: Option<&str>) -> String {
+        match access_point {
+            Some(access_point) => format!("{file_system}/{access_point}"),
+            None => file_system.to_owned(),
+        }
+    }
+}
+
+impl Source {
+    /// The gateway that is led to, for a state directory.
+    pub fn far(&self, state_dir: &Path) -> Option<Arc<dyn Far>> {
+        match self {
+            Self::Far(source) => Some(source.far.clone().far(&source.name, state_dir)),
+            _ => None,
+        }
+    }
+
+    /// How long a first start may take.
+    pub fn start_limit(&self, usual: Duration) -> Duration {
+        if matches!(self, Self::Far(_)) { usual + FAR } else { usual }
+    }
+}
+
+/// `None` where something else is to be served.
+pub(super) fn source(args: &ServeArgs, intake: IntakeOptions) -> Result<Option<Source>, ConfigError> {
+    let (far, name) = if args.s3files.s3files.is_some() {
+        let options = docker(args)?;
+        let name = FarSource::name_of(&options.mount.file_system, options.mount.access_point.as_deref());
+        (FarOptions::Docker(Box::new(options)), name)
+    } else if let (Some(target), Some(password)) = (&args.session.session, &args.session.session_password) {
+        let session = SessionOptions {
+            target: target.clone(),
+            port: args.session.session_port,
+            password_parameter: password.clone(),
+            region: args.s3.region.clone(),
+            profile: args.s3.profile.clone(),
+        };
+        (FarOptions::Session(session), target.clone())
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Source::Far(Box::new(FarSource { far, name, intake }))))
+}
+
+fn docker(args: &ServeArgs) -> Result<DockerOptions, ConfigError> {
+    let given = &args.s3files;
+    let engines: &[&'static str] = match given.engine {
+        Some(FarEngineArg::Docker) => &["docker"],
+        Some(FarEngineArg::Podman) => &["podman"],
+        None => &["docker", "podman"],
+        Some(FarEngineArg::Host) => {
+            return Err(mistake(
+                "on this machine itself S3 Files is mounted by root, and not by this command",
+                "run `s3dav container --s3files FS_ID --dir DIR` as root; it mounts and serves",
+            ));
+        }
+    };
+    let mount = Options {
+        file_system: given.s3files.clone().unwrap_or_default(),
+        region: args.s3.region.clone().or_else(region_of_environment),
+        az_id: given.az_id.clone(),
+        mount_target: given.mount_target.clone(),
+        access_point: given.access_point.clone(),
+        direct_reads: !given.no_direct_reads,
+        dir: "/mnt/s3files".into(),
+        cloudwatch: false,
+        times: Times::default(),
+    };
+    mount.check().map_err(|error: OptionError| mistake(error.to_string(), error.hint))?;
+    Ok(DockerOptions {
+        engines,
+        image: given.image.clone(),
+        mount,
+        profile: args.s3.profile.clone(),
+        gateway: gateway(args),
+    })
+}
+
+fn region_of_environment() -> Option<String> {
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
+}
+
+/// What the gateway in the container must know of this one's options: it is there that requests are carried out.
+fn gateway(args: &ServeArgs) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        args.allowed_host.iter().map(|host| format!("--allowed-host={host}")).collect();
+    let named = [
+        args.url_prefix.as_ref().map(|prefix| format!("--url-prefix={prefix}")),
+        args.request_budget.map(|budget| format!("--request-budget={}ms", budget.as_millis())),
+        args.read_only.then(|| "--read-only".to_owned()),
+        args.delete_hidden.then(|| "--delete-hidden".to_owned()),
+        match args.apple_metadata {
+            AppleMetadataArg::Shelf => None,
+            AppleMetadataArg::Bucket => Some("--apple-metadata=bucket".to_owned()),
+            AppleMetadataArg::Discard => Some("--apple-metadata=discard".to_owned()),
+        },
+    ];
+    arguments.extend(named.into_iter().flatten());
+    arguments
+}
+
+/// For a container: its mount has a minute.
+const FAR: Duration = Duration::from_secs(60);

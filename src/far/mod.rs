@@ -1,0 +1,95 @@
+//! The far gateways that there are: one in a container of this machine's engine, and one at the end of a session of
+//! AWS Systems Manager. Each is started, led to and ended by the client of its system, which is told no secret on its
+//! command line or in its environment.
+
+mod credentials;
+mod docker;
+mod session;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::relay::{Far, FarError};
+
+pub use docker::{DockerOptions, S3FILES_IMAGE};
+pub use session::SessionOptions;
+
+/// Which far gateway, and how it is reached.
+#[derive(Debug, Clone)]
+pub enum FarOptions {
+    /// S3 Files in a container.
+    Docker(Box<DockerOptions>),
+    /// A gateway that runs anywhere.
+    Session(SessionOptions),
+    /// One that is there already.
+    Given(Arc<dyn Far>),
+}
+
+impl FarOptions {
+    /// Nothing is started before it is opened. `name`: by which it is told from others; `state_dir`: of the gateway that
+    /// leads to it.
+    pub fn far(self, name: &str, state_dir: &Path) -> Arc<dyn Far> {
+        match self {
+            Self::Docker(options) => Arc::new(docker::Docker::new(*options, name, state_dir)),
+            Self::Session(options) => Arc::new(session::Session::new(options)),
+            Self::Given(far) => far,
+        }
+    }
+}
+
+/// The name that far gateways ask for.
+pub const USER: &str = "s3dav";
+
+/// For HTTP Basic.
+fn authorization(password: &str) -> Result<HeaderValue, FarError> {
+    let encoded = STANDARD.encode(format!("{USER}:{password}"));
+    let mut value = HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| {
+        FarError::new("the far gateway's password cannot be sent", "it must be a line of plain text")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Why a program to which something was told did not take it.
+#[derive(Debug, thiserror::Error)]
+enum TellError {
+    #[error("it cannot be started")]
+    Io(#[from] std::io::Error),
+    #[error("it did not end within {0:?}")]
+    Slow(Duration),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs a program that reads `text` from its standard input.
+async fn tell(mut command: Command, text: &str, limit: Duration) -> Result<(), TellError> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let told = async {
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that has ended says why.
+            let _ = stdin.write_all(text.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = timeout(limit, told).await.map_err(|_| TellError::Slow(limit))??;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(TellError::Failed(last_line(&String::from_utf8_lossy(&output.stderr))))
+}
+
+/// What a program said last.
+fn last_line(text: &str) -> String {
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    line.unwrap_or("it said nothing").to_owned()
+}

@@ -1,0 +1,44 @@
+//! What a relay's gateway does with a request whose sender may come in: it is the far gateway's to answer.
+
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, Uri, Version, header};
+use tokio::time::Instant;
+
+use super::body::Lent;
+use super::date;
+use crate::dav::{Body, text};
+use crate::relay::{ForwardError, Relay};
+
+/// Sends it there as it came: the far gateway is shown by the same names.
+pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, deadline: Instant) -> Response<Body> {
+    if let Some(host) = head.uri.authority().map(|authority| authority.as_str().to_owned())
+        && let Ok(host) = HeaderValue::try_from(host)
+    {
+        head.headers.insert(header::HOST, host);
+    }
+    let path = head.uri.path_and_query().cloned();
+    head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    match relay.forward(head, body, deadline).await {
+        Ok(mut answer) => {
+            if !answer.headers().contains_key(header::DATE) {
+                date::leave_out(&mut answer);
+            }
+            answer
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &ForwardError) -> Response<Body> {
+    let status = match error {
+        ForwardError::Broken => StatusCode::BAD_REQUEST,
+        ForwardError::Away(_) | ForwardError::Lost => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut answer = text(status, &error.to_string());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    answer
+}

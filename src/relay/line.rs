@@ -1,0 +1,156 @@
+//! Connections to the far end: each of them shown to be one to this user's program, or root's, before the password
+//! goes there; used again while they last.
+//!
+//! The kernel knows the user of a socket when its program has accepted it, and whoever answers has. So a connection
+//! asks without the password first.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Body, FarError};
+use crate::peer::{Owners, own_uid};
+
+/// A far end as long as it is the same one.
+#[derive(Debug)]
+pub(super) struct Line {
+    address: SocketAddr,
+    authorization: HeaderValue,
+    owners: Arc<dyn Owners>,
+    idle: Mutex<Vec<Connection>>,
+    retired: CancellationToken,
+    refused: CancellationToken,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) sender: SendRequest<Body>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LineError {
+    #[error("it cannot be connected to")]
+    Io(#[from] io::Error),
+    #[error("it does not speak HTTP")]
+    Http(#[from] hyper::Error),
+    #[error("another user's program (uid {0}) has taken its port")]
+    Foreign(u32),
+    #[error("it cannot be told whose program answers there")]
+    Unknown,
+}
+
+impl Line {
+    pub(super) fn new(address: SocketAddr, authorization: HeaderValue, owners: Arc<dyn Owners>) -> Self {
+        let (retired, refused) = (CancellationToken::new(), CancellationToken::new());
+        Self { address, authorization, owners, idle: Mutex::default(), retired, refused }
+    }
+
+    /// It is lost: whoever waits for it need not.
+    pub(super) fn retire(&self) {
+        self.retired.cancel();
+        self.idle.lock().clear();
+    }
+
+    pub(super) async fn retired(&self) {
+        self.retired.cancelled().await;
+    }
+
+    /// Another password is asked for.
+    pub(super) fn refuse(&self) {
+        self.refused.cancel();
+    }
+
+    pub(super) async fn refused(&self) -> FarError {
+        self.refused.cancelled().await;
+        FarError::new(
+            "the far gateway asks for another password",
+            "it is reached anew, with the one that it has now",
+        )
+    }
+
+    /// Only for what goes over a connection of [`Self::connection`].
+    pub(super) fn authorization(&self) -> HeaderValue {
+        self.authorization.clone()
+    }
+
+    /// Whether it answers. Looks at a new connection, which is kept.
+    pub(super) async fn probe(&self) -> Result<(), LineError> {
+        let connection = self.connect().await;
+        match &connection {
+            Err(LineError::Foreign(uid)) => {
+                tracing::warn!(uid, address = %self.address, "another user's program has taken the far end's port");
+            }
+            Err(error) => tracing::debug!(%error, address = %self.address, "the far end does not answer"),
+            Ok(_) => {}
+        }
+        self.give_back(connection?);
+        Ok(())
+    }
+
+    /// One that is idle, or a new one.
+    pub(super) async fn connection(&self) -> Result<Connection, LineError> {
+        let idle = {
+            let mut idle = self.idle.lock();
+            idle.retain(|connection| !connection.sender.is_closed());
+            let ready = idle.iter().rposition(|connection| connection.sender.is_ready());
+            ready.map(|at| idle.swap_remove(at))
+        };
+        match idle {
+            Some(connection) => Ok(connection),
+            None => self.connect().await,
+        }
+    }
+
+    /// Its last answer has been read.
+    pub(super) fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock();
+        if idle.len() < MOST_IDLE && !self.retired.is_cancelled() && !connection.sender.is_closed() {
+            idle.push(connection);
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, LineError> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let (own, far) = (stream.local_addr()?, stream.peer_addr()?);
+        let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "a connection to the far end has ended");
+            }
+        });
+        let driver = AbortOnDropHandle::new(driver);
+        let none = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let mut question = Request::new(none);
+        *question.uri_mut() = http::Uri::from_static(HEALTH);
+        question.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
+        let mut answer = sender.send_request(question).await?;
+        while let Some(frame) = answer.frame().await {
+            frame?;
+        }
+        match self.owners.uid(far, own).await? {
+            Some(uid) if uid == own_uid() || uid == ROOT => {}
+            Some(uid) => return Err(LineError::Foreign(uid)),
+            None => return Err(LineError::Unknown),
+        }
+        sender.ready().await?;
+        Ok(Connection { sender, _driver: driver })
+    }
+}
+
+const ROOT: u32 = 0;
+/// Every gateway answers it to anybody, from memory.
+const HEALTH: &str = "/.s3dav/health";
+/// As many as clients usually have.
+const MOST_IDLE: usize = 32;

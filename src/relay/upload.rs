@@ -1,0 +1,198 @@
+//! A request's body that can be sent again: what has come of it is kept, first in memory, then on disk.
+//!
+//! It is sent as it comes, so that the client sees how far it really is. Without room on disk the rest is not kept, and
+//! can be sent once.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::sync::mpsc;
+
+use crate::intake::{Intakes, Scratch};
+
+/// See the module.
+pub(super) struct Upload<B> {
+    body: B,
+    length: Option<u64>,
+    memory: Vec<Bytes>,
+    in_memory: u64,
+    disk: Option<Scratch>,
+    on_disk: u64,
+    /// Room that has been taken.
+    room: u64,
+    /// Has come, and is not kept yet.
+    next: Option<Bytes>,
+    is_whole: bool,
+    /// All that has come is kept.
+    is_kept: bool,
+    intakes: Intakes,
+}
+
+/// Its client has not sent it whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the body did not arrive whole")]
+pub(super) struct Broken;
+
+impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> Upload<B> {
+    pub(super) fn new(body: B, intakes: Intakes) -> Self {
+        let length = body.size_hint().exact();
+        let (memory, disk, next) = (Vec::new(), None, None);
+        let (in_memory, on_disk, room, is_whole, is_kept) = (0, 0, 0, false, true);
+        Self { body, length, memory, in_memory, disk, on_disk, room, next, is_whole, is_kept, intakes }
+    }
+
+    /// Whether it can be sent from its beginning.
+    pub(super) fn can_be_sent(&self) -> bool {
+        self.is_kept
+    }
+
+    /// A body for one request, and what it is fed by.
+    pub(super) fn fed(&self) -> (Fed, mpsc::Sender<Fragment>) {
+        let (feed, fragments) = mpsc::channel(FRAGMENTS);
+        (Fed { fragments, left: self.length, has_ended: false }, feed)
+    }
+
+    /// Sends it from the beginning, as far as it is taken. May be given up at any time, and begun again.
+    pub(super) async fn feed(&mut self, feed: mpsc::Sender<Fragment>) -> Result<(), Broken> {
+        if self.again(&feed).await.is_none() {
+            return Ok(());
+        }
+        loop {
+            if let Some(bytes) = self.next.clone() {
+                self.keep(&bytes).await;
+                self.next = None;
+                if feed.send(Fragment::Bytes(bytes)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if self.is_whole {
+                // It may have been answered meanwhile.
+                let _ = feed.send(Fragment::End).await;
+                return Ok(());
+            }
+            match self.body.frame().await {
+                None => self.is_whole = true,
+                Some(Ok(frame)) => self.next = frame.into_data().ok(),
+                Some(Err(_)) => return Err(Broken),
+            }
+        }
+    }
+
+    /// What was kept.
+    async fn again(&mut self, feed: &mpsc::Sender<Fragment>) -> Option<()> {
+        for bytes in &self.memory {
+            feed.send(Fragment::Bytes(bytes.clone())).await.ok()?;
+        }
+        let Some(disk) = self.disk.clone() else { return Some(()) };
+        let (mut at, length) = (0, self.on_disk);
+        while at < length {
+            let step = (length - at).min(STEP);
+            let Ok(bytes) = disk.read(at, step).await else {
+                self.is_kept = false;
+                return None;
+            };
+            feed.send(Fragment::Bytes(bytes)).await.ok()?;
+            at += step;
+        }
+        Some(())
+    }
+
+    async fn keep(&mut self, bytes: &Bytes) {
+        let length = bytes.len() as u64;
+        if !self.is_kept {
+            return;
+        }
+        if self.on_disk == 0 && self.in_memory + length <= MEMORY {
+            self.in_memory += length;
+            self.memory.push(bytes.clone());
+            return;
+        }
+        if self.disk.is_none() {
+            self.disk = self.intakes.scratch();
+        }
+        let Some(disk) = self.disk.clone() else {
+            self.is_kept = false;
+            return;
+        };
+        let end = self.on_disk + length;
+        while self.room < end {
+            if !disk.grow(ROOM) {
+                tracing::info!("there is no room to keep an upload; it is sent once");
+                self.forget();
+                return;
+            }
+            self.room += ROOM;
+        }
+        match disk.write(self.on_disk, bytes.clone()).await {
+            Ok(()) => self.on_disk = end,
+            Err(error) => {
+                tracing::info!(%error, "an upload cannot be kept; it is sent once");
+                self.forget();
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.is_kept = false;
+        (self.memory, self.disk) = (Vec::new(), None);
+    }
+}
+
+/// A part of a body, or its proper end.
+pub(super) enum Fragment {
+    Bytes(Bytes),
+    End,
+}
+
+/// A body that is fed. Where that is given up it breaks off, and does not just end.
+pub(super) struct Fed {
+    fragments: mpsc::Receiver<Fragment>,
+    left: Option<u64>,
+    has_ended: bool,
+}
+
+impl HttpBody for Fed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        match ready!(self.fragments.poll_recv(cx)) {
+            Some(Fragment::Bytes(bytes)) => {
+                self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Some(Fragment::End) => {
+                self.has_ended = true;
+                Poll::Ready(None)
+            }
+            None => {
+                self.has_ended = true;
+                Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_ended || self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}
+
+/// Bytes that are kept in memory; most documents fit.
+const MEMORY: u64 = 1 << 20;
+/// Bytes of the disk that are taken at once.
+const ROOM: u64 = 4 << 20;
+/// Bytes that are read from it at once.
+const STEP: u64 = 256 << 10;
+/// Fragments of a body that may wait.
+const FRAGMENTS: usize = 2;

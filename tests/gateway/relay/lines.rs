@@ -1,0 +1,202 @@
+//! Ways to a far gateway that break: what was under way is sent anew.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::far::{Pair, TestFar};
+use crate::harness::eventually;
+
+/// A way that carries bytes to the far end, and breaks with all its connections: when it is dropped, or by itself.
+struct Line {
+    pub address: SocketAddr,
+    accepting: AbortHandle,
+}
+
+/// When it breaks by itself.
+#[derive(Clone, Copy)]
+enum Breaks {
+    Never,
+    /// When so many bytes have gone to the far end.
+    After(i64),
+    /// When the far end answers anything but the first question, which is whether it is there.
+    AtAnAnswer,
+}
+
+impl Line {
+    async fn start(to: SocketAddr, breaks: Breaks) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = tokio::spawn(async move {
+            let left = Arc::new(AtomicI64::new(match breaks {
+                Breaks::After(bytes) => bytes,
+                _ => i64::MAX,
+            }));
+            let mut connections = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        let Ok((stream, _)) = accepted else { return };
+                        connections.spawn(carry(stream, to, Arc::clone(&left), breaks));
+                    }
+                    // A connection that ends in `true` takes all others along, and the way.
+                    Some(Ok(true)) = connections.join_next() => return,
+                }
+            }
+        });
+        Self { address, accepting: accepting.abort_handle() }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn carry(mut near: TcpStream, to: SocketAddr, left: Arc<AtomicI64>, breaks: Breaks) -> bool {
+    let Ok(mut far) = TcpStream::connect(to).await else { return false };
+    let (mut out, mut back, mut answers) = ([0; 65536], [0; 65536], 0);
+    loop {
+        tokio::select! {
+            read = near.read(&mut out) => match read {
+                Ok(0) | Err(_) => return false,
+                Ok(read) => {
+                    if left.fetch_sub(read as i64, Ordering::SeqCst) < read as i64 {
+                        return true;
+                    }
+                    if far.write_all(&out[..read]).await.is_err() {
+                        return false;
+                    }
+                }
+            },
+            read = far.read(&mut back) => match read {
+                Ok(0) | Err(_) => return false,
+                Ok(read) => {
+                    answers += 1;
+                    if answers > 1 && matches!(breaks, Breaks::AtAnAnswer) {
+                        return true;
+                    }
+                    if near.write_all(&back[..read]).await.is_err() {
+                        return false;
+                    }
+                }
+            },
+        }
+    }
+}
+
+async fn lead(wire: &TestFar, pair: &Pair, breaks: Breaks) -> Line {
+    let line = Line::start(pair.far.address().parse().unwrap(), breaks).await;
+    let before = wire.opened();
+    wire.lead(line.address);
+    eventually("the new way is used", || async { wire.opened() > before }).await;
+    line
+}
+
+fn content(number: usize, length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 + number * 7 + at / 251) as u8).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn saves_across_ways_that_break_are_all_stored() {
+    let pair = Pair::new(|_| {}).await;
+    let size = |number: usize| 300_000 + number * 100_000;
+    let saves: Vec<_> = (0..20)
+        .map(|number| {
+            let near = pair.near.clone_handle();
+            tokio::spawn(async move { near.put(&format!("/{number}"), content(number, size(number))).await })
+        })
+        .collect();
+    let is_saved = || saves.iter().all(|save| save.is_finished());
+    let mut broken = 0;
+    while !is_saved() && broken < 5 {
+        let line = lead(&pair.wire, &pair, Breaks::After(2_000_000)).await;
+        broken += 1;
+        let end = Instant::now() + Duration::from_secs(5);
+        eventually("it breaks", || async {
+            is_saved() || line.accepting.is_finished() || Instant::now() > end
+        })
+        .await;
+    }
+    let _line = lead(&pair.wire, &pair, Breaks::Never).await;
+    let mut statuses = Vec::new();
+    for save in saves {
+        statuses.push(save.await.unwrap());
+    }
+    // One whose answer was lost has been made before.
+    assert!(statuses.iter().all(|status| [201, 204].contains(status)), "{statuses:?}");
+    let bucket = pair.far.bucket().await;
+    for number in 0..20 {
+        let stored = bucket.get(&number.to_string()).await.unwrap();
+        assert!(stored == content(number, size(number)), "{number}");
+    }
+    assert_eq!(bucket.keys().await.len(), 20, "nothing else was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_larger_than_memory_is_sent_anew_from_the_disk() {
+    let pair = Pair::new(|_| {}).await;
+    let _line = lead(&pair.wire, &pair, Breaks::After(6_000_000)).await;
+    let body = content(1, 9_000_000);
+    let saving = tokio::spawn({
+        let (near, body) = (pair.near.clone_handle(), body.clone());
+        async move { near.put("/large", body).await }
+    });
+    eventually("it breaks", || async { _line.accepting.is_finished() }).await;
+    let _next = lead(&pair.wire, &pair, Breaks::Never).await;
+    assert!([201, 204].contains(&saving.await.unwrap()));
+    assert!(pair.far.bucket().await.get("large").await.unwrap() == body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_without_room_is_refused_and_stores_nothing() {
+    let pair = Pair::new(|config| match &mut config.source {
+        s3dav::config::Source::Far(source) => source.intake.spill = Some(0),
+        _ => unreachable!(),
+    })
+    .await;
+    assert_eq!(pair.near.put("/small", content(1, 100_000)).await, 201);
+    let line = lead(&pair.wire, &pair, Breaks::After(3_000_000)).await;
+    let saving = tokio::spawn({
+        let near = pair.near.clone_handle();
+        async move { near.request("PUT", "/large").body(content(1, 9_000_000)).send().await }
+    });
+    eventually("it breaks", || async { line.accepting.is_finished() }).await;
+    let _next = lead(&pair.wire, &pair, Breaks::Never).await;
+    let answer = saving.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().await.unwrap().contains("too large to be sent again"));
+    assert_eq!(pair.far.bucket().await.keys().await, ["small"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_before_its_answer_was_lost_is_done() {
+    let pair = Pair::new(|_| {}).await;
+    assert_eq!(pair.near.put("/old", "content").await, 201);
+    for (method, path, expected) in
+        [("DELETE", "/old", 204), ("MKCOL", "/folder", 201), ("PUT", "/new", 204), ("PROPFIND", "/", 207)]
+    {
+        let line = lead(&pair.wire, &pair, Breaks::AtAnAnswer).await;
+        let asking = tokio::spawn({
+            let near = pair.near.clone_handle();
+            async move {
+                let request = near.request(method, path);
+                let request = if method == "PUT" { request.body("new") } else { request };
+                request.header("Depth", "0").send().await.unwrap().status().as_u16()
+            }
+        });
+        eventually("it breaks", || async { line.accepting.is_finished() }).await;
+        let _next = lead(&pair.wire, &pair, Breaks::Never).await;
+        assert_eq!(asking.await.unwrap(), expected, "{method}");
+    }
+    let _last = lead(&pair.wire, &pair, Breaks::Never).await;
+    assert_eq!(pair.near.status("DELETE", "/never").await, 404, "what was never there is told");
+    let keys = pair.far.bucket().await.keys().await;
+    assert_eq!(keys, ["folder/", "new"]);
+}
