@@ -9,6 +9,8 @@ pub enum AwsCliError {
     Missing { program: &'static str, install: &'static str },
     #[error("it is not said in which region")]
     NoRegion,
+    #[error("the task does not run: {0}")]
+    NoTask(String),
     #[error("`aws {call}` failed")]
     Failed { call: String, source: ProcessError },
     #[error("`aws {call}` printed what cannot be read")]
@@ -27,6 +29,7 @@ impl AwsCliError {
             Self::Missing { install, .. } => return Some((*install).to_owned()),
             Self::NoRegion => return Some("add --region, such as --region eu-west-1".to_owned()),
             Self::Unreadable { .. } => return Some("version 2 of the AWS CLI is needed".to_owned()),
+            Self::NoTask(_) => return Some("wait until ECS has started it, then try again".to_owned()),
             Self::Failed { source, .. } => source,
         };
         if let ProcessError::TooSlow { .. } = source {

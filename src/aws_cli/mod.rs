@@ -4,6 +4,7 @@
 //! in an argument: what is secret goes in by a private file, and comes back on standard output.
 
 mod error;
+mod task;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

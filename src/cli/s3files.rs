@@ -58,7 +58,7 @@ pub struct S3FilesArgs {
 #[derive(Debug, Clone, Args)]
 #[group(id = "SessionArgs")]
 pub struct SessionArgs {
-    /// Target of AWS Systems Manager, such as ecs:CLUSTER_TASK_RUNTIME
+    /// Target of AWS Systems Manager, such as ecs:CLUSTER_TASK_RUNTIME, or CLUSTER/SERVICE
     #[arg(
         long,
         value_name = "TARGET",

@@ -81,7 +81,8 @@ impl Gateway {
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let left = state.recover();
-        let Served { content, cache, creates, intakes, cautions, answering, directory } = match config.source {
+        let Served { content, cache, creates, intakes, cautions, answering, directory } = match config.source
+        {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &str| locks.is_locked(path));
@@ -219,7 +220,8 @@ impl Gateway {
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
         let Self { server, metrics_server, operator, state, metrics, shutdown, shutdown_timeout, .. } = self;
-        let (note, is_bucket, far) = (self.note, operator.directory.is_none(), self.far);
+        let (note, far) = (self.note, self.far);
+        let is_bucket = operator.directory.is_none() && far.is_none();
         let note = write_note(note, &state).await;
         // Open until everything has ended: then a command sees that.
         let door = match control::open(state.directory(), Who::Gateway) {

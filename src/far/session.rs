@@ -4,23 +4,24 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::watch;
 
 use super::{authorization, last_line};
-use crate::process::{self, ProcessError};
+use crate::aws_cli::{AwsCli, AwsCliError, session_plugin};
+use crate::logging::with_causes;
 use crate::relay::{Far, FarError, Opened};
 
 /// Whither.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// As Systems Manager names it: of a task `ecs:CLUSTER_TASK_RUNTIME`.
+    /// As Systems Manager names it, of a task `ecs:CLUSTER_TASK_RUNTIME`; or `CLUSTER/SERVICE`, for whichever task of it
+    /// runs.
     pub target: String,
     /// Of the gateway there.
     pub port: u16,
@@ -41,74 +42,65 @@ impl Session {
         Self { options }
     }
 
-    /// A command line of the AWS CLI, with this user's environment, which says who he is.
-    fn aws(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(process::of_user("aws").unwrap_or_else(|| "aws".into()));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("S3DAV_") {
-                command.env_remove(name);
-            }
-        }
-        command.args(arguments).env("AWS_PAGER", "");
-        for (option, value) in [("--region", &self.options.region), ("--profile", &self.options.profile)] {
-            if let Some(value) = value {
-                command.args([option, value]);
-            }
-        }
-        command
+    async fn aws(&self) -> Result<AwsCli, FarError> {
+        AwsCli::find(self.options.profile.clone(), self.options.region.clone()).await.map_err(failed)
     }
 
-    async fn password(&self) -> Result<String, FarError> {
-        let arguments = [
-            "ssm",
-            "get-parameter",
-            "--with-decryption",
-            "--query",
-            "Parameter.Value",
-            "--output",
-            "text",
-            "--name",
-            &self.options.password_parameter,
-        ];
-        process::run(self.aws(&arguments), ANSWER).await.map_err(failed)
+    async fn target(&self, aws: &AwsCli) -> Result<String, FarError> {
+        match self.options.target.split_once('/') {
+            Some((cluster, service)) => aws.session_target(cluster, service).await.map_err(failed),
+            None => Ok(self.options.target.clone()),
+        }
     }
 
-    fn start(&self, port: u16) -> Result<Child, FarError> {
+    async fn password(&self, aws: &AwsCli) -> Result<String, FarError> {
+        let name = &self.options.password_parameter;
+        let asked =
+            ["ssm", "get-parameter", "--with-decryption", "--query", "Parameter.Value", "--name", name];
+        match aws.ask(&asked).await.map_err(failed)? {
+            Value::String(password) => Ok(password),
+            _ => Err(FarError::new(format!("the parameter {name} holds no password"), AGAIN)),
+        }
+    }
+
+    fn start(&self, aws: &AwsCli, target: &str, port: u16) -> Result<Child, FarError> {
         let ports = json!({
             "portNumber": [self.options.port.to_string()],
             "localPortNumber": [port.to_string()],
         });
-        let mut command = self.aws(&[
+        let mut command = aws.command(&[
             "ssm",
             "start-session",
             "--document-name",
             "AWS-StartPortForwardingSession",
             "--target",
-            &self.options.target,
+            target,
             "--parameters",
             &ports.to_string(),
         ]);
         // The plugin is another process, and ends with it.
         command.as_std_mut().process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command.spawn().map_err(|source| failed(ProcessError::NotStarted { program: "aws".into(), source }))
+        command.spawn().map_err(|error| FarError::new(format!("aws cannot be started: {error}"), AGAIN))
     }
 }
 
 #[async_trait]
 impl Far for Session {
     async fn check(&self) -> Result<(), FarError> {
-        process::run(self.aws(&["--version"]), ANSWER).await.map(drop).map_err(failed)
+        self.aws().await?;
+        session_plugin().map(drop).map_err(failed)
     }
 
     async fn open(&self) -> Result<Opened, FarError> {
         let port = free_port().map_err(|error| {
             FarError::new(format!("there is no port for a session: {error}"), "close programs that have many")
         })?;
-        let running = Running::new(self.start(port)?);
+        let aws = self.aws().await?;
+        let running = Running::new(self.start(&aws, &self.target(&aws).await?, port)?);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // Meanwhile; a task that was replaced may have another one.
-        let authorization = authorization(&self.password().await?)?;
+        let authorization = authorization(&self.password(&aws).await?)?;
         let (_, trouble) = watch::channel(None);
         Ok(Opened { address, authorization, trouble, ended: Box::pin(running.ended()) })
     }
@@ -169,23 +161,10 @@ fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-fn failed(error: ProcessError) -> FarError {
-    let hint = match &error {
-        ProcessError::NotStarted { .. } => INSTALL,
-        error if error.says("sessionmanagerplugin") => INSTALL,
-        error if error.says("expired") || error.says("credentials") => "sign in again: `aws sso login`",
-        _ => AGAIN,
-    };
-    let message = match &error {
-        ProcessError::NotStarted { .. } => "there is no aws in the path".to_owned(),
-        error => error.to_string(),
-    };
-    FarError::new(message, hint)
+fn failed(error: AwsCliError) -> FarError {
+    let hint = error.hint().unwrap_or_else(|| AGAIN.to_owned());
+    FarError::new(with_causes(&error), hint)
 }
 
-const INSTALL: &str = "install the AWS CLI and its session plugin: brew install awscli; brew install --cask \
-                       session-manager-plugin";
 const AGAIN: &str =
     "it is tried again; see whether the task runs, and whether you may start a session with it";
-/// The AWS CLI takes a second to start.
-const ANSWER: Duration = Duration::from_secs(30);

@@ -51,7 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dav", &["object", "shutdown", "logging", "state", "fs"]),
     // Another gateway, and the ways to it.
     ("relay", &["intake", "metrics", "peer"]),
-    ("far", &["container", "logging", "process", "relay", "state", "store"]),
+    ("far", &["aws_cli", "container", "logging", "process", "relay", "state", "store"]),
     ("http", &["relay", "client", "object", "metrics", "shutdown", "logging", "fs", "dav", "peer"]),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config", "spelling"]),

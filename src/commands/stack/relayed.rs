@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use super::super::CommandError;
 use super::handle::Handle;
-use crate::aws_cli::session_plugin;
+use crate::aws_cli::{AwsCliError, session_plugin};
 use crate::cli::{self, Command, Given, Layer, MountArgs, ParseError};
 use crate::stack::{Docker, Task};
 
@@ -29,39 +29,23 @@ pub(super) async fn by_task(
     handle: &Handle,
 ) -> Result<Vec<(&'static str, String)>, CommandError> {
     session_plugin()?;
+    let target = handle.aws.session_target(&task.cluster, &task.service).await;
+    if let Err(AwsCliError::NoTask(why)) = target {
+        return Err(CommandError::hinted(
+            anyhow!("the task of {} does not run: {why}", handle.name),
+            format!("`s3dav stack status {}` says what ECS does; wait for it, then mount again", handle.name),
+        ));
+    }
+    target?;
+    // It is looked for again whenever a session begins: another task has another name.
     let mut options = vec![
-        ("session", target(task, handle).await?),
+        ("session", format!("{}/{}", task.cluster, task.service)),
         ("session-port", task.port.to_string()),
         ("session-password", task.password_parameter.clone()),
         ("region", task.region.clone()),
     ];
     options.extend(task.read_only.then(|| ("read-only", String::new())));
     Ok(options)
-}
-
-/// The task as SSM names it.
-async fn target(task: &Task, handle: &Handle) -> Result<String, CommandError> {
-    let (cluster, service) = (&task.cluster, &task.service);
-    let asked = ["ecs", "list-tasks", "--cluster", cluster, "--service-name", service];
-    let answer = handle.aws.ask(&[&asked[..], &["--desired-status", "RUNNING"]].concat()).await?;
-    let Some(arn) = answer["taskArns"][0].as_str() else {
-        return Err(not_running(handle, "ECS has started none yet"));
-    };
-    let answer = handle.aws.ask(&["ecs", "describe-tasks", "--cluster", cluster, "--tasks", arn]).await?;
-    let found = &answer["tasks"][0];
-    let status = found["lastStatus"].as_str().unwrap_or("an unknown state");
-    let id = arn.rsplit('/').next().unwrap_or_default();
-    match found["containers"][0]["runtimeId"].as_str() {
-        Some(runtime) if status == "RUNNING" => Ok(format!("ecs:{cluster}_{id}_{runtime}")),
-        _ => Err(not_running(handle, &format!("it is in {status}"))),
-    }
-}
-
-fn not_running(handle: &Handle, why: &str) -> CommandError {
-    CommandError::hinted(
-        anyhow!("the task of {} does not run: {why}", handle.name),
-        format!("`s3dav stack status {}` says what ECS does; wait for it, then mount again", handle.name),
-    )
 }
 
 /// The command line of `mount` with these options in the place of the stack.
