@@ -45,8 +45,9 @@ pub struct S3FilesArgs {
     #[arg(long, env = "S3DAV_NO_DIRECT_READS", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
     pub no_direct_reads: bool,
 
+    // Alone it is nothing: a variable of that name may be somebody else's.
     /// Image of the container [default: what `container build --s3files` has built here]
-    #[arg(long, env = "S3DAV_IMAGE", value_name = "REF", requires = "s3files", help_heading = "S3 Files")]
+    #[arg(long, env = "S3DAV_IMAGE", value_name = "REF", help_heading = "S3 Files")]
     pub image: Option<String>,
 
     /// What runs the container [default: docker, or podman where there is no docker]

@@ -49,7 +49,7 @@ fn plain(name: &str) -> String {
 const START: &str = "S3DAV_";
 /// Read by the log itself.
 const FILTER_OF_LOG: &str = "S3DAV_LOG";
-/// From 0 to 1: `READONLY` and `PASSWORD` are taken for options, `VERSION` and `IMAGE` for somebody else's.
+/// From 0 to 1: `READONLY` and `PASSWORD` are taken for options, `VERSION` and `COLOUR` for somebody else's.
 const LIKE_ENOUGH: f64 = 0.85;
 /// What tests, benchmarks and builds read, without the start.
 const OF_TESTS: &[&str] = &[
@@ -116,7 +116,7 @@ mod tests {
             assert!(meant.is_some_and(|meant| meant.starts_with(&format!("S3DAV_{right}"))), "{wrong}");
         }
         for other in
-            ["VERSION", "IMAGE", "FROBNICATE", "HOME", "ENABLED", "X", "", "CHART", "REPLICAS", "DEBUG"]
+            ["VERSION", "COLOUR", "FROBNICATE", "HOME", "ENABLED", "X", "", "CHART", "REPLICAS", "DEBUG"]
         {
             assert_eq!(meant(&format!("S3DAV_{other}")), None, "{other}");
         }

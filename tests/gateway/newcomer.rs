@@ -141,6 +141,7 @@ async fn a_variable_that_nobody_reads_is_told_of_unless_others_made_it() {
         ("S3DAV_FROBNICATE", true),
         ("S3DAV_VERSION", true),
         ("S3DAV_COLOUR", true),
+        ("S3DAV_IMAGE", false),
         ("S3DAV_PORT", false),
         ("S3DAV_PORT_8330_TCP_ADDR", false),
         ("S3DAV_SERVICE_HOST", false),

@@ -59,11 +59,13 @@ elif words[0] == 'rm':
 
 struct Place {
     directory: TempDir,
+    shell: PathBuf,
 }
 
 impl Place {
     fn new(tools: &Tools, far: &str) -> Self {
-        let place = Self { directory: tempfile::tempdir().unwrap() };
+        let shell = tools.path("sh").to_owned();
+        let place = Self { directory: tempfile::tempdir().unwrap(), shell };
         let (python, cat) = (tools.path("python3").display(), tools.path("cat").display());
         let shown = place.directory.path().display();
         fs::create_dir(place.at("bin")).unwrap();
@@ -93,7 +95,9 @@ impl Place {
         let mut command =
             command(&["serve", "--s3files", FILE_SYSTEM, "--endpoint", "10.0.0.1", "--notify=off"]);
         command.args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(self.at("state"));
-        command.env("PATH", self.at("bin")).env("AWS_CONFIG_FILE", self.at("config"));
+        // A `credential_process` is run by a shell.
+        let path = std::env::join_paths([self.at("bin"), self.shell.parent().unwrap().to_owned()]).unwrap();
+        command.env("PATH", path).env("AWS_CONFIG_FILE", self.at("config"));
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
         command
     }
@@ -126,7 +130,7 @@ const SECRET: &str = "a-secret-of-this-machine";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_handed_over_again_before_they_end_and_after_a_login() {
-    let Some(tools) = needs(&["python3", "cat"]) else { return };
+    let Some(tools) = needs(&["python3", "cat", "sh"]) else { return };
     // It lets everybody in: what counts here is what the container is told.
     let far = TestGateway::start().await;
     let place = Place::new(&tools, &far.address());
@@ -159,7 +163,7 @@ async fn credentials_are_handed_over_again_before_they_end_and_after_a_login() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_during_the_start_leaves_no_container() {
-    let Some(tools) = needs(&["python3", "cat"]) else { return };
+    let Some(tools) = needs(&["python3", "cat", "sh"]) else { return };
     // Nobody answers there.
     let place = Place::new(&tools, "127.0.0.1:1");
     place.sign_in("FIRST", Duration::from_secs(3600));
@@ -172,7 +176,7 @@ async fn an_end_during_the_start_leaves_no_container() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_ends_says_why() {
-    let Some(tools) = needs(&["python3", "cat"]) else { return };
+    let Some(tools) = needs(&["python3", "cat", "sh"]) else { return };
     let place = Place::new(&tools, "127.0.0.1:1");
     place.sign_in("FIRST", Duration::from_secs(3600));
     let ending = tokio::spawn(outcome(place.serve()));
@@ -190,7 +194,7 @@ async fn a_container_that_ends_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_options_make_another_container_and_the_same_find_it() {
-    let Some(tools) = needs(&["python3", "cat"]) else { return };
+    let Some(tools) = needs(&["python3", "cat", "sh"]) else { return };
     let far = TestGateway::start().await;
     let place = Place::new(&tools, &far.address());
     place.sign_in("FIRST", Duration::from_secs(3600));
