@@ -230,7 +230,7 @@ async fn password_from_host(system: &System, limit: Duration) -> Result<PathBuf,
         Ok(()) => Ok(file),
         Err(_) => Err(CommandError::hinted(
             anyhow::anyhow!("no password was handed over within {limit:?}"),
-            "start the container with `s3dav mount --s3files`, or name a password with --password-file",
+            "start the container with `s3dav mount --s3files FS_ID`, or name a password with --password-file",
         )),
     }
 }

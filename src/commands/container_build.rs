@@ -131,7 +131,7 @@ const S3FILES: Image = Image {
 };
 /// What `mount --s3files` looks for where no other image is named.
 const S3FILES_TAG: &str = crate::far::S3FILES_IMAGE;
-const HOW_TO_MOUNT: &str = "mount S3 Files by it with:\n  s3dav mount --s3files FS_ID --endpoint HOST";
+const HOW_TO_MOUNT: &str = "mount S3 Files with it: `s3dav mount --s3files FS_ID --mount-target HOST`";
 /// The image, as it can be built by hand, too.
 const DOCKERFILE: &str = include_str!("../../deploy/container/Dockerfile");
 /// Bytes of an ELF file's head, as far as it is looked at.
