@@ -124,18 +124,21 @@ async fn s3_files_is_mounted_by_a_container_that_ends_with_it() {
     // One that dies is replaced, and what is asked meanwhile waits.
     let begun = Instant::now();
     home.docker.wants(&["kill", container]).await;
-    eventually("the files of another one", || async {
-        tokio::task::spawn_blocking({
-            let point = point.clone();
-            move || fs::read(point.join("file")).is_ok_and(|content| content == b"content")
-        })
-        .await
-        .unwrap()
-            && home.containers().await.iter().all(|now| now != container)
+    let another = || async {
+        home.containers().await.into_iter().find(|now| now != container).filter(|_| point.exists())
+    };
+    eventually("another container", || async { another().await.is_some() }).await;
+    // What davfs2 has not seen before.
+    fs::write(point.join("after"), "in another container").unwrap();
+    eventually("it is stored there", || async {
+        let Some(now) = another().await else { return false };
+        let said = home.docker.run(&["exec", &now, "cat", "/notes/source/after"]).await;
+        said.out == "in another container"
     })
     .await;
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
-    eprintln!("a container that died was replaced in {:?}", begun.elapsed());
+    let within = begun.elapsed();
+    assert!(within < Duration::from_secs(60), "{within:?}");
+    eprintln!("a container that died was replaced, and a save stored, in {within:?}");
 
     let mut unmount = home.command(&["unmount"]);
     unmount.arg(&point);
