@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::client::{AGENT, Finder, LOCK};
 use crate::harness::process::{Process, command};
-use crate::harness::{Behind, TestGateway, embedded, eventually};
+use crate::harness::{BUCKET, Behind, Bucket, TestGateway, embedded, eventually};
 
 /// How far a save came.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -354,6 +354,10 @@ async fn cut_when_stored(s3: &EmbeddedS3, state: &TempDir, path: &str) {
     end(gateway, Ending::Killed).await;
     let _ = writing.await;
     gate.open();
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    let key = path.trim_start_matches('/');
+    let is_stored = || async { bucket.get(key).await.is_some_and(|content| content == "content") };
+    eventually("S3 has stored it", is_stored).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
