@@ -54,7 +54,6 @@ pub const TABLE: &[Client] = &[
         "git",
         &[Version("--version", "version ", &[2, 34]), Leaves(&["init", "-q", "made"], &["made/.git"])],
     ),
-    tool("ip", &[Version("-V", "iproute2-", &[5])]),
     tool("mount", &[UTIL_LINUX, Able(is_the_systems), Able(mounts)]),
     program("node", &[Version("--version", "v", &[18])]),
     tool("nsenter", &[UTIL_LINUX]),
