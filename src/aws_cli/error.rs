@@ -13,6 +13,8 @@ pub enum AwsCliError {
     NoTask(String),
     #[error("`aws {call}` failed")]
     Failed { call: String, source: ProcessError },
+    #[error("`aws {call}` did not print what it was asked for")]
+    Incomplete { call: &'static str },
     #[error("`aws {call}` printed what cannot be read")]
     Unreadable { call: String, source: serde_json::Error },
 }
@@ -28,7 +30,9 @@ impl AwsCliError {
         let source = match self {
             Self::Missing { install, .. } => return Some((*install).to_owned()),
             Self::NoRegion => return Some("add --region, such as --region eu-west-1".to_owned()),
-            Self::Unreadable { .. } => return Some("version 2 of the AWS CLI is needed".to_owned()),
+            Self::Incomplete { .. } | Self::Unreadable { .. } => {
+                return Some("version 2 of the AWS CLI is needed".to_owned());
+            }
             Self::NoTask(_) => return Some("wait until ECS has started it, then try again".to_owned()),
             Self::Failed { source, .. } => source,
         };

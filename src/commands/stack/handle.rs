@@ -91,6 +91,10 @@ impl Handle {
 
     async fn look(&self, name: &str) -> Result<Option<Found>, AwsCliError> {
         let answer = self.aws.ask(&["cloudformation", "describe-stacks", "--stack-name", name]).await?;
+        // Only AWS says that there is none, as an error.
+        if !answer["Stacks"].is_array() {
+            return Err(AwsCliError::Incomplete { call: "cloudformation describe-stacks" });
+        }
         Ok(Found::parse(&answer))
     }
 

@@ -28,6 +28,22 @@ async fn mistakes_are_found_before_aws_is_asked() {
 }
 
 #[tokio::test]
+async fn an_answer_without_stacks_is_no_absence() {
+    let Some(aws) = FakeAws::new() else { return };
+    will_be_created(&aws);
+    for answer in [json!({}), json!(null)] {
+        aws.answers("cloudformation-describe-stacks", &[says(&answer)]);
+        for command in ["up", "down"] {
+            let line =
+                if command == "up" { format!("up files --image {IMAGE}") } else { "down files".to_owned() };
+            let (code, _, error) = aws.outcome(&format!("stack {line} --yes")).await;
+            assert!(code == 1 && error.contains("did not print what it was asked for"), "{error}");
+        }
+    }
+    assert!(aws.was_only_asked(), "{:?}", aws.names());
+}
+
+#[tokio::test]
 async fn without_an_image_nothing_is_made_and_the_ways_to_one_are_named() {
     let Some(aws) = FakeAws::new() else { return };
     will_be_created(&aws);
