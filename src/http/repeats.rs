@@ -36,7 +36,7 @@ pub(super) struct Identity {
 impl Identity {
     /// Takes a relay's ID off a request that changes something.
     pub(super) fn take(head: &mut request::Parts, principal: Option<String>) -> Option<Self> {
-        let id = head.headers.remove(&relay::REQUEST)?;
+        let id = head.headers.remove(&relay::REQUEST).filter(|id| id.len() <= LONGEST_ID)?;
         let (method, uri) = (head.method.clone(), head.uri.clone());
         relay::changes(&method).then_some(Self { id, principal, method, uri })
     }
@@ -193,6 +193,8 @@ async fn keep(answer: Response<Body>) -> (Response<Body>, Outcome) {
 
 /// Requests that are remembered: more than a relay has under way at once.
 const MOST: usize = 256;
+/// Bytes: twice as long as a relay's are.
+const LONGEST_ID: usize = 64;
 /// Bytes of an answer's body that are kept: that of a LOCK is about 1 KiB, and those of all together are 2 MiB.
 const MOST_BODY: u64 = 8 << 10;
 /// After its end: a relay finds out within a minute that a line is dead, and waits about as long for the next one.
@@ -245,19 +247,20 @@ mod tests {
         gate.add_permits(1);
         let answer = second.await.unwrap();
         assert_eq!(answer.headers()[&relay::REQUEST], "1");
-        assert_eq!(content(answer).await, "0", "the first one's");
+        assert_eq!(content(answer).await, "0\n", "the first one's");
         assert_eq!(times.load(Ordering::SeqCst), 1);
         gate.add_permits(1);
         let other = repeats.once(identity("2"), &whole, carrying(&times, &gate)).await;
         assert!(!other.headers().contains_key(&relay::REQUEST));
-        assert_eq!(content(other).await, "1", "another request is carried out");
+        assert_eq!(content(other).await, "1\n", "another request is carried out");
     }
 
     #[tokio::test]
     async fn one_whose_body_never_came_is_begun_anew() {
         let (repeats, times) = (Repeats::default(), Arc::default());
         let gate = Arc::new(Semaphore::new(0));
-        let first = repeats.once(identity("1"), &Home::default(), carrying(&times, &gate));
+        let home = Home::default();
+        let first = repeats.once(identity("1"), &home, carrying(&times, &gate));
         assert!(tokio::time::timeout(Duration::from_millis(10), first).await.is_err());
         gate.add_permits(1);
         let answer = repeats.once(identity("1"), &Home::default(), carrying(&times, &gate)).await;
@@ -276,7 +279,7 @@ mod tests {
         let large = "a".repeat(MOST_BODY as usize + 1);
         for expected in ["1", "2"] {
             let large = large.clone();
-            let carry = async move { text(StatusCode::CREATED, &format!("{expected}{large}")) };
+            let carry = async move { Response::new(full(format!("{expected}{large}"))) };
             let answer = repeats.once(identity("large"), &home, carry).await;
             assert!(content(answer).await.starts_with(expected.as_bytes()));
         }

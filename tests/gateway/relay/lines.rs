@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::far::{Pair, TestFar};
-use crate::harness::eventually;
+use super::far::{PASSWORD, Pair, TestFar};
+use crate::harness::{TestGateway, eventually};
 
 /// A way that carries bytes to the far end, and breaks with all its connections: when it is dropped, or by itself.
 struct Line {
@@ -235,4 +236,25 @@ async fn what_cannot_be_done_twice_is_done_once_and_has_its_first_answer() {
     let unlocked = pair.near.request("UNLOCK", "/c").header("Lock-Token", token).send().await.unwrap();
     assert_eq!(unlocked.status(), 204);
     assert_eq!(pair.near.put("/c", "other").await, 204, "no other lock is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_the_relays_own_and_of_those_who_know_the_password() {
+    let pair = Pair::new(|_| {}).await;
+    let put = |gateway: &TestGateway, content: &'static str| {
+        gateway.request("PUT", "/a").header("S3dav-Request", "1").body(content)
+    };
+    assert_eq!(put(&pair.near, "first").send().await.unwrap().status(), 201);
+    let second = put(&pair.near, "second").send().await.unwrap();
+    assert_eq!(second.status(), 204, "a client's ID is not looked at");
+    assert!(!second.headers().contains_key("s3dav-request"));
+    let known = |content| put(&pair.far, content).basic_auth(s3dav::far::USER, Some(PASSWORD));
+    assert_eq!(known("third").send().await.unwrap().status(), 204);
+    let again = known("fourth").send().await.unwrap();
+    assert_eq!(
+        (again.status().as_u16(), &again.headers()["s3dav-request"]),
+        (204, &HeaderValue::from_static("1"))
+    );
+    assert_eq!(put(&pair.far, "fifth").send().await.unwrap().status(), 401, "an ID alone opens nothing");
+    assert_eq!(pair.far.bucket().await.get("a").await.as_deref(), Some(&b"third"[..]));
 }
