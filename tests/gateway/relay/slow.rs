@@ -176,7 +176,7 @@ async fn a_download_ends_when_its_line_is_dead() {
 }
 
 /// Bytes that wait in a way's socket, about.
-const ROOM: u32 = 32 << 10;
+const ROOM: u32 = 128 << 10;
 const STEP: usize = 16 << 10;
 /// Bytes that take longer in steps of 100 ms than a line without an answer to a probe would be kept for.
 const LARGE: usize = 4 << 20;
