@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{Method, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -15,10 +15,11 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::places::UnderWay;
+use crate::dav::{Body, check_xml, text};
 use crate::metrics::{Direction, Metrics};
 
 /// Reads a whole body of at most `limit` bytes.
-pub(super) async fn read(mut body: Lent, limit: usize) -> Result<Bytes, (StatusCode, String)> {
+async fn read(mut body: Lent, limit: usize) -> Result<Bytes, (StatusCode, String)> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
@@ -31,6 +32,27 @@ pub(super) async fn read(mut body: Lent, limit: usize) -> Result<Bytes, (StatusC
     Ok(read.freeze())
 }
 
+/// The body of anything but a PUT: small, and XML where there is one.
+pub(super) async fn small(method: &Method, body: Lent) -> Result<Bytes, Box<Response<Body>>> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let body = read(body, MAX_BODY).await.map_err(|(status, message)| Box::new(text(status, &message)))?;
+    if body.iter().all(u8::is_ascii_whitespace) {
+        // Some write a line's end where there is nothing to say.
+        return Ok(Bytes::new());
+    }
+    let takes_xml = matches!(method.as_str(), "PROPFIND" | "PROPPATCH" | "LOCK");
+    if takes_xml && !body.is_empty() {
+        check_xml(&body).map_err(|message| Box::new(text(StatusCode::BAD_REQUEST, &message)))?;
+    }
+    if !takes_xml && !body.is_empty() {
+        let message = "this method takes no body";
+        return Err(Box::new(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)));
+    }
+    Ok(body)
+}
+
 /// Where a body returns to when whoever had it lets go of it.
 #[derive(Clone, Default)]
 pub(super) struct Home(Arc<Mutex<Returned>>);
@@ -40,6 +62,8 @@ struct Returned {
     body: Option<Incoming>,
     /// Somebody asked for it, so that a client that waited for that is sending now.
     asked: bool,
+    /// All of it has arrived.
+    is_whole: bool,
     /// Why it did not arrive whole.
     failure: Option<StatusCode>,
     /// The client takes the end of a connection for the end of everything.
@@ -49,6 +73,9 @@ struct Returned {
 impl Home {
     /// Lends `body` out.
     pub(super) fn lend(&self, body: Incoming, stall: Duration, metrics: Metrics) -> Lent {
+        if body.is_end_stream() {
+            self.note_whole();
+        }
         let (body, home) = (Some(body), self.clone());
         Lent { body, home, stall, timer: None, waiting: false, asked: false, metrics }
     }
@@ -56,6 +83,16 @@ impl Home {
     /// The status for a body that did not arrive whole: the client's doing, whatever came of it.
     pub(super) fn failure(&self) -> Option<StatusCode> {
         self.0.lock().failure
+    }
+
+    /// Nothing more of the body is waited for.
+    pub(super) fn note_whole(&self) {
+        self.0.lock().is_whole = true;
+    }
+
+    /// Whether all of the body has arrived.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0.lock().is_whole
     }
 
     /// From now on what is left of a body is [`Rest`].
@@ -138,11 +175,16 @@ impl HttpBody for Lent {
             this.asked = true;
             this.home.0.lock().asked = true;
         }
-        match Pin::new(body).poll_frame(cx) {
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        let body_ends = body.is_end_stream();
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 this.metrics.body_bytes(Direction::Received, length);
                 this.waiting = false;
+                if body_ends {
+                    this.home.note_whole();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -151,6 +193,7 @@ impl HttpBody for Lent {
             }
             Poll::Ready(None) => {
                 this.body = None;
+                this.home.note_whole();
                 Poll::Ready(None)
             }
             Poll::Pending => {
@@ -186,7 +229,7 @@ impl Drop for Lent {
 
 /// An answer's body, counted.
 pub(super) struct Counted {
-    pub(super) body: crate::dav::Body,
+    pub(super) body: Body,
     pub(super) metrics: Metrics,
     /// Until the last byte has gone.
     pub(super) _under_way: UnderWay,
@@ -213,6 +256,8 @@ impl HttpBody for Counted {
     }
 }
 
+/// Bytes. XML bodies of real clients are below 2 KiB; PROPPATCH of many properties may need more.
+const MAX_BODY: usize = 64 << 10;
 /// A refused upload is read up to here rather than resetting the connection.
 const DRAIN_BYTES: usize = 64 << 20;
 /// And for so long.

@@ -16,6 +16,7 @@ mod places;
 mod range;
 mod ready;
 mod relayed;
+mod repeats;
 pub mod server;
 mod service;
 mod status;

@@ -1,8 +1,9 @@
 //! What a relay's gateway does with a request whose sender may come in: it is the far gateway's to answer.
 
+use std::time::Duration;
+
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header};
-use tokio::time::Instant;
 
 use super::body::Lent;
 use super::date;
@@ -10,7 +11,7 @@ use crate::dav::{Body, text};
 use crate::relay::{ForwardError, Relay};
 
 /// Sends it there as it came: the far gateway is shown by the same names.
-pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, deadline: Instant) -> Response<Body> {
+pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, patience: Duration) -> Response<Body> {
     if let Some(host) = head.uri.authority().map(|authority| authority.as_str().to_owned())
         && let Ok(host) = HeaderValue::try_from(host)
     {
@@ -20,7 +21,7 @@ pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, deadline:
     head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    match relay.forward(head, body, deadline).await {
+    match relay.forward(head, body, patience).await {
         Ok(mut answer) => {
             if !answer.headers().contains_key(header::DATE) {
                 date::leave_out(&mut answer);
@@ -34,7 +35,7 @@ pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, deadline:
 fn refused(error: &ForwardError) -> Response<Body> {
     let status = match error {
         ForwardError::Broken => StatusCode::BAD_REQUEST,
-        ForwardError::Away(_) | ForwardError::Lost => StatusCode::SERVICE_UNAVAILABLE,
+        ForwardError::Away(_) | ForwardError::Slow(_) | ForwardError::Lost => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut answer = text(status, &error.to_string());
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -5,18 +5,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::auth::{Auth, Denied};
-use super::body::{Counted, Home, Lent, Rest, read};
+use super::body::{Counted, Home, Lent, Rest, small};
 use super::date;
 use super::guard::{Facts, Refused, admit};
 use super::guesses::Guesses;
@@ -25,9 +24,10 @@ use super::knocks::Knocks;
 use super::places::Guest;
 use super::ready::Readiness;
 use super::relayed;
+use super::repeats::{Identity, Repeats};
 use super::status;
 use crate::dav::engine::Engine;
-use crate::dav::{Body, check_xml, full, guard, text};
+use crate::dav::{Body, full, guard, text};
 use crate::fs::resource_path::without_empty_segments;
 use crate::fs::{RequestContext, UrlPrefix};
 use crate::metrics::Metrics;
@@ -93,6 +93,7 @@ struct Inner {
     readiness: Arc<dyn Readiness>,
     knocks: Knocks,
     guesses: Guesses,
+    repeats: Repeats,
     /// Requests under way that change something, since they were last asked for.
     writes: Mutex<TaskTracker>,
 }
@@ -116,7 +117,8 @@ impl Service {
         let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
         let hosts = Hosts { allowed, shares_localhost, prefix: options.url_prefix.clone() };
         let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), Mutex::default());
-        let inner = Inner { behind, options, hosts, metrics, readiness, knocks, guesses, writes };
+        let repeats = Repeats::default();
+        let inner = Inner { behind, options, hosts, metrics, readiness, knocks, guesses, repeats, writes };
         Self(Arc::new(inner), Serves::All)
     }
 
@@ -236,6 +238,9 @@ impl Service {
         if parts.method == Method::OPTIONS {
             return Ok(self.options());
         }
+        // Nobody who was not asked who they are has an ID.
+        let is_known = !matches!(inner.options.auth, Auth::None);
+        let identity = Identity::take(&mut parts, principal.clone()).filter(|_| is_known);
         let facts = Facts {
             principal,
             peer: canonical(ends.peer),
@@ -251,10 +256,30 @@ impl Service {
         }
         match &inner.behind {
             Behind::Relay(relay) => {
-                Ok(relayed::answer(relay, came.unwrap_or(parts), body, context.deadline).await)
+                Ok(relayed::answer(relay, came.unwrap_or(parts), body, context.budget).await)
             }
-            Behind::Engine(engine) => self.carry_out(engine, context, parts, body).await,
+            Behind::Engine(engine) => match identity {
+                Some(identity) => Ok(self.once(engine, identity, (context, parts, body), home).await),
+                None => self.carry_out(engine, context, parts, body).await,
+            },
         }
+    }
+
+    /// What is done here, if it has not been done before. It goes on without its connection.
+    async fn once(
+        &self,
+        engine: &Engine,
+        identity: Identity,
+        (context, parts, body): (Arc<RequestContext>, http::request::Parts, Lent),
+        home: &Home,
+    ) -> Response<Body> {
+        let (service, engine, write) = (self.clone(), engine.clone(), self.0.writes.lock().token());
+        let carry = async move {
+            let answer = service.carry_out(&engine, context, parts, body).await;
+            drop(write);
+            answer.unwrap_or_else(|refusal| *refusal)
+        };
+        self.0.repeats.once(identity, home, carry).await
     }
 
     /// What is done here.
@@ -274,7 +299,7 @@ impl Service {
             }
             return Ok(answer);
         }
-        let body = self.small_body(&parts, body).await?;
+        let body = small(&parts.method, body).await?;
         if parts.method.as_str() == "PROPFIND" {
             return Ok(engine.propfind(&context, &parts.headers, &body).await);
         }
@@ -334,32 +359,6 @@ impl Service {
             false => "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, PUT, MKCOL, DELETE, COPY, MOVE, LOCK, UNLOCK",
         })
     }
-
-    /// The body of anything but a PUT: small, and XML where there is one.
-    async fn small_body(
-        &self,
-        parts: &http::request::Parts,
-        body: Lent,
-    ) -> Result<Bytes, Box<Response<Body>>> {
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
-        }
-        let body =
-            read(body, MAX_BODY).await.map_err(|(status, message)| Box::new(text(status, &message)))?;
-        if body.iter().all(u8::is_ascii_whitespace) {
-            // Some write a line's end where there is nothing to say.
-            return Ok(Bytes::new());
-        }
-        let takes_xml = matches!(parts.method.as_str(), "PROPFIND" | "PROPPATCH" | "LOCK");
-        if takes_xml && !body.is_empty() {
-            check_xml(&body).map_err(|message| Box::new(text(StatusCode::BAD_REQUEST, &message)))?;
-        }
-        if !takes_xml && !body.is_empty() {
-            let message = "this method takes no body";
-            return Err(Box::new(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)));
-        }
-        Ok(body)
-    }
 }
 
 fn refuse(refused: Refused) -> Box<Response<Body>> {
@@ -383,5 +382,3 @@ fn known(method: &Method) -> &'static str {
 const READS: &[&str] = &["OPTIONS", "GET", "HEAD", "PROPFIND"];
 const WRITES: &[&str] = &["PUT", "DELETE", "MKCOL", "COPY", "MOVE", "PROPPATCH", "LOCK", "UNLOCK"];
 const SERVER: &str = concat!("s3dav/", env!("CARGO_PKG_VERSION"));
-/// XML bodies of real clients are below 2 KiB; PROPPATCH of many properties may need more.
-const MAX_BODY: usize = 64 << 10;

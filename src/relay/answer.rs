@@ -3,25 +3,58 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::line::{Connection, Line};
+use super::upload::Fragment;
 
-/// A body that keeps its connection until it has been read.
+/// A body that keeps its connection until it has been read, and breaks off when its line is lost.
 pub(super) struct Answered {
     body: Incoming,
     line: Arc<Line>,
+    retired: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Runs while the far end is waited for.
+    stall: Pin<Box<Sleep>>,
+    is_waiting: bool,
     connection: Option<Connection>,
+    /// Of the request, which may be answered before its body has gone. A body that breaks off would take the
+    /// connection along, and this one.
+    _request: mpsc::Sender<Fragment>,
 }
 
 impl Answered {
-    pub(super) fn new(body: Incoming, line: Arc<Line>, connection: Connection) -> Self {
-        Self { body, line, connection: Some(connection) }
+    pub(super) fn new(
+        body: Incoming,
+        line: Arc<Line>,
+        connection: Connection,
+        request: mpsc::Sender<Fragment>,
+    ) -> Self {
+        let (retired, stall) = (Box::pin(line.retirement()), Box::pin(sleep(STALL)));
+        let connection = Some(connection);
+        Self { body, line, retired, stall, is_waiting: false, connection, _request: request }
+    }
+
+    /// The far end is waited for: why that is given up.
+    fn poll_loss(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.stall.as_mut().reset(Instant::now() + STALL);
+        }
+        if self.retired.as_mut().poll(cx).is_ready() {
+            let message = "the far end was lost in the middle of its answer";
+            return Poll::Ready(io::Error::new(io::ErrorKind::ConnectionAborted, message));
+        }
+        self.stall.as_mut().poll(cx).map(|()| {
+            io::Error::new(io::ErrorKind::TimedOut, "the far end stopped in the middle of its answer")
+        })
     }
 }
 
@@ -30,7 +63,11 @@ impl HttpBody for Answered {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            return self.poll_loss(cx).map(|error| Some(Err(error)));
+        };
+        self.is_waiting = false;
+        self.line.note_movement();
         if frame.is_none()
             && let Some(connection) = self.connection.take()
         {
@@ -78,6 +115,10 @@ static HOP_BY_HOP: [HeaderName; 7] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// A far end that says nothing more for so long, while its answer is waited for, says no more. It ends an answer itself
+/// when S3 is silent for a shorter time.
+const STALL: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {

@@ -1,19 +1,24 @@
-//! One request: sent to the far end, again where that was lost meanwhile, within its time.
+//! One request: sent to the far end, again where that was lost meanwhile.
+//!
+//! Its time is for waiting alone: for the far end, for a connection, for the next try. What is under way ends by itself:
+//! when its body is not taken any more, or when the line is lost.
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, Full};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, error::Elapsed, sleep, timeout};
+use uuid::Uuid;
 
 use super::answer::{Answered, end_to_end};
-use super::line::{Line, LineError};
-use super::upload::Upload;
-use super::{Body, PAUSE, Relay};
+use super::line::{Connection, Line, LineError};
+use super::upload::{FeedError, Upload};
+use super::{Body, PAUSE, REQUEST, Relay, changes};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +26,9 @@ pub enum ForwardError {
     /// Its time is over.
     #[error("the far gateway is not reached: {0}")]
     Away(String),
+    /// It is there all the same.
+    #[error("the far gateway is reached, but is too slow: {0}")]
+    Slow(&'static str),
     #[error("the far end was lost in the middle of an upload that is too large to be sent again")]
     Lost,
     #[error("the body did not arrive whole")]
@@ -36,19 +44,19 @@ enum Failed {
     /// It may have been carried out.
     #[error("the connection broke")]
     Unanswered(#[source] Option<hyper::Error>),
-    #[error("its time is over")]
-    Late,
+    #[error("nothing more of its body is taken")]
+    Stalled,
     #[error("its client has gone")]
     Broken,
 }
 
 impl Relay {
-    /// Forwards a request whose sender may come in, until `deadline`.
+    /// Forwards a request whose sender may come in, and which may wait for `patience`.
     pub async fn forward<B>(
         &self,
         mut head: Parts,
         body: B,
-        deadline: Instant,
+        patience: Duration,
     ) -> Result<Response<Body>, ForwardError>
     where
         B: HttpBody<Data = Bytes, Error = io::Error> + Unpin,
@@ -56,20 +64,29 @@ impl Relay {
         end_to_end(&mut head.headers);
         // It has been asked for.
         head.headers.remove(header::EXPECT);
+        identify(&mut head);
         let mut upload = Upload::new(body, self.0.intakes.clone());
-        let (mut may_be_done, mut pause) = (false, PAUSE);
+        let (mut may_be_done, mut pause, mut patience) = (false, PAUSE, Patience(patience));
         loop {
-            let line = self.line(deadline).await?;
-            match send(&line, &head, &mut upload, deadline).await {
+            let line = patience.wait(self.line()).await.ok().flatten().ok_or_else(|| self.away())?;
+            let connected = patience.wait(connect(&line)).await.map_err(|_| ForwardError::Slow(CROWDED))?;
+            let sent = match connected {
+                Ok(connection) => send(&line, connection, &head, &mut upload).await,
+                Err(error) => Err(Failed::Unsent(error)),
+            };
+            match sent {
                 Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
                     line.refuse();
                     if !upload.can_be_sent() {
                         return Err(ForwardError::Lost);
                     }
                 }
-                Ok(answer) => return Ok(if may_be_done { done(&head.method, answer) } else { answer }),
+                Ok(mut answer) => {
+                    let is_first = answer.headers_mut().remove(&REQUEST).is_some() || !may_be_done;
+                    return Ok(if is_first { answer } else { done(&head.method, answer) });
+                }
                 Err(Failed::Broken) => return Err(ForwardError::Broken),
-                Err(Failed::Late) => return Err(self.away()),
+                Err(Failed::Stalled) => return Err(ForwardError::Slow(STALLED)),
                 Err(failed) => {
                     tracing::debug!(method = %head.method, %failed, "a request is sent again");
                     may_be_done |= matches!(failed, Failed::Unanswered(_));
@@ -79,46 +96,66 @@ impl Relay {
                     }
                 }
             }
-            if Instant::now() + pause > deadline {
-                return Err(self.away());
-            }
-            sleep(pause).await;
+            patience.wait(sleep(pause)).await.map_err(|_| self.away())?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn line(&self, deadline: Instant) -> Result<Arc<Line>, ForwardError> {
+    async fn line(&self) -> Option<Arc<Line>> {
         let mut line = self.0.line.subscribe();
-        let waited = timeout_at(deadline, line.wait_for(Option::is_some)).await;
-        match waited {
-            Ok(Ok(line)) => line.clone().ok_or_else(|| self.away()),
-            _ => Err(self.away()),
-        }
+        let found = line.wait_for(Option::is_some).await;
+        found.ok().and_then(|line| line.clone())
     }
 
     fn away(&self) -> ForwardError {
-        let trouble = self.trouble().map(|trouble| trouble.message);
-        ForwardError::Away(trouble.unwrap_or_else(|| "it is being started".to_owned()))
+        match self.trouble() {
+            Some(trouble) => ForwardError::Away(trouble.message),
+            None if self.is_reached() => ForwardError::Slow(BREAKING),
+            None => ForwardError::Away("it is being started".to_owned()),
+        }
+    }
+}
+
+/// What is left of the time that a request may wait while it is not under way.
+struct Patience(Duration);
+
+impl Patience {
+    async fn wait<F: Future>(&mut self, awaited: F) -> Result<F::Output, Elapsed> {
+        let begun = Instant::now();
+        let awaited = timeout(self.0, awaited).await;
+        self.0 = self.0.saturating_sub(begun.elapsed());
+        awaited
+    }
+}
+
+/// Gives what changes something its ID; a client's own is none of the far end's.
+fn identify(head: &mut Parts) {
+    head.headers.remove(&REQUEST);
+    if changes(&head.method)
+        && let Ok(id) = HeaderValue::try_from(Uuid::new_v4().simple().to_string())
+    {
+        head.headers.insert(&REQUEST, id);
+    }
+}
+
+async fn connect(line: &Line) -> Result<Connection, LineError> {
+    tokio::select! {
+        connection = line.connection() => connection,
+        () = line.retired() => Err(LineError::Io(io::ErrorKind::NotConnected.into())),
     }
 }
 
 async fn send<B>(
     line: &Arc<Line>,
+    mut connection: Connection,
     head: &Parts,
     upload: &mut Upload<B>,
-    deadline: Instant,
 ) -> Result<Response<Body>, Failed>
 where
     B: HttpBody<Data = Bytes, Error = io::Error> + Unpin,
 {
-    let connecting = async {
-        tokio::select! {
-            connection = line.connection() => connection.map_err(Failed::Unsent),
-            () = line.retired() => Err(Failed::Unsent(LineError::Io(io::ErrorKind::NotConnected.into()))),
-        }
-    };
-    let mut connection = timeout_at(deadline, connecting).await.unwrap_or(Err(Failed::Late))?;
-    let (body, feed) = upload.fed();
+    let (body, feed) = upload.fed(Arc::clone(line));
+    let held = feed.clone();
     let mut request = Request::from_parts(head.clone(), body.boxed_unsync());
     request.headers_mut().insert(header::AUTHORIZATION, line.authorization());
     let sending = connection.sender.try_send_request(request);
@@ -130,11 +167,15 @@ where
             answer = &mut sending => break answer,
             fed = &mut feeding, if !is_fed => {
                 is_fed = true;
-                // The body breaks off, and so does the connection.
-                fed.map_err(|_| Failed::Broken)?;
+                match fed {
+                    Ok(()) | Err(FeedError::Unwanted) => {}
+                    // The body breaks off, and so does the connection.
+                    Err(FeedError::Broken) => return Err(Failed::Broken),
+                    Err(FeedError::Stalled) => return Err(Failed::Stalled),
+                    Err(FeedError::Unreadable) => return Err(Failed::Unanswered(None)),
+                }
             }
             () = line.retired() => return Err(Failed::Unanswered(None)),
-            () = sleep_until(deadline) => return Err(Failed::Late),
         }
     };
     let answer = answer.map_err(|mut failed| match failed.take_message() {
@@ -142,12 +183,15 @@ where
         Some(_) => Failed::Unsent(LineError::Http(failed.into_error())),
         None => Failed::Unanswered(Some(failed.into_error())),
     })?;
+    line.note_movement();
     let (mut parts, body) = answer.into_parts();
     end_to_end(&mut parts.headers);
-    Ok(Response::from_parts(parts, Answered::new(body, Arc::clone(line), connection).boxed_unsync()))
+    let body = Answered::new(body, Arc::clone(line), connection, held);
+    Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
 
-/// What was done by the first of several requests is not there for the last.
+/// What was done by the first of several requests is not there for the last, where the far gateway has been started anew
+/// between them and knows nothing of the first.
 fn done(method: &Method, mut answer: Response<Body>) -> Response<Body> {
     let now = match (method.as_str(), answer.status()) {
         ("DELETE", StatusCode::NOT_FOUND) => StatusCode::NO_CONTENT,
@@ -164,4 +208,7 @@ fn done(method: &Method, mut answer: Response<Body>) -> Response<Body> {
 }
 
 /// Between two tries.
-const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const CROWDED: &str = "no connection to it was made in time";
+const BREAKING: &str = "the connections to it break";
+const STALLED: &str = "it takes nothing more of what is sent";

@@ -7,14 +7,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpSocket;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Body, FarError};
@@ -27,6 +28,8 @@ pub(super) struct Line {
     authorization: HeaderValue,
     owners: Arc<dyn Owners>,
     idle: Mutex<Vec<Connection>>,
+    /// Parts of bodies and answers that have gone to the far end or come from there.
+    movements: AtomicU64,
     retired: CancellationToken,
     refused: CancellationToken,
 }
@@ -53,7 +56,8 @@ pub(super) enum LineError {
 impl Line {
     pub(super) fn new(address: SocketAddr, authorization: HeaderValue, owners: Arc<dyn Owners>) -> Self {
         let (retired, refused) = (CancellationToken::new(), CancellationToken::new());
-        Self { address, authorization, owners, idle: Mutex::default(), retired, refused }
+        let (idle, movements) = (Mutex::default(), AtomicU64::new(0));
+        Self { address, authorization, owners, idle, movements, retired, refused }
     }
 
     /// It is lost: whoever waits for it need not.
@@ -64,6 +68,21 @@ impl Line {
 
     pub(super) async fn retired(&self) {
         self.retired.cancelled().await;
+    }
+
+    /// The same, for who lives as long as the line.
+    pub(super) fn retirement(&self) -> WaitForCancellationFutureOwned {
+        self.retired.clone().cancelled_owned()
+    }
+
+    /// Something of a body or an answer has moved.
+    pub(super) fn note_movement(&self) {
+        self.movements.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Grows with whatever moves.
+    pub(super) fn movements(&self) -> u64 {
+        self.movements.load(Ordering::Relaxed)
     }
 
     /// Another password is asked for.
@@ -121,7 +140,9 @@ impl Line {
     }
 
     async fn connect(&self) -> Result<Connection, LineError> {
-        let stream = TcpStream::connect(self.address).await?;
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        let stream = socket.connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (own, far) = (stream.local_addr()?, stream.peer_addr()?);
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
@@ -152,5 +173,8 @@ impl Line {
 const ROOT: u32 = 0;
 /// Every gateway answers it to anybody, from memory.
 const HEALTH: &str = "/.s3dav/health";
+/// Bytes that may wait in a socket. With the system's own size a slow tunnel would take nothing for many seconds, and
+/// then a megabyte at once: a line that moves would look as if it stood still.
+const SEND_BUFFER: u32 = 128 << 10;
 /// As many as clients usually have.
 const MOST_IDLE: usize = 32;

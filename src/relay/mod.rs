@@ -3,7 +3,8 @@
 //! The port of such a far gateway admits whoever knows its password, and closes when the container or the session
 //! dies. So this machine's end is a gateway like any other: it tells whose programs may come in, its port stays open,
 //! and what comes is forwarded with the password. While the far end is away requests wait; what cannot have been done
-//! is sent anew when it is back, uploads too. The password is shown to nobody but this user's programs and root's:
+//! is sent anew when it is back, uploads too; by the ID of a request the far gateway knows what it has carried out
+//! already. What is under way may take as long as it moves, or as the far end lives. The password is shown to nobody but this user's programs and root's:
 //! whoever answers at the far end's port is looked at first.
 
 mod answer;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue, Method};
 use http_body_util::combinators::UnsyncBoxBody;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -33,6 +34,14 @@ use crate::peer::{Kernel, Owners};
 use line::Line;
 
 pub use forward::ForwardError;
+
+/// The ID of a request that changes something: the same for each time that it is sent.
+pub static REQUEST: HeaderName = HeaderName::from_static("s3dav-request");
+
+/// Whether a request may change something, and has an ID.
+pub fn changes(method: &Method) -> bool {
+    !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "PROPFIND")
+}
 
 /// A body on its way to or from the client.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -193,15 +202,19 @@ impl Relay {
         }
     }
 
-    /// Until a probe has no answer.
+    /// Until several probes in a row have no answer while nothing else moves: they wait behind large uploads.
     async fn is_silent(&self, line: &Line) {
-        loop {
-            // What is over in a moment need not be told apart.
-            let _ = timeout(PROBE_PAUSE, self.0.doubt.notified()).await;
-            match timeout(PROBE, line.probe()).await {
-                Ok(Ok(())) => {}
-                _ => return,
+        let mut silent = 0;
+        while silent < SILENT_PROBES {
+            if silent == 0 {
+                // What is over in a moment need not be told apart.
+                let _ = timeout(PROBE_PAUSE, self.0.doubt.notified()).await;
+            } else {
+                sleep(SILENT_PAUSE).await;
             }
+            let before = line.movements();
+            let has_answered = matches!(timeout(PROBE, line.probe()).await, Ok(Ok(())));
+            silent = if has_answered || line.movements() != before { 0 } else { silent + 1 };
         }
     }
 
@@ -234,6 +247,10 @@ const START: Duration = Duration::from_secs(90);
 const PROBE_PAUSE: Duration = Duration::from_secs(15);
 /// It is answered from memory.
 const PROBE: Duration = Duration::from_secs(5);
+/// One of them may be lost in a moment of a bad network.
+const SILENT_PROBES: u32 = 3;
+/// Between them; those that are refused have no other pause.
+const SILENT_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// One that is lost sooner may be so again.

@@ -5,13 +5,17 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
+use super::line::Line;
 use crate::intake::{Intakes, Scratch};
 
 /// See the module.
@@ -32,10 +36,19 @@ pub(super) struct Upload<B> {
     intakes: Intakes,
 }
 
-/// Its client has not sent it whole.
+/// Why a body has not been sent to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("the body did not arrive whole")]
-pub(super) struct Broken;
+pub(super) enum FeedError {
+    /// The far end wants no more of it; it may have answered.
+    #[error("the rest is not wanted")]
+    Unwanted,
+    #[error("its client has not sent it whole")]
+    Broken,
+    #[error("nothing of it was taken for {STALL:?}")]
+    Stalled,
+    #[error("what was kept of it cannot be read")]
+    Unreadable,
+}
 
 impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> Upload<B> {
     pub(super) fn new(body: B, intakes: Intakes) -> Self {
@@ -51,23 +64,19 @@ impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> Upload<B> {
     }
 
     /// A body for one request, and what it is fed by.
-    pub(super) fn fed(&self) -> (Fed, mpsc::Sender<Fragment>) {
+    pub(super) fn fed(&self, line: Arc<Line>) -> (Fed, mpsc::Sender<Fragment>) {
         let (feed, fragments) = mpsc::channel(FRAGMENTS);
-        (Fed { fragments, left: self.length, has_ended: false }, feed)
+        (Fed { fragments, left: self.length, has_ended: false, line }, feed)
     }
 
     /// Sends it from the beginning, as far as it is taken. May be given up at any time, and begun again.
-    pub(super) async fn feed(&mut self, feed: mpsc::Sender<Fragment>) -> Result<(), Broken> {
-        if self.again(&feed).await.is_none() {
-            return Ok(());
-        }
+    pub(super) async fn feed(&mut self, feed: mpsc::Sender<Fragment>) -> Result<(), FeedError> {
+        self.again(&feed).await?;
         loop {
             if let Some(bytes) = self.next.clone() {
                 self.keep(&bytes).await;
                 self.next = None;
-                if feed.send(Fragment::Bytes(bytes)).await.is_err() {
-                    return Ok(());
-                }
+                give(&feed, bytes).await?;
             }
             if self.is_whole {
                 // It may have been answered meanwhile.
@@ -77,28 +86,28 @@ impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> Upload<B> {
             match self.body.frame().await {
                 None => self.is_whole = true,
                 Some(Ok(frame)) => self.next = frame.into_data().ok(),
-                Some(Err(_)) => return Err(Broken),
+                Some(Err(_)) => return Err(FeedError::Broken),
             }
         }
     }
 
     /// What was kept.
-    async fn again(&mut self, feed: &mpsc::Sender<Fragment>) -> Option<()> {
+    async fn again(&mut self, feed: &mpsc::Sender<Fragment>) -> Result<(), FeedError> {
         for bytes in &self.memory {
-            feed.send(Fragment::Bytes(bytes.clone())).await.ok()?;
+            give(feed, bytes.clone()).await?;
         }
-        let Some(disk) = self.disk.clone() else { return Some(()) };
+        let Some(disk) = self.disk.clone() else { return Ok(()) };
         let (mut at, length) = (0, self.on_disk);
         while at < length {
             let step = (length - at).min(STEP);
             let Ok(bytes) = disk.read(at, step).await else {
                 self.is_kept = false;
-                return None;
+                return Err(FeedError::Unreadable);
             };
-            feed.send(Fragment::Bytes(bytes)).await.ok()?;
+            give(feed, bytes).await?;
             at += step;
         }
-        Some(())
+        Ok(())
     }
 
     async fn keep(&mut self, bytes: &Bytes) {
@@ -142,6 +151,16 @@ impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> Upload<B> {
     }
 }
 
+/// Gives `bytes` to the far end, little by little: what is taken shows that it lives.
+async fn give(feed: &mpsc::Sender<Fragment>, mut bytes: Bytes) -> Result<(), FeedError> {
+    while !bytes.is_empty() {
+        let piece = bytes.split_to(bytes.len().min(PIECE));
+        let given = timeout(STALL, feed.send(Fragment::Bytes(piece))).await;
+        given.map_err(|_| FeedError::Stalled)?.map_err(|_| FeedError::Unwanted)?;
+    }
+    Ok(())
+}
+
 /// A part of a body, or its proper end.
 pub(super) enum Fragment {
     Bytes(Bytes),
@@ -153,6 +172,7 @@ pub(super) struct Fed {
     fragments: mpsc::Receiver<Fragment>,
     left: Option<u64>,
     has_ended: bool,
+    line: Arc<Line>,
 }
 
 impl HttpBody for Fed {
@@ -165,6 +185,7 @@ impl HttpBody for Fed {
         }
         match ready!(self.fragments.poll_recv(cx)) {
             Some(Fragment::Bytes(bytes)) => {
+                self.line.note_movement();
                 self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
@@ -194,5 +215,10 @@ const MEMORY: u64 = 1 << 20;
 const ROOM: u64 = 4 << 20;
 /// Bytes that are read from it at once.
 const STEP: u64 = 256 << 10;
+/// Bytes of a fragment: a line of a few KB/s takes one while a probe waits.
+const PIECE: usize = 16 << 10;
+/// A far end that takes nothing of a body for so long takes no more of it. A gateway takes a little every few seconds,
+/// even while S3 takes nothing, and gives up a client that pauses for so long.
+pub(super) const STALL: Duration = Duration::from_secs(120);
 /// Fragments of a body that may wait.
 const FRAGMENTS: usize = 2;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::far::{Pair, TestFar};
-use crate::harness::eventually;
+use super::far::{PASSWORD, Pair, TestFar};
+use crate::harness::{TestGateway, eventually};
 
 /// A way that carries bytes to the far end, and breaks with all its connections: when it is dropped, or by itself.
 struct Line {
@@ -175,28 +176,85 @@ async fn an_upload_without_room_is_refused_and_stores_nothing() {
     assert_eq!(pair.far.bucket().await.keys().await, ["small"]);
 }
 
+/// The answer to a request whose first answer is lost.
+async fn answered_late(pair: &Pair, request: reqwest::RequestBuilder) -> reqwest::Response {
+    let line = lead(&pair.wire, pair, Breaks::AtAnAnswer).await;
+    let asking = tokio::spawn(request.send());
+    eventually("it breaks", || async { line.accepting.is_finished() }).await;
+    let _next = lead(&pair.wire, pair, Breaks::Never).await;
+    asking.await.unwrap().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_before_its_answer_was_lost_is_done() {
     let pair = Pair::new(|_| {}).await;
     assert_eq!(pair.near.put("/old", "content").await, 201);
     for (method, path, expected) in
-        [("DELETE", "/old", 204), ("MKCOL", "/folder", 201), ("PUT", "/new", 204), ("PROPFIND", "/", 207)]
+        [("DELETE", "/old", 204), ("MKCOL", "/folder", 201), ("PUT", "/new", 201), ("PROPFIND", "/", 207)]
     {
-        let line = lead(&pair.wire, &pair, Breaks::AtAnAnswer).await;
-        let asking = tokio::spawn({
-            let near = pair.near.clone_handle();
-            async move {
-                let request = near.request(method, path);
-                let request = if method == "PUT" { request.body("new") } else { request };
-                request.header("Depth", "0").send().await.unwrap().status().as_u16()
-            }
-        });
-        eventually("it breaks", || async { line.accepting.is_finished() }).await;
-        let _next = lead(&pair.wire, &pair, Breaks::Never).await;
-        assert_eq!(asking.await.unwrap(), expected, "{method}");
+        let request = pair.near.request(method, path).header("Depth", "0");
+        let request = if method == "PUT" { request.body("new") } else { request };
+        assert_eq!(answered_late(&pair, request).await.status(), expected, "{method}");
     }
     let _last = lead(&pair.wire, &pair, Breaks::Never).await;
     assert_eq!(pair.near.status("DELETE", "/never").await, 404, "what was never there is told");
     let keys = pair.far.bucket().await.keys().await;
     assert_eq!(keys, ["folder/", "new"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_before_its_answer_was_lost_is_refused() {
+    let pair = Pair::new(|_| {}).await;
+    let request = pair.near.request("DELETE", "/never");
+    assert_eq!(answered_late(&pair, request).await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_twice_is_done_once_and_has_its_first_answer() {
+    let pair = Pair::new(|_| {}).await;
+    let destination = |path: &str| format!("{}{path}", pair.near.url);
+    // Too large to wait in sockets: the second body is not read before the answer.
+    let body = content(1, 3_000_000);
+    let put = pair.near.request("PUT", "/a").header("If-None-Match", "*").body(body.clone());
+    assert_eq!(answered_late(&pair, put).await.status(), 201);
+    let copy = pair.near.request("COPY", "/a").header("Destination", destination("/b"));
+    assert_eq!(answered_late(&pair, copy.header("Overwrite", "F")).await.status(), 201);
+    let renamed = pair.near.request("MOVE", "/a").header("Destination", destination("/c"));
+    assert_eq!(answered_late(&pair, renamed.header("Overwrite", "F")).await.status(), 201);
+    let stored = pair.far.bucket().await;
+    assert_eq!(stored.keys().await, ["b", "c"]);
+    assert!(stored.get("c").await.unwrap() == body);
+
+    let info =
+        "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>";
+    let locked = answered_late(&pair, pair.near.request("LOCK", "/c").body(info)).await;
+    assert_eq!(locked.status(), 200);
+    let token = locked.headers()["lock-token"].to_str().unwrap().to_owned();
+    assert!(locked.text().await.unwrap().contains("lockdiscovery"), "the body is the first one, too");
+    let _last = lead(&pair.wire, &pair, Breaks::Never).await;
+    assert_eq!(pair.near.put("/c", "other").await, 423);
+    let unlocked = pair.near.request("UNLOCK", "/c").header("Lock-Token", token).send().await.unwrap();
+    assert_eq!(unlocked.status(), 204);
+    assert_eq!(pair.near.put("/c", "other").await, 204, "no other lock is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_the_relays_own_and_of_those_who_know_the_password() {
+    let pair = Pair::new(|_| {}).await;
+    let put = |gateway: &TestGateway, content: &'static str| {
+        gateway.request("PUT", "/a").header("S3dav-Request", "1").body(content)
+    };
+    assert_eq!(put(&pair.near, "first").send().await.unwrap().status(), 201);
+    let second = put(&pair.near, "second").send().await.unwrap();
+    assert_eq!(second.status(), 204, "a client's ID is not looked at");
+    assert!(!second.headers().contains_key("s3dav-request"));
+    let known = |content| put(&pair.far, content).basic_auth(s3dav::far::USER, Some(PASSWORD));
+    assert_eq!(known("third").send().await.unwrap().status(), 204);
+    let again = known("fourth").send().await.unwrap();
+    assert_eq!(
+        (again.status().as_u16(), &again.headers()["s3dav-request"]),
+        (204, &HeaderValue::from_static("1"))
+    );
+    assert_eq!(put(&pair.far, "fifth").send().await.unwrap().status(), 401, "an ID alone opens nothing");
+    assert_eq!(pair.far.bucket().await.get("a").await.as_deref(), Some(&b"third"[..]));
 }

@@ -4,6 +4,7 @@ mod docker;
 mod far;
 mod lines;
 mod session;
+mod slow;
 
 use std::time::Duration;
 
