@@ -86,7 +86,7 @@ async fn a_stack_whose_answer_was_lost_is_followed_and_keeps_its_password() {
     for answer in lost {
         will_be_created(&aws);
         aws.forget();
-        aws.answers("cloudformation-create-stack", &[answer.clone()]);
+        aws.answers("cloudformation-create-stack", std::slice::from_ref(&answer));
         let (code, _, error) = aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await;
         assert_eq!((code, error.contains("the answer of AWS was lost")), (0, true), "{error}");
         assert!(!aws.names().contains(&"ssm delete-parameter".to_owned()), "{:?}", aws.names());
