@@ -25,6 +25,13 @@ impl AwsCliError {
         matches!(self, Self::Failed { source, .. } if source.says(words))
     }
 
+    /// Whether AWS has surely not done it: it said why not. That it had trouble of its own says nothing.
+    pub fn is_refusal(&self) -> bool {
+        let unknown =
+            ["internalfailure", "internalerror", "serviceunavailable", "requesttimeout", "timed out"];
+        self.says("an error occurred (") && !unknown.iter().any(|word| self.says(word))
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         let source = match self {
@@ -136,6 +143,12 @@ mod tests {
             assert!(found.contains(hint), "{words}: {found}");
         }
         assert_eq!(failed("something new").hint(), None);
+        assert!(
+            failed("An error occurred (AccessDenied) when calling the CreateStack operation").is_refusal()
+        );
+        for words in ["Read timeout on endpoint URL", "An error occurred (ServiceUnavailable) when calling"] {
+            assert!(!failed(words).is_refusal(), "{words}");
+        }
         assert!(failed("Stack with id x does not exist").says("does not exist"));
     }
 }

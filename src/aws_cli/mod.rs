@@ -6,7 +6,7 @@
 mod error;
 mod task;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,7 +27,8 @@ pub struct AwsCli {
 impl AwsCli {
     /// The one in the path. `region`: where it is not given, the environment or the configuration must say it.
     pub async fn find(profile: Option<String>, region: Option<String>) -> Result<Self, AwsCliError> {
-        let program = in_path("aws").ok_or(AwsCliError::Missing { program: "aws", install: INSTALL })?;
+        let program =
+            process::of_user("aws").ok_or(AwsCliError::Missing { program: "aws", install: INSTALL })?;
         let mut cli = Self { program, profile, region: String::new() };
         cli.region = match region.or_else(region_of_environment) {
             Some(region) => region,
@@ -88,7 +89,7 @@ impl AwsCli {
 
 /// The plugin by which `aws` holds sessions of SSM.
 pub fn session_plugin() -> Result<PathBuf, AwsCliError> {
-    in_path(PLUGIN).ok_or(AwsCliError::Missing { program: PLUGIN, install: INSTALL_PLUGIN })
+    process::of_user(PLUGIN).ok_or(AwsCliError::Missing { program: PLUGIN, install: INSTALL_PLUGIN })
 }
 
 /// The service and the operation.
@@ -96,14 +97,8 @@ fn call(arguments: &[&str]) -> String {
     arguments.iter().take(2).copied().collect::<Vec<_>>().join(" ")
 }
 
-/// A program that the user has installed somewhere.
-fn in_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
-    places.find(|place| Path::is_file(place))
-}
-
-fn region_of_environment() -> Option<String> {
+/// The region that the environment names, as all of AWS's tools read it.
+pub fn region_of_environment() -> Option<String> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
 }

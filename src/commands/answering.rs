@@ -128,7 +128,10 @@ impl Readiness for Answering {
         }
         // Nobody else may ask before it is ready.
         drop(self.ask());
-        Some("S3 has not been reached yet; `s3dav status` says why")
+        Some(match *self.asked {
+            Asked::Far(_) => "the far gateway has not been reached yet; `s3dav status` says why",
+            _ => "S3 has not been reached yet; `s3dav status` says why",
+        })
     }
 }
 

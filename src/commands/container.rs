@@ -11,9 +11,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::hold::{Start, hold};
 use super::{CommandError, Ended, container_build, running};
+use crate::aws_cli::region_of_environment;
 use crate::cli::{ContainerArgs, ContainerCommand, Given, LogArgs, LogFormat, Origin, ServeArgs, SystemArgs};
 use crate::config::{Config, ConfigError};
-use crate::container::{Container, Endpoint, Failure, Keeper, Kind, Options, System, Times, prepare};
+use crate::container::{Container, Endpoint, Failure, Files, Keeper, Kind, Options, System, Times};
 use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_of};
 use crate::parent::run_as_process_1;
 use crate::process;
@@ -43,15 +44,26 @@ pub(super) async fn run(
     }
     let mut signals = Signals::listen()?;
     let system = System::at(&args.system.system_root);
-    prepare(&system, &options).await?;
-    if args.password_from_host {
-        let file = password_from_host(&system, args.times.credentials_limit).await?;
-        (args.serve.user, args.serve.password_file) = (Some(HOST.to_owned()), Some(file));
-    }
-    check_serving(&args.serve, &options.dir).await?;
-    let chain = Chain::new(args.serve.s3.region.clone(), args.serve.s3.profile.clone()).await;
-    let chain = chain.map_err(|error| Failure::new(Kind::NoCredentials, error.to_string()))?;
-    let keeper = Arc::new(Keeper::new(chain));
+    let files = Files::look(&system, &options).await?;
+    let ended = run_on(&files, system, options, args, given, log, &mut signals).await;
+    files.put_back().await;
+    ended
+}
+
+/// From the first change of the system to the end of the mount.
+async fn run_on(
+    files: &Files,
+    system: System,
+    options: Options,
+    mut args: ContainerArgs,
+    given: &[Given],
+    log: &LogArgs,
+    signals: &mut Signals,
+) -> Result<Ended, CommandError> {
+    let keeper = tokio::select! {
+        keeper = prepare(files, &system, &options, &mut args) => keeper?,
+        _ = signals.next() => return Ok(Ended::Well),
+    };
     let door = control::open(&system.own(), Who::Container);
     let door = door.map_err(|error| Failure::new(Kind::NoEndpoint, error.to_string()))?;
     let mut start = start_of_gateway(&options.dir, given, log);
@@ -60,8 +72,26 @@ pub(super) async fn run(
             [format!("--user={HOST}"), format!("--password-file={}", file.display())].map(Into::into),
         );
     }
-    let work = mount_and_serve(system, options, Arc::clone(&keeper), args.serve, start, &mut signals);
+    let work = mount_and_serve(system, options, Arc::clone(&keeper), args.serve, start, signals);
     door.answer_during(keeper, work).await
+}
+
+/// All that comes before the mount, which may take long and be given up.
+async fn prepare(
+    files: &Files,
+    system: &System,
+    options: &Options,
+    args: &mut ContainerArgs,
+) -> Result<Arc<Keeper>, CommandError> {
+    files.prepare().await?;
+    if args.password_from_host {
+        let file = password_from_host(system, args.times.credentials_limit).await?;
+        (args.serve.user, args.serve.password_file) = (Some(HOST.to_owned()), Some(file));
+    }
+    check_serving(&args.serve, &options.dir).await?;
+    let chain = Chain::new(args.serve.s3.region.clone(), args.serve.s3.profile.clone()).await;
+    let chain = chain.map_err(|error| Failure::new(Kind::NoCredentials, error.to_string()))?;
+    Ok(Arc::new(Keeper::new(chain)))
 }
 
 /// Refuses what the gateway would refuse, before anything is mounted.
@@ -107,11 +137,6 @@ fn options(args: &mut ContainerArgs) -> Options {
             watch: args.times.watch_interval,
         },
     }
-}
-
-fn region_of_environment() -> Option<String> {
-    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
 }
 
 /// The gateway's command line: what of this one's is its own. It needs nothing of AWS.

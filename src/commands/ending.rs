@@ -1,5 +1,6 @@
 //! How a gateway ends: who wants it, and what happens before.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use tokio_util::task::TaskTracker;
 use super::gateway::Gateway;
 use super::serve::Kept;
 use super::{CommandError, Ended};
+use crate::far;
 use crate::mount;
+use crate::relay::Relay;
 use crate::shutdown::{End, EndSignal, Shutdown, Signals};
 use crate::sockets::Holder;
 
@@ -21,6 +24,7 @@ pub(super) async fn until_stopped(
     holder: Holder,
 ) -> Result<Ended, CommandError> {
     let (urls, writes, relay) = (gateway.urls(), gateway.writes(), gateway.relay());
+    let state_dir = gateway.state().directory().to_owned();
     let running = gateway.run();
     tokio::pin!(running);
     let keeping = async {
@@ -29,10 +33,14 @@ pub(super) async fn until_stopped(
             None => std::future::pending().await,
         }
     };
-    let mut stop = tokio::select! {
-        () = &mut running => return Ok(Ended::Well),
-        () = keeping => return Ok(Ended::Well),
-        stop = wanted(&shutdown, &mut signals) => stop,
+    let wanted = tokio::select! {
+        () = &mut running => None,
+        () = keeping => None,
+        stop = wanted(&shutdown, &mut signals) => Some(stop),
+    };
+    let Some(mut stop) = wanted else {
+        close(relay, &state_dir, &mut signals).await;
+        return Ok(Ended::Well);
     };
     tracing::info!("stopping; Ctrl-C once more to stop at once");
     if let Stop::Restart { patience } = stop {
@@ -57,17 +65,31 @@ pub(super) async fn until_stopped(
     tokio::select! {
         () = &mut running => tracing::info!("stopped"),
         () = ending => {}
-        () = interrupted(&mut signals) => {
-            tracing::warn!("stopped at once");
-            std::process::exit(130);
-        }
+        () = interrupted(&mut signals) => at_once(&state_dir).await,
     }
-    if let (Some(relay), false) = (relay, stop.is_restart()) {
+    if !stop.is_restart() {
         // The next one finds it running.
-        relay.close().await;
+        close(relay, &state_dir, &mut signals).await;
     }
     // What ends now cannot unmount any more; the next one does, if somebody wanted that meanwhile.
     Ok(if stop.is_restart() { Ended::ToStartAnew } else { Ended::Well })
+}
+
+/// Ends the far gateway, if there is one.
+async fn close(relay: Option<Relay>, state_dir: &Path, signals: &mut Signals) {
+    let Some(relay) = relay else { return };
+    tokio::select! {
+        () = relay.close() => {}
+        () = interrupted(signals) => at_once(state_dir).await,
+    }
+}
+
+async fn at_once(state_dir: &Path) {
+    match far::left_behind(state_dir).await {
+        Some(hint) => tracing::warn!(hint, "stopped at once; the container of this gateway goes on"),
+        None => tracing::warn!("stopped at once"),
+    }
+    std::process::exit(130);
 }
 
 /// Waits for the uploads under way before a restart. Whoever wants the end instead gets it; `None`: it has ended.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::gateway::Gateway;
 use super::{CommandError, attempt, hints, owners, predecessor, restart, running, spawned, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
-use crate::config::{BucketSpec, Config};
+use crate::config::{BucketSpec, Config, Source};
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
 use crate::mount::{self, Attached, Mount, MountOptions};
@@ -122,6 +122,14 @@ async fn running_or_new(
             Ok(Reply::Status(status)) => Ok((*status, false)),
             _ => Err(attempt::occupant_named(error.into()).await),
         };
+    }
+    if let Source::Far(source) = &config.source {
+        let far = source.far.clone();
+        let ready = far.ready(&source.name, &config.state_dir, &|text| tell!("{text}")).await;
+        ready.map_err(|error| {
+            let hint = error.hint.clone();
+            CommandError::hinted(error, hint)
+        })?;
     }
     let limit = config.source.start_limit(restart::START_LIMIT);
     let options = [&options_of_gateway(given), more].concat();

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{CommandError, running};
 use crate::cli::LogArgs;
 use crate::control::{ControlError, Reply, Request, Status, ask};
+use crate::far;
 use crate::parent::{self, FIRST_WORDS};
 use crate::process;
 use crate::state::{create_private, open_private, prepare, read_private};
@@ -56,6 +57,9 @@ pub(super) async fn start(
                 return Err(last_words(&read_private(&words).unwrap_or_default()));
             }
             end(child, END_LIMIT).await;
+            if let Err(hint) = far::remove_left_behind(state_dir).await {
+                tell!("warning: the container of the gateway is not removed\nhint: {hint}");
+            }
             return Err(CommandError::hinted(
                 anyhow::anyhow!("the gateway did not start within {limit:?}"),
                 format!("{} may say why", log_file.display()),

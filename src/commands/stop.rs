@@ -9,6 +9,7 @@ use super::CommandError;
 use super::running::{self, Meant};
 use crate::cli::StopArgs;
 use crate::control::{Reply, Request, Status, Who, ask, ask_of, is_there};
+use crate::far;
 use crate::mount::{self, MountError};
 use crate::state;
 
@@ -18,6 +19,7 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
         Meant::Running(status) => status,
         Meant::Waiting(waiting) if waiting.parent.ending => {
             closed(&waiting.state_dir, Instant::now() + args.wait).await?;
+            end_container(&waiting.state_dir).await;
             say!("stopped the gateway at {}", waiting.parent.urls.join(" "));
             return Ok(());
         }
@@ -56,7 +58,12 @@ pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandE
         Err(_) => {}
     }
     let until = Instant::now() + limit;
-    if gone(status, until).await { closed(&status.state_dir, until).await } else { Err(too_slow(limit)) }
+    if !gone(status, until).await {
+        return Err(too_slow(limit));
+    }
+    closed(&status.state_dir, until).await?;
+    end_container(&status.state_dir).await;
+    Ok(())
 }
 
 /// Waits until it has ended, and not another one that has been started since; says whether it has.
@@ -78,7 +85,16 @@ pub(super) async fn gone(status: &Status, until: Instant) -> bool {
 /// Ends the process that holds the port of a gateway which does not start; it unmounts first what is mounted of it.
 pub(super) async fn give_up(state_dir: &Path, limit: Duration) -> Result<(), CommandError> {
     ask_of(Who::Parent, state_dir, Request::Stop, running::PATIENCE).await?;
-    closed(state_dir, Instant::now() + limit).await
+    closed(state_dir, Instant::now() + limit).await?;
+    end_container(state_dir).await;
+    Ok(())
+}
+
+/// Removes the container of a gateway that could not do so itself.
+async fn end_container(state_dir: &Path) {
+    if let Err(hint) = far::remove_left_behind(state_dir).await {
+        tell!("warning: the container of the gateway is not removed\nhint: {hint}");
+    }
 }
 
 /// Waits until the process that holds the port has followed its gateway.

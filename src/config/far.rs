@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ConfigError, Source, mistake};
+use crate::aws_cli::region_of_environment;
 use crate::cli::{AppleMetadataArg, FarEngineArg, ServeArgs};
 use crate::container::{OptionError, Options, Times};
 use crate::far::{DockerOptions, FarOptions, SessionOptions};
@@ -52,6 +53,7 @@ pub(super) fn source(args: &ServeArgs, intake: IntakeOptions) -> Result<Option<S
         let name = FarSource::name_of(&options.mount.file_system, options.mount.access_point.as_deref());
         (FarOptions::Docker(Box::new(options)), name)
     } else if let (Some(target), Some(password)) = (&args.session.session, &args.session.session_password) {
+        refuse_what_the_task_decides(args)?;
         let session = SessionOptions {
             target: target.clone(),
             port: args.session.session_port,
@@ -64,6 +66,23 @@ pub(super) fn source(args: &ServeArgs, intake: IntakeOptions) -> Result<Option<S
         return Ok(None);
     };
     Ok(Some(Source::Far(Box::new(FarSource { far, name, intake }))))
+}
+
+/// The gateway of a task was started with options of its own, and is told none of these.
+fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), ConfigError> {
+    let of_task = [
+        ("--allowed-host", !args.allowed_host.is_empty()),
+        ("--url-prefix", args.url_prefix.is_some()),
+        ("--delete-hidden", args.delete_hidden),
+        ("--apple-metadata", !matches!(args.apple_metadata, AppleMetadataArg::Shelf)),
+    ];
+    match of_task.into_iter().find(|(_, is_given)| *is_given) {
+        Some((name, _)) => Err(mistake(
+            format!("the gateway in the task decides that, and is told nothing of {name}"),
+            "leave it out, or take another way, such as --via direct",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn docker(args: &ServeArgs) -> Result<DockerOptions, ConfigError> {
@@ -98,11 +117,6 @@ fn docker(args: &ServeArgs) -> Result<DockerOptions, ConfigError> {
         profile: args.s3.profile.clone(),
         gateway: gateway(args),
     })
-}
-
-fn region_of_environment() -> Option<String> {
-    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
 }
 
 /// What the gateway in the container must know of this one's options: it is there that requests are carried out.

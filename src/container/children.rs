@@ -1,13 +1,19 @@
 //! The processes of a mount: found, and ended.
+//!
+//! Nothing tells a proxy of this mount from that of another one, so none may run before this one is made: see
+//! [`refuse_others`]. Those of other containers, which the root of a host sees, are in other namespaces of processes,
+//! and never counted.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::failures::{Failure, Kind};
+use super::files::WATCHDOG;
 use super::system::System;
 
 /// The process group of a child, which ends with this.
@@ -60,23 +66,45 @@ pub(super) async fn end_proxies(system: &System) {
     tracing::warn!("an efs-proxy does not end");
 }
 
-/// The proxies of a system, whoever has started them.
-pub(super) async fn proxies(system: &System) -> Vec<Pid> {
-    let system = system.clone();
-    tokio::task::spawn_blocking(move || all_proxies(&system)).await.unwrap_or_default()
+/// Refuses to begin beside another mount: its processes would be taken for this one's, and ended with it.
+pub(super) async fn refuse_others(system: &System) -> Result<(), Failure> {
+    for name in [PROXY, WATCHDOG] {
+        if let Some(other) = running(system, name).await.first() {
+            let words = format!("{name} is process {}", other.as_raw_nonzero());
+            return Err(Failure::new(Kind::NotAlone, words));
+        }
+    }
+    Ok(())
 }
 
-fn all_proxies(system: &System) -> Vec<Pid> {
+/// The proxies of a system, whoever has started them.
+pub(super) async fn proxies(system: &System) -> Vec<Pid> {
+    running(system, PROXY).await
+}
+
+async fn running(system: &System, name: &'static str) -> Vec<Pid> {
+    let system = system.clone();
+    tokio::task::spawn_blocking(move || all_running(&system, name)).await.unwrap_or_default()
+}
+
+fn all_running(system: &System, name: &str) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let is_proxy = |id: &u32| {
+    let own = namespace("self");
+    let is_meant = |id: &u32| {
         // The first word may be that of an interpreter.
-        command_line(*id).split('\0').take(2).any(|word| {
+        let is_named = command_line(*id).split('\0').take(2).any(|word| {
             let path = Path::new(word);
-            path.file_name().is_some_and(|name| name == PROXY) && system.has(path)
-        })
+            path.file_name().is_some_and(|file| file == name) && system.has(path)
+        });
+        is_named && namespace(&id.to_string()) == own
     };
-    ids.filter(is_proxy).filter_map(pid).collect()
+    ids.filter(is_meant).filter_map(pid).collect()
+}
+
+/// That of a process's number. `None`: it cannot be told, of oneself neither.
+fn namespace(process: &str) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{process}/ns/pid")).ok()
 }
 
 /// Whether a process runs, and has not ended without anybody's taking note.

@@ -50,6 +50,24 @@ impl Engine {
         found.ok_or_else(|| EngineError::Missing(names.join(" and no ")))
     }
 
+    /// The first of these that answers, and runs containers on this machine; else why the first does not.
+    pub async fn answering(names: &[&'static str]) -> Result<Self, EngineError> {
+        let mut why = None;
+        for name in names {
+            let Ok(engine) = Self::find(&[name]) else { continue };
+            match engine.check().await {
+                Ok(()) => return Ok(engine),
+                Err(error) => why = why.or(Some(error)),
+            }
+        }
+        Err(why.unwrap_or_else(|| EngineError::Missing(names.join(" and no "))))
+    }
+
+    async fn check(&self) -> Result<(), EngineError> {
+        self.check_local().await?;
+        self.architecture().await.map(drop)
+    }
+
     /// A command line, which gets nothing of what this program's own variables say, keys least of all.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);

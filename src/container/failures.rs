@@ -28,6 +28,7 @@ pub enum Kind {
     NotRoot,
     NotInstalled,
     NoPlace,
+    NotAlone,
     NoEndpoint,
     NoCredentials,
     NoWatchdog,
@@ -165,6 +166,14 @@ pub const TABLE: &[Row] = &[
         Step::Files,
         "a directory of amazon-efs-utils cannot be written",
         "grant CAP_SYS_ADMIN, or mount a tmpfs at /etc/amazon/efs, /var/log/amazon/efs and /run",
+        &[],
+    ),
+    row(
+        Kind::NotAlone,
+        23,
+        Step::Files,
+        "another mount of EFS or S3 Files runs here",
+        "run it in a container of its own; where nothing is mounted any more, end amazon-efs-mount-watchdog first",
         &[],
     ),
     row(

@@ -1,18 +1,93 @@
-//! The files of efs-utils: made writable where the container's root is not, and told not to talk to CloudWatch.
+//! The files of efs-utils: made writable where the container's root is not, told not to talk to CloudWatch, and put back
+//! at the end: on a host they are the machine's.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::children;
 use super::failures::{Failure, Kind};
 use super::options::Options;
 use super::system::System;
 use crate::process;
 use crate::state::private_directory;
 
-/// Makes ready what the mount's programs read and write.
-pub async fn prepare(system: &System, options: &Options) -> Result<(), Failure> {
+/// See the module.
+#[derive(Debug)]
+pub struct Files {
+    system: System,
+    cloudwatch: bool,
+    kept: Vec<(String, Vec<u8>)>,
+    changed: Arc<Mutex<Changed>>,
+}
+
+/// What was written over.
+#[derive(Debug, Default)]
+struct Changed {
+    files: Vec<ChangedFile>,
+    /// Nothing is changed any more.
+    is_over: bool,
+}
+
+#[derive(Debug)]
+struct ChangedFile {
+    place: PathBuf,
+    before: Vec<u8>,
+    now: Vec<u8>,
+}
+
+impl Files {
+    /// Looks whether all is there, and nobody else at work. Changes nothing.
+    pub async fn look(system: &System, options: &Options) -> Result<Self, Failure> {
+        let kept = look(system).await?;
+        let (system, cloudwatch) = (system.clone(), options.cloudwatch);
+        Ok(Self { system, cloudwatch, kept, changed: Arc::default() })
+    }
+
+    /// Makes ready what the mount's programs read and write.
+    pub async fn prepare(&self) -> Result<(), Failure> {
+        let system = &self.system;
+        let configuration = system.configuration();
+        for directory in [&configuration, &system.logs(), &system.state()] {
+            make_writable(system, directory).await?;
+        }
+        let (own, kept, cloudwatch) = (system.own(), self.kept.clone(), self.cloudwatch);
+        let changed = Arc::clone(&self.changed);
+        blocking(move || {
+            fs::create_dir_all(own.parent().unwrap_or(&own))?;
+            private_directory(&own)?;
+            write_files(&configuration, kept, cloudwatch, &mut changed.lock())
+        })
+        .await
+        .map_err(|error| Failure::new(Kind::NoPlace, error.to_string()))
+    }
+
+    /// Puts back what was written over, unless somebody has changed it since.
+    pub async fn put_back(&self) {
+        let changed = Arc::clone(&self.changed);
+        let put_back = blocking(move || {
+            // A writer that was given up may come later.
+            let mut changed = changed.lock();
+            changed.is_over = true;
+            for ChangedFile { place, before, now } in changed.files.drain(..) {
+                if fs::read(&place).is_ok_and(|found| found == now) {
+                    fs::write(place, before)?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = put_back.await {
+            tracing::warn!(%error, "the configuration of amazon-efs-utils is not put back");
+        }
+    }
+}
+
+/// The configuration as it is.
+async fn look(system: &System) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new(Kind::NotRoot, ""));
     }
@@ -32,17 +107,8 @@ pub async fn prepare(system: &System, options: &Options) -> Result<(), Failure> 
             format!("there is no {OF_HELPER}, which came with 3.0"),
         ));
     }
-    for directory in [&configuration, &system.logs(), &system.state()] {
-        make_writable(system, directory).await?;
-    }
-    let (own, cloudwatch) = (system.own(), options.cloudwatch);
-    blocking(move || {
-        fs::create_dir_all(own.parent().unwrap_or(&own))?;
-        private_directory(&own)?;
-        write_files(&configuration, kept, cloudwatch)
-    })
-    .await
-    .map_err(|error| Failure::new(Kind::NoPlace, error.to_string()))
+    children::refuse_others(system).await?;
+    Ok(kept)
 }
 
 /// Whatever lies there alone: what was beside it comes back below what is mounted over it.
@@ -79,15 +145,28 @@ fn plain_files(directory: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
     Ok(files)
 }
 
-fn write_files(directory: &Path, files: Vec<(String, Vec<u8>)>, cloudwatch: bool) -> io::Result<()> {
+fn write_files(
+    directory: &Path,
+    files: Vec<(String, Vec<u8>)>,
+    cloudwatch: bool,
+    changed: &mut Changed,
+) -> io::Result<()> {
     for (name, mut content) in files {
+        if changed.is_over {
+            return Ok(());
+        }
         if !cloudwatch && [OF_HELPER, OF_WATCHDOG].contains(&&*name) {
             content = quiet(&String::from_utf8_lossy(&content)).into_bytes();
         }
         let place = directory.join(name);
-        if fs::read(&place).ok().as_ref() != Some(&content) {
-            fs::write(place, content)?;
+        let before = fs::read(&place).ok();
+        if before.as_ref() == Some(&content) {
+            continue;
         }
+        if let Some(before) = before {
+            changed.files.push(ChangedFile { place: place.clone(), before, now: content.clone() });
+        }
+        fs::write(place, content)?;
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub use credentials::{Keeper, KeysError};
 pub use endpoint::Endpoint;
 pub use engine::{Engine, EngineError};
 pub use failures::{Failure, Kind, Row, Step, TABLE};
-pub use files::prepare;
+pub use files::Files;
 pub use options::{OptionError, Options, Times};
 pub use steps::Container;
 pub use system::System;

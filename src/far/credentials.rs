@@ -11,13 +11,17 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::logging::with_causes;
 use crate::store::s3::{Chain, Keys};
 
-/// Hands `chain`'s credentials over, again and again. `push` takes them as a `credential_process` prints them; it fails
-/// where the container has ended, or does not take them yet. `told`: why there are none, or that there are some.
-pub(super) async fn keep<P, F>(chain: &Chain, push: P, told: impl Fn(Option<String>))
+/// Hands `chain`'s credentials over, again and again; for the first time when those that are there already are half
+/// over. `push` takes them as a `credential_process` prints them; it fails where the container has ended, or does not
+/// take them yet. `told`: why there are none, or that there are some.
+pub(super) async fn keep<P, F>(chain: &Chain, there: Option<&Keys>, push: P, told: impl Fn(Option<String>))
 where
     P: Fn(String) -> F,
     F: Future<Output = Result<(), String>>,
 {
+    if let Some(keys) = there {
+        sleep_unless_it_sleeps(until_half(keys, SystemTime::now())).await;
+    }
     loop {
         let pause = match obtain(chain).await {
             Ok(keys) => match push(printed(&keys)).await {
@@ -39,7 +43,8 @@ where
     }
 }
 
-async fn obtain(chain: &Chain) -> Result<Keys, String> {
+/// Those that are valid now.
+pub(super) async fn obtain(chain: &Chain) -> Result<Keys, String> {
     match timeout(PATIENCE, chain.obtain()).await {
         Ok(Ok(keys)) if keys.expires.is_none_or(|end| end > SystemTime::now()) => Ok(keys),
         Ok(Ok(_)) => Err("the credentials that were found have ended".to_owned()),
@@ -48,7 +53,8 @@ async fn obtain(chain: &Chain) -> Result<Keys, String> {
     }
 }
 
-fn printed(keys: &Keys) -> String {
+/// As a `credential_process` does it.
+pub(super) fn printed(keys: &Keys) -> String {
     let mut printed = json!({
         "Version": 1,
         "AccessKeyId": keys.access_key,

@@ -5,23 +5,22 @@
 //! name. What it is to be is in a label, too, so that a gateway which is started anew finds it as it is, and one with
 //! other options starts another one.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use super::noted::{NOTE, Noted};
+use super::running::{TAKES, address, is_running, of_client, remove, tell_until_taken, wait, words};
 use super::{TellError, authorization, credentials, last_line, tell};
 use crate::container::{Engine, EngineError, Options};
-use crate::process::ProcessError;
 use crate::relay::{Far, FarError, Opened};
 use crate::state::{read_private, write_private};
-use crate::store::s3::Chain;
+use crate::store::s3::{Chain, Keys};
 
 /// What is to run.
 #[derive(Debug, Clone)]
@@ -42,7 +41,7 @@ pub(super) struct Docker {
     options: DockerOptions,
     /// Of the container, and of the volume with its state.
     name: String,
-    password_file: PathBuf,
+    state_dir: PathBuf,
 }
 
 /// An image that is here.
@@ -55,23 +54,42 @@ impl Docker {
     pub(super) fn new(options: DockerOptions, name: &str, state_dir: &Path) -> Self {
         // Two states of the same file system are two gateways.
         let name = format!("s3dav-{}", hash(&format!("{name}\n{}", state_dir.display())));
-        Self { options, name, password_file: state_dir.join(PASSWORD) }
+        Self { options, name, state_dir: state_dir.to_owned() }
     }
 
     async fn engine(&self) -> Result<Engine, FarError> {
-        let engine = Engine::find(self.options.engines).map_err(of_engine)?;
-        engine.check_local().await.map_err(of_engine)?;
-        Ok(engine)
+        // Another one may answer today, and knows nothing of the container that there is.
+        let noted = Noted::read(&self.state_dir).await;
+        let is_noted = |name: &&&'static str| noted.as_ref().is_some_and(|noted| noted.engine == ***name);
+        let engine = match self.options.engines.iter().find(is_noted) {
+            Some(name) if Engine::find(&[*name]).is_ok() => Engine::answering(&[*name]).await,
+            _ => Engine::answering(self.options.engines).await,
+        };
+        engine.map_err(of_engine)
     }
 
-    /// The image that was named, else the release's, else the one that was built here.
-    async fn image(&self, engine: &Engine) -> Result<String, FarError> {
+    /// Makes sure that it can be started. An image that is named and not here is fetched; people are told of that.
+    pub(super) async fn ready(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<(), FarError> {
+        let engine = self.engine().await?;
+        self.image(&engine, Some(tell)).await.map(drop)
+    }
+
+    /// The image that was named, else the release's, else the one that was built here. One that is not here is fetched
+    /// where somebody can be told: that takes longer than a start may.
+    async fn image(&self, engine: &Engine, tell: Option<&(dyn Fn(&str) + Sync)>) -> Result<String, FarError> {
         let named = self.options.image.as_deref().or(Some(RELEASED).filter(|image| !image.is_empty()));
         let wanted = engine.architecture().await.map_err(of_engine)?;
-        let found = match (look(engine, named.unwrap_or(S3FILES_IMAGE)).await, named) {
-            (Some(image), _) => image,
-            (None, Some(named)) => fetched(engine, named).await?,
-            (None, None) => {
+        let found = match (look(engine, named.unwrap_or(S3FILES_IMAGE)).await, named, tell) {
+            (Some(image), _, _) => image,
+            (None, Some(named), Some(tell)) => {
+                tell(&format!("{} fetches the image {named}; that may take some minutes", engine.name));
+                fetched(engine, named).await?
+            }
+            (None, Some(named), None) => {
+                let hint = format!("fetch it with `{} pull {named}`", engine.name);
+                return Err(FarError::new(format!("the image {named} is not here any more"), hint));
+            }
+            (None, None, _) => {
                 return Err(FarError::new(format!("there is no image {S3FILES_IMAGE} here"), WAYS));
             }
         };
@@ -156,7 +174,8 @@ impl Docker {
 
     /// One that is made for this container, and kept for the next life of this gateway.
     async fn password(&self, is_new: bool) -> Result<String, FarError> {
-        let file = self.password_file.clone();
+        let place = self.state_dir.join(PASSWORD);
+        let file = place.clone();
         let kept = tokio::task::spawn_blocking(move || {
             if !is_new && let Ok(password) = read_private(&file) {
                 return Ok(password);
@@ -166,7 +185,7 @@ impl Docker {
         });
         let kept = kept.await.map_err(std::io::Error::other).and_then(|kept| kept);
         kept.map_err(|error| {
-            let shown = self.password_file.display();
+            let shown = place.display();
             FarError::new(format!("{shown} cannot be written: {error}"), "make room on the disk")
         })
     }
@@ -176,30 +195,42 @@ impl Docker {
 impl Far for Docker {
     async fn check(&self) -> Result<(), FarError> {
         let engine = self.engine().await?;
-        self.image(&engine).await.map(drop)
+        let tell = |text: &str| tracing::info!("{text}");
+        self.image(&engine, Some(&tell)).await.map(drop)
     }
 
     async fn open(&self) -> Result<Opened, FarError> {
         let engine = self.engine().await?;
-        let arguments = self.image(&engine).await.map(|image| self.arguments(&image));
+        let arguments = self.image(&engine, None).await.map(|image| self.arguments(&image));
         let made_as = arguments.as_ref().ok().map(|arguments| hash(&arguments.join("\n")));
         let running = self.running(&engine, made_as.as_deref()).await?;
-        let is_new = running.is_none();
-        let password = self.password(is_new).await?;
-        let id = match running {
-            Some(id) => id,
-            None => self.start(&engine, &arguments?, made_as.as_deref().unwrap_or_default()).await?,
-        };
-        if is_new && let Err(error) = tell_password(&engine, &id, &password).await {
-            let error = why_ended(&engine, &id).await.unwrap_or(error);
-            remove(&engine, &id).await;
-            return Err(error);
-        }
         let region = self.options.mount.region.clone();
         let chain = Chain::new(region, self.options.profile.clone()).await;
         let chain = chain.map_err(|error| FarError::new(error.to_string(), SIGN_IN))?;
+        let (id, password, keys) = match running {
+            Some(id) => {
+                self.note(&engine, &id).await;
+                (id, self.password(false).await?, None)
+            }
+            None => {
+                let arguments = arguments?;
+                // Without them it would end with a hint for those who run it by hand.
+                let keys = credentials::obtain(&chain).await.map_err(|why| FarError::new(why, SIGN_IN))?;
+                let password = self.password(true).await?;
+                let id = self.start(&engine, &arguments, made_as.as_deref().unwrap_or_default()).await?;
+                self.note(&engine, &id).await;
+                match tell_first(&engine, &id, &password, &keys).await {
+                    Ok(are_taken) => (id, password, Some(keys).filter(|_| are_taken)),
+                    Err(error) => {
+                        remove(&engine, &id).await;
+                        return Err(error);
+                    }
+                }
+            }
+        };
         let (told, trouble) = watch::channel(None);
-        let pushing = AbortOnDropHandle::new(tokio::spawn(push(engine.clone(), id.clone(), chain, told)));
+        let pushing = push(engine.clone(), id.clone(), chain, keys, told);
+        let pushing = AbortOnDropHandle::new(tokio::spawn(pushing));
         let address = address(&engine, &id).await?;
         let authorization = authorization(&password)?;
         let ended = async move {
@@ -210,15 +241,45 @@ impl Far for Docker {
     }
 
     async fn close(&self) {
-        let Ok(engine) = self.engine().await else { return };
         let filter = format!("label={LABEL}={}", self.name);
-        let listed = engine.run(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter]).await;
-        for id in listed.unwrap_or_default().lines() {
-            remove(&engine, id).await;
+        let listed = async {
+            let engine = self.engine().await?;
+            let listed = engine.run(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter]).await;
+            listed
+                .map_err(|error| of_client(&engine, "list containers", error))
+                .map(|listed| (engine, listed))
+        };
+        match listed.await {
+            Ok((engine, listed)) => {
+                let mut is_removed = true;
+                for id in listed.lines() {
+                    is_removed &= remove(&engine, id).await;
+                }
+                if is_removed {
+                    forget(&self.state_dir).await;
+                }
+            }
+            Err(error) => match Noted::read(&self.state_dir).await {
+                Some(noted) => tracing::warn!(hint = noted.hint(), "the container is not removed: {error}"),
+                // None was started.
+                None => tracing::debug!("containers are not looked for: {error}"),
+            },
         }
-        let file = self.password_file.clone();
+    }
+}
+
+impl Docker {
+    async fn note(&self, engine: &Engine, id: &str) {
+        let noted = Noted { engine: engine.name.to_owned(), id: id.to_owned() };
+        noted.write(&self.state_dir).await;
+    }
+}
+
+/// Removes what a gateway's far end left in its state directory.
+pub(super) async fn forget(state_dir: &Path) {
+    for name in [NOTE, PASSWORD] {
         // It may not be there.
-        let _ = tokio::fs::remove_file(file).await;
+        let _ = tokio::fs::remove_file(state_dir.join(name)).await;
     }
 }
 
@@ -235,32 +296,29 @@ async fn look(engine: &Engine, reference: &str) -> Option<Image> {
 }
 
 async fn fetched(engine: &Engine, reference: &str) -> Result<Image, FarError> {
-    tracing::info!(image = reference, "the image is fetched");
     let pulled = crate::process::run(engine.command(&["pull", "--quiet", reference]), PULL).await;
     let failed = |why: String| FarError::new(format!("the image {reference} cannot be had: {why}"), WAYS);
     pulled.map_err(|error| failed(words(error)))?;
     look(engine, reference).await.ok_or_else(|| failed("it is not there after it was fetched".to_owned()))
 }
 
-/// Until it takes it: it has just been started.
-async fn tell_password(engine: &Engine, id: &str, password: &str) -> Result<(), FarError> {
-    let until = Instant::now() + TAKES;
-    loop {
-        let command =
-            engine.command(&["exec", "--interactive", id, "/usr/bin/s3dav", "container", "password"]);
-        let error = match tell(command, password, TAKES).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        if Instant::now() > until || !is_running(engine, id).await {
-            return Err(FarError::new(format!("the container does not take its password: {error}"), LOGS));
-        }
-        sleep(PAUSE).await;
+/// What it cannot begin without; whether the keys were taken. If not they are handed over again while it starts.
+async fn tell_first(engine: &Engine, id: &str, password: &str, keys: &Keys) -> Result<bool, FarError> {
+    tell_until_taken(engine, id, "password", password).await?;
+    match tell_until_taken(engine, id, "credentials", &credentials::printed(keys)).await {
+        Err(error) if !is_running(engine, id).await => Err(error),
+        told => Ok(told.is_ok()),
     }
 }
 
 /// Hands credentials over for as long as the container lives.
-async fn push(engine: Engine, id: String, chain: Chain, told: watch::Sender<Option<FarError>>) {
+async fn push(
+    engine: Engine,
+    id: String,
+    chain: Chain,
+    there: Option<Keys>,
+    told: watch::Sender<Option<FarError>>,
+) {
     let push = |json: String| {
         let command =
             engine.command(&["exec", "--interactive", &id, "/usr/bin/s3dav", "container", "credentials"]);
@@ -273,89 +331,12 @@ async fn push(engine: Engine, id: String, chain: Chain, told: watch::Sender<Opti
         }
         told.send_replace(trouble.map(|trouble| FarError::new(trouble, SIGN_IN)));
     };
-    credentials::keep(&chain, push, tell).await;
-}
-
-/// Where its port is published.
-async fn address(engine: &Engine, id: &str) -> Result<SocketAddr, FarError> {
-    let said = engine.run(&["port", id, "8330/tcp"]).await;
-    let said = match said {
-        Ok(said) => said,
-        Err(error) => {
-            return Err(match why_ended(engine, id).await {
-                Some(reason) => reason,
-                None => of_client(engine, "tell the container's port", error),
-            });
-        }
-    };
-    let address = said.lines().find_map(|line| line.trim().parse().ok());
-    address
-        .ok_or_else(|| FarError::new(format!("{} has not published the container's port", engine.name), LOGS))
-}
-
-async fn is_running(engine: &Engine, id: &str) -> bool {
-    let said = engine.run(&["inspect", "--format", "{{.State.Running}}", id]).await;
-    said.is_ok_and(|said| said == "true")
-}
-
-/// Until it has ended; gives its own reason.
-async fn wait(engine: &Engine, id: &str) -> FarError {
-    loop {
-        let waited = crate::process::run(engine.command(&["wait", id]), LONG).await;
-        match waited {
-            Err(ProcessError::TooSlow { .. }) => {}
-            _ => return why_ended(engine, id).await.unwrap_or_else(gone),
-        }
-    }
-}
-
-fn gone() -> FarError {
-    FarError::new("the container is gone", "it is started again")
-}
-
-/// What it said last, if it has ended.
-async fn why_ended(engine: &Engine, id: &str) -> Option<FarError> {
-    if is_running(engine, id).await {
-        return None;
-    }
-    // Both outputs: by `2>&1` of a shell that is not needed.
-    let command = engine.command(&["logs", "--tail", "50", id]);
-    let output = tokio::time::timeout(TAKES, { command }.kill_on_drop(true).output()).await.ok()?.ok()?;
-    let said =
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    let find = |word: &str| said.lines().rev().find_map(|line| line.strip_prefix(word).map(str::to_owned));
-    let message = find("error: ").unwrap_or_else(|| last_line(&said));
-    Some(FarError::new(
-        format!("the container has ended: {message}"),
-        find("hint: ").unwrap_or_else(|| "it is started again".to_owned()),
-    ))
-}
-
-/// Ends it in order, and removes it, with volumes that have no name.
-async fn remove(engine: &Engine, id: &str) {
-    let stopped = crate::process::run(engine.command(&["stop", "--time", "40", id]), STOP).await;
-    let removed = crate::process::run(engine.command(&["rm", "--force", "--volumes", id]), STOP).await;
-    if let (Err(error), _) | (_, Err(error)) = (stopped, removed) {
-        tracing::warn!(%error, id, "the container is not removed");
-    }
+    credentials::keep(&chain, there.as_ref(), push, tell).await;
 }
 
 fn of_engine(error: EngineError) -> FarError {
     let hint = error.hint();
     FarError::new(crate::logging::with_causes(&error), hint)
-}
-
-fn of_client(engine: &Engine, what: &str, error: ProcessError) -> FarError {
-    let hint = format!("look whether `{} info` answers", engine.name);
-    FarError::new(format!("{} does not {what}: {}", engine.name, words(error)), hint)
-}
-
-/// The program's own.
-fn words(error: ProcessError) -> String {
-    match error {
-        ProcessError::Failed { words, .. } if !words.is_empty() => words,
-        other => other.to_string(),
-    }
 }
 
 /// The reference of the release's image: none until one is published.
@@ -365,7 +346,6 @@ pub const S3FILES_IMAGE: &str = concat!("s3dav-s3files:", env!("CARGO_PKG_VERSIO
 const WAYS: &str = "name an image with --image, or build one: `s3dav container build --s3files --binary FILE`, with s3dav \
                     for Linux";
 const SIGN_IN: &str = "sign in, as with `aws sso login`; it is tried again";
-const LOGS: &str = "see what `docker logs` says of it";
 /// By which this program's containers are known.
 const LABEL: &str = "s3dav.gateway";
 /// A hash of what it was started with.
@@ -373,15 +353,8 @@ const MADE_AS: &str = "s3dav.made-as";
 /// The engine's name for this machine.
 const HOST: &str = "host.docker.internal";
 /// In the state directory, while there is a container.
-const PASSWORD: &str = "far-password";
+pub(super) const PASSWORD: &str = "far-password";
 /// An image is unpacked, and a virtual machine may have to wake up.
 const START: Duration = Duration::from_secs(60);
 /// Some hundred megabytes.
 const PULL: Duration = Duration::from_secs(900);
-/// The container's own time, and some.
-const STOP: Duration = Duration::from_secs(60);
-/// From a container's start until it takes what it is told.
-const TAKES: Duration = Duration::from_secs(10);
-/// Of one `docker wait`.
-const LONG: Duration = Duration::from_secs(3600);
-const PAUSE: Duration = Duration::from_millis(100);

@@ -4,6 +4,8 @@
 
 mod credentials;
 mod docker;
+mod noted;
+mod running;
 mod session;
 
 use std::path::Path;
@@ -21,6 +23,7 @@ use tokio::time::timeout;
 use crate::relay::{Far, FarError};
 
 pub use docker::{DockerOptions, S3FILES_IMAGE};
+pub use noted::{left_behind, remove_left_behind};
 pub use session::SessionOptions;
 
 /// Which far gateway, and how it is reached.
@@ -35,6 +38,20 @@ pub enum FarOptions {
 }
 
 impl FarOptions {
+    /// Makes sure that it can be started. An image may be fetched for that, which takes longer than a start may: people
+    /// are told.
+    pub async fn ready(
+        self,
+        name: &str,
+        state_dir: &Path,
+        tell: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), FarError> {
+        match self {
+            Self::Docker(options) => docker::Docker::new(*options, name, state_dir).ready(tell).await,
+            other => other.far(name, state_dir).check().await,
+        }
+    }
+
     /// Nothing is started before it is opened. `name`: by which it is told from others; `state_dir`: of the gateway that
     /// leads to it.
     pub fn far(self, name: &str, state_dir: &Path) -> Arc<dyn Far> {
@@ -46,7 +63,7 @@ impl FarOptions {
     }
 }
 
-/// The name that far gateways ask for.
+/// The name that far gateways ask for: containers are told it, and the template of the stack has it.
 pub const USER: &str = "s3dav";
 
 /// For HTTP Basic.

@@ -53,14 +53,9 @@ pub struct Task {
     pub region: String,
     /// On the task's own loopback.
     pub port: u16,
-    /// SecureString of SSM with the password; the name is [`Task::USER`].
+    /// SecureString of SSM with the password; the name is that of all far gateways.
     pub password_parameter: String,
     pub read_only: bool,
-}
-
-impl Task {
-    /// Whom the gateway in the task asks for, as the template has it.
-    pub const USER: &str = "s3dav";
 }
 
 /// A way, and the reason for it.

@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "aws_cli",
             "container",
             "far",
             "relay",

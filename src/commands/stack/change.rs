@@ -13,22 +13,41 @@ use super::super::CommandError;
 use super::handle::Handle;
 use crate::stack::{Found, Parameter, TEMPLATE, password_parameter};
 
-/// Creates the stack; gives its ARN. Nothing of it is there yet.
-pub(super) async fn create(handle: &Handle, parameters: &[Parameter]) -> Result<String, CommandError> {
-    let parameters: Vec<Value> = parameters.iter().map(Parameter::to_json).collect();
-    let files = Files::new(&Value::from(parameters))?;
+/// Creates the stack; gives its ARN. Nothing of it is there yet. The password that was made for it is forgotten where
+/// AWS has refused: where its answer is lost the stack may be on its way, with that password.
+pub(super) async fn create(
+    handle: &Handle,
+    parameters: &[Parameter],
+    has_new_password: bool,
+) -> Result<String, CommandError> {
+    let files = Files::new(&parameters.iter().map(Parameter::to_json).collect::<Vec<_>>().into())?;
     let call = ["cloudformation", "create-stack", "--stack-name", handle.name.as_str()];
     let rest = ["--parameters", &files.parameters, "--capabilities", CAPABILITY, "--tags", TAG];
     let arguments = [&call[..], &["--template-body", &files.template], &rest].concat();
-    let answer = handle.aws.ask(&arguments).await.map_err(|error| {
-        if error.says("alreadyexists") {
-            let hint = format!("`s3dav stack status {}` shows it", handle.name);
-            return CommandError::hinted(anyhow!("a stack {} was made meanwhile", handle.name), hint);
+    let error = match handle.aws.ask(&arguments).await {
+        Ok(answer) => {
+            let id = answer.get("StackId").and_then(Value::as_str).map(str::to_owned);
+            return Ok(id.unwrap_or_else(|| handle.name.as_str().to_owned()));
         }
-        error.into()
-    })?;
-    let id = answer.get("StackId").and_then(Value::as_str).map(str::to_owned);
-    Ok(id.unwrap_or_else(|| handle.name.as_str().to_owned()))
+        Err(error) => error,
+    };
+    let exists = error.says("alreadyexists");
+    let found = if exists || !error.is_refusal() { handle.find().await? } else { None };
+    match found {
+        Some(found) if !exists => {
+            tell!("the answer of AWS was lost: {}", crate::logging::with_causes(&error));
+            return handle.own(found).map(|found| found.id);
+        }
+        // Whoever was faster may have found this password.
+        Some(_) => {}
+        None if has_new_password => forget_password(handle).await?,
+        None => {}
+    }
+    if exists {
+        let hint = format!("`s3dav stack status {}` shows it", handle.name);
+        return Err(CommandError::hinted(anyhow!("a stack {} was made meanwhile", handle.name), hint));
+    }
+    Err(error.into())
 }
 
 /// Changes it; whether there was anything to change. `renews`: to this program's template.

@@ -58,13 +58,7 @@ async fn create(handle: &Handle, wanted: &Wanted, is_agreed: bool) -> Result<Fou
     ));
     asking::confirm(&format!("Create the stack {}?", handle.name), is_agreed).await?;
     let is_new = change::keep_or_make_password(handle).await?;
-    let id = match change::create(handle, &parameters).await {
-        Err(failure) if is_new => {
-            change::forget_password(handle).await?;
-            return Err(failure);
-        }
-        id => id?,
-    };
+    let id = change::create(handle, &parameters, is_new).await?;
     tell!("{}: this takes about ten minutes", handle.name);
     done(handle, &id).await
 }

@@ -22,6 +22,10 @@ words = sys.argv[1:]
 with open(place + '/calls', 'a') as file:
     file.write(' '.join(words) + '\n')
 is_there = os.path.exists(place + '/container')
+if os.path.exists(place + '/silent'):
+    sys.exit('Cannot connect to the Docker daemon')
+if os.path.exists(place + '/without-' + words[0]):
+    sys.exit('it cannot ' + words[0])
 if words[:2] == ['context', 'inspect']:
     print('unix:///var/run/docker.sock')
 elif words[0] == 'version':
@@ -159,6 +163,75 @@ async fn credentials_are_handed_over_again_before_they_end_and_after_a_login() {
     assert_eq!(gateway.child.wait().await.unwrap().code(), Some(0));
     assert!(place.read("calls").ends_with("stop --time 40 1234\nrm --force --volumes 1234\n"));
     assert!(!place.at("state/far-password").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_credentials_nothing_is_started() {
+    let Some(tools) = needs(&["python3", "cat", "sh"]) else { return };
+    let place = Place::new(&tools, "127.0.0.1:1");
+    let (code, _, error) = outcome(place.serve()).await;
+    assert!(code == 1 && error.contains("hint: sign in, as with `aws sso login`"), "{error}");
+    assert!(!place.read("calls").contains("run --detach"), "{}", place.read("calls"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_fetches_the_image_before_it_starts_a_gateway() {
+    let Some(tools) = needs(&["python3", "cat", "sh"]) else { return };
+    let place = Place::new(&tools, "127.0.0.1:1");
+    place.sign_in("FIRST", Duration::from_secs(3600));
+    for name in ["without-image", "without-pull"] {
+        fs::write(place.at(name), "").unwrap();
+    }
+    let mut mount = command(&["mount", "--s3files", FILE_SYSTEM, "--endpoint", "10.0.0.1"]);
+    mount.args(["--image", "registry.example/s3dav:1", "--listen", "127.0.0.1:0", "--state-dir"]);
+    mount.arg(place.at("state")).arg("--mount").arg(place.at("mount")).env("PATH", place.at("bin"));
+    let (code, _, error) = outcome(mount).await;
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("docker fetches the image registry.example/s3dav:1; that may take"), "{error}");
+    assert!(error.contains("cannot be had: it cannot pull"), "{error}");
+    assert!(!place.at("state").exists(), "a gateway was started");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_takes_no_password_is_asked_why_before_it_is_removed() {
+    let Some(tools) = needs(&["python3", "cat", "sh"]) else { return };
+    let place = Place::new(&tools, "127.0.0.1:1");
+    place.sign_in("FIRST", Duration::from_secs(3600));
+    fs::write(place.at("without-exec"), "").unwrap();
+    let (code, _, error) = outcome(place.serve()).await;
+    assert_eq!(code, 1, "{error}");
+    let message =
+        "does not take its password: it cannot exec; it said: mount: the mount target does not answer";
+    assert!(error.contains(message), "{error}");
+    assert!(!error.contains("docker logs") && !place.at("container").exists(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_gateway_cannot_remove_is_told_and_removed_by_stop() {
+    let Some(tools) = needs(&["python3", "cat", "sh"]) else { return };
+    let far = TestGateway::start().await;
+    let place = Place::new(&tools, &far.address());
+    place.sign_in("FIRST", Duration::from_secs(3600));
+    let mut gateway = Process::serving(place.serve()).await;
+    let note = place.at("state/far-container");
+    assert_eq!(place.read("state/far-container"), r#"{"engine":"docker","id":"1234"}"#);
+    assert_eq!(fs::metadata(&note).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(place.at("silent"), "").unwrap();
+    gateway.signal("TERM").await;
+    assert_eq!(gateway.child.wait().await.unwrap().code(), Some(0));
+    eventually("the words", || async { gateway.said.lock().contains("`docker rm --force 1234` removes it") })
+        .await;
+    assert!(place.at("container").exists() && note.exists());
+    fs::remove_file(place.at("silent")).unwrap();
+    // The next one finds it, and cannot list it at its end.
+    let gateway = Process::serving(place.serve()).await;
+    fs::write(place.at("without-ps"), "").unwrap();
+    let mut stop = command(&["stop", "--state-dir"]);
+    stop.arg(place.at("state")).env("PATH", place.at("bin"));
+    let (code, _, error) = outcome(stop).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(!place.at("container").exists() && !note.exists(), "{}", place.read("calls"));
+    drop(gateway);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -155,3 +155,14 @@ async fn what_is_missing_is_named() {
     assert!(error.contains("hint: install it: "), "{error}");
     assert!(!place.at("state/state.redb").exists(), "nothing is left");
 }
+
+#[tokio::test]
+async fn what_the_task_would_not_know_of_is_refused() {
+    for option in ["--allowed-host=files.example", "--url-prefix=/files/", "--delete-hidden"] {
+        let mut serve = command(&["serve", "--session", "ecs:cluster_task_runtime", "--region", "us-east-1"]);
+        serve.args(["--session-password", "/s3dav/password", option]);
+        let (code, _, error) = outcome(serve).await;
+        let name = option.split('=').next().unwrap();
+        assert!(code == 2 && error.contains(&format!("is told nothing of {name}")), "{option}: {error}");
+    }
+}

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use s3dav::container::TABLE;
 
+use super::stand_ins::CONFIGURATION;
 use super::system::{FILE_SYSTEM, TestSystem};
+use crate::harness::eventually;
 use crate::harness::process::{command, outcome, program_in};
 use crate::harness::users::{SOMEBODY, as_user, others_have};
 
@@ -127,6 +129,25 @@ async fn what_the_image_lacks_is_named() {
         let name = missing.rsplit('/').next().unwrap();
         assert!(code == 21 && said.contains(&format!("there is no {name}")), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_mount_of_the_machine_is_left_alone() {
+    let Some(system) = TestSystem::new() else { return };
+    for name in ["amazon-efs-mount-watchdog", "efs-proxy"] {
+        let program = format!("usr/bin/{name}");
+        let mut other = system.tools().command("python3").arg(system.at(&program)).spawn().unwrap();
+        eventually("another mount's process", || async { !system.processes(&program).is_empty() }).await;
+        let (code, _, said) = outcome(system.container(&[])).await;
+        assert!(code == 23 && said.contains("another mount of EFS or S3 Files runs here"), "{said}");
+        assert!(said.contains(&format!("{name} is process {}", other.id().unwrap())), "{said}");
+        assert!(other.try_wait().unwrap().is_none(), "it was ended");
+        for (name, text) in CONFIGURATION {
+            assert_eq!(fs::read_to_string(system.at(name)).unwrap(), text);
+        }
+        other.kill().await.unwrap();
+    }
+    assert!(!system.record().iter().any(|line| line.starts_with("mount.s3files")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use super::stand_ins::CONFIGURATION;
 use super::system::{FILE_SYSTEM, TestSystem};
 use crate::harness::held::{children, is_gone};
 use crate::harness::process::{Process, outcome, send_signal};
@@ -72,6 +73,9 @@ async fn it_is_mounted_served_and_ended_in_order() {
     assert!(system.processes("").is_empty(), "{:?}", system.processes(""));
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "{}", container.said.lock());
     assert!(!system.at("run/s3dav/container.json").exists());
+    for (name, text) in CONFIGURATION {
+        assert_eq!(fs::read_to_string(system.at(name)).unwrap(), text, "it is the machine's");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,6 +231,19 @@ async fn an_end_that_comes_during_the_start_is_one() {
     let ended = tokio::time::timeout(Duration::from_secs(30), starting.wait()).await;
     assert_eq!(ended.expect("it goes on").unwrap().code(), Some(0));
     eventually("nothing", || async { system.processes("").is_empty() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_comes_before_the_mount_is_one() {
+    let Some(system) = TestSystem::new() else { return };
+    let waits = ["--password-from-host", "--credentials-limit=10m"];
+    let mut starting = system.container(&waits).spawn().unwrap();
+    let (name, before) = CONFIGURATION[0];
+    eventually("a change", || async { fs::read_to_string(system.at(name)).unwrap() != before }).await;
+    send_signal("TERM", &starting.id().unwrap().to_string());
+    let ended = tokio::time::timeout(Duration::from_secs(30), starting.wait()).await;
+    assert_eq!(ended.expect("it goes on").unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(system.at(name)).unwrap(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

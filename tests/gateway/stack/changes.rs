@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::fake::{
-    FakeAws, IMAGE, NO_STACK, STACK_ID, bare, fails, image_for, nothing, says, stack, will_be_created,
+    Answer, FakeAws, IMAGE, NO_STACK, STACK_ID, bare, fails, image_for, nothing, says, stack, will_be_created,
 };
 
 #[tokio::test]
@@ -77,6 +77,36 @@ async fn the_password_goes_by_a_private_file_and_nowhere_else() {
     will_be_created(&aws);
     aws.answers("ssm-put-parameter", &[fails("An error occurred (ParameterAlreadyExists) when calling …")]);
     assert_eq!(aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await.0, 0);
+}
+
+#[tokio::test]
+async fn a_stack_whose_answer_was_lost_is_followed_and_keeps_its_password() {
+    let Some(aws) = FakeAws::new() else { return };
+    let lost = [fails("Read timeout on endpoint URL: \"None\""), Answer(0, "<html>".to_owned())];
+    for answer in lost {
+        will_be_created(&aws);
+        aws.forget();
+        aws.answers("cloudformation-create-stack", std::slice::from_ref(&answer));
+        let (code, _, error) = aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await;
+        assert_eq!((code, error.contains("the answer of AWS was lost")), (0, true), "{error}");
+        assert!(!aws.names().contains(&"ssm delete-parameter".to_owned()), "{:?}", aws.names());
+        // Where AWS knows nothing of it the password is of no use.
+        aws.forget();
+        aws.answers("cloudformation-create-stack", &[answer]);
+        aws.answers("cloudformation-describe-stacks", &[fails(NO_STACK)]);
+        aws.answers("ssm-delete-parameter", &[nothing()]);
+        assert_eq!(aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await.0, 1);
+        aws.call("ssm delete-parameter");
+    }
+    // It may be of use to whoever was faster.
+    aws.forget();
+    let faster =
+        fails("An error occurred (AlreadyExistsException) when calling …: Stack [files] already exists");
+    aws.answers("cloudformation-create-stack", &[faster]);
+    aws.answers("cloudformation-describe-stacks", &[fails(NO_STACK), says(&bare("CREATE_IN_PROGRESS"))]);
+    let (code, _, error) = aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await;
+    assert_eq!((code, error.contains("was made meanwhile")), (1, true), "{error}");
+    assert!(!aws.names().contains(&"ssm delete-parameter".to_owned()), "{:?}", aws.names());
 }
 
 #[tokio::test]

@@ -181,6 +181,8 @@ async fn what_aws_says_has_its_hint() {
     will_be_created(&aws);
     let exists = "An error occurred (AlreadyExistsException) when calling the CreateStack operation";
     aws.answers("cloudformation-create-stack", &[fails(exists)]);
+    // It is gone already; one that is there may have that password.
+    aws.answers("cloudformation-describe-stacks", &[fails(NO_STACK)]);
     aws.answers("ssm-delete-parameter", &[says(&json!({}))]);
     let (code, _, error) = aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await;
     assert_eq!((code, error.contains("was made meanwhile")), (1, true), "{error}");

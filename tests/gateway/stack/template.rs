@@ -167,7 +167,7 @@ fn check_task(rendered: &Rendered<'_>, is_read_only: bool) {
         (args.listen, args.auth),
         (vec!["127.0.0.1:8330".to_owned()], Some(s3dav::cli::AuthArg::Basic))
     );
-    assert_eq!(args.user.as_deref(), Some(s3dav::stack::Task::USER));
+    assert_eq!(args.user.as_deref(), Some(s3dav::far::USER));
     assert_eq!(args.password_variable.as_deref(), secret["Name"].as_str());
     assert_eq!(args.path.unwrap().to_str(), container["MountPoints"][0]["ContainerPath"].as_str());
     assert_eq!(container["MountPoints"][0]["ReadOnly"], is_read_only);
