@@ -16,6 +16,11 @@ impl<F: Send + Sync + 'static> Open<F> {
     pub fn share(&self) -> Self {
         Self(self.0.clone())
     }
+
+    /// Closes it here, on a thread that may block, if it is not shared.
+    pub fn close(mut self) {
+        drop(self.0.take());
+    }
 }
 
 impl<F: Send + Sync + 'static> std::ops::Deref for Open<F> {

@@ -2,7 +2,8 @@
 //!
 //! A system call on a hard-mounted network file system can hang for as long as its server is away, and
 //! nothing can end it. So whoever waits, waits for as long as its request may take; what hangs keeps
-//! its thread, of which there are enough for others to go on.
+//! its thread, of which there are enough for others to go on. What needs no waiting does not come here: see
+//! [`super::at_once`].
 
 use std::io;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use dav_server::fs::OpenOptions;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::at_once::{Local, piece_at_once};
 use super::disk::DiskError;
 use super::root::Root;
 use super::stat::Stat;
@@ -115,7 +116,7 @@ impl Reading for Download {
 #[derive(Debug)]
 pub(super) struct Opened {
     key: String,
-    file: Open<File>,
+    content: Content,
     stat: Stat,
     /// The file as it was when it was last read from: its rights and names may be others since.
     seen: Stat,
@@ -125,8 +126,19 @@ pub(super) struct Opened {
     position: u64,
     /// What was read from there on.
     ready: Bytes,
+    /// The next piece may be had at once: nobody needs to go ahead.
+    is_near: bool,
     /// What comes after it.
     next: Option<AbortOnDropHandle<Result<Piece, Failure>>>,
+}
+
+/// Where a file's bytes come from.
+#[derive(Debug)]
+enum Content {
+    /// All of them are here, and the file is closed.
+    Whole(Bytes),
+    /// `local`: what is in memory is had at once.
+    File { file: Open<File>, local: Option<Local> },
 }
 
 impl Opened {
@@ -138,7 +150,6 @@ impl Opened {
         begins: bool,
     ) -> Result<Self, Failure> {
         let (file, stat) = shared.root.file(&key)?;
-        let file = Open::new(file);
         let start = range.map_or(0, |range| range.first);
         let last = range.and_then(|range| range.last);
         let end = last.map_or(stat.size, |last| stat.size.min(last.saturating_add(1)));
@@ -147,17 +158,29 @@ impl Opened {
             let first = if shared.content.takes(stat.size) { stat.size } else { FIRST_PIECE };
             (ready, seen) = piece(&shared.root, (&key, &file), &stat, (start, end), first)?;
         }
-        if !ready.is_empty() && ready.len() as u64 == stat.size && shared.content.takes(stat.size) {
-            shared.keep(&key, &stat, &ready);
-        }
-        Ok(Self { key, file, stat, seen, end, position: start, ready, next: None })
+        let local = shared.root.local();
+        let content = if begins && ready.len() as u64 == stat.size {
+            if !ready.is_empty() && shared.content.takes(stat.size) {
+                shared.keep(&key, &stat, &ready);
+            }
+            Content::Whole(ready.clone())
+        } else {
+            Content::File { file: Open::new(file), local }
+        };
+        let is_near = local.is_some();
+        Ok(Self { key, content, stat, seen, end, position: start, ready, is_near, next: None })
     }
 
     fn seek(&mut self, start: u64) {
-        if start != self.position {
-            // Where another range ends is not known here.
-            (self.position, self.ready, self.next, self.end) = (start, Bytes::new(), None, self.stat.size);
+        if start == self.position {
+            return;
         }
+        let ready = match &self.content {
+            Content::Whole(whole) => whole.slice(whole.len().min(start as usize)..),
+            Content::File { .. } => Bytes::new(),
+        };
+        // Where another range ends is not known here.
+        (self.position, self.ready, self.next, self.end) = (start, ready, None, self.stat.size);
     }
 
     async fn read(
@@ -166,32 +189,47 @@ impl Opened {
         context: &RequestContext,
         most: usize,
     ) -> Result<Bytes, Failure> {
+        let Content::File { file, local } = &self.content else { return Ok(self.hand_out(most)) };
         if self.ready.is_empty() {
-            let next = match self.next.take() {
-                Some(next) => next,
-                None => self.fetch(shared, context, self.position),
+            let at_once = local.filter(|_| self.next.is_none()).and_then(|local| {
+                let wanted = self.end_behind(self.position).saturating_sub(self.position);
+                piece_at_once((file, local), &shared.buffers, &self.seen, self.position, wanted)
+            });
+            self.is_near = at_once.is_some();
+            (self.ready, self.seen) = match (at_once, self.next.take()) {
+                (Some(piece), _) => piece,
+                (None, Some(next)) => next.await??,
+                (None, None) => self.fetch(shared, context, file, self.position).await??,
             };
-            (self.ready, self.seen) = next.await??;
         }
         let after = self.position + self.ready.len() as u64;
-        if self.next.is_none() && after < self.end {
-            self.next = Some(self.fetch(shared, context, after));
+        if !self.is_near && self.next.is_none() && after < self.end {
+            self.next = Some(self.fetch(shared, context, file, after));
         }
+        Ok(self.hand_out(most))
+    }
+
+    fn hand_out(&mut self, most: usize) -> Bytes {
         let chunk = self.ready.split_to(most.min(self.ready.len()));
         self.position += chunk.len() as u64;
-        Ok(chunk)
+        chunk
+    }
+
+    /// Where reading from `start` on ends. A reader that goes on behind the end of its range gets what is there.
+    fn end_behind(&self, start: u64) -> u64 {
+        if start < self.end { self.end } else { self.stat.size }
     }
 
     fn fetch(
         &self,
         shared: &Arc<Shared>,
         context: &RequestContext,
+        file: &Open<File>,
         start: u64,
     ) -> AbortOnDropHandle<Result<Piece, Failure>> {
-        let (file, seen, disk) = (self.file.share(), self.seen.clone(), shared.disk.clone());
+        let (file, seen, disk) = (file.share(), self.seen.clone(), shared.disk.clone());
         let (shared, key) = (Arc::clone(shared), self.key.clone());
-        // A reader that goes on behind the end of its range gets what is there.
-        let end = if start < self.end { self.end } else { self.stat.size };
+        let end = self.end_behind(start);
         let deadline = Instant::now() + context.budget;
         AbortOnDropHandle::new(tokio::spawn(async move {
             disk.by(deadline, move || piece(&shared.root, (&key, &file), &seen, (start, end), PIECE)).await

@@ -1,6 +1,7 @@
 //! A directory as a file system: an NFS mount of Amazon S3 Files, or any other. What it promises
 //! stands in `SEMANTICS.md` beside this file.
 
+mod at_once;
 mod busy;
 mod conflicts;
 mod copying;
@@ -44,6 +45,7 @@ use crate::object::{Key, ObjectMeta};
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, State};
 
+use at_once::Buffers;
 use busy::Busy;
 use conflicts::Conflicts;
 use disk::Disk;
@@ -80,6 +82,7 @@ struct Shared {
     root: Root,
     disk: Disk,
     parts: Parts,
+    buffers: Buffers,
     busy: Busy,
     new_names: NewNames,
     /// By key and the file's ETag.
@@ -118,6 +121,7 @@ impl PathShare {
             root,
             disk,
             parts,
+            buffers: Buffers::default(),
             busy: Busy::default(),
             new_names: NewNames::default(),
             content: ContentCache::new(options.cache.size, options.cache.file_limit),

@@ -44,6 +44,7 @@ impl Placing {
         let old = self.target.replaces.as_ref();
         prepare(&file, old, self.context.mtime.as_deref())?;
         file.sync_all()?;
+        file.close();
         let key = self.target.key.clone();
         let _turn = self.shared.busy.turn(&key);
         self.given_up.check()?;

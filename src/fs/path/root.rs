@@ -16,6 +16,7 @@ use parking_lot::RwLock;
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode, RenameFlags};
 use rustix::io::Errno;
 
+use super::at_once::Local;
 use super::known_names::KnownNames;
 use super::stat::Stat;
 use crate::object::parent_prefix;
@@ -24,8 +25,15 @@ use crate::object::parent_prefix;
 #[derive(Debug)]
 pub(super) struct Root {
     at: PathBuf,
-    open: RwLock<Arc<Dir>>,
+    open: RwLock<Top>,
     names: KnownNames,
+}
+
+/// The directory itself, open.
+#[derive(Debug, Clone)]
+struct Top {
+    folder: Arc<Dir>,
+    local: Option<Local>,
 }
 
 /// What a key leads to.
@@ -51,15 +59,20 @@ impl Root {
     /// Does something by path; once more, from the root itself on, if the server replaced what the path
     /// led to meanwhile.
     fn by_path<T>(&self, work: impl Fn(&Dir) -> io::Result<T>) -> io::Result<T> {
-        let root = Arc::clone(&self.open.read());
+        let root = Arc::clone(&self.open.read().folder);
         match work(&root) {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::STALE) => {
-                let root = open(&self.at)?;
-                *self.open.write() = Arc::clone(&root);
-                work(&root)
+                let top = open(&self.at)?;
+                *self.open.write() = top.clone();
+                work(&top.folder)
             }
             done => done,
         }
+    }
+
+    /// What the directory's file system is, if nothing but this machine is behind it.
+    pub(super) fn local(&self) -> Option<Local> {
+        self.open.read().local
     }
 
     /// What `key` leads to, if it is a file or a folder.
@@ -131,7 +144,7 @@ impl Root {
     /// Whether a server keeps what is here, and speaks NFS.
     pub(super) fn is_nfs(&self) -> bool {
         #[cfg(target_os = "linux")]
-        let is_nfs = rustix::fs::fstatfs(&**self.open.read())
+        let is_nfs = rustix::fs::fstatfs(&*self.open.read().folder)
             .is_ok_and(|told| told.f_type == rustix::fs::NFS_SUPER_MAGIC);
         // Amazon S3 Files mounts on Linux alone.
         #[cfg(not(target_os = "linux"))]
@@ -297,8 +310,10 @@ impl Place {
     }
 }
 
-fn open(path: &Path) -> io::Result<Arc<Dir>> {
-    Ok(Arc::new(Dir::open_ambient_dir(path, ambient_authority())?))
+fn open(path: &Path) -> io::Result<Top> {
+    let folder = Arc::new(Dir::open_ambient_dir(path, ambient_authority())?);
+    let local = Local::of(&folder);
+    Ok(Top { folder, local })
 }
 
 /// A key as a path relative to the root.

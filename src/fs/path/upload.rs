@@ -9,10 +9,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::disk::GivenUp;
-use super::part::Part;
 use super::placing::Placing;
 use super::stat::Stat;
-use super::writer::PartWriter;
+use super::writer::{Growing, PIECE, PartWriter, Plan};
 use super::{Located, PathFileSystem, Shared, names};
 use crate::fs::basis::WriteCondition;
 use crate::fs::body::{Body, find_room};
@@ -20,7 +19,6 @@ use crate::fs::engine::{Meta, Writing};
 use crate::fs::error::afterwards;
 use crate::fs::new_names::NewName;
 use crate::fs::{Failure, RequestContext, ResourcePath};
-use crate::open_file::Open;
 
 /// A file on its way.
 pub(super) struct Upload {
@@ -64,16 +62,16 @@ impl PathFileSystem {
         let now = target.replaces.as_ref().map(|stat| (&stat.etag, stat.modified, stat.size));
         let basis = self.shared.bases.to_replace(&self.context, &target.named, now);
         let condition = WriteCondition::of(&self.context, basis, create_new);
-        let (shared, key) = (Arc::clone(&self.shared), target.key.clone());
-        // From the start no one may read it who may not read the file.
         let mode = target.replaces.as_ref().map(|stat| stat.mode);
-        let part = self
-            .disk(move |_| {
-                let place = shared.root.place(&key).map_err(parent_missing)?;
-                let (part, file) = Part::new(&shared, &place, |place| place.create(mode))?;
-                Ok((part, Open::new(file)))
-            })
-            .await?;
+        let plan = Plan { key: target.key.clone(), mode };
+        // What comes in one piece is made, written and put in its place in one go.
+        let part = if length.is_some_and(|length| length < PIECE as u64) {
+            Growing::Planned(plan)
+        } else {
+            let shared = Arc::clone(&self.shared);
+            let (part, file) = self.disk(move |_| plan.make(&shared)).await?;
+            Growing::Made(part, file)
+        };
         let writer = PartWriter::new(&self.shared, part, self.context.budget);
         Ok(Upload {
             shared: Arc::clone(&self.shared),

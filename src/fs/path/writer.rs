@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Shared;
 use super::part::Part;
+use super::upload::parent_missing;
 use crate::fs::Failure;
 use crate::intake::Sink;
 use crate::open_file::Open;
@@ -18,8 +19,7 @@ use crate::open_file::Open;
 /// A part that grows.
 pub(super) struct PartWriter {
     shared: Arc<Shared>,
-    part: Part,
-    file: Open<File>,
+    part: Growing,
     /// How long the disk may take for a piece.
     patience: Duration,
     /// What has come and is not being written yet.
@@ -28,6 +28,31 @@ pub(super) struct PartWriter {
     /// Bytes that were given to the disk.
     written: u64,
     writing: Option<AbortOnDropHandle<Result<(), Failure>>>,
+}
+
+/// A part and its file.
+pub(super) enum Growing {
+    /// Nothing is there before the last piece has come, which is all of it.
+    Planned(Plan),
+    Made(Part, Open<File>),
+}
+
+/// A part to be made.
+#[derive(Clone)]
+pub(super) struct Plan {
+    /// What it is for.
+    pub(super) key: String,
+    /// From the start no one may read it who may not read the file.
+    pub(super) mode: Option<u32>,
+}
+
+impl Plan {
+    /// Blocks.
+    pub(super) fn make(&self, shared: &Arc<Shared>) -> Result<(Part, Open<File>), Failure> {
+        let place = shared.root.place(&self.key).map_err(parent_missing)?;
+        let (part, file) = Part::new(shared, &place, |place| place.create(self.mode))?;
+        Ok((part, Open::new(file)))
+    }
 }
 
 impl Sink for PartWriter {
@@ -44,11 +69,10 @@ impl Sink for PartWriter {
 }
 
 impl PartWriter {
-    pub(super) fn new(shared: &Arc<Shared>, (part, file): (Part, Open<File>), patience: Duration) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, part: Growing, patience: Duration) -> Self {
         Self {
             shared: Arc::clone(shared),
             part,
-            file,
             patience,
             buffer: Vec::new(),
             buffered: 0,
@@ -60,13 +84,26 @@ impl PartWriter {
     /// Waits for what is being written, and begins with what has come since.
     async fn write_out(&mut self) -> Result<(), Failure> {
         self.settle().await?;
-        let (buffer, file) = (std::mem::take(&mut self.buffer), self.file.share());
+        let file = self.file().await?;
+        let buffer = std::mem::take(&mut self.buffer);
         let start = self.written;
         self.written += std::mem::take(&mut self.buffered) as u64;
         let (disk, deadline) = (self.shared.disk.clone(), Instant::now() + self.patience);
         let writing = async move { disk.by(deadline, move || Ok(write_all(&file, &buffer, start)?)).await };
         self.writing = Some(AbortOnDropHandle::new(tokio::spawn(writing)));
         Ok(())
+    }
+
+    async fn file(&mut self) -> Result<Open<File>, Failure> {
+        let plan = match &self.part {
+            Growing::Made(_, file) => return Ok(file.share()),
+            Growing::Planned(plan) => plan.clone(),
+        };
+        let (shared, deadline) = (Arc::clone(&self.shared), Instant::now() + self.patience);
+        let (part, file) = self.shared.disk.by(deadline, move || plan.make(&shared)).await?;
+        let shared = file.share();
+        self.part = Growing::Made(part, file);
+        Ok(shared)
     }
 
     async fn settle(&mut self) -> Result<(), Failure> {
@@ -79,23 +116,27 @@ impl PartWriter {
     /// The part, of which the end is still to be written.
     pub(super) async fn finish(mut self) -> Result<Unfinished, Failure> {
         self.settle().await?;
-        Ok(Unfinished { part: self.part, file: self.file, rest: self.buffer, start: self.written })
+        Ok(Unfinished { shared: self.shared, part: self.part, rest: self.buffer, start: self.written })
     }
 }
 
 /// A part without its last piece: whoever syncs it writes that first, in one go, which for a small file is all.
 pub(super) struct Unfinished {
-    part: Part,
-    file: Open<File>,
+    shared: Arc<Shared>,
+    part: Growing,
     rest: Vec<Bytes>,
     start: u64,
 }
 
 impl Unfinished {
     /// Blocks.
-    pub(super) fn complete(self) -> io::Result<(Part, Open<File>)> {
-        write_all(&self.file, &self.rest, self.start)?;
-        Ok((self.part, self.file))
+    pub(super) fn complete(self) -> Result<(Part, Open<File>), Failure> {
+        let (part, file) = match self.part {
+            Growing::Made(part, file) => (part, file),
+            Growing::Planned(plan) => plan.make(&self.shared)?,
+        };
+        write_all(&file, &self.rest, self.start)?;
+        Ok((part, file))
     }
 }
 
@@ -132,4 +173,4 @@ fn send_off(file: &File, start: u64, end: u64) {
 fn send_off(_: &File, _: u64, _: u64) {}
 
 /// Bytes of one write: Amazon S3 Files meters each, and a network file system sends 1 MiB at once.
-const PIECE: usize = 1 << 20;
+pub(super) const PIECE: usize = 1 << 20;
