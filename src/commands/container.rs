@@ -195,8 +195,9 @@ async fn mount_and_serve(
         Ok(false) => Ok(Ended::Well),
         Err(failure) => Err(failure.into()),
     };
-    container.end().await;
-    served
+    // Why it was not served says more.
+    let ended = container.end().await;
+    served.and_then(|ended_as| ended.map(|()| ended_as).map_err(Into::into))
 }
 
 /// Until the gateway has ended; what is to end it is told to the process that holds its sockets, which is this one.

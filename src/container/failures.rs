@@ -52,6 +52,7 @@ pub enum Kind {
     Broken,
     Other,
     Lost,
+    Left,
 }
 
 /// A kind, and what is to be said of it.
@@ -353,6 +354,14 @@ pub const TABLE: &[Row] = &[
         "see who unmounts it, and /var/log/amazon/efs/mount-watchdog.log",
         &[],
     ),
+    row(
+        Kind::Left,
+        61,
+        Step::Serving,
+        "the mount could not be ended, and what was written last may be lost",
+        "see who has files open there; it ends with the container",
+        &[],
+    ),
 ];
 
 /// What it says in each container.
@@ -374,7 +383,7 @@ mod tests {
         // 1 and 2 are every command's, 75 starts anew, 126 and more are those of shells.
         assert!(codes.iter().all(|code| (20..75).contains(code)), "{codes:?}");
         // The last of them: one that is added behind it must come into the table, too.
-        assert_eq!(Kind::Lost as usize + 1, TABLE.len());
+        assert_eq!(Kind::Left as usize + 1, TABLE.len());
     }
 
     #[test]

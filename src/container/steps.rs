@@ -73,14 +73,15 @@ impl Container {
     }
 
     /// Unmounts, and ends what runs. Nothing is left that would have to be ended.
-    pub async fn end(&mut self) {
-        self.unmount().await;
+    pub async fn end(&mut self) -> Result<(), Failure> {
+        let unmounted = self.unmount().await;
         if let Some(watchdog) = self.watchdog.take() {
             children::end(watchdog).await;
         }
         children::end_proxies(&self.system).await;
         // It may not be there yet.
         let _ = tokio::fs::remove_file(self.system.own().join(NOTE)).await;
+        unmounted
     }
 
     fn start_watchdog(&mut self) -> Result<(), Failure> {
@@ -163,7 +164,7 @@ impl Container {
     }
 
     /// In order, by force, or out of sight; the last two may lose what is not stored.
-    async fn unmount(&self) {
+    async fn unmount(&self) -> Result<(), Failure> {
         let limit = self.options.times.unmount;
         let dir = self.options.dir.display();
         for (how, limit) in [("", limit), ("-f", limit / 2), ("-l", limit / 2)] {
@@ -173,12 +174,12 @@ impl Container {
             }
             loop {
                 if !self.is_mounted().await {
-                    return;
+                    return Ok(());
                 }
                 let left = until.saturating_duration_since(Instant::now());
                 let outcome = self.umount(how, left).await;
                 if !self.is_mounted().await {
-                    return;
+                    return Ok(());
                 }
                 if let Err(error) = outcome {
                     tracing::debug!(%error, "umount");
@@ -190,7 +191,7 @@ impl Container {
                 sleep(PAUSE).await;
             }
         }
-        tracing::error!(%dir, "the mount cannot be ended");
+        Err(Failure::new(Kind::Left, dir.to_string()))
     }
 
     async fn umount(&self, how: &str, limit: Duration) -> Result<(), Box<dyn std::error::Error>> {

@@ -12,6 +12,9 @@ use crate::relay::{ForwardError, Relay};
 
 /// Sends it there as it came: the far gateway is shown by the same names.
 pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, patience: Duration) -> Response<Body> {
+    if hides_its_meaning(&head) {
+        return text(StatusCode::BAD_REQUEST, "Connection names what the request means");
+    }
     if let Some(host) = head.uri.authority().map(|authority| authority.as_str().to_owned())
         && let Ok(host) = HeaderValue::try_from(host)
     {
@@ -31,6 +34,18 @@ pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, patience:
         Err(error) => refused(&error),
     }
 }
+
+/// Whether `Connection` takes away, on the way, what a direct gateway would heed: a condition, or a destination.
+fn hides_its_meaning(head: &Parts) -> bool {
+    let named = head.headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|value| value.split(',')).any(|name| {
+        let name = name.trim().to_ascii_lowercase();
+        name.starts_with("if") || name.starts_with("content-") || MEANING.contains(&&*name)
+    })
+}
+
+const MEANING: [&str; 7] =
+    ["authorization", "depth", "destination", "lock-token", "overwrite", "range", "timeout"];
 
 fn refused(error: &ForwardError) -> Response<Body> {
     let status = match error {

@@ -207,14 +207,15 @@ impl Service {
         let inner = &*self.0;
         let (mut parts, body) = request.into_parts();
         let body = home.lend(body, inner.options.body_stall, inner.metrics.clone());
+        let own = without_empty_segments(inner.hosts.prefix.rest(parts.uri.path()));
+        if self.1 == Serves::MetricsAlone {
+            // To anybody, by whatever name a Service or a router gives it.
+            return Ok(status::at_metrics_address(&parts.method, &own, &*inner.readiness, &inner.metrics));
+        }
         inner
             .hosts
             .check(&parts.method, &parts.uri, &parts.headers, canonical(ends.local))
             .map_err(refuse)?;
-        let own = without_empty_segments(inner.hosts.prefix.rest(parts.uri.path()));
-        if self.1 == Serves::MetricsAlone {
-            return Ok(status::at_metrics_address(&parts.method, &own, &*inner.readiness, &inner.metrics));
-        }
         if own == status::HEALTH {
             return Ok(status::health(&parts.method));
         }

@@ -252,6 +252,7 @@ const SILENT_PROBES: u32 = 3;
 /// Between them; those that are refused have no other pause.
 const SILENT_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Another line is there within 10 s.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// One that is lost sooner may be so again.
 const SHORT_LIFE: Duration = Duration::from_secs(30);
