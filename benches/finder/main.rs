@@ -126,9 +126,9 @@ fn report(days: &[Day]) -> String {
     text
 }
 
-/// Replaces what stands between the two marks of the README.
+/// Replaces what stands between the two marks of docs/BENCHMARKS.md.
 fn write_readme(text: &str) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md");
     let readme = std::fs::read_to_string(path).unwrap();
     let (Some(begin), Some(end)) = (readme.find(BEGIN), readme.find(END)) else { return };
     let text = format!("{}{BEGIN}\n{}\n{}", &readme[..begin], text.trim_end(), &readme[end..]);

@@ -2,7 +2,7 @@
 //! proxy with a latency and a speed. `benches/peers/run` gets what it needs and runs it.
 //!
 //! Columns: S3 requests, seconds, CPU seconds and peak memory of the program. Each work is done by a
-//! fresh program; what is done twice shows what was remembered. The table goes into the README.
+//! fresh program; what is done twice shows what was remembered. The table goes into docs/BENCHMARKS.md.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 

@@ -15,7 +15,7 @@ pub struct ContainerArgs {
     #[command(subcommand)]
     pub command: Option<ContainerCommand>,
 
-    /// Where to mount it
+    /// Directory to mount at
     #[arg(
         long,
         env = "S3DAV_DIR",
@@ -25,7 +25,7 @@ pub struct ContainerArgs {
     )]
     pub dir: PathBuf,
 
-    /// Let the mount's programs write logs and metrics to CloudWatch
+    /// Let amazon-efs-utils write logs and metrics to CloudWatch
     #[arg(long, env = "S3DAV_CLOUDWATCH", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
     pub cloudwatch: bool,
 
@@ -73,37 +73,37 @@ pub struct SystemArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ContainerCommand {
-    /// Hand credentials to the container that runs here: reads what `aws configure export-credentials --format
-    /// process` prints
+    /// Pass credentials to the running container: reads the output of `aws configure export-credentials --format
+    /// process`
     Credentials(SystemArgs),
 
     /// Hand over the password that clients are to be asked for: reads a line
     #[command(hide = true)]
     Password(SystemArgs),
 
-    /// Build an image that serves a bucket, or a directory, without any rights; or one that mounts S3 Files
+    /// Build a container image
     Build(ContainerBuildArgs),
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct ContainerBuildArgs {
-    /// The program for the image: s3dav for Linux, of the architecture that the engine has
+    /// Linux binary of s3dav, for the architecture of the container engine
     #[arg(long, value_name = "FILE")]
     pub binary: PathBuf,
 
-    /// Build the image that mounts Amazon S3 Files, and needs CAP_SYS_ADMIN, instead
+    /// Build the image that mounts Amazon S3 Files, which needs CAP_SYS_ADMIN, instead
     #[arg(long)]
     pub s3files: bool,
 
-    /// Image to build on, with glibc 2.34 or newer [default: debian:12-slim; for S3 Files amazonlinux:2023]
+    /// Base image, with glibc 2.34 or newer [default: debian:12-slim; for S3 Files amazonlinux:2023]
     #[arg(long, value_name = "IMAGE")]
     pub base: Option<String>,
 
-    /// Name of the new image [default: s3dav:VERSION; for S3 Files s3dav-s3files:VERSION]
+    /// Name and tag of the new image [default: s3dav:VERSION; for S3 Files s3dav-s3files:VERSION]
     #[arg(long, value_name = "NAME")]
     pub tag: Option<String>,
 
-    /// Program that builds it [default: docker, or podman where there is no docker]
+    /// Container engine to build with [default: docker, or podman where there is no docker]
     #[arg(long, value_enum)]
     pub engine: Option<EngineArg>,
 }

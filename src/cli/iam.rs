@@ -16,19 +16,19 @@ pub enum TrustArg {
 
 #[derive(Debug, Clone, Args)]
 pub struct IamPolicyArgs {
-    /// Bucket, or ARN of an access point, that is served, with an optional prefix
+    /// Bucket to serve, or the ARN of an access point, with an optional prefix
     #[arg(long, value_name = "NAME[/PREFIX]", required_unless_present_any = ["s3files", "trust"])]
     pub bucket: Option<String>,
 
-    /// File system of Amazon S3 Files that is mounted, in place of a bucket
+    /// File system of Amazon S3 Files to mount, instead of a bucket
     #[arg(long, value_name = "ARN", conflicts_with = "bucket")]
     pub s3files: Option<String>,
 
-    /// Only through this access point of the file system
+    /// Access point through which alone the file system may be mounted
     #[arg(long, value_name = "ARN", requires = "s3files")]
     pub access_point: Option<String>,
 
-    /// Only what is needed to read
+    /// Allow reading only
     #[arg(long, conflicts_with = "trust")]
     pub read_only: bool,
 
@@ -36,15 +36,15 @@ pub struct IamPolicyArgs {
     #[arg(long, value_name = "ARN", requires = "bucket")]
     pub kms_key: Option<String>,
 
-    /// Partition of AWS [default: the one of the ARNs, else aws]
+    /// AWS partition, such as aws-cn [default: that of the ARNs, else aws]
     #[arg(long, value_name = "NAME")]
     pub partition: Option<String>,
 
-    /// Print instead who may take the role
-    #[arg(long, value_enum, help_heading = "Trust")]
+    /// Print the trust policy of the role instead
+    #[arg(long, value_name = "WHO", value_enum, help_heading = "Trust")]
     pub trust: Option<TrustArg>,
 
-    /// Account of the role [default: the file system's, else ACCOUNT, to be filled in]
+    /// Account of the role [default: the file system's, else a placeholder]
     #[arg(long, value_name = "NUMBER", requires = "trust", help_heading = "Trust")]
     pub account: Option<String>,
 

@@ -51,15 +51,22 @@ pub struct Cli {
 /// The log: of `mount` that of the gateway that it starts.
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
-    /// How the log on standard error is written
-    #[arg(long, global = true, env = "S3DAV_LOG_FORMAT", value_enum, default_value = "text")]
+    /// Format of the log
+    #[arg(
+        long,
+        global = true,
+        env = "S3DAV_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
 
-    /// Write the log there instead; two files of 4 MiB at the most
+    /// Write the log to this file instead of standard error; at most two files of 4 MiB are kept
     #[arg(long, global = true, env = "S3DAV_LOG_FILE", value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
-    /// Log more; twice for everything
+    /// Log more; give it twice to log everything
     #[arg(short, long, global = true, env = "S3DAV_VERBOSE", action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -80,46 +87,48 @@ impl LogArgs {
 pub enum Command {
     /// Serve one or more buckets, or a directory
     Serve(Box<ServeArgs>),
-    /// Mount a bucket or a directory; starts what is needed
+    /// Mount a bucket or a directory, and start the gateway that this needs
     Mount(Box<MountArgs>),
-    /// Unmount it again
+    /// Unmount a volume
     Unmount(UnmountArgs),
-    /// Mounted at every login: the service of this user
+    /// Manage the service that mounts at every login
     Service(ServiceArgs),
-    /// Show the gateways that are running: what they serve, what they did, what is wrong
+    /// Show the running gateways, their mounts and problems
     Status(StatusArgs),
-    /// Ask a gateway whether it should be left alone, for HEALTHCHECK and probes: 0, or 1 with the reason
+    /// Check a gateway, for HEALTHCHECK and probes; exits with 0, or with 1 and the reason
     Health(HealthArgs),
-    /// Stop a gateway, in order; what is mounted of it is unmounted first
+    /// Stop a gateway gracefully, after unmounting its volumes
     Stop(StopArgs),
-    /// Start a gateway anew under its mounts, as after an upgrade
+    /// Restart a gateway under its mounts, such as after an upgrade
     Restart(RestartArgs),
-    /// Mount Amazon S3 Files in a container and serve it; build images that serve
+    /// Mount and serve Amazon S3 Files in a container; build container images
     Container(Box<ContainerArgs>),
-    /// Amazon S3 Files on a bucket, and a gateway beside it, as a stack of CloudFormation
+    /// Set up Amazon S3 Files on a bucket, as a CloudFormation stack
     Stack(StackArgs),
-    /// Finder's own files, which are kept on this machine
+    /// Manage Finder's own files, which are kept on this machine
     Shelf(ShelfArgs),
-    /// What is kept on this machine for each source: list it, remove what nobody needs
+    /// List and clean up what is kept on this machine for each source
     State(StateArgs),
-    /// The configuration: file, environment and options together
+    /// Show the configuration
     Config(ConfigArgs),
     /// Print the IAM policy that a bucket or a file system of Amazon S3 Files needs
     IamPolicy(IamPolicyArgs),
-    /// Print what a shell needs to complete commands
+    /// Print the completion script for a shell
     Completions {
+        /// Shell to complete commands in
         #[arg(value_enum)]
         shell: Shell,
     },
-    /// Write the manual's pages
+    /// Write the manual pages
     ManPages {
+        /// Directory to write to; created if missing
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
     /// Ask a file system how it is, which may take for ever
     #[command(hide = true)]
     CheckMount { path: PathBuf },
-    /// Try it out on an S3 server inside this program
+    /// Serve a sample bucket from an S3 server inside this program
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
     /// The S3 server of the demo, alone
@@ -137,7 +146,7 @@ pub enum LogFormat {
 /// Which gateway a command is about.
 #[derive(Debug, Clone, Args)]
 pub struct GatewayArgs {
-    /// State directory of the gateway, if there are several or it is in no usual place
+    /// State directory of the gateway; needed if several run, or if it is not in the usual place
     #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }
@@ -160,11 +169,11 @@ pub struct StatusArgs {
     #[arg(value_name = "PATH", conflicts_with = "show_password")]
     pub path: Option<PathBuf>,
 
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 
-    /// Show the name and the password for those programs that are asked for them
+    /// Show the name and password for other users' programs
     #[arg(long)]
     pub show_password: bool,
 }
@@ -174,7 +183,7 @@ pub struct MountArgs {
     #[command(flatten)]
     pub serve: ServeArgs,
 
-    /// Made if it is missing [default: --mount, else /tmp/s3files]
+    /// Where to mount; created if missing [default: the value of --mount, else /tmp/s3files]
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
 
@@ -184,11 +193,11 @@ pub struct MountArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct UnmountArgs {
-    /// What to unmount [default: the only one that there is, else /tmp/s3files]
+    /// What to unmount [default: the only mount, else /tmp/s3files]
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
 
-    /// Even if programs have files open there; what they have not saved is lost
+    /// Unmount even if programs have files open; unsaved changes are lost
     #[arg(long)]
     pub force: bool,
 
@@ -204,20 +213,20 @@ pub struct ServiceArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ServiceCommand {
-    /// Mount it now and at every login; again to change it
+    /// Mount now and at every login; run it again to change the options
     #[command(mut_args(hide_stack))]
     Install(Box<MountArgs>),
-    /// Unmount it, and never again at login
+    /// Unmount, and do not mount at login any more
     Uninstall,
-    /// Start it, if it was stopped
+    /// Start the service after it was stopped
     Start,
-    /// Unmount it, until the next login
+    /// Unmount until the next login
     Stop,
-    /// What the system says of it
+    /// Show the system's report on the service
     Status,
-    /// The end of its log
+    /// Show the end of the log
     Logs {
-        /// Lines
+        /// Number of lines to show
         #[arg(short = 'n', long, value_name = "NUMBER", default_value = "50")]
         lines: usize,
     },
@@ -231,7 +240,7 @@ pub struct ConfigArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
-    /// Print each option's value, and where it comes from
+    /// Print the value of each option, and where it comes from
     Show(Box<ServeArgs>),
 }
 
@@ -248,11 +257,11 @@ pub struct StopArgs {
     #[command(flatten)]
     pub gateway: GatewayArgs,
 
-    /// Even if programs have files open on its mounts; what they have not saved is lost
+    /// Stop even if programs have files open on its mounts; unsaved changes are lost
     #[arg(long)]
     pub force: bool,
 
-    /// How long to wait for its end
+    /// How long to wait until it has ended
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     pub wait: Duration,
 }
@@ -262,7 +271,7 @@ pub struct RestartArgs {
     #[command(flatten)]
     pub gateway: GatewayArgs,
 
-    /// How long uploads that are under way may take to end first
+    /// How long to wait for running uploads first
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     pub wait: Duration,
 }
@@ -270,11 +279,11 @@ pub struct RestartArgs {
 #[cfg(feature = "demo")]
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
-    /// Keep the files here instead of in memory
+    /// Keep the files in this directory instead of in memory
     #[arg(long, env = "S3DAV_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
+    /// Address to listen on; may be repeated [default: 127.0.0.1:8330 and [::1]:8330]
     #[arg(long, env = "S3DAV_LISTEN", value_name = "IP:PORT", value_delimiter = ',')]
     pub listen: Vec<String>,
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Clone, Args)]
 #[group(id = "S3FilesArgs")]
 pub struct S3FilesArgs {
-    /// File system of Amazon S3 Files to mount in a container, and serve
+    /// File system of Amazon S3 Files to serve, mounted in a container on this machine
     #[arg(
         long = "s3files",
         env = "S3DAV_S3FILES",
@@ -16,11 +16,11 @@ pub struct S3FilesArgs {
     )]
     pub s3files: Option<String>,
 
-    /// Availability zone by its ID, such as use1-az1; found out on EC2
+    /// ID of the availability zone, such as use1-az1 [default: on EC2 its own]
     #[arg(long, env = "S3DAV_AZ_ID", value_name = "AZ", requires = "s3files", help_heading = "S3 Files")]
     pub az_id: Option<String>,
 
-    /// Host name or address at which the mount target is reached from the container
+    /// Host name or address of the mount target, as seen from the container [default: its name in the VPC]
     #[arg(
         long,
         alias = "endpoint",
@@ -31,7 +31,7 @@ pub struct S3FilesArgs {
     )]
     pub mount_target: Option<String>,
 
-    /// Access point of the file system
+    /// ID of an access point of the file system
     #[arg(
         long,
         env = "S3DAV_ACCESS_POINT",
@@ -41,16 +41,16 @@ pub struct S3FilesArgs {
     )]
     pub access_point: Option<String>,
 
-    /// Read everything through the mount target, nothing from S3 itself
+    /// Read everything through the mount target, and nothing from S3 directly
     #[arg(long, env = "S3DAV_NO_DIRECT_READS", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
     pub no_direct_reads: bool,
 
     // Alone it is nothing: a variable of that name may be somebody else's.
-    /// Image of the container [default: what `container build --s3files` has built here]
+    /// Container image [default: the one that `container build --s3files` built here]
     #[arg(long, env = "S3DAV_IMAGE", value_name = "REF", help_heading = "S3 Files")]
     pub image: Option<String>,
 
-    /// What runs the container [default: docker, or podman where there is no docker]
+    /// Container engine [default: docker, else podman]
     #[arg(long, env = "S3DAV_ENGINE", value_enum, requires = "s3files", help_heading = "S3 Files")]
     pub engine: Option<FarEngineArg>,
 }
@@ -98,6 +98,6 @@ impl SessionArgs {
 pub enum FarEngineArg {
     Docker,
     Podman,
-    /// None: this machine itself
+    /// none: tells how to mount on this machine
     Host,
 }

@@ -12,37 +12,39 @@ use crate::config::units::{parse_duration, parse_size};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ChecksumsArg {
-    /// As AWS recommends on AWS, only where required elsewhere
+    /// always on AWS, elsewhere only where an operation requires one
     Auto,
+    /// wherever an operation supports one
     WhenSupported,
+    /// only where an operation requires one
     WhenRequired,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ConditionalWritesArg {
-    /// AWS does; others are asked, on keys of their own, before the first write
+    /// yes on AWS; other servers are tested once a week, with keys below .s3dav/
     Auto,
-    /// It does
+    /// trust the server
     Yes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AppleMetadataArg {
-    /// On this machine
+    /// on this machine
     Shelf,
-    /// As files that everybody sees
+    /// as files in what is served
     Bucket,
-    /// Forgotten after a minute
+    /// forgotten after a minute
     Discard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AuthArg {
-    /// Your own programs and root's; all others are asked for a name and a password
+    /// your own programs and root's; others by password
     Peer,
-    /// Whoever knows the name and the password
+    /// by password only
     Basic,
-    /// Everybody on this machine
+    /// everybody on this machine
     None,
 }
 
@@ -54,13 +56,11 @@ pub enum NotifyArg {
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
-    /// What to serve without an option: a bucket as NAME, s3://NAME/PREFIX or ARN, a directory as ./DIR or
-    /// /DIR
+    /// What to serve: a bucket (NAME, s3://NAME/PREFIX or an ARN) or a directory (./DIR or /DIR)
     #[arg(value_name = "SOURCE")]
     pub what: Option<OsString>,
 
-    /// Bucket to serve, or access point ARN or alias, with an optional prefix; several show as
-    /// folders
+    /// Bucket to serve, or the ARN or alias of an access point; may be repeated: several buckets are shown as folders
     #[arg(
         long,
         env = "S3DAV_BUCKET",
@@ -70,7 +70,7 @@ pub struct ServeArgs {
     )]
     pub bucket: Vec<String>,
 
-    /// Directory to serve instead, such as a mount of Amazon S3 Files
+    /// Directory to serve instead of a bucket, such as a mount of Amazon S3 Files
     #[arg(long, env = "S3DAV_PATH", value_name = "DIR")]
     pub path: Option<PathBuf>,
 
@@ -83,42 +83,48 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub s3: S3Args,
 
-    /// Room on disk for the little that is taken of an upload while S3, or the directory, takes none
-    /// [default: 10GiB, or a tenth of the free disk if that is less]
+    /// Disk quota for uploads that arrive faster than they can be stored [default: 10GiB, or a tenth of the free
+    /// disk if that is less]
     #[arg(long, env = "S3DAV_SPILL_LIMIT", value_name = "SIZE", value_parser = parse_size, help_heading = "Uploads")]
     pub spill_limit: Option<u64>,
 
-    /// Memory for what is remembered: small files and, of buckets, listings and metadata
+    /// Memory for the cache of small files, listings and metadata
     #[arg(long, env = "S3DAV_CACHE_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
     pub cache_size: u64,
 
-    /// Remember the content of files up to this size
+    /// Cache the content of files up to this size
     #[arg(long, env = "S3DAV_CACHE_FILE_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "128KiB", help_heading = "Cache")]
     pub cache_file_limit: u64,
 
-    /// How long a request may wait for S3, or for the disk [default: 75s for Finder, 12 hours for what it saves, 30s for others]
+    /// How long a request may wait for S3, or for the disk [default: 75s for Finder, 12 hours for what it saves,
+    /// 30s for others]
     #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "Access")]
     pub request_budget: Option<Duration>,
 
-    /// Where what Finder keeps beside files (`._name`, `.DS_Store`) goes: into the state directory, into
-    /// what is served, or nowhere
-    #[arg(long, env = "S3DAV_APPLE_METADATA", value_enum, default_value = "shelf", help_heading = "Finder")]
+    /// Where to keep Finder's own files (`._name`, `.DS_Store`)
+    #[arg(
+        long,
+        env = "S3DAV_APPLE_METADATA",
+        value_name = "WHERE",
+        value_enum,
+        default_value = "shelf",
+        help_heading = "Finder"
+    )]
     pub apple_metadata: AppleMetadataArg,
 
-    /// Room on disk for it
+    /// Disk quota for Finder's own files on this machine
     #[arg(long, env = "S3DAV_SHELF_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "1GiB", help_heading = "Finder")]
     pub shelf_limit: u64,
 
-    /// Tell on the desktop what Finder's programs have saved and could not be stored, or not yet
-    /// [default: on where there is a desktop]
-    #[arg(long, env = "S3DAV_NOTIFY", value_enum, help_heading = "Finder")]
+    /// Show a notification when a file saved in Finder is not stored [default: on where there is a desktop]
+    #[arg(long, env = "S3DAV_NOTIFY", value_name = "WHEN", value_enum, help_heading = "Finder")]
     pub notify: Option<NotifyArg>,
 
-    /// Program that tells it instead of the system's, with a title and a text as its arguments
+    /// Program that shows notifications instead of the system's; its arguments are a title and a text
     #[arg(long, env = "S3DAV_NOTIFY_COMMAND", value_name = "PROGRAM", help_heading = "Finder")]
     pub notify_command: Option<PathBuf>,
 
-    /// Address to serve at; may be given several times [default: 127.0.0.1:8330 and [::1]:8330]
+    /// Address to listen on; may be repeated [default: 127.0.0.1:8330 and [::1]:8330]
     #[arg(
         long,
         env = "S3DAV_LISTEN",
@@ -128,15 +134,15 @@ pub struct ServeArgs {
     )]
     pub listen: Vec<String>,
 
-    /// Address where metrics are served alone, and to anybody: /metrics, and the gateway's health
+    /// Address to serve metrics, health and readiness on, without a password
     #[arg(long, env = "S3DAV_METRICS_LISTEN", value_name = "IP:PORT", help_heading = "Access")]
     pub metrics_listen: Option<String>,
 
-    /// Refuse everything that would change something
+    /// Refuse all changes
     #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub read_only: bool,
 
-    /// Let DELETE of a folder take along objects that no path can show
+    /// Let the deletion of a folder include objects that no path can show
     #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub delete_hidden: bool,
 
@@ -153,15 +159,15 @@ pub struct ServeArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "70s", hide = true)]
     pub export_wait: Duration,
 
-    /// Who may come in [default: peer, or basic if a name is given]
-    #[arg(long, env = "S3DAV_AUTH", value_enum, help_heading = "Access")]
+    /// Who may connect [default: peer, or basic if --user is given]
+    #[arg(long, env = "S3DAV_AUTH", value_name = "WHO", value_enum, help_heading = "Access")]
     pub auth: Option<AuthArg>,
 
-    /// Ask clients for this name (HTTP Basic)
+    /// User name that clients must give (HTTP Basic) [default: one that is made up]
     #[arg(long, env = "S3DAV_USER", value_name = "NAME", help_heading = "Access")]
     pub user: Option<String>,
 
-    /// File whose first line is the password
+    /// File whose first line is the password [default: one that is made up]
     #[arg(long, env = "S3DAV_PASSWORD_FILE", value_name = "FILE", help_heading = "Access")]
     pub password_file: Option<PathBuf>,
 
@@ -176,8 +182,7 @@ pub struct ServeArgs {
     )]
     pub password_variable: Option<String>,
 
-    /// Host name, besides this machine's own, that clients may use, or *.NAME for all below it; may be given several
-    /// times
+    /// Additional host name that clients may use, or *.NAME for all below it; may be repeated
     #[arg(
         long,
         env = "S3DAV_ALLOWED_HOST",
@@ -187,11 +192,11 @@ pub struct ServeArgs {
     )]
     pub allowed_host: Vec<String>,
 
-    /// Path below which a reverse proxy shows it, such as /proxy/8330/; requests may come with it or without it
+    /// Path below which a reverse proxy publishes the gateway, such as /proxy/8330/
     #[arg(long, env = "S3DAV_URL_PREFIX", value_name = "PATH", help_heading = "Access")]
     pub url_prefix: Option<String>,
 
-    /// Mount it there, and keep it mounted
+    /// Mount at this directory as well, and keep it mounted
     #[arg(long, env = "S3DAV_MOUNT", value_name = "DIR", help_heading = "Mount")]
     pub mount: Option<PathBuf>,
 
@@ -199,7 +204,7 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_VOLUME_NAME", value_name = "NAME", help_heading = "Mount")]
     pub volume_name: Option<String>,
 
-    /// Do not show the volume in Finder's sidebar and on the desktop
+    /// Hide the volume from Finder's sidebar and the desktop
     #[arg(long, env = "S3DAV_NO_BROWSE", help_heading = "Mount", value_parser = BoolishValueParser::new())]
     pub no_browse: bool,
 
@@ -211,7 +216,7 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_CONFIG", value_name = "FILE", help_heading = "Configuration")]
     pub config: Option<PathBuf>,
 
-    /// Source of that name in the configuration file
+    /// Source to take from the configuration file [default: the only one]
     #[arg(
         long,
         env = "S3DAV_SOURCE",
@@ -225,12 +230,12 @@ pub struct ServeArgs {
     #[arg(long, hide = true)]
     pub detached: bool,
 
-    /// Where to keep what S3 has no place for [default: one directory per source]
-    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR", help_heading = "Life")]
+    /// Directory for locks, properties and pending writes [default: one per source]
+    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR", help_heading = "Lifecycle")]
     pub state_dir: Option<PathBuf>,
 
-    /// How long requests may go on after Ctrl-C
-    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Life")]
+    /// How long running requests may take after Ctrl-C or SIGTERM
+    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Lifecycle")]
     pub shutdown_timeout: Duration,
 }
 
@@ -238,20 +243,20 @@ pub struct ServeArgs {
 #[derive(Debug, Clone, Args)]
 #[group(conflicts_with = "path")]
 pub struct S3Args {
-    /// Region of the buckets; found out if it is not given
-    #[arg(long, env = "S3DAV_REGION", help_heading = "S3")]
+    /// Region of the buckets [default: found automatically]
+    #[arg(long, env = "S3DAV_REGION", value_name = "NAME", help_heading = "S3")]
     pub region: Option<String>,
 
     /// Profile of the AWS configuration files
     #[arg(long, env = "S3DAV_PROFILE", value_name = "NAME", help_heading = "S3")]
     pub profile: Option<String>,
 
-    /// Another S3 server than AWS
+    /// URL of an S3 server other than AWS
     #[arg(long, env = "S3DAV_ENDPOINT_URL", value_name = "URL", help_heading = "S3")]
     pub endpoint_url: Option<String>,
 
-    /// Name the bucket in the path of URLs, or, with `=false`, in the host [default: what the profile says, else
-    /// the host on AWS and the path elsewhere; if that is refused, the other one]
+    /// Put the bucket's name in the path of URLs, or in the host with `=false` [default: as in the profile, else the
+    /// host on AWS and the path elsewhere; if that fails, the other]
     #[arg(
         long,
         env = "S3DAV_FORCE_PATH_STYLE",
@@ -264,52 +269,65 @@ pub struct S3Args {
     )]
     pub force_path_style: Option<bool>,
 
-    /// Sign nothing, and look for no credentials: for buckets that are open to everybody
+    /// Do not sign requests, and need no credentials: for public buckets
     #[arg(long, env = "S3DAV_NO_SIGN_REQUEST", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub no_sign_request: bool,
 
-    /// Use AWS's endpoints that have IPv6, too
+    /// Use AWS's dual-stack endpoints (IPv4 and IPv6)
     #[arg(long, env = "S3DAV_DUAL_STACK", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub dual_stack: bool,
 
-    /// Use AWS's endpoints whose cryptography is validated by FIPS 140
+    /// Use AWS's FIPS 140 endpoints
     #[arg(long, env = "S3DAV_FIPS", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub fips: bool,
 
-    /// Use S3 Transfer Acceleration, which the bucket must allow
+    /// Use S3 Transfer Acceleration, which must be enabled on the bucket
     #[arg(long, env = "S3DAV_ACCELERATE", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub accelerate: bool,
 
-    /// Storage class of new objects
+    /// Storage class of new objects [default: the bucket's]
     #[arg(long, env = "S3DAV_STORAGE_CLASS", value_name = "CLASS", help_heading = "S3")]
     pub storage_class: Option<String>,
 
-    /// Encryption of new objects: AES256, aws:kms or aws:kms:dsse
+    /// Encryption of new objects: AES256, aws:kms or aws:kms:dsse [default: the bucket's]
     #[arg(long, env = "S3DAV_SSE", value_name = "KIND", help_heading = "S3")]
     pub sse: Option<String>,
 
-    /// KMS key for --sse aws:kms
+    /// KMS key for `--sse aws:kms`
     #[arg(long, env = "S3DAV_SSE_KMS_KEY_ID", value_name = "KEY", help_heading = "S3")]
     pub sse_kms_key_id: Option<String>,
 
-    /// Agree to pay for requests to requester-pays buckets
+    /// Pay for requests to requester-pays buckets
     #[arg(long, env = "S3DAV_REQUESTER_PAYS", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub requester_pays: bool,
 
-    /// Account that must own the buckets
+    /// Account that must own the buckets; others are refused
     #[arg(long, env = "S3DAV_EXPECTED_BUCKET_OWNER", value_name = "ACCOUNT", help_heading = "S3")]
     pub expected_bucket_owner: Option<String>,
 
-    /// When to send and check checksums
-    #[arg(long, env = "S3DAV_CHECKSUMS", value_enum, default_value = "auto", help_heading = "S3")]
+    /// When to send and verify checksums
+    #[arg(
+        long,
+        env = "S3DAV_CHECKSUMS",
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        help_heading = "S3"
+    )]
     pub checksums: ChecksumsArg,
 
-    /// Whether the endpoint keeps the conditions of writes; if it does not, s3dav looks before it
-    /// writes
-    #[arg(long, env = "S3DAV_CONDITIONAL_WRITES", value_enum, default_value = "auto", help_heading = "S3")]
+    /// Whether the server supports conditional writes; if not, s3dav looks before each write
+    #[arg(
+        long,
+        env = "S3DAV_CONDITIONAL_WRITES",
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        help_heading = "S3"
+    )]
     pub conditional_writes: ConditionalWritesArg,
 
-    /// PEM file of certificate authorities to trust, besides the system's
+    /// PEM file of additional certificate authorities, or a server's own certificate with CA:FALSE
     #[arg(long, env = "S3DAV_CA_BUNDLE", value_name = "FILE", help_heading = "S3")]
     pub ca_bundle: Option<PathBuf>,
 
@@ -317,7 +335,7 @@ pub struct S3Args {
     #[arg(long, env = "S3DAV_MULTIPART_THRESHOLD", value_name = "SIZE", value_parser = parse_size, default_value = "16MiB", help_heading = "S3")]
     pub multipart_threshold: u64,
 
-    /// Size of the parts of larger files
+    /// Size of the parts in which larger files are uploaded
     #[arg(long, env = "S3DAV_PART_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "8MiB", help_heading = "S3")]
     pub part_size: u64,
 
@@ -325,24 +343,23 @@ pub struct S3Args {
     #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", value_parser = parse_size, default_value = "128MiB", help_heading = "S3")]
     pub upload_memory: u64,
 
-    /// Room on disk for copies of large uploads, which keep them from being lost when somebody else
-    /// changes the file meanwhile
+    /// Disk quota for copies of large uploads, which keep them if somebody else changes the file meanwhile
     #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", value_parser = parse_size, default_value = "16GiB", help_heading = "S3")]
     pub upload_spool: u64,
 
-    /// Make all parts of an upload one size, as Cloudflare R2 wants it
+    /// Make all parts of an upload the same size, as Cloudflare R2 requires
     #[arg(long, env = "S3DAV_EQUAL_PARTS", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub equal_parts: bool,
 
-    /// How long changes made by others may go unnoticed; 0s asks S3 each time
+    /// How long changes by others may go unnoticed; 0s asks S3 each time
     #[arg(long, env = "S3DAV_METADATA_TTL", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Cache")]
     pub metadata_ttl: Duration,
 
-    /// Memory to read ahead of one download; 0 for none
+    /// Memory for reading ahead in one download; 0 for none
     #[arg(long, env = "S3DAV_READ_AHEAD", value_name = "SIZE", value_parser = parse_size, default_value = "32MiB", help_heading = "Cache")]
     pub read_ahead: u64,
 
-    /// Memory to read ahead of all downloads together
+    /// Memory for reading ahead in all downloads together
     #[arg(long, env = "S3DAV_READ_AHEAD_TOTAL", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
     pub read_ahead_total: u64,
 }

@@ -14,29 +14,29 @@ pub struct StackArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum StackCommand {
-    /// Print the template of CloudFormation that `up` uses
+    /// Print the CloudFormation template
     Template {
-        /// Print instead the IAM policy of whoever uses it; words in capitals are to be filled in
+        /// Print the IAM policy for deploying it instead; fill in the words in capitals
         #[arg(long)]
         iam: bool,
     },
-    /// Create a stack, or change it; shows what it makes and costs, and asks first
+    /// Create or change a stack; shows its resources and costs, and asks first
     Up(Box<StackUpArgs>),
-    /// Show what the stack has, and whether its task runs
+    /// Show the outputs of a stack, and whether its task runs
     Status(StackNamedArgs),
-    /// End the task, and what it costs; files stay, and the bucket can be mounted as before
+    /// Stop the task and its costs; the files stay
     Stop(StackChangeArgs),
     /// Start the task again
     Start(StackNamedArgs),
-    /// Remove all but the bucket
+    /// Delete the stack, but not the bucket
     Down(StackChangeArgs),
 }
 
 /// For whom, and where.
 #[derive(Debug, Clone, Args)]
 pub struct AwsArgs {
-    /// Region of the stack [default: that of the environment or of the AWS CLI's configuration]
-    #[arg(long, env = "S3DAV_REGION", help_heading = "AWS")]
+    /// Region of the stack [default: that of the AWS CLI]
+    #[arg(long, env = "S3DAV_REGION", value_name = "NAME", help_heading = "AWS")]
     pub region: Option<String>,
 
     /// Profile of the AWS configuration files
@@ -77,7 +77,7 @@ pub struct StackChangeArgs {
     #[command(flatten)]
     pub named: StackNamedArgs,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
 }
@@ -87,31 +87,31 @@ pub struct StackUpArgs {
     #[command(flatten)]
     pub change: StackChangeArgs,
 
-    /// Bucket that exists, with versioning, and only what lies below the prefix [default: a new bucket]
+    /// Existing bucket with versioning, and optionally a prefix [default: a new bucket]
     #[arg(long, value_name = "NAME[/PREFIX]")]
     pub bucket: Option<String>,
 
-    /// Let nobody write through the file system
+    /// Do not allow writes through the file system
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub read_only: Option<bool>,
 
-    /// Image of s3dav for the task [default: that of the release]
+    /// Container image of s3dav for the task [default: the release's]
     #[arg(long, value_name = "REPOSITORY@sha256:DIGEST")]
     pub image: Option<String>,
 
-    /// What the image is for, where that cannot be found out
+    /// Processor architecture of the image [default: found out, else arm64]
     #[arg(long, value_enum)]
     pub architecture: Option<ArchitectureArg>,
 
-    /// Open a load balancer for Docker on your machine to these addresses, such as 203.0.113.7/32, or `none`
+    /// Open a load balancer to this address range, for Docker on your machine: such as 203.0.113.7/32, or `none`
     #[arg(long, value_name = "CIDR")]
     pub nlb_from: Option<String>,
 
-    /// VPC that exists [default: a new one]
+    /// Existing VPC [default: a new one]
     #[arg(long, value_name = "ID", requires = "subnet")]
     pub vpc: Option<String>,
 
-    /// Public subnet of it
+    /// Public subnet of that VPC
     #[arg(long, value_name = "ID", requires = "vpc")]
     pub subnet: Option<String>,
 }
@@ -125,11 +125,11 @@ pub enum ArchitectureArg {
 /// The stack whose files `mount` is to mount.
 #[derive(Debug, Clone, Args)]
 pub struct MountStackArgs {
-    /// Mount what the stack NAME of `s3dav stack` serves
+    /// Mount what this stack serves; see `s3dav stack`
     #[arg(long, value_name = "NAME", help_heading = "Stack")]
     pub stack: Option<String>,
 
-    /// Which way to it; asked, and said, where it is not given
+    /// Way to the files [default: direct, or as answered when asked]
     #[arg(long, value_enum, requires = "stack", help_heading = "Stack")]
     pub via: Option<ViaArg>,
 
@@ -139,10 +139,10 @@ pub struct MountStackArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ViaArg {
-    /// The bucket itself; what others write through S3 Files shows a minute later
+    /// the bucket itself; what others write through S3 Files shows a minute later
     Direct,
-    /// S3 Files, mounted by a container on this machine, through the stack's load balancer
+    /// S3 Files, mounted in a container on this machine, through the stack's load balancer
     Docker,
-    /// S3 Files, through the stack's task and a session of SSM; experimental: never run on AWS
+    /// S3 Files, through the stack's task and an SSM session; experimental: never run on AWS
     Task,
 }

@@ -16,22 +16,22 @@ pub struct ShelfArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ShelfCommand {
-    /// Write all of it into a directory, as plain files
+    /// Write all of them to a directory, as plain files
     Export(ExportArgs),
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// Made if it is missing; nothing in it is replaced
+    /// Directory to write to; created if missing, and nothing in it is replaced
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 
-    /// That of the bucket, as it is served [default: that of the running gateway, else the only one that
-    /// holds anything]
+    /// Bucket whose files to export, named as it is served [default: that of the running gateway, else the only one
+    /// with files]
     #[arg(long, value_name = "NAME[/PREFIX]", value_delimiter = ',', conflicts_with = "source")]
     pub bucket: Vec<String>,
 
-    /// That of the source of this name in the configuration file
+    /// Source of the configuration file whose files to export
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
 
@@ -51,26 +51,26 @@ pub struct StateArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum StateCommand {
-    /// List the states: of which source, when it was used last, what it holds
+    /// List the state directories: source, last use and content
     List {
-        /// For programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
 
         #[command(flatten)]
         gateway: GatewayArgs,
     },
-    /// Remove states that were not used for long, and hold nothing that would be missed
+    /// Remove state directories that are old and hold nothing that would be missed
     Clean {
-        /// Remove these instead, by a name or a source that `state list` shows
+        /// Directories to remove instead, by the name or source that `state list` shows
         #[arg(value_name = "NAME")]
         names: Vec<String>,
 
-        /// How long they have not been used, such as 30d
+        /// Remove only those unused for this long, such as 30d
         #[arg(long, value_name = "TIME", value_parser = parse_age, default_value = "90d")]
         older_than: Duration,
 
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(short, long)]
         yes: bool,
     },

@@ -111,7 +111,7 @@ fn how_to_run(engine: &str, tag: &str) -> String {
     format!(
         "run it with:
   {engine} run -d --name s3dav --read-only --cap-drop ALL --security-opt no-new-privileges \\
-    -p 127.0.0.1:8330:8330 -v \"$PWD/password:/run/secrets/password:ro\" \\
+    -p 127.0.0.1:8330:8330 -v \"$PWD/password:/run/secrets/password:ro\" -v s3dav-state:/state \\
     -e AWS_ACCESS_KEY_ID -e AWS_SECRET_ACCESS_KEY -e AWS_SESSION_TOKEN \\
     {tag} serve --bucket NAME --listen 0.0.0.0:8330 --user NAME --password-file /run/secrets/password"
     )

@@ -9,7 +9,7 @@ use super::CommandError;
 use super::exported;
 use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
-use super::words::{lasted, size};
+use super::words::{counted, lasted, size};
 use crate::cli::StatusArgs;
 use crate::control::{MountedAt, Save, SaveState, Status};
 use crate::mount::{self, Health};
@@ -132,25 +132,13 @@ fn text(status: &Status) -> String {
             status.pid,
             status.program_version
         ),
-        format!("clients    {} connections, {} requests so far", status.connections, status.requests),
+        format!(
+            "clients    {}, {} so far",
+            so_many(status.connections, "connection"),
+            so_many(status.requests, "request")
+        ),
     ];
-    if !status.s3_requests.is_empty() {
-        let total: u64 = status.s3_requests.values().sum();
-        let each: Vec<String> =
-            status.s3_requests.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        lines.push(format!("S3         {total} requests so far: {}", each.join(", ")));
-    }
-    lines.push(format!("cache      {} of {}", size(status.cache.used), size(status.cache.limit)));
-    lines.push(format!("shelf      {} entries, {}", status.shelf.entries, size(status.shelf.bytes)));
-    if status.held_creates > 0 {
-        lines.push(format!("waiting    {} empty files, for their content or for S3", status.held_creates));
-    }
-    if status.spilled > 0 {
-        lines.push(format!("uploads    {} wait on disk to be stored", size(status.spilled)));
-    }
-    if status.conflicts > 0 {
-        lines.push(format!("conflicts  {} files kept beside another version", status.conflicts));
-    }
+    lines.extend(numbers(status));
     for mount in &status.mounts {
         let health = match mount.health.as_str() {
             "well" => "",
@@ -187,6 +175,36 @@ fn text(status: &Status) -> String {
         lines.push(format!("hint       {}", problem.hint));
     }
     lines.join("\n") + "\n"
+}
+
+/// What it has sent to S3, and what it holds.
+fn numbers(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !status.s3_requests.is_empty() {
+        let total: u64 = status.s3_requests.values().sum();
+        let each: Vec<String> =
+            status.s3_requests.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        lines.push(format!("S3         {} so far: {}", so_many(total, "request"), each.join(", ")));
+    }
+    lines.push(format!("cache      {} of {}", size(status.cache.used), size(status.cache.limit)));
+    let (shelf, bytes) = (so_many(status.shelf.entries, "file"), size(status.shelf.bytes));
+    lines.push(format!("shelf      {shelf}, {bytes}"));
+    if status.held_creates > 0 {
+        let waiting = so_many(status.held_creates, "empty file");
+        lines.push(format!("waiting    {waiting}, for content or for S3"));
+    }
+    if status.spilled > 0 {
+        lines.push(format!("uploads    {} wait on disk to be stored", size(status.spilled)));
+    }
+    if status.conflicts > 0 {
+        let conflicts = so_many(status.conflicts, "file");
+        lines.push(format!("conflicts  {conflicts} kept beside another version"));
+    }
+    lines
+}
+
+fn so_many(count: u64, noun: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }
 
 /// What became of saves that are not stored, and what to do.

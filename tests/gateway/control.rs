@@ -34,7 +34,7 @@ async fn status_tells_what_is_served_and_what_it_cost() {
         assert_eq!(told["problems"], serde_json::json!([]));
         let (code, text, _) = outcome(on(&gateway, &["status"])).await;
         assert_eq!(code, 0);
-        assert!(text.contains(&gateway.url) && text.contains("1 requests so far"), "{text}");
+        assert!(text.contains(&gateway.url) && text.contains("1 request so far"), "{text}");
     }
     let gateway = TestGateway::start().await;
     gateway.put("/a", "content").await;

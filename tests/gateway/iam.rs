@@ -16,8 +16,9 @@ async fn each_policy_of_the_sheet_is_what_the_command_above_it_prints() {
     let mut count = 0;
     let mut above = "";
     for block in SHEET.split("```").skip(1).step_by(2) {
-        if let Some(shown) = block.strip_prefix("json\n") {
-            let arguments = above.strip_prefix("sh\ns3dav iam-policy ").expect("a command stands above it");
+        if let Some(shown) = block.strip_prefix("json parsed\n") {
+            let arguments =
+                above.strip_prefix("sh parsed\ns3dav iam-policy ").expect("a command stands above it");
             let (code, printed, said) = policy(arguments).await;
             assert_eq!((code, said.as_str()), (0, ""), "{arguments}");
             assert_eq!(printed, shown, "{arguments}");
