@@ -9,7 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::names::for_new;
-use super::{Client, ResourcePath};
+use super::{Client, Failure, ResourcePath};
+
+/// Where something can be put.
+#[derive(Debug)]
+pub enum Spot<L> {
+    Taken(L),
+    New { key: String, name: NewName },
+}
 
 /// The names that are being made. Cloning shares them.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +72,26 @@ impl Maker {
             is_overtaken: self.ended.swap(ended, Ordering::Relaxed) != ended,
             making: Some(Turn { names: self.names.clone(), composed }),
         }
+    }
+}
+
+impl Maker {
+    /// The key that `client` makes at `path`, where nothing was found. `again` looks anew, in case that somebody has made
+    /// it meanwhile; `prefix` is that of the keys in its folder.
+    pub async fn spot<L>(
+        &self,
+        path: &ResourcePath,
+        client: &Client,
+        again: impl Future<Output = Result<Option<L>, Failure>>,
+        prefix: impl Future<Output = Result<String, Failure>>,
+    ) -> Result<Spot<L>, Failure> {
+        let name = self.begin(path, client);
+        if name.is_overtaken
+            && let Some(found) = again.await?
+        {
+            return Ok(Spot::Taken(found));
+        }
+        Ok(Spot::New { key: prefix.await? + &name.name, name })
     }
 }
 

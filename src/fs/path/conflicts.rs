@@ -2,7 +2,7 @@
 //! that lost against a change in the bucket, where they lay before if that is told, else by their own names. All of
 //! this blocks; see [`super::disk`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,15 +69,12 @@ impl Conflicts {
     /// The children of the folder at `below`.
     pub(super) fn children(&self, shared: &Shared, below: &str) -> Result<Vec<Resource>, Failure> {
         let index = self.index(shared)?;
-        let mut names: Vec<String> = Vec::new();
+        let mut names = BTreeSet::new();
         for shown in index.files.keys().filter(|shown| below.is_empty() || is_below(shown, below)) {
             let rest = if below.is_empty() { shown } else { &shown[below.len() + 1..] };
             let child = rest.split('/').next().unwrap_or_default();
             let child = if below.is_empty() { child.to_owned() } else { format!("{below}/{child}") };
-            // Sorted: the same ones stand together, but for those between `a b` and `a/b`.
-            if !names.contains(&child) {
-                names.push(child);
-            }
+            names.insert(child);
         }
         let located = names.iter().map(|child| self.locate(shared, child));
         located.filter_map(|child| child.map(|c| Some(c?.resource())).transpose()).collect()

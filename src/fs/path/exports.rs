@@ -86,28 +86,24 @@ impl Exports {
         let due: Vec<_> =
             self.written.lock().iter().filter(is_due).map(|(k, w)| (k.clone(), w.next)).collect();
         for (key, next) in due {
-            let status = match self.status(root, &key) {
-                Ok(status) => status,
-                // It is looked at again.
-                Err(error) => {
-                    tracing::debug!(key, %error, "the export of a file cannot be looked at");
-                    continue;
-                }
-            };
+            let status = self.status(root, &key);
             let mut written = self.written.lock();
             // Written anew meanwhile, it waits anew.
             let Some(entry) = written.get_mut(&key).filter(|entry| entry.next == next) else { continue };
             match status {
-                Some(status) if status.state != ExportState::Exported => {
+                Ok(Some(status)) if status.state != ExportState::Exported => {
                     if status.error.is_some() && entry.error != status.error {
                         tracing::warn!(key, error = status.error, "the file is not exported to S3");
                     }
                     entry.error = status.error;
-                    entry.wait = (entry.wait * 2).min(LONGEST_WAIT);
-                    entry.next = Instant::now() + entry.wait;
+                    entry.wait_longer();
                 }
                 // There, or gone.
-                _ => drop(written.remove(&key)),
+                Ok(_) => drop(written.remove(&key)),
+                Err(error) => {
+                    tracing::debug!(key, %error, "the export of a file cannot be looked at");
+                    entry.wait_longer();
+                }
             }
         }
     }
@@ -118,6 +114,14 @@ impl Exports {
         let failed = written.iter().filter_map(|(key, written)| Some((key.clone(), written.error.clone()?)));
         let failed: Vec<_> = failed.collect();
         (written.len().saturating_sub(failed.len()) as u64, failed)
+    }
+}
+
+impl Written {
+    /// Each look is metered.
+    fn wait_longer(&mut self) {
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        self.next = Instant::now() + self.wait;
     }
 }
 
@@ -151,7 +155,7 @@ impl Shared {
 }
 
 fn trouble((key, error): &(String, String), count: usize) -> (String, String) {
-    let others = if count > 1 { format!(", and {} others with it", count - 1) } else { String::new() };
+    let others = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
     (format!("{key:?} is not exported to S3 ({error}){others}"), export_hint(error).to_owned())
 }
 

@@ -33,7 +33,7 @@ impl PathFileSystem {
         {
             return Ok(None);
         }
-        if super::is_unseen(path) {
+        if super::is_unseen(path) || self.is_conflict(path) {
             return Ok(None);
         }
         let (key, range) = (path.key(), context.range);

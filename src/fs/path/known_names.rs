@@ -40,18 +40,18 @@ impl KnownNames {
     /// The name in `folder`, which is open as `dir`, that means the same as `name`. Blocks.
     pub(super) fn find(&self, folder: &str, dir: &Dir, name: &str) -> io::Result<Option<String>> {
         let composed: String = name.nfc().collect();
-        let before = Stat::of(&dir.dir_metadata()?);
+        // What comes within a tick of the disk's clock leaves the folder's dates as they are: they count once that is
+        // over, before it is read.
+        let settled = Stat::of(&dir.dir_metadata()?).filter(|now| !now.is_fresh());
         if let Some(names) = self.0.get(folder)
-            && before.as_ref().is_some_and(|now| now.etag == names.version)
+            && settled.as_ref().is_some_and(|now| now.etag == names.version)
         {
             return Ok(names.stored.get(&composed).cloned());
         }
         let stored = read(dir)?;
         let found = stored.get(&composed).cloned();
-        // What comes within a tick of the disk's clock leaves the folder's dates as they are.
-        if let Some(folder_now) = before.filter(|before| !before.is_fresh()) {
-            let names = Names { version: folder_now.etag, stored };
-            self.0.insert(folder.to_owned(), Arc::new(names));
+        if let Some(now) = settled {
+            self.0.insert(folder.to_owned(), Arc::new(Names { version: now.etag, stored }));
         }
         Ok(found)
     }

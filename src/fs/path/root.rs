@@ -114,14 +114,12 @@ impl Root {
 
     /// Opens a file, and says which one; never waits for the other end of a pipe.
     pub(super) fn file(&self, key: &str) -> io::Result<(File, Stat)> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
         let (file, meta) = self.by_path(|root| {
             // Opening a pipe would let whoever waits at its other end go on.
             if !root.metadata(path(key))?.is_file() {
                 return Err(Errno::ISDIR.into());
             }
-            let file = root.open_with(path(key), &options)?;
+            let file = root.open_with(path(key), &reading())?;
             let meta = file.metadata()?;
             Ok((file, meta))
         })?;
@@ -134,9 +132,7 @@ impl Root {
 
     /// Opens a file or a folder, and tells when anything of it last changed; never waits for the other end of a pipe.
     pub(super) fn anything(&self, key: &str) -> io::Result<(File, SystemTime)> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-        let file = self.by_path(|root| root.open_with(path(key), &options))?;
+        let file = self.by_path(|root| root.open_with(path(key), &reading()))?;
         let changed = Stat::of(&file.metadata()?).ok_or(Errno::NOENT)?.last_change();
         Ok((file, changed))
     }
@@ -162,6 +158,13 @@ impl Root {
         let name = key[parent.len()..].trim_end_matches('/').into();
         Ok(Place { folder: self.folder(parent)?, name })
     }
+}
+
+/// Never waits for the other end of a pipe.
+fn reading() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    options
 }
 
 impl Place {

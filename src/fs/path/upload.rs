@@ -17,7 +17,7 @@ use crate::fs::basis::WriteCondition;
 use crate::fs::body::{Body, find_room};
 use crate::fs::engine::{Meta, Writing};
 use crate::fs::error::afterwards;
-use crate::fs::new_names::NewName;
+use crate::fs::new_names::{NewName, Spot};
 use crate::fs::{Failure, RequestContext, ResourcePath};
 
 /// A file on its way.
@@ -39,12 +39,6 @@ pub(super) struct Target {
     pub(super) replaces: Option<Stat>,
     /// Of what is new; held until it is there.
     pub(super) _new_name: Option<Arc<NewName>>,
-}
-
-/// Where something can be put.
-pub(super) enum Spot {
-    Taken(Located),
-    New { key: String, name: NewName },
 }
 
 impl PathFileSystem {
@@ -106,26 +100,19 @@ impl PathFileSystem {
     }
 
     /// What is at `path`, or the name under which something can be made there.
-    pub(super) async fn find_or_begin(&self, path: &ResourcePath) -> Result<Spot, Failure> {
+    pub(super) async fn find_or_begin(&self, path: &ResourcePath) -> Result<Spot<Located>, Failure> {
         if let Some(found) = self.locate(path).await? {
             return Ok(Spot::Taken(found));
         }
         if path.has_trailing_slash() && self.context.method == http::Method::PUT {
             return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
         }
-        let name = self.maker.begin(path, &self.context.client);
-        if name.is_overtaken {
+        let again = async {
             self.located.lock().remove(path);
-            if let Some(found) = self.locate(path).await? {
-                return Ok(Spot::Taken(found));
-            }
-        }
-        let parent = self.parent_of(path).await?;
-        let key = match parent.key.as_str() {
-            "" => name.name.clone(),
-            parent => format!("{parent}/{}", name.name),
+            self.locate(path).await
         };
-        Ok(Spot::New { key, name })
+        let prefix = async { Ok(self.parent_of(path).await?.id()) };
+        self.maker.spot(path, &self.context.client, again, prefix).await
     }
 }
 

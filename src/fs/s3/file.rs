@@ -13,16 +13,10 @@ use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::fs::engine::{Meta, OpenFile, Reading, Writing};
 use crate::fs::guessed_type;
-use crate::fs::new_names::NewName;
+use crate::fs::new_names::Spot;
 use crate::object::{Attributes, Key, ObjectMeta, Written};
 use crate::store::StoreError;
 use crate::store::read_ahead::ReadAhead;
-
-/// Where something can be put.
-pub(super) enum Spot {
-    Taken(Located),
-    New { key: String, name: NewName },
-}
 
 impl S3FileSystem {
     /// Opens for reading (GET, HEAD) or for writing a whole object (PUT), or makes the empty object
@@ -83,19 +77,16 @@ impl S3FileSystem {
     }
 
     /// What is at `path`, or the name under which something can be made there.
-    pub(super) async fn find_or_begin(&self, path: &ResourcePath) -> Result<Spot, Failure> {
+    pub(super) async fn find_or_begin(&self, path: &ResourcePath) -> Result<Spot<Located>, Failure> {
         if let Some(found) = self.locate(path).await? {
             return Ok(Spot::Taken(found));
         }
-        let name = self.maker.begin(path, &self.context.client);
-        if name.is_overtaken {
+        let again = async {
             self.located.lock().remove(path);
-            if let Some(found) = self.locate(path).await? {
-                return Ok(Spot::Taken(found));
-            }
-        }
-        let parent = self.parent_of(path).await?;
-        Ok(Spot::New { key: format!("{}{}", folder_prefix(&parent.key), name.name), name })
+            self.locate(path).await
+        };
+        let prefix = async { Ok(folder_prefix(&self.parent_of(path).await?.key)) };
+        self.maker.spot(path, &self.context.client, again, prefix).await
     }
 
     /// An empty object, unless somebody else was first; says what is there then.

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::file::Spot;
 use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
 use super::placing::{Job, Placing};
@@ -15,7 +14,7 @@ use crate::fs::RequestContext;
 use crate::fs::engine::Transfer;
 use crate::fs::error::afterwards;
 use crate::fs::following::Following;
-use crate::fs::new_names::NewName;
+use crate::fs::new_names::{NewName, Spot};
 use crate::object::{Condition, Doomed, ETag, Key};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};

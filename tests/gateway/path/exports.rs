@@ -173,6 +173,7 @@ async fn what_lost_is_shown_where_it_lay() {
     fs::write(lost.join("ab12_notes.txt"), "of nobody knows where").unwrap();
     fs::create_dir(root.path().join("data")).unwrap();
     fs::write(root.path().join("data/report.csv"), "theirs").unwrap();
+    let root_of_conflicts = root.path().to_owned();
     let files = S3Files::start(root, &["--show-conflicts"]).await;
 
     let (_, listing) = files.request("PROPFIND", "/", &[("Depth", "1")], "").await;
@@ -185,6 +186,11 @@ async fn what_lost_is_shown_where_it_lay() {
     assert!(listing.contains(">/data/report.csv</o:original-path>"), "{listing}");
     let mine = "/Conflicts/data/report%20%28abcdef1234%29.csv";
     assert_eq!(files.request("GET", mine, &[], "").await, (200, "mine".to_owned()));
+
+    // Whatever somebody else makes of that name stays unseen.
+    fs::create_dir(root_of_conflicts.join("Conflicts")).unwrap();
+    fs::write(root_of_conflicts.join("Conflicts/real"), "theirs").unwrap();
+    assert_eq!(files.request("GET", "/Conflicts/real", &[], "").await.0, 404);
 
     // Nothing changes there, whatever is tried.
     let destination = format!("{}/x", files.gateway.url);
