@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::Pid;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -91,13 +93,30 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 }
 
 /// Runs it to its end, without anything to read, and gives what it printed.
-pub async fn run(mut command: Command, limit: Duration) -> Result<String, ProcessError> {
+pub async fn run(command: Command, limit: Duration) -> Result<String, ProcessError> {
+    told(command, None, limit).await
+}
+
+/// The same of one that may read `input`.
+pub async fn told(
+    mut command: Command,
+    input: Option<&str>,
+    limit: Duration,
+) -> Result<String, ProcessError> {
     let program = Path::new(command.as_std().get_program()).file_name().unwrap_or_default();
     let program = program.to_string_lossy().into_owned();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.kill_on_drop(true).spawn();
-    let child = child.map_err(|source| ProcessError::NotStarted { program: program.clone(), source })?;
-    let output = match timeout(limit, child.wait_with_output()).await {
+    let mut child = child.map_err(|source| ProcessError::NotStarted { program: program.clone(), source })?;
+    let all = async {
+        if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
+            // One that has ended says why.
+            let _ = pipe.write_all(text.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = match timeout(limit, all).await {
         Ok(output) => {
             output.map_err(|source| ProcessError::NotStarted { program: program.clone(), source })?
         }
@@ -110,6 +129,17 @@ pub async fn run(mut command: Command, limit: Duration) -> Result<String, Proces
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     Err(ProcessError::Failed { program, code: output.status.code().unwrap_or(-1), words: lines.join("; ") })
+}
+
+/// What one that ended said of it on standard error: the last error, and the last hint.
+pub fn last_words(said: &str) -> (Option<String>, Option<String>) {
+    let line = |mark: &str| said.lines().rev().find_map(|line| line.strip_prefix(mark)).map(str::to_owned);
+    (line("error: "), line("hint: "))
+}
+
+/// A process's number, as calls of the system take it.
+pub fn pid(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
 }
 
 /// Root's on every system; the last two are those of NixOS, which has nothing in the others.

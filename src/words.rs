@@ -1,7 +1,7 @@
 //! Words for people, whoever tells them.
 
 /// So many of what the noun names.
-pub fn counted(count: usize, noun: &str) -> String {
+pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -11,7 +11,6 @@ use super::serve::Kept;
 use super::{CommandError, Ended};
 use crate::far;
 use crate::mount;
-use crate::relay::Relay;
 use crate::shutdown::{End, EndSignal, Shutdown, Signals};
 use crate::sockets::Holder;
 
@@ -39,7 +38,9 @@ pub(super) async fn until_stopped(
         stop = wanted(&shutdown, &mut signals) => Some(stop),
     };
     let Some(mut stop) = wanted else {
-        close(relay, &state_dir, &mut signals).await;
+        if let Some(relay) = relay {
+            close(relay.close(), &state_dir, &mut signals).await;
+        }
         return Ok(Ended::Well);
     };
     tracing::info!("stopping; Ctrl-C once more to stop at once");
@@ -67,19 +68,18 @@ pub(super) async fn until_stopped(
         () = ending => {}
         () = interrupted(&mut signals) => at_once(&state_dir).await,
     }
-    if !stop.is_restart() {
-        // The next one finds it running.
-        close(relay, &state_dir, &mut signals).await;
+    // The next one finds it running.
+    if let Some(relay) = relay.filter(|_| !stop.is_restart()) {
+        close(relay.close(), &state_dir, &mut signals).await;
     }
     // What ends now cannot unmount any more; the next one does, if somebody wanted that meanwhile.
     Ok(if stop.is_restart() { Ended::ToStartAnew } else { Ended::Well })
 }
 
-/// Ends the far gateway, if there is one.
-async fn close(relay: Option<Relay>, state_dir: &Path, signals: &mut Signals) {
-    let Some(relay) = relay else { return };
+/// Ends the far gateway, unless somebody does not want to wait for that.
+pub(super) async fn close(closing: impl Future<Output = ()>, state_dir: &Path, signals: &mut Signals) {
     tokio::select! {
-        () = relay.close() => {}
+        () = closing => {}
         () = interrupted(signals) => at_once(state_dir).await,
     }
 }

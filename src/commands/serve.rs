@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::ending::until_stopped;
+use super::ending::{close, until_stopped};
 use super::gateway::Gateway;
 use super::operator::Keeping;
 use super::{CommandError, Ended, hints, hold, listeners, owners, predecessor};
@@ -123,13 +123,13 @@ async fn serve(
     let own = super::mount::options_of_gateway(given);
     let note = config.source.note(own.clone());
     let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());
-    let far = config.source.far(&config.state_dir);
+    let (far, state_dir) = (config.source.far(&config.state_dir), config.state_dir.clone());
     let starting = Gateway::new(config, listeners, shutdown.clone());
     let mut gateway = tokio::select! {
         gateway = starting => gateway?,
         _ = signals.next() => {
             if let Some(far) = far {
-                far.close().await;
+                close(far.close(), &state_dir, &mut signals).await;
             }
             return Ok(Ended::Well);
         }

@@ -13,7 +13,7 @@ use super::{CommandError, running};
 use crate::cli::LogArgs;
 use crate::control::{ControlError, Reply, Request, Status, ask};
 use crate::far;
-use crate::parent::{self, FIRST_WORDS};
+use crate::parent::FIRST_WORDS;
 use crate::process;
 use crate::state::{create_private, open_private, prepare, read_private};
 
@@ -71,8 +71,7 @@ pub(super) async fn start(
 
 /// Ends what takes too long to start: a parent, which takes its gateway along.
 pub(super) async fn end(child: &mut Child, limit: Duration) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
+    if let Some(pid) = child.id().and_then(process::pid) {
         // It fails where it has ended meanwhile.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
@@ -105,7 +104,7 @@ fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result
 
 /// What a gateway that ended at once said of it.
 fn last_words(words: &str) -> CommandError {
-    let (error, hint) = parent::last_words(words);
+    let (error, hint) = process::last_words(words);
     let error = error.unwrap_or_else(|| "the gateway ended at once".to_owned());
     CommandError { error: anyhow::anyhow!(error), hint, exit_code: 1 }
 }

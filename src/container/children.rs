@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::failures::{Failure, Kind};
 use super::files::WATCHDOG;
 use super::system::System;
+use crate::process::pid;
 
 /// The process group of a child, which ends with this.
 #[derive(Debug)]
@@ -116,10 +117,6 @@ pub(super) fn is_alive(id: u32) -> bool {
 fn command_line(id: u32) -> String {
     let bytes = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn pid(id: u32) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(id).ok()?)
 }
 
 const PROXY: &str = "efs-proxy";

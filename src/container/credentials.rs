@@ -3,7 +3,7 @@
 //!
 //! The mount's programs ask for them with a limit of a second, so they are answered from memory.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -15,7 +15,6 @@ use tokio::time::{sleep, timeout};
 
 use super::failures::{Failure, Kind};
 use crate::control::{Operated, Reply, Request};
-use crate::logging::with_causes;
 use crate::store::s3::{Chain, Keys};
 
 /// Why a text holds no credentials. It never shows them.
@@ -75,7 +74,7 @@ impl Keeper {
 
     /// Those that are valid now.
     pub(super) fn current(&self) -> Option<Keys> {
-        self.current.borrow().clone().filter(is_valid)
+        self.current.borrow().clone().filter(Keys::is_valid)
     }
 
     /// Uses what the host has handed over.
@@ -89,22 +88,20 @@ impl Keeper {
 
     /// Says when to do it again.
     async fn renew(&self) -> Duration {
-        let pushed = self.pushed.lock().clone().filter(is_valid);
+        let pushed = self.pushed.lock().clone().filter(Keys::is_valid);
         if let Some(keys) = pushed {
             self.current.send_replace(Some(keys.clone()));
             // The host hands over new ones earlier; where it does not, the chain may have some.
-            return left(&keys).unwrap_or(REREAD);
+            return keys.left().unwrap_or(REREAD);
         }
-        let failed = match timeout(PATIENCE, self.chain.obtain()).await {
-            Ok(Ok(keys)) if is_valid(&keys) => {
+        let failed = match self.chain.valid().await {
+            Ok(keys) => {
                 let pause = until_renewal(&keys);
                 self.current.send_replace(Some(keys));
                 *self.trouble.lock() = None;
                 return pause;
             }
-            Ok(Ok(_)) => "the credentials that were found have ended".to_owned(),
-            Ok(Err(error)) => with_causes(&*error),
-            Err(_) => format!("no answer within {PATIENCE:?}"),
+            Err(no_keys) => no_keys.message,
         };
         let before = self.trouble.lock().replace(failed.clone());
         if before.as_ref() != Some(&failed) {
@@ -142,7 +139,7 @@ fn parse(text: &str) -> Result<Keys, KeysError> {
     };
     let (access_key, secret) = (printed.access_key, printed.secret);
     let keys = Keys { access_key, secret, token: printed.token, expires };
-    if is_valid(&keys) { Ok(keys) } else { Err(KeysError::Ended) }
+    if keys.is_valid() { Ok(keys) } else { Err(KeysError::Ended) }
 }
 
 #[derive(Deserialize)]
@@ -159,25 +156,14 @@ struct Printed {
     expiration: Option<String>,
 }
 
-fn is_valid(keys: &Keys) -> bool {
-    left(keys).is_none_or(|left| !left.is_zero())
-}
-
-/// How long they last; `None`: for ever.
-fn left(keys: &Keys) -> Option<Duration> {
-    keys.expires.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default())
-}
-
 fn until_renewal(keys: &Keys) -> Duration {
-    match left(keys) {
+    match keys.left() {
         // A file may hold others by then.
         None => REREAD,
         Some(left) => (left / 2).max(left.saturating_sub(MARGIN)).min(REREAD).max(SHORTEST),
     }
 }
 
-/// Of one look through the chain, whose slowest link is a metadata service that is not there.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Until somebody has signed in again.
 const RETRY: Duration = Duration::from_secs(5);
 /// Before they end; those that last less than twice as long are renewed at half of it.
@@ -188,6 +174,8 @@ const SHORTEST: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn keys(lasting: Option<u64>) -> Keys {
@@ -204,7 +192,7 @@ mod tests {
             (&*keys.access_key, &*keys.secret, keys.token.as_deref()),
             ("AKIA", "secret", Some("token"))
         );
-        assert!(!format!("{keys:?}").contains("secret") && left(&keys) > Some(MARGIN));
+        assert!(!format!("{keys:?}").contains("secret") && keys.left() > Some(MARGIN));
         let of_user = r#"{"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "secret"}"#;
         assert_eq!(parse(of_user).unwrap().expires, None);
         for wrong in [

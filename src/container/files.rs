@@ -73,12 +73,14 @@ impl Files {
             // A writer that was given up may come later.
             let mut changed = changed.lock();
             changed.is_over = true;
+            let mut outcome = Ok(());
             for ChangedFile { place, before, now } in changed.files.drain(..) {
                 if fs::read(&place).is_ok_and(|found| found == now) {
-                    fs::write(place, before)?;
+                    // Each is tried, whatever became of the others.
+                    outcome = outcome.and(fs::write(place, before));
                 }
             }
-            Ok(())
+            outcome
         });
         if let Err(error) = put_back.await {
             tracing::warn!(%error, "the configuration of amazon-efs-utils is not put back");

@@ -6,15 +6,14 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::logging::with_causes;
-use crate::store::s3::{Chain, Keys};
+use crate::store::s3::{Chain, Keys, NoKeys};
 
 /// Hands `chain`'s credentials over, again and again; for the first time when those that are there already are half
 /// over. `push` takes them as a `credential_process` prints them; it fails where the container has ended, or does not
 /// take them yet. `told`: why there are none, or that there are some.
-pub(super) async fn keep<P, F>(chain: &Chain, there: Option<&Keys>, push: P, told: impl Fn(Option<String>))
+pub(super) async fn keep<P, F>(chain: &Chain, there: Option<&Keys>, push: P, told: impl Fn(Option<NoKeys>))
 where
     P: Fn(String) -> F,
     F: Future<Output = Result<(), String>>,
@@ -23,33 +22,26 @@ where
         sleep_unless_it_sleeps(until_half(keys, SystemTime::now())).await;
     }
     loop {
-        let pause = match obtain(chain).await {
+        let pause = match chain.valid().await {
             Ok(keys) => match push(printed(&keys)).await {
                 Ok(()) => {
                     told(None);
                     until_half(&keys, SystemTime::now())
                 }
                 Err(why) => {
-                    told(Some(format!("the container did not take credentials: {why}")));
+                    told(Some(NoKeys {
+                        message: format!("the container did not take credentials: {why}"),
+                        hint: None,
+                    }));
                     RETRY
                 }
             },
-            Err(why) => {
-                told(Some(why));
+            Err(no_keys) => {
+                told(Some(no_keys));
                 RETRY
             }
         };
         sleep_unless_it_sleeps(pause).await;
-    }
-}
-
-/// Those that are valid now.
-pub(super) async fn obtain(chain: &Chain) -> Result<Keys, String> {
-    match timeout(PATIENCE, chain.obtain()).await {
-        Ok(Ok(keys)) if keys.expires.is_none_or(|end| end > SystemTime::now()) => Ok(keys),
-        Ok(Ok(_)) => Err("the credentials that were found have ended".to_owned()),
-        Ok(Err(error)) => Err(with_causes(&*error)),
-        Err(_) => Err(format!("no credentials within {PATIENCE:?}")),
     }
 }
 
@@ -93,8 +85,6 @@ fn has_slept(by_wall: Duration, by_clock: Duration) -> bool {
     by_wall.max(by_clock) > TICK + SLACK
 }
 
-/// Of one look through the chain, whose slowest link is a metadata service that is not there.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Until somebody has signed in again, or the container takes them.
 const RETRY: Duration = Duration::from_secs(2);
 /// Between two looks at what may have changed.

@@ -16,11 +16,13 @@ use uuid::Uuid;
 
 use super::noted::{NOTE, Noted};
 use super::running::{TAKES, address, is_running, of_client, remove, tell_until_taken, wait, words};
-use super::{TellError, authorization, credentials, last_line, tell};
+use super::{again, authorization, credentials, last_line};
 use crate::container::{Engine, EngineError, Options};
+use crate::logging::with_causes;
+use crate::process::told;
 use crate::relay::{Far, FarError, Opened};
 use crate::state::{read_private, write_private};
-use crate::store::s3::{Chain, Keys};
+use crate::store::s3::{Chain, Keys, NoKeys};
 
 /// What is to run.
 #[derive(Debug, Clone)]
@@ -206,7 +208,7 @@ impl Far for Docker {
         let running = self.running(&engine, made_as.as_deref()).await?;
         let region = self.options.mount.region.clone();
         let chain = Chain::new(region, self.options.profile.clone()).await;
-        let chain = chain.map_err(|error| FarError::new(error.to_string(), SIGN_IN))?;
+        let chain = chain.map_err(|error| FarError::new(with_causes(&error), error.hint()))?;
         let (id, password, keys) = match running {
             Some(id) => {
                 self.note(&engine, &id).await;
@@ -215,7 +217,7 @@ impl Far for Docker {
             None => {
                 let arguments = arguments?;
                 // Without them it would end with a hint for those who run it by hand.
-                let keys = credentials::obtain(&chain).await.map_err(|why| FarError::new(why, SIGN_IN))?;
+                let keys = chain.valid().await.map_err(of_chain)?;
                 let password = self.password(true).await?;
                 let id = self.start(&engine, &arguments, made_as.as_deref().unwrap_or_default()).await?;
                 self.note(&engine, &id).await;
@@ -317,26 +319,32 @@ async fn push(
     id: String,
     chain: Chain,
     there: Option<Keys>,
-    told: watch::Sender<Option<FarError>>,
+    tell: watch::Sender<Option<FarError>>,
 ) {
     let push = |json: String| {
         let command =
             engine.command(&["exec", "--interactive", &id, "/usr/bin/s3dav", "container", "credentials"]);
-        async move { tell(command, &json, TAKES).await.map_err(|error: TellError| error.to_string()) }
+        async move { told(command, Some(&json), TAKES).await.map(drop).map_err(words) }
     };
-    let tell = |trouble: Option<String>| {
-        let is_new = told.borrow().as_ref().map(|known| &known.message) != trouble.as_ref();
+    let tell = |trouble: Option<NoKeys>| {
+        let trouble = trouble.map(of_chain).map(|error| FarError { hint: again(&error.hint), ..error });
+        let is_new =
+            tell.borrow().as_ref().map(|known| &known.message) != trouble.as_ref().map(|new| &new.message);
         if let (true, Some(trouble)) = (is_new, &trouble) {
-            tracing::warn!(hint = SIGN_IN, "{trouble}");
+            tracing::warn!(hint = trouble.hint, "{trouble}");
         }
-        told.send_replace(trouble.map(|trouble| FarError::new(trouble, SIGN_IN)));
+        tell.send_replace(trouble);
     };
     credentials::keep(&chain, there.as_ref(), push, tell).await;
 }
 
+fn of_chain(no_keys: NoKeys) -> FarError {
+    FarError::new(no_keys.message, no_keys.hint.unwrap_or_else(|| SIGN_IN.to_owned()))
+}
+
 fn of_engine(error: EngineError) -> FarError {
     let hint = error.hint();
-    FarError::new(crate::logging::with_causes(&error), hint)
+    FarError::new(with_causes(&error), hint)
 }
 
 /// The reference of the release's image: none until one is published.
@@ -345,7 +353,7 @@ const RELEASED: &str = "";
 pub const S3FILES_IMAGE: &str = concat!("s3dav-s3files:", env!("CARGO_PKG_VERSION"));
 const WAYS: &str = "name an image with --image, or build one: `s3dav container build --s3files --binary FILE`, with s3dav \
                     for Linux";
-const SIGN_IN: &str = "sign in, as with `aws sso login`; it is tried again";
+const SIGN_IN: &str = "sign in, as with `aws sso login`";
 /// By which this program's containers are known.
 const LABEL: &str = "s3dav.gateway";
 /// A hash of what it was started with.

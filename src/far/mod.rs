@@ -9,16 +9,11 @@ mod running;
 mod session;
 
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
-use tokio::time::timeout;
 
 use crate::relay::{Far, FarError};
 
@@ -76,33 +71,9 @@ fn authorization(password: &str) -> Result<HeaderValue, FarError> {
     Ok(value)
 }
 
-/// Why a program to which something was told did not take it.
-#[derive(Debug, thiserror::Error)]
-enum TellError {
-    #[error("it cannot be started")]
-    Io(#[from] std::io::Error),
-    #[error("it did not end within {0:?}")]
-    Slow(Duration),
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// Runs a program that reads `text` from its standard input.
-async fn tell(mut command: Command, text: &str, limit: Duration) -> Result<(), TellError> {
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn()?;
-    let told = async {
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that has ended says why.
-            let _ = stdin.write_all(text.as_bytes()).await;
-        }
-        child.wait_with_output().await
-    };
-    let output = timeout(limit, told).await.map_err(|_| TellError::Slow(limit))??;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(TellError::Failed(last_line(&String::from_utf8_lossy(&output.stderr))))
+/// Where it was begun once, it is begun again and again.
+fn again(hint: &str) -> String {
+    format!("{hint}; it is tried again")
 }
 
 /// What a program said last.

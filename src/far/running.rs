@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{last_line, tell};
+use super::last_line;
 use crate::container::Engine;
-use crate::process::ProcessError;
+use crate::logging::with_causes;
+use crate::process::{ProcessError, last_words, told};
 use crate::relay::FarError;
 
 /// Until it takes it: it has just been started. It is removed if it does not, so its own words come into the error.
@@ -20,9 +21,9 @@ pub(super) async fn tell_until_taken(
     let until = Instant::now() + TAKES;
     loop {
         let command = engine.command(&["exec", "--interactive", id, "/usr/bin/s3dav", "container", what]);
-        let error = match tell(command, text, TAKES).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
+        let error = match told(command, Some(text), TAKES).await {
+            Ok(_) => return Ok(()),
+            Err(error) => words(error),
         };
         if let Some(why) = why_ended(engine, id).await {
             return Err(why);
@@ -72,7 +73,7 @@ pub(super) async fn wait(engine: &Engine, id: &str) -> FarError {
 }
 
 fn gone() -> FarError {
-    FarError::new("the container is gone", "it is started again")
+    FarError::new("the container is gone", "see what the engine says of its end")
 }
 
 /// What it said last, if it has ended.
@@ -83,14 +84,14 @@ async fn why_ended(engine: &Engine, id: &str) -> Option<FarError> {
     let (message, hint) = reason(&said(engine, id).await?);
     Some(FarError::new(
         format!("the container has ended: {message}"),
-        hint.unwrap_or_else(|| "it is started again".to_owned()),
+        hint.unwrap_or_else(|| format!("see what `{} events --since 5m` says of its end", engine.name)),
     ))
 }
 
 /// What was wrong, and what to do, in what it said.
 fn reason(said: &str) -> (String, Option<String>) {
-    let find = |word: &str| said.lines().rev().find_map(|line| line.strip_prefix(word).map(str::to_owned));
-    (find("error: ").unwrap_or_else(|| last_line(said)), find("hint: "))
+    let (error, hint) = last_words(said);
+    (error.unwrap_or_else(|| last_line(said)), hint)
 }
 
 /// The end of what it said, on both of its outputs.
@@ -119,7 +120,13 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> bool {
 }
 
 pub(super) fn of_client(engine: &Engine, what: &str, error: ProcessError) -> FarError {
-    let hint = format!("look whether `{} info` answers", engine.name);
+    let name = engine.name;
+    let hint = match &error {
+        ProcessError::Failed { .. } => {
+            format!("mend what it says; `{name} ps --all` shows the containers there are")
+        }
+        _ => format!("look whether `{name} info` answers"),
+    };
     FarError::new(format!("{} does not {what}: {}", engine.name, words(error)), hint)
 }
 
@@ -127,7 +134,7 @@ pub(super) fn of_client(engine: &Engine, what: &str, error: ProcessError) -> Far
 pub(super) fn words(error: ProcessError) -> String {
     match error {
         ProcessError::Failed { words, .. } if !words.is_empty() => words,
-        other => other.to_string(),
+        other => with_causes(&other),
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::{authorization, last_line};
 use crate::aws_cli::{AwsCli, AwsCliError, session_plugin};
 use crate::logging::with_causes;
+use crate::process;
 use crate::relay::{Far, FarError, Opened};
 
 /// Whither.
@@ -59,7 +60,7 @@ impl Session {
             ["ssm", "get-parameter", "--with-decryption", "--query", "Parameter.Value", "--name", name];
         match aws.ask(&asked).await.map_err(failed)? {
             Value::String(password) => Ok(password),
-            _ => Err(FarError::new(format!("the parameter {name} holds no password"), AGAIN)),
+            _ => Err(FarError::new(format!("the parameter {name} holds no password"), WHAT_TO_SEE)),
         }
     }
 
@@ -81,7 +82,7 @@ impl Session {
         // The plugin is another process, and ends with it.
         command.as_std_mut().process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command.spawn().map_err(|error| FarError::new(format!("aws cannot be started: {error}"), AGAIN))
+        command.spawn().map_err(|error| FarError::new(format!("aws cannot be started: {error}"), WHAT_TO_SEE))
     }
 }
 
@@ -118,7 +119,7 @@ struct Running {
 
 impl Running {
     fn new(child: Child) -> Self {
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let group = child.id().and_then(process::pid);
         Self { child, group }
     }
 
@@ -130,7 +131,7 @@ impl Running {
             (true, Ok(status)) => status.to_string(),
             (true, Err(error)) => error.to_string(),
         };
-        FarError::new(format!("the session with the task has ended: {how}"), AGAIN)
+        FarError::new(format!("the session with the task has ended: {how}"), WHAT_TO_SEE)
     }
 }
 
@@ -162,9 +163,8 @@ fn free_port() -> std::io::Result<u16> {
 }
 
 fn failed(error: AwsCliError) -> FarError {
-    let hint = error.hint().unwrap_or_else(|| AGAIN.to_owned());
+    let hint = error.hint().unwrap_or_else(|| WHAT_TO_SEE.to_owned());
     FarError::new(with_causes(&error), hint)
 }
 
-const AGAIN: &str =
-    "it is tried again; see whether the task runs, and whether you may start a session with it";
+const WHAT_TO_SEE: &str = "see whether the task runs, and whether you may start a session with it";

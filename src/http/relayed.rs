@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode, Uri, Version, header};
 use super::body::Lent;
 use super::date;
 use crate::dav::{Body, text};
-use crate::relay::{ForwardError, Relay};
+use crate::relay::{ForwardError, Relay, connection_names};
 
 /// Sends it there as it came: the far gateway is shown by the same names.
 pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, patience: Duration) -> Response<Body> {
@@ -37,9 +37,8 @@ pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, patience:
 
 /// Whether `Connection` takes away, on the way, what a direct gateway would heed: a condition, or a destination.
 fn hides_its_meaning(head: &Parts) -> bool {
-    let named = head.headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    named.flat_map(|value| value.split(',')).any(|name| {
-        let name = name.trim().to_ascii_lowercase();
+    connection_names(&head.headers).any(|name| {
+        let name = name.to_ascii_lowercase();
         name.starts_with("if") || name.starts_with("content-") || MEANING.contains(&&*name)
     })
 }

@@ -35,10 +35,12 @@ pub(super) struct Identity {
 
 impl Identity {
     /// Takes a relay's ID off a request that changes something.
-    pub(super) fn take(head: &mut request::Parts, principal: Option<String>) -> Option<Self> {
+    pub(super) fn take(head: &mut request::Parts, principal: Option<&String>) -> Option<Self> {
         let id = head.headers.remove(&relay::REQUEST).filter(|id| id.len() <= LONGEST_ID)?;
-        let (method, uri) = (head.method.clone(), head.uri.clone());
-        relay::changes(&method).then_some(Self { id, principal, method, uri })
+        relay::changes(&head.method).then(|| {
+            let (method, uri) = (head.method.clone(), head.uri.clone());
+            Self { id, principal: principal.cloned(), method, uri }
+        })
     }
 }
 
@@ -85,7 +87,8 @@ impl Repeats {
             match self.look(&identity, home, &mut carry) {
                 Found::First(answer) => {
                     return answer.await.unwrap_or_else(|_| {
-                        tracing::error!(method = %identity.method, "a request panicked");
+                        // A panic has told of itself.
+                        tracing::debug!(method = %identity.method, "a request has no answer: its repeat was begun anew");
                         text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
                     });
                 }

@@ -241,7 +241,7 @@ impl Service {
         }
         // Nobody who was not asked who they are has an ID.
         let is_known = !matches!(inner.options.auth, Auth::None);
-        let identity = Identity::take(&mut parts, principal.clone()).filter(|_| is_known);
+        let identity = Identity::take(&mut parts, principal.as_ref()).filter(|_| is_known);
         let facts = Facts {
             principal,
             peer: canonical(ends.peer),

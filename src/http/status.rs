@@ -8,9 +8,9 @@ use super::knocks::Knocks;
 use super::ready::Readiness;
 use crate::dav::{Body, full, text};
 use crate::metrics::Metrics;
-
 /// Says that the process is alive; needs no credentials.
-pub(super) const HEALTH: &str = "/.s3dav/health";
+pub(super) use crate::relay::HEALTH;
+
 /// Says that it can do its work; needs no credentials.
 pub(super) const READY: &str = "/.s3dav/ready";
 /// Before a nonce: see [`Knocks`]. Needs no credentials, since none are shown to what may be an impostor.

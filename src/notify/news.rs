@@ -76,7 +76,7 @@ impl News {
             (lost, []) => format!("{} files could not be stored. {NAMED}", lost.len()),
             ([], slow) => format!("{} files are not stored yet. {NAMED}", slow.len()),
             (lost, slow) => {
-                let lost = counted(lost.len(), "file");
+                let lost = counted(lost.len() as u64, "file");
                 format!("{lost} could not be stored, {} not yet. {NAMED}", slow.len())
             }
         };

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::FIRST_WORDS;
+use crate::process::last_words;
 use crate::state::{read_private, write_private};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,12 +36,6 @@ pub fn read(state_dir: &Path) -> Option<(String, String)> {
     }
     let (reason, hint) = last_words(&read_private(&state_dir.join(FIRST_WORDS)).ok()?);
     Some((reason?, hint.unwrap_or_default()))
-}
-
-/// What a program that ended said of it on standard error: the last error, and the last hint.
-pub fn last_words(said: &str) -> (Option<String>, Option<String>) {
-    let line = |mark: &str| said.lines().rev().find_map(|line| line.strip_prefix(mark)).map(str::to_owned);
-    (line("error: "), line("hint: "))
 }
 
 pub(super) fn forget(state_dir: &Path) {

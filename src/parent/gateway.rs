@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::ends::Exit;
 use super::{FIRST_WORDS, Plan, failure};
 use crate::control::{self, Who};
+use crate::process;
 use crate::shutdown::EndSignal;
 
 /// One that was started and not reaped yet.
@@ -73,7 +74,7 @@ pub(super) fn start(plan: &Plan) -> io::Result<Gateway> {
     }
     let before = control::mark(Who::Gateway, &plan.state_dir);
     let child = command.spawn()?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = process::pid(child.id());
     Ok(Gateway { pid: pid.ok_or_else(|| io::Error::other("a process without a number"))?, before })
 }
 

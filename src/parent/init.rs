@@ -6,10 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::gateway;
+use crate::process;
 use crate::shutdown::Signals;
 
 /// Runs a program to its end, and gives its exit code. All that it leaves ends with this process.
@@ -18,7 +19,7 @@ pub async fn run(program: &Path, arguments: &[OsString]) -> io::Result<u8> {
     let mut children = signal(SignalKind::child())?;
     // In a group of its own: what a terminal sends to this one would come twice.
     let child = Command::new(program).args(arguments).process_group(0).spawn()?;
-    let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let child = process::pid(child.id());
     let child = child.ok_or_else(|| io::Error::other("a process without a number"))?;
     loop {
         tokio::select! {

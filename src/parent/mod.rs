@@ -38,7 +38,7 @@ use ends::{Ends, Exit, Next};
 use gateway::Gateway;
 use wishes::{Answers, Wish};
 
-pub use failure::{last_words, note as note_failure, read as failure};
+pub use failure::{note as note_failure, read as failure};
 pub use init::run as run_as_process_1;
 
 /// What is to be held, and started.

@@ -19,6 +19,7 @@ use super::answer::{Answered, end_to_end};
 use super::line::{Connection, Line, LineError};
 use super::upload::{FeedError, Upload};
 use super::{Body, PAUSE, REQUEST, Relay, changes};
+use crate::logging::with_causes;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +89,8 @@ impl Relay {
                 Err(Failed::Broken) => return Err(ForwardError::Broken),
                 Err(Failed::Stalled) => return Err(ForwardError::Slow(STALLED)),
                 Err(failed) => {
-                    tracing::debug!(method = %head.method, %failed, "a request is sent again");
+                    let why = with_causes(&failed);
+                    tracing::debug!(method = %head.method, why, "a request is sent again");
                     may_be_done |= matches!(failed, Failed::Unanswered(_));
                     self.0.doubt.notify_one();
                     if !upload.can_be_sent() {

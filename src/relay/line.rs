@@ -18,7 +18,8 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Body, FarError};
+use super::{Body, FarError, HEALTH};
+use crate::logging::with_causes;
 use crate::peer::{Owners, own_uid};
 
 /// A far end as long as it is the same one.
@@ -30,6 +31,8 @@ pub(super) struct Line {
     idle: Mutex<Vec<Connection>>,
     /// Parts of bodies and answers that have gone to the far end or come from there.
     movements: AtomicU64,
+    /// Why whoever answers there is not led to.
+    stranger: Mutex<Option<FarError>>,
     retired: CancellationToken,
     refused: CancellationToken,
 }
@@ -53,11 +56,25 @@ pub(super) enum LineError {
     Unknown,
 }
 
+impl LineError {
+    /// What to say where somebody answers, and must not be told the password.
+    fn stranger(&self) -> Option<FarError> {
+        let hint = match self {
+            Self::Foreign(_) => "end that program",
+            Self::Unknown => {
+                "in Docker's daemon.json leave out \"userland-proxy\": false, so that a program of root's answers"
+            }
+            Self::Io(_) | Self::Http(_) => return None,
+        };
+        Some(FarError::new(self.to_string(), hint))
+    }
+}
+
 impl Line {
     pub(super) fn new(address: SocketAddr, authorization: HeaderValue, owners: Arc<dyn Owners>) -> Self {
         let (retired, refused) = (CancellationToken::new(), CancellationToken::new());
-        let (idle, movements) = (Mutex::default(), AtomicU64::new(0));
-        Self { address, authorization, owners, idle, movements, retired, refused }
+        let (idle, movements, stranger) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
+        Self { address, authorization, owners, idle, movements, stranger, retired, refused }
     }
 
     /// It is lost: whoever waits for it need not.
@@ -106,15 +123,25 @@ impl Line {
     /// Whether it answers. Looks at a new connection, which is kept.
     pub(super) async fn probe(&self) -> Result<(), LineError> {
         let connection = self.connect().await;
-        match &connection {
-            Err(LineError::Foreign(uid)) => {
-                tracing::warn!(uid, address = %self.address, "another user's program has taken the far end's port");
+        let stranger = connection.as_ref().err().and_then(LineError::stranger);
+        match (&connection, &stranger) {
+            (Err(error), None) => {
+                let error = with_causes(error);
+                tracing::debug!(error, address = %self.address, "the far end does not answer");
             }
-            Err(error) => tracing::debug!(%error, address = %self.address, "the far end does not answer"),
-            Ok(_) => {}
+            (Err(error), Some(told)) if self.stranger.lock().is_none() => {
+                tracing::warn!(hint = told.hint, address = %self.address, "the far end is not led to: {error}");
+            }
+            _ => {}
         }
+        *self.stranger.lock() = stranger;
         self.give_back(connection?);
         Ok(())
+    }
+
+    /// Why nobody is led to whoever answered last.
+    pub(super) fn stranger(&self) -> Option<FarError> {
+        self.stranger.lock().clone()
     }
 
     /// One that is idle, or a new one.
@@ -171,8 +198,6 @@ impl Line {
 }
 
 const ROOT: u32 = 0;
-/// Every gateway answers it to anybody, from memory.
-const HEALTH: &str = "/.s3dav/health";
 /// Bytes that may wait in a socket. With the system's own size a slow tunnel would take nothing for many seconds, and
 /// then a megabyte at once: a line that moves would look as if it stood still.
 const SEND_BUFFER: u32 = 128 << 10;

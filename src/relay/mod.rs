@@ -4,8 +4,8 @@
 //! dies. So this machine's end is a gateway like any other: it tells whose programs may come in, its port stays open,
 //! and what comes is forwarded with the password. While the far end is away requests wait; what cannot have been done
 //! is sent anew when it is back, uploads too; by the ID of a request the far gateway knows what it has carried out
-//! already. What is under way may take as long as it moves, or as the far end lives. The password is shown to nobody but this user's programs and root's:
-//! whoever answers at the far end's port is looked at first.
+//! already. What is under way may take as long as it moves, or as the far end lives. The password is shown to nobody but
+//! this user's programs and root's: whoever answers at the far end's port is looked at first.
 
 mod answer;
 mod forward;
@@ -33,10 +33,14 @@ use crate::metrics::Metrics;
 use crate::peer::{Kernel, Owners};
 use line::Line;
 
+pub use answer::connection_names;
 pub use forward::ForwardError;
 
 /// The ID of a request that changes something: the same for each time that it is sent.
 pub static REQUEST: HeaderName = HeaderName::from_static("s3dav-request");
+
+/// Every gateway answers it to anybody, from memory.
+pub const HEALTH: &str = "/.s3dav/health";
 
 /// Whether a request may change something, and has an ID.
 pub fn changes(method: &Method) -> bool {
@@ -121,10 +125,11 @@ impl Relay {
         loop {
             let begun = Instant::now();
             let error = self.reach().await;
+            let hint = format!("{}; it is tried again", error.hint);
             if self.0.trouble.lock().as_ref().map(|known| &known.message) != Some(&error.message) {
-                tracing::warn!(hint = error.hint, "the far end is lost, and is reached again: {error}");
+                tracing::warn!(hint, "the far end is lost, and is reached again: {error}");
             }
-            self.0.metrics.note_trouble(PLACE, Some((error.message.clone(), error.hint.clone())));
+            self.0.metrics.note_trouble(PLACE, Some((error.message.clone(), hint)));
             *self.0.trouble.lock() = Some(error);
             pause = if begun.elapsed() > SHORT_LIFE { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             sleep(pause).await;
@@ -173,7 +178,7 @@ impl Relay {
         tokio::select! {
             () = answers(&line) => {}
             error = &mut ended => return error,
-            () = sleep(START) => return silent(START),
+            () = sleep(START) => return line.stranger().unwrap_or_else(|| silent(START)),
         }
         tracing::debug!(%address, "the far end is reached");
         *self.0.trouble.lock() = None;
@@ -181,7 +186,7 @@ impl Relay {
         self.0.line.send_replace(Some(Arc::clone(&line)));
         let error = tokio::select! {
             error = ended => error,
-            () = self.is_silent(&line) => silent(PROBE),
+            () = self.is_silent(&line) => line.stranger().unwrap_or_else(|| silent(PROBE)),
             error = line.refused() => error,
             never = self.tell(trouble) => match never {},
         };
@@ -234,7 +239,7 @@ async fn answers(line: &Line) {
 fn silent(limit: Duration) -> FarError {
     FarError::new(
         format!("the far gateway did not answer within {limit:?}"),
-        "it is tried again; the log says more with --verbose",
+        "the log says more with --verbose",
     )
 }
 

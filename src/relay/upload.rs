@@ -124,7 +124,7 @@ impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> Upload<B> {
             self.disk = self.intakes.scratch();
         }
         let Some(disk) = self.disk.clone() else {
-            self.is_kept = false;
+            self.forget();
             return;
         };
         let end = self.on_disk + length;

@@ -50,7 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("dav", &["object", "shutdown", "logging", "state", "fs"]),
     // Another gateway, and the ways to it.
-    ("relay", &["intake", "metrics", "peer"]),
+    ("relay", &["intake", "logging", "metrics", "peer"]),
     ("far", &["aws_cli", "container", "logging", "process", "relay", "state", "store"]),
     ("http", &["relay", "client", "object", "metrics", "shutdown", "logging", "fs", "dav", "peer"]),
     // The command line's structs parse units while clap reads them.
@@ -77,7 +77,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("embedded", &[]),
     ("control", &["state"]),
     ("container", &["control", "logging", "mount", "process", "state", "store"]),
-    ("parent", &["control", "logging", "mount", "shutdown", "sockets", "state"]),
+    ("parent", &["control", "logging", "mount", "process", "shutdown", "sockets", "state"]),
     (
         "commands",
         &[

@@ -1,14 +1,16 @@
 //! Credentials as the SDK's chain finds them, for other programs.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::ProvideCredentials;
 use aws_sdk_s3::config::SharedHttpClient;
+use tokio::time::timeout;
 
 use super::client::{http_client, load};
 use super::profile::Profile;
 use super::{ConnectError, S3Options};
+use crate::logging::with_causes;
 
 /// What signs requests. No log shows it.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,6 +28,26 @@ impl fmt::Debug for Keys {
     }
 }
 
+impl Keys {
+    /// How long they last; `None`: for ever.
+    pub fn left(&self) -> Option<Duration> {
+        self.expires.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+
+    pub fn is_valid(&self) -> bool {
+        self.left().is_none_or(|left| !left.is_zero())
+    }
+}
+
+/// Why there are no valid ones now.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct NoKeys {
+    pub message: String,
+    /// What to do, where it is not to sign in.
+    pub hint: Option<String>,
+}
+
 /// The chain of a region and a profile, or of what the environment says of them.
 #[derive(Debug)]
 pub struct Chain {
@@ -40,8 +62,21 @@ impl Chain {
         Ok(Self { options, http })
     }
 
+    /// What it finds now and is valid, within a time.
+    pub async fn valid(&self) -> Result<Keys, NoKeys> {
+        let (message, hint) = match timeout(PATIENCE, self.obtain()).await {
+            Ok(Ok(keys)) if keys.is_valid() => return Ok(keys),
+            Ok(Ok(_)) => ("the credentials that were found have ended".to_owned(), None),
+            Ok(Err(error)) => {
+                (with_causes(&*error), error.downcast_ref::<ConnectError>().map(ConnectError::hint))
+            }
+            Err(_) => (format!("no credentials within {PATIENCE:?}"), None),
+        };
+        Err(NoKeys { message, hint })
+    }
+
     /// What it finds now: files are read anew, as a login may have changed them. With a hint where the profile has one.
-    pub async fn obtain(&self) -> Result<Keys, Box<dyn std::error::Error + Send + Sync>> {
+    async fn obtain(&self) -> Result<Keys, Box<dyn std::error::Error + Send + Sync>> {
         let Profile { hint, .. } = Profile::read(&self.options).await?;
         let config = load(&self.options, &self.http).await;
         let provider = config.credentials_provider().ok_or("the chain is empty")?;
@@ -59,3 +94,6 @@ impl Chain {
         }
     }
 }
+
+/// Of one look through the chain, whose slowest link is a metadata service that is not there.
+const PATIENCE: Duration = Duration::from_secs(20);

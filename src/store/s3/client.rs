@@ -11,7 +11,6 @@ use aws_sdk_s3::config::{
     Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
     StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::types::StorageClass;
 use aws_smithy_http_client::pool::{self, ConnectionPool};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -27,43 +26,13 @@ use tokio::time::Instant;
 
 use super::addressing::{Addressing, Style};
 use super::bounding::BoundAnswers;
+use super::connect_error::ConnectError;
 use super::counting::{CountRequests, KeepInTime};
 use super::naming::Naming;
 use super::options::{FixedCredentials, S3Options};
 use super::profile::Profile;
 use super::reading::DropUnreadable;
 use crate::store::{NotSignedIn, StoreError};
-
-/// Why no client can be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error("the certificate file {path} cannot be read")]
-    CaBundle { path: String, source: std::io::Error },
-    #[error("the certificate file {path} holds no usable certificate")]
-    NoCertificate { path: String },
-    #[error("the profile {0:?} is in neither of the AWS configuration files")]
-    UnknownProfile(String),
-    #[error("the profile {profile:?} has {has}, and no {lacks}")]
-    HalfAKey { profile: String, has: &'static str, lacks: &'static str },
-    #[error("the environment has {has}, and no {lacks}")]
-    HalfAKeyInEnvironment { has: &'static str, lacks: &'static str },
-    #[error("the profile {profile:?} takes its credentials from {source_profile:?}, which leads back to it")]
-    Circle { profile: String, source_profile: String },
-    #[error(
-        "the profile {profile:?} takes its credentials from {source_profile:?}, and there is no such profile"
-    )]
-    UnknownSource { profile: String, source_profile: String },
-    #[error("{kind} chooses one of AWS's endpoints, and {endpoint} is named as well")]
-    TwoEndpoints { kind: String, endpoint: String },
-    #[error("the profile {profile:?} takes a role that asks for a code of your device (mfa_serial)")]
-    AsksForCode { profile: String },
-    #[error("the profile {profile:?} is one of `aws login`, whose sessions s3dav cannot read")]
-    LoginSession { profile: String },
-    #[error("there is no storage class {class:?}: AWS has {}", StorageClass::values().join(", "))]
-    UnknownStorageClass { class: String, near: Option<&'static str> },
-    #[error("no HTTP client can be made")]
-    HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
 
 /// What a request is for. Each class has retries of its own, so that failing listings cannot use
 /// up what uploads have.

@@ -4,6 +4,7 @@ mod addressing;
 mod bounding;
 mod chain;
 mod client;
+mod connect_error;
 mod convert;
 mod copying;
 mod counting;
@@ -36,8 +37,8 @@ use super::reach::Reach;
 use super::{StoreError, StoreResult};
 use crate::metrics::Metrics;
 
-pub use chain::{Chain, Keys};
-pub use client::ConnectError;
+pub use chain::{Chain, Keys, NoKeys};
+pub use connect_error::ConnectError;
 pub use options::{Checksums, FixedCredentials, S3Options};
 
 use client::{Class, Clients};
