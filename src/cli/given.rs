@@ -75,8 +75,24 @@ pub fn parse<E>(
     arguments: impl IntoIterator<Item = OsString>,
     layer: impl FnOnce(&ServeArgs) -> Result<Layer, E>,
 ) -> Result<Invocation, ParseError<E>> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let (mut cli, matches) = read(command(), &arguments).map_err(ParseError::CommandLine)?;
+    read_with(command(), arguments.into_iter().collect(), layer)
+}
+
+/// The same of a command line that was made of one: what the environment says is in it.
+pub fn parse_again<E>(
+    arguments: impl IntoIterator<Item = OsString>,
+    layer: impl FnOnce(&ServeArgs) -> Result<Layer, E>,
+) -> Result<Invocation, ParseError<E>> {
+    let command = without_variables(Cli::command(), |_| true);
+    read_with(command, arguments.into_iter().collect(), layer)
+}
+
+fn read_with<E>(
+    command: clap::Command,
+    arguments: Vec<OsString>,
+    layer: impl FnOnce(&ServeArgs) -> Result<Layer, E>,
+) -> Result<Invocation, ParseError<E>> {
+    let (mut cli, matches) = read(command.clone(), &arguments).map_err(ParseError::CommandLine)?;
     let reading = words::read(&mut cli.command, innermost(&matches)).map_err(ParseError::Words)?;
     if let Reading::Done(meaning) = &reading {
         meaning.apply(&mut cli.command);
@@ -92,7 +108,7 @@ pub fn parse<E>(
         Reading::Done(meaning) => meaning,
         Reading::ByFile(word) => words::by_file(word, &layer).map_err(ParseError::Words)?,
     };
-    let command = with_defaults(command(), &layer);
+    let command = with_defaults(command, &layer);
     let (mut cli, matches) = read(command.clone(), &arguments).map_err(|error| {
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
@@ -152,16 +168,15 @@ fn read(mut command: clap::Command, arguments: &[OsString]) -> Result<(Cli, ArgM
 
 /// All commands. A variable that is empty is one that is not set, as for other programs.
 fn command() -> clap::Command {
-    without_empty_variables(Cli::command())
+    without_variables(Cli::command(), |option| {
+        option.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+    })
 }
 
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |option: &Arg| {
-        option.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
-    };
+fn without_variables(command: clap::Command, is_unset: fn(&Arg) -> bool) -> clap::Command {
     command
-        .mut_args(|option| if is_empty(&option) { option.env(None::<&'static str>) } else { option })
-        .mut_subcommands(without_empty_variables)
+        .mut_args(|option| if is_unset(&option) { option.env(None::<&'static str>) } else { option })
+        .mut_subcommands(|command| without_variables(command, is_unset))
 }
 
 fn serve_args(command: &Command) -> Option<&ServeArgs> {

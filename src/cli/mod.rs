@@ -23,7 +23,7 @@ pub use container::{
     ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerTimes, EngineArg, SystemArgs,
 };
 pub use documents::{completions, has_command, write_man_pages};
-pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse};
+pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse, parse_again};
 pub use iam::{IamPolicyArgs, TrustArg};
 pub use s3files::{FarEngineArg, S3FilesArgs, SessionArgs};
 pub use serve::{
@@ -35,7 +35,6 @@ pub use stack::{
 };
 pub use state::{ExportArgs, ShelfArgs, ShelfCommand, StateArgs, StateCommand};
 pub use variables::{UnknownVariable, unknown_variables};
-pub use words::mount_bucket;
 
 /// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
 #[derive(Debug, Parser)]

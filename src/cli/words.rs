@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use super::{Command, ConfigCommand, Given, Layer, MountArgs, Origin, ServeArgs, ServiceCommand};
+use super::{Command, ConfigCommand, Given, Layer, Origin, ServeArgs, ServiceCommand};
 use crate::config::ConfigError;
 
 /// What the words mean.
@@ -127,13 +127,6 @@ fn parts(command: &mut Command) -> Option<(&mut ServeArgs, Option<&mut Option<Pa
         }
         _ => None,
     }
-}
-
-/// Makes a bucket that was found out what `mount` mounts, as if it stood on its command line.
-pub fn mount_bucket(args: &mut MountArgs, given: &mut [Given], bucket: &str) {
-    let source = Named::Buckets(vec![bucket.to_owned()]);
-    source.apply(&mut args.serve);
-    Meaning { source: Some(source), mountpoint: None }.note(given);
 }
 
 /// What a word that names a source names.

@@ -126,12 +126,12 @@ impl Readiness for Answering {
         if self.is_reached() {
             return None;
         }
+        if matches!(*self.asked, Asked::Far(_)) {
+            return Some("the far gateway has not been reached yet; `s3dav status` says why");
+        }
         // Nobody else may ask before it is ready.
         drop(self.ask());
-        Some(match *self.asked {
-            Asked::Far(_) => "the far gateway has not been reached yet; `s3dav status` says why",
-            _ => "S3 has not been reached yet; `s3dav status` says why",
-        })
+        Some("S3 has not been reached yet; `s3dav status` says why")
     }
 }
 

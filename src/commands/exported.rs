@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::CommandError;
 use super::running;
+use super::words::counted;
 use crate::cli::StatusArgs;
 use crate::control::{ControlError, Export, Exports, Reply, Request, Status, ask};
 use crate::notify;
@@ -57,17 +58,20 @@ fn unserved(path: &Path) -> CommandError {
 fn text(exports: &Exports) -> String {
     let mut lines = vec![format!("of         {}", exports.source)];
     match exports.exported {
-        Some(count) => lines.push(format!("exported   {count} files are in the bucket")),
+        Some(count) => lines.push(format!("exported   {} in the bucket", counted(count, "file"))),
         None => lines.push("stored     all but what is named here".to_owned()),
     }
     if exports.pending > 0 {
-        lines.push(format!("pending    {} files are on their way into the bucket", exports.pending));
+        lines.push(format!("pending    {} on the way into the bucket", counted(exports.pending, "file")));
     }
     if exports.failed > 0 {
-        lines.push(format!("failed     {} files will not come into the bucket", exports.failed));
+        lines.push(format!(
+            "failed     {} that will not come into the bucket",
+            counted(exports.failed, "file")
+        ));
     }
     if exports.untold > 0 {
-        lines.push(format!("unknown    {} files, of which nothing is told", exports.untold));
+        lines.push(format!("unknown    {}, of which nothing is told", counted(exports.untold, "file")));
     }
     if exports.is_cut {
         lines.push("more       not all were looked at; name a folder further down".to_owned());

@@ -17,6 +17,7 @@ macro_rules! tell {
 }
 
 mod answering;
+mod asking;
 mod attempt;
 mod configuration;
 mod container;

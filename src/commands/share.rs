@@ -255,49 +255,9 @@ fn forget_questions(state: &State, store: Arc<dyn ObjectStore>, rows: Vec<Questi
 }
 
 fn connect(error: ConnectError) -> CommandError {
-    let hint = match &error {
-        ConnectError::UnknownProfile(_) => "`aws configure list-profiles` shows those that exist",
-        ConnectError::UnknownStorageClass { near, .. } => {
-            let hint = near.map(|near| format!("did you mean {near}?"));
-            let hint = hint.unwrap_or_else(|| "leave it out for the bucket's own".to_owned());
-            return CommandError { exit_code: 2, ..CommandError::hinted(error, hint) };
-        }
-        ConnectError::AsksForCode { profile } => {
-            let command =
-                format!("eval \"$(aws configure export-credentials --profile {profile} --format env)\"");
-            return CommandError::hinted(
-                error,
-                format!("get a session first, which asks for the code: {command}"),
-            );
-        }
-        ConnectError::LoginSession { profile } => {
-            let line = format!(
-                "credential_process = aws configure export-credentials --profile {profile} --format process"
-            );
-            return CommandError::hinted(
-                error,
-                format!("make another profile of one line, and name that: {line}"),
-            );
-        }
-        ConnectError::CaBundle { .. } | ConnectError::NoCertificate { .. } => {
-            "--ca-bundle and AWS_CA_BUNDLE name a file in PEM format"
-        }
-        ConnectError::HalfAKey { lacks, .. } => {
-            let hint = format!("write {lacks} there, too; `aws configure` asks for both");
-            return CommandError::hinted(error, hint);
-        }
-        ConnectError::HalfAKeyInEnvironment { has, lacks } => {
-            let hint = format!("set {lacks}, too, or unset {has}");
-            return CommandError::hinted(error, hint);
-        }
-        ConnectError::Circle { .. } => "one of them needs keys of its own, or a source_profile that has some",
-        ConnectError::UnknownSource { .. } => {
-            "check its source_profile; `aws configure list-profiles` shows those that exist"
-        }
-        ConnectError::TwoEndpoints { .. } => "leave out one of them",
-        ConnectError::HttpClient(_) => "check HTTPS_PROXY and NO_PROXY",
-    };
-    CommandError::hinted(error, hint)
+    let hint = error.hint();
+    let exit_code = if matches!(error, ConnectError::UnknownStorageClass { .. }) { 2 } else { 1 };
+    CommandError { exit_code, ..CommandError::hinted(error, hint) }
 }
 
 /// Of a container: its mount has a minute.

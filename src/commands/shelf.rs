@@ -17,7 +17,7 @@ pub(super) async fn run(args: ShelfArgs) -> Result<(), CommandError> {
     let directory = std::path::absolute(&args.directory)?;
     let state_dir = which(args).await?;
     let (files, bytes) = export(&state_dir, &directory).await?;
-    say!("{}, {}, in {}", counted(files, "file"), size(bytes), directory.display());
+    say!("{}, {}, in {}", counted(files as u64, "file"), size(bytes), directory.display());
     Ok(())
 }
 

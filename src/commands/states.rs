@@ -1,6 +1,5 @@
 //! `s3dav state`: the states of all sources, whose each is, and the end of those that nobody needs.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +7,7 @@ use serde::Serialize;
 
 use super::owners::{Owned, owned};
 use super::words::{counted, lasted, quoted, size};
-use super::{CommandError, running};
+use super::{CommandError, asking, running};
 use crate::cli::{StateArgs, StateCommand};
 use crate::config::BucketSpec;
 use crate::control::{Reply, Request, Status, ask};
@@ -130,20 +129,20 @@ impl Known {
         };
         let mut parts = Vec::new();
         if holds.shelf_files > 0 {
-            let (files, bytes) = (counted(holds.shelf_files, "file"), size(holds.shelf_bytes));
+            let (files, bytes) = (counted(holds.shelf_files as u64, "file"), size(holds.shelf_bytes));
             parts.push(format!("{files} of Finder's ({bytes})"));
         }
         if holds.pending > 0 {
-            parts.push(counted(holds.pending, "pending operation"));
+            parts.push(counted(holds.pending as u64, "pending operation"));
         }
         if holds.properties > 0 {
-            parts.push(format!("properties of {}", counted(holds.properties, "file")));
+            parts.push(format!("properties of {}", counted(holds.properties as u64, "file")));
         }
         if holds.locks > 0 {
-            parts.push(format!("{} that clients still hold", counted(holds.locks, "lock")));
+            parts.push(format!("{} that clients still hold", counted(holds.locks as u64, "lock")));
         }
         if holds.others > 0 {
-            let files = counted(holds.others, "file");
+            let files = counted(holds.others as u64, "file");
             parts.push(format!("{files} that were put aside, or are somebody else's"));
         }
         if parts.is_empty() { "nothing that would be missed".to_owned() } else { parts.join(", ") }
@@ -309,20 +308,12 @@ async fn is_wanted(meant: &[&Known]) -> Result<bool, CommandError> {
         .iter()
         .map(|known| format!("{} ({}, used {})", known.name(), known.place(), known.last_used()))
         .collect();
-    if !std::io::stdin().is_terminal() {
+    if !asking::is_possible() {
         return Err(CommandError::hinted(
             anyhow::anyhow!("nobody can be asked whether to remove {}", names.join(", ")),
             "--yes removes without asking",
         ));
     }
     say!("{}", names.join("\n"));
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut stdout = std::io::stdout();
-        write!(stdout, "Remove? [y/N] ")?;
-        stdout.flush()?;
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map(|_| line)
-    });
-    let answer = answer.await??.trim().to_lowercase();
-    Ok(answer == "y" || answer == "yes")
+    Ok(asking::ask("Remove?").await? == Some(true))
 }

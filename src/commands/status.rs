@@ -134,8 +134,8 @@ fn text(status: &Status) -> String {
         ),
         format!(
             "clients    {}, {} so far",
-            so_many(status.connections, "connection"),
-            so_many(status.requests, "request")
+            counted(status.connections, "connection"),
+            counted(status.requests, "request")
         ),
     ];
     lines.extend(numbers(status));
@@ -184,27 +184,23 @@ fn numbers(status: &Status) -> Vec<String> {
         let total: u64 = status.s3_requests.values().sum();
         let each: Vec<String> =
             status.s3_requests.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        lines.push(format!("S3         {} so far: {}", so_many(total, "request"), each.join(", ")));
+        lines.push(format!("S3         {} so far: {}", counted(total, "request"), each.join(", ")));
     }
     lines.push(format!("cache      {} of {}", size(status.cache.used), size(status.cache.limit)));
-    let (shelf, bytes) = (so_many(status.shelf.entries, "file"), size(status.shelf.bytes));
+    let (shelf, bytes) = (counted(status.shelf.entries, "file"), size(status.shelf.bytes));
     lines.push(format!("shelf      {shelf}, {bytes}"));
     if status.held_creates > 0 {
-        let waiting = so_many(status.held_creates, "empty file");
+        let waiting = counted(status.held_creates, "empty file");
         lines.push(format!("waiting    {waiting}, for content or for S3"));
     }
     if status.spilled > 0 {
         lines.push(format!("uploads    {} wait on disk to be stored", size(status.spilled)));
     }
     if status.conflicts > 0 {
-        let conflicts = so_many(status.conflicts, "file");
+        let conflicts = counted(status.conflicts, "file");
         lines.push(format!("conflicts  {conflicts} kept beside another version"));
     }
     lines
-}
-
-fn so_many(count: u64, noun: &str) -> String {
-    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }
 
 /// What became of saves that are not stored, and what to do.

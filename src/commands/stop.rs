@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::CommandError;
 use super::running::{self, Meant};
 use crate::cli::StopArgs;
-use crate::control::{Reply, Request, Status, Who, ask, ask_of, is_there};
+use crate::control::{ControlError, Reply, Request, Status, Who, ask, ask_of, is_there};
 use crate::far;
 use crate::mount::{self, MountError};
 use crate::state;
@@ -53,7 +53,8 @@ pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandE
     match ask(&status.state_dir, Request::Stop, running::PATIENCE).await {
         Ok(Reply::Done) => {}
         Ok(_) => return Err(running::unexpected()),
-        // Another command may have ended it.
+        // Another command ends it, or has ended it: it hears no more, and may have its state still.
+        Err(ControlError::NotRunning { .. } | ControlError::Lost(_)) => {}
         Err(error) if !gone(status, Instant::now() + PAUSE).await => return Err(error.into()),
         Err(_) => {}
     }
@@ -84,7 +85,11 @@ pub(super) async fn gone(status: &Status, until: Instant) -> bool {
 
 /// Ends the process that holds the port of a gateway which does not start; it unmounts first what is mounted of it.
 pub(super) async fn give_up(state_dir: &Path, limit: Duration) -> Result<(), CommandError> {
-    ask_of(Who::Parent, state_dir, Request::Stop, running::PATIENCE).await?;
+    match ask_of(Who::Parent, state_dir, Request::Stop, running::PATIENCE).await {
+        // Another command ends it, or has ended it.
+        Ok(_) | Err(ControlError::NotRunning { .. } | ControlError::Lost(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
     closed(state_dir, Instant::now() + limit).await?;
     end_container(state_dir).await;
     Ok(())

@@ -128,6 +128,7 @@ fn gateway(args: &ServeArgs) -> Vec<String> {
         args.request_budget.map(|budget| format!("--request-budget={}ms", budget.as_millis())),
         args.read_only.then(|| "--read-only".to_owned()),
         args.delete_hidden.then(|| "--delete-hidden".to_owned()),
+        args.show_conflicts.then(|| "--show-conflicts".to_owned()),
         match args.apple_metadata {
             AppleMetadataArg::Shelf => None,
             AppleMetadataArg::Bucket => Some("--apple-metadata=bucket".to_owned()),

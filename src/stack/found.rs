@@ -104,6 +104,16 @@ impl Found {
         ["CREATE_COMPLETE", "UPDATE_COMPLETE"].contains(&self.status.as_str())
     }
 
+    /// Whether its task is to run, now or when the change has ended.
+    pub fn is_meant_to_run(&self) -> bool {
+        self.parameters.get("Running").is_none_or(|number| number != "0")
+    }
+
+    /// Whether its task is for ARM.
+    pub fn is_arm(&self) -> bool {
+        self.parameters.get("Architecture").is_none_or(|name| name == "ARM64")
+    }
+
     pub fn outputs(&self) -> Result<Outputs, NoOutputs> {
         let version = self.outputs.get(VERSION_OUTPUT).ok_or(NoOutputs::Foreign)?;
         if version != VERSION {
@@ -147,7 +157,7 @@ fn pairs(stack: &Value, list: &str, key: &str, value: &str) -> BTreeMap<String, 
 }
 
 /// Tag of all stacks that `s3dav stack up` has made.
-pub(super) const TAG: &str = "s3dav";
+pub const TAG: &str = "s3dav";
 const VERSION_OUTPUT: &str = "S3davVersion";
 /// Of the outputs, as the template has it.
 const VERSION: &str = "1";

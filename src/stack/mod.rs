@@ -11,7 +11,7 @@ mod parameters;
 mod way;
 
 pub use cost::{Estimate, PRICES_OF, PRICES_SOURCES};
-pub use found::{Found, Outputs, Phase};
+pub use found::{Found, Outputs, Phase, TAG};
 pub use image::{EcrImage, ImageRef, RELEASE_IMAGE};
 pub use network::{SourceRange, free_address};
 pub use parameters::{Parameter, StackName, password_parameter};

@@ -35,24 +35,21 @@ impl std::fmt::Display for StackName {
     }
 }
 
-/// A parameter, with a new value or the one that it has.
+/// A parameter, with a new value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     pub key: &'static str,
-    pub value: Option<String>,
+    pub value: String,
 }
 
 impl Parameter {
     pub fn new(key: &'static str, value: impl Into<String>) -> Self {
-        Self { key, value: Some(value.into()) }
+        Self { key, value: value.into() }
     }
 
     /// As `--parameters` takes it.
     pub fn to_json(&self) -> Value {
-        match &self.value {
-            Some(value) => json!({ "ParameterKey": self.key, "ParameterValue": value }),
-            None => json!({ "ParameterKey": self.key, "UsePreviousValue": true }),
-        }
+        json!({ "ParameterKey": self.key, "ParameterValue": self.value })
     }
 
     /// All parameters of a stack that there is: those that are `changed`, and the others as they are.

@@ -41,8 +41,6 @@ pub struct Docker {
     pub access_point: String,
     pub az_id: String,
     pub region: String,
-    /// ARN of the policy that allows no more than this needs.
-    pub client_policy: String,
     pub read_only: bool,
 }
 
@@ -124,7 +122,6 @@ fn docker(outputs: &Outputs) -> Option<Way> {
         access_point: outputs.access_point.clone(),
         az_id: outputs.az_id.clone(),
         region: outputs.region.clone(),
-        client_policy: outputs.client_policy.clone(),
         read_only: outputs.read_only,
     }))
 }

@@ -12,6 +12,7 @@ const SPEAKERS: &[(&str, &[&str])] = &[
     ("src/commands/stack/", &["stack up", "stack down", "mount"]),
     ("src/stack/", &["stack up", "mount"]),
     ("src/aws_cli/", &["stack up", "mount"]),
+    ("src/commands/asking.rs", &["stack up", "stack stop", "stack down"]),
     ("src/commands/container.rs", &["container"]),
     ("src/commands/container_build.rs", &["container build"]),
     ("src/commands/demo.rs", &["demo"]),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::super::CommandError;
 use super::handle::Handle;
-use crate::stack::{Found, Parameter, TEMPLATE, password_parameter};
+use crate::stack::{Found, Parameter, TAG, TEMPLATE, password_parameter};
 
 /// Creates the stack; gives its ARN. Nothing of it is there yet. The password that was made for it is forgotten where
 /// AWS has refused: where its answer is lost the stack may be on its way, with that password.
@@ -22,7 +22,8 @@ pub(super) async fn create(
 ) -> Result<String, CommandError> {
     let files = Files::new(&parameters.iter().map(Parameter::to_json).collect::<Vec<_>>().into())?;
     let call = ["cloudformation", "create-stack", "--stack-name", handle.name.as_str()];
-    let rest = ["--parameters", &files.parameters, "--capabilities", CAPABILITY, "--tags", TAG];
+    let tag = format!("Key={TAG},Value={VALUE_OF_TAG}");
+    let rest = ["--parameters", &files.parameters, "--capabilities", CAPABILITY, "--tags", &tag];
     let arguments = [&call[..], &["--template-body", &files.template], &rest].concat();
     let error = match handle.aws.ask(&arguments).await {
         Ok(answer) => {
@@ -135,5 +136,5 @@ fn write(place: &Path, name: &str, text: &str) -> Result<String, CommandError> {
 
 /// The template makes roles.
 const CAPABILITY: &str = "CAPABILITY_IAM";
-/// By which a stack is known to be ours, before it has outputs.
-const TAG: &str = "Key=s3dav,Value=stack";
+/// A tag must have one; the name alone counts.
+const VALUE_OF_TAG: &str = "stack";

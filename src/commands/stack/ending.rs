@@ -1,18 +1,17 @@
 //! `s3dav stack stop`, `start` and `down`.
 
-use anyhow::anyhow;
 use tokio::time::sleep;
 
-use super::super::CommandError;
+use super::super::{CommandError, asking};
 use super::handle::Handle;
-use super::{asking, change, up};
+use super::{change, up};
 use crate::cli::{StackChangeArgs, StackNamedArgs};
 use crate::stack::{Estimate, Found, PRICES_OF, Parameter, Phase};
 
 pub(super) async fn stop(args: StackChangeArgs) -> Result<(), CommandError> {
     let handle = Handle::of(args.named).await?;
     let found = ready(&handle).await?;
-    if !is_running(&found) {
+    if !found.is_meant_to_run() {
         say!("the task of {} is stopped already", handle.name);
         return Ok(());
     }
@@ -29,7 +28,7 @@ pub(super) async fn stop(args: StackChangeArgs) -> Result<(), CommandError> {
 pub(super) async fn start(args: StackNamedArgs) -> Result<(), CommandError> {
     let handle = Handle::of(args).await?;
     let found = ready(&handle).await?;
-    if is_running(&found) {
+    if found.is_meant_to_run() {
         say!(
             "the task of {} is meant to run already; `s3dav stack status {}` shows it",
             handle.name,
@@ -37,8 +36,7 @@ pub(super) async fn start(args: StackNamedArgs) -> Result<(), CommandError> {
         );
         return Ok(());
     }
-    let is_arm = found.parameters.get("Architecture").is_none_or(|name| name == "ARM64");
-    tell!("estimate: {} (prices of {PRICES_OF})", Estimate::new(true, is_arm, false));
+    tell!("estimate: {} (prices of {PRICES_OF})", Estimate::new(true, found.is_arm(), false));
     set_running(&handle, &found, true).await?;
     say!("the task of {} runs", handle.name);
     Ok(())
@@ -48,7 +46,7 @@ pub(super) async fn down(args: StackChangeArgs) -> Result<(), CommandError> {
     let handle = Handle::of(args.named).await?;
     let found = handle.existing().await?;
     if found.phase() == Phase::UnderWay {
-        return Err(handle.obstacle(&found).unwrap_or_else(|| anyhow!("it is being changed").into()));
+        handle.changeable(&found)?;
     }
     let outputs = found.outputs().ok();
     let kept = match &outputs {
@@ -61,7 +59,7 @@ pub(super) async fn down(args: StackChangeArgs) -> Result<(), CommandError> {
     );
     asking::confirm(&question, args.yes).await?;
     if found.phase() == Phase::Ready {
-        if is_running(&found) {
+        if found.is_meant_to_run() {
             set_running(&handle, &found, false).await?;
         }
         let wait = handle.times.drain_wait;
@@ -84,15 +82,8 @@ pub(super) async fn down(args: StackChangeArgs) -> Result<(), CommandError> {
 /// A stack that can be changed.
 async fn ready(handle: &Handle) -> Result<Found, CommandError> {
     let found = handle.existing().await?;
-    match handle.obstacle(&found) {
-        Some(obstacle) => Err(obstacle),
-        None => Ok(found),
-    }
-}
-
-/// Whether the task is meant to run.
-fn is_running(found: &Found) -> bool {
-    found.parameters.get("Running").is_some_and(|number| number != "0")
+    handle.changeable(&found)?;
+    Ok(found)
 }
 
 async fn set_running(handle: &Handle, found: &Found, runs: bool) -> Result<(), CommandError> {

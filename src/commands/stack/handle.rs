@@ -1,12 +1,11 @@
 //! A stack by its name, in an account and a region.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::super::CommandError;
+use super::super::words::lasted;
 use super::{mistaken, reasons};
 use crate::aws_cli::{AwsCli, AwsCliError};
 use crate::cli::{AwsArgs, StackNamedArgs, StackTimes};
@@ -35,19 +34,20 @@ impl Handle {
         match self.look(self.name.as_str()).await {
             // Other things may not exist, either: a profile's token, for one.
             Err(error) if error.says("stack with id") && error.says("does not exist") => Ok(None),
-            found => Ok(found?),
+            found => Ok(Some(found?)),
         }
     }
 
     /// The same where there must be one that this program made.
     pub(super) async fn existing(&self) -> Result<Found, CommandError> {
-        let found = self.find().await?.ok_or_else(|| {
-            CommandError::hinted(
-                anyhow!("there is no stack {} in {}", self.name, self.aws.region()),
-                format!("`s3dav stack up {}` creates it; --region and --profile look elsewhere", self.name),
-            )
-        })?;
-        self.own(found)
+        self.own(self.find().await?.ok_or_else(|| self.missing())?)
+    }
+
+    pub(super) fn missing(&self) -> CommandError {
+        CommandError::hinted(
+            anyhow!("there is no stack {} in {}", self.name, self.aws.region()),
+            format!("`s3dav stack up {}` creates it; --region and --profile look elsewhere", self.name),
+        )
     }
 
     /// Refuses to touch a stack of somebody else's.
@@ -70,6 +70,11 @@ impl Handle {
         })
     }
 
+    /// An error where nothing can be changed now.
+    pub(super) fn changeable(&self, found: &Found) -> Result<(), CommandError> {
+        self.obstacle(found).map_or(Ok(()), Err)
+    }
+
     /// Why nothing can be changed now; `None` if it can.
     pub(super) fn obstacle(&self, found: &Found) -> Option<CommandError> {
         let name = &self.name;
@@ -89,13 +94,10 @@ impl Handle {
         Some(CommandError::hinted(anyhow!("the stack {name} is in {}{reason}", found.status), hint))
     }
 
-    async fn look(&self, name: &str) -> Result<Option<Found>, AwsCliError> {
+    /// That there is none AWS says by an error, and never by an answer without it.
+    async fn look(&self, name: &str) -> Result<Found, AwsCliError> {
         let answer = self.aws.ask(&["cloudformation", "describe-stacks", "--stack-name", name]).await?;
-        // Only AWS says that there is none, as an error.
-        if !answer["Stacks"].is_array() {
-            return Err(AwsCliError::Incomplete { call: "cloudformation describe-stacks" });
-        }
-        Ok(Found::parse(&answer))
+        Found::parse(&answer).ok_or(AwsCliError::Incomplete { call: "cloudformation describe-stacks" })
     }
 
     /// Waits until what is being done to a stack has come to its end, whatever that is. `id`: its ARN, which is known
@@ -106,29 +108,27 @@ impl Handle {
         let mut told = String::new();
         while Instant::now() < until {
             match self.look(id).await {
-                Ok(Some(found)) if found.phase() != Phase::UnderWay => return Ok(found),
-                Ok(Some(found)) => {
+                Ok(found) if found.phase() != Phase::UnderWay => return Ok(found),
+                Ok(found) => {
                     failures = 0;
                     if told != found.status {
                         tell!("{}: {}", self.name, found.status);
                         told = found.status;
                     }
                 }
-                Ok(None) => return Err(self.goes_on("AWS does not show it any more")),
                 Err(error) if failures < PATIENCE => {
                     tracing::debug!(%error, "the stack cannot be looked at");
                     failures += 1;
                 }
                 Err(error) => {
-                    let hint = error.hint().unwrap_or_default();
                     tell!("the change of {} goes on; `s3dav stack status {}` shows it", self.name, self.name);
-                    return Err(CommandError::hinted(error, hint));
+                    return Err(error.into());
                 }
             }
             sleep(self.times.poll_interval).await;
         }
-        let limit = self.times.change_limit;
-        Err(self.goes_on(&format!("it has not come to its end within {}", minutes(limit))))
+        let limit = lasted(self.times.change_limit.as_secs());
+        Err(self.goes_on(&format!("it has not come to its end within {limit}")))
     }
 
     fn goes_on(&self, why: &str) -> CommandError {
@@ -149,15 +149,14 @@ impl Handle {
         let step = match found.phase() {
             Phase::Stillborn => format!("then `s3dav stack down {}`, and again", self.name),
             Phase::HalfRemoved => format!("then `s3dav stack down {}` again", self.name),
+            Phase::Stuck => {
+                format!("then `aws cloudformation continue-update-rollback --stack-name {}`", self.name)
+            }
             _ => "then try again; what was there before is there".to_owned(),
         };
         let advice = cause.as_deref().and_then(reasons::advice).unwrap_or("put that right");
         CommandError::hinted(error, format!("{advice}, {step}"))
     }
-}
-
-fn minutes(time: Duration) -> String {
-    if time.as_secs() < 60 { format!("{time:?}") } else { format!("{} min", time.as_secs() / 60) }
 }
 
 /// Looks in a row that may fail while a stack is followed.

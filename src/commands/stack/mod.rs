@@ -1,6 +1,5 @@
 //! `s3dav stack`, and `s3dav mount --stack`: CloudFormation, ECS and SSM by the AWS command line.
 
-mod asking;
 mod change;
 mod ending;
 mod handle;

@@ -1,12 +1,12 @@
 //! `s3dav mount --stack`: which way leads to the files, and the mount by it.
 
-use super::super::{CommandError, mount as plain};
+use super::super::{CommandError, asking, mount as plain};
 use super::handle::Handle;
+use super::relayed;
 use super::up;
 use super::wanted::Wanted;
-use super::{asking, relayed};
-use crate::cli::{AwsArgs, Given, LogArgs, MountArgs, Origin, ViaArg, mount_bucket};
-use crate::stack::{Choice, Direct, NoWay, Outputs, Via, Way, choose, has_alternatives};
+use crate::cli::{AwsArgs, Given, LogArgs, MountArgs, ViaArg};
+use crate::stack::{Choice, NoWay, Outputs, Via, Way, choose, has_alternatives};
 
 /// Mounts what a stack serves.
 pub(in crate::commands) async fn mount(
@@ -28,10 +28,7 @@ pub(in crate::commands) async fn mount(
     let Choice { way, why } = choose(&outputs, asked, matters).map_err(|no_way| refused(&handle, no_way))?;
     tell!("{}: by {}, {why}", handle.name, shown(&way));
     match way {
-        Way::Direct(direct) => {
-            let given = as_options(&mut args, given, &direct);
-            plain::run(args, &given, log).await
-        }
+        Way::Direct(direct) => mount_by(&relayed::by_bucket(&direct), &args, given, log).await,
         Way::Docker(docker) => mount_by(&relayed::by_docker(&docker), &args, given, log).await,
         Way::Task(task) => mount_by(&relayed::by_task(&task, &handle).await?, &args, given, log).await,
     }
@@ -53,34 +50,15 @@ async fn outputs(handle: &Handle) -> Result<Outputs, CommandError> {
         Some(found) => handle.own(found)?,
         None if asking::is_possible() => {
             tell!("there is no stack {} in {}", handle.name, handle.aws.region());
-            up::up(handle, &Wanted::default(), false).await?
+            up::create(handle, &Wanted::default(), false).await?
         }
-        None => handle.existing().await?,
+        None => return Err(handle.missing()),
     };
     match handle.obstacle(&found) {
         // Under way, or it never came to be.
         Some(obstacle) if found.outputs().is_err() => Err(obstacle),
         _ => handle.outputs(&found),
     }
-}
-
-/// The bucket as `mount` would have been told of it.
-fn as_options(args: &mut MountArgs, given: &[Given], direct: &Direct) -> Vec<Given> {
-    let mut given = given.to_vec();
-    mount_bucket(args, &mut given, &direct.source);
-    args.serve.s3.region = Some(direct.region.clone());
-    // Where the stack lets nobody write, nothing is written past it.
-    args.serve.read_only |= direct.read_only;
-    for option in &mut given {
-        let value = match option.name.as_str() {
-            "region" => direct.region.clone(),
-            "read-only" if direct.read_only => "true".to_owned(),
-            _ => continue,
-        };
-        option.values = vec![value];
-        option.origin = Origin::CommandLine;
-    }
-    given
 }
 
 fn shown(way: &Way) -> String {
@@ -100,7 +78,7 @@ fn refused(handle: &Handle, no_way: NoWay) -> CommandError {
             "`s3dav stack up {name} --nlb-from YOUR.ADDRESS/32` makes one, for about 20 dollars a month; --via direct needs none"
         ),
         NoWay::Stopped | NoWay::Neither => {
-            format!("`s3dav stack start {name}` starts the task; --via direct needs neither")
+            format!("`s3dav stack start {name}` starts the task; --via direct needs none")
         }
     };
     CommandError::hinted(no_way, hint)

@@ -1,4 +1,4 @@
-//! The two ways through the file system, as options of `mount`: a container on this machine, or a session with the task.
+//! The ways to the files, as options of `mount`: the bucket, a container on this machine, or a session with the task.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,14 @@ use super::super::CommandError;
 use super::handle::Handle;
 use crate::aws_cli::{AwsCliError, session_plugin};
 use crate::cli::{self, Command, Given, Layer, MountArgs, ParseError};
-use crate::stack::{Docker, Task};
+use crate::stack::{Direct, Docker, Task};
+
+/// The bucket. Where the stack lets nobody write, nothing is written past it.
+pub(super) fn by_bucket(direct: &Direct) -> Vec<(&'static str, String)> {
+    let mut options = vec![("bucket", direct.source.clone()), ("region", direct.region.clone())];
+    options.extend(direct.read_only.then(|| ("read-only", String::new())));
+    options
+}
 
 /// A container that mounts the file system through the load balancer.
 pub(super) fn by_docker(docker: &Docker) -> Vec<(&'static str, String)> {
@@ -64,16 +71,17 @@ pub(super) fn as_mount(
     let words = ["s3dav", "mount"].map(str::to_owned).into_iter().chain(kept).chain(named);
     let point = args.mountpoint.iter().map(|point| point.clone().into_os_string());
     let line = words.map(OsString::from).chain(point);
-    let read = cli::parse(line, |_| Ok::<_, std::convert::Infallible>(Layer::new())).map_err(|error| {
-        let said = match error {
-            ParseError::CommandLine(error) => error.to_string(),
-            ParseError::Value(text) => text,
-            ParseError::Words(error) => error.to_string(),
-            ParseError::File(never) => match never {},
-        };
-        let first = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        CommandError { exit_code: 2, ..CommandError::hinted(anyhow!(first), "leave that option out") }
-    })?;
+    let read =
+        cli::parse_again(line, |_| Ok::<_, std::convert::Infallible>(Layer::new())).map_err(|error| {
+            let said = match error {
+                ParseError::CommandLine(error) => error.to_string(),
+                ParseError::Value(text) => text,
+                ParseError::Words(error) => error.to_string(),
+                ParseError::File(never) => match never {},
+            };
+            let first = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            CommandError { exit_code: 2, ..CommandError::hinted(anyhow!(first), "leave that option out") }
+        })?;
     match read.cli.command {
         Command::Mount(mount) => Ok((*mount, read.given)),
         _ => Err(anyhow!("it is not a command that mounts").into()),
@@ -81,7 +89,18 @@ pub(super) fn as_mount(
 }
 
 /// What says otherwise what is mounted; what the configuration file said is among the options.
-const NOT_BESIDE: [&str; 6] = ["stack", "via", "bucket", "path", "source", "config"];
+const NOT_BESIDE: [&str; 10] = [
+    "stack",
+    "via",
+    "bucket",
+    "path",
+    "source",
+    "config",
+    "s3files",
+    "az-id",
+    "mount-target",
+    "access-point",
+];
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +131,6 @@ mod tests {
             access_point: "fsap-1".into(),
             az_id: "use1-az1".into(),
             region: "us-east-1".into(),
-            client_policy: "arn".into(),
             read_only: true,
         };
         let names: Vec<_> = by_docker(&docker).into_iter().map(|(name, _)| name).collect();

@@ -14,18 +14,12 @@ pub(super) async fn run(args: StackNamedArgs) -> Result<(), CommandError> {
 /// Prints it; where it is in no good state, says what to do.
 pub(super) async fn show(handle: &Handle, found: &Found) -> Result<(), CommandError> {
     say!("stack          {}, {}", handle.name, found.status);
-    match found.outputs() {
-        Ok(outputs) => show_outputs(handle, &outputs).await?,
-        // It is not to be told of one that never came to be.
-        Err(_) if handle.obstacle(found).is_some() => {}
-        Err(_) => {
-            handle.outputs(found)?;
-        }
+    let obstacle = handle.obstacle(found);
+    // One that never came to be has none.
+    if obstacle.is_none() || found.outputs().is_ok() {
+        show_outputs(handle, &handle.outputs(found)?).await?;
     }
-    match handle.obstacle(found) {
-        Some(obstacle) => Err(obstacle),
-        None => Ok(()),
-    }
+    obstacle.map_or(Ok(()), Err)
 }
 
 async fn show_outputs(handle: &Handle, outputs: &Outputs) -> Result<(), CommandError> {

@@ -2,10 +2,10 @@
 
 use anyhow::anyhow;
 
-use super::super::CommandError;
+use super::super::{CommandError, asking};
 use super::handle::Handle;
 use super::wanted::{Architecture, Network, Wanted};
-use super::{asking, change, preflight, status};
+use super::{change, mistaken, preflight, status};
 use crate::cli::StackUpArgs;
 use crate::stack::{Estimate, Found, PRICES_OF, PRICES_SOURCES, Parameter, password_parameter};
 
@@ -19,14 +19,14 @@ pub(super) async fn run(args: StackUpArgs) -> Result<(), CommandError> {
 }
 
 /// Creates or changes the stack, and waits until that is done.
-pub(super) async fn up(handle: &Handle, wanted: &Wanted, is_agreed: bool) -> Result<Found, CommandError> {
+async fn up(handle: &Handle, wanted: &Wanted, is_agreed: bool) -> Result<Found, CommandError> {
     match handle.find().await? {
         None => create(handle, wanted, is_agreed).await,
         Some(found) => renew(handle, handle.own(found)?, wanted, is_agreed).await,
     }
 }
 
-async fn create(handle: &Handle, wanted: &Wanted, is_agreed: bool) -> Result<Found, CommandError> {
+pub(super) async fn create(handle: &Handle, wanted: &Wanted, is_agreed: bool) -> Result<Found, CommandError> {
     let image = wanted.image_or_releases(&handle.name)?;
     if let Some((bucket, _)) = &wanted.bucket {
         preflight::check_bucket(&handle.aws, bucket).await?;
@@ -69,14 +69,17 @@ async fn renew(
     wanted: &Wanted,
     is_agreed: bool,
 ) -> Result<Found, CommandError> {
-    if let Some(obstacle) = handle.obstacle(&found) {
-        return Err(obstacle);
-    }
+    handle.changeable(&found)?;
     refuse_another_place(handle, &found, wanted)?;
     let current = |key: &str| found.parameters.get(key).map(String::as_str).unwrap_or_default();
     let mut changed = chosen(wanted);
-    let mut is_arm = current("Architecture") != Architecture::Amd64.of_ecs();
-    if let Some(image) = &wanted.image {
+    let mut is_arm = found.is_arm();
+    // Another processor is one for the image that it has, too.
+    let image = match (&wanted.image, wanted.architecture) {
+        (None, Some(_)) => Some(current("Image").parse().map_err(mistaken)?),
+        (image, _) => image.clone(),
+    };
+    if let Some(image) = &image {
         let architecture = preflight::architecture(&handle.aws, image, wanted).await?;
         changed.push(Parameter::new("Image", image.as_str()));
         changed.push(Parameter::new("Architecture", architecture.of_ecs()));
@@ -85,11 +88,10 @@ async fn renew(
     let has_balancer = wanted.source.map_or(!current("SourceCidr").is_empty(), |source| source.is_some());
     tell!("the stack {} in {} is changed:", handle.name, handle.aws.region());
     for Parameter { key, value } in &changed {
-        let value = value.as_deref().unwrap_or_default();
-        tell!("  {key}: {:?} instead of {:?}", value, current(key));
+        tell!("  {key}: {value:?} instead of {:?}", current(key));
     }
     tell!("  its template: that of s3dav {}", env!("CARGO_PKG_VERSION"));
-    show_estimate(Estimate::new(current("Running") != "0", is_arm, has_balancer));
+    show_estimate(Estimate::new(found.is_meant_to_run(), is_arm, has_balancer));
     asking::confirm(&format!("Change the stack {}?", handle.name), is_agreed).await?;
     change::keep_or_make_password(handle).await?;
     if !change::update(handle, &found, &changed, true).await? {

@@ -160,6 +160,21 @@ async fn up_again_changes_only_what_it_is_told() {
 }
 
 #[tokio::test]
+async fn another_processor_is_one_for_the_image_that_it_has() {
+    let Some(aws) = FakeAws::new() else { return };
+    let there = says(&stack("CREATE_COMPLETE", &[]));
+    aws.answers("cloudformation-describe-stacks", &[there, says(&stack("UPDATE_COMPLETE", &[]))]);
+    aws.answers("cloudformation-update-stack", &[says(&json!({ "StackId": STACK_ID }))]);
+    aws.answers("ssm-put-parameter", &[fails("An error occurred (ParameterAlreadyExists) when calling …")]);
+    aws.answers("ecr-batch-get-image", &[says(&image_for(&["arm64", "amd64"]))]);
+    aws.answers("ecs-describe-services", &[says(&json!({ "services": [{ "runningCount": 1 }] }))]);
+    let (code, _, error) = aws.outcome("stack up files --architecture amd64 --yes").await;
+    assert_eq!(code, 0, "{error}");
+    let parameters = aws.call("cloudformation update-stack").parameters();
+    assert_eq!((&parameters["Architecture"], &parameters["Image"]), (&json!("X86_64"), &json!(IMAGE)));
+}
+
+#[tokio::test]
 async fn what_failed_first_is_told() {
     let Some(aws) = FakeAws::new() else { return };
     will_be_created(&aws);

@@ -181,6 +181,18 @@ async fn every_command_of_the_sheet_is_one() {
 }
 
 #[tokio::test]
+async fn what_the_environment_serves_otherwise_is_no_obstacle_to_a_stack() {
+    let Some(aws) = FakeAws::new() else { return };
+    let found = stack("CREATE_COMPLETE", &[("LoadBalancerName", "nlb.example")]);
+    aws.answers("cloudformation-describe-stacks", &[says(&found)]);
+    let mut mount = aws.command("mount --stack files --via docker /nowhere");
+    mount.env("S3DAV_BUCKET", "photos").env("S3DAV_ACCESS_POINT", "fsap-00000000000000000");
+    let (code, _, error) = outcome(mount).await;
+    // Only the engine is missing in this path.
+    assert!(code == 1 && error.contains("there is no docker"), "{error}");
+}
+
+#[tokio::test]
 async fn a_task_that_does_not_run_yet_is_told_of() {
     let Some(aws) = FakeAws::new() else { return };
     let plugin = aws.directory().join("session-manager-plugin");

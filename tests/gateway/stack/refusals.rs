@@ -31,7 +31,7 @@ async fn mistakes_are_found_before_aws_is_asked() {
 async fn an_answer_without_stacks_is_no_absence() {
     let Some(aws) = FakeAws::new() else { return };
     will_be_created(&aws);
-    for answer in [json!({}), json!(null)] {
+    for answer in [json!({}), json!(null), json!({ "Stacks": [] })] {
         aws.answers("cloudformation-describe-stacks", &[says(&answer)]);
         for command in ["up", "down"] {
             let line =
