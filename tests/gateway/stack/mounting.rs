@@ -187,9 +187,10 @@ async fn what_the_environment_serves_otherwise_is_no_obstacle_to_a_stack() {
     aws.answers("cloudformation-describe-stacks", &[says(&found)]);
     let mut mount = aws.command("mount --stack files --via docker /nowhere");
     mount.env("S3DAV_BUCKET", "photos").env("S3DAV_ACCESS_POINT", "fsap-00000000000000000");
+    mount.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     let (code, _, error) = outcome(mount).await;
-    // Only the engine is missing in this path.
-    assert!(code == 1 && error.contains("there is no docker"), "{error}");
+    // What is missing then is an engine that runs the container.
+    assert!(code == 1 && error.contains("through nlb.example") && error.contains("docker"), "{error}");
 }
 
 #[tokio::test]
