@@ -1,60 +1,136 @@
-//! What the kernel has of an open file in memory is read at once, by the thread that sends it: to hand that to another
-//! thread and to be woken again costs more than the work.
+//! What the kernel has in memory is had at once, by the thread that sends it: to hand that to another thread and to be
+//! woken again costs more than the work.
 //!
-//! Nothing here waits. Only file systems of this machine are asked, none that a network or a program is behind, and
-//! a file is read only as far as it is in memory (`RWF_NOWAIT`). `None` means "not at once" and tells nothing else:
-//! then a thread that may wait is asked, see [`super::disk`]. Names are always looked up there.
+//! Nothing here waits. Only file systems of this machine are asked, none that a network or a program is behind; names
+//! are looked up (`RESOLVE_CACHED`) and files read (`RWF_NOWAIT`) only as far as they are in memory. `None` means "not
+//! at once" and tells nothing else: then a thread that may wait is asked, see [`super::disk`].
 
 use std::io;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::{Dir, File, Metadata};
 use parking_lot::Mutex;
 
 use super::stat::Stat;
 
 /// A file system that never waits for anything but this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Local {
+    kind: Kind,
+    /// Others may be mounted below it.
+    device: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "no other system promises not to wait"))]
-pub(super) enum Local {
+enum Kind {
     Disk,
     /// All of it is there, as this program is.
     Memory,
 }
 
-#[cfg(target_os = "linux")]
 impl Local {
     /// Blocks.
     pub(super) fn of(folder: &Dir) -> Option<Self> {
-        match rustix::fs::fstatfs(folder).ok()?.f_type {
-            EXT | XFS | BTRFS => Some(Self::Disk),
-            TMPFS => Some(Self::Memory),
+        let kind = system::kind_of(folder)?;
+        let device = Stat::of(&folder.dir_metadata().ok()?)?.identity.0;
+        Some(Self { kind, device })
+    }
+
+    /// Whether it holds the file or folder that `stat` tells of.
+    pub(super) fn holds(self, stat: &Stat) -> bool {
+        stat.identity.0 == self.device
+    }
+
+    /// The file or folder at `path` below `folder`, no link on the way.
+    pub(super) fn find(self, folder: &Dir, path: &str) -> Option<Stat> {
+        let place = system::open(folder, path, system::Wanted::Place)?;
+        Stat::of(&Metadata::from_file(&place).ok()?)
+    }
+
+    /// Opens the file at `path` below `folder`, no link on the way; never waits for the other end of a pipe.
+    pub(super) fn open(self, folder: &Dir, path: &str) -> Option<(File, Stat)> {
+        // Opening a pipe would let whoever waits at its other end go on.
+        self.find(folder, path).filter(|stat| !stat.is_folder)?;
+        let file = system::open(folder, path, system::Wanted::Content)?;
+        let stat = Stat::of(&Metadata::from_file(&file).ok()?).filter(|stat| !stat.is_folder)?;
+        Some((File::from_std(file), stat))
+    }
+}
+
+/// What the system does at once.
+#[cfg(target_os = "linux")]
+mod system {
+    use cap_std::fs::{Dir, File};
+    use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
+    use rustix::io::{ReadWriteFlags, pread, preadv2};
+
+    use super::Kind;
+
+    /// What a file is opened for.
+    pub(super) enum Wanted {
+        /// To see what it is; it is not touched.
+        Place,
+        Content,
+    }
+
+    pub(super) fn kind_of(folder: &Dir) -> Option<Kind> {
+        match fstatfs(folder).ok()?.f_type {
+            EXT | XFS | BTRFS => Some(Kind::Disk),
+            TMPFS => Some(Kind::Memory),
             _ => None,
         }
     }
 
+    pub(super) fn open(folder: &Dir, path: &str, wanted: Wanted) -> Option<std::fs::File> {
+        let flags = match wanted {
+            Wanted::Place => OFlags::PATH,
+            Wanted::Content => OFlags::RDONLY | OFlags::NONBLOCK,
+        };
+        let resolve =
+            ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        openat2(folder, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).ok().map(Into::into)
+    }
+
     /// Reads from the byte `start` on what is there; at least one byte.
-    fn read(self, file: &File, space: &mut [u8], start: u64) -> Option<usize> {
-        use rustix::io::{ReadWriteFlags, pread, preadv2};
-        let count = match self {
-            Self::Disk => {
-                let mut slices = [std::io::IoSliceMut::new(space)];
-                preadv2(file, &mut slices, start, ReadWriteFlags::NOWAIT)
+    pub(super) fn read(kind: Kind, file: &File, space: &mut [u8], start: u64) -> Option<usize> {
+        let count = match kind {
+            Kind::Disk => {
+                preadv2(file, &mut [std::io::IoSliceMut::new(space)], start, ReadWriteFlags::NOWAIT)
             }
-            Self::Memory => pread(file, space, start),
+            Kind::Memory => pread(file, space, start),
         };
         count.ok().filter(|count| *count > 0)
     }
+
+    const EXT: rustix::fs::FsWord = 0xEF53;
+    const XFS: rustix::fs::FsWord = 0x5846_5342;
+    const BTRFS: rustix::fs::FsWord = 0x9123_683E;
+    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 }
 
+/// No other system promises not to wait.
 #[cfg(not(target_os = "linux"))]
-impl Local {
-    pub(super) fn of(_: &Dir) -> Option<Self> {
+mod system {
+    use cap_std::fs::{Dir, File};
+
+    use super::Kind;
+
+    pub(super) enum Wanted {
+        Place,
+        Content,
+    }
+
+    pub(super) fn kind_of(_: &Dir) -> Option<Kind> {
         None
     }
 
-    fn read(self, _: &File, _: &mut [u8], _: u64) -> Option<usize> {
+    pub(super) fn open(_: &Dir, _: &str, _: Wanted) -> Option<std::fs::File> {
+        None
+    }
+
+    pub(super) fn read(_: Kind, _: &File, _: &mut [u8], _: u64) -> Option<usize> {
         None
     }
 }
@@ -70,7 +146,7 @@ pub(super) fn piece_at_once(
 ) -> Option<(Bytes, Stat)> {
     let wanted = most.min(BUFFER as u64) as usize;
     let mut buffer = buffers.take(wanted);
-    let count = local.read(file, &mut buffer.bytes[..wanted], start)?;
+    let count = system::read(local.kind, file, &mut buffer.bytes[..wanted], start)?;
     // To look at its name as well may take longer.
     let there = || Err(io::ErrorKind::WouldBlock.into());
     let now = Stat::of(&file.metadata().ok()?)?;
@@ -122,15 +198,6 @@ const SMALL: usize = 64 << 10;
 /// Buffers that wait for use: 4 MiB, enough for sixteen downloads that run.
 const KEPT: usize = 16;
 
-#[cfg(target_os = "linux")]
-const EXT: rustix::fs::FsWord = 0xEF53;
-#[cfg(target_os = "linux")]
-const XFS: rustix::fs::FsWord = 0x5846_5342;
-#[cfg(target_os = "linux")]
-const BTRFS: rustix::fs::FsWord = 0x9123_683E;
-#[cfg(target_os = "linux")]
-const TMPFS: rustix::fs::FsWord = 0x0102_1994;
-
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
@@ -147,20 +214,64 @@ mod tests {
         (directory, file, stat)
     }
 
+    fn folder(path: impl AsRef<std::path::Path>) -> Dir {
+        Dir::open_ambient_dir(path, cap_std::ambient_authority()).unwrap()
+    }
+
+    /// The file system in memory.
+    fn memory() -> Local {
+        Local::of(&folder("/dev/shm")).unwrap()
+    }
+
     #[test]
     fn a_directory_in_memory_is_local() {
-        let (directory, ..) = in_memory("");
-        let folder = Dir::open_ambient_dir(directory.path(), cap_std::ambient_authority()).unwrap();
-        assert_eq!(Local::of(&folder), Some(Local::Memory));
-        let of_the_kernel = Dir::open_ambient_dir("/proc", cap_std::ambient_authority()).unwrap();
-        assert_eq!(Local::of(&of_the_kernel), None);
+        assert_eq!(memory().kind, Kind::Memory);
+        assert_eq!(Local::of(&folder("/proc")), None);
+    }
+
+    #[test]
+    fn what_is_mounted_below_is_another_file_system() {
+        let (.., stat) = in_memory("");
+        assert!(memory().holds(&stat));
+        let of_the_kernel = folder("/proc").metadata("version").unwrap();
+        assert!(!memory().holds(&Stat::of(&of_the_kernel).unwrap()));
+        let devices = folder("/dev");
+        assert!(Local::of(&devices).is_none_or(|local| local.find(&devices, "shm").is_none()));
+    }
+
+    #[test]
+    fn files_and_folders_are_found() {
+        let (directory, _, stat) = in_memory("12345");
+        let root = folder(directory.path());
+        root.create_dir("folder").unwrap();
+        root.write("folder/inner", "").unwrap();
+        assert_eq!(memory().find(&root, "file"), Some(stat.clone()));
+        assert_eq!(memory().open(&root, "file").unwrap().1, stat);
+        assert!(memory().find(&root, ".").unwrap().is_folder);
+        assert!(memory().find(&root, "folder").unwrap().is_folder);
+        assert!(memory().open(&root, "folder/inner").is_some());
+        assert!(memory().open(&root, "folder").is_none());
+        assert_eq!(memory().find(&root, "none"), None);
+    }
+
+    #[test]
+    fn what_may_lead_elsewhere_or_wait_is_left_to_others() {
+        let (directory, ..) = in_memory("12345");
+        let root = folder(directory.path());
+        std::os::unix::fs::symlink("file", directory.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(".", directory.path().join("here")).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(&root, "pipe", rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for path in ["link", "here/file", "../file", "/etc/passwd", "pipe"] {
+            assert_eq!(memory().find(&root, path), None, "{path}");
+            assert!(memory().open(&root, path).is_none(), "{path}");
+        }
     }
 
     #[test]
     fn a_piece_is_what_is_there() {
         let (_directory, file, stat) = in_memory("12345");
-        let piece =
-            |start, most| piece_at_once((&file, Local::Memory), &Buffers::default(), &stat, start, most);
+        let piece = |start, most| piece_at_once((&file, memory()), &Buffers::default(), &stat, start, most);
         assert_eq!(piece(1, 3).unwrap(), ("234".into(), stat.clone()));
         assert_eq!(piece(3, 9).unwrap().0, "45");
         assert!(piece(5, 1).is_none(), "nothing is there");
@@ -170,7 +281,7 @@ mod tests {
     fn a_piece_of_another_version_is_none() {
         let (directory, file, stat) = in_memory("12345");
         fs::write(directory.path().join("file"), "123456").unwrap();
-        assert!(piece_at_once((&file, Local::Memory), &Buffers::default(), &stat, 0, 5).is_none());
+        assert!(piece_at_once((&file, memory()), &Buffers::default(), &stat, 0, 5).is_none());
     }
 
     #[test]

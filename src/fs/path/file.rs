@@ -33,11 +33,14 @@ impl PathFileSystem {
         {
             return Ok(None);
         }
-        if super::is_unseen(path) || self.is_conflict(path) {
+        if super::is_unseen(path) || self.shared.is_conflict(path) {
             return Ok(None);
         }
         let (key, range) = (path.key(), context.range);
-        let opened = self.disk(move |shared| Opened::open(shared, key, range, true)).await;
+        let opened = match Opened::open_at_once(&self.shared, &key, range) {
+            Some(reading) => Ok(reading),
+            None => self.disk(move |shared| Opened::open(shared, key, range, true)).await,
+        };
         let reading = match opened {
             Ok(reading) => reading,
             Err(Failure::NotFound | Failure::IsFolder) => return Ok(None),
@@ -150,15 +153,36 @@ impl Opened {
         begins: bool,
     ) -> Result<Self, Failure> {
         let (file, stat) = shared.root.file(&key)?;
-        let start = range.map_or(0, |range| range.first);
-        let last = range.and_then(|range| range.last);
-        let end = last.map_or(stat.size, |last| stat.size.min(last.saturating_add(1)));
-        let (mut ready, mut seen) = (Bytes::new(), stat.clone());
-        if begins {
-            let first = if shared.content.takes(stat.size) { stat.size } else { FIRST_PIECE };
-            (ready, seen) = piece(&shared.root, (&key, &file), &stat, (start, end), first)?;
-        }
-        let local = shared.root.local();
+        let first = if begins {
+            let most = shared.first_piece(&stat);
+            Some(piece(&shared.root, (&key, &file), &stat, bounds(range, &stat), most)?)
+        } else {
+            None
+        };
+        Ok(Self::new(shared, key, (file, stat), range, first))
+    }
+
+    /// The same with the first piece, if that can be had without waiting.
+    fn open_at_once(shared: &Shared, key: &str, range: Option<ByteRange>) -> Option<Self> {
+        let (file, stat) = shared.root.file_at_once(key)?;
+        let (start, end) = bounds(range, &stat);
+        let most = shared.first_piece(&stat).min(end.saturating_sub(start));
+        let local = shared.root.local(&stat)?;
+        let first = piece_at_once((&file, local), &shared.buffers, &stat, start, most)?;
+        Some(Self::new(shared, key.to_owned(), (file, stat), range, Some(first)))
+    }
+
+    fn new(
+        shared: &Shared,
+        key: String,
+        (file, stat): (File, Stat),
+        range: Option<ByteRange>,
+        first: Option<Piece>,
+    ) -> Self {
+        let (position, end) = bounds(range, &stat);
+        let local = shared.root.local(&stat);
+        let begins = first.is_some();
+        let (ready, seen) = first.unwrap_or_else(|| (Bytes::new(), stat.clone()));
         let content = if begins && ready.len() as u64 == stat.size {
             if !ready.is_empty() && shared.content.takes(stat.size) {
                 shared.keep(&key, &stat, &ready);
@@ -167,8 +191,7 @@ impl Opened {
         } else {
             Content::File { file: Open::new(file), local }
         };
-        let is_near = local.is_some();
-        Ok(Self { key, content, stat, seen, end, position: start, ready, is_near, next: None })
+        Self { key, content, stat, seen, end, position, ready, is_near: local.is_some(), next: None }
     }
 
     fn seek(&mut self, start: u64) {
@@ -235,6 +258,20 @@ impl Opened {
             disk.by(deadline, move || piece(&shared.root, (&key, &file), &seen, (start, end), PIECE)).await
         }))
     }
+}
+
+impl Shared {
+    /// Bytes of the piece that a client waits for: all of a file that is to be remembered.
+    fn first_piece(&self, stat: &Stat) -> u64 {
+        if self.content.takes(stat.size) { stat.size } else { FIRST_PIECE }
+    }
+}
+
+/// The first byte that is wanted, and the one behind the last.
+fn bounds(range: Option<ByteRange>, stat: &Stat) -> (u64, u64) {
+    let end =
+        range.and_then(|range| range.last).map_or(stat.size, |last| stat.size.min(last.saturating_add(1)));
+    (range.map_or(0, |range| range.first), end)
 }
 
 /// What was read, and the file as it was then.

@@ -1,4 +1,4 @@
-//! What is in the directory, for nobody's request.
+//! What is at a path of the directory.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -31,6 +31,29 @@ impl Locate for PathShare {
 impl Shared {
     pub(super) fn looking(self: &Arc<Self>) -> Arc<dyn Locate> {
         Arc::new(PathShare(Arc::clone(self)))
+    }
+
+    /// What a client finds at `path`. Blocks.
+    pub(super) fn search(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+        match self.conflicts.as_ref().and_then(|conflicts| Some((conflicts, conflicts.below(path)?))) {
+            Some((conflicts, below)) => conflicts.locate(self, &below),
+            None => search(&self.root, path),
+        }
+    }
+
+    /// The same as it is spelled, if that can be told without waiting.
+    pub(super) fn find_at_once(&self, path: &ResourcePath) -> Option<Located> {
+        if self.is_conflict(path) {
+            return None;
+        }
+        let key = path.key();
+        let stat = self.root.find_at_once(&key)?;
+        Some(Located { key, stat, is_link: false, shown: None })
+    }
+
+    /// Whether `path` names what is shown of S3 Files' own.
+    pub(super) fn is_conflict(&self, path: &ResourcePath) -> bool {
+        self.conflicts.as_ref().is_some_and(|conflicts| conflicts.below(path).is_some())
     }
 }
 

@@ -176,9 +176,14 @@ impl Source for PathShare {
         let key = Key::new(context.path.key()).ok().filter(|_| !context.path.has_trailing_slash())?;
         self.0.content.get(&key)?;
         let (shared, name) = (Arc::clone(&self.0), key.clone());
-        // Opened, not only looked at: then a network file system asks its server.
-        let opened = move || Ok(shared.root.file(name.as_str())?.1);
-        let stat = self.0.disk.by(context.deadline, opened).await.ok()?;
+        let stat = match self.0.root.find_at_once(key.as_str()).filter(|stat| !stat.is_folder) {
+            Some(stat) => stat,
+            None => {
+                // Opened, not only looked at: then a network file system asks its server.
+                let opened = move || Ok(shared.root.file(name.as_str())?.1);
+                self.0.disk.by(context.deadline, opened).await.ok()?
+            }
+        };
         let held = self.0.content.version(&key, &stat.etag)?;
         self.0.bases.offer(context, key.as_str(), &stat.etag, stat.size);
         Some(HotFile {
@@ -257,12 +262,13 @@ impl PathFileSystem {
         if let Some(known) = self.located.lock().get(path) {
             return Ok(known.clone());
         }
-        let found = match is_unseen(path) {
-            true => None,
-            false => {
-                let spelled = path.clone();
-                self.disk(move |shared| shared.search(&spelled)).await?
-            }
+        let found = if is_unseen(path) {
+            None
+        } else if let Some(located) = self.shared.find_at_once(path) {
+            Some(located)
+        } else {
+            let spelled = path.clone();
+            self.disk(move |shared| shared.search(&spelled)).await?
         };
         self.context.outcome.note_existence(path, found.is_some());
         self.located.lock().insert(path.clone(), found.clone());
@@ -282,7 +288,7 @@ impl PathFileSystem {
         if path.is_root() {
             return Err(Failure::Forbidden(format!("the whole directory cannot be {what} here")));
         }
-        if self.is_conflict(path) {
+        if self.shared.is_conflict(path) {
             let message = "conflicts are only shown: copy the file back to where it lay";
             return Err(Failure::Forbidden(message.to_owned()));
         }
@@ -294,11 +300,6 @@ impl PathFileSystem {
             Some(name) => Err(Failure::Forbidden(format!("{name:?} belongs to the file system"))),
             None => Ok(()),
         }
-    }
-
-    /// Whether `path` names what is shown of S3 Files' own.
-    fn is_conflict(&self, path: &ResourcePath) -> bool {
-        self.shared.conflicts.as_ref().is_some_and(|conflicts| conflicts.below(path).is_some())
     }
 
     /// See [`Bases::note`].
@@ -358,7 +359,7 @@ impl FileSystem for PathFileSystem {
         changes: Vec<PropertyChange>,
     ) -> Result<(), Failure> {
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        if self.is_conflict(path) {
+        if self.shared.is_conflict(path) {
             self.refuse_protected(path, "changed")?;
         }
         let (state, id) = (self.shared.state.clone(), located.id());
@@ -367,14 +368,6 @@ impl FileSystem for PathFileSystem {
 }
 
 impl Shared {
-    /// What a client finds at `path`. Blocks.
-    fn search(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
-        match self.conflicts.as_ref().and_then(|conflicts| Some((conflicts, conflicts.below(path)?))) {
-            Some((conflicts, below)) => conflicts.locate(self, &below),
-            None => spellings::search(&self.root, path),
-        }
-    }
-
     /// Keeps a small file's whole content, if it is sure to be this version's.
     fn keep(&self, key: &str, stat: &Stat, content: &bytes::Bytes) {
         let Ok(key) = Key::new(key) else { return };

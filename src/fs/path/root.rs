@@ -70,9 +70,21 @@ impl Root {
         }
     }
 
-    /// What the directory's file system is, if nothing but this machine is behind it.
-    pub(super) fn local(&self) -> Option<Local> {
-        self.open.read().local
+    /// The file system of a file, if nothing but this machine is behind it.
+    pub(super) fn local(&self, stat: &Stat) -> Option<Local> {
+        self.open.read().local.filter(|local| local.holds(stat))
+    }
+
+    /// What `key` leads to, if that can be told without waiting; see [`super::at_once`].
+    pub(super) fn find_at_once(&self, key: &str) -> Option<Stat> {
+        let top = self.open.read();
+        top.local?.find(&top.folder, path(key))
+    }
+
+    /// Opens a file, if that can be done without waiting; see [`super::at_once`].
+    pub(super) fn file_at_once(&self, key: &str) -> Option<(File, Stat)> {
+        let top = self.open.read();
+        top.local?.open(&top.folder, path(key))
     }
 
     /// What `key` leads to, if it is a file or a folder.
