@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::control::on;
 use crate::harness::clients;
-use crate::harness::faults::injected;
+use crate::harness::faults::{injected, serving_from_afar};
 use crate::harness::held::Held;
 use crate::harness::process::{Process, command, outcome, send_signal, serve};
 use crate::harness::{BUCKET, TestGateway, client, embedded, embedded_options, eventually};
@@ -87,7 +87,7 @@ async fn a_directory_that_does_not_answer_is_a_failure_and_costs_one_thread() {
     let state_dir = state.path().join("state");
     let mut serve = command(&["serve", "--listen", "127.0.0.1:0", "--path"]);
     serve.arg(root.path()).arg("--state-dir").arg(&state_dir);
-    let gateway = Process::serving(serve).await;
+    let gateway = serving_from_afar(&serve).await;
     let health = || async {
         let mut command = command(&["health", "--state-dir"]);
         command.arg(&state_dir);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::finder::client::Finder;
 use crate::finder::sender;
 use crate::harness::clients;
-use crate::harness::faults::injected;
+use crate::harness::faults::{injected, serving_from_afar};
 use crate::harness::process::{Process, command};
 use crate::harness::{client, eventually};
 
@@ -29,7 +29,7 @@ impl Served {
         let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut serve = command(&["serve", "--listen", "127.0.0.1:0", "--request-budget", budget]);
         serve.arg("--path").arg(root.path()).arg("--state-dir").arg(state.path().join("state"));
-        Self { gateway: Process::serving(serve).await, root, _state: state }
+        Self { gateway: serving_from_afar(&serve).await, root, _state: state }
     }
 
     /// From now on calls that touch `path`, below the root, end as `inject` says.

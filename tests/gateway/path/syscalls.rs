@@ -23,9 +23,12 @@ struct Traced {
 
 impl Traced {
     async fn start() -> Option<Self> {
+        Self::of(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn of(root: tempfile::TempDir) -> Option<Self> {
         let tools = clients::needs(&["strace"])?;
-        let dir = || tempfile::tempdir().unwrap();
-        let (root, state, log) = (dir(), dir(), dir());
+        let (state, log) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut serve = command(&["serve", "--listen", "127.0.0.1:0"]);
         serve.arg("--path").arg(root.path()).arg("--state-dir").arg(state.path().join("state"));
         let gateway = Process::serving(serve).await;
@@ -191,4 +194,31 @@ async fn names_of_a_folder_are_read_once_for_all_misses() {
 fn set_old(path: &Path) {
     let file = fs::File::options().write(true).open(path).unwrap();
     file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+}
+
+/// A change of thread costs as much as all the rest of a small read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_memory_is_read_by_the_thread_that_sends_it() {
+    if clients::find("strace").is_none() {
+        return;
+    }
+    let root = tempfile::tempdir_in("/dev/shm").unwrap();
+    for number in 0..10 {
+        fs::write(root.path().join(number.to_string()), vec![b'x'; 4000]).unwrap();
+    }
+    let Some(traced) = Traced::of(root).await else { return };
+    let before = traced.text().len();
+    for number in 0..10 {
+        assert_eq!(traced.request("GET", &format!("/{number}"), None).await, 200);
+    }
+    let answers = || traced.text()[before..].matches("HTTP/1.1 200 OK").count();
+    eventually("all is written down", || async { answers() == 10 }).await;
+    let text = traced.text()[before..].to_owned();
+    let threads = |what: &str| -> std::collections::BTreeSet<String> {
+        let lines = text.lines().filter(|line| line.contains(what));
+        lines.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+    };
+    let (reading, answering) = (threads("pread64("), threads("HTTP/1.1 200 OK"));
+    assert!(!reading.is_empty() && reading.is_subset(&answering), "{reading:?} {answering:?}\n{text}");
+    traced.stop().await;
 }
