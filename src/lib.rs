@@ -14,6 +14,7 @@
 //! - [`notify`]: what became of saves, said on the user's desktop.
 //! - [`http`]: the front; the life of one request is in `http/service.rs`.
 //! - [`dav`]: WebDAV; the engine behind its intercepts, PROPFIND, locks.
+//! - [`page`]: pages for people: a folder, and why something is not shown.
 //! - [`fs`]: a bucket, or a directory, as a file system; what they promise is in their `SEMANTICS.md`.
 //! - [`store`]: object stores; `store/s3` is the only place that sees the AWS SDK.
 //! - [`cache`]: what is known without asking; pure structures.
@@ -58,6 +59,7 @@ pub mod mount;
 pub mod notify;
 pub mod object;
 pub mod open_file;
+pub mod page;
 pub mod parent;
 pub mod peer;
 pub mod process;

@@ -102,7 +102,7 @@ impl Gateway {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
         }
         let (auth, read_only) = (options.auth.name(), options.read_only);
-        let (behind, far) = behind(content, locks, &state, &shutdown);
+        let (behind, far) = behind(content, &source, locks, &state, &shutdown);
         let service = Service::new(behind, options, metrics.clone(), answering.clone());
         let (knocks, front) = (service.knocks(), service.clone());
         let server = Server::new(listeners, service, config.limits.within(descriptors));
@@ -265,12 +265,15 @@ fn auth(access: Access, state: &State) -> Auth {
 /// Who carries requests out.
 fn behind(
     content: Content,
+    source: &str,
     locks: LockTable,
     state: &State,
     shutdown: &Shutdown,
 ) -> (Behind, Option<FarEnd>) {
     match content {
-        Content::Share(share) => (Behind::Engine(Engine::new(share, locks, state.clone(), shutdown)), None),
+        Content::Share(share) => {
+            (Behind::Engine(Engine::new(share, source, locks, state.clone(), shutdown)), None)
+        }
         Content::Relay(far) => (Behind::Relay(far.relay.clone()), Some(far)),
     }
 }

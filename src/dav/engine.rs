@@ -19,6 +19,7 @@ use super::saves::Saves;
 use super::told::Told;
 use super::{Body, full, index, lock_null, propfind, proppatch, refuse, refused, text};
 use crate::fs::{Failure, RequestContext, Share};
+use crate::page::Order;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
@@ -29,13 +30,21 @@ pub struct Engine {
     locks: LockTable,
     saves: Saves,
     told: Told,
+    /// What is served, as its pages call it.
+    source: Arc<str>,
 }
 
 impl Engine {
-    /// Serves `share`; `locks` are its locks, `state` its memory.
-    pub fn new(share: Arc<dyn Share>, locks: LockTable, state: State, shutdown: &Shutdown) -> Self {
+    /// Serves `share`, which people know as `source`; `locks` are its locks, `state` its memory.
+    pub fn new(
+        share: Arc<dyn Share>,
+        source: &str,
+        locks: LockTable,
+        state: State,
+        shutdown: &Shutdown,
+    ) -> Self {
         let told = Told::new(state.unsure_since().is_some());
-        Self { share, saves: Saves::new(state, locks.clone(), shutdown), locks, told }
+        Self { share, saves: Saves::new(state, locks.clone(), shutdown), locks, told, source: source.into() }
     }
 
     /// Answers a PROPFIND whose body has been read and checked.
@@ -127,9 +136,11 @@ impl Engine {
 
     async fn carry_out(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let with_slash = match is_read {
-            true => index::with_slash(context, request.uri(), request.headers()),
-            false => None,
+        let as_folder = AsFolder {
+            with_slash: is_read
+                .then(|| index::with_slash(context, request.uri(), request.headers()))
+                .flatten(),
+            order: Order::parse(request.uri().query()),
         };
         *request.uri_mut() = target(context);
         // The engine would answer 304 to a date that is merely older.
@@ -167,7 +178,7 @@ impl Engine {
             mark_whole(&mut answer);
         }
         match is_read {
-            true => self.finish_read(context, answer, since, with_slash).await,
+            true => self.finish_read(context, answer, since, as_folder).await,
             false => finish(context, answer).await,
         }
     }
@@ -202,13 +213,13 @@ impl Engine {
         context: &Arc<RequestContext>,
         mut answer: Response<Body>,
         since: Option<header::HeaderValue>,
-        with_slash: Option<header::HeaderValue>,
+        as_folder: AsFolder,
     ) -> Response<Body> {
         // The engine's two words for a folder.
         if matches!(answer.status(), StatusCode::FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-            return match with_slash {
+            return match as_folder.with_slash {
                 Some(location) => index::moved(location),
-                None => self.folder(context).await,
+                None => self.folder(context, as_folder.order).await,
             };
         }
         if !matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
@@ -237,8 +248,9 @@ impl Engine {
     }
 
     /// What is at the path is a folder: a listing for browsers, 200 for all.
-    async fn folder(&self, context: &Arc<RequestContext>) -> Response<Body> {
-        match index::answer(&*self.share.view(Arc::clone(context)), context).await {
+    async fn folder(&self, context: &Arc<RequestContext>, order: Order) -> Response<Body> {
+        let view = self.share.view(Arc::clone(context));
+        match index::answer(&*view, context, &self.source, order).await {
             Ok(mut answer) if context.method == Method::HEAD => {
                 *answer.body_mut() = full("");
                 answer
@@ -247,6 +259,13 @@ impl Engine {
             Err(failure) => refuse(context, failure),
         }
     }
+}
+
+/// How a path is answered that turns out to be a folder.
+struct AsFolder {
+    /// Where a browser is sent instead.
+    with_slash: Option<header::HeaderValue>,
+    order: Order,
 }
 
 /// The target as every layer read it, spelled so that the engine cannot read it otherwise.

@@ -44,6 +44,9 @@ pub(crate) fn refuse(context: &RequestContext, failure: Failure) -> Response<Bod
 /// What the client is told of a failure.
 fn refused(refusal: &Refusal) -> Response<Body> {
     let mut answer = text(refusal.status, &refusal.message);
+    if let Some(hint) = &refusal.hint {
+        answer.extensions_mut().insert(Hint(hint.clone()));
+    }
     if let Some(seconds) = refusal.retry_after {
         answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
@@ -58,12 +61,21 @@ pub fn text(status: StatusCode, message: &str) -> Response<Body> {
         false if shown.len() < message.len() => format!("{shown}…\n"),
         false => format!("{message}\n"),
     };
-    let mut answer = Response::new(full(body));
+    let mut answer = Response::new(full(body.clone()));
     *answer.status_mut() = status;
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+    answer.extensions_mut().insert(Message(body));
     answer
 }
+
+/// What an answer says in its text, for whoever makes a page of it.
+#[derive(Debug, Clone)]
+pub struct Message(pub String);
+
+/// What to do about it.
+#[derive(Debug, Clone)]
+pub struct Hint(pub String);
 
 /// Bytes. macOS has room for 4,096 of an answer to what it copies, headers included, and waits for ever for the
 /// end of one that does not fit.

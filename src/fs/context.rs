@@ -116,11 +116,14 @@ pub struct Refusal {
     pub status: StatusCode,
     pub retry_after: Option<u32>,
     pub message: String,
+    /// What to do, for people.
+    pub hint: Option<String>,
 }
 
 impl Refusal {
     pub fn of(failure: &Failure) -> Self {
-        Self { status: failure.status(), retry_after: failure.retry_after(), message: failure.to_string() }
+        let (status, retry_after) = (failure.status(), failure.retry_after());
+        Self { status, retry_after, message: failure.to_string(), hint: hint(failure) }
     }
 }
 

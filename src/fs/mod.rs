@@ -105,6 +105,9 @@ pub struct Resource {
     /// Bytes; 0 for folders.
     pub size: u64,
     pub modified: SystemTime,
+    /// Whether what is served keeps that date. S3 keeps none for a folder: clients are told one that this gateway
+    /// notes.
+    pub is_date_stored: bool,
     /// Files only.
     pub etag: Option<ETag>,
     /// As stored; in a listing, as the name suggests.

@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::dav::propfind::href_as_spelled;
 use crate::fs::context::{Depth, Outcome};
 use crate::fs::{PathError, RequestContext, ResourcePath, UrlPrefix};
+use crate::page;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -90,9 +91,11 @@ pub(super) fn admit(
     }
     let range = range::read(headers);
     let client = client(headers, &facts);
+    let is_watched = method == Method::GET && page::is_wanted(headers);
     let budget = facts.budget.unwrap_or(match (client.is_webdavfs(), body.has_content) {
         (true, true) => CONTENT_BUDGET,
         (true, false) => FINDER_BUDGET,
+        (false, _) if is_watched => PAGE_BUDGET,
         (false, _) => BUDGET,
     });
     Ok(RequestContext {
@@ -302,6 +305,8 @@ const FINDER_BUDGET: Duration = Duration::from_secs(75);
 /// But waits for the end of an upload without any limit, and tells nobody that it failed: a night without a
 /// network, or with credentials that have expired, is no reason to lose what was saved.
 const CONTENT_BUDGET: Duration = Duration::from_secs(12 * 3600);
+/// A person looks at nothing meanwhile; the page that says why asks again by itself.
+const PAGE_BUDGET: Duration = Duration::from_secs(5);
 /// Other clients give up after a minute at the most.
 const BUDGET: Duration = Duration::from_secs(30);
 

@@ -12,6 +12,7 @@ mod guard;
 mod guesses;
 mod hosts;
 mod knocks;
+mod people;
 mod places;
 mod range;
 mod ready;

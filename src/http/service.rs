@@ -21,6 +21,7 @@ use super::guard::{Facts, Refused, admit};
 use super::guesses::Guesses;
 use super::hosts::{AllowedHost, Hosts};
 use super::knocks::Knocks;
+use super::people::Asker;
 use super::places::Guest;
 use super::ready::Readiness;
 use super::relayed;
@@ -161,7 +162,7 @@ impl Service {
         crowded: bool,
         rests: &UnboundedSender<Rest>,
     ) -> Response<Counted> {
-        let (begun, under_way) = (Instant::now(), guest.begin());
+        let (begun, under_way, asker) = (Instant::now(), guest.begin(), Asker::of(&request));
         let method = request.method().clone();
         let _write = WRITES.contains(&method.as_str()).then(|| self.0.writes.lock().token());
         let home = Home::default();
@@ -189,6 +190,7 @@ impl Service {
         {
             answer.headers_mut().insert(header::ALLOW, self.allowed());
         }
+        answer = asker.shown(answer);
         answer.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
         date::add(&mut answer);
         guard(answer.headers_mut());

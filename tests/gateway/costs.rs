@@ -100,6 +100,9 @@ async fn sending_a_browser_to_a_folder() {
     let answer = gateway.request("GET", "/d/").header("accept", "text/html").send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(asked(&gateway), "3 ListObjectsV2", "its pages");
+    let answer = gateway.request("GET", "/d/?sort=size").header("accept", "text/html").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(asked(&gateway), "", "in another order, of what is known");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,11 +48,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "open_file",
         ],
     ),
-    ("dav", &["object", "shutdown", "logging", "state", "fs"]),
+    // For people: above what is served, it only shows.
+    ("page", &[]),
+    ("dav", &["object", "shutdown", "logging", "state", "fs", "page"]),
     // Another gateway, and the ways to it.
     ("relay", &["intake", "logging", "metrics", "peer"]),
     ("far", &["aws_cli", "container", "logging", "process", "relay", "state", "store"]),
-    ("http", &["relay", "client", "object", "metrics", "shutdown", "logging", "fs", "dav", "peer"]),
+    ("http", &["relay", "client", "object", "metrics", "shutdown", "logging", "fs", "dav", "page", "peer"]),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config", "spelling"]),
     (
@@ -129,6 +131,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("toml", &["src/config/file.rs", "src/state/source.rs"]),
     ("listenfd", &["src/sockets/"]),
     ("strsim", &["src/spelling.rs"]),
+    ("askama", &["src/page/"]),
+    ("tz", &["src/page/"]),
     ("libc", &["src/peer/", "src/sockets/"]),
 ];
 

@@ -38,6 +38,7 @@ mod newcomer;
 mod obstacles;
 mod outages;
 mod owners;
+mod pages;
 mod parent;
 mod path;
 mod permissions;

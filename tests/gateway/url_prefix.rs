@@ -14,9 +14,13 @@ use crate::harness::{Behind, TestGateway, embedded, hrefs};
 /// Where the proxy shows it.
 const SHOWN: &str = "/proxy/8330/";
 
-/// The links of a page, as its address makes them whole.
+/// The links of a page to folders and files, as its address makes them whole.
 fn links(page: &str, at: &Url) -> Vec<Url> {
-    let links = page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let between = |begin: &str, end: &str| {
+        page.split_once(begin).map_or("", |(_, rest)| rest.split_once(end).unwrap().0)
+    };
+    let parts = [between("<nav", "</nav>"), between("<tbody>", "</tbody>")].concat();
+    let links = parts.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
     links.map(|link| at.join(link).unwrap()).collect()
 }
 
@@ -56,7 +60,13 @@ async fn pages_need_no_option_behind_a_proxy_that_strips_the_prefix() {
         }
         let (at, links) = visit(&gateway, &shown("d/e")).await;
         assert_eq!(at.as_str(), shown("d/e/"));
-        assert_eq!(links.iter().map(Url::as_str).collect::<Vec<_>>(), [shown("d/"), shown("d/e/file")]);
+        assert_eq!(
+            links.iter().map(Url::as_str).collect::<Vec<_>>(),
+            [shown(""), shown("d/"), shown("d/e/file")]
+        );
+        let (at, links) = visit(&gateway, &shown("d/e?sort=size&order=asc")).await;
+        assert_eq!(at.as_str(), shown("d/e/?sort=size&order=asc"));
+        assert_eq!(links[2].as_str(), shown("d/e/file"));
     }
 }
 

@@ -51,6 +51,7 @@ impl Located {
             is_folder: stat.is_folder,
             size: stat.size,
             modified: stat.modified,
+            is_date_stored: true,
             etag: (!stat.is_folder).then(|| stat.etag.clone()),
             kept_mtime: None,
             export: None,

@@ -308,6 +308,7 @@ fn resource(path: String, row: ShelfRow) -> Resource {
         is_folder: row.is_folder,
         size: row.size,
         modified: date(&row),
+        is_date_stored: true,
         etag: (!row.is_folder).then(|| ETag::new(&row.version)),
         content_type: None,
         kept_mtime: None,

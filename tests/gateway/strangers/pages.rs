@@ -83,7 +83,7 @@ async fn pages_of_other_ports_see_nothing() {
     assert_eq!(gateway.get("/file").await.1, "content");
     // A link is followed.
     browser.value("document.getElementById('link').click()").await;
-    browser.until("document.title === '/'").await;
+    browser.until("document.title === 'bucket'").await;
 }
 
 /// Three seconds of a moving picture, made by the browser itself.

@@ -1,0 +1,112 @@
+//! What a file is, for people: a word and an icon.
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Folder,
+    Picture,
+    Video,
+    Sound,
+    Pdf,
+    Table,
+    Text,
+    Archive,
+    Document,
+    Other,
+}
+
+impl Kind {
+    /// Of a content type.
+    pub(super) fn of(content_type: Option<&str>) -> Self {
+        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+        let bare = content_type.split(';').next().unwrap_or_default().trim();
+        let (class, name) = bare.split_once('/').unwrap_or_default();
+        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        match class {
+            "image" => Self::Picture,
+            "video" => Self::Video,
+            "audio" => Self::Sound,
+            "application" if name == "pdf" => Self::Pdf,
+            "text" | "application" if has(&["csv", "tab-separated", "spreadsheet", "excel", "parquet"]) => {
+                Self::Table
+            }
+            "text" => Self::Text,
+            "application" if has(&["zip", "tar", "7z", "compressed", "xz", "bzip", "zstd", "rar"]) => {
+                Self::Archive
+            }
+            "application" if has(&["document", "presentation", "word", "powerpoint", "rtf", "epub"]) => {
+                Self::Document
+            }
+            "application" if has(&["json", "xml", "yaml", "toml", "javascript", "sql", "x-sh"]) => Self::Text,
+            _ => Self::Other,
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Folder => "Folder",
+            Self::Picture => "Picture",
+            Self::Video => "Video",
+            Self::Sound => "Sound",
+            Self::Pdf => "PDF",
+            Self::Table => "Table",
+            Self::Text => "Text",
+            Self::Archive => "Archive",
+            Self::Document => "Document",
+            Self::Other => "File",
+        }
+    }
+
+    /// As `icons.html` calls its drawing.
+    pub(super) fn icon(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Picture => "picture",
+            Self::Video => "video",
+            Self::Sound => "sound",
+            Self::Pdf => "pdf",
+            Self::Table => "table",
+            Self::Text => "text",
+            Self::Archive => "archive",
+            Self::Document => "document",
+            Self::Other => "file",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_by_the_content_type() {
+        let icons = include_str!("icons.html");
+        for (name, kind) in [
+            ("a.jpg", Kind::Picture),
+            ("a.heic", Kind::Picture),
+            ("a.svg", Kind::Picture),
+            ("a.mp4", Kind::Video),
+            ("a.mp3", Kind::Sound),
+            ("a.pdf", Kind::Pdf),
+            ("a.csv", Kind::Table),
+            ("a.xlsx", Kind::Table),
+            ("a.ods", Kind::Table),
+            ("a.md", Kind::Text),
+            ("a.html", Kind::Text),
+            ("a.json", Kind::Text),
+            ("a.zip", Kind::Archive),
+            ("a.tar.gz", Kind::Archive),
+            ("a.docx", Kind::Document),
+            ("a.odt", Kind::Document),
+            ("a.pptx", Kind::Document),
+            ("a.bin", Kind::Other),
+            ("a", Kind::Other),
+        ] {
+            let kind_told = Kind::of(mime_guess::from_path(name).first_raw());
+            assert_eq!(kind_told, kind, "{name}");
+            assert!(icons.contains(&format!("id=\"{}\"", kind.icon())) && !kind.word().is_empty());
+        }
+        assert_eq!(Kind::of(Some("Text/CSV; charset=utf-8")), Kind::Table);
+        assert_eq!(Kind::of(Some("nonsense")), Kind::Other);
+    }
+}
