@@ -282,6 +282,10 @@ pub struct DemoArgs {
     #[arg(long, env = "S3DAV_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
 
+    /// Mount the bucket, too, at this directory or at /tmp/s3files
+    #[arg(long, env = "S3DAV_MOUNT", value_name = "DIR", num_args = 0..=1, default_missing_value = DEFAULT_MOUNTPOINT)]
+    pub mount: Option<PathBuf>,
+
     /// Address to listen on; may be repeated [default: 127.0.0.1:8330 and [::1]:8330]
     #[arg(long, env = "S3DAV_LISTEN", value_name = "IP:PORT", value_delimiter = ',')]
     pub listen: Vec<String>,

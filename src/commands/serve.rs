@@ -138,13 +138,8 @@ async fn serve(
     gateway.set_note(note);
     gateway.set_holder(holder);
     tracing::info!(%source, urls = %gateway.urls().join(" "), "serving");
-    let kept = options.map(|options| Kept {
-        mount: super::mount::of_gateway(options, login, &gateway),
-        interval,
-        metrics: gateway.metrics().clone(),
-        keeping: gateway.keeping(),
-        deputy: gateway.deputy(),
-    });
+    let kept = options
+        .map(|options| Kept::of(super::mount::of_gateway(options, login, &gateway), interval, &gateway));
     until_stopped(gateway, shutdown, kept, signals, holder).await
 }
 
@@ -156,6 +151,13 @@ pub(super) struct Kept {
     metrics: Metrics,
     keeping: Arc<Keeping>,
     deputy: Option<Deputy>,
+}
+
+impl Kept {
+    pub(super) fn of(mount: Mount, interval: Duration, gateway: &Gateway) -> Self {
+        let (metrics, keeping, deputy) = (gateway.metrics().clone(), gateway.keeping(), gateway.deputy());
+        Self { mount, interval, metrics, keeping, deputy }
+    }
 }
 
 impl Witness for Kept {

@@ -3,13 +3,14 @@
 //! Passwords and locks are in it, so it must be this user's alone. Whoever uses one asks [`directory_of`] first,
 //! which is it really, and whoever writes into it calls [`prepare`] before.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use tempfile::TempDir;
 
 use super::StateError;
 use super::private::{Unfit, open_private, own_uid, private_directory, shut};
@@ -23,6 +24,17 @@ pub fn base_directory() -> Option<PathBuf> {
         variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?
     };
     Some(base.join("s3dav"))
+}
+
+/// A new directory for a state that ends with its gateway: among the others, where commands find it, or where there is
+/// no place for them in the system's directory for such files.
+pub fn temporary(prefix: &str) -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).permissions(Permissions::from_mode(0o700));
+    let base = base_directory();
+    let base = base.filter(|base| DirBuilder::new().recursive(true).mode(0o700).create(base).is_ok());
+    let among_others = base.and_then(|base| builder.tempdir_in(base).ok());
+    among_others.map_or_else(|| builder.tempdir(), Ok)
 }
 
 /// Whether a gateway of this user keeps, or kept, its state there.

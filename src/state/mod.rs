@@ -39,6 +39,7 @@ pub use abilities::AbilityRow;
 pub use credential::Credential;
 pub use directory::{
     Holder, ParentsPlace, base_directory, directory_of, holder, is_state_directory, parent_holder, prepare,
+    temporary,
 };
 pub use folder_dates::FolderDate;
 pub use holdings::{Holdings, Removed, remove, remove_bare, remove_new};

@@ -104,25 +104,42 @@ async fn the_demo_serves_samples_and_keeps_its_data() {
     let data_dir = data.path().join("data");
     let arguments = ["demo", "--listen", "127.0.0.1:0", "--data", data_dir.to_str().unwrap()];
     for round in 0..2 {
-        let mut child = command(&arguments).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        let mut lines =
-            tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
-        let line = lines.next_line().await.unwrap().unwrap();
-        let url = line.split_whitespace().last().unwrap().to_owned();
+        let mut demo = Process::demo(command(&arguments)).await;
+        let url = &demo.url;
         let client = crate::harness::client();
-        let answer = client.get(format!("{url}Welcome.txt")).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        let mine = format!("{url}mine.txt");
+        for (sample, kind, size) in SAMPLES {
+            let answer = client.head(format!("{url}{sample}")).send().await.unwrap();
+            let headers = answer.headers();
+            assert_eq!(
+                (answer.status().as_u16(), headers["content-type"].to_str().unwrap()),
+                (200, *kind),
+                "{sample}"
+            );
+            assert_eq!(
+                headers["content-length"].to_str().unwrap().parse::<u64>().unwrap(),
+                *size,
+                "{sample}"
+            );
+        }
+        let mine = format!("{url}/mine.txt");
         match round {
             0 => assert_eq!(client.put(&mine).body("mine").send().await.unwrap().status(), 201),
             _ => assert_eq!(client.get(&mine).send().await.unwrap().text().await.unwrap(), "mine"),
         }
-        let process = Process { child, url, said: Default::default() };
-        process.signal("INT").await;
-        let mut child = process.child;
-        assert!(child.wait().await.unwrap().success());
+        demo.signal("INT").await;
+        assert!(demo.child.wait().await.unwrap().success());
     }
 }
+
+/// Some of what a demo shows: paths, types, bytes.
+const SAMPLES: &[(&str, &str, u64)] = &[
+    ("/Welcome.txt", "text/plain; charset=utf-8", 117),
+    ("/About%20this%20bucket.pdf", "application/pdf", 948),
+    ("/Documents/Read%20me.md", "text/markdown; charset=utf-8", 192),
+    ("/Pictures/IMG_10.png", "image/png", 3953),
+    ("/Large%20file%20(64%20MB).bin", "application/octet-stream", 64_000_000),
+    ("/A%20thousand%20notes/Note%201000.txt", "text/plain; charset=utf-8", 40),
+];
 
 /// The ports at which a process listens.
 #[cfg(target_os = "linux")]
@@ -144,13 +161,9 @@ async fn the_demos_s3_server_lets_nobody_else_in() {
     if !others_have(&["curl"]) {
         return;
     }
-    let mut child =
-        command(&["demo", "--listen", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut lines =
-        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
-    let line = lines.next_line().await.unwrap().unwrap();
-    let gateway: u16 = line.trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
-    let ports = ports_of(child.id().unwrap());
+    let mut demo = Process::demo(command(&["demo", "--listen", "127.0.0.1:0"])).await;
+    let gateway: u16 = demo.url.rsplit(':').next().unwrap().parse().unwrap();
+    let ports = ports_of(demo.child.id().unwrap());
     let s3 = *ports.iter().find(|port| **port != gateway).unwrap();
     let url = format!("http://127.0.0.1:{s3}/demo?list-type=2");
     for keys in [None, Some("s3dav-embedded:not-a-secret"), Some("s3dav-tests:not-a-secret")] {
@@ -167,10 +180,8 @@ async fn the_demos_s3_server_lets_nobody_else_in() {
         .await;
         assert!(text.ends_with("403") && !text.contains("Welcome.txt"), "{keys:?}: {text}");
     }
-    let process = Process { child, url, said: Default::default() };
-    process.signal("INT").await;
-    let mut child = process.child;
-    assert!(child.wait().await.unwrap().success());
+    demo.signal("INT").await;
+    assert!(demo.child.wait().await.unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ const SPEAKERS: &[(&str, &[&str])] = &[
     ("src/commands/asking.rs", &["stack up", "stack stop", "stack down"]),
     ("src/commands/container.rs", &["container"]),
     ("src/commands/container_build.rs", &["container build"]),
-    ("src/commands/demo.rs", &["demo"]),
+    ("src/commands/demo/", &["demo"]),
     ("src/commands/gateway.rs", &["serve", "demo"]),
     ("src/commands/health.rs", &["health"]),
     ("src/commands/iam.rs", &["iam-policy"]),

@@ -920,3 +920,41 @@ async fn a_new_file_that_is_closed_while_s3_is_away_arrives() {
     assert!(fs::read_dir(point.join("lost+found")).unwrap().next().is_none());
     assert_eq!(home.unmount(&[]).await.0, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_is_mounted_known_and_stopped() {
+    let Some(home) = Home::new().await else { return };
+    let point = home.point();
+    let demo = || {
+        let mut demo = home.command(&["demo", "--listen", "127.0.0.1:0", "--mount"]);
+        demo.arg(&point);
+        Process::demo(demo)
+    };
+    let states = || fs::read_dir(home.directory.path().join("state/s3dav")).unwrap();
+    let is_state = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("demo-");
+    for by_signal in [false, true] {
+        let mut demo = demo().await;
+        assert!(demo.said.lock().contains(&format!("it appears at {}", point.display())));
+        eventually("the mount", || async { is_mounted(&point) }).await;
+        assert_eq!(fs::read_dir(point.join("A thousand notes")).unwrap().count(), 1000);
+        assert!(fs::read_to_string(point.join("Welcome.txt")).unwrap().contains("object in an S3 bucket"));
+        fs::write(point.join("mine.txt"), "from a program").unwrap();
+        let status = home.status().await;
+        assert_eq!((&status["source"], &status["keeps"]), (&"demo".into(), &point.to_str().unwrap().into()));
+        assert_eq!(status["mounts"], serde_json::json!([{ "point": point, "health": "well" }]));
+        // Another program's place is not taken.
+        let mut second = home.command(&["demo", "--listen", "127.0.0.1:0", "--mount"]);
+        second.arg(&point);
+        let (code, _, error) = outcome(second).await;
+        assert_eq!((code, error.contains("mounted at")), (1, true), "{error}");
+        if by_signal {
+            demo.signal("INT").await;
+        } else {
+            let (code, said, error) = outcome(home.command(&["stop"])).await;
+            assert_eq!((code, said.contains("stopped")), (0, true), "{said}{error}");
+        }
+        assert!(demo.child.wait().await.unwrap().success());
+        assert!(!is_mounted(&point) && !point.exists());
+        assert_eq!(states().flatten().filter(is_state).count(), 0, "nothing is left");
+    }
+}

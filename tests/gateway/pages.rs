@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::harness::TestGateway;
 use crate::harness::browser::Browser;
 use crate::harness::clients::needs;
+use crate::harness::process::{Process, command};
 
 /// What a browser sends with each address that is typed.
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
@@ -212,4 +213,21 @@ async fn a_browser_shows_pages_as_they_are_meant() {
     browser.call("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
     browser.call("Page.reload", json!({})).await;
     browser.until("document.querySelectorAll('tbody tr').length === 4").await;
+}
+
+/// What the documentation shows is what a demo shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_is_worth_a_picture() {
+    let Some(tools) = needs(&["chromium"]) else { return };
+    let home = tempfile::tempdir().unwrap();
+    let mut demo = command(&["demo", "--listen", "127.0.0.1:0"]);
+    demo.env("XDG_STATE_HOME", home.path()).env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3");
+    let mut demo = Process::demo(demo).await;
+    let mut browser = Browser::start(&tools).await;
+    browser.resize(1000, 470).await;
+    browser.open(&format!("{}/Pictures/", demo.url)).await;
+    browser.until("document.querySelector('footer').textContent.includes('Times: CE')").await;
+    browser.document("browser.png", 100_000).await;
+    demo.signal("INT").await;
+    assert!(demo.child.wait().await.unwrap().success());
 }

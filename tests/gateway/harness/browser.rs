@@ -1,8 +1,12 @@
 //! Chromium, driven by its DevTools protocol over two pipes.
 
+use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use command_fds::{CommandFdExt, FdMapping};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -147,6 +151,18 @@ impl Browser {
     pub async fn picture(&mut self) -> String {
         let picture = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
         picture["data"].as_str().unwrap().to_owned()
+    }
+
+    /// Takes the picture of that name for the documentation, of at most so many bytes, and keeps it there where that is
+    /// wanted: S3DAV_PICTURES=1.
+    pub async fn document(&mut self, name: &str, limit: usize) {
+        let picture = STANDARD.decode(self.picture().await).unwrap();
+        assert!((5_000..limit).contains(&picture.len()), "{name}: {} bytes", picture.len());
+        if std::env::var("S3DAV_PICTURES").is_ok_and(|value| value == "1") {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join(name), picture).unwrap();
+        }
     }
 
     /// The address of a page's first frame.

@@ -125,6 +125,18 @@ impl Process {
         Self { child, url, said: Arc::default() }
     }
 
+    /// A demo, once it serves; what it said is its welcome.
+    pub async fn demo(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("Ctrl-C") {
+            assert!(output.read_line(&mut said).await.unwrap() > 0, "the demo did not start: {said}");
+        }
+        let url = said.lines().next().unwrap().rsplit(' ').next().unwrap().trim_end_matches('/').to_owned();
+        Self { child, url, said: Arc::new(Mutex::new(said)) }
+    }
+
     /// A gateway over an endpoint.
     pub async fn gateway(endpoint: &str, state: &TempDir, more: &[&str]) -> Self {
         Self::serving(serve(endpoint, state, more)).await

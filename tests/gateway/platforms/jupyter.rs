@@ -5,8 +5,6 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use s3dav::embedded::EmbeddedS3;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -196,7 +194,7 @@ async fn jupyterlab_has_the_bucket_in_its_sidebar_and_a_tile_for_its_folders() {
     browser.until("document.querySelector('.jp-MarkdownCell h1')?.textContent.includes('of July')").await;
     browser.until("document.querySelector('.jp-CodeCell .cm-content')").await;
     browser.until("document.querySelector('#jp-main-statusbar').textContent.includes('| Idle')").await;
-    picture(&mut browser).await;
+    browser.document("jupyter.png", 200_000).await;
     // Into the last line, which is empty.
     browser.click("[...document.querySelectorAll('.jp-CodeCell .cm-line')].at(-1)", 1).await;
     browser.insert("print('edited here')").await;
@@ -238,18 +236,6 @@ async fn behind_the_tile(jupyter: &Jupyter, browser: &mut Browser) {
     assert_eq!(page, json!(["before", "null"]));
     // Under the name by which people reach it.
     assert_eq!(jupyter.status("GET", "s3dav/readme.txt", Some("hub.example.com")).await, 200);
-}
-
-/// For the documentation where that is wanted: S3DAV_PICTURES=1.
-async fn picture(browser: &mut Browser) {
-    let picture = browser.picture().await;
-    // As base64.
-    assert!((10_000..200_000 * 4 / 3).contains(&picture.len()), "{} bytes", picture.len());
-    if std::env::var("S3DAV_PICTURES").is_ok_and(|value| value == "1") {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("jupyter.png"), STANDARD.decode(&picture).unwrap()).unwrap();
-    }
 }
 
 const TOKEN: &str = "of-a-test";

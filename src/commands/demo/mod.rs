@@ -1,51 +1,103 @@
 //! `s3dav demo`: the whole gateway on an S3 server inside this process.
 
+mod samples;
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::ending::until_stopped;
 use super::gateway::Gateway;
 use super::listeners;
-use super::{CommandError, Ended, running};
+use super::serve::Kept;
+use super::{CommandError, Ended, attempt, running};
 use crate::cli::DemoArgs;
 use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use crate::embedded::{EmbeddedOptions, EmbeddedS3};
 use crate::http::auth::Access;
 use crate::http::{Limits, ServiceOptions};
 use crate::metrics::Metrics;
-use crate::object::{Attributes, Condition, Key};
+use crate::mount::{self, MountOptions};
 use crate::shutdown::{Shutdown, Signals};
 use crate::sockets::Holder;
+use crate::state;
+use crate::store::ObjectStore;
 use crate::store::s3::{FixedCredentials, S3Options, S3Store};
-use crate::store::{ListRequest, ObjectStore};
 
 pub(super) async fn run(args: DemoArgs) -> Result<Ended, CommandError> {
     let listen = Listen::parse(&args.listen)?;
     listen.check(&Access::Peers(None))?;
+    let mount = args.mount.as_deref().map(mount_options);
+    if let Some(options) = &mount
+        && let Err(error) = mount::check(&options.point).await
+    {
+        return Err(attempt::occupant_named(error.into()).await);
+    }
     let listeners = listeners::bind(&listen).await?;
     let socket = TcpListener::bind("127.0.0.1:0").await.context("the embedded S3 server has no socket")?;
     let options =
         EmbeddedOptions { data: args.data.clone(), buckets: vec![BUCKET.into()], ..Default::default() };
     let s3 = EmbeddedS3::start(socket, options).await.map_err(|error| no_server(error, &args))?;
-    let temporary = tempfile::tempdir().context("no temporary directory")?;
-    let state_dir = match &args.data {
-        Some(data) => running::state_dir(&state_beside(data))?,
-        None => temporary.path().join("state"),
-    };
+    let state_dir = StateDir::of(args.data.as_deref())?;
     let options = s3_options(&s3);
-    add_samples(&options).await?;
-    let config = config(options, state_dir, &args)?;
+    let store: Arc<dyn ObjectStore> =
+        Arc::new(S3Store::new(BUCKET, options.clone(), Metrics::default()).await?);
+    samples::add(&store).await?;
+    drop(store);
+    let config = config(options, state_dir.path().to_owned(), &args, mount.clone())?;
     let (shutdown, signals) = (Shutdown::default(), Signals::listen()?);
-    let gateway = Gateway::new(config, listeners, shutdown.clone()).await?;
+    let note = config.source.note(Vec::new());
+    let mut gateway = Gateway::new(config, listeners, shutdown.clone()).await?;
+    gateway.set_note(note);
     let welcome = welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args);
+    let kept = mount.map(|options| {
+        let mount = super::mount::of_gateway(options, None, &gateway);
+        Kept::of(mount, MOUNT_INTERVAL, &gateway)
+    });
     // Nobody may be reading; it serves all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
-    until_stopped(gateway, shutdown, None, signals, Holder::Itself).await
+    let ended = until_stopped(gateway, shutdown, kept, signals, Holder::Itself).await;
+    // It ends with this.
+    drop(state_dir);
+    ended
+}
+
+/// Where the demo's state is.
+enum StateDir {
+    /// Beside the files that are kept, as long as they are.
+    Kept(PathBuf),
+    /// Until the demo ends.
+    Temporary(TempDir),
+}
+
+impl StateDir {
+    fn of(data: Option<&Path>) -> Result<Self, CommandError> {
+        Ok(match data {
+            Some(data) => Self::Kept(running::state_dir(&state_beside(data))?),
+            None => Self::Temporary(state::temporary("demo-").context("no temporary directory")?),
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(directory) => directory.path(),
+        }
+    }
+}
+
+fn mount_options(point: &Path) -> MountOptions {
+    MountOptions {
+        point: std::path::absolute(point).unwrap_or_else(|_| point.to_owned()),
+        volume_name: BUCKET.to_owned(),
+        browse: true,
+        read_only: false,
+    }
 }
 
 fn no_server(error: std::io::Error, args: &DemoArgs) -> CommandError {
@@ -69,7 +121,12 @@ fn s3_options(s3: &EmbeddedS3) -> S3Options {
     }
 }
 
-fn config(s3: S3Options, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, CommandError> {
+fn config(
+    s3: S3Options,
+    state_dir: PathBuf,
+    args: &DemoArgs,
+    mount: Option<MountOptions>,
+) -> Result<Config, CommandError> {
     let buckets = vec![BucketSpec { bucket: BUCKET.into(), prefix: String::new() }];
     Ok(Config {
         source: Source::Buckets(Box::new(BucketSource::new(buckets, s3))),
@@ -81,8 +138,8 @@ fn config(s3: S3Options, state_dir: PathBuf, args: &DemoArgs) -> Result<Config, 
         state_dir,
         shelf: Default::default(),
         notify: Default::default(),
-        shutdown_timeout: std::time::Duration::from_secs(10),
-        mount: None,
+        shutdown_timeout: Duration::from_secs(10),
+        mount,
         detached: false,
         metrics_listen: None,
     })
@@ -95,52 +152,29 @@ fn state_beside(data: &std::path::Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Puts something to look at into an empty bucket.
-async fn add_samples(options: &S3Options) -> Result<(), CommandError> {
-    let store: Arc<dyn ObjectStore> =
-        Arc::new(S3Store::new(BUCKET, options.clone(), Metrics::default()).await?);
-    if !store.list(&ListRequest::probe("")).await?.is_nothing() {
-        return Ok(());
-    }
-    for (key, content_type, content) in SAMPLES {
-        let attributes = Attributes { content_type: Some((*content_type).into()), ..Attributes::default() };
-        let body = Bytes::from_static(content.as_bytes());
-        store.put(&Key::new(key)?, body, &attributes, &Condition::None).await?;
-    }
-    Ok(())
-}
-
 fn welcome(url: &str, args: &DemoArgs) -> String {
     let kept = match &args.data {
         Some(data) => format!("The files are kept in {}.", data.display()),
         None => "The files are in memory and gone when this ends.".to_owned(),
     };
+    let first = match &args.mount {
+        Some(point) => format!("Finder, or any program: it appears at {} in a moment", point.display()),
+        None => format!("Finder: Go > Connect to Server (Cmd-K), {url}; or `s3dav demo --mount`"),
+    };
+    let stop = match &args.data {
+        Some(data) => format!("`s3dav stop --state-dir '{}'`", state_beside(data).display()),
+        None => "`s3dav stop`".to_owned(),
+    };
     format!(
         "A sample bucket is served at {url}\n\n\
          Three things to try:\n  \
-         - Finder: Go > Connect to Server (Cmd-K), {url}\n  \
+         - {first}\n  \
          - curl -T README.md {url}  and then  curl {url}README.md\n  \
          - a browser: {url}\n\n\
-         {kept} Ctrl-C stops it.\n"
+         {kept} Ctrl-C or {stop} ends it.\n"
     )
 }
 
 const BUCKET: &str = "demo";
-
-const SAMPLES: &[(&str, &str, &str)] = &[
-    (
-        "Welcome.txt",
-        "text/plain; charset=utf-8",
-        "This file is an object in an S3 bucket.\n\nEdit it, rename it, drag something in beside it: each is one \
-         request to S3.\n",
-    ),
-    ("Documents/", "application/x-directory", ""),
-    ("Documents/Shopping list.txt", "text/plain; charset=utf-8", "apples\nbread\ncheese\n"),
-    ("Documents/Übersicht.csv", "text/csv; charset=utf-8", "month,visitors\nMay,120\nJune,340\n"),
-    (
-        "Pictures/sunrise.svg",
-        "image/svg+xml",
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"320\" height=\"200\"><rect width=\"320\" height=\"200\" \
-         fill=\"#fbd38d\"/><circle cx=\"160\" cy=\"200\" r=\"80\" fill=\"#f56565\"/></svg>\n",
-    ),
-];
+/// A lost mount is seen within this time, as by `serve`.
+const MOUNT_INTERVAL: Duration = Duration::from_secs(30);
