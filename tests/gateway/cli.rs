@@ -138,7 +138,7 @@ const SAMPLES: &[(&str, &str, u64)] = &[
     ("/Documents/Read%20me.md", "text/markdown; charset=utf-8", 192),
     ("/Pictures/IMG_10.png", "image/png", 3953),
     ("/Large%20file%20(64%20MB).bin", "application/octet-stream", 64_000_000),
-    ("/A%20thousand%20notes/Note%201000.txt", "text/plain; charset=utf-8", 40),
+    ("/A%20thousand%20notes/Note%201000.txt", "text/plain; charset=utf-8", 41),
 ];
 
 /// The ports at which a process listens.

@@ -202,7 +202,7 @@ async fn a_browser_shows_pages_as_they_are_meant() {
          .map(e => [e.textContent.trim(), e.getBoundingClientRect().height]).filter(([_, height]) => height < 44)";
     assert_eq!(browser.value(small).await, json!([]), "too small for a finger");
     let lines = "(row => row.querySelector('td.size').getBoundingClientRect().top \
-         >= row.querySelector('th').getBoundingClientRect().bottom)(document.querySelector('tbody tr'))";
+         >= row.querySelector('th').getBoundingClientRect().bottom)(document.querySelector('tbody tr:last-child'))";
     assert_eq!(browser.value(lines).await, json!(true), "the size is below the name");
     // In the dark.
     let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
