@@ -177,7 +177,7 @@ async fn a_team_has_one_gateway_its_prefix_and_its_own_password() {
         );
         let pod = rendered.pod();
         let container = &pod["containers"][0];
-        assert_eq!(container["image"], "s3dav:0.1.0");
+        assert_eq!(container["image"], concat!("s3dav:", env!("CARGO_PKG_VERSION")));
         let options = rendered.named("ConfigMap", &container["envFrom"][0]["configMapRef"]["name"]);
         assert_eq!(options["data"]["S3DAV_BUCKET"], bucket);
         assert_eq!(options["data"]["S3DAV_READ_ONLY"], read_only);

@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+// Runs the program of this system's package, as if it were this one: same input and output, signals, and end.
+"use strict";
+
+const { spawn } = require("node:child_process");
+const { optionalDependencies } = require("./package.json");
+
+const system = `-${process.platform}-${process.arch}`;
+const carrier = Object.keys(optionalDependencies).find((name) => name.endsWith(system));
+const program = find();
+const code = 1;
+
+function find() {
+  try {
+    return require.resolve(`${carrier}/bin/s3dav`);
+  } catch {
+    const why = carrier
+      ? `${carrier} is not installed\nhint: install again, without --omit=optional`
+      : `there is no package for ${process.platform} on ${process.arch}`;
+    console.error(`error: ${why}`);
+    process.exit(code);
+  }
+}
+
+// Newer versions of Node become the program.
+if (process.execve) {
+  process.execve(program, [program, ...process.argv.slice(2)]);
+}
+const child = spawn(program, process.argv.slice(2), { stdio: "inherit" });
+for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) {
+  process.on(signal, () => child.kill(signal));
+}
+child.on("error", (error) => {
+  console.error(`error: ${program} cannot be run: ${error.message}`);
+  process.exit(code);
+});
+child.on("exit", (status, signal) => {
+  if (signal) {
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  } else {
+    process.exit(status);
+  }
+});
