@@ -39,6 +39,7 @@ mod obstacles;
 mod outages;
 mod owners;
 mod pages;
+mod packages;
 mod parent;
 mod path;
 mod permissions;

@@ -8,7 +8,6 @@ const { optionalDependencies } = require("./package.json");
 const system = `-${process.platform}-${process.arch}`;
 const carrier = Object.keys(optionalDependencies).find((name) => name.endsWith(system));
 const program = find();
-const code = 1;
 
 function find() {
   try {
@@ -18,21 +17,19 @@ function find() {
       ? `${carrier} is not installed\nhint: install again, without --omit=optional`
       : `there is no package for ${process.platform} on ${process.arch}`;
     console.error(`error: ${why}`);
-    process.exit(code);
+    process.exit(1);
   }
 }
 
-// Newer versions of Node become the program.
-if (process.execve) {
-  process.execve(program, [program, ...process.argv.slice(2)]);
-}
 const child = spawn(program, process.argv.slice(2), { stdio: "inherit" });
-for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) {
-  process.on(signal, () => child.kill(signal));
+process.on("SIGTERM", () => child.kill("SIGTERM"));
+// A terminal sends these to both: a second Ctrl-C would stop the program at once.
+for (const signal of ["SIGHUP", "SIGINT"]) {
+  process.on(signal, () => {});
 }
 child.on("error", (error) => {
   console.error(`error: ${program} cannot be run: ${error.message}`);
-  process.exit(code);
+  process.exit(1);
 });
 child.on("exit", (status, signal) => {
   if (signal) {

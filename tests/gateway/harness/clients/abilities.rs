@@ -205,6 +205,23 @@ pub fn has_cfn_lint(probe: &Probe) -> Able {
     has_package(probe, "cfn-lint", &[1, 58])
 }
 
+/// Whether it tells which glibc a program needs: itself.
+pub fn reads_binaries(probe: &Probe) -> Able {
+    let arguments = ["--wide", "--version-info", "/proc/self/exe"];
+    let said = probe.run(probe.command().args(arguments))?;
+    if said.out.contains("GLIBC_") { Ok(()) } else { Err(probe.wrong(&arguments, &said)) }
+}
+
+/// Whether this Python has what packages are made with, and makes another place for packages.
+pub fn makes_packages(probe: &Probe) -> Able {
+    let said = probe.run(probe.command().args(["-c", "import ensurepip, tomllib, venv"]))?;
+    if !said.status.success() {
+        return Err(probe.wrong(&[], &said));
+    }
+    has_package(probe, "wheel", &[0, 48])?;
+    has_package(probe, "cyclonedx-python-lib", &[11, 12])
+}
+
 fn has_package(probe: &Probe, name: &str, least: &[u32]) -> Able {
     let code = format!("import importlib.metadata as m; print('found', m.version('{name}'))");
     let said = probe.run(probe.command().args(["-c", &code]))?;

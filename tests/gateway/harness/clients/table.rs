@@ -44,6 +44,15 @@ pub const TABLE: &[Client] = &[
     package("JupyterLab", "S3DAV_JUPYTER", &[Able(has_jupyter)]),
     // What reads templates of CloudFormation.
     package("cfn-lint", "S3DAV_CFN_LINT", &[Able(has_cfn_lint)]),
+    // What packages are made with, and installed.
+    program("dpkg-deb", &[Version("--version", "version ", &[1, 19])]),
+    program("npm", &[Version("--version", "", &[7])]),
+    package("Python for packages", "S3DAV_PACKAGING", &[Able(makes_packages)]),
+    tool("readelf", &[Able(reads_binaries)]),
+    tool("rpm", &[Version("--version", "RPM version ", &[4, 14])]),
+    program("rpmbuild", &[Version("--version", "RPM version ", &[4, 14])]),
+    tool("ruby", &[Version("--version", "ruby ", &[2, 6])]),
+    tool("strip", &[Leaves(&["-o", "made", "/proc/self/exe"], &["made"])]),
     // What they work with.
     tool("bash", &[Version("--version", "version ", &[4])]),
     tool("dbus-daemon", &[Version("--version", "Daemon ", &[1, 14])]),
