@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import sys
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 
 import archives
@@ -46,7 +47,7 @@ def arguments():
     all_.add_argument("out", type=Path)
     all_.set_defaults(run=collect)
     name = commands.add_parser("name", help="print one of the names")
-    name.add_argument("field")
+    name.add_argument("field", choices=[field.name for field in fields(Names)])
     name.set_defaults(run=lambda options: print(getattr(Names.read(options.names), options.field)))
     return parser.parse_args()
 
