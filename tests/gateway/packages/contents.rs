@@ -85,7 +85,7 @@ fn seen_in(program: &[u8], locked: &Crates) -> BTreeSet<(String, String)> {
     let text = String::from_utf8_lossy(program);
     let places = text.match_indices("/registry/src/").map(|(at, start)| &text[at + start.len()..]);
     // REGISTRY/NAME-VERSION/src/…
-    let seen = places.filter_map(|place| names.get(place.splitn(3, '/').nth(1)?));
+    let seen = places.filter_map(|place| names.get(place.split('/').nth(1)?));
     seen.map(|key| (*key).clone()).collect()
 }
 
@@ -128,7 +128,8 @@ async fn the_formula_is_ruby_and_names_each_tarball() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cargo_binstall_is_told_where_the_tarball_is_and_what_is_in_it() {
     let Some((tools, packages)) = Packages::made(&["tar"]).await else { return };
-    let manifest: toml::Table = std::fs::read_to_string(in_repository("Cargo.toml")).unwrap().parse().unwrap();
+    let manifest: toml::Table =
+        std::fs::read_to_string(in_repository("Cargo.toml")).unwrap().parse().unwrap();
     let told = &manifest["package"]["metadata"]["binstall"];
     let fill = |name: &str| {
         let template = told[name].as_str().unwrap().to_owned();

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
 
 use super::{Packages, VERSION, succeeds};
 use crate::harness::client;
 use crate::harness::docker::{BASE, Container, Docker};
-use crate::harness::process::send_signal;
+use crate::harness::process::{by, command, outcome, send_signal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deb_and_a_tarball_are_installed_on_a_bare_debian() {
@@ -31,8 +30,11 @@ async fn a_deb_and_a_tarball_are_installed_on_a_bare_debian() {
 
     let container = docker.container(&arguments).await;
     let begun = Instant::now();
-    inside(&container, "mkdir /opt/s3dav && tar -xzf /packages/s3dav-*.tar.gz --strip-components 1 -C /opt/s3dav")
-        .await;
+    inside(
+        &container,
+        "mkdir /opt/s3dav && tar -xzf /packages/s3dav-*.tar.gz --strip-components 1 -C /opt/s3dav",
+    )
+    .await;
     first_file(&container, "/opt/s3dav/s3dav").await;
     let by_tarball = begun.elapsed();
     println!("to the first file on a bare Debian: {by_dpkg:.1?} by dpkg, {by_tarball:.1?} by tarball");
@@ -47,8 +49,9 @@ async fn a_wheel_is_installed_in_an_environment_of_its_own() {
     let begun = Instant::now();
     let mut make = tools.command("Python for packages");
     succeeds(make.args(["-m", "venv"]).arg(&place)).await;
-    let mut pip = Command::new(place.join("bin/pip"));
-    pip.args(["install", "--no-index", "--quiet", "--disable-pip-version-check"]).arg(packages.file(".whl"));
+    let mut pip = tools.command("Python for packages");
+    pip.args(["-m", "pip", "--disable-pip-version-check", "--python"]).arg(&place);
+    pip.args(["install", "--no-index", "--quiet"]).arg(packages.file(".whl"));
     succeeds(&mut pip).await;
     serves_its_first_file(&place.join("bin/s3dav"), &home, begun, "pip").await;
 }
@@ -68,9 +71,8 @@ async fn npm_packages_are_installed_below_a_prefix() {
     let program = home.path().join("node_modules/.bin/s3dav");
     serves_its_first_file(&program, &home, begun, "npm").await;
     // It ends as the program does.
-    let refused = Command::new(&program).args(["serve", "--no-such-option"]).output().await.unwrap();
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("--no-such-option"));
+    let (code, _, error) = outcome(by(&program, &command(&["serve", "--no-such-option"]))).await;
+    assert!(code == 2 && error.contains("--no-such-option"), "{code}: {error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,10 +117,10 @@ async fn first_file(container: &Container, program: &str) {
 }
 
 /// Runs the demo by an installed program, reads its first file, and ends it.
-async fn serves_its_first_file(program: &Path, home: &TempDir, begun: Instant, by: &str) {
-    let mut demo = Command::new(program);
-    demo.args(["demo", "--listen", "127.0.0.1:0"]).env("HOME", home.path()).kill_on_drop(true);
-    let mut demo = demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+async fn serves_its_first_file(program: &Path, home: &TempDir, begun: Instant, way: &str) {
+    let mut demo = by(program, &command(&["demo", "--listen", "127.0.0.1:0"]));
+    demo.env("HOME", home.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut demo = demo.spawn().unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     let url = loop {
         let line = tokio::time::timeout(MINUTE, lines.next_line()).await.expect("the demo says nothing");
@@ -130,7 +132,7 @@ async fn serves_its_first_file(program: &Path, home: &TempDir, begun: Instant, b
     let answer = client().get(format!("{url}/Welcome.txt")).send().await.unwrap();
     assert!(answer.text().await.unwrap().contains(CONTENT));
     let took = begun.elapsed();
-    println!("to the first file by {by}: {took:.1?}");
+    println!("to the first file by {way}: {took:.1?}");
     assert!(took < MINUTE, "{took:?}");
     send_signal("TERM", &demo.id().unwrap().to_string());
     while let Ok(Some(_)) = lines.next_line().await {}

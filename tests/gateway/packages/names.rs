@@ -47,6 +47,10 @@ async fn what_must_not_be_published_is_refused() {
         let (code, _, error) = ending(&mut small(&tools, &out, &[target])).await;
         assert!(code == 1 && error.contains("error: ") && error.contains(says), "{error}");
     }
+    let (_, _, error) = ending(&mut small(&tools, &out, &["none"])).await;
+    let workflow = std::fs::read_to_string(in_repository(".github/workflows/release.yml")).unwrap();
+    let all: Vec<&str> = error.split("what is: ").nth(1).unwrap().trim().split(", ").collect();
+    assert!(all.len() == 4 && all.iter().all(|target| workflow.contains(target)), "{all:?}");
     let own = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let pack = |binary: &std::path::Path, glibc: &str| {
         let mut pack = tools.command("Python for packages");
@@ -68,9 +72,41 @@ async fn what_must_not_be_published_is_refused() {
 
 #[test]
 fn cargo_and_the_packages_name_the_same_repository() {
-    let manifest: toml::Table = std::fs::read_to_string(in_repository("Cargo.toml")).unwrap().parse().unwrap();
+    let manifest: toml::Table =
+        std::fs::read_to_string(in_repository("Cargo.toml")).unwrap().parse().unwrap();
     let repository = manifest["package"].get("repository").and_then(toml::Value::as_str);
     assert_eq!(repository.unwrap_or_default(), names()["repository"].as_str().unwrap());
+}
+
+#[test]
+fn the_version_is_the_same_wherever_it_is_told() {
+    for (file, start) in [
+        ("CHANGELOG.md", "\n## "),
+        ("deploy/README.md", "s3dav:"),
+        ("deploy/container/compose.yaml", "s3dav:"),
+        ("deploy/container/compose.yaml", "s3dav-s3files:"),
+        ("deploy/kubernetes/examples/notebook/kustomization.yaml", "newTag: "),
+        ("deploy/kubernetes/examples/read-only/kustomization.yaml", "newTag: "),
+        ("deploy/kubernetes/examples/team-prefix/kustomization.yaml", "newTag: "),
+        ("docs/INSTALL.md", "s3dav-"),
+        ("docs/INSTALL.md", "s3dav_"),
+        ("docs/pictures/terminal.svg", "s3dav "),
+    ] {
+        let text = std::fs::read_to_string(in_repository(file)).unwrap();
+        let told = text.match_indices(start).map(|(at, _)| &text[at + start.len()..]);
+        let versions: Vec<&str> = told.filter_map(version_at).collect();
+        assert!(!versions.is_empty(), "{file} tells no version after {start:?}");
+        // Older ones have their place in the changelog.
+        let versions = if file == "CHANGELOG.md" { &versions[..1] } else { &versions[..] };
+        assert!(versions.iter().all(|version| *version == VERSION), "{file}: {versions:?}");
+    }
+}
+
+/// The version that a text begins with.
+fn version_at(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let version = text[..end].trim_end_matches('.');
+    (version.split('.').count() == 3).then_some(version)
 }
 
 /// Who publishes it.
