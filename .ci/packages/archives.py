@@ -11,7 +11,7 @@ LEVEL = 6
 
 def tarball(directory, root, path):
     """All of a directory, below the name `root`."""
-    with open(path, "wb") as file, gzip.GzipFile("", "wb", LEVEL, file, mtime=epoch()) as zipped:
+    with open(path, "wb") as file, gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as zipped:
         with tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as archive:
             for member in [directory, *sorted(directory.rglob("*"))]:
                 name = root / member.relative_to(directory)

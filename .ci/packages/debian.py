@@ -36,7 +36,8 @@ def write(staged, target, names, demands, little, place, out):
     return path
 
 
-COPYRIGHT = """s3dav is licensed under MIT or Apache-2.0, at your choice: LICENSE-MIT and LICENSE-APACHE beside this file.
-What is linked into it has the licences in the directory `licences` beside this file.
+COPYRIGHT = """s3dav is licensed under MIT or Apache-2.0, at your choice. The text of MIT is below; that of Apache-2.0 is
+/usr/share/common-licenses/Apache-2.0 on Debian, and LICENSE-APACHE beside this file. What is linked into s3dav has the
+licences in the directory `licences` beside this file.
 
 """

@@ -21,7 +21,7 @@ def write(names, out):
         summary=SUMMARY,
         homepage=names.homepage,
         version=VERSION,
-        systems="".join(of_system(system, suffix, there, names) for system, suffix in SYSTEMS.items()),
+        systems="\n".join(filter(None, (of_system(*system, there, names) for system in SYSTEMS.items()))),
     ))
     return path
 
@@ -37,4 +37,4 @@ def of_system(system, suffix, there, names):
                 f'      sha256 "{hashlib.sha256(path.read_bytes()).hexdigest()}"',
                 "    end",
             ]
-    return "\n".join([f"  on_{system} do", *blocks, "  end", "", ""]) if blocks else ""
+    return "\n".join([f"  on_{system} do", *blocks, "  end", ""]) if blocks else ""
