@@ -45,6 +45,16 @@ impl Client {
         self.product == WEBDAVFS
     }
 
+    /// As people are told of it: its program, else the user of this machine, else where it is.
+    pub fn described(&self, uid: Option<u32>) -> String {
+        match (&*self.product, uid) {
+            ("", Some(uid)) => format!("uid {uid}"),
+            ("", None) => self.address.to_string(),
+            (product, _) if self.address.is_loopback() => product.to_owned(),
+            (product, _) => format!("{product} at {}", self.address),
+        }
+    }
+
     /// As rows of the state have it: it cannot be taken for another's.
     pub fn to_row(&self) -> String {
         let who = self.principal.as_deref().map_or("-".to_owned(), |name| format!("={name}"));
@@ -98,5 +108,14 @@ mod tests {
             assert_eq!((client(other).quirks(), client(other).is_webdavfs()), (&NONE, false), "{other:?}");
         }
         assert_eq!(client(&"x".repeat(1000)).product.len(), MAX_PRODUCT);
+    }
+
+    #[test]
+    fn a_client_is_described_by_what_is_known_of_it() {
+        let far = Client::new(None, [10, 0, 0, 1].into(), "curl/8.0");
+        assert_eq!(client("davfs2/1.6.1 neon/0.32.5").described(Some(0)), "davfs2");
+        assert_eq!(client("").described(Some(501)), "uid 501");
+        assert_eq!(client("").described(None), "127.0.0.1");
+        assert_eq!(far.described(None), "curl at 10.0.0.1");
     }
 }

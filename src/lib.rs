@@ -27,7 +27,7 @@
 //! - [`process`]: programs of the system, which are told only what they need.
 //! - [`iam`]: what AWS must allow, as policies.
 //! - [`client`]: who is asking, and what is peculiar to that client.
-//! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`logging`], [`spelling`], [`words`]: the vocabulary and small tools.
+//! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`tally`], [`logging`], [`spelling`], [`words`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
 
@@ -73,6 +73,7 @@ pub mod spelling;
 pub mod stack;
 pub mod state;
 pub mod store;
+pub mod tally;
 #[cfg(test)]
 mod testing;
 pub mod words;

@@ -12,6 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::tally::carried;
+
 /// A switch that is thrown once, and the tasks that must be done before the program may end.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
@@ -89,12 +91,12 @@ impl Shutdown {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        self.tasks.spawn(work).await
+        self.tasks.spawn(carried(work)).await
     }
 
     /// Runs `work` in the background; the shutdown waits for it.
     pub fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(work);
+        self.tasks.spawn(carried(work));
     }
 
     /// Waits for all detached work. Call after [`Shutdown::begin`].

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 
+use super::mistakes;
 use super::words::{self, Reading};
 use super::{Cli, Command, ConfigCommand, ServeArgs, ServiceCommand};
 use crate::config::ConfigError;
@@ -161,7 +162,8 @@ impl Given {
 }
 
 fn read(mut command: clap::Command, arguments: &[OsString]) -> Result<(Cli, ArgMatches), Box<clap::Error>> {
-    let matches = command.try_get_matches_from_mut(arguments)?;
+    let matches = command.try_get_matches_from_mut(arguments);
+    let matches = matches.map_err(|error| mistakes::naming_what_was_given(error, &command, arguments))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     Ok((cli, matches))
 }

@@ -4,6 +4,7 @@ mod container;
 mod documents;
 mod given;
 mod iam;
+mod mistakes;
 mod s3files;
 mod serve;
 mod stack;
@@ -25,6 +26,7 @@ pub use container::{
 pub use documents::{completions, has_command, write_man_pages};
 pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse, parse_again};
 pub use iam::{IamPolicyArgs, TrustArg};
+pub use mistakes::{Mistake, log_format, mistake};
 pub use s3files::{FarEngineArg, S3FilesArgs, SessionArgs};
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
@@ -65,19 +67,35 @@ pub struct LogArgs {
     #[arg(long, global = true, env = "S3DAV_LOG_FILE", value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
-    /// Log more; give it twice to log everything
+    /// Log each request of a client; give it twice to log those to S3, too
     #[arg(short, long, global = true, env = "S3DAV_VERBOSE", action = ArgAction::Count)]
     pub verbose: u8,
+
+    /// Log warnings and errors only; give it twice for errors only
+    #[arg(short, long, global = true, env = "S3DAV_QUIET", action = ArgAction::Count)]
+    pub quiet: u8,
 }
 
 impl LogArgs {
+    /// How much is logged: 0 is the usual, more is more.
+    pub fn verbosity(&self) -> i16 {
+        i16::from(self.verbose) - i16::from(self.quiet)
+    }
+
     /// As arguments for another start of the program, which logs to `file`.
     pub fn arguments(&self, file: &Path) -> Vec<String> {
         let mut arguments = vec![format!("--log-file={}", file.display())];
-        if self.log_format == LogFormat::Json {
-            arguments.push("--log-format=json".to_owned());
-        }
+        arguments.extend(self.arguments_of_content());
+        arguments
+    }
+
+    /// The same for one that logs to where this one does.
+    pub fn arguments_of_content(&self) -> Vec<String> {
+        let is_json = self.log_format == LogFormat::Json;
+        let mut arguments: Vec<String> =
+            is_json.then(|| "--log-format=json".to_owned()).into_iter().collect();
         arguments.extend(std::iter::repeat_n("--verbose".to_owned(), self.verbose.into()));
+        arguments.extend(std::iter::repeat_n("--quiet".to_owned(), self.quiet.into()));
         arguments
     }
 }

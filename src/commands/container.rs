@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::hold::{Start, hold};
 use super::{CommandError, Ended, container_build, running};
 use crate::aws_cli::region_of_environment;
-use crate::cli::{ContainerArgs, ContainerCommand, Given, LogArgs, LogFormat, Origin, ServeArgs, SystemArgs};
+use crate::cli::{ContainerArgs, ContainerCommand, Given, LogArgs, Origin, ServeArgs, SystemArgs};
 use crate::config::{Config, ConfigError};
 use crate::container::{Container, Endpoint, Failure, Files, Keeper, Kind, Options, System, Times};
 use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_of};
@@ -146,10 +146,7 @@ fn start_of_gateway(dir: &Path, given: &[Given], log: &LogArgs) -> Start {
     arguments.extend(own.flat_map(|option| option.clone().with_absolute_paths().arguments()));
     match &log.log_file {
         Some(file) => arguments.extend(log.arguments(file)),
-        None => {
-            arguments.extend((log.log_format == LogFormat::Json).then(|| "--log-format=json".to_owned()));
-            arguments.extend(std::iter::repeat_n("--verbose".to_owned(), log.verbose.into()));
-        }
+        None => arguments.extend(log.arguments_of_content()),
     }
     let read_already = given.iter().filter_map(|option| match &option.origin {
         Origin::Environment(name) => Some(name.clone()),

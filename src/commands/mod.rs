@@ -31,6 +31,7 @@ mod ending;
 mod environment;
 mod exported;
 pub mod gateway;
+mod greeting;
 mod health;
 mod hints;
 mod hold;
@@ -176,14 +177,14 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
         None if role.is_parent() => logging::Place::HastyStandardError,
         None => logging::Place::StandardError,
     };
-    logging::start(format, log.verbose, place).map_err(no_log)?;
+    logging::start(format, log.verbosity(), place).map_err(no_log)?;
     let runtime = runtime(&role).context("the program cannot start")?;
     let outcome = runtime.block_on(carry_out(command, role, &given, &log));
     // A call that hangs on a disk that is away would keep the process from ending.
     runtime.shutdown_background();
     if let (Err(failure), Some(_)) = (&outcome, file) {
         // Who looks for the reason looks there.
-        tracing::error!(hint = failure.hint, "{:#}", failure.error);
+        tracing::error!(hint = failure.hint, exit_code = failure.exit_code, "{:#}", failure.error);
     }
     outcome
 }
@@ -214,7 +215,7 @@ async fn carry_out(
     log: &LogArgs,
 ) -> Result<Ended, CommandError> {
     let done = match command {
-        Command::Serve(args) => return serve::run(*args, role, given).await,
+        Command::Serve(args) => return serve::run(*args, role, given, log).await,
         Command::Mount(args) => stack::mount(*args, given, log).await,
         Command::Container(args) => return container::run(*args, given, log).await,
         Command::Unmount(args) => unmount::run(args).await,

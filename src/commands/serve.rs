@@ -8,9 +8,10 @@ use anyhow::Context;
 
 use super::ending::{close, until_stopped};
 use super::gateway::Gateway;
+use super::greeting::Greeting;
 use super::operator::Keeping;
 use super::{CommandError, Ended, hints, hold, listeners, owners, predecessor};
-use crate::cli::{Given, ServeArgs};
+use crate::cli::{Given, LogArgs, ServeArgs};
 use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
@@ -53,14 +54,19 @@ pub(super) fn role(args: &ServeArgs) -> Result<Role, CommandError> {
     Ok(if inherited.is_none() && needs_one { Role::Parent } else { Role::Gateway(inherited) })
 }
 
-pub(super) async fn run(args: ServeArgs, role: Role, given: &[Given]) -> Result<Ended, CommandError> {
+pub(super) async fn run(
+    args: ServeArgs,
+    role: Role,
+    given: &[Given],
+    log: &LogArgs,
+) -> Result<Ended, CommandError> {
     let has_parent = role.is_child();
     let inherited = match role {
         Role::Parent => return hold::run(Config::of_serve(args)?).await,
         Role::Gateway(inherited) => inherited,
     };
     let mut place = StatePlace { directory: args.state_dir.clone(), is_new: false };
-    let served = start(args, inherited, given, &mut place).await;
+    let served = start(args, inherited, (given, log), &mut place).await;
     if let (true, Err(CommandError { error, hint, .. }), Some(state_dir)) =
         (has_parent, &served, &place.directory)
     {
@@ -82,7 +88,7 @@ struct StatePlace {
 async fn start(
     args: ServeArgs,
     inherited: Option<Inherited>,
-    given: &[Given],
+    given: (&[Given], &LogArgs),
     place: &mut StatePlace,
 ) -> Result<Ended, CommandError> {
     let (interval, password_file) = (args.mount_interval, args.password_file.clone());
@@ -97,7 +103,7 @@ async fn serve(
     inherited: Option<Inherited>,
     interval: Duration,
     password_file: Option<&Path>,
-    given: &[Given],
+    (given, log): (&[Given], &LogArgs),
 ) -> Result<Ended, CommandError> {
     let mut signals = Signals::listen()?;
     if !inherited.as_ref().is_some_and(Inherited::is_of_parent) {
@@ -122,6 +128,9 @@ async fn serve(
     let shutdown = Shutdown::default();
     let own = super::mount::options_of_gateway(given);
     let note = config.source.note(own.clone());
+    let state = given.iter().filter(|option| option.name == "state-dir").flat_map(Given::arguments);
+    let same: Vec<String> = own.iter().cloned().chain(state).collect();
+    let greeting = Greeting::of(&config, &same, holder, log);
     let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());
     let (far, state_dir) = (config.source.far(&config.state_dir), config.state_dir.clone());
     let starting = Gateway::new(config, listeners, shutdown.clone());
@@ -137,7 +146,13 @@ async fn serve(
     gateway.set_options(own);
     gateway.set_note(note);
     gateway.set_holder(holder);
-    tracing::info!(%source, urls = %gateway.urls().join(" "), "serving");
+    let urls = gateway.urls();
+    match greeting {
+        Some(greeting) => {
+            greeting.lines(urls.first().map_or("", String::as_str)).iter().for_each(|line| tell!("{line}"))
+        }
+        None => tracing::info!(%source, urls = %urls.join(" "), "serving"),
+    }
     let kept = options
         .map(|options| Kept::of(super::mount::of_gateway(options, login, &gateway), interval, &gateway));
     until_stopped(gateway, shutdown, kept, signals, holder).await

@@ -53,6 +53,10 @@ fn refused(refusal: &Refusal) -> Response<Body> {
     answer
 }
 
+/// Why a request was refused, beside the answer: for the log.
+#[derive(Debug, Clone)]
+pub struct Reason(pub String);
+
 /// An answer with a short text for people. What S3 or a client has put into it may be long; the beginning tells.
 pub fn text(status: StatusCode, message: &str) -> Response<Body> {
     let shown = &message[..message.floor_char_boundary(MAX_TEXT)];
@@ -63,6 +67,9 @@ pub fn text(status: StatusCode, message: &str) -> Response<Body> {
     };
     let mut answer = Response::new(full(body.clone()));
     *answer.status_mut() = status;
+    if status.is_client_error() || status.is_server_error() {
+        answer.extensions_mut().insert(Reason(shown.to_owned()));
+    }
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, plain);
     answer.extensions_mut().insert(Message(body));

@@ -132,9 +132,7 @@ impl RequestContext {
     /// logged here, since it ends here.
     pub fn report(&self, failure: Failure) -> FsError {
         let (method, path) = (&self.method, &self.path);
-        if failure.is_ordinary() {
-            tracing::debug!(%method, %path, %failure, "refused");
-        } else {
+        if !failure.is_ordinary() {
             tracing::warn!(%method, %path, error = with_causes(&failure), hint = hint(&failure), "failed");
         }
         let engine = match &failure {

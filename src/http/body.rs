@@ -15,8 +15,10 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::places::UnderWay;
+use super::record::Record;
 use crate::dav::{Body, check_xml, text};
 use crate::metrics::{Direction, Metrics};
+use crate::tally::{self, Tally};
 
 /// Reads a whole body of at most `limit` bytes.
 async fn read(mut body: Lent, limit: usize) -> Result<Bytes, (StatusCode, String)> {
@@ -77,7 +79,8 @@ impl Home {
             self.note_whole();
         }
         let (body, home) = (Some(body), self.clone());
-        Lent { body, home, stall, timer: None, waiting: false, asked: false, metrics }
+        let tally = tally::current();
+        Lent { body, home, stall, timer: None, waiting: false, asked: false, metrics, tally }
     }
 
     /// The status for a body that did not arrive whole: the client's doing, whatever came of it.
@@ -155,6 +158,8 @@ pub(super) struct Lent {
     waiting: bool,
     asked: bool,
     metrics: Metrics,
+    /// Of the request that it belongs to.
+    tally: Option<Tally>,
 }
 
 impl Lent {
@@ -181,6 +186,7 @@ impl HttpBody for Lent {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 this.metrics.body_bytes(Direction::Received, length);
+                this.tally.iter().for_each(|tally| tally.add_received(length));
                 this.waiting = false;
                 if body_ends {
                     this.home.note_whole();
@@ -231,6 +237,8 @@ impl Drop for Lent {
 pub(super) struct Counted {
     pub(super) body: Body,
     pub(super) metrics: Metrics,
+    pub(super) tally: Tally,
+    pub(super) record: Option<Record>,
     /// Until the last byte has gone.
     pub(super) _under_way: UnderWay,
 }
@@ -240,9 +248,13 @@ impl HttpBody for Counted {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let this = &mut *self;
+        let frame = this.tally.enter(|| Pin::new(&mut this.body).poll_frame(cx));
+        let frame = std::task::ready!(frame);
         if let Some(Ok(frame)) = &frame {
-            self.metrics.body_bytes(Direction::Sent, frame.data_ref().map_or(0, Bytes::len) as u64);
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            this.metrics.body_bytes(Direction::Sent, length);
+            this.record.iter_mut().for_each(|record| record.sent(length));
         }
         Poll::Ready(frame)
     }

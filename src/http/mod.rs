@@ -16,6 +16,7 @@ mod people;
 mod places;
 mod range;
 mod ready;
+mod record;
 mod relayed;
 mod repeats;
 pub mod server;

@@ -188,6 +188,11 @@ impl Guest {
         self.state.lock().is_stranger = false;
     }
 
+    /// The user of this machine whose program has the connection, where that was asked.
+    pub(super) fn uid(&self) -> Option<u32> {
+        self.holder.1
+    }
+
     pub(super) fn is_stranger(&self) -> bool {
         self.state.lock().is_stranger
     }

@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::body::Home;
 use crate::dav::{Body, full, text};
 use crate::relay;
+use crate::tally::carried;
 
 /// The requests of late that have an ID.
 #[derive(Default)]
@@ -137,7 +138,7 @@ impl Repeats {
         let (tell, outcome) = watch::channel(Outcome::Running);
         let (hand, answer) = oneshot::channel();
         let (identity, whose) = (identity.clone(), home.clone());
-        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        let task = AbortOnDropHandle::new(tokio::spawn(carried(async move {
             let answer = carry.await;
             let (answer, outcome) = match whose.failure() {
                 Some(_) => (answer, Outcome::Unknown),
@@ -146,7 +147,7 @@ impl Repeats {
             tell.send_replace(outcome);
             // Its connection may be gone.
             let _ = hand.send(answer);
-        }));
+        })));
         entries.push_back(Entry { identity, home: home.clone(), outcome, task });
         Found::First(answer)
     }

@@ -19,7 +19,7 @@ use super::auth::Caller;
 use super::body::Rest;
 use super::places::{Place, Places};
 use super::service::{Ends, Service};
-use crate::logging::Rarely;
+use crate::logging::{Rarely, milliseconds};
 use crate::shutdown::Shutdown;
 
 /// Bounds on connections.
@@ -149,7 +149,7 @@ async fn accept(listener: TcpListener, front: Front, grace: Duration) {
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, all).await.is_err() {
-        tracing::warn!(?grace, "requests were still running at the end");
+        tracing::warn!(grace_ms = milliseconds(grace), "requests were still running at the end");
         // Waits until they are gone, so that what they leave behind is known to the shutdown.
         connections.shutdown().await;
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -24,6 +25,7 @@ use super::knocks::Knocks;
 use super::people::Asker;
 use super::places::Guest;
 use super::ready::Readiness;
+use super::record::Record;
 use super::relayed;
 use super::repeats::{Identity, Repeats};
 use super::status;
@@ -33,6 +35,7 @@ use crate::fs::resource_path::without_empty_segments;
 use crate::fs::{RequestContext, UrlPrefix};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
+use crate::tally::Tally;
 
 /// How requests are treated.
 #[derive(Debug, Clone)]
@@ -95,6 +98,8 @@ struct Inner {
     knocks: Knocks,
     guesses: Guesses,
     repeats: Repeats,
+    /// The number of the next request, by which the log names it.
+    requests: AtomicU64,
     /// Requests under way that change something, since they were last asked for.
     writes: Mutex<TaskTracker>,
 }
@@ -118,8 +123,9 @@ impl Service {
         let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
         let hosts = Hosts { allowed, shares_localhost, prefix: options.url_prefix.clone() };
         let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), Mutex::default());
-        let repeats = Repeats::default();
-        let inner = Inner { behind, options, hosts, metrics, readiness, knocks, guesses, repeats, writes };
+        let (repeats, requests) = (Repeats::default(), AtomicU64::new(1));
+        let inner =
+            Inner { behind, options, hosts, metrics, readiness, knocks, guesses, repeats, requests, writes };
         Self(Arc::new(inner), Serves::All)
     }
 
@@ -163,11 +169,14 @@ impl Service {
         rests: &UnboundedSender<Rest>,
     ) -> Response<Counted> {
         let (begun, under_way, asker) = (Instant::now(), guest.begin(), Asker::of(&request));
+        let tally = Tally::new(self.0.requests.fetch_add(1, Ordering::Relaxed));
+        let mut record = Record::begin(&request, ends, guest.uid(), &tally);
         let method = request.method().clone();
         let _write = WRITES.contains(&method.as_str()).then(|| self.0.writes.lock().token());
         let home = Home::default();
         let expects = request.headers().contains_key(header::EXPECT);
-        let routed = AssertUnwindSafe(self.route(request, ends, guest, &home)).catch_unwind().await;
+        let routed = AssertUnwindSafe(self.route(request, ends, guest, &home)).catch_unwind();
+        let routed = tally.scope(routed).await;
         let mut answer = match routed {
             Ok(answer) => answer.unwrap_or_else(|refusal| *refusal),
             Err(_) => {
@@ -195,8 +204,9 @@ impl Service {
         date::add(&mut answer);
         guard(answer.headers_mut());
         self.0.metrics.dav_request(known(&method), answer.status().as_u16(), begun.elapsed());
-        tracing::debug!(%method, status = answer.status().as_u16(), elapsed = ?begun.elapsed(), "answered");
-        answer.map(|body| Counted { body, metrics: self.0.metrics.clone(), _under_way: under_way })
+        record.iter_mut().for_each(|record| record.answered(&answer));
+        let metrics = self.0.metrics.clone();
+        answer.map(|body| Counted { body, metrics, tally, record, _under_way: under_way })
     }
 
     async fn route(

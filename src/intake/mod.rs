@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::state::State;
+use crate::tally::carried;
 use backlog::{Backlog, SLOT};
 
 pub use scratch::{Room, Scratch};
@@ -157,13 +158,13 @@ impl<S: Sink> Intake<S> {
             return Ok(());
         };
         let reader = Arc::clone(&backlog).reader();
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(carried(async move {
             let mut sink = writing.await?;
             while let Some(chunk) = reader.next().await.map_err(IntakeError::Lost)? {
                 sink.write(chunk).await?;
             }
             Ok(sink)
-        });
+        }));
         self.stage = Stage::Behind { backlog, task: AbortOnDropHandle::new(task), sip: SIP };
         Ok(())
     }

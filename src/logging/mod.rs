@@ -8,10 +8,14 @@ mod rarely;
 mod rotating;
 mod standard_error;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::time::UtcTime;
@@ -31,6 +35,23 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     text
+}
+
+/// As the log has time spans: numbers, to the thousandth of a millisecond.
+pub fn milliseconds(time: Duration) -> f64 {
+    // Below 2^53 µs, which is 285 years, it is exact.
+    time.as_micros() as f64 / 1000.0
+}
+
+/// Why the program ends, as a line of a log in JSON.
+pub fn as_line(error: &str, hint: Option<&str>, exit_code: u8) -> String {
+    let mut fields = serde_json::json!({ "message": "s3dav failed", "error": error, "exit_code": exit_code });
+    if let Some(hint) = hint {
+        fields["hint"] = hint.into();
+    }
+    let time = time::OffsetDateTime::now_utc().format(TIME).unwrap_or_default();
+    serde_json::json!({ "timestamp": time, "level": "ERROR", "fields": fields, "target": "s3dav" })
+        .to_string()
 }
 
 /// How the log is written.
@@ -61,16 +82,16 @@ pub enum LogError {
 
 /// Sets the log up for the whole process; a second call does nothing.
 ///
-/// `verbosity`: 0 = info, 1 = debug of this program, 2 and more = trace. `S3DAV_LOG` overrides it
-/// with a filter in the syntax of tracing's `EnvFilter`.
-pub fn start(format: LogFormat, verbosity: u8, place: Place<'_>) -> Result<(), LogError> {
+/// `verbosity`: 0 = info; 1 = debug of this program, 2 and more = trace; -1 = warnings, -2 and less = errors.
+/// `S3DAV_LOG` overrides it with a filter in the syntax of tracing's `EnvFilter`.
+pub fn start(format: LogFormat, verbosity: i16, place: Place<'_>) -> Result<(), LogError> {
     let filter = filter(verbosity)?;
     let builder = tracing_subscriber::fmt()
         // It would tell on standard error, and panic where that is gone.
         .log_internal_errors(false)
         .with_env_filter(filter)
         .with_target(verbosity > 0)
-        .with_timer(UtcTime::rfc_3339());
+        .with_timer(UtcTime::new(TIME));
     if matches!(place, Place::File(_)) {
         panics::log();
     }
@@ -82,10 +103,10 @@ pub fn start(format: LogFormat, verbosity: u8, place: Place<'_>) -> Result<(), L
             builder.with_writer(Mutex::new(Rotating::open(file)?)).json().try_init()
         }
         (LogFormat::Text, Place::StandardError) => {
-            builder.with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).try_init()
+            builder.with_writer(io::stderr).with_ansi(has_colours()).try_init()
         }
         (LogFormat::Text, Place::HastyStandardError) => {
-            builder.with_writer(|| Hasty).with_ansi(io::stderr().is_terminal()).try_init()
+            builder.with_writer(|| Hasty).with_ansi(has_colours()).try_init()
         }
         (LogFormat::Text, Place::File(file)) => {
             builder.with_writer(Mutex::new(Rotating::open(file)?)).with_ansi(false).try_init()
@@ -94,9 +115,17 @@ pub fn start(format: LogFormat, verbosity: u8, place: Place<'_>) -> Result<(), L
     Ok(())
 }
 
-fn filter(verbosity: u8) -> Result<EnvFilter, LogError> {
+/// Whether what is written to standard error is coloured, by the same rule as clap's messages: on a terminal that
+/// can, unless `NO_COLOR` is set.
+pub fn has_colours() -> bool {
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
+}
+
+fn filter(verbosity: i16) -> Result<EnvFilter, LogError> {
     // The libraries warn of what is told by us, with a hint, where it matters.
     let ours = match verbosity {
+        ..=-2 => "error",
+        -1 => "warn",
         0 => "info",
         1 => "debug",
         _ => "trace",
@@ -109,5 +138,8 @@ fn filter(verbosity: u8) -> Result<EnvFilter, LogError> {
     }
 }
 
+/// RFC 3339, in milliseconds.
+const TIME: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 /// The variable that holds a filter of the user's own.
 const FILTER: &str = "S3DAV_LOG";

@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::control::{self, LastEnd, ParentStatus, Who};
-use crate::logging::Rarely;
+use crate::logging::{Rarely, milliseconds};
 use crate::mount;
 use crate::shutdown::Signals;
 use crate::sockets::HandedOn;
@@ -219,7 +219,7 @@ impl Parent {
         }
         (status.reason, status.hint) = failure::read(&self.plan.state_dir).unzip();
         if after > ends::SOON && !self.ends.is_told() {
-            tracing::warn!(%exit, every = ?after, "the gateway does not start; its port is kept, and it is tried again");
+            tracing::warn!(%exit, every_ms = milliseconds(after), "the gateway does not start; its port is kept, and it is tried again");
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
     Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
     existing,
 };
+use crate::logging::milliseconds;
 use crate::object::{
     Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
     Stat, Written,
@@ -132,7 +133,7 @@ impl Patient {
             if next >= self.end(kind, deadline) {
                 return (Err(self.given_up(error)), maybe_applied);
             }
-            tracing::debug!(%error, ?pause, "asking the store again");
+            tracing::debug!(%error, pause_ms = milliseconds(pause), "asking the store again");
             sleep_until(next).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

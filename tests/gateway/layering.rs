@@ -10,7 +10,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("object", &[]),
     ("open_file", &[]),
     ("metrics", &[]),
-    ("shutdown", &[]),
+    ("shutdown", &["tally"]),
+    ("tally", &[]),
     ("logging", &[]),
     ("seeded", &[]),
     ("spelling", &[]),
@@ -27,10 +28,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stack", &[]),
     ("cache", &["object", "seeded"]),
     ("state", &["logging"]),
-    ("intake", &["state", "open_file"]),
+    ("intake", &["state", "open_file", "tally"]),
     (
         "store",
-        &["object", "metrics", "shutdown", "logging", "seeded", "spelling", "state", "cache", "intake"],
+        &[
+            "object", "metrics", "shutdown", "logging", "seeded", "spelling", "state", "cache", "intake",
+            "tally",
+        ],
     ),
     (
         "fs",
@@ -54,7 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Another gateway, and the ways to it.
     ("relay", &["intake", "logging", "metrics", "peer"]),
     ("far", &["aws_cli", "container", "logging", "process", "relay", "state", "store"]),
-    ("http", &["relay", "client", "object", "metrics", "shutdown", "logging", "fs", "dav", "page", "peer"]),
+    ("http", &["relay", "client", "object", "metrics", "shutdown", "logging", "fs", "dav", "page", "peer", "tally"]),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config", "spelling"]),
     (

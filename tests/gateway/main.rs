@@ -30,6 +30,7 @@ mod kills;
 mod layering;
 mod leniency;
 mod locks;
+mod logs;
 mod lost_answers;
 mod methods;
 mod model;

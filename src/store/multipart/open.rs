@@ -13,6 +13,7 @@ use crate::logging::with_causes;
 use crate::object::{Attributes, ByteRange, Condition, Key, Written};
 use crate::state::UploadRow;
 use crate::store::{CopySource, ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::tally::carried;
 
 /// Where the object goes, for the tasks.
 #[derive(Debug, Clone)]
@@ -94,7 +95,7 @@ impl OpenUpload {
         let (store, upload) = (Arc::clone(&self.store), self.upload.clone());
         let (spool, position) = (self.spool.clone(), self.position);
         self.position += body.len() as u64;
-        self.running.spawn(async move {
+        self.running.spawn(carried(async move {
             let keeping = async {
                 if let Some(spool) = spool {
                     spool.write(position, body.clone()).await;
@@ -103,7 +104,7 @@ impl OpenUpload {
             let (part, ()) = join(store.upload_part(&upload, number, body.clone()), keeping).await;
             drop((body, memory));
             part
-        });
+        }));
         Ok(())
     }
 
@@ -111,7 +112,7 @@ impl OpenUpload {
     pub(super) async fn send_copy(&mut self, source: &CopySource, range: ByteRange) -> StoreResult<()> {
         let number = self.next_number().await?;
         let (store, upload, source) = (Arc::clone(&self.store), self.upload.clone(), source.clone());
-        self.running.spawn(async move { store.copy_part(&upload, number, &source, range).await });
+        self.running.spawn(carried(async move { store.copy_part(&upload, number, &source, range).await }));
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::reader::ObjectReader;
 use super::{Content, ObjectStore, StoreError, StoreResult, kib};
 use crate::object::{ByteRange, ETag, Key};
+use crate::tally::carried;
 
 use growth::Growth;
 
@@ -200,7 +201,7 @@ impl ReadAhead {
         let (store, key, etag) = (Arc::clone(&self.store), self.key.clone(), self.etag.clone());
         let (sender, batches) = mpsc::unbounded_channel();
         let reader = ObjectReader::new(store, key, etag, start, end);
-        let fetching = AbortOnDropHandle::new(tokio::spawn(fetch_into(sender, reader, length)));
+        let fetching = AbortOnDropHandle::new(tokio::spawn(carried(fetch_into(sender, reader, length))));
         Piece { length, batches, fetching, _memory: memory }
     }
 }

@@ -25,6 +25,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::addressing::{Addressing, Style};
+use super::attempts::LogAttempts;
 use super::bounding::BoundAnswers;
 use super::connect_error::ConnectError;
 use super::counting::{CountRequests, KeepInTime};
@@ -272,6 +273,7 @@ fn build(
             .retry_partition(aws_sdk_s3::config::retry::RetryPartition::new(partition))
             .stalled_stream_protection(stalled.build())
             .interceptor(count.clone())
+            .interceptor(LogAttempts { bucket: count.bucket.clone() })
             .interceptor(naming.clone())
             .interceptor(BoundAnswers)
             .interceptor(KeepInTime)

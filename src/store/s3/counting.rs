@@ -16,10 +16,13 @@ use super::naming::is_page;
 use crate::metrics::Metrics;
 use crate::store::looked::{LookTooOld, is_too_late};
 use crate::store::reach::Reach;
+use crate::tally::{self, Tally};
 
 /// Counts attempts, each an HTTP request that S3 bills, and tells of answers.
 #[derive(Debug, Clone)]
 pub(super) struct CountRequests {
+    /// Whose requests they are.
+    pub(super) bucket: String,
     pub(super) metrics: Metrics,
     pub(super) reach: Reach,
 }
@@ -61,6 +64,7 @@ impl Intercept for CountRequests {
             Some(_) => "error",
         };
         self.metrics.s3_request(operation, outcome);
+        tally::current().iter().for_each(Tally::add_s3_request);
         if let Some(answer) = context.response() {
             self.reach.heard();
             // Others may answer in its place, but not with a success.

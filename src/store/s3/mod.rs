@@ -1,6 +1,7 @@
 //! S3 itself, over aws-sdk-s3: the only place that sees the SDK's types.
 
 mod addressing;
+mod attempts;
 mod bounding;
 mod chain;
 mod client;
@@ -78,8 +79,8 @@ impl S3Store {
     ) -> Result<Self, ConnectError> {
         let downloads = Arc::new(Semaphore::new(options.max_connections));
         let requests = Arc::new(Semaphore::new(options.max_connections));
-        let clients =
-            Clients::new(&mut options, bucket, CountRequests { metrics: metrics.clone(), reach }).await?;
+        let count = CountRequests { bucket: bucket.to_owned(), metrics: metrics.clone(), reach };
+        let clients = Clients::new(&mut options, bucket, count).await?;
         options.check_storage_class()?;
         let (bucket, writing) = (bucket.to_owned(), format!("{bucket}, writing"));
         let deletes_singly = AtomicBool::new(false);

@@ -153,7 +153,7 @@ impl Process {
             said.push_str(&line);
             said.push('\n');
             if let Some(at) = line.find("http://127.0.0.1:")
-                && line.contains("urls=")
+                && (line.contains("urls=") || line.contains("\"urls\""))
             {
                 break line[at..].split(['/', '"', ' ']).take(3).collect::<Vec<_>>().join("/");
             }
