@@ -19,7 +19,7 @@ use tokio::time::timeout;
 pub enum ProcessError {
     #[error("{program} cannot be started")]
     NotStarted { program: String, source: std::io::Error },
-    #[error("{program} did not end within {limit:?}")]
+    #[error("{program} did not finish within {limit:?}")]
     TooSlow { program: String, limit: Duration },
     #[error("{program} ended with {code}{}{words}", if words.is_empty() { "" } else { ": " })]
     Failed { program: String, code: i32, words: String },

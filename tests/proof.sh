@@ -69,7 +69,7 @@ check() {
         *) result=failed ;;
     esac
     if [ "$result" = failed ] && [ -s "$work/said" ]; then sed 's/^/    /' "$work/said" >&2; fi
-    # A failure without a word of its own has the program's.
+    # A failure without a message of its own has the program's.
     seen=$(grep -v '^$' "$work/seen" | tail -n 1)
     [ -n "$seen" ] || seen=$(grep -v '^$' "$work/said" | grep -v '^hint: ' | tail -n 1)
     seen=$(printf '%s' "$seen" | tr '\t|' '  ')

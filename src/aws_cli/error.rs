@@ -5,17 +5,17 @@ use crate::process::ProcessError;
 /// Why a call of `aws` came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsCliError {
-    #[error("there is no {program} in the path")]
+    #[error("{program} was not found in PATH")]
     Missing { program: &'static str, install: &'static str },
-    #[error("it is not said in which region")]
+    #[error("no region is set")]
     NoRegion,
-    #[error("the task does not run: {0}")]
+    #[error("the task is not running: {0}")]
     NoTask(String),
     #[error("`aws {call}` failed")]
     Failed { call: String, source: ProcessError },
-    #[error("`aws {call}` did not print what it was asked for")]
+    #[error("`aws {call}` printed an incomplete answer")]
     Incomplete { call: &'static str },
-    #[error("`aws {call}` printed what cannot be read")]
+    #[error("`aws {call}` printed something that s3dav cannot parse")]
     Unreadable { call: String, source: serde_json::Error },
 }
 
@@ -44,7 +44,7 @@ impl AwsCliError {
             Self::Failed { source, .. } => source,
         };
         if let ProcessError::TooSlow { .. } = source {
-            return Some("look whether `aws sts get-caller-identity` answers, then try again".to_owned());
+            return Some("check that `aws sts get-caller-identity` works, then try again".to_owned());
         }
         let known = HINTS.iter().find(|(words, _)| words.iter().any(|word| source.says(word)));
         known.map(|(_, hint)| (*hint).to_owned())
@@ -63,16 +63,17 @@ const HINTS: &[(&[&str], &str)] = &[
             "sso session associated with this profile",
             "error when retrieving token from sso",
         ],
-        "the sign-in has ended: `aws sso login`, with --profile NAME if it is not the usual one, then try again",
+        "the sign-in has expired: run `aws sso login` (with --profile NAME unless it is the default \
+         profile), then try again",
     ),
     (
         &["unable to locate credentials", "nocredentials", "partial credentials found"],
         "sign in with `aws configure sso`, or name a profile with --profile",
     ),
-    (&["config profile"], "`aws configure list-profiles` shows the profiles that there are"),
+    (&["config profile"], "`aws configure list-profiles` lists the profiles"),
     (
         &["invalidclienttokenid", "unrecognizedclient", "signaturedoesnotmatch", "authfailure"],
-        "AWS does not know these keys: look at `aws sts get-caller-identity`",
+        "AWS does not know these keys: check them with `aws sts get-caller-identity`",
     ),
     (
         &["accessdenied", "unauthorizedoperation", "not authorized to perform"],
@@ -85,9 +86,12 @@ const HINTS: &[(&[&str], &str)] = &[
             "name or service not known",
             "connection reset",
         ],
-        "AWS cannot be reached: look at the network, and at the name of the region",
+        "AWS cannot be reached: check the network and the name of the region",
     ),
-    (&["throttling", "rate exceeded", "toomanyrequests"], "AWS asks for patience: try again in a minute"),
+    (
+        &["throttling", "rate exceeded", "toomanyrequests"],
+        "AWS is throttling requests: try again in a minute",
+    ),
     (
         &["limitexceeded", "quotaexceeded", "limit exceeded", "maximum number of"],
         "a quota of the account is used up: raise it in the console under Service Quotas, or remove what is not needed",
@@ -134,7 +138,7 @@ mod tests {
             ("Could not connect to the endpoint URL: \"https://ssm.eu-x-9.amazonaws.com/\"", "region"),
             (
                 "An error occurred (Throttling) when calling the DescribeStacks operation: Rate exceeded",
-                "patience",
+                "throttling",
             ),
             ("An error occurred (LimitExceededException) when calling the CreateStack operation", "quota"),
             ("aws: error: argument command: Invalid choice, valid choices are:", "too old"),

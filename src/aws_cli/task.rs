@@ -8,7 +8,7 @@ impl AwsCli {
         let asked = ["ecs", "list-tasks", "--cluster", cluster, "--service-name", service];
         let answer = self.ask(&[&asked[..], &["--desired-status", "RUNNING"]].concat()).await?;
         let Some(arn) = answer["taskArns"][0].as_str() else {
-            return Err(AwsCliError::NoTask("ECS has started none yet".to_owned()));
+            return Err(AwsCliError::NoTask("ECS has not started it yet".to_owned()));
         };
         let answer = self.ask(&["ecs", "describe-tasks", "--cluster", cluster, "--tasks", arn]).await?;
         let found = &answer["tasks"][0];

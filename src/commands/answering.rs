@@ -127,7 +127,7 @@ impl Readiness for Answering {
             return None;
         }
         if matches!(*self.asked, Asked::Far(_)) {
-            return Some("the far gateway has not been reached yet; `s3dav status` says why");
+            return Some("the remote gateway has not been reached yet; `s3dav status` says why");
         }
         // Nobody else may ask before it is ready.
         drop(self.ask());

@@ -13,8 +13,8 @@ pub(super) async fn confirm(question: &str, is_said: bool) -> Result<(), Command
         Some(true) => Ok(()),
         Some(false) => Err(anyhow::anyhow!("nothing was done").into()),
         None => Err(CommandError::hinted(
-            anyhow::anyhow!("nobody can be asked: {question}"),
-            "--yes does it without asking",
+            anyhow::anyhow!("there is no terminal to ask on: {question}"),
+            "add --yes to go ahead without asking",
         )),
     }
 }

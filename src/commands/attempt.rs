@@ -23,7 +23,7 @@ pub(super) async fn occupant_named(failure: CommandError) -> CommandError {
     let Some(other) = found.iter().find(|status| status.urls.iter().any(is_of)) else { return failure };
     let shown = point.display().to_string();
     CommandError::hinted(
-        anyhow::anyhow!("{} is mounted at {shown} already, from {source_url}", other.source),
+        anyhow::anyhow!("{} is already mounted at {shown}, from {source_url}", other.source),
         format!(
             "name another mount point, or unmount that one first with `s3dav unmount {}`",
             quoted(&shown)

@@ -37,7 +37,7 @@ pub(super) async fn run(
     let options = options(&mut args);
     options.check()?;
     if std::process::id() == 1 {
-        let own = process::own().context("this program's own path is not known")?;
+        let own = process::own().context("the path of this program is unknown")?;
         let arguments: Vec<_> = std::env::args_os().skip(1).collect();
         let code = run_as_process_1(&own, &arguments).await.context("the container cannot be started")?;
         return Ok(Ended::As(code));
@@ -104,7 +104,7 @@ async fn check_serving(serve: &ServeArgs, dir: &Path) -> Result<(), CommandError
 /// All that must be given is given by the mount.
 fn refuse_others(serve: &ServeArgs) -> Result<(), ConfigError> {
     let others = [
-        ("the word that says what to serve", serve.what.is_some()),
+        ("the argument SOURCE", serve.what.is_some()),
         ("--bucket", !serve.bucket.is_empty()),
         ("--path", serve.path.is_some()),
         ("--source", serve.source.is_some()),
@@ -113,7 +113,7 @@ fn refuse_others(serve: &ServeArgs) -> Result<(), ConfigError> {
     ];
     match others.into_iter().find(|(_, is_given)| *is_given) {
         Some((name, _)) => Err(ConfigError {
-            message: format!("a container serves what --s3files names, and {name} says something else"),
+            message: format!("a container serves what --s3files names, but {name} names something else"),
             hint: Some("leave it out; to serve a bucket in a container use `s3dav serve`".to_owned()),
         }),
         None => Ok(()),
@@ -229,7 +229,7 @@ async fn serve_mounted(
 /// Lets the gateway open the directory again, over which something new was mounted.
 async fn anew(state_dir: &Path) {
     if let Err(error) = ask(state_dir, Request::Restart { patience: 0 }, running::PATIENCE).await {
-        tracing::warn!(%error, "the gateway does not start anew on the new mount");
+        tracing::warn!(%error, "the gateway does not restart on the new mount");
     }
 }
 
@@ -252,7 +252,7 @@ async fn password_from_host(system: &System, limit: Duration) -> Result<PathBuf,
     match timeout(limit, written).await {
         Ok(()) => Ok(file),
         Err(_) => Err(CommandError::hinted(
-            anyhow::anyhow!("no password was handed over within {limit:?}"),
+            anyhow::anyhow!("no password arrived within {limit:?}"),
             "start the container with `s3dav mount --s3files FS_ID`, or name a password with --password-file",
         )),
     }
@@ -268,7 +268,7 @@ async fn take_password(SystemArgs { system_root }: SystemArgs) -> Result<(), Com
         private_directory(&own)?;
         write_private(&own.join(PASSWORD), &password)
     });
-    taken.await?.context("the password cannot be kept")?;
+    taken.await?.context("the password cannot be stored")?;
     Ok(())
 }
 

@@ -19,13 +19,19 @@ pub(super) async fn run(args: ContainerBuildArgs) -> Result<(), CommandError> {
     let wanted = engine.architecture().await?;
     if machine != wanted {
         let message = anyhow!("{} is for {machine}, and {} has {wanted}", args.binary.display(), engine.name);
-        return Err(CommandError::hinted(message, format!("name s3dav for Linux on {wanted} with --binary")));
+        return Err(CommandError::hinted(
+            message,
+            format!(
+                "name a Linux build of s3dav for {wanted} with \
+                                                          --binary"
+            ),
+        ));
     }
     let binary = args.binary.clone();
     let place = tokio::task::spawn_blocking(move || context(&binary)).await??;
     let kind = if args.s3files { &S3FILES } else { &DIRECT };
     let tag = args.tag.unwrap_or_else(|| kind.tag.to_owned());
-    tell!("building {tag}; its base is fetched if it is not here");
+    tell!("building {tag}; the base image is pulled if it is missing");
     let mut arguments = vec!["--target".to_owned(), kind.target.to_owned(), "--tag".to_owned(), tag.clone()];
     if let Some(base) = args.base.as_deref().or(kind.base) {
         // The classic builder builds the targets before it, too, and each base would be fetched.
@@ -70,15 +76,15 @@ fn machine_of(binary: &Path) -> Result<&'static str, CommandError> {
     match read {
         Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
             let error = anyhow::Error::new(error).context(format!("{} cannot be read", binary.display()));
-            return Err(CommandError::hinted(error, "name s3dav for Linux with --binary"));
+            return Err(CommandError::hinted(error, "name a Linux build of s3dav with --binary"));
         }
         _ => {}
     }
     machine(&head).ok_or_else(|| {
-        let message = anyhow!("{} is no program for Linux on amd64 or arm64", binary.display());
+        let message = anyhow!("{} is not a Linux program for amd64 or arm64", binary.display());
         CommandError::hinted(
             message,
-            "name s3dav for Linux with --binary; a Mac's own does not run in a container",
+            "name a Linux build of s3dav with --binary; one for macOS does not run in a container",
         )
     })
 }
@@ -104,7 +110,7 @@ fn context(binary: &Path) -> Result<TempDir, CommandError> {
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
         Ok::<_, std::io::Error>(place)
     };
-    Ok(make().context("there is no room for what the image is built of")?)
+    Ok(make().context("the files for the image cannot be written")?)
 }
 
 fn how_to_run(engine: &str, tag: &str) -> String {
@@ -121,13 +127,15 @@ const DIRECT: Image = Image {
     target: "direct",
     tag: concat!("s3dav:", env!("CARGO_PKG_VERSION")),
     base: None,
-    hint: "a base without certificate authorities must have apt, and reach its packages; --base names another one",
+    hint: "a base image without CA certificates needs apt and access to its packages; choose another one \
+           with --base",
 };
 const S3FILES: Image = Image {
     target: "s3files",
     tag: S3FILES_TAG,
     base: Some("amazonlinux:2023"),
-    hint: "its base must have dnf, and reach the packages of Amazon Linux; --base names another one",
+    hint: "the base image needs dnf and access to the packages of Amazon Linux; choose another one with \
+           --base",
 };
 /// What `mount --s3files` looks for where no other image is named.
 const S3FILES_TAG: &str = crate::far::S3FILES_IMAGE;

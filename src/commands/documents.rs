@@ -13,5 +13,5 @@ pub(super) fn complete(shell: cli::Shell) {
 
 pub(super) fn write_man_pages(directory: &Path) -> Result<(), CommandError> {
     let written = cli::write_man_pages(directory);
-    Ok(written.with_context(|| format!("the manual cannot be written into {}", directory.display()))?)
+    Ok(written.with_context(|| format!("the manual pages cannot be written to {}", directory.display()))?)
 }

@@ -22,9 +22,9 @@ pub(super) fn check(command: &Command, role: &Role) -> Result<(), ConfigError> {
     for UnknownVariable { name, meant } in unknown_variables(names) {
         if let Some(meant) = meant {
             let hint = Some(format!("did you mean {meant}?"));
-            return Err(ConfigError { message: format!("there is no variable {name}"), hint });
+            return Err(ConfigError { message: format!("unknown variable {name}"), hint });
         }
-        tell!("warning: there is no option for the variable {name}");
+        tell!("warning: unknown variable {name}: no option reads it");
     }
     Ok(())
 }

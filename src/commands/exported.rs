@@ -19,8 +19,8 @@ pub(super) async fn run(path: &Path, args: &StatusArgs) -> Result<(), CommandErr
         Ok(Reply::Exports(exports)) => *exports,
         Ok(_) => return Err(ControlError::Unexpected.into()),
         Err(error) => {
-            let hint = error.hint().unwrap_or("`s3dav status` without a path shows how the gateway is");
-            let message = format!("it is not known what became of {}", path.display());
+            let hint = error.hint().unwrap_or("`s3dav status` without a path shows the state of the gateway");
+            let message = format!("cannot tell what became of {}", path.display());
             return Err(CommandError::hinted(anyhow::Error::new(error).context(message), hint));
         }
     };
@@ -50,8 +50,8 @@ fn below<'s>(path: &Path, places: &[(PathBuf, &'s Status)]) -> Option<(&'s Statu
 }
 
 fn unserved(path: &Path) -> CommandError {
-    let message = format!("{} is in nothing that a gateway of yours serves or has mounted", path.display());
-    let hint = "`s3dav status` shows those; in a container ask inside, by `docker exec`";
+    let message = format!("{} is not in anything that your gateways serve or have mounted", path.display());
+    let hint = "`s3dav status` lists those; for a container, run it inside with `docker exec`";
     CommandError::hinted(anyhow::anyhow!(message), hint)
 }
 
@@ -59,22 +59,19 @@ fn text(exports: &Exports) -> String {
     let mut lines = vec![format!("of         {}", exports.source)];
     match exports.exported {
         Some(count) => lines.push(format!("exported   {} in the bucket", counted(count, "file"))),
-        None => lines.push("stored     all but what is named here".to_owned()),
+        None => lines.push("stored     everything except what is listed here".to_owned()),
     }
     if exports.pending > 0 {
-        lines.push(format!("pending    {} on the way into the bucket", counted(exports.pending, "file")));
+        lines.push(format!("pending    {} on the way to the bucket", counted(exports.pending, "file")));
     }
     if exports.failed > 0 {
-        lines.push(format!(
-            "failed     {} that will not come into the bucket",
-            counted(exports.failed, "file")
-        ));
+        lines.push(format!("failed     {} that will not reach the bucket", counted(exports.failed, "file")));
     }
     if exports.untold > 0 {
-        lines.push(format!("unknown    {}, of which nothing is told", counted(exports.untold, "file")));
+        lines.push(format!("unknown    {} without a report", counted(exports.untold, "file")));
     }
     if exports.is_cut {
-        lines.push("more       not all were looked at; name a folder further down".to_owned());
+        lines.push("more       some were not checked; name a folder further down".to_owned());
     }
     lines.extend(exports.files.iter().map(line));
     let mut hints: Vec<&String> = exports.files.iter().filter_map(|file| file.hint.as_ref()).collect();

@@ -227,7 +227,8 @@ impl Gateway {
         let door = match control::open(state.directory(), Who::Gateway) {
             Ok(door) => Some(door),
             Err(error) => {
-                tracing::warn!(%error, "there is no control socket; `s3dav status` will not find this gateway");
+                tracing::warn!(%error, "the control socket cannot be opened; `s3dav status` will not find \
+                                        this gateway");
                 None
             }
         };
@@ -291,7 +292,7 @@ async fn write_note(note: Option<SourceNote>, state: &State) -> Option<SourceNot
     match written {
         Ok(Ok(note)) => Some(note),
         Ok(Err(error)) => {
-            tracing::debug!(%error, "it cannot be noted what the state belongs to");
+            tracing::debug!(%error, "cannot record which source the state belongs to");
             None
         }
         Err(_) => None,
@@ -302,7 +303,7 @@ async fn write_note(note: Option<SourceNote>, state: &State) -> Option<SourceNot
 async fn close(state: &State, shutdown: &Shutdown, limit: Duration) {
     let drained = tokio::time::timeout(limit.max(LEAST_DRAIN), shutdown.drained()).await;
     if drained.is_err() {
-        tracing::warn!("some uploads could not be ended; the next start sees to them");
+        tracing::warn!("some uploads could not be cleaned up; the next start takes care of them");
     }
     // Where something may be written still, it has not ended in order.
     let ended = if drained.is_ok() { state.close().await } else { state.sync().await };
@@ -354,7 +355,7 @@ fn warn_of_blindness(auth: &str) {
     if auth == "peer" && !peer::can_tell() {
         tracing::warn!(
             hint = "`s3dav status --show-password` shows the password",
-            "it cannot be told whose connections are here, so your own programs are asked for a password, too"
+            "cannot tell which user a connection belongs to, so your own programs must give a password, too"
         );
     }
 }
@@ -369,8 +370,7 @@ fn raise_descriptors(metrics: &Metrics) -> u64 {
 }
 
 fn few_descriptors(descriptors: u64) -> (String, String) {
-    let message =
-        format!("only {descriptors} can be open at once, so few connections and uploads are served");
+    let message = format!("only {descriptors} can be open at once, which limits connections and uploads");
     let hint = format!("start it with a higher limit: `ulimit -n {ENOUGH_DESCRIPTORS}`");
     tracing::warn!(hint, "{message}");
     (message, hint)
@@ -381,7 +381,8 @@ pub(super) fn taken(error: StateError) -> CommandError {
     match error {
         StateError::Taken { .. } => CommandError::hinted(
             error,
-            "use that one, or give this one a state of its own with another --state-dir (the demo: another --data)",
+            "use that one, or give this one its own state with another --state-dir (for the demo: another \
+             --data)",
         ),
         other => other.into(),
     }

@@ -32,7 +32,7 @@ async fn ask_all(args: &HealthArgs) -> Result<(), anyhow::Error> {
         container::health(root).await.map_err(anyhow::Error::msg)?;
     }
     let asked = timeout(LIMIT, ask_the_only_one(args.gateway.state_dir.as_deref())).await;
-    asked.unwrap_or_else(|_| Err(anyhow!("the gateway does not answer within {LIMIT:?}")))
+    asked.unwrap_or_else(|_| Err(anyhow!("the gateway did not answer within {LIMIT:?}")))
 }
 
 async fn ask_the_only_one(named: Option<&Path>) -> Result<(), anyhow::Error> {
@@ -45,7 +45,7 @@ async fn ask_the_only_one(named: Option<&Path>) -> Result<(), anyhow::Error> {
         (Some(Ok(Reply::Done)), 0) => Ok(()),
         (Some(Ok(_)), 0) => Err(ControlError::Unexpected.into()),
         (Some(Err(error)), 0) => Err(error.into()),
-        (Some(_), _) => Err(anyhow!("several gateways run; name one with --state-dir")),
+        (Some(_), _) => Err(anyhow!("several gateways are running; name one with --state-dir")),
         (None, _) => Err(none(&directories, named).await),
     }
 }
@@ -57,7 +57,7 @@ async fn none(directories: &[std::path::PathBuf], named: Option<&Path>) -> anyho
         Some(waiting) if waiting.parent.ending => anyhow!("the gateway has ended"),
         Some(waiting) => match waiting.failure() {
             Some(failure) => failure.error,
-            None => anyhow!("the gateway does not serve yet"),
+            None => anyhow!("the gateway is not serving yet"),
         },
         None => running::none_runs(named).error,
     }

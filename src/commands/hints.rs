@@ -213,14 +213,14 @@ mod tests {
         let forced = MountError::Busy { point: "/x".into(), forced: true }.hint();
         assert!(!forced.unwrap_or_default().contains("--force"));
         let named = running::none_runs(Some("/s".as_ref())).hint.unwrap_or_default();
-        assert!(!named.contains("named by --state-dir"), "{named}");
+        assert!(!named.contains("add --state-dir"), "{named}");
     }
 
     #[test]
     fn what_ends_does_not_go_on() {
         for error in of_the_store() {
             let Some(hint) = error.hint_with(&GivenOptions::default()) else { continue };
-            assert!(!of_what_ends(hint.clone()).contains("by itself afterwards"), "{hint}");
+            assert!(!of_what_ends(hint.clone()).contains("then continues by itself"), "{hint}");
         }
     }
 }

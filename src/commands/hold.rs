@@ -64,7 +64,7 @@ async fn start_and_wait(config: Config, start: Start) -> Result<Ended, CommandEr
     let urls = gateway::urls(&listeners, &config.service.url_prefix);
     let listeners = listeners.into_iter().map(TcpListener::into_std).collect::<Result<Vec<_>, _>>();
     let plan = Plan {
-        program: process::own().context("this program's own path is not known")?,
+        program: process::own().context("the path of this program is unknown")?,
         arguments: start.arguments,
         without: start.without,
         sockets: HandedOn::new(&listeners.context(listeners::UNFIT)?).context(listeners::UNFIT)?,

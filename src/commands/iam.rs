@@ -29,7 +29,7 @@ fn document(args: IamPolicyArgs) -> Result<Document, CommandError> {
         (Some(bucket), _) => Ok(of_bucket(&bucket, args.read_only)),
         (None, Some(file_system)) => Ok(of_file_system(&file_system, args.read_only)),
         (None, None) => Err(mistake(
-            "it is not said for what",
+            "no bucket or file system given",
             "name a bucket with --bucket, or a file system with --s3files",
         )),
     }
@@ -66,19 +66,19 @@ fn names(
         ("--service-account", &args.service_account, &of_pods),
     ] {
         if value.is_some() && !takers.contains(&who) {
-            return Err(mistake(format!("{option} has no place in this document"), "leave it out"));
+            return Err(mistake(format!("{option} does not apply to this document"), "leave it out"));
         }
     }
     let home = file_system.and_then(FileSystemPart::home);
     let account = args.account.clone().or_else(|| home.map(|(account, _)| account.to_owned()));
     if let Some(wrong) = account.as_ref().filter(|account| !is_account(account)) {
-        return Err(mistake(format!("{wrong:?} is not the number of an account"), "it has twelve digits"));
+        return Err(mistake(format!("{wrong:?} is not an account ID"), "an account ID has twelve digits"));
     }
     for name in [&args.namespace, &args.service_account].into_iter().flatten() {
         if !is_name(name) {
-            let hint = "those of Kubernetes have small letters, digits, dots and dashes";
+            let hint = "names in Kubernetes have lower-case letters, digits, dots and dashes";
             return Err(mistake(
-                format!("{name:?} is not the name of a namespace or a service account"),
+                format!("{name:?} is not a valid name of a namespace or a service account"),
                 hint,
             ));
         }

@@ -51,8 +51,8 @@ pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
             Ok(listener) => listeners.push(listener),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 let message = anyhow::anyhow!("the port of {address} is taken");
-                let hint = "choose another with --listen 127.0.0.1:PORT, or stop who has it: a demo ends with \
-                            Ctrl-C, another gateway is in `s3dav status`";
+                let hint = "choose another with --listen 127.0.0.1:PORT, or stop the program that has it: a \
+                            demo ends with Ctrl-C, other gateways are listed by `s3dav status`";
                 return Err(CommandError::hinted(message, hint));
             }
             Err(error) if listen.is_default => {
@@ -89,7 +89,7 @@ async fn on_any_port(
         let Some(listeners) = on_port(listen, port).await else { continue };
         let port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|at| at.port());
         if port != Some(DEFAULT_PORT) {
-            tracing::info!(port, "the usual port is taken; serving at another one");
+            tracing::info!(port, "the default port is taken; using another one");
         }
         if let Some(port) = port.filter(|port| before != Some(*port)) {
             // Without the note the next mount may be at another address.
@@ -142,6 +142,6 @@ fn note(state_dir: &Path) -> PathBuf {
 }
 
 /// In the words of an error.
-pub(super) const UNFIT: &str = "the sockets that were handed over cannot be used";
+pub(super) const UNFIT: &str = "the inherited sockets cannot be used";
 /// Connections that wait to be accepted: of more the client tries again after a second.
 const BACKLOG: u32 = 1024;

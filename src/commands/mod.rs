@@ -192,7 +192,7 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
 fn no_log(error: LogError) -> CommandError {
     match error {
         LogError::Filter { .. } => {
-            let hint = "it takes a level or targets with levels, e.g. S3DAV_LOG=s3dav=debug,hyper=info";
+            let hint = "give a level, or targets with levels, e.g. S3DAV_LOG=s3dav=debug,hyper=info";
             CommandError { exit_code: 2, ..CommandError::hinted(error, hint) }
         }
         LogError::File(_) => error.into(),

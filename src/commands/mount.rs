@@ -33,14 +33,14 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
         signal = signals.next() => signal,
     };
     if let Some(mut gateway) = own {
-        tell!("ending the gateway that was started for it");
+        tell!("stopping the gateway that was started for this mount");
         tokio::select! {
             () = spawned::end(&mut gateway, stop::LIMIT) => {}
             // Whoever asks twice does not wait.
             _ = signals.next() => {}
         }
     }
-    let error = anyhow::anyhow!("it was ended before it had mounted");
+    let error = anyhow::anyhow!("interrupted before anything was mounted");
     Err(CommandError { error, hint: None, exit_code: signal.exit_code() })
 }
 
@@ -68,8 +68,8 @@ async fn mount(
     let own = options_of_gateway(given);
     if !is_new && plain(&own) != plain(&status.options) {
         tell!(
-            "warning: a gateway with other options serves this already, and these have no effect; `s3dav stop` \
-             ends it first"
+            "warning: a gateway with other options already serves this, so these have no effect; run `s3dav \
+             stop` first to apply them"
         );
     }
     if is_new {
@@ -88,7 +88,10 @@ async fn mount(
     if is_new && mounted.is_err() {
         // Nobody would know of it, and whoever follows a hint would meet it.
         if let Err(failure) = stop::end(&status, stop::LIMIT).await {
-            tell!("warning: the gateway that was started for it goes on: {:#}", failure.error);
+            tell!(
+                "warning: the gateway that was started for this mount is still running: {:#}",
+                failure.error
+            );
         } else if makes_state {
             attempt::leave_nothing(state_dir).await?;
         }
@@ -153,15 +156,19 @@ async fn upgraded(status: Status) -> Result<Status, CommandError> {
     Ok(match restart::anew(&status, UPGRADE_PATIENCE).await {
         Ok(now) if now.program_version == status.program_version => {
             tell!(
-                "warning: the gateway is still of version {}: it was started from another place; `s3dav stop` ends \
-                 it, and `s3dav mount` starts this one",
+                "warning: the gateway is still version {}, started from another path; to switch to this \
+                 version, run `s3dav stop`, then `s3dav mount`",
                 now.program_version
             );
             now
         }
         Ok(now) => now,
         Err(failure) if is_there(&status).await => {
-            tell!("warning: the gateway of version {} goes on: {:#}", status.program_version, failure.error);
+            tell!(
+                "warning: the gateway of version {} keeps running: {:#}",
+                status.program_version,
+                failure.error
+            );
             status
         }
         Err(failure) => return Err(failure),
@@ -223,12 +230,15 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
     if is_let_in {
         let ended = ask(&mount.state_dir, Request::Mounting { under_way: false }, running::PATIENCE).await;
         if let Err(error) = ended {
-            tracing::debug!(error = with_causes(&error), "the gateway waits for the mount's program still");
+            tracing::debug!(
+                error = with_causes(&error),
+                "the gateway is still waiting for the mount program"
+            );
         }
     }
     let said = match attached? {
         Attached::Now => "mounted at",
-        Attached::Before => "is mounted already, at",
+        Attached::Before => "is already mounted at",
     };
     if status.keeps.is_some() {
         // Only now, or both would mount it.
@@ -237,8 +247,8 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
     say!("{} {said} {}", status.source, point.display());
     if status.parent.is_none() && !status.is_service {
         tell!(
-            "warning: if this gateway dies its port closes, and what is saved into the mount then is lost\nhint: end \
-             it with `s3dav stop`; `s3dav mount` alone starts one whose port stays open"
+            "warning: if this gateway dies, its port closes, and what is saved to the mount is lost\nhint: \
+             run `s3dav stop`, then `s3dav mount`, which starts a gateway whose port stays open"
         );
     }
     Ok(())
@@ -290,7 +300,7 @@ fn shows_password(auth: &str, is_let_in: bool) -> bool {
 /// Where the gateway is reached on this machine.
 fn address(status: &Status) -> Result<SocketAddr, CommandError> {
     let authority = status.urls.first().and_then(|url| url.split('/').nth(2)).unwrap_or_default();
-    Ok(authority.parse().context("the gateway serves nowhere")?)
+    Ok(authority.parse().context("the gateway has no address")?)
 }
 
 /// Makes sure that it is the gateway that answers at its address, and not a program that took its place.
@@ -310,8 +320,8 @@ async fn prove(state_dir: &Path, address: SocketAddr) -> Result<(), CommandError
     match heard {
         Reply::Done => Ok(()),
         _ => Err(CommandError::hinted(
-            anyhow::anyhow!("it is not the gateway that answers at {address}"),
-            "another program may have taken its place: stop the gateway with `s3dav stop`, and mount again",
+            anyhow::anyhow!("a program other than the gateway answers at {address}"),
+            "another program may have taken its port: run `s3dav stop`, then mount again",
         )),
     }
 }

@@ -87,7 +87,7 @@ impl Operated for Operator {
                 Some(why) => Reply::Failed { message: why.to_owned() },
             },
             Request::Stop => {
-                tracing::info!("stopping, as a command wants it");
+                tracing::info!("stopping, as a command asked for it");
                 self.shutdown.request(End::Stop);
                 Reply::Done
             }
@@ -126,7 +126,7 @@ impl Operated for Operator {
             },
             Request::Exports { path } => self.exports(&path).await,
             Request::Credentials { .. } => {
-                Reply::Failed { message: "that is for the container, which is another process".to_owned() }
+                Reply::Failed { message: "this request is for the container process".to_owned() }
             }
         }
     }
@@ -135,10 +135,10 @@ impl Operated for Operator {
 impl Operator {
     fn restart(&self, patience: Duration) -> Reply {
         if self.holder != Holder::System && self.parent().is_none() {
-            let message = "nobody would start it again, and its port would close";
+            let message = "nothing would start it again, and its port would close";
             return Reply::Failed { message: message.to_owned() };
         }
-        tracing::info!("a new one is started in its place, as a command wants it");
+        tracing::info!("restarting, as a command asked for it");
         self.shutdown.request(End::Restart { patience });
         Reply::Done
     }
@@ -195,7 +195,7 @@ impl Operator {
     async fn exports(&self, path: &str) -> Reply {
         let path = if path.is_empty() { ResourcePath::parse("/").ok() } else { ResourcePath::of_key(path) };
         let Some(path) = path else {
-            return Reply::Failed { message: format!("{path:?} is no path that can be served") };
+            return Reply::Failed { message: format!("{path:?} is not a valid path") };
         };
         let Some(directory) = &self.directory else { return self.saves_below(&path) };
         let report = match directory.export_report(&path).await {
@@ -203,8 +203,7 @@ impl Operator {
             Err(failure) => return failed(&failure),
         };
         if !directory.tells_exports() {
-            let message =
-                "what is served is no mount of Amazon S3 Files, or does not tell: its files go nowhere";
+            let message = "what is served is not a mount of Amazon S3 Files, or does not report exports";
             return Reply::Failed { message: message.to_owned() };
         }
         let file = |(path, why): (String, Option<String>)| Export {
@@ -264,7 +263,8 @@ impl Operator {
         let mut problems = self.troubles();
         if matches!(self.holder, Holder::Parent { .. }) && self.parent().is_none() {
             problems.push(Problem {
-                message: "port: the process that holds it has ended; it closes with the gateway".to_owned(),
+                message: "port: the process that holds it has ended; the port will close with the gateway"
+                    .to_owned(),
                 hint: "stop it with `s3dav stop`, which unmounts first, and start it again".to_owned(),
                 since: seconds(*self.orphaned.get_or_init(SystemTime::now)),
             });

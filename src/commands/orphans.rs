@@ -43,7 +43,8 @@ impl Orphan {
     /// For people.
     pub(super) fn text(&self) -> String {
         format!(
-            "gone       the gateway of {}; what is mounted of it stores nothing\nmounted    {}\nstate      {}\n",
+            "gone       the gateway of {}; nothing that is saved to its mounts is stored\nmounted    \
+             {}\nstate      {}\n",
             self.source(),
             self.point().display(),
             self.state_dir().display()
@@ -59,10 +60,10 @@ impl Orphan {
             self.point().display()
         );
         let again = match self.command() {
-            Some(command) => format!("`{command}` brings it back"),
-            None => "`s3dav mount` with the options of before brings it back".to_owned(),
+            Some(command) => format!("run `{command}` to bring it back"),
+            None => "run `s3dav mount` with the previous options to bring it back".to_owned(),
         };
-        CommandError::hinted(error, format!("{again}, `s3dav unmount {point}` takes it away"))
+        CommandError::hinted(error, format!("{again}, or `s3dav unmount {point}` to remove it"))
     }
 
     /// The command line that serves it again.

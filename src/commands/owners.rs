@@ -49,7 +49,7 @@ fn of_another(directory: &Path, note: &SourceNote, source: &Source) -> CommandEr
     let shown = directory.display();
     CommandError::hinted(
         anyhow::anyhow!("the state directory {shown} belongs to {note}, not to {source}"),
-        "give each source a state of its own: leave out --state-dir, or name another directory",
+        "use one state directory per source: leave out --state-dir, or name another directory",
     )
 }
 

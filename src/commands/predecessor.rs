@@ -24,9 +24,9 @@ async fn wait_out(state_dir: &Path, tell: impl Fn(&str)) -> Result<Answer, Comma
         let Some(what) = on_its_way(state_dir, &answer).await else { return Ok(answer) };
         if Instant::now() > until {
             return Err(CommandError::hinted(
-                anyhow::anyhow!("{what}, and has not come to an end within {LIMIT:?}"),
-                "requests or uploads are under way, or what is mounted is in use; try again when that is over, or end that \
-                 process by its id",
+                anyhow::anyhow!("{what}, and has not finished within {LIMIT:?}"),
+                "requests or uploads are in progress, or a mount is in use; try again later, or kill that \
+                 process by its ID",
             ));
         }
         if !std::mem::replace(&mut is_told, true) {
@@ -38,12 +38,12 @@ async fn wait_out(state_dir: &Path, tell: impl Fn(&str)) -> Result<Answer, Comma
 
 /// The same for a command of a person.
 pub(super) async fn wait_out_aloud(state_dir: &Path) -> Result<Answer, CommandError> {
-    wait_out(state_dir, |what| tell!("{what}; waiting for that")).await
+    wait_out(state_dir, |what| tell!("{what}; waiting")).await
 }
 
 /// The same for what logs.
 pub(super) async fn wait_out_logging(state_dir: &Path) -> Result<(), CommandError> {
-    wait_out(state_dir, |what| tracing::info!("{what}; waiting for that")).await.map(drop)
+    wait_out(state_dir, |what| tracing::info!("{what}; waiting")).await.map(drop)
 }
 
 /// Who is ending, or has the state and does not answer yet, or no more.

@@ -28,7 +28,7 @@ pub(super) async fn look(whole: &dyn ObjectStore, spec: &BucketSpec) -> Result<C
     let near = near(&spec.prefix[above.len()..], names);
     let near: Vec<String> = near.iter().map(|name| format!("{}/{above}{name}", spec.bucket)).collect();
     Ok(Caution {
-        message: format!("nothing lies below {}/ yet; it begins with the first file", spec.prefix),
+        message: format!("there is nothing below {}/ yet; the first file creates it", spec.prefix),
         hint: match near.is_empty() {
             true => "check its spelling if files should be there".to_owned(),
             false => format!("did you mean {}?", near.join(" or ")),

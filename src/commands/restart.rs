@@ -39,8 +39,8 @@ async fn has_ended(state_dir: &Path, named: Option<&Path>) -> CommandError {
 pub(super) async fn anew(status: &Status, patience: Duration) -> Result<Status, CommandError> {
     if status.parent.is_none() && !status.is_service {
         return Err(CommandError::hinted(
-            anyhow::anyhow!("nobody holds the port of this gateway while it is started anew"),
-            "end it with `s3dav stop`, and start it again; one that `s3dav mount` has started has somebody",
+            anyhow::anyhow!("the port of this gateway would close during a restart"),
+            "run `s3dav stop`, and start it again; a gateway that `s3dav mount` starts can be restarted",
         ));
     }
     let (service, limit) = (service_of(status).await, patience + stop::LIMIT);
@@ -97,8 +97,8 @@ async fn answers(
         sleep(PAUSE).await;
     }
     Err(CommandError::hinted(
-        anyhow::anyhow!("no new gateway serves after {limit:?}"),
-        "`s3dav status` shows how it is",
+        anyhow::anyhow!("no new gateway is serving after {limit:?}"),
+        "`s3dav status` shows its state",
     ))
 }
 

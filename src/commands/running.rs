@@ -62,7 +62,7 @@ impl Waiting {
         let hint = hint.unwrap_or_else(|| format!("its logs are in {}", self.state_dir.display()));
         Some(CommandError::hinted(
             error,
-            format!("{hint}; its port is kept: `s3dav restart` tries again now, `s3dav stop` gives it up"),
+            format!("{hint}; its port stays open: `s3dav restart` tries again now, `s3dav stop` gives up"),
         ))
     }
 }
@@ -139,12 +139,13 @@ pub(super) async fn only_one(named: Option<&Path>) -> Result<Meant, CommandError
 pub(super) fn none_runs(named: Option<&Path>) -> CommandError {
     let (error, others) = match named {
         Some(directory) => (
-            anyhow::anyhow!("no gateway runs with the state in {}", directory.display()),
-            "`s3dav status` alone shows those with their states in the usual place",
+            anyhow::anyhow!("no gateway is running with its state in {}", directory.display()),
+            "`s3dav status` alone lists those in the default place",
         ),
-        None => {
-            (anyhow::anyhow!("no gateway is running"), "one with a state of its own is named by --state-dir")
-        }
+        None => (
+            anyhow::anyhow!("no gateway is running"),
+            "for one with its own state directory, add --state-dir",
+        ),
     };
     CommandError::hinted(error, format!("start one with `s3dav mount` or `s3dav serve`; {others}"))
 }
@@ -154,10 +155,7 @@ pub(super) fn ambiguous<'a>(candidates: impl Iterator<Item = (&'a Path, &'a str)
     let lines: Vec<String> = candidates
         .map(|(directory, source)| format!("--state-dir {:?} ({source})", directory.display().to_string()))
         .collect();
-    CommandError::hinted(
-        anyhow::anyhow!("several gateways could be meant"),
-        format!("say which: {}", lines.join(", ")),
-    )
+    CommandError::hinted(anyhow::anyhow!("several gateways match"), format!("name one: {}", lines.join(", ")))
 }
 
 pub(super) fn unexpected() -> CommandError {

@@ -34,13 +34,14 @@ async fn uninstall(service: &Service<'_>) -> Result<(), CommandError> {
     match service.uninstall().await {
         Err(error @ (ServiceError::Unmanaged { .. } | ServiceError::NoManager(_))) => {
             tell!(
-                "warning: {error}\nhint: if `s3dav status` still shows the service's gateway, `s3dav stop` ends it"
+                "warning: {error}\nhint: if `s3dav status` still lists the service's gateway, run `s3dav \
+                 stop`"
             );
             ended = Ok(());
         }
         removed => removed?,
     }
-    say!("the service is removed; the state and the log are left");
+    say!("removed the service; its state and log are kept");
     ended
 }
 
@@ -49,7 +50,7 @@ fn unknown(error: ServiceError) -> CommandError {
     if !matches!(error, ServiceError::Unmanaged { .. }) {
         return error.into();
     }
-    anyhow::Error::new(error).context("the service is installed, and cannot be asked how it is").into()
+    anyhow::Error::new(error).context("the service is installed, but its state is unknown").into()
 }
 
 async fn install(
@@ -62,7 +63,7 @@ async fn install(
         return Err(CommandError {
             exit_code: 2,
             ..CommandError::hinted(
-                anyhow::anyhow!("a service has no variable {variable} at the next login"),
+                anyhow::anyhow!("the variable {variable} will not be set at the next login"),
                 "keep the password in a file, with --password-file",
             )
         });
@@ -71,7 +72,7 @@ async fn install(
         return Err(CommandError {
             exit_code: 2,
             ..CommandError::hinted(
-                anyhow::anyhow!("a stack is looked at when it is mounted, and a service has nobody to ask"),
+                anyhow::anyhow!("a service cannot mount a stack, because that may ask questions"),
                 format!("`s3dav stack status {stack}` shows its bucket, which a service can mount"),
             )
         });
@@ -118,7 +119,7 @@ fn definition(config: &Config, given: &[Given], log: &LogArgs) -> Result<Definit
         tell!("warning: --log-file has no effect: `s3dav service logs` shows the log of a service");
     }
     Ok(Definition {
-        program: std::env::current_exe().context("this program's own path is not known")?,
+        program: std::env::current_exe().context("the path of this program is unknown")?,
         arguments: arguments(config, given, log.arguments(&log_file)),
         environment: environment(),
         sockets: Vec::new(),
@@ -178,7 +179,10 @@ fn environment() -> Vec<(String, String)> {
     let (secrets, plain): (Vec<_>, Vec<_>) =
         variables.into_iter().partition(|(name, value)| is_secret(name, value));
     for (name, _) in secrets {
-        tell!("warning: {name} is not handed to the service; `aws configure` keeps keys where it finds them");
+        tell!(
+            "warning: {name} is not passed to the service; store keys with `aws configure`, where it finds \
+               them"
+        );
     }
     plain
 }

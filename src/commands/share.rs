@@ -222,7 +222,7 @@ fn abort_leftovers(
             counts = uploads.abort_leftovers(&store, rows) => counts,
             () = stop.begun() => return,
         };
-        tracing::info!(ended, left, "saw to uploads that were cut off when the gateway last ran");
+        tracing::info!(ended, left, "cleaned up uploads that the last run left unfinished");
     });
 }
 
@@ -241,7 +241,7 @@ fn forget_questions(state: &State, store: Arc<dyn ObjectStore>, rows: Vec<Questi
                 tracing::warn!(
                     keys,
                     error = with_causes(&error),
-                    "keys that were made to ask the endpoint stay"
+                    "keys that were written to test the endpoint could not be removed"
                 );
             }
         }

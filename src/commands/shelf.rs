@@ -75,10 +75,10 @@ fn holds_files(known: &Known) -> bool {
 
 fn none(wanted: Option<String>) -> CommandError {
     let (error, elsewhere) = match wanted {
-        Some(wanted) => (anyhow::anyhow!("there is no state of {wanted}"), ""),
-        None => (anyhow::anyhow!("there is no state of a gateway here"), "; --state-dir names one elsewhere"),
+        Some(wanted) => (anyhow::anyhow!("no state was found for {wanted}"), ""),
+        None => (anyhow::anyhow!("no gateway has kept state here"), "; --state-dir names one elsewhere"),
     };
-    CommandError::hinted(error, format!("`s3dav state list` shows those that there are{elsewhere}"))
+    CommandError::hinted(error, format!("`s3dav state list` lists them{elsewhere}"))
 }
 
 fn ambiguous(several: &[Known], is_named: bool) -> CommandError {
@@ -95,8 +95,8 @@ fn ambiguous(several: &[Known], is_named: bool) -> CommandError {
         })
         .collect();
     CommandError::hinted(
-        anyhow::anyhow!("several shelves could be meant"),
-        format!("say which with {by}:\n{}", lines.join("\n")),
+        anyhow::anyhow!("several shelves match"),
+        format!("name one with {by}:\n{}", lines.join("\n")),
     )
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn start(
             }
             end(child, END_LIMIT).await;
             if let Err(hint) = far::remove_left_behind(state_dir).await {
-                tell!("warning: the container of the gateway is not removed\nhint: {hint}");
+                tell!("warning: the gateway's container was not removed\nhint: {hint}");
             }
             return Err(CommandError::hinted(
                 anyhow::anyhow!("the gateway did not start within {limit:?}"),
@@ -78,7 +78,7 @@ pub(super) async fn end(child: &mut Child, limit: Duration) {
     if timeout(limit, child.wait()).await.is_err()
         && let Err(error) = child.start_kill()
     {
-        tracing::warn!(%error, "it cannot be ended");
+        tracing::warn!(%error, "it cannot be stopped");
     }
 }
 
@@ -105,7 +105,7 @@ fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result
 /// What a gateway that ended at once said of it.
 fn last_words(words: &str) -> CommandError {
     let (error, hint) = process::last_words(words);
-    let error = error.unwrap_or_else(|| "the gateway ended at once".to_owned());
+    let error = error.unwrap_or_else(|| "the gateway exited right after its start".to_owned());
     CommandError { error: anyhow::anyhow!(error), hint, exit_code: 1 }
 }
 

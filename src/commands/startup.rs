@@ -47,7 +47,8 @@ pub(super) async fn check(
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
             Err(error) if heals(&error, manner) => {
                 let hint = error.hint();
-                tracing::warn!(bucket = %name, %error, hint, "S3 cannot be used yet; serving, and going on when it can");
+                tracing::warn!(bucket = %name, %error, hint, "S3 is not available yet; serving, and retrying \
+                                                              until it is");
             }
             Err(error) => return Err(fatal(name, error, manner.path.as_deref(), given())),
         }
@@ -90,8 +91,8 @@ pub(super) fn fatal(
             "check its spelling, and leave the path out of --endpoint-url, unless the server serves S3 below it",
         ),
         StoreError::NoSuchBucket | StoreError::NotFound if is_alias(bucket) && given.has_endpoint => (
-            format!("there is no bucket {bucket:?}, and access points are known to AWS alone"),
-            "leave out --endpoint-url, or what names one in the environment",
+            format!("there is no bucket {bucket:?}, and only AWS has access points"),
+            "leave out --endpoint-url, or remove it from the environment",
         ),
         StoreError::NoSuchBucket | StoreError::NotFound => (
             format!("there is no bucket {bucket:?}"),

@@ -118,14 +118,18 @@ impl Known {
     pub(super) fn last_used(&self) -> String {
         match self.last_use {
             Some(_) => format!("{} ago", lasted(self.unused().as_secs())),
-            None => "nobody knows when".to_owned(),
+            None => "unknown".to_owned(),
         }
     }
 
     fn holding(&self) -> String {
         let Some(holds) = self.holds else {
-            return if self.in_use { "what its gateway knows" } else { "what this version cannot read" }
-                .to_owned();
+            return if self.in_use {
+                "unknown: it is in use"
+            } else {
+                "unknown: this version cannot read it"
+            }
+            .to_owned();
         };
         let mut parts = Vec::new();
         if holds.shelf_files > 0 {
@@ -143,9 +147,9 @@ impl Known {
         }
         if holds.others > 0 {
             let files = counted(holds.others as u64, "file");
-            parts.push(format!("{files} that were put aside, or are somebody else's"));
+            parts.push(format!("{files} that were set aside, or are not s3dav's"));
         }
-        if parts.is_empty() { "nothing that would be missed".to_owned() } else { parts.join(", ") }
+        if parts.is_empty() { "nothing worth keeping".to_owned() } else { parts.join(", ") }
     }
 
     fn text(&self) -> String {
@@ -174,7 +178,7 @@ impl Known {
         if let Some(point) = self.mounted.first() {
             let point = point.display().to_string();
             return Some(CommandError::hinted(
-                anyhow::anyhow!("the state {} is of what is mounted at {point}", self.name()),
+                anyhow::anyhow!("the state {} belongs to the mount at {point}", self.name()),
                 format!("unmount that first: `s3dav unmount {}`", quoted(&point)),
             ));
         }
@@ -184,19 +188,17 @@ impl Known {
         let only_locks = |holds: Holdings| Holdings { locks: 0, ..holds }.is_nothing();
         let hint = match self.holds {
             Some(holds) if only_locks(holds) => {
-                format!(
-                    "locks end by themselves: try it again later, or remove {shown} if nobody misses them"
-                )
+                format!("locks expire by themselves: try again later, or delete {shown} if nobody needs them")
             }
             Some(holds) if holds.pending == 0 && holds.shelf_files == 0 => {
-                format!("look into {shown}, and remove it if nobody misses that")
+                format!("look at {shown}, and delete it if nobody needs it")
             }
             Some(holds) if holds.pending == 0 => {
-                format!("`s3dav shelf export --state-dir {shown} DIR` writes that out; remove {shown} then")
+                format!("run `s3dav shelf export --state-dir {shown} DIR` to save them, then delete {shown}")
             }
-            Some(_) => "serve its source once more: what is pending is stored then".to_owned(),
+            Some(_) => "serve its source again, which stores what is pending".to_owned(),
             None => {
-                format!("start the version of s3dav that wrote it, or remove {shown} if nobody misses it")
+                format!("start the version of s3dav that wrote it, or delete {shown} if nobody needs it")
             }
         };
         Some(CommandError::hinted(
@@ -274,7 +276,7 @@ async fn clean(names: Vec<String>, older_than: Duration, yes: bool) -> Result<()
         match removed {
             Ok(Removed::All) => say!("removed {} ({})", known.name(), known.place()),
             Ok(Removed::Not(_)) | Err(StateError::Taken { .. }) => {
-                tell!("warning: {} stays: it was used at this moment", known.name());
+                tell!("warning: kept {}: it is in use", known.name());
             }
             Err(error) => return Err(error.into()),
         }
@@ -289,7 +291,7 @@ fn named<'k>(all: &'k [Known], names: &[String]) -> Result<Vec<&'k Known>, Comma
         let called: Vec<&Known> = all.iter().filter(|known| known.is_called(name)).collect();
         if called.is_empty() {
             let error = anyhow::anyhow!("there is no state {name:?}");
-            return Err(CommandError::hinted(error, "`s3dav state list` shows those that there are"));
+            return Err(CommandError::hinted(error, "`s3dav state list` lists them"));
         }
         for known in called {
             match known.refusal() {
@@ -310,8 +312,8 @@ async fn is_wanted(meant: &[&Known]) -> Result<bool, CommandError> {
         .collect();
     if !asking::is_possible() {
         return Err(CommandError::hinted(
-            anyhow::anyhow!("nobody can be asked whether to remove {}", names.join(", ")),
-            "--yes removes without asking",
+            anyhow::anyhow!("there is no terminal to confirm the removal of {}", names.join(", ")),
+            "add --yes to remove without asking",
         ));
     }
     say!("{}", names.join("\n"));

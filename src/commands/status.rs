@@ -75,9 +75,9 @@ async fn shown(
 /// One that is about to serve, or tries to.
 fn starting(waiting: &Waiting) -> String {
     let urls = waiting.parent.urls.join(" ");
-    let mut lines = vec![format!("starting   the gateway at {urls}, whose port is kept; connections wait")];
+    let mut lines = vec![format!("starting   the gateway at {urls}; its port is open, and connections wait")];
     if waiting.parent.failed_starts > 0 {
-        lines.push(format!("failed     {} starts, one after the other", waiting.parent.failed_starts));
+        lines.push(format!("failed     {} starts in a row", waiting.parent.failed_starts));
     }
     lines.push(format!("state      {}", waiting.state_dir.display()));
     lines.join("\n") + "\n"
@@ -109,7 +109,7 @@ fn password(status: &Status, is_wanted: bool) -> Result<String, CommandError> {
         return Ok(String::new());
     }
     if status.has_given_login {
-        return Ok("login      the one that --user and --password-file gave\n".to_owned());
+        return Ok("login      as given by --user and --password-file\n".to_owned());
     }
     let credential = Credential::read(&status.state_dir).context("the password cannot be read")?;
     Ok(match credential {
@@ -144,14 +144,14 @@ fn text(status: &Status) -> String {
             "well" => "",
             "dead" => ": its program has ended; `s3dav mount` mounts it again",
             _ => {
-                ": it does not answer, being busy or without its server; `s3dav unmount --force` gives it up"
+                ": it does not answer: it is busy, or its server is gone; `s3dav unmount --force` removes it"
             }
         };
         lines.push(format!("mounted    {}{health}", mount.point.display()));
     }
     let access = match status.auth.as_str() {
-        "none" => "everybody on this machine",
-        "basic" => "whoever knows the password",
+        "none" => "everyone on this machine",
+        "basic" => "anyone with the password",
         _ => "your own programs and root's; others by password",
     };
     lines.push(format!("access     {access}"));
@@ -159,14 +159,10 @@ fn text(status: &Status) -> String {
         status.held_by.as_ref().and_then(|held| Some((held, held.last_end.as_ref()?)))
     {
         let times = if parent.deaths == 1 { "once".to_owned() } else { format!("{} times", parent.deaths) };
-        lines.push(format!(
-            "died       {times}, and was started again; last {} ago ({})",
-            ago(end.at),
-            end.how
-        ));
+        lines.push(format!("died       {times}, and was restarted; last {} ago ({})", ago(end.at), end.how));
     }
     if status.ending {
-        lines.push("ending     what is mounted is unmounted, and requests under way end".to_owned());
+        lines.push("ending     unmounting, and finishing requests in progress".to_owned());
     }
     lines.push(format!("state      {}", status.state_dir.display()));
     lines.extend(saves(status, now));
@@ -194,7 +190,7 @@ fn numbers(status: &Status) -> Vec<String> {
         lines.push(format!("waiting    {waiting}, for content or for S3"));
     }
     if status.spilled > 0 {
-        lines.push(format!("uploads    {} wait on disk to be stored", size(status.spilled)));
+        lines.push(format!("uploads    {} on disk, waiting to be stored", size(status.spilled)));
     }
     if status.conflicts > 0 {
         let conflicts = counted(status.conflicts, "file");
@@ -211,13 +207,13 @@ fn saves(status: &Status, now: u64) -> Vec<String> {
     }
     if status.saves.iter().any(|save| save.state != SaveState::Waiting) {
         lines.push(
-            "hint       save what is not whole again; until then it is not moved over another file"
+            "hint       save incomplete files again; until then they are not moved over other files"
                 .to_owned(),
         );
     }
     if status.saves.iter().any(|save| save.state == SaveState::Waiting) {
         lines.push(
-            "hint       what waits is stored as soon as it can be; leave the gateway running".to_owned(),
+            "hint       pending files are stored as soon as possible; leave the gateway running".to_owned(),
         );
     }
     lines

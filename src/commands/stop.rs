@@ -25,7 +25,7 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
         }
         Meant::Waiting(waiting) => {
             give_up(&waiting.state_dir, args.wait).await?;
-            say!("stopped the gateway at {}, which did not start", waiting.parent.urls.join(" "));
+            say!("stopped the gateway at {}, which had failed to start", waiting.parent.urls.join(" "));
             return Ok(());
         }
     };
@@ -98,7 +98,7 @@ pub(super) async fn give_up(state_dir: &Path, limit: Duration) -> Result<(), Com
 /// Removes the container of a gateway that could not do so itself.
 async fn end_container(state_dir: &Path) {
     if let Err(hint) = far::remove_left_behind(state_dir).await {
-        tell!("warning: the container of the gateway is not removed\nhint: {hint}");
+        tell!("warning: the gateway's container was not removed\nhint: {hint}");
     }
 }
 
@@ -107,7 +107,7 @@ async fn closed(state_dir: &Path, until: Instant) -> Result<(), CommandError> {
     while is_there(Who::Parent, state_dir).await || state::parent_holder(state_dir).is_some() {
         if Instant::now() > until {
             return Err(CommandError::hinted(
-                anyhow::anyhow!("the process that holds the port of the gateway has not ended"),
+                anyhow::anyhow!("the process that holds the gateway's port is still running"),
                 "`s3dav status` shows whether another gateway was started",
             ));
         }
@@ -118,8 +118,8 @@ async fn closed(state_dir: &Path, until: Instant) -> Result<(), CommandError> {
 
 pub(super) fn too_slow(limit: Duration) -> CommandError {
     CommandError::hinted(
-        anyhow::anyhow!("the gateway has not ended within {limit:?}"),
-        "requests or uploads are still under way; give them longer with --wait",
+        anyhow::anyhow!("the gateway did not stop within {limit:?}"),
+        "requests or uploads are still in progress; allow a longer time with --wait",
     )
 }
 

@@ -28,8 +28,8 @@ pub(super) async fn run(args: UnmountArgs) -> Result<(), CommandError> {
         && let Some(problem) = problems(&status.state_dir).await.first()
     {
         tell!(
-            "warning: {}: what programs wrote last may not have been stored; davfs2 keeps it, and sends it when \
-             this is mounted at the same place again\nhint: {}",
+            "warning: {}: the last writes may not be stored; davfs2 keeps them, and sends them when this is \
+             mounted at the same place again\nhint: {}",
             problem.message,
             problem.hint
         );
@@ -66,7 +66,7 @@ async fn meant(mounted: &[(Entry, &Status)]) -> Result<PathBuf, CommandError> {
         several if several.iter().any(|(entry, _)| entry.point == usual) => Ok(usual),
         several => {
             let points: Vec<_> = several.iter().map(|(entry, _)| entry.point.display().to_string()).collect();
-            let error = anyhow::anyhow!("several are mounted");
+            let error = anyhow::anyhow!("several volumes are mounted");
             Err(CommandError::hinted(error, format!("name one: {}", points.join(", "))))
         }
     }

@@ -68,7 +68,7 @@ pub(super) fn source(
     if given.is_empty() {
         let hint = "name a bucket with --bucket, a directory with --path, or a source of the configuration \
                     file with --source";
-        return Err(mistake("it is not said what to serve", hint));
+        return Err(mistake("no bucket or directory given", hint));
     }
     args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
     let buckets = buckets(given)?;
@@ -111,23 +111,23 @@ fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, ConfigError> {
         true => Ok(buckets),
         false => Err(mistake(
             "two of the buckets would show as the same folder",
-            "serve prefixes of one bucket by gateways of their own, with --listen",
+            "serve prefixes of one bucket with separate gateways, each with its own --listen",
         )),
     }
 }
 
 fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, ConfigError> {
     if !PART_SIZES.contains(&args.part_size) {
-        return Err(mistake("--part-size is outside of what S3 takes", "parts have 5MiB to 5GiB"));
+        return Err(mistake("--part-size is outside of what S3 accepts", "parts must be 5MiB to 5GiB"));
     }
     if args.multipart_threshold > MAX_PUT {
         return Err(mistake(
-            "--multipart-threshold is over what S3 takes in one request",
-            "5GiB is the most",
+            "--multipart-threshold is more than S3 accepts in one request",
+            "the maximum is 5GiB",
         ));
     }
     if args.upload_memory < args.part_size * 2 {
-        return Err(mistake("--upload-memory does not hold two parts", "raise it, or lower --part-size"));
+        return Err(mistake("--upload-memory is too small for two parts", "raise it, or lower --part-size"));
     }
     Ok(UploadOptions {
         multipart_threshold: args.multipart_threshold,
@@ -152,8 +152,8 @@ fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
     if let Some(url) = &args.endpoint_url
         && url.split('/').nth(2).is_some_and(|authority| authority.contains('@'))
     {
-        let hint = "S3 takes keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile";
-        return Err(mistake("an endpoint's URL cannot hold a name and a password", hint));
+        let hint = "give keys with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or with --profile";
+        return Err(mistake("an endpoint URL cannot contain a user and a password", hint));
     }
     check_kind(&args, buckets)?;
     if args.force_path_style == Some(true) && buckets.iter().any(|spec| spec.bucket.starts_with("arn:")) {
@@ -200,18 +200,18 @@ fn check_kind(args: &S3Args, buckets: &[BucketSpec]) -> Result<(), ConfigError> 
     let kinds = [("--dual-stack", args.dual_stack), ("--fips", args.fips), ("--accelerate", args.accelerate)];
     let chosen = kinds.iter().find(|(_, is_chosen)| *is_chosen);
     if let (Some((option, _)), Some(_)) = (chosen, &args.endpoint_url) {
-        let message = format!("{option} chooses one of AWS's endpoints, and --endpoint-url names one");
+        let message = format!("{option} selects an endpoint of AWS, but --endpoint-url names another");
         return Err(mistake(message, "leave out one of them"));
     }
     if args.accelerate && args.force_path_style == Some(true) {
         return Err(mistake(
-            "--accelerate takes the bucket's name in the host",
+            "--accelerate needs the bucket's name in the host",
             "leave out --force-path-style",
         ));
     }
     if buckets.iter().any(|spec| spec.bucket.starts_with("arn:") && spec.bucket.ends_with(".mrap")) {
         return Err(mistake(
-            "a multi-Region access point takes signatures of another kind (SigV4A), which s3dav does not make",
+            "a multi-Region access point needs SigV4A signatures, which s3dav does not support",
             "serve the bucket, or an access point, of one Region",
         ));
     }
@@ -251,7 +251,7 @@ impl BucketSpec {
         let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if !text.starts_with("arn:") && !bucket.chars().all(is_legal) {
             return Err(format!(
-                "{bucket:?} is no bucket's name: those have letters, digits, dots and dashes"
+                "{bucket:?} is not a valid bucket name, which has letters, digits, dots and dashes"
             ));
         }
         if text.starts_with("arn:") && !bucket.contains(":accesspoint/") {

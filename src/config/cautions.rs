@@ -47,7 +47,7 @@ fn of_password_file(file: &Path) -> Option<Caution> {
 fn of_access(access: &Access) -> Option<Caution> {
     matches!(access, Access::Anyone).then(|| Caution {
         message: "every user of this machine can read and change what is served (--auth none)".to_owned(),
-        hint: "without --auth your own programs come in as before, and others by password".to_owned(),
+        hint: "without --auth your own programs still have access, and others need the password".to_owned(),
     })
 }
 
@@ -74,8 +74,8 @@ fn of_profile(source: &Source) -> Option<Caution> {
     let Source::Buckets(source) = source else { return None };
     let profile = source.s3.profile.as_ref()?;
     std::env::var_os("AWS_ACCESS_KEY_ID").filter(|key| !key.is_empty()).map(|_| Caution {
-        message: format!("the keys of the environment are used, not those of the profile {profile}"),
-        hint: "unset AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for those of the profile".to_owned(),
+        message: format!("using the keys from the environment, not those of the profile {profile}"),
+        hint: "to use the profile, unset AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned(),
     })
 }
 
@@ -91,12 +91,12 @@ fn of_other_state(config: &Config) -> Option<Caution> {
     let name = other.file_name().unwrap_or_default().to_string_lossy();
     Some(Caution {
         message: format!(
-            "there is an older state of this source, made when its endpoint was spelled otherwise: {}",
+            "there is an older state of this source, from when its endpoint was written differently: {}",
             other.display()
         ),
         hint: format!(
-            "the newer one is used; `s3dav state list` shows what {name} holds, and `s3dav state clean {name}` \
-             removes it if that is nothing"
+            "the newer one is used; `s3dav state list` shows what {name} holds, and `s3dav state clean \
+             {name}` removes it if it holds nothing"
         ),
     })
 }

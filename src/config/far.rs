@@ -78,8 +78,8 @@ fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), ConfigError> {
     ];
     match of_task.into_iter().find(|(_, is_given)| *is_given) {
         Some((name, _)) => Err(mistake(
-            format!("the gateway in the task decides that, and is told nothing of {name}"),
-            "leave it out, or take another way, such as --via direct",
+            format!("{name} has no effect: the gateway in the task decides that"),
+            "leave it out, or choose another way, such as --via direct",
         )),
         None => Ok(()),
     }
@@ -93,7 +93,7 @@ fn docker(args: &ServeArgs) -> Result<DockerOptions, ConfigError> {
         None => &["docker", "podman"],
         Some(FarEngineArg::Host) => {
             return Err(mistake(
-                "on this machine itself S3 Files is mounted by root, and not by this command",
+                "only root can mount S3 Files on this machine itself, not this command",
                 "run `s3dav container --s3files FS_ID --dir DIR` as root; it mounts and serves",
             ));
         }

@@ -50,7 +50,7 @@ fn read(config: Option<PathBuf>, named: bool) -> Result<Option<File>, ConfigErro
             .map_err(|mistake| ConfigError { message: format!("{shown}: {}", mistake.message), ..mistake }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Some(File::default())),
         Err(error) => {
-            let hint = "it holds [sources.NAME] tables with the options of `s3dav serve`";
+            let hint = "it contains [sources.NAME] tables with the options of `s3dav serve`";
             Err(mistake(format!("the configuration {shown} cannot be read: {error}"), hint))
         }
     }
@@ -58,7 +58,7 @@ fn read(config: Option<PathBuf>, named: bool) -> Result<Option<File>, ConfigErro
 
 /// A value of the file that clap refused.
 pub fn wrong_value(text: String) -> ConfigError {
-    mistake(format!("in the configuration file: {text}"), "`s3dav serve --help` tells what it takes")
+    mistake(format!("in the configuration file: {text}"), "`s3dav serve --help` lists what it accepts")
 }
 
 /// The same place on all systems, since people take their dotfiles along.
@@ -78,12 +78,12 @@ impl File {
         let mut sources = BTreeMap::new();
         if let Some(named) = table.remove(SOURCES) {
             let Value::Table(named) = named else {
-                return Err(mistake("sources is no table", "write [sources.NAME] above its options"));
+                return Err(mistake("sources is not a table", "write [sources.NAME] above its options"));
             };
             for (name, options) in named {
                 let Value::Table(options) = options else {
                     let hint = format!("write [sources.{name}] above its options");
-                    return Err(mistake(format!("the source {name} is no table"), &hint));
+                    return Err(mistake(format!("the source {name} is not a table"), &hint));
                 };
                 sources.insert(name, read_options(options, &known)?);
             }
@@ -105,7 +105,7 @@ impl File {
             })?),
             None if is_named || layer.contains_key("bucket") || layer.contains_key("path") => None,
             None if names.len() > 1 => {
-                let hint = format!("say which with --source: {}", names.join(", "));
+                let hint = format!("name one with --source: {}", names.join(", "));
                 return Err(mistake("the configuration has several sources", &hint));
             }
             None => self.sources.pop_first().map(|(_, only)| only),
@@ -140,7 +140,7 @@ fn read_options(table: Table, known: &[String]) -> Result<Layer, ConfigError> {
             value => text(&value).map(|text| vec![text]),
         };
         let values = values.ok_or_else(|| {
-            mistake(format!("{name} is neither a text, a number, true or false, nor a list of texts"), "")
+            mistake(format!("{name} must be a string, a number, true, false or a list of strings"), "")
         })?;
         options.insert(name, values);
     }
@@ -208,7 +208,7 @@ mod tests {
         assert!(mistake_of("cash-size = '1GiB'", None).contains("did you mean cache-size?"));
         assert!(mistake_of("[sources.a]\nbuckets = 'x'", None).contains("did you mean bucket?"));
         assert!(mistake_of("detached = true", None).contains("no option"));
-        assert!(mistake_of("bucket = 1.5", None).contains("neither"));
+        assert!(mistake_of("bucket = 1.5", None).contains("must be a string"));
         assert!(mistake_of("bucket = 'a'\npath = '/b'", None).contains("one or the other"));
         assert!(mistake_of("sources = 1", None).contains("[sources.NAME]"));
         assert!(mistake_of("a\nb = 1", None).contains("line 1"), "{}", mistake_of("a\nb = 1", None));

@@ -191,7 +191,7 @@ impl Listen {
         match (beyond, access) {
             (None, _) | (_, Access::Password(_)) => Ok(()),
             (Some(address), Access::Anyone | Access::Peers(_) | Access::PeersOf(..)) => Err(mistake(
-                format!("{address} can be reached by others, who must be asked for a password"),
+                format!("{address} can be reached from other machines, so a password is required"),
                 "add --user NAME --password-file FILE, or listen on 127.0.0.1",
             )),
         }
@@ -254,7 +254,7 @@ fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, C
         (None | Some(AuthArg::Basic), credentials) => Ok(Access::Password(credentials)),
         (Some(AuthArg::None), None) => Ok(Access::Anyone),
         (Some(AuthArg::None), Some(_)) => {
-            Err(mistake("--auth none asks nobody for the name that --user gives", "leave one of them out"))
+            Err(mistake("--auth none and --user contradict each other", "leave one of them out"))
         }
     }
 }

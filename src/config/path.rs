@@ -17,10 +17,10 @@ pub(super) fn source(
 ) -> Result<Source, ConfigError> {
     let shown = given.display();
     let directory = given.canonicalize().map_err(|error| {
-        mistake(format!("{shown} cannot be served: {error}"), "--path names a directory that exists")
+        mistake(format!("{shown} cannot be served: {error}"), "name an existing directory with --path")
     })?;
     if !directory.is_dir() {
-        return Err(mistake(format!("{shown} is no directory"), "serve the folder that holds it"));
+        return Err(mistake(format!("{shown} is not a directory"), "serve the folder that holds it"));
     }
     std::fs::read_dir(&directory)
         .map_err(|error| mistake(format!("{shown} cannot be read: {error}"), "s3dav needs to read it"))?;
@@ -43,7 +43,7 @@ pub(super) fn check_state(source: &Source, state_dir: &Path) -> Result<(), Confi
     match existing.is_some_and(|folder| folder.starts_with(directory)) {
         false => Ok(()),
         true => Err(mistake(
-            format!("the state would lie in {}, inside of what is served", state_dir.display()),
+            format!("the state would be in {}, inside the served directory", state_dir.display()),
             "name another place with --state-dir",
         )),
     }

@@ -64,7 +64,7 @@ pub(super) async fn end_proxies(system: &System) {
             sleep(PAUSE).await;
         }
     }
-    tracing::warn!("an efs-proxy does not end");
+    tracing::warn!("an efs-proxy does not exit");
 }
 
 /// Refuses to begin beside another mount: its processes would be taken for this one's, and ended with it.

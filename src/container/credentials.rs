@@ -22,7 +22,7 @@ use crate::store::s3::{Chain, Keys};
 pub enum KeysError {
     #[error("this is not what `aws configure export-credentials --format process` prints")]
     Garbled,
-    #[error("these credentials have ended")]
+    #[error("these credentials have expired")]
     Ended,
 }
 
@@ -105,7 +105,7 @@ impl Keeper {
         };
         let before = self.trouble.lock().replace(failed.clone());
         if before.as_ref() != Some(&failed) {
-            tracing::warn!("there are no new credentials: {failed}");
+            tracing::warn!("no new credentials: {failed}");
         }
         RETRY
     }
@@ -122,7 +122,7 @@ impl Operated for Keeper {
                 }
                 Err(error) => Reply::Failed { message: error.to_string() },
             },
-            _ => Reply::Failed { message: "that is for the gateway, which is another process".to_owned() },
+            _ => Reply::Failed { message: "this request is for the gateway process".to_owned() },
         }
     }
 }

@@ -108,7 +108,7 @@ impl Door {
             return refusal(StatusCode::UNAUTHORIZED, "the token is wrong");
         }
         if request.method() != Method::GET || request.uri().path() != PATH {
-            return refusal(StatusCode::NOT_FOUND, "there is nothing else than credentials here");
+            return refusal(StatusCode::NOT_FOUND, "only credentials are served here");
         }
         match self.keeper.current() {
             Some(keys) => response(StatusCode::OK, told(&keys)),

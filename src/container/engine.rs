@@ -18,7 +18,7 @@ pub struct Engine {
 /// Why the engine does not do what is wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    #[error("there is no {0} in the path")]
+    #[error("there is no {0} in PATH")]
     Missing(String),
     #[error("{name} does not answer")]
     Silent {
@@ -34,10 +34,10 @@ impl EngineError {
     pub fn hint(&self) -> String {
         match self {
             Self::Missing(_) => INSTALL.to_owned(),
-            Self::Silent { name, .. } => format!("start it, and look whether `{name} info` answers"),
+            Self::Silent { name, .. } => format!("start it, and check that `{name} info` works"),
             Self::Remote { name, .. } => format!(
-                "the way from here to a container must not leave this machine: choose an engine of this machine with \
-                 `{name} context use`, and unset DOCKER_HOST"
+                "s3dav only reaches containers on this machine: choose a local engine with `{name} context \
+                 use`, and unset DOCKER_HOST"
             ),
         }
     }
@@ -144,8 +144,8 @@ fn is_local(place: &str) -> bool {
     }
 }
 
-const INSTALL: &str = "install Docker Desktop, OrbStack, Colima or Podman (on Linux: the package docker.io, or podman); to \
-                       put a bucket into Finder none is needed: `s3dav mount`";
+const INSTALL: &str = "install Docker Desktop, OrbStack, Colima or Podman (on Linux: the package docker.io, \
+                       or podman); a bucket needs none of them: `s3dav mount`";
 /// A virtual machine may have to wake up.
 const ANSWER: Duration = Duration::from_secs(30);
 /// The base comes over the network.

@@ -89,7 +89,7 @@ impl Failure {
                 Self::new(row.kind, shortened(lines.iter().find(says).copied().unwrap_or_default()))
             }
             None => {
-                let last = lines.last().copied().unwrap_or("without a word");
+                let last = lines.last().copied().unwrap_or("without a message");
                 Self::new(Kind::Other, format!("mount.s3files {ended}: {}", shortened(last)))
             }
         }
@@ -181,8 +181,8 @@ pub const TABLE: &[Row] = &[
         Kind::NoEndpoint,
         30,
         Step::Credentials,
-        "the mount's programs cannot be given credentials",
-        "see whether 127.0.0.1 can be listened at here",
+        "the mount programs cannot be given credentials",
+        "check that programs can listen on 127.0.0.1 here",
         &[],
     ),
     row(
@@ -197,7 +197,7 @@ pub const TABLE: &[Row] = &[
         Kind::NoWatchdog,
         35,
         Step::Watchdog,
-        "amazon-efs-mount-watchdog does not run",
+        "amazon-efs-mount-watchdog is not running",
         "see /var/log/amazon/efs/mount-watchdog.log",
         &[],
     ),
@@ -205,15 +205,15 @@ pub const TABLE: &[Row] = &[
         Kind::Hung,
         40,
         Step::Mount,
-        "the mount did not end in time",
-        "see whether TCP 2049 leads to the mount target of this file system, and not to another server",
+        "the mount did not finish in time",
+        "check that TCP 2049 leads to the mount target of this file system, and not to another server",
         &[],
     ),
     row(
         Kind::NoAvailabilityZone,
         41,
         Step::Mount,
-        "the availability zone is not known",
+        "the availability zone is unknown",
         "name it with --az-id, or the mount target with --mount-target",
         &["cannot retrieve az-id"],
     ),
@@ -221,7 +221,7 @@ pub const TABLE: &[Row] = &[
         Kind::NoRegion,
         42,
         Step::Mount,
-        "the region is not known",
+        "the region is unknown",
         "name it with --region",
         &["error retrieving region"],
     ),
@@ -237,7 +237,7 @@ pub const TABLE: &[Row] = &[
         Kind::NoSuchName,
         44,
         Step::Mount,
-        "the mount target's name has no address here",
+        "the mount target's name does not resolve here",
         "check --s3files, --region and --az-id; from outside the VPC name a way in with --mount-target",
         &["failed to resolve"],
     ),
@@ -261,15 +261,15 @@ pub const TABLE: &[Row] = &[
         Kind::KeysNotFound,
         47,
         Step::Mount,
-        "the mount helper was refused the credentials",
-        "see whether a proxy of this container stands before 127.0.0.1, and whether amazon-efs-utils is 3.1.2 or newer",
+        "the mount helper could not get credentials",
+        "check that no proxy of this container covers 127.0.0.1, and that amazon-efs-utils is 3.1.2 or newer",
         &["access key id and secret access key are not found"],
     ),
     row(
         Kind::ProfileWithoutKeys,
         48,
         Step::Mount,
-        "the mount helper looked for a profile that holds no keys",
+        "the mount helper uses a profile without keys",
         "leave the profile to s3dav: name it with --profile, and not in s3files-utils.conf",
         &["aws security credentials not found"],
     ),
@@ -293,7 +293,7 @@ pub const TABLE: &[Row] = &[
         Kind::NoTunnel,
         51,
         Step::Mount,
-        "efs-proxy ended at once",
+        "efs-proxy exited right away",
         "see /var/log/amazon/efs/mount.log and *.efs-proxy.log",
         &["failed to initialize tunnel"],
     ),
@@ -309,15 +309,15 @@ pub const TABLE: &[Row] = &[
         Kind::NoNfs,
         53,
         Step::Mount,
-        "the kernel has no NFS",
-        "use a container engine whose Linux has the module nfsv4; Docker Desktop's has",
+        "the kernel does not support NFS",
+        "use a container engine whose kernel has the module nfsv4, such as Docker Desktop",
         &["no such device"],
     ),
     row(
         Kind::NoCapability,
         54,
         Step::Mount,
-        "the container may not mount",
+        "the container is not allowed to mount",
         "add --cap-add SYS_ADMIN and, where AppArmor runs, --security-opt apparmor=unconfined",
         &["operation not permitted"],
     ),
@@ -325,7 +325,7 @@ pub const TABLE: &[Row] = &[
         Kind::Reset,
         55,
         Step::Mount,
-        "the mount target cuts the connection",
+        "the mount target closes the connection",
         "wait until the mount target is available, and check that --mount-target leads to this file system",
         &["connection reset"],
     ),
@@ -333,7 +333,7 @@ pub const TABLE: &[Row] = &[
         Kind::NotMounted,
         56,
         Step::Mount,
-        "the mount helper succeeded, and nothing is mounted",
+        "the mount helper succeeded, but nothing is mounted",
         "name another directory with --dir",
         &[],
     ),
@@ -341,7 +341,7 @@ pub const TABLE: &[Row] = &[
         Kind::Broken,
         57,
         Step::Mount,
-        "the mount helper broke off",
+        "the mount helper crashed",
         "update amazon-efs-utils, and check the options for unusual characters",
         &["traceback"],
     ),
@@ -351,15 +351,15 @@ pub const TABLE: &[Row] = &[
         60,
         Step::Serving,
         "the mount was lost twice within a minute",
-        "see who unmounts it, and /var/log/amazon/efs/mount-watchdog.log",
+        "find out what unmounts it, and see /var/log/amazon/efs/mount-watchdog.log",
         &[],
     ),
     row(
         Kind::Left,
         61,
         Step::Serving,
-        "the mount could not be ended, and what was written last may be lost",
-        "see who has files open there; it ends with the container",
+        "the mount could not be unmounted, and the last writes may be lost",
+        "check which programs have files open there; the mount ends with the container",
         &[],
     ),
 ];
@@ -425,7 +425,7 @@ mod tests {
         let silent = Failure::of_helper(Some(3), "");
         assert_eq!(
             silent.to_string(),
-            "mount: the mount failed (mount.s3files ended with 3: without a word)"
+            "mount: the mount failed (mount.s3files ended with 3: without a message)"
         );
     }
 }

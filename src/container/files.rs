@@ -83,7 +83,7 @@ impl Files {
             outcome
         });
         if let Err(error) = put_back.await {
-            tracing::warn!(%error, "the configuration of amazon-efs-utils is not put back");
+            tracing::warn!(%error, "the configuration of amazon-efs-utils was not restored");
         }
     }
 }

@@ -56,10 +56,10 @@ pub async fn health(root: &Path) -> Result<(), String> {
         return Err(format!("nothing is mounted at {shown}"));
     }
     if !children::is_alive(watchdog) {
-        return Err("amazon-efs-mount-watchdog does not run".to_owned());
+        return Err("amazon-efs-mount-watchdog is not running".to_owned());
     }
     if children::proxies(&system).await.is_empty() {
-        return Err("efs-proxy does not run".to_owned());
+        return Err("efs-proxy is not running".to_owned());
     }
     match timeout(LONGEST_ANSWER, mount::health(&dir)).await {
         Ok(mount::Health::Well) => Ok(()),

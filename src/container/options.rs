@@ -37,7 +37,7 @@ pub struct Times {
 
 /// An option's value that cannot be one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("--{option} {value:?} is no {what}")]
+#[error("--{option} {value:?} is not a valid {what}")]
 pub struct OptionError {
     option: &'static str,
     value: String,
@@ -52,29 +52,23 @@ impl Options {
             if is_well { Ok(()) } else { Err(OptionError { option, value: value.to_owned(), what, hint }) }
         };
         let id = &self.file_system;
-        check("s3files", id, "file system of S3 Files", A_FILE_SYSTEM, has_id(id, "fs-", 17..=40))?;
+        check("s3files", id, "file system ID", A_FILE_SYSTEM, has_id(id, "fs-", 17..=40))?;
         if let Some(id) = &self.access_point {
-            check(
-                "access-point",
-                id,
-                "access point of S3 Files",
-                AN_ACCESS_POINT,
-                has_id(id, "fsap-", 17..=17),
-            )?;
+            check("access-point", id, "access point ID", AN_ACCESS_POINT, has_id(id, "fsap-", 17..=17))?;
         }
         if let Some(region) = &self.region {
             let is_well = is_name(region, "-") && region.contains('-') && !region.contains(is_upper);
-            check("region", region, "region of AWS", "write it as in us-east-1", is_well)?;
+            check("region", region, "AWS region", "write it as in us-east-1", is_well)?;
         }
         if let Some(zone) = &self.az_id {
-            check("az-id", zone, "ID of an availability zone", AN_AZ_ID, is_name(zone, "-"))?;
+            check("az-id", zone, "availability zone ID", AN_AZ_ID, is_name(zone, "-"))?;
         }
         if let Some(host) = &self.mount_target {
             check("mount-target", host, "host name or address", A_HOST, is_name(host, "-.:"))?;
         }
         let dir = self.dir.to_string_lossy();
         let is_well = self.dir.is_absolute() && self.dir.parent().is_some();
-        check("dir", &dir, "directory to mount at", "write an absolute path, such as /mnt/s3files", is_well)
+        check("dir", &dir, "mount directory", "write an absolute path, such as /mnt/s3files", is_well)
     }
 
     /// What the mount helper is told behind `-o`.

@@ -67,7 +67,7 @@ impl Container {
             if before.is_some_and(|before| before.elapsed() < LOST_TWICE) {
                 return Err(Failure::new(Kind::Lost, ""));
             }
-            tracing::warn!(dir = %self.options.dir.display(), "the mount was lost; it is made again");
+            tracing::warn!(dir = %self.options.dir.display(), "the mount was lost; mounting again");
             return self.mount().await;
         }
     }
@@ -94,7 +94,7 @@ impl Container {
         let Some(watchdog) = &mut self.watchdog else { return };
         let Ok(Some(status)) = watchdog.try_wait() else { return };
         if let Some(before) = self.no_watchdog.now() {
-            tracing::warn!(%status, before, "amazon-efs-mount-watchdog has ended; it is started again");
+            tracing::warn!(%status, before, "amazon-efs-mount-watchdog has exited; starting it again");
         }
         let restarted = match self.start_watchdog() {
             Ok(()) => self.note().await,
@@ -159,7 +159,7 @@ impl Container {
             tracing::warn!("efs-proxy: {line}");
         }
         let limit = self.options.times.mount;
-        let last = lines.last().map_or("efs-proxy has said nothing", String::as_str);
+        let last = lines.last().map_or("efs-proxy has printed nothing", String::as_str);
         Failure::new(Kind::Hung, format!("after {limit:?}; {last}"))
     }
 
@@ -170,7 +170,7 @@ impl Container {
         for (how, limit) in [("", limit), ("-f", limit / 2), ("-l", limit / 2)] {
             let until = Instant::now() + limit;
             if how == "-f" {
-                tracing::warn!(%dir, "the mount cannot be ended in order; what was written last may be lost");
+                tracing::warn!(%dir, "the mount cannot be unmounted cleanly; the last writes may be lost");
             }
             loop {
                 if !self.is_mounted().await {

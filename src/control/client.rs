@@ -14,21 +14,22 @@ use super::{Line, Reply, Request, VERSION, Who, place};
 /// Why a gateway did not do what was wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("no gateway runs with the state in {state_dir}")]
+    #[error("no gateway is running with its state in {state_dir}")]
     NotRunning { state_dir: PathBuf },
-    #[error("the gateway cannot be asked")]
+    #[error("the gateway cannot be reached")]
     Lost(#[source] io::Error),
     #[error("another user's program (uid {0}) answers in the gateway's place")]
     Foreign(u32),
     #[error("the gateway does not answer")]
     Silent,
     #[error(
-        "the gateway is of another version, and speaks version {0} of the control protocol, not {VERSION}"
+        "the gateway is another version of s3dav: it speaks version {0} of the control protocol, not \
+         {VERSION}"
     )]
     Version(u32),
-    #[error("the gateway's answer was not understood")]
+    #[error("the gateway's answer cannot be understood")]
     Garbled(#[from] serde_json::Error),
-    #[error("the gateway answered something else than it was asked")]
+    #[error("the gateway gave an unexpected answer")]
     Unexpected,
     #[error("{0}")]
     Refused(String),
@@ -46,7 +47,8 @@ impl ControlError {
         match self {
             Self::NotRunning { .. } => Some("start it with `s3dav serve` or `s3dav mount`"),
             Self::Lost(_) | Self::Silent => Some(
-                "try again; if it stays so, end that process by its id, which gateway.lock in its state directory names",
+                "try again; if that does not help, kill the process whose ID is in gateway.lock in its state \
+                 directory",
             ),
             Self::Version(_) | Self::Garbled(_) | Self::Unexpected => Some(
                 "stop that gateway with the s3dav that started it, or end its process, and start it again",

@@ -120,7 +120,7 @@ impl Saves {
     async fn expect(&self, context: &RequestContext, path: &str) {
         if let Err(error) = self.state.expect_content(path, &context.client.to_string()).await {
             let error = with_causes(&error);
-            tracing::warn!(path, error, "it is not noted on disk that this file waits for its content");
+            tracing::warn!(path, error, "cannot record on disk that this file is waiting for its content");
         }
         self.expected.notify_one();
     }

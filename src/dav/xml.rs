@@ -155,7 +155,7 @@ pub(super) fn element_name(
             let text = quick_xml::escape::unescape(namespace.as_ref());
             let text = text.map_err(|error| format!("the XML is not well-formed: {error}"))?;
             if !text.chars().all(is_char) {
-                return Err("the XML has a namespace that is none".to_owned());
+                return Err("the XML has an invalid namespace".to_owned());
             }
             text.into_owned()
         }
@@ -164,7 +164,7 @@ pub(super) fn element_name(
     };
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.') || !c.is_ascii();
     if !local.as_ref().chars().all(is_name) {
-        return Err("the XML has an element whose name is none".to_owned());
+        return Err("the XML has an element with an invalid name".to_owned());
     }
     Ok(PropertyName { namespace, local: local.as_ref().to_owned() })
 }

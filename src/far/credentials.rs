@@ -30,7 +30,7 @@ where
                 }
                 Err(why) => {
                     told(Some(NoKeys {
-                        message: format!("the container did not take credentials: {why}"),
+                        message: format!("the container did not accept credentials: {why}"),
                         hint: None,
                     }));
                     RETRY
@@ -74,7 +74,7 @@ async fn sleep_unless_it_sleeps(pause: Duration) {
         sleep(TICK.min(until.saturating_duration_since(clock))).await;
         let by_wall = before.elapsed().unwrap_or_default();
         if has_slept(by_wall, clock.elapsed()) {
-            tracing::debug!("this machine has slept; credentials are handed over again");
+            tracing::debug!("this machine was asleep; passing credentials again");
             return;
         }
     }

@@ -84,12 +84,12 @@ impl Docker {
         let found = match (look(engine, named.unwrap_or(S3FILES_IMAGE)).await, named, tell) {
             (Some(image), _, _) => image,
             (None, Some(named), Some(tell)) => {
-                tell(&format!("{} fetches the image {named}; that may take some minutes", engine.name));
+                tell(&format!("{} is pulling the image {named}; this may take a few minutes", engine.name));
                 fetched(engine, named).await?
             }
             (None, Some(named), None) => {
-                let hint = format!("fetch it with `{} pull {named}`", engine.name);
-                return Err(FarError::new(format!("the image {named} is not here any more"), hint));
+                let hint = format!("pull it with `{} pull {named}`", engine.name);
+                return Err(FarError::new(format!("the image {named} has been removed"), hint));
             }
             (None, None, _) => {
                 return Err(FarError::new(format!("there is no image {S3FILES_IMAGE} here"), WAYS));
@@ -188,7 +188,7 @@ impl Docker {
         let kept = kept.await.map_err(std::io::Error::other).and_then(|kept| kept);
         kept.map_err(|error| {
             let shown = place.display();
-            FarError::new(format!("{shown} cannot be written: {error}"), "make room on the disk")
+            FarError::new(format!("{shown} cannot be written: {error}"), "free some disk space")
         })
     }
 }
@@ -262,9 +262,13 @@ impl Far for Docker {
                 }
             }
             Err(error) => match Noted::read(&self.state_dir).await {
-                Some(noted) => tracing::warn!(hint = noted.hint(), "the container is not removed: {error}"),
+                Some(noted) => tracing::warn!(
+                    hint = noted.hint(),
+                    "the container could not be removed: \
+                                                                    {error}"
+                ),
                 // None was started.
-                None => tracing::debug!("containers are not looked for: {error}"),
+                None => tracing::debug!("containers cannot be looked for: {error}"),
             },
         }
     }
@@ -299,9 +303,9 @@ async fn look(engine: &Engine, reference: &str) -> Option<Image> {
 
 async fn fetched(engine: &Engine, reference: &str) -> Result<Image, FarError> {
     let pulled = crate::process::run(engine.command(&["pull", "--quiet", reference]), PULL).await;
-    let failed = |why: String| FarError::new(format!("the image {reference} cannot be had: {why}"), WAYS);
+    let failed = |why: String| FarError::new(format!("the image {reference} cannot be pulled: {why}"), WAYS);
     pulled.map_err(|error| failed(words(error)))?;
-    look(engine, reference).await.ok_or_else(|| failed("it is not there after it was fetched".to_owned()))
+    look(engine, reference).await.ok_or_else(|| failed("it is missing after the pull".to_owned()))
 }
 
 /// What it cannot begin without; whether the keys were taken. If not they are handed over again while it starts.

@@ -65,7 +65,7 @@ pub const USER: &str = "s3dav";
 fn authorization(password: &str) -> Result<HeaderValue, FarError> {
     let encoded = STANDARD.encode(format!("{USER}:{password}"));
     let mut value = HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| {
-        FarError::new("the far gateway's password cannot be sent", "it must be a line of plain text")
+        FarError::new("the remote gateway's password cannot be sent", "it must be a line of plain text")
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -73,7 +73,7 @@ fn authorization(password: &str) -> Result<HeaderValue, FarError> {
 
 /// Where it was begun once, it is begun again and again.
 fn again(hint: &str) -> String {
-    format!("{hint}; it is tried again")
+    format!("{hint}; s3dav keeps trying")
 }
 
 /// What a program said last.

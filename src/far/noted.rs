@@ -29,7 +29,7 @@ impl Noted {
         let Ok(text) = serde_json::to_string(self) else { return };
         let written = tokio::task::spawn_blocking(move || write_private(&file, &text)).await;
         if let Ok(Err(error)) = written {
-            tracing::warn!(%error, "it cannot be noted which container was started");
+            tracing::warn!(%error, "cannot record which container was started");
         }
     }
 

@@ -30,8 +30,8 @@ pub(super) async fn tell_until_taken(
         }
         if Instant::now() > until {
             let (said, _) = reason(&said(engine, id).await.unwrap_or_default());
-            let message = format!("the container does not take its {what}: {error}; it said: {said}");
-            return Err(FarError::new(message, "see whether the image is one of this version of s3dav"));
+            let message = format!("the container does not accept its {what}: {error}; it said: {said}");
+            return Err(FarError::new(message, "check that the image is of this version of s3dav"));
         }
         sleep(PAUSE).await;
     }
@@ -51,7 +51,7 @@ pub(super) async fn address(engine: &Engine, id: &str) -> Result<SocketAddr, Far
     };
     let address = said.lines().find_map(|line| line.trim().parse().ok());
     address.ok_or_else(|| {
-        let hint = format!("see what `{} logs {id}` says", engine.name);
+        let hint = format!("see `{} logs {id}`", engine.name);
         FarError::new(format!("{} has not published the container's port", engine.name), hint)
     })
 }
@@ -73,7 +73,7 @@ pub(super) async fn wait(engine: &Engine, id: &str) -> FarError {
 }
 
 fn gone() -> FarError {
-    FarError::new("the container is gone", "see what the engine says of its end")
+    FarError::new("the container is gone", "see the container engine's log")
 }
 
 /// What it said last, if it has ended.
@@ -83,8 +83,8 @@ async fn why_ended(engine: &Engine, id: &str) -> Option<FarError> {
     }
     let (message, hint) = reason(&said(engine, id).await?);
     Some(FarError::new(
-        format!("the container has ended: {message}"),
-        hint.unwrap_or_else(|| format!("see what `{} events --since 5m` says of its end", engine.name)),
+        format!("the container has exited: {message}"),
+        hint.unwrap_or_else(|| format!("see `{} events --since 5m`", engine.name)),
     ))
 }
 
@@ -106,14 +106,14 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> bool {
     let stopped = crate::process::run(engine.command(&["stop", "--time", "40", id]), STOP).await;
     let removed = crate::process::run(engine.command(&["rm", "--force", "--volumes", id]), STOP).await;
     if let Err(error) = stopped {
-        tracing::debug!(%error, id, "the container does not stop in order");
+        tracing::debug!(%error, id, "the container does not stop gracefully");
     }
     match removed {
         Ok(_) => true,
         Err(error) if error.says("no such container") || error.says("no container with") => true,
         Err(error) => {
             let hint = format!("`{} rm --force {id}` removes it", engine.name);
-            tracing::warn!(hint, "the container is not removed: {error}");
+            tracing::warn!(hint, "the container could not be removed: {error}");
             false
         }
     }
@@ -123,9 +123,9 @@ pub(super) fn of_client(engine: &Engine, what: &str, error: ProcessError) -> Far
     let name = engine.name;
     let hint = match &error {
         ProcessError::Failed { .. } => {
-            format!("mend what it says; `{name} ps --all` shows the containers there are")
+            format!("fix that; `{name} ps --all` lists the containers")
         }
-        _ => format!("look whether `{name} info` answers"),
+        _ => format!("check that `{name} info` works"),
     };
     FarError::new(format!("{} does not {what}: {}", engine.name, words(error)), hint)
 }

@@ -167,4 +167,4 @@ fn failed(error: AwsCliError) -> FarError {
     FarError::new(with_causes(&error), hint)
 }
 
-const WHAT_TO_SEE: &str = "see whether the task runs, and whether you may start a session with it";
+const WHAT_TO_SEE: &str = "check that the task is running, and that you may start a session with it";

@@ -46,7 +46,7 @@ impl Announced {
         let is_meant = self.md5.take().is_none_or(|(wanted, md5)| *md5.finalize() == *wanted);
         match is_meant {
             true => Ok(size),
-            false => Err(Failure::BadRequest("the body is not the one that content-md5 tells of".to_owned())),
+            false => Err(Failure::BadRequest("the body does not match content-md5".to_owned())),
         }
     }
 }

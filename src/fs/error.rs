@@ -38,30 +38,30 @@ pub enum Failure {
         "{done} of {total} objects were copied; no source was deleted; {key:?} could not be copied: {source}"
     )]
     CopyIncomplete { done: usize, total: usize, key: String, source: StoreError },
-    #[error("some things could not be deleted: {left} are left, the first is {name:?}: {source}")]
+    #[error("some files could not be deleted: {left} are left, the first is {name:?}: {source}")]
     RemovalIncomplete { left: usize, name: String, source: Box<Failure> },
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// An object is another version than was known; it is asked for again.
-    #[error("somebody else changed it meanwhile; look at it, and delete it again if you still want to")]
+    #[error("someone else has changed it; check it, and delete it again if you still want to")]
     Changed { status: StatusCode },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     State(#[from] StateError),
-    #[error("over {limit} bytes of files of macOS's own are kept; allow more with --shelf-limit")]
+    #[error("Finder's own files take more than {limit} bytes; allow more with --shelf-limit")]
     ShelfFull { limit: u64 },
     #[error("the gateway's own disk failed")]
     OwnDisk(#[source] std::io::Error),
-    #[error("more waits to be stored than --spill-limit allows; send it again in a while")]
+    #[error("more data is waiting to be stored than --spill-limit allows; try again later")]
     NoRoom,
-    #[error("the file is there, with a content; look at it before you write it")]
+    #[error("the file exists and is not empty; open it before you write to it")]
     Unexpected,
     #[error("the content of {file:?} has not been stored; save it again")]
     Unstored { file: String },
-    #[error("it, or something in it, is being written, copied, moved or deleted; wait for the end of that")]
+    #[error("it, or something in it, is being written, copied, moved or deleted; wait until that is done")]
     UnderWay,
-    #[error("the work ended early")]
+    #[error("the operation was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
     #[error(transparent)]
     Intake(#[from] IntakeError),
@@ -91,7 +91,7 @@ impl Failure {
     /// What is wrong with the whole disk, and what to do; `None` where it concerns one request alone.
     pub fn trouble(&self) -> Option<(String, String)> {
         let concerns_all = matches!(self, Self::Disk(DiskError::Hung | DiskError::Stale(_)));
-        concerns_all.then(|| (self.to_string(), "see whether its server can be reached".to_owned()))
+        concerns_all.then(|| (self.to_string(), "check that its server can be reached".to_owned()))
     }
 
     /// The status that tells a WebDAV client the truth.

@@ -60,24 +60,24 @@ impl ExportStatus {
 /// What to do about an export that failed, by the word of S3 Files.
 pub fn export_hint(error: &str) -> &'static str {
     match error {
-        "S3AccessDenied" => "let the role of the file system write to the bucket",
+        "S3AccessDenied" => "allow the role of the file system to write to the bucket",
         "RoleAssumptionFailed" => {
-            "let Amazon S3 Files assume the role of the file system: see its trust policy"
+            "allow Amazon S3 Files to assume the role of the file system: see its trust policy"
         }
         "EncryptionKeyInaccessible" => {
-            "enable the bucket's KMS key, and let the role of the file system use it"
+            "enable the bucket's KMS key, and allow the role of the file system to use it"
         }
         "S3BucketNotFound" => "the bucket is gone, or has another name",
         "PathTooLong" | "KeyTooLongToBreakCycle" => {
             "shorten the names on its path: a key has 1024 bytes at most"
         }
-        "S3UserMetadataTooLarge" => "the object has too much metadata of users (2 KB at most): remove some",
+        "S3UserMetadataTooLarge" => "the object has too much user metadata (2 KB at most): remove some",
         "FileSizeExceedsS3Limit" => "the file is larger than an object can be: split it",
         "S3ObjectArchived" => "the object is archived (Glacier): restore it, and save the file again",
         "DependencyExportFailed" => {
-            "a folder above it failed, or another file that has to go first: look at those"
+            "a folder above it failed, or another file that must be exported first: check those"
         }
-        _ => "save the file again; if it stays so, ask AWS Support",
+        _ => "save the file again; if that does not help, ask AWS Support",
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) async fn recover(at: Arc<dyn Locate>, state: State, rows: Vec<Transfe
     for row in rows {
         while let Err(failure) = follow(&*at, &state, &row).await {
             let (from, error) = (&row.from, with_causes(&failure));
-            tracing::warn!(from, error, "it cannot be seen what became of a move or deletion that was cut");
+            tracing::warn!(from, error, "cannot tell how an interrupted move or deletion ended");
             if !is_outage(&failure) {
                 break;
             }

@@ -178,7 +178,7 @@ impl Peers {
             Ok(caller) => caller,
             Err(error) => {
                 if let Some(before) = self.warned.now() {
-                    let message = "it cannot be told whose connection this is; a password is asked for";
+                    let message = "cannot tell which user this connection belongs to; asking for a password";
                     tracing::warn!(%error, before, message);
                 }
                 Caller::Stranger(None)
@@ -210,8 +210,8 @@ impl Denied {
     /// The answer that asks for a name and a password.
     pub(super) fn answer(&self) -> Response<Body> {
         challenge(match self {
-            Self::Unasked => "a name and a password are needed",
-            Self::Wrong(_) => "the name or the password is wrong",
+            Self::Unasked => "a user name and a password are required",
+            Self::Wrong(_) => "wrong user name or password",
         })
     }
 }

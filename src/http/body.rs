@@ -210,7 +210,7 @@ impl HttpBody for Lent {
                 }
                 std::task::ready!(timer.as_mut().poll(cx));
                 this.fail(StatusCode::REQUEST_TIMEOUT);
-                let message = "the body stopped arriving";
+                let message = "the client stopped sending the body";
                 Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message))))
             }
         }

@@ -40,10 +40,10 @@ pub(super) fn check(
         ));
     }
     if destination.is_reserved() {
-        return Err(refused(StatusCode::FORBIDDEN, format!("/{RESERVED} belongs to the gateway")));
+        return Err(refused(StatusCode::FORBIDDEN, format!("/{RESERVED} is reserved for the gateway")));
     }
     if destination.overlaps(path) {
-        return Err(refused(StatusCode::CONFLICT, "source and destination contain each other"));
+        return Err(refused(StatusCode::CONFLICT, "one of source and destination contains the other"));
     }
     let plain = href(&destination, destination.has_trailing_slash());
     let plain = HeaderValue::try_from(format!("{}{plain}", prefix.text()));

@@ -138,7 +138,7 @@ struct PutHead {
 impl PutHead {
     fn read(headers: &HeaderMap, path: &ResourcePath) -> Result<Self, Refused> {
         if headers.contains_key(header::CONTENT_RANGE) {
-            return Err(bad_request("a part of a file cannot be written"));
+            return Err(bad_request("writing a part of a file is not supported"));
         }
         if path.is_root() || path.has_trailing_slash() {
             return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "a folder is made with MKCOL"));
@@ -172,10 +172,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Refused> {
     match codings.as_slice() {
         [] => Ok(()),
         [coding] if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(refused(
-            StatusCode::NOT_IMPLEMENTED,
-            "the only transfer coding that is understood is chunked",
-        )),
+        _ => Err(refused(StatusCode::NOT_IMPLEMENTED, "the only supported transfer coding is chunked")),
     }
 }
 
@@ -215,7 +212,7 @@ fn depth(method: &Method, headers: &mut HeaderMap) -> Result<(Option<Depth>, boo
     if allowed {
         Ok((Some(depth), omits_root))
     } else {
-        Err(bad_request(format!("{method} does not go with this depth")))
+        Err(bad_request(format!("{method} does not allow this depth")))
     }
 }
 
@@ -284,7 +281,7 @@ fn content_md5(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refused> {
     let Some(value) = text(headers, "content-md5") else { return Ok(None) };
     match STANDARD.decode(value.trim()) {
         Ok(digest) if digest.len() == 16 => Ok(Some(digest)),
-        _ => Err(bad_request("content-md5 is no MD5 in base64")),
+        _ => Err(bad_request("content-md5 is not an MD5 in base64")),
     }
 }
 

@@ -34,7 +34,7 @@ impl Guesses {
     /// Waits until a wrong password may be answered.
     pub(super) async fn wrong(&self, address: IpAddr, name: &str) -> Result<(), TooMany> {
         if let Some(before) = self.0.warned.now() {
-            tracing::warn!(%address, before, "a name or a password was wrong");
+            tracing::warn!(%address, before, "wrong user name or password");
         }
         match self.turn(address, name) {
             Ok(turn) => {

@@ -91,7 +91,7 @@ impl Hosts {
         }
         let is_own = |origin| self.is_own_origin(origin, &host, local) == Some(true);
         if !headers.get_all(header::ORIGIN).iter().all(is_own) {
-            return Err(refused(StatusCode::FORBIDDEN, "requests of other sites' pages are not answered"));
+            return Err(refused(StatusCode::FORBIDDEN, "requests from other sites' pages are refused"));
         }
         let all = |name: &'static str, allowed: &[&str]| {
             let mut values = headers.get_all(HeaderName::from_static(name)).iter();
@@ -105,7 +105,7 @@ impl Hosts {
             && all("sec-fetch-dest", &["document"])
             && !self.prefix.rest(uri.path()).trim_start_matches('/').starts_with(RESERVED);
         if !all("sec-fetch-site", &["same-origin", "none"]) && !is_followed_link {
-            return Err(refused(StatusCode::FORBIDDEN, "other sites' pages may not use what is here"));
+            return Err(refused(StatusCode::FORBIDDEN, "pages of other sites may not use this server"));
         }
         Ok(())
     }

@@ -189,7 +189,7 @@ async fn keep(answer: Response<Body>) -> (Response<Body>, Outcome) {
             (Response::from_parts(head, full(body)), Outcome::Kept(kept))
         }
         Err(error) => {
-            tracing::error!(%error, "an answer broke off");
+            tracing::error!(%error, "an answer was cut off");
             (text(StatusCode::INTERNAL_SERVER_ERROR, "internal error"), Outcome::Unknown)
         }
     }

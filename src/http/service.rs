@@ -327,7 +327,7 @@ impl Service {
         let mut answer = denied.answer();
         if let Denied::Wrong(name) = denied {
             if self.0.guesses.wrong(canonical(ends.peer), &name).await.is_err() {
-                answer = text(StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords come from there");
+                answer = text(StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords from this address");
             }
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -343,7 +343,7 @@ impl Service {
                 }
                 _ => StatusCode::NOT_IMPLEMENTED,
             };
-            let mut answer = text(status, "this method is not served");
+            let mut answer = text(status, "this method is not supported");
             answer.headers_mut().insert(header::ALLOW, self.allowed());
             return Err(Box::new(answer));
         }

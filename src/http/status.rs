@@ -62,7 +62,7 @@ pub(super) fn metrics(method: &Method, metrics: &Metrics) -> Response<Body> {
 
 fn read_only(method: &Method, answer: impl FnOnce() -> Response<Body>) -> Response<Body> {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "this belongs to the gateway");
+        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "this path is reserved for the gateway");
         refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }

@@ -38,7 +38,7 @@ impl<'t> Arn<'t> {
 pub fn partition_of(given: Option<&str>, arns: &[&str]) -> Result<String, IamError> {
     if let Some(wrong) = given.filter(|given| !is_partition(given)) {
         let message = format!("{wrong:?} is not a partition");
-        return Err(IamError::new(message, "there are aws, aws-cn and aws-us-gov"));
+        return Err(IamError::new(message, "use aws, aws-cn or aws-us-gov"));
     }
     let of_arns = arns.iter().filter_map(|arn| Some(Arn::parse(arn)?.partition));
     let mut all: Vec<&str> = of_arns.chain(given).collect();

@@ -105,7 +105,7 @@ impl Backlog {
             Some(number) => number,
             None if self.file.grow(SLOT) => {
                 if queue.made == 0 {
-                    tracing::info!("an upload is taken slowly; what comes of it waits on disk meanwhile");
+                    tracing::info!("an upload is stored slowly; what arrives waits on disk");
                 }
                 queue.made += 1;
                 queue.made - 1

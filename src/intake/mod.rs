@@ -37,9 +37,9 @@ pub trait Sink: Send + 'static {
 pub enum IntakeError {
     #[error("the upload has failed already")]
     Ended,
-    #[error("what waited on disk cannot be read")]
+    #[error("the data that waited on disk cannot be read")]
     Lost(#[source] io::Error),
-    #[error("the work ended early")]
+    #[error("the operation was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
 }
 

@@ -76,7 +76,7 @@ pub enum Place<'f> {
 pub enum LogError {
     #[error("{FILTER}={text:?} cannot be read")]
     Filter { text: String, source: ParseError },
-    #[error("the log cannot be written there")]
+    #[error("the log file cannot be written")]
     File(#[from] io::Error),
 }
 

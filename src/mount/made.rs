@@ -37,7 +37,11 @@ pub(super) async fn note(point: &Path, made: &[PathBuf]) {
     let (point, made) = (point.to_owned(), made.to_owned());
     let noted = off_the_runtime(move || note_in(&base()?, &point, &made)).await;
     if let Err(error) = noted {
-        tracing::debug!(error = with_causes(&error), "the mount point will be left when it is unmounted");
+        tracing::debug!(
+            error = with_causes(&error),
+            "the mount point will not be removed when it is \
+                                                      unmounted"
+        );
     }
 }
 

@@ -81,9 +81,9 @@ pub enum Attached {
 pub enum MountError {
     #[error("the mount point {point} cannot be used")]
     Point { point: PathBuf, source: PointError },
-    #[error("{source_url} is mounted at {point} already")]
+    #[error("{source_url} is already mounted at {point}")]
     Occupied { point: PathBuf, source_url: String },
-    #[error("what is mounted at {point} is not ours: {source_url}")]
+    #[error("what is mounted at {point} is not s3dav's: {source_url}")]
     Foreign { point: PathBuf, source_url: String },
     #[error("the mount at {0} does not answer")]
     Hung(PathBuf),
@@ -93,19 +93,19 @@ pub enum MountError {
     NotMounted(PathBuf),
     #[error("programs have files open at {point}")]
     Busy { point: PathBuf, forced: bool },
-    #[error("another command mounts at {0}, and does not end")]
+    #[error("another command is mounting at {0}, and does not finish")]
     UnderWay(PathBuf),
     #[error("{point} cannot be mounted")]
     Failed { point: PathBuf, hint: String, source: ProcessError },
     #[error("{point} cannot be unmounted")]
     NotUnmounted { point: PathBuf, forced: bool, source: ProcessError },
-    #[error("it was mounted, but {0} does not show it")]
+    #[error("the mount command succeeded, but nothing is mounted at {0}")]
     Unseen(PathBuf),
-    #[error("only root may mount this, or a user whom /etc/fstab allows it")]
+    #[error("only root, or a user whom /etc/fstab allows it, may mount this")]
     NotAllowed { lines: String },
-    #[error("the state directory {0} has a comma, which would end an option of davfs2")]
+    #[error("the state directory {0} contains a comma, which davfs2 does not allow")]
     Comma(PathBuf),
-    #[error("the files of the mount's program cannot be written")]
+    #[error("the files for the mount program cannot be written")]
     Files(#[source] io::Error),
 }
 
@@ -119,22 +119,24 @@ impl MountError {
                 "name another mount point, such as ~/s3files".to_owned()
             }
             Self::Occupied { .. } => "unmount that first, or name another mount point".to_owned(),
-            Self::Foreign { .. } => "`umount` unmounts what others have mounted".to_owned(),
+            Self::Foreign { .. } => "use `umount` for what other programs have mounted".to_owned(),
             Self::Hung(_) => {
-                "it may be busy, or its server away: wait, or give it up with `s3dav unmount --force`; what \
-                 programs have not saved is lost then"
+                "it may be busy, or its server gone: wait, or remove it with `s3dav unmount --force`, which \
+                 loses unsaved changes"
                     .to_owned()
             }
             Self::Busy { forced: true, .. } => "close them, and try again".to_owned(),
             Self::Busy { .. } => {
-                "close them, or unmount with --force: what they have not saved is lost".to_owned()
+                "close them, or unmount with --force, which loses unsaved changes".to_owned()
             }
-            Self::UnderWay(_) => "end that command, and try again".to_owned(),
+            Self::UnderWay(_) => "stop that command, and try again".to_owned(),
             Self::NotMounted(_) => "`s3dav status` shows what is mounted where".to_owned(),
-            Self::Files(_) => "the state directory must be writable, and its disk not full".to_owned(),
+            Self::Files(_) => {
+                "make sure that the state directory is writable, and its disk not full".to_owned()
+            }
             Self::Failed { hint, .. } if !hint.is_empty() => hint.clone(),
             Self::NotUnmounted { forced: false, .. } => "--force unmounts it without waiting".to_owned(),
-            Self::Unseen(_) => "`s3dav status` shows whether it comes".to_owned(),
+            Self::Unseen(_) => "`s3dav status` shows whether it appears".to_owned(),
             Self::NotAllowed { lines } => lines.clone(),
             Self::Comma(_) => "name one without commas with --state-dir".to_owned(),
             _ => return None,

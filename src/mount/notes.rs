@@ -33,7 +33,7 @@ pub(super) fn note(state_dir: &Path, url: &str, point: &Path, made: Option<u64>)
         .map_err(std::io::Error::from)
         .and_then(|text| write_private(&state_dir.join(FILE), &text));
     if let Err(error) = written {
-        tracing::debug!(%error, "nobody will know whose this mount is when its gateway is gone");
+        tracing::debug!(%error, "cannot record which gateway this mount belongs to");
     }
 }
 

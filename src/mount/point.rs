@@ -16,13 +16,13 @@ use super::group;
 pub enum PointError {
     #[error("it is a symbolic link")]
     Link,
-    #[error("it is no directory")]
+    #[error("it is not a directory")]
     NoDirectory,
     #[error("it belongs to another user (uid {0})")]
     Foreign(u32),
     #[error("it is not empty")]
     NotEmpty,
-    #[error("others can replace it: {0} can be changed by other users")]
+    #[error("other users can replace it, because they can write to {0}")]
     Unsafe(PathBuf),
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -32,10 +32,8 @@ impl PointError {
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Self::Link | Self::NoDirectory | Self::Foreign(_) => "name another mount point, or remove it",
-            Self::NotEmpty => "name an empty directory, or one that is still to be made",
-            Self::Unsafe(_) => {
-                "name one in a directory that neither others nor a group can write, or in /tmp"
-            }
+            Self::NotEmpty => "name an empty directory, or one that does not exist yet",
+            Self::Unsafe(_) => "name one in a directory that only you can write to, or in /tmp",
             Self::Io(_) => "name one in a directory of your own",
         }
     }

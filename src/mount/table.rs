@@ -25,7 +25,7 @@ pub struct Entry {
 
 /// The table cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("it cannot be found out what is mounted here")]
+#[error("the table of mounts cannot be read")]
 pub struct TableError(#[from] io::Error);
 
 impl Entry {

@@ -22,7 +22,7 @@ pub(super) async fn mount(mount: &Mount, point: &Path) -> Result<(), MountError>
         command
             .as_std_mut()
             .fd_mappings(vec![mapping])
-            .map_err(|_| MountError::Files(std::io::Error::other("the credentials cannot be handed over")))?;
+            .map_err(|_| MountError::Files(std::io::Error::other("the credentials cannot be passed on")))?;
     }
     process::run(command, super::MOUNT_LIMIT).await.map(drop).map_err(|source| MountError::Failed {
         point: point.to_owned(),
@@ -109,10 +109,13 @@ fn hint(code: i32) -> &'static str {
     match code {
         2 => "the mount point does not exist",
         16 => "the same address is mounted elsewhere; `mount` shows where",
-        19 => "the gateway did not answer as WebDAV; `s3dav status` shows whether it runs",
+        19 => "the gateway did not give a WebDAV answer; `s3dav status` shows whether it is running",
         80 => "the gateway did not accept the password; restart it with `s3dav stop` and mount again",
         89 => "it was cancelled",
-        _ => "`log show --last 5m --predicate 'process == \"webdavfs_agent\"'` shows what macOS says of it",
+        _ => {
+            "`log show --last 5m --predicate 'process == \"webdavfs_agent\"'` shows what macOS logged about \
+              it"
+        }
     }
 }
 

@@ -107,8 +107,9 @@ impl Teller {
     fn note(&self, failed: Option<String>) {
         let trouble = failed.map(|error| {
             let error = plain(&error, MOST_OF_ERROR);
-            let hint = "name another program with --notify-command, or switch them off with --notify off";
-            tracing::warn!(error, hint, "the user cannot be told what became of a save");
+            let hint = "name another program with --notify-command, or turn notifications off with --notify \
+                        off";
+            tracing::warn!(error, hint, "a notification cannot be shown");
             (error, hint.to_owned())
         });
         self.metrics.note_trouble(PLACE, trouble);

@@ -72,7 +72,7 @@ impl News {
                 let why = save.why.as_deref().unwrap_or("it was refused");
                 format!("{} could not be stored: {why}", named(save))
             }
-            ([], [save]) => format!("{} is not stored yet. It is still being tried.", named(save)),
+            ([], [save]) => format!("{} is not stored yet. s3dav keeps trying.", named(save)),
             (lost, []) => format!("{} files could not be stored. {NAMED}", lost.len()),
             ([], slow) => format!("{} files are not stored yet. {NAMED}", slow.len()),
             (lost, slow) => {
@@ -119,7 +119,7 @@ const MOST: usize = 120;
 const MOST_OF_NAME: usize = 60;
 /// Bytes a second that a slow line takes: a large file that goes out by it does not wait.
 const SLOW_LINE: u64 = 1_000_000;
-const NAMED: &str = "`s3dav status` names them.";
+const NAMED: &str = "`s3dav status` lists them.";
 
 #[cfg(test)]
 mod tests {
@@ -153,8 +153,12 @@ mod tests {
         let text = told(&mut known, &[failed("/d/new")], 1000).unwrap();
         assert_eq!(text, "“new” could not be stored: access denied");
         assert_eq!(told(&mut known, &[Unstored { is_told: true, ..failed("/d/new") }], 1000), None);
-        let short = save("/short", Phase::Incomplete, "less came");
-        assert_eq!(told(&mut known, &[short], 1000).unwrap(), "“short” could not be stored: less came");
+        let short = save("/short", Phase::Incomplete, "the upload was shorter");
+        assert_eq!(
+            told(&mut known, &[short], 1000).unwrap(),
+            "“short” could not be stored: the upload was \
+                                                               shorter"
+        );
     }
 
     #[test]
@@ -199,7 +203,7 @@ mod tests {
             let slow = slow.iter().map(|path| sent(path, 0, 0));
             told(&mut Told::new(0), &lost.chain(slow).collect::<Vec<_>>(), 60_000).unwrap()
         };
-        let names = "`s3dav status` names them.";
+        let names = "`s3dav status` lists them.";
         assert_eq!(of(&["/a", "/b", "/c"], &[]), format!("3 files could not be stored. {names}"));
         assert_eq!(of(&[], &["/a", "/b"]), format!("2 files are not stored yet. {names}"));
         assert_eq!(of(&["/a"], &["/b"]), format!("1 file could not be stored, 1 not yet. {names}"));

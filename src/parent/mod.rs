@@ -87,7 +87,8 @@ pub async fn run(plan: Plan) -> io::Result<u8> {
     match door {
         Ok(door) => door.answer_during(Arc::new(Answers { status, wanted }), parent.hold()).await,
         Err(error) => {
-            tracing::warn!(%error, "there is no control socket; `s3dav status` will not find this process");
+            tracing::warn!(%error, "the control socket cannot be opened; `s3dav status` will not find this \
+                                    process");
             parent.hold().await
         }
     }
@@ -213,13 +214,14 @@ impl Parent {
         if status.failed_starts == 0 {
             status.deaths += 1;
             if let Some(before) = self.died.now() {
-                tracing::warn!(%exit, before, "the gateway has died; the next one is started");
+                tracing::warn!(%exit, before, "the gateway has died; starting a new one");
             }
             return;
         }
         (status.reason, status.hint) = failure::read(&self.plan.state_dir).unzip();
         if after > ends::SOON && !self.ends.is_told() {
-            tracing::warn!(%exit, every_ms = milliseconds(after), "the gateway does not start; its port is kept, and it is tried again");
+            tracing::warn!(%exit, every_ms = milliseconds(after), "the gateway does not start; its port \
+                                                                   stays open, and s3dav keeps trying");
         }
     }
 

@@ -31,7 +31,11 @@ impl Operated for Answers {
             Request::Status => return Reply::Parent(Box::new(self.status.lock().clone())),
             Request::Stop => Wish::Stop,
             Request::Restart { .. } => Wish::Start,
-            _ => return Reply::Failed { message: "that is for the gateway, which does not run".to_owned() },
+            _ => {
+                return Reply::Failed {
+                    message: "this request is for the gateway, which is not running".to_owned(),
+                };
+            }
         };
         match self.wanted.send(wish).await {
             Ok(()) => Reply::Done,

@@ -32,7 +32,8 @@ impl Asking {
         let way = match SockDiag::open().and_then(SockDiag::checked) {
             Ok(socket) => Way::SockDiag(Mutex::new(socket)),
             Err(error) => {
-                tracing::warn!(%error, "sock_diag cannot be asked; the tables of all sockets are, which takes longer");
+                tracing::warn!(%error, "sock_diag is not available; reading the tables of all sockets, which \
+                                        is slower");
                 Way::Tables(Shared::new(tables))
             }
         };

@@ -49,11 +49,11 @@ impl Answered {
             self.stall.as_mut().reset(Instant::now() + STALL);
         }
         if self.retired.as_mut().poll(cx).is_ready() {
-            let message = "the far end was lost in the middle of its answer";
+            let message = "the remote gateway was lost in the middle of its answer";
             return Poll::Ready(io::Error::new(io::ErrorKind::ConnectionAborted, message));
         }
         self.stall.as_mut().poll(cx).map(|()| {
-            io::Error::new(io::ErrorKind::TimedOut, "the far end stopped in the middle of its answer")
+            io::Error::new(io::ErrorKind::TimedOut, "the remote gateway stopped in the middle of its answer")
         })
     }
 }

@@ -25,12 +25,12 @@ use crate::logging::with_causes;
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
     /// Its time is over.
-    #[error("the far gateway is not reached: {0}")]
+    #[error("the remote gateway cannot be reached: {0}")]
     Away(String),
     /// It is there all the same.
-    #[error("the far gateway is reached, but is too slow: {0}")]
+    #[error("the remote gateway is too slow: {0}")]
     Slow(&'static str),
-    #[error("the far end was lost in the middle of an upload that is too large to be sent again")]
+    #[error("the remote gateway was lost during an upload that is too large to be sent again")]
     Lost,
     #[error("the body did not arrive whole")]
     Broken,
@@ -211,6 +211,6 @@ fn done(method: &Method, mut answer: Response<Body>) -> Response<Body> {
 
 /// Between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-const CROWDED: &str = "no connection to it was made in time";
-const BREAKING: &str = "the connections to it break";
-const STALLED: &str = "it takes nothing more of what is sent";
+const CROWDED: &str = "it could not be connected to in time";
+const BREAKING: &str = "its connections break";
+const STALLED: &str = "it stopped reading what is sent";

@@ -46,13 +46,13 @@ pub(super) struct Connection {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LineError {
-    #[error("it cannot be connected to")]
+    #[error("cannot connect to it")]
     Io(#[from] io::Error),
     #[error("it does not speak HTTP")]
     Http(#[from] hyper::Error),
     #[error("another user's program (uid {0}) has taken its port")]
     Foreign(u32),
-    #[error("it cannot be told whose program answers there")]
+    #[error("cannot tell whose program answers there")]
     Unknown,
 }
 
@@ -110,8 +110,8 @@ impl Line {
     pub(super) async fn refused(&self) -> FarError {
         self.refused.cancelled().await;
         FarError::new(
-            "the far gateway asks for another password",
-            "it is reached anew, with the one that it has now",
+            "the remote gateway wants another password",
+            "s3dav reconnects with its current password",
         )
     }
 
@@ -127,10 +127,11 @@ impl Line {
         match (&connection, &stranger) {
             (Err(error), None) => {
                 let error = with_causes(error);
-                tracing::debug!(error, address = %self.address, "the far end does not answer");
+                tracing::debug!(error, address = %self.address, "the remote gateway does not answer");
             }
             (Err(error), Some(told)) if self.stranger.lock().is_none() => {
-                tracing::warn!(hint = told.hint, address = %self.address, "the far end is not led to: {error}");
+                tracing::warn!(hint = told.hint, address = %self.address, "the remote gateway cannot be \
+                                                                           reached: {error}");
             }
             _ => {}
         }
@@ -175,7 +176,7 @@ impl Line {
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = driver.await {
-                tracing::debug!(%error, "a connection to the far end has ended");
+                tracing::debug!(%error, "a connection to the remote gateway has ended");
             }
         });
         let driver = AbortOnDropHandle::new(driver);

@@ -125,9 +125,9 @@ impl Relay {
         loop {
             let begun = Instant::now();
             let error = self.reach().await;
-            let hint = format!("{}; it is tried again", error.hint);
+            let hint = format!("{}; s3dav keeps trying", error.hint);
             if self.0.trouble.lock().as_ref().map(|known| &known.message) != Some(&error.message) {
-                tracing::warn!(hint, "the far end is lost, and is reached again: {error}");
+                tracing::warn!(hint, "the remote gateway was lost; reconnecting: {error}");
             }
             self.0.metrics.note_trouble(PLACE, Some((error.message.clone(), hint)));
             *self.0.trouble.lock() = Some(error);
@@ -180,7 +180,7 @@ impl Relay {
             error = &mut ended => return error,
             () = sleep(START) => return line.stranger().unwrap_or_else(|| silent(START)),
         }
-        tracing::debug!(%address, "the far end is reached");
+        tracing::debug!(%address, "connected to the remote gateway");
         *self.0.trouble.lock() = None;
         self.0.metrics.note_trouble(PLACE, None);
         self.0.line.send_replace(Some(Arc::clone(&line)));
@@ -238,13 +238,13 @@ async fn answers(line: &Line) {
 
 fn silent(limit: Duration) -> FarError {
     FarError::new(
-        format!("the far gateway did not answer within {limit:?}"),
-        "the log says more with --verbose",
+        format!("the remote gateway did not answer within {limit:?}"),
+        "the log has details with --verbose",
     )
 }
 
 /// In the list of problems.
-const PLACE: &str = "far end";
+const PLACE: &str = "remote gateway";
 const BESIDE: &str = "credentials";
 /// For a gateway that is being started.
 const START: Duration = Duration::from_secs(90);

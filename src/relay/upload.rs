@@ -42,7 +42,7 @@ pub(super) enum FeedError {
     /// The far end wants no more of it; it may have answered.
     #[error("the rest is not wanted")]
     Unwanted,
-    #[error("its client has not sent it whole")]
+    #[error("its client did not send all of it")]
     Broken,
     #[error("nothing of it was taken for {STALL:?}")]
     Stalled,
@@ -130,7 +130,7 @@ impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> Upload<B> {
         let end = self.on_disk + length;
         while self.room < end {
             if !disk.grow(ROOM) {
-                tracing::info!("there is no room to keep an upload; it is sent once");
+                tracing::info!("there is no room for a copy of an upload; it is sent only once");
                 self.forget();
                 return;
             }
@@ -139,7 +139,7 @@ impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> Upload<B> {
         match disk.write(self.on_disk, bytes.clone()).await {
             Ok(()) => self.on_disk = end,
             Err(error) => {
-                tracing::info!(%error, "an upload cannot be kept; it is sent once");
+                tracing::info!(%error, "no copy of an upload can be kept; it is sent only once");
                 self.forget();
             }
         }

@@ -71,7 +71,7 @@ pub(super) async fn refuse(_: &Service<'_>) -> Result<(), ServiceError> {
 pub(super) async fn status(service: &Service<'_>) -> Result<String, ServiceError> {
     // It fails for what is not loaded.
     let said = service.run(PROGRAM, &["print", &target()]).await;
-    Ok(said.unwrap_or_else(|_| format!("{LABEL} is installed, and does not run")))
+    Ok(said.unwrap_or_else(|_| format!("{LABEL} is installed, but not running")))
 }
 
 /// Fills in the template. Pure.

@@ -67,19 +67,19 @@ pub enum ServiceError {
     NoHome,
     #[error("{path} cannot be written")]
     Files { path: PathBuf, source: io::Error },
-    #[error("{0} is not on this machine")]
+    #[error("{0} was not found on this machine")]
     NoManager(String),
     #[error("`{command}` failed: {words}")]
     Failed { command: String, words: String },
     #[error("{} does not answer: {words}", platform::MANAGER)]
     Unmanaged { words: String },
-    #[error("`{0}` did not end in time")]
+    #[error("`{0}` did not finish in time")]
     TooSlow(String),
     #[error("no service is installed")]
     NotInstalled,
-    #[error("the service was started, but does not run")]
+    #[error("the service was started, but is not running")]
     NotRunning,
-    #[error("{0} cannot stand in a service's definition")]
+    #[error("{0} cannot be used in a service")]
     Unwritable(String),
 }
 
@@ -88,9 +88,7 @@ impl ServiceError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoHome => "set HOME to this user's directory".to_owned(),
-            Self::TooSlow(_) => {
-                "`s3dav service status` shows whether it came to an end; try again".to_owned()
-            }
+            Self::TooSlow(_) => "`s3dav service status` shows whether it finished; try again".to_owned(),
             Self::NotInstalled => "`s3dav service install` installs it".to_owned(),
             Self::NotRunning => "`s3dav service logs` shows why".to_owned(),
             Self::Unwritable(_) => {
@@ -98,12 +96,14 @@ impl ServiceError {
                  backslashes"
                     .to_owned()
             }
-            Self::NoManager(_) => "start `s3dav serve --mount DIR` in the way of this system".to_owned(),
+            Self::NoManager(_) => {
+                "start `s3dav serve --mount DIR` with this system's own service manager".to_owned()
+            }
             Self::Failed { .. } | Self::Unmanaged { .. } if cfg!(target_os = "macos") => {
-                "it needs a login at the screen: over ssh there is no session to run in".to_owned()
+                "log in at the screen: over ssh there is no session to run it in".to_owned()
             }
             Self::Failed { .. } | Self::Unmanaged { .. } => {
-                "it needs a session of systemd: log in, or `loginctl enable-linger`".to_owned()
+                "it needs a session of systemd: log in, or run `loginctl enable-linger`".to_owned()
             }
             _ => return None,
         })
@@ -295,10 +295,10 @@ mod tests {
         let mut odd = definition(home.path());
         odd.environment.push(("AWS_PROFILE".into(), "a\nb".into()));
         let error = service.install(&odd).await.unwrap_err();
-        assert_eq!(error.to_string(), "the variable \"AWS_PROFILE\" cannot stand in a service's definition");
+        assert_eq!(error.to_string(), "the variable \"AWS_PROFILE\" cannot be used in a service");
         odd.program = "/bin/\u{1}".into();
         let error = service.install(&odd).await.unwrap_err();
-        assert_eq!(error.to_string(), "the path \"/bin/\\u{1}\" cannot stand in a service's definition");
+        assert_eq!(error.to_string(), "the path \"/bin/\\u{1}\" cannot be used in a service");
         assert!(recorder.0.lock().is_empty() && service.paths().iter().all(|path| !path.exists()));
     }
 

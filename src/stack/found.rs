@@ -58,9 +58,9 @@ pub struct Outputs {
 /// Why the outputs say nothing.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NoOutputs {
-    #[error("it is no stack of s3dav: it has no output S3davVersion")]
+    #[error("it is not a stack of s3dav: it has no output S3davVersion")]
     Foreign,
-    #[error("it was made by another version of s3dav: its outputs have version {0}")]
+    #[error("it was created by another version of s3dav: its outputs have version {0}")]
     Version(String),
     #[error("its output {0} is missing")]
     Missing(&'static str),

@@ -18,7 +18,7 @@ impl std::str::FromStr for SourceRange {
     fn from_str(text: &str) -> Result<Self, NoValue> {
         let wrong = |why: &str| no_value(format!("{text:?} {why}"), HOW_TO_WRITE);
         if text.contains("::") {
-            return Err(wrong("is not a range of IPv4, which the load balancer has"));
+            return Err(wrong("is not a range of IPv4 addresses, which the load balancer needs"));
         }
         let (address, bits) = text.split_once('/').ok_or_else(|| wrong("is not a range of addresses"))?;
         let address: Ipv4Addr = address.parse().map_err(|_| wrong("is not a range of addresses"))?;
@@ -31,13 +31,13 @@ impl std::str::FromStr for SourceRange {
             return Err(wrong("would open the file system to more than 256 addresses"));
         }
         if address.octets()[0] == 0 {
-            return Err(wrong("is nobody's address"));
+            return Err(wrong("is not a usable address"));
         }
         let first = Ipv4Addr::from_bits(address.to_bits() & mask(bits));
         if first != address {
             return Err(no_value(
-                format!("{text:?} does not begin where it says"),
-                "the bits behind the prefix must be 0: for one address write /32",
+                format!("{text:?} is not the start of a range"),
+                "the bits after the prefix must be 0; for a single address write /32",
             ));
         }
         Ok(Self { first, bits })

@@ -18,7 +18,7 @@ impl std::str::FromStr for StackName {
         if is_well {
             Ok(Self(text.to_owned()))
         } else {
-            Err(no_value(format!("{text:?} is no name of a stack"), HOW_TO_NAME))
+            Err(no_value(format!("{text:?} is not a valid name of a stack"), HOW_TO_NAME))
         }
     }
 }
@@ -65,7 +65,7 @@ pub fn password_parameter(name: &StackName) -> String {
     format!("/s3dav/{name}/password")
 }
 
-const HOW_TO_NAME: &str = "it begins with a letter, and has letters, digits and dashes, no more than 64";
+const HOW_TO_NAME: &str = "it must begin with a letter and have at most 64 letters, digits and dashes";
 /// Names of what the stack makes begin with it.
 const LONGEST: usize = 64;
 

@@ -37,35 +37,35 @@ impl Damage {
         let (message, hint) = match self {
             Self::Repaired { names } => (
                 format!(
-                    "it was damaged, and has been repaired: the newest locks, properties, Finder's own files and what \
-                     waited to be stored may be lost; what was found is kept as {}",
+                    "it was damaged, and has been repaired: the newest locks, properties, Finder's own files \
+                     and pending writes may be lost; the damaged file is kept as {}",
                     names.join(" and ")
                 ),
-                "see whether the disk is well, and delete what is kept when nobody misses anything",
+                "check the disk, and delete the damaged file when nothing is missing",
             ),
             Self::PutAside { names } => (
                 format!(
-                    "it was damaged, and a new one was begun: lost are locks, properties, Finder's own files, and \
-                     empty files that waited for their content; the old one is kept as {}",
+                    "it was damaged, and has been replaced: locks, properties, Finder's own files, and empty \
+                     files that waited for their content are lost; the old one is kept as {}",
                     names.join(" and ")
                 ),
-                "see whether the disk is well, and delete what is kept of the old one when nobody misses anything",
+                "check the disk, and delete the old one when nothing is missing",
             ),
             Self::Unreadable { rows } => (
                 format!(
-                    "{rows} of its rows cannot be read: locks, Finder's own files, or what waited to be stored; they \
-                     stay where they are"
+                    "{rows} of its rows cannot be read: locks, Finder's own files, or pending writes; they \
+                     are left in place"
                 ),
                 "the version of s3dav that wrote them can read them",
             ),
             Self::Used => (
-                "it was found to be damaged while it was used: locks, properties and Finder's own files cannot be \
-                 read or kept"
+                "it turned out to be damaged: locks, properties and Finder's own files cannot be read or \
+                 stored"
                     .to_owned(),
-                "start s3dav anew: it begins a new one, and keeps this one",
+                "restart s3dav: it creates a new one, and keeps this one",
             ),
         };
-        (message, format!("files that are stored are not concerned; {hint}"))
+        (message, format!("stored files are not affected; {hint}"))
     }
 
     /// Logs it.

@@ -90,7 +90,7 @@ impl DatabaseFile {
             drop(open.take());
             *open = Some(catching(|| open_or_create(&self.path))?);
             self.has_failed.store(false, Ordering::Release);
-            tracing::info!("the state database was opened anew after an error of the disk");
+            tracing::info!("the state database was reopened after a disk error");
         }
         Ok(())
     }

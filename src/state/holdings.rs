@@ -61,7 +61,7 @@ impl State {
             if let Err(error) = fs::remove_file(directory.join(name))
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::debug!(%error, name, "what nobody needs stays");
+                tracing::debug!(%error, name, "an unneeded file cannot be removed");
             }
         }
     }

@@ -136,16 +136,17 @@ impl StateError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Directory { source, .. } => Some(directory_hint(source)),
-            Self::Open { .. } if self.is_full() => {
-                Some("make room on its disk, or name a directory on another one with --state-dir".to_owned())
-            }
+            Self::Open { .. } if self.is_full() => Some(
+                "free some space on its disk, or name a directory on another disk with --state-dir"
+                    .to_owned(),
+            ),
             Self::Open { source, .. } => Some(match &**source {
                 redb::Error::Io(error) => directory_hint(error),
                 redb::Error::TableTypeMismatch { .. }
                 | redb::Error::TableIsMultimap(_)
                 | redb::Error::TableIsNotMultimap(_)
                 | redb::Error::TypeDefinitionChanged { .. } => OF_ANOTHER_VERSION.to_owned(),
-                _ => "see whether its disk is well, or name another directory with --state-dir".to_owned(),
+                _ => "check its disk, or name another directory with --state-dir".to_owned(),
             }),
             Self::Newer { .. } | Self::Foreign { .. } => Some(OF_ANOTHER_VERSION.to_owned()),
             _ => None,
@@ -383,8 +384,8 @@ pub fn millis(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
-const OF_ANOTHER_VERSION: &str = "start the version of s3dav that wrote it, or give this one a state of its own with --state-dir; nothing was \
-     changed";
+const OF_ANOTHER_VERSION: &str = "start the version of s3dav that wrote it, or give this one its own state \
+                                  with --state-dir; nothing was changed";
 const DATABASE_FILE: &str = "state.redb";
 /// Contents of the shelf that are too large for rows.
 const SHELF_DIRECTORY: &str = "shelf";

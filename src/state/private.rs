@@ -16,11 +16,11 @@ pub enum Unfit {
     Foreign { path: PathBuf, uid: u32 },
     #[error("{0} is a symbolic link")]
     Link(PathBuf),
-    #[error("{0} is no file")]
+    #[error("{0} is not a file")]
     NoFile(PathBuf),
-    #[error("{0} is no directory")]
+    #[error("{0} is not a directory")]
     NoDirectory(PathBuf),
-    #[error("{0} is open to other users, and holds something else than a gateway's state")]
+    #[error("{0} is open to other users, and contains something other than a gateway's state")]
     Open(PathBuf),
 }
 
@@ -40,7 +40,7 @@ impl Unfit {
             }
             Self::Open(path) => {
                 format!(
-                    "name one that is for this alone, such as --state-dir {}",
+                    "name another directory, which is used for nothing else, such as --state-dir {}",
                     path.join("s3dav").display()
                 )
             }
@@ -53,11 +53,11 @@ pub fn directory_hint(error: &io::Error) -> String {
     match Unfit::of(error) {
         Some(unfit) => unfit.hint(),
         None if is_not_ours_to_write(error) => format!(
-            "name another directory, one that you can write, with --state-dir; in a container give it one with \
+            "name another directory, one that you can write to, with --state-dir; in a container give it one with \
              --tmpfs /state:uid={} or -v NAME:/state",
             own_uid()
         ),
-        None => "name another directory, one that you can write, with --state-dir".to_owned(),
+        None => "name another directory, one that you can write to, with --state-dir".to_owned(),
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
         {
             use rustix::fs::{CWD, Mode, mkfifoat};
             mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
-            assert!(unfit(read_private(&at("pipe"))).contains("is no file"), "and nobody waits for it");
+            assert!(unfit(read_private(&at("pipe"))).contains("is not a file"), "and nobody waits for it");
         }
         write_private(&at("link"), "new").unwrap();
         assert_eq!(read_private(&at("link")).unwrap(), "new", "a file has taken the link's place");
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(read_private(&at("file")).unwrap(), "");
         symlink(place.path(), at("linked")).unwrap();
         assert!(unfit(private_directory(&at("linked"))).contains("is a symbolic link"));
-        assert!(unfit(private_directory(&at("file"))).contains("is no directory"));
+        assert!(unfit(private_directory(&at("file"))).contains("is not a directory"));
         assert_eq!(private_directory(&at("new")).unwrap().mode() & 0o777, 0o700);
         assert!(shut(&at("linked")).is_err());
         assert_eq!(read_private(&at("none")).unwrap_err().kind(), io::ErrorKind::NotFound);

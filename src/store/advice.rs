@@ -46,8 +46,8 @@ pub(super) fn of(error: &StoreError, given: &GivenOptions) -> Option<Option<Stri
         StoreError::Blocked(Obstacle::Certificate(CertificateFault::Unknown)) => {
             let file = given.ca_bundle.as_ref()?;
             format!(
-                "the authority of the server's certificate is not in {file}, which --ca-bundle names: add it there, or \
-                 see whether a proxy stands between"
+                "the CA of the server's certificate is not in {file}, which --ca-bundle names: add it there, \
+                 or check for a proxy in between"
             )
         }
         StoreError::Blocked(Obstacle::NoHost(_)) if given.names_hosts => {
@@ -60,4 +60,4 @@ pub(super) fn of(error: &StoreError, given: &GivenOptions) -> Option<Option<Stri
 
 static GIVEN: OnceLock<GivenOptions> = OnceLock::new();
 /// How a hint ends that leaves nothing to do in the gateway; untrue of one that ends.
-pub const GOES_ON: &str = "; s3dav goes on by itself afterwards";
+pub const GOES_ON: &str = "; s3dav then continues by itself";

@@ -30,13 +30,13 @@ pub enum StoreError {
     #[error("the multipart upload has ended already")]
     UploadGone,
     /// The condition of a request did not hold.
-    #[error("the object changed meanwhile")]
+    #[error("the object was changed in the meantime")]
     ConditionFailed,
     /// The object is still the version that is known.
     #[error("the object has not changed")]
     NotModified,
     /// The range lies beyond the object's end.
-    #[error("the range lies outside the object")]
+    #[error("the range is outside the object")]
     RangeNotSatisfiable,
     /// The store refuses, and will go on refusing until somebody changes a policy.
     #[error("access denied: {0}")]
@@ -51,10 +51,10 @@ pub enum StoreError {
     #[error("the bucket is in region {}", .0.as_deref().unwrap_or("unknown"))]
     WrongRegion(Option<String>),
     /// The clocks differ by more than the store takes.
-    #[error("this machine's clock and the store's differ too much")]
+    #[error("this machine's clock and the store's are too far apart")]
     ClockSkew,
     /// Network, timeout, 5xx, throttling: worth another try, now or later.
-    #[error("the store is not reachable or overloaded: {0}")]
+    #[error("the store is unreachable or overloaded: {0}")]
     Unavailable(#[source] Cause),
     /// Something is wrong on the way, most likely for good.
     #[error(transparent)]
@@ -75,25 +75,25 @@ pub enum StoreError {
     #[error("the store does not support this: {0}")]
     Unsupported(String),
     /// The request must carry a checksum of its body, and carries none that the store knows.
-    #[error("the store demands a checksum: {0}")]
+    #[error("the store requires a checksum: {0}")]
     ChecksumDemanded(#[source] Cause),
     /// An answer that makes no sense: cut short, or not from an S3 server at all.
     #[error("the store's answer is not valid S3: {0}")]
     InvalidAnswer(String),
     /// No bucket of this store has such a name.
-    #[error("the store takes no bucket of this name: {0}")]
+    #[error("the store does not accept this bucket name: {0}")]
     InvalidBucket(#[source] Cause),
     /// What new objects are to be stored as is not to be had.
-    #[error("the store does not take {setting}: {cause}")]
+    #[error("the store does not accept {setting}: {cause}")]
     SettingRefused { setting: Setting, cause: String },
     /// Anything else the store refused for good.
     #[error("the store refused the request: {0}")]
     Rejected(#[source] Cause),
     /// A folder cannot be dealt with as a whole, since some of it cannot be named.
-    #[error("{0} object(s) in it have names that are not UTF-8, which no path can show")]
+    #[error("{0} object(s) in it have names that are not UTF-8 and cannot be shown")]
     UnreadableKeys(usize),
     /// A body that was taken cannot be read again.
-    #[error("what was to be stored is lost: {0}")]
+    #[error("the data to be stored is lost: {0}")]
     Lost(#[source] Cause),
     /// Our own ledger failed; nothing was sent.
     #[error("the local state failed")]
@@ -160,23 +160,25 @@ impl StoreError {
             Self::ClockSkew => "set this machine's clock (S3 tolerates 15 minutes)",
             Self::Blocked(obstacle) => obstacle.hint(),
             Self::InvalidBucket(_) => {
-                "a bucket's name has 3 to 63 small letters, digits, dots and hyphens, and begins and ends with a \
-                 letter or a digit"
+                "a bucket name has 3 to 63 lower-case letters, digits, dots and hyphens, and begins and ends \
+                 with a letter or a digit"
             }
             Self::SettingRefused { setting: Setting::StorageClass, .. } => {
-                "name another with --storage-class, one that this store has, or leave it out for the bucket's own"
+                "choose another one, which this store supports, with --storage-class, or leave it out for the bucket's \
+                 own"
             }
             Self::SettingRefused { setting: Setting::Encryption, .. } => {
                 "check --sse and --sse-kms-key-id, the key that the bucket encrypts with, and whether these \
                  credentials may use it"
             }
             Self::Unavailable(_) => "check the network, the proxy settings and --endpoint-url",
-            Self::SlowDown(_) => "the bucket is busy; s3dav goes slower by itself",
+            Self::SlowDown(_) => "the bucket is busy; s3dav slows down by itself",
             Self::Archived(_) => {
                 "restore it with `aws s3api restore-object`; it costs money, so s3dav never does"
             }
             Self::ChecksumDemanded(_) => {
-                "start the gateway with --checksums when-supported (Object Lock demands a checksum of each object)"
+                "start the gateway with --checksums when-supported (Object Lock requires a checksum for each \
+                 object)"
             }
             Self::UnreadableKeys(_) => "rename or delete them with another tool",
             Self::InvalidAnswer(_) => {

@@ -11,30 +11,30 @@ pub enum Obstacle {
     #[error("the endpoint speaks https at this port, not http")]
     OnlyTls,
     /// The endpoint's own host is known.
-    #[error("there is no host {0}, which is made of the bucket's name")]
+    #[error("there is no host {0}, a name that includes the bucket's")]
     NoHost(String),
     /// Nor does any other program of this machine know it.
-    #[error("there is no host {0}, by this machine's name service")]
+    #[error("the host {0} cannot be resolved")]
     UnknownHost(String),
-    #[error("access points are at addresses of AWS's own, and not at {0}")]
+    #[error("access points are only at AWS, not at {0}")]
     NoAccessPoint(String),
     #[error("the endpoint's certificate {0}")]
     Certificate(CertificateFault),
-    #[error("the bucket, the region and the endpoint make no address: {0}")]
+    #[error("the bucket, the region and the endpoint do not form an address: {0}")]
     NoAddress(String),
 }
 
 /// Why a certificate is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateFault {
-    #[error("is signed by nobody that this machine trusts")]
+    #[error("is not signed by an authority that this machine trusts")]
     Unknown,
-    #[error("is not valid now, by this machine's clock")]
+    #[error("has expired or is not valid yet, by this machine's clock")]
     NotNow,
     #[error("is not for {0}")]
     OtherHost(String),
     /// It may sign others, so it may not be a server's.
-    #[error("signed itself, and is one of an authority")]
+    #[error("is self-signed, and is a CA certificate")]
     Authority,
     #[error("is not accepted: {0}")]
     Other(String),
@@ -47,12 +47,12 @@ impl Obstacle {
             Self::NoTls => "check --endpoint-url: write http://, or name the port that speaks https",
             Self::OnlyTls => "check --endpoint-url: write https://",
             Self::NoHost(_) => {
-                "take addressing_style out of the profile, or set it to path, so that the bucket's name stands in the \
-                 path"
+                "remove addressing_style from the profile, or set it to path, so that the bucket's name \
+                 stands in the path"
             }
             Self::UnknownHost(_) => "check the spelling of --endpoint-url, and the network",
             Self::NoAccessPoint(_) => {
-                "leave out --endpoint-url, or what names one in the environment or the profile"
+                "leave out --endpoint-url, or remove it from the environment or the profile"
             }
             Self::NoAddress(_) => "check --bucket, --region and --endpoint-url",
             Self::Certificate(fault) => fault.hint(),
@@ -64,18 +64,18 @@ impl CertificateFault {
     fn hint(&self) -> &'static str {
         match self {
             Self::Unknown => {
-                "name its authority, or the certificate itself if it signed itself, with --ca-bundle, or see whether \
-                 a proxy stands between"
+                "name its CA, or the certificate itself if it is self-signed, with --ca-bundle, or check for \
+                 a proxy in between"
             }
             Self::NotNow => "have the certificate renewed, or set this machine's clock",
             Self::OtherHost(_) => {
-                "name another host in --endpoint-url, one that the certificate is for, or see whether a proxy stands between"
+                "use another host in --endpoint-url, one that the certificate is for, or check for a proxy in between"
             }
             Self::Authority => {
-                "make it anew with basicConstraints=CA:FALSE (`openssl req -x509 -addext \
-                 basicConstraints=CA:FALSE`), or have an authority sign it: no server may show one of an authority"
+                "create it again with basicConstraints=CA:FALSE (`openssl req -x509 -addext \
+                 basicConstraints=CA:FALSE`), or have a CA sign it: a server cannot use a CA certificate"
             }
-            Self::Other(_) => "have a certificate made that other programs accept, too",
+            Self::Other(_) => "use a certificate that other programs accept, too",
         }
     }
 }

@@ -86,7 +86,7 @@ impl Reach {
             let wait = self.0.wait;
             tracing::warn!(
                 ?wait,
-                "S3 is out of reach; look-ups and reads wait no longer than this until it answers"
+                "S3 is unreachable; until it answers, look-ups and reads wait no longer than this"
             );
         }
     }

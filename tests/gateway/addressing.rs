@@ -124,7 +124,7 @@ async fn the_other_style_is_tried_once_and_kept() {
         let (s3, state) = (server(domain, change).await, tempfile::tempdir().unwrap());
         let gateway = Process::serving(serve_by(&s3, domain, &state, &[])).await;
         assert_eq!(asked(&s3), [&*first, &*second]);
-        assert!(gateway.said.lock().contains("goes on so"), "{}", gateway.said.lock());
+        assert!(gateway.said.lock().contains("using that"), "{}", gateway.said.lock());
         let file = format!("{}/file", gateway.url);
         assert_eq!(client().get(&file).send().await.unwrap().text().await.unwrap(), "content");
         assert_eq!(client().put(&file).body("new").send().await.unwrap().status(), 204);

@@ -12,7 +12,7 @@ async fn usage_errors_end_with_2_and_say_what_to_do() {
     let cases: &[(&[&str], &str)] = &[
         (&["serve"], "--bucket"),
         (&["serve", "--bucket", "https://s3.example/photos"], "URL"),
-        (&["serve", "--bucket", "Bad_Name!!"], "no bucket's name"),
+        (&["serve", "--bucket", "Bad_Name!!"], "not a valid bucket name"),
         (&["serve", "--bucket", "b", "--request-budget", "10"], "write e.g. 10s"),
         (&["serve", "--bucket", "b", "--part-size", "8"], "write e.g. 8MiB"),
         (&["serve", "--bucket", "b", "--part-size", "1MiB"], "5MiB to 5GiB"),
@@ -252,7 +252,7 @@ async fn options_come_from_the_command_line_then_the_environment_then_the_file()
     }
     let (code, text, error) =
         outcome(at(&home, &["config", "show", "--source=work", "--endpoint-url=https://me:s3cret@x"])).await;
-    assert_eq!((code, error.contains("cannot hold a name and a password")), (2, true), "{error}");
+    assert_eq!((code, error.contains("cannot contain a user and a password")), (2, true), "{error}");
     assert!(text.contains("https://…@x") && !(text + &error).contains("s3cret"));
     assert!(outcome(show(&["--source", "work"])).await.1.contains("bucket = [\"a\", \"b\"]"));
     let (code, _, error) = outcome(show(&[])).await;

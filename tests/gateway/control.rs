@@ -122,7 +122,7 @@ async fn a_gateway_is_stopped_in_order() {
         again.arg(state.path().join("state"));
         let (code, _, error) = outcome(again).await;
         assert_eq!(code, 1);
-        assert!(error.contains("no gateway runs") && error.contains("hint: "), "{error}");
+        assert!(error.contains("no gateway is running") && error.contains("hint: "), "{error}");
     }
 }
 

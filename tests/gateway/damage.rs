@@ -319,7 +319,7 @@ async fn damage_that_comes_during_a_run_is_told_and_ends_nothing() {
         assert_eq!(served.status(), 200, "files are served");
     }
     let told = problem(&state).await.expect("status says it");
-    assert!(told.message.contains("damaged") && told.hint.contains("anew"), "{told:?}");
+    assert!(told.message.contains("damaged") && told.hint.contains("restart s3dav"), "{told:?}");
     gateway.signal("TERM").await;
     gateway.child.wait().await.unwrap();
     let said = gateway.said.lock().clone();
@@ -369,9 +369,11 @@ async fn an_error_of_the_disk_is_no_damage() {
 async fn a_first_start_that_was_cut_is_no_damage() {
     let Some(tools) = clients::needs(&["strace"]) else { return };
     let s3 = embedded().await;
-    for (inject, says) in
-        [("pwrite64:error=ENOSPC", "make room"), ("pwrite64:signal=KILL", ""), ("ftruncate:signal=KILL", "")]
-    {
+    for (inject, says) in [
+        ("pwrite64:error=ENOSPC", "free some space"),
+        ("pwrite64:signal=KILL", ""),
+        ("ftruncate:signal=KILL", ""),
+    ] {
         let state = Arc::new(tempfile::tempdir().unwrap());
         let (code, _, said) = outcome(traced(&tools, &s3, &state, inject)).await;
         assert!(code != 0 && said.contains(says), "{inject}: {code} {said}");

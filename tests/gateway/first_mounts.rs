@@ -37,7 +37,7 @@ async fn a_mount_point_is_looked_at_before_anything_is_started() {
     };
     let (code, _, error) = outcome(other(&point)).await;
     assert_eq!(code, 1, "{error}");
-    let expected = format!("{BUCKET} is mounted at {} already", point.display());
+    let expected = format!("{BUCKET} is already mounted at {}", point.display());
     let hint = format!("`s3dav unmount {}`", point.display());
     assert!(error.contains(&expected) && error.contains(&hint), "{error}");
     let asked = home.s3.hooks().transcript();
@@ -238,5 +238,5 @@ async fn the_hint_of_a_mount_that_failed_is_true() {
     let _ = client().get(format!("{}/file", held.url())).send().await;
     eventually("a hint", || async { held.status().await["problems"][0]["hint"].is_string() }).await;
     let hint = held.status().await["problems"][0]["hint"].as_str().unwrap().to_owned();
-    assert!(hint.contains("--profile work") && hint.contains("goes on by itself"), "{hint}");
+    assert!(hint.contains("--profile work") && hint.contains("continues by itself"), "{hint}");
 }

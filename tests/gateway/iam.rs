@@ -80,10 +80,10 @@ async fn what_no_policy_can_name_is_refused_with_what_to_write() {
         ("--s3files fs-1", "not the ARN of a file system", "file-system/fs-ID"),
         ("--bucket arn:aws-cn:s3:::a --partition aws", "aws-cn", "one partition"),
         ("--bucket a --partition gcp", "not a partition", "aws-us-gov"),
-        ("--trust ecs --account 12", "not the number of an account", "twelve digits"),
-        ("--trust ecs --namespace a", "has no place", "leave it out"),
-        ("--trust pod-identity --oidc-provider a", "has no place", "leave it out"),
-        ("--trust irsa --service-account *", "not the name of a namespace", "small letters"),
+        ("--trust ecs --account 12", "not an account ID", "twelve digits"),
+        ("--trust ecs --namespace a", "does not apply", "leave it out"),
+        ("--trust pod-identity --oidc-provider a", "does not apply", "leave it out"),
+        ("--trust irsa --service-account *", "not a valid name of a namespace", "lower-case letters"),
         ("--trust irsa --oidc-provider http://a", "not the URL", "https://oidc"),
     ] {
         let (code, printed, said) = policy(arguments).await;

@@ -137,7 +137,7 @@ async fn one_command_mounts_and_one_unmounts() {
     assert!(home.mounted().await.contains("mounted at"));
     fs::write(point.join("hello.txt"), "from a program").unwrap();
     assert_eq!(fs::read_to_string(point.join("hello.txt")).unwrap(), "from a program");
-    assert!(home.mounted().await.contains("is mounted already"));
+    assert!(home.mounted().await.contains("is already mounted"));
     let status = home.status().await;
     assert_eq!(status["mounts"], serde_json::json!([{ "point": point, "health": "well" }]));
     assert_eq!((&status["detached"], &status["auth"]), (&true.into(), &"peer".into()));
@@ -195,7 +195,7 @@ async fn a_gateway_that_was_killed_comes_back_under_its_mount() {
     fs::write(home.point().join("before"), "1").unwrap();
     let port = home.port().await;
     home.kill_gateway().await;
-    assert!(home.mounted().await.contains("is mounted already"));
+    assert!(home.mounted().await.contains("is already mounted"));
     assert_eq!(home.port().await, port, "or the mount would be lost");
     fs::write(home.point().join("after"), "2").unwrap();
     assert_eq!(fs::read_to_string(home.point().join("before")).unwrap(), "1");
@@ -291,7 +291,7 @@ async fn a_restart_leaves_the_mount_and_a_newer_program_asks_for_one() {
         }
     });
     let (code, _, error) = home.mount().await;
-    assert_eq!((code, error.contains("version 0.0.9 goes on: not now")), (1, true), "{error}");
+    assert_eq!((code, error.contains("version 0.0.9 keeps running: not now")), (1, true), "{error}");
     assert!(asked.load(Ordering::Relaxed) && !is_mounted(&point));
 }
 
@@ -435,7 +435,7 @@ async fn directories_that_were_made_for_a_mount_go_with_it() {
 async fn what_the_system_has_mounted_is_not_to_be_unmounted() {
     let Some(home) = Home::new().await else { return };
     let (code, _, error) = outcome(home.with_bucket("mount", &["/"])).await;
-    assert_eq!((code, error.contains("is mounted at / already")), (1, true), "{error}");
+    assert_eq!((code, error.contains("is already mounted at /")), (1, true), "{error}");
     assert!(error.contains("hint: name another mount point") && !error.contains("unmount that"), "{error}");
 }
 
@@ -467,7 +467,7 @@ async fn the_first_word_of_mount_may_be_what_is_mounted() {
     }
     let (code, _, error) = mount(&["s3://bucket/2099", at], &[]).await;
     assert_eq!(code, 0, "{error}");
-    let expected = "warning: nothing lies below 2099/ yet; it begins with the first file\nhint: did you mean bucket/2026?\n";
+    let expected = "warning: there is nothing below 2099/ yet; the first file creates it\nhint: did you mean bucket/2026?\n";
     assert_eq!(error, expected);
     assert_eq!(home.unmount(&[]).await.0, 0);
 }
@@ -482,10 +482,10 @@ async fn what_others_have_mounted_is_left_alone() {
     assert_eq!(outcome(tmpfs).await.0, 0);
     fs::write(point.join("precious"), "").unwrap();
     let (code, _, error) = home.mount().await;
-    assert_eq!((code, error.contains("is mounted at")), (1, true), "{error}");
+    assert_eq!((code, error.contains("mounted at")), (1, true), "{error}");
     for more in [&[][..], &["--force"]] {
         let (code, _, error) = home.unmount(more).await;
-        assert_eq!((code, error.contains("not ours")), (1, true), "{error}");
+        assert_eq!((code, error.contains("not s3dav's")), (1, true), "{error}");
     }
     let options = ["--listen", "127.0.0.1:0", "--mount", point.to_str().unwrap()];
     let mut gateway = Process::serving(home.with_bucket("serve", &options)).await;
@@ -703,7 +703,7 @@ async fn an_impostor_gets_neither_the_password_nor_the_mount() {
         }
     });
     let (code, _, error) = home.mount().await;
-    assert_eq!((code, error.contains("not the gateway that answers")), (1, true), "{error}");
+    assert_eq!((code, error.contains("a program other than the gateway answers")), (1, true), "{error}");
     assert!(error.contains("hint: "), "{error}");
     let heard = heard.lock().clone();
     assert!(heard.contains("/.s3dav/knock/") && !heard.to_lowercase().contains("authorization"), "{heard}");
@@ -748,7 +748,7 @@ async fn what_keeps_a_gateway_from_starting_is_said() {
     assert_eq!(code, 1);
     assert!(error.contains("does not accept these credentials") && error.contains("hint: check"), "{error}");
     let (code, _, error) = outcome(home.command(&["mount"])).await;
-    assert_eq!((code, error.contains("not said what to serve")), (2, true), "{error}");
+    assert_eq!((code, error.contains("no bucket or directory given")), (2, true), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -852,7 +852,7 @@ async fn a_directory_that_a_group_can_write_is_no_place_to_mount_in() {
     let Some(ordinary) = Ordinary::new().await else { return };
     ordinary.make("shared");
     // The second is the mode of directories where each user has a group, as this one has not.
-    for (mode, expected) in [(0o755, "only root may mount this"), (0o775, "others can replace it")] {
+    for (mode, expected) in [(0o755, "only root, or a user whom"), (0o775, "other users can replace it")] {
         fs::set_permissions(ordinary.at("shared"), fs::Permissions::from_mode(mode)).unwrap();
         let (code, error) = ordinary.mount("shared/mnt", "state").await;
         assert_eq!((code, error.contains(expected)), (1, true), "{mode:o}: {error}");
@@ -884,14 +884,22 @@ async fn a_comma_in_the_state_directory_adds_no_options() {
     let Some(tools) = clients::needs_of_users(clients::MOUNT, &[]) else { return };
     let Some(ordinary) = Ordinary::new().await else { return };
     let (code, error) = ordinary.mount("point", "state,suid").await;
-    assert_eq!((code, error.contains("has a comma"), error.contains("hint: ")), (1, true, true), "{error}");
+    assert_eq!(
+        (code, error.contains("contains a comma"), error.contains("hint: ")),
+        (1, true, true),
+        "{error}"
+    );
     assert!(!error.contains(" davfs "), "{error}");
     let home = Home::with(tools).await;
     let state = home.directory.path().join("state,ro,x");
     let mut mount = home.with_bucket("mount", &[home.point().to_str().unwrap()]);
     mount.arg("--state-dir").arg(&state);
     let (code, _, error) = outcome(mount).await;
-    assert_eq!((code, error.contains("has a comma"), error.contains("hint: ")), (1, true, true), "{error}");
+    assert_eq!(
+        (code, error.contains("contains a comma"), error.contains("hint: ")),
+        (1, true, true),
+        "{error}"
+    );
     assert!(!is_mounted(&home.point()));
 }
 

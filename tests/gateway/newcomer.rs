@@ -53,7 +53,7 @@ async fn a_prefix_that_is_a_file_is_refused() {
     bucket.put("notes/today.txt/more", "x").await;
     let gateway = prefixed(&s3.endpoint_url(), &state, "bucket/notes/today.txt").await;
     assert_eq!(client().get(format!("{}/more", gateway.url)).send().await.unwrap().status(), 200);
-    assert!(!gateway.said.lock().contains("nothing lies below"));
+    assert!(!gateway.said.lock().contains("there is nothing below"));
 }
 
 /// A gateway that serves what lies below a prefix.
@@ -82,11 +82,11 @@ async fn a_prefix_where_nothing_lies_is_told_of_with_those_that_may_be_meant() {
     for (prefix, message, hint) in [
         (
             "2099",
-            "nothing lies below 2099/ yet; it begins with the first file",
+            "there is nothing below 2099/ yet; the first file creates it",
             "did you mean bucket/2026 or bucket/2027?",
         ),
-        ("photos/sumer", "nothing lies below photos/sumer/ yet", "did you mean bucket/photos/summer?"),
-        ("elsewhere", "nothing lies below elsewhere/ yet", "check its spelling if files should be there"),
+        ("photos/sumer", "there is nothing below photos/sumer/ yet", "did you mean bucket/photos/summer?"),
+        ("elsewhere", "there is nothing below elsewhere/ yet", "check its spelling if files should be there"),
     ] {
         let state = tempfile::tempdir().unwrap();
         let gateway = prefixed(&endpoint, &state, &format!("bucket/{prefix}")).await;
@@ -99,7 +99,7 @@ async fn a_prefix_where_nothing_lies_is_told_of_with_those_that_may_be_meant() {
     // A folder that is empty is there.
     let state = tempfile::tempdir().unwrap();
     let gateway = prefixed(&endpoint, &state, "bucket/empty").await;
-    assert!(!gateway.said.lock().contains("nothing lies below"));
+    assert!(!gateway.said.lock().contains("there is nothing below"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn a_policy_that_shows_one_folder_alone_keeps_nobody_from_serving_it() {
     s3.hooks().change_quirks(|quirks| quirks.listable = Some(vec![own]));
     let state = tempfile::tempdir().unwrap();
     let gateway = prefixed(&s3.endpoint_url(), &state, "bucket/home/alice").await;
-    assert!(gateway.said.lock().contains("nothing lies below home/alice/ yet"));
+    assert!(gateway.said.lock().contains("there is nothing below home/alice/ yet"));
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_misspelt_variable_is_an_error() {
             let mut command = at(&home, arguments);
             command.env(wrong, "1");
             let (code, _, error) = outcome(command).await;
-            let expected = format!("error: there is no variable {wrong}\nhint: did you mean {meant}?\n");
+            let expected = format!("error: unknown variable {wrong}\nhint: did you mean {meant}?\n");
             assert_eq!((code, error), (2, expected), "{arguments:?}");
         }
     }
@@ -154,7 +154,7 @@ async fn a_variable_that_nobody_reads_is_told_of_unless_others_made_it() {
         let mut show = at(&home, &["config", "show", "--path", "/usr"]);
         show.env(variable, "1");
         let (code, _, error) = outcome(show).await;
-        let expected = format!("warning: there is no option for the variable {variable}\n");
+        let expected = format!("warning: unknown variable {variable}: no option reads it\n");
         assert_eq!((code, error), (0, if is_told { expected } else { String::new() }), "{variable}");
     }
 }
@@ -259,10 +259,10 @@ async fn a_service_without_a_user_manager_leaves_nothing_and_is_told_of_plainly(
     fs::create_dir(&wants).unwrap();
     std::os::unix::fs::symlink(&files[0].0, wants.join("s3dav.service")).unwrap();
     let (code, _, error) = outcome(without_bus(&home, &["service", "status"])).await;
-    let expected = "error: the service is installed, and cannot be asked how it is: systemd's user manager";
+    let expected = "error: the service is installed, but its state is unknown: systemd's user manager";
     assert_eq!((code, error.contains(expected), error.contains("--property")), (1, true, false), "{error}");
     let (code, text, error) = outcome(without_bus(&home, &["service", "uninstall"])).await;
-    assert_eq!((code, text.contains("the service is removed")), (0, true), "{error}");
+    assert_eq!((code, text.contains("removed the service")), (0, true), "{error}");
     let expected = format!("warning: {unmanaged}");
     assert!(error.contains(&expected) && !error.contains("error: "), "{error}");
     assert!(files.iter().all(|(path, _)| !path.exists()));
@@ -276,8 +276,8 @@ async fn whoever_has_a_port_may_be_a_demo() {
     for arguments in [&["demo"][..], &["serve", "--bucket", "b"]] {
         let (code, _, said) = outcome(command(&[arguments, &["--listen", &address]].concat())).await;
         assert_eq!((code, said.contains("is taken")), (1, true), "{said}");
-        let hint = "hint: choose another with --listen 127.0.0.1:PORT, or stop who has it: a demo ends with Ctrl-C, \
-                    another gateway is in `s3dav status`";
+        let hint = "hint: choose another with --listen 127.0.0.1:PORT, or stop the program that has it: a \
+                    demo ends with Ctrl-C, other gateways are listed by `s3dav status`";
         assert!(said.contains(hint), "{said}");
     }
 }
@@ -346,7 +346,8 @@ async fn words_that_can_be_read_in_two_ways_are_refused_with_both() {
             "{error}"
         );
     }
-    for (word, part) in [("https://s3.example/photos", "is a URL"), ("Bad_Name!!", "no bucket's name")] {
+    for (word, part) in [("https://s3.example/photos", "is a URL"), ("Bad_Name!!", "not a valid bucket name")]
+    {
         let (code, _, error) = outcome(at(&home, &["serve", word])).await;
         assert_eq!((code, error.contains(part)), (2, true), "{error}");
     }

@@ -81,7 +81,7 @@ async fn https_to_a_plain_port_and_the_other_way_round_are_named() {
 async fn a_certificate_that_is_not_trusted_is_named() {
     let Some(tools) = needs(&["openssl"]) else { return };
     let tls = Tls::start(&tools, "CA:FALSE").await;
-    ends(&tls.url, &[], 1, &["certificate", "nobody that this machine trusts", "--ca-bundle"]).await;
+    ends(&tls.url, &[], 1, &["certificate", "an authority that this machine trusts", "--ca-bundle"]).await;
     let other = tls.url.replace("127.0.0.1", "localhost");
     let bundle = ["--ca-bundle", &tls.certificate];
     ends(&other, &bundle, 1, &["certificate", "is not for localhost", "--endpoint-url"]).await;
@@ -123,7 +123,7 @@ async fn an_access_point_in_a_path_and_a_path_in_the_url_are_named() {
 async fn names_and_classes_that_s3_does_not_take_are_named() {
     let s3 = embedded().await;
     s3.hooks().always(Action::Fail { status: 400, code: "InvalidBucketName", message: "not valid" });
-    ends(&s3.endpoint_url(), &["--bucket", "My_Photos"], 1, &["3 to 63 small letters"]).await;
+    ends(&s3.endpoint_url(), &["--bucket", "My_Photos"], 1, &["3 to 63 lower-case letters"]).await;
     s3.hooks().heal();
     let aws = "https://s3.us-east-1.amazonaws.com";
     for (class, near) in [("STANDARD_AI", "STANDARD_IA"), ("glacier_ir", "GLACIER_IR")] {
@@ -134,7 +134,7 @@ async fn names_and_classes_that_s3_does_not_take_are_named() {
     let state = tempfile::tempdir().unwrap();
     let gateway = Process::serving(serve(&s3.endpoint_url(), &state, &["--storage-class", "FOO"])).await;
     assert!(
-        gateway.said.lock().contains("the storage class FOO is none of AWS's"),
+        gateway.said.lock().contains("the storage class FOO is not one of AWS's"),
         "{}",
         gateway.said.lock()
     );
@@ -241,7 +241,7 @@ async fn a_host_that_nobody_knows_is_named() {
         // Without a name service nobody can tell.
         return;
     }
-    let words = ["there is no host nohost.invalid", "--endpoint-url"];
+    let words = ["the host nohost.invalid cannot be resolved", "--endpoint-url"];
     ends("http://nohost.invalid:9000", &[], 1, &words).await;
     ends("http://nohost.invalid:9000", &["--force-path-style=false"], 1, &words).await;
     // A proxy may know it.

@@ -234,7 +234,10 @@ async fn a_gateway_without_its_parent_serves_on() {
     assert_eq!((status["pid"].to_string(), &status["parent"]), (gateway.clone(), &().into()));
     assert!(status["problems"][0]["hint"].as_str().unwrap().contains("s3dav stop"), "{status}");
     let (code, _, error) = held.run("restart", &[]).await;
-    assert_eq!((code, error.contains("nobody holds the port"), error.contains("hint: ")), (1, true, true));
+    assert_eq!(
+        (code, error.contains("the port of this gateway would close"), error.contains("hint: ")),
+        (1, true, true)
+    );
     assert_eq!(held.run("stop", &[]).await.0, 0);
     // What it held is free; the system takes its process away a moment later.
     Held::start(&s3.endpoint_url(), &state, &[]).await;
@@ -254,7 +257,7 @@ async fn a_gateway_that_does_not_start_again_keeps_its_port_and_says_why() {
     held.kill_gateway().await;
     eventually("five failed starts", || async {
         assert!(TcpStream::connect(held.address()).await.is_ok());
-        held.parent.said.lock().contains("the gateway does not start; its port is kept")
+        held.parent.said.lock().contains("the gateway does not start; its port stays open")
     })
     .await;
     let (_, said, error) = held.run("status", &[]).await;
@@ -377,7 +380,7 @@ async fn an_end_is_not_lost_in_a_restart() {
             "stop" => {
                 let (stopped, ()) = tokio::join!(held.run("stop", &[]), async {
                     eventually("it stops", || async {
-                        held.parent.said.lock().contains("stopping, as a command wants it")
+                        held.parent.said.lock().contains("stopping, as a command asked for it")
                     })
                     .await;
                     gate.open();

@@ -50,7 +50,7 @@ async fn health_says_why_in_one_line_where_no_gateway_serves() {
     let (code, out, error) = outcome(of(&state.path().join("none"))).await;
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(
-        error.starts_with("error: no gateway runs with the state in ") && error.lines().count() == 1,
+        error.starts_with("error: no gateway is running with its state in ") && error.lines().count() == 1,
         "{error}"
     );
 

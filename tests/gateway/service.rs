@@ -124,7 +124,7 @@ async fn what_no_definition_can_hold_is_refused_before_anything_is_written() {
         let mut install = command(&["service", "install", "--bucket", "b", option]);
         install.env("HOME", home.path()).env("XDG_STATE_HOME", home.path()).env("AWS_PROFILE", variable);
         let (code, _, error) = outcome(install).await;
-        let expected = "cannot stand in a service's definition";
+        let expected = "cannot be used in a service";
         assert_eq!((code, error.contains(expected), error.contains("hint: ")), (1, true, true), "{error}");
         assert!(!error.contains(['\u{1}', '\u{1b}', '\u{9b}']), "it is shown escaped: {error:?}");
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "{option}");
@@ -249,7 +249,7 @@ async fn it_is_installed_and_removed_by_command() {
     let (code, text, error) = run(&options).await;
     assert_eq!(code, 0, "{error}");
     assert!(text.contains("is mounted at") && text.contains("s3dav.service"), "{text}");
-    assert!(error.contains("AWS_SECRET_ACCESS_KEY is not handed to the service"), "{error}");
+    assert!(error.contains("AWS_SECRET_ACCESS_KEY is not passed to the service"), "{error}");
     let (code, _, error) = home.sh("printf 'through the service' > there/file").await;
     assert_eq!(code, 0, "{error}");
     let unit = fs::read_to_string(home.path().join(".config/systemd/user/s3dav.service")).unwrap();

@@ -191,7 +191,7 @@ async fn a_role_that_asks_for_a_code_is_named() {
     .await;
     for name in ["coded", "outer"] {
         let command = format!("eval \"$(aws configure export-credentials --profile {name} --format env)\"");
-        ends(home.serve(&["--profile", name]), &["asks for a code", &command]).await;
+        ends(home.serve(&["--profile", name]), &["requires an MFA code", &command]).await;
     }
     // What that command brings stands before the profile.
     let mut serve = home.serve(&["--profile", "coded"]);
@@ -200,7 +200,7 @@ async fn a_role_that_asks_for_a_code_is_named() {
     let answer = client().get(format!("{}/file", gateway.url)).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, "content".to_owned()));
     let said = gateway.said.lock().clone();
-    let words = "the keys of the environment are used, not those of the profile coded";
+    let words = "using the keys from the environment, not those of the profile coded";
     assert!(said.contains(words) && said.matches("WARN").count() == 1, "{said}");
 }
 
@@ -341,10 +341,10 @@ async fn profiles_that_never_bring_keys_end_the_start() {
     ))
     .await;
     for (name, words) in [
-        ("half", ["\"half\" has aws_access_key_id, and no aws_secret_access_key", "aws configure"]),
-        ("other", ["\"other\" has aws_secret_access_key, and no aws_access_key_id", "aws configure"]),
+        ("half", ["\"half\" has aws_access_key_id, but no aws_secret_access_key", "aws configure"]),
+        ("other", ["\"other\" has aws_secret_access_key, but no aws_access_key_id", "aws configure"]),
         ("of-half", ["\"half\" has aws_access_key_id", "aws configure"]),
-        ("one", ["leads back to it", "keys of its own"]),
+        ("one", ["refers back to it", "keys of its own"]),
         ("lost", ["\"nobody\", and there is no such profile", "source_profile"]),
     ] {
         ends(home.serve(&["--profile", name]), &words).await;

@@ -141,7 +141,7 @@ async fn a_directory_that_is_something_else_is_left_as_it_is() {
     place.refused(OWNER, &shared, "open to other users").await;
     let file = place.at("file");
     fs::write(&file, "").unwrap();
-    place.refused(OWNER, &file, "is no directory").await;
+    place.refused(OWNER, &file, "is not a directory").await;
     let missing = "there is no bucket";
     for (name, mode_before) in [("empty", 0o777), ("used", 0o755)] {
         let directory = place.make(name, OWNER, mode_before);

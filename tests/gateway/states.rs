@@ -232,7 +232,7 @@ async fn states_are_listed_and_those_that_nobody_needs_removed() {
     assert_eq!(
         (code, error.contains("--yes"), home.states().len()),
         (1, true, 3),
-        "nobody can be asked: {error}"
+        "there is no terminal to ask on: {error}"
     );
     let other = name(&home.state_of(OTHER));
     let (code, text, error) = home.run(&["state", "clean", "--yes"]).await;
@@ -317,7 +317,7 @@ async fn properties_and_what_was_put_aside_are_kept() {
     end(gateway).await;
     end(home.serving(OTHER).await).await;
     fs::write(home.state_of(OTHER).join("state.redb.damaged-1"), "").unwrap();
-    for (bucket, words) in [(BUCKET, "properties of 1 file"), (OTHER, "put aside")] {
+    for (bucket, words) in [(BUCKET, "properties of 1 file"), (OTHER, "set aside")] {
         let (code, _, error) = home.run(&["state", "clean", "--yes", bucket]).await;
         assert_eq!((code, error.contains(words), error.contains("hint: ")), (1, true, true), "{error}");
     }

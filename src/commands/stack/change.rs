@@ -36,7 +36,7 @@ pub(super) async fn create(
     let found = if exists || !error.is_refusal() { handle.find().await? } else { None };
     match found {
         Some(found) if !exists => {
-            tell!("the answer of AWS was lost: {}", crate::logging::with_causes(&error));
+            tell!("AWS's answer was lost: {}", crate::logging::with_causes(&error));
             return handle.own(found).map(|found| found.id);
         }
         // Whoever was faster may have found this password.
@@ -46,7 +46,10 @@ pub(super) async fn create(
     }
     if exists {
         let hint = format!("`s3dav stack status {}` shows it", handle.name);
-        return Err(CommandError::hinted(anyhow!("a stack {} was made meanwhile", handle.name), hint));
+        return Err(CommandError::hinted(
+            anyhow!("another command has created a stack {} in the meantime", handle.name),
+            hint,
+        ));
     }
     Err(error.into())
 }
@@ -124,7 +127,7 @@ impl Files {
 fn private_place() -> Result<TempDir, CommandError> {
     let mode = std::fs::Permissions::from_mode(0o700);
     let made = tempfile::Builder::new().permissions(mode).tempdir();
-    Ok(made.context("there is no room for what AWS is told")?)
+    Ok(made.context("the request to AWS cannot be written")?)
 }
 
 fn write(place: &Path, name: &str, text: &str) -> Result<String, CommandError> {

@@ -12,11 +12,11 @@ pub(super) async fn stop(args: StackChangeArgs) -> Result<(), CommandError> {
     let handle = Handle::of(args.named).await?;
     let found = ready(&handle).await?;
     if !found.is_meant_to_run() {
-        say!("the task of {} is stopped already", handle.name);
+        say!("the task of {} is already stopped", handle.name);
         return Ok(());
     }
     let question = format!(
-        "End the task of {}? Whoever has mounted it by the task must unmount first; files stay.",
+        "Stop the task of {}? Anyone who has mounted through it must unmount first; files are kept.",
         handle.name
     );
     asking::confirm(&question, args.yes).await?;
@@ -30,7 +30,7 @@ pub(super) async fn start(args: StackNamedArgs) -> Result<(), CommandError> {
     let found = ready(&handle).await?;
     if found.is_meant_to_run() {
         say!(
-            "the task of {} is meant to run already; `s3dav stack status {}` shows it",
+            "the task of {} should already be running; `s3dav stack status {}` shows it",
             handle.name,
             handle.name
         );
@@ -38,7 +38,7 @@ pub(super) async fn start(args: StackNamedArgs) -> Result<(), CommandError> {
     }
     tell!("estimate: {} (prices of {PRICES_OF})", Estimate::new(true, found.is_arm(), false));
     set_running(&handle, &found, true).await?;
-    say!("the task of {} runs", handle.name);
+    say!("the task of {} is running", handle.name);
     Ok(())
 }
 
@@ -50,11 +50,12 @@ pub(super) async fn down(args: StackChangeArgs) -> Result<(), CommandError> {
     }
     let outputs = found.outputs().ok();
     let kept = match &outputs {
-        Some(outputs) => format!("the bucket {}, with all that is in it, stays", outputs.bucket),
-        None => "a bucket with files in it stays".to_owned(),
+        Some(outputs) => format!("the bucket {} and everything in it are kept", outputs.bucket),
+        None => "a bucket with files in it is kept".to_owned(),
     };
     let question = format!(
-        "Remove the stack {}? Its file system goes, with whatever was written through it in the last minute; {kept}.",
+        "Delete the stack {}? Its file system is deleted, with anything written through it in the last \
+         minute; {kept}.",
         handle.name
     );
     asking::confirm(&question, args.yes).await?;
@@ -72,7 +73,7 @@ pub(super) async fn down(args: StackChangeArgs) -> Result<(), CommandError> {
         return Err(handle.failure(&left).await);
     }
     change::forget_password(&handle).await?;
-    say!("the stack {} is removed; {kept}", handle.name);
+    say!("deleted the stack {}; {kept}", handle.name);
     if let Some(outputs) = outputs {
         tell!("`s3dav mount {}` mounts the bucket without it", outputs.bucket);
     }

@@ -56,7 +56,7 @@ impl Handle {
             return Ok(found);
         }
         Err(CommandError::hinted(
-            anyhow!("the stack {} was not made by s3dav, and is left alone", self.name),
+            anyhow!("the stack {} was not created by s3dav, and is left alone", self.name),
             "name another stack",
         ))
     }
@@ -64,9 +64,12 @@ impl Handle {
     /// The outputs of one that is there and well.
     pub(super) fn outputs(&self, found: &Found) -> Result<Outputs, CommandError> {
         found.outputs().map_err(|error| {
-            let error =
-                anyhow::Error::new(error).context(format!("the stack {} says not what it has", self.name));
-            CommandError::hinted(error, format!("`s3dav stack up {}` with this version renews it", self.name))
+            let error = anyhow::Error::new(error)
+                .context(format!("the outputs of the stack {} cannot be read", self.name));
+            CommandError::hinted(
+                error,
+                format!("run `s3dav stack up {}` with this version to update it", self.name),
+            )
         })
     }
 
@@ -81,17 +84,17 @@ impl Handle {
         let hint = match found.phase() {
             Phase::Ready | Phase::Gone => return None,
             Phase::UnderWay => {
-                format!("wait until `s3dav stack status {name}` shows its end, then try again")
+                format!("wait until `s3dav stack status {name}` shows that it has finished, then try again")
             }
             Phase::Stillborn | Phase::HalfRemoved => {
-                format!("`s3dav stack down {name}` removes what is left of it; a bucket with files stays")
+                format!("`s3dav stack down {name}` deletes what is left of it; a bucket with files is kept")
             }
             Phase::Stuck => format!(
-                "`aws cloudformation continue-update-rollback --stack-name {name}` takes it back to what it was"
+                "run `aws cloudformation continue-update-rollback --stack-name {name}` to roll it back"
             ),
         };
         let reason = found.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        Some(CommandError::hinted(anyhow!("the stack {name} is in {}{reason}", found.status), hint))
+        Some(CommandError::hinted(anyhow!("the stack {name} is in state {}{reason}", found.status), hint))
     }
 
     /// That there is none AWS says by an error, and never by an answer without it.
@@ -117,24 +120,28 @@ impl Handle {
                     }
                 }
                 Err(error) if failures < PATIENCE => {
-                    tracing::debug!(%error, "the stack cannot be looked at");
+                    tracing::debug!(%error, "the stack cannot be looked up");
                     failures += 1;
                 }
                 Err(error) => {
-                    tell!("the change of {} goes on; `s3dav stack status {}` shows it", self.name, self.name);
+                    tell!(
+                        "the change of {} continues; `s3dav stack status {}` shows it",
+                        self.name,
+                        self.name
+                    );
                     return Err(error.into());
                 }
             }
             sleep(self.times.poll_interval).await;
         }
         let limit = lasted(self.times.change_limit.as_secs());
-        Err(self.goes_on(&format!("it has not come to its end within {limit}")))
+        Err(self.goes_on(&format!("it has not finished within {limit}")))
     }
 
     fn goes_on(&self, why: &str) -> CommandError {
         CommandError::hinted(
             anyhow!("the stack {}: {why}", self.name),
-            format!("it goes on without this command; `s3dav stack status {}` shows it", self.name),
+            format!("it continues without this command; `s3dav stack status {}` shows it", self.name),
         )
     }
 
@@ -152,9 +159,9 @@ impl Handle {
             Phase::Stuck => {
                 format!("then `aws cloudformation continue-update-rollback --stack-name {}`", self.name)
             }
-            _ => "then try again; what was there before is there".to_owned(),
+            _ => "then try again; the previous state was restored".to_owned(),
         };
-        let advice = cause.as_deref().and_then(reasons::advice).unwrap_or("put that right");
+        let advice = cause.as_deref().and_then(reasons::advice).unwrap_or("fix that");
         CommandError::hinted(error, format!("{advice}, {step}"))
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn check_bucket(aws: &AwsCli, bucket: &str) -> Result<(), Comma
     let asked = aws.ask(&["s3api", "get-bucket-location", "--bucket", bucket]).await;
     let answer = asked.map_err(|error| {
         if error.says("nosuchbucket") {
-            let hint = "`aws s3 ls` shows those of the account; without --bucket a new one is made";
+            let hint = "`aws s3 ls` lists the account's buckets; without --bucket a new one is created";
             return CommandError::hinted(anyhow!("there is no bucket {bucket}"), hint);
         }
         error.into()
@@ -37,10 +37,10 @@ pub(super) async fn check_bucket(aws: &AwsCli, bucket: &str) -> Result<(), Comma
         return Ok(());
     }
     Err(CommandError::hinted(
-        anyhow!("the bucket {bucket} keeps no versions, and S3 Files demands them"),
+        anyhow!("the bucket {bucket} has no versioning, which S3 Files requires"),
         format!(
-            "`aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`; old versions \
-             are paid for until a lifecycle rule ends them"
+            "`aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`; \
+             old versions are billed until a lifecycle rule deletes them"
         ),
     ))
 }
@@ -54,8 +54,8 @@ pub(super) async fn architecture(
     let given = wanted.architecture;
     let Some(ecr) = image.of_ecr() else {
         tell!(
-            "warning: whether {} is there is not known here, as it is not in ECR\nhint: `docker manifest inspect` \
-             shows it, and what it is for; the task fetches it without a password",
+            "warning: {} is not in ECR, so it cannot be checked here\nhint: `docker manifest inspect` shows \
+             whether it exists, and for which processors; the task pulls it without a password",
             image.as_str()
         );
         return Ok(given.unwrap_or(Architecture::Arm64));
@@ -78,7 +78,7 @@ pub(super) async fn architecture(
     let manifest = answer["images"][0]["imageManifest"].as_str().ok_or_else(|| {
         CommandError::hinted(
             anyhow!("there is no image {} in ECR", image.as_str()),
-            "push it, and take the digest that `docker push` prints",
+            "push it, and use the digest that `docker push` prints",
         )
     })?;
     let manifest = serde_json::from_str(manifest).unwrap_or(Value::Null);
@@ -114,8 +114,8 @@ pub(super) async fn mount_target_address(aws: &AwsCli, network: &Network) -> Res
     let found = &answer["Subnets"][0];
     if found["VpcId"].as_str() != Some(vpc) {
         return Err(CommandError::hinted(
-            anyhow!("the subnet {subnet} is not one of {vpc}"),
-            format!("`aws ec2 describe-subnets --filters Name=vpc-id,Values={vpc}` shows those that are"),
+            anyhow!("the subnet {subnet} is not in {vpc}"),
+            format!("`aws ec2 describe-subnets --filters Name=vpc-id,Values={vpc}` lists those that are"),
         ));
     }
     let filter = format!("Name=subnet-id,Values={subnet}");

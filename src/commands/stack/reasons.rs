@@ -36,12 +36,12 @@ const FOLLOWS: &str = "cancelled";
 const ADVICE: &[(&[&str], &str)] = &[
     (
         &["circuit breaker", "failed to stabilize", "did not stabilize"],
-        "look at the log of the task, which CloudWatch has: the image may be for another processor (--architecture), or \
-         not to be fetched",
+        "see the task's log in CloudWatch: the image may be for another processor (--architecture), or \
+         cannot be pulled",
     ),
     (
         &["is in use", "already assigned", "address in use"],
-        "the address was taken meanwhile: the next try finds another",
+        "the address was taken in the meantime: the next try picks another",
     ),
     (&["internet gateway"], "name a public subnet, whose VPC has an internet gateway"),
     (&["versioning"], "turn on versioning of the bucket"),
@@ -53,10 +53,10 @@ const ADVICE: &[(&[&str], &str)] = &[
         &["limit", "quota", "maximum number"],
         "raise the quota of the account in the console under Service Quotas",
     ),
-    (&["already exists"], "remove what has that name, or name the stack otherwise"),
+    (&["already exists"], "delete what has that name, or give the stack another name"),
     (
         &["unrecognized resource type", "not supported in this region", "not available in"],
-        "take a region that has Amazon S3 Files",
+        "choose a region that has Amazon S3 Files",
     ),
 ];
 
@@ -81,7 +81,7 @@ mod tests {
         ] });
         let cause = first_failure(&events, "arn").unwrap();
         assert_eq!(cause, "MountTarget: The address 10.0.0.9 is in use");
-        assert!(advice(&cause).unwrap().contains("finds another"));
+        assert!(advice(&cause).unwrap().contains("picks another"));
         assert_eq!(first_failure(&json!({ "StackEvents": [] }), "arn"), None);
         assert_eq!(first_failure(&Value::Null, "arn"), None);
         assert_eq!(advice("something new"), None);

@@ -39,8 +39,8 @@ pub(super) async fn by_task(
     let target = handle.aws.session_target(&task.cluster, &task.service).await;
     if let Err(AwsCliError::NoTask(why)) = target {
         return Err(CommandError::hinted(
-            anyhow!("the task of {} does not run: {why}", handle.name),
-            format!("`s3dav stack status {}` says what ECS does; wait for it, then mount again", handle.name),
+            anyhow!("the task of {} is not running: {why}", handle.name),
+            format!("`s3dav stack status {}` shows what ECS is doing; wait, then mount again", handle.name),
         ));
     }
     target?;

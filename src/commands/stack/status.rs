@@ -47,9 +47,9 @@ async fn task(handle: &Handle, outputs: &Outputs) -> Result<String, CommandError
     let found = &answer["services"][0];
     let running = found["runningCount"].as_u64().unwrap_or_default();
     if running > 0 {
-        return Ok("runs".to_owned());
+        return Ok("running".to_owned());
     }
-    let last = found["events"][0]["message"].as_str().unwrap_or("ECS says nothing of it");
+    let last = found["events"][0]["message"].as_str().unwrap_or("ECS reports nothing about it");
     let starting = found["pendingCount"].as_u64().unwrap_or_default() > 0;
-    Ok(format!("{}: {last}", if starting { "starts" } else { "does not run" }))
+    Ok(format!("{}: {last}", if starting { "starts" } else { "not running" }))
 }

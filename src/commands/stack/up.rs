@@ -14,7 +14,7 @@ pub(super) async fn run(args: StackUpArgs) -> Result<(), CommandError> {
     let handle = Handle::of(args.change.named).await?;
     let found = up(&handle, &wanted, args.change.yes).await?;
     status::show(&handle, &found).await?;
-    tell!("`s3dav mount --stack {}` mounts it", handle.name);
+    tell!("mount it with `s3dav mount --stack {}`", handle.name);
     Ok(())
 }
 
@@ -86,7 +86,7 @@ async fn renew(
         is_arm = architecture == Architecture::Arm64;
     }
     let has_balancer = wanted.source.map_or(!current("SourceCidr").is_empty(), |source| source.is_some());
-    tell!("the stack {} in {} is changed:", handle.name, handle.aws.region());
+    tell!("the stack {} in {} would be changed:", handle.name, handle.aws.region());
     for Parameter { key, value } in &changed {
         tell!("  {key}: {value:?} instead of {:?}", current(key));
     }
@@ -129,8 +129,8 @@ fn refuse_another_place(handle: &Handle, found: &Found, wanted: &Wanted) -> Resu
         _ => return Ok(()),
     };
     Err(CommandError::hinted(
-        anyhow!("the stack {} has another {another}, which cannot be changed", handle.name),
-        "make a stack of another name, and remove this one with `s3dav stack down`",
+        anyhow!("the stack {} has a different {another}, which cannot be changed", handle.name),
+        "create a stack with another name, and delete this one with `s3dav stack down`",
     ))
 }
 

@@ -100,7 +100,7 @@ fn bucket(text: &str) -> Result<(String, String), CommandError> {
     };
     let spec = BucketSpec::parse(text).map_err(wrong)?;
     if spec.bucket.starts_with("arn:") || spec.bucket.ends_with("-s3alias") {
-        return Err(wrong(format!("{text:?} is an access point, and S3 Files takes a bucket")));
+        return Err(wrong(format!("{text:?} is an access point, but S3 Files needs a bucket")));
     }
     if let Some(odd) = spec.prefix.chars().find(|c| "*?$".contains(*c)) {
         return Err(wrong(format!(

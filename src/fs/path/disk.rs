@@ -25,16 +25,16 @@ pub enum DiskError {
     ReadOnly(io::Error),
     #[error("the disk is full, or the quota is used up: {0}")]
     Full(io::Error),
-    #[error("another program uses it: {0}")]
+    #[error("another program is using it: {0}")]
     Busy(io::Error),
     #[error(
-        "it cannot be read or written: {0}; where the disk is Amazon S3 Files the object may be archived \
-         (Glacier): restore it first"
+        "it cannot be read or written: {0}; on Amazon S3 Files the object may be archived (Glacier): restore \
+         it first"
     )]
     Broken(io::Error),
     #[error("the disk does not answer")]
     Hung,
-    #[error("it was replaced on the server, again and again: {0}")]
+    #[error("it kept being replaced on the server: {0}")]
     Stale(io::Error),
     #[error("the file changed while it was read")]
     ChangedWhileRead,

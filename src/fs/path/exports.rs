@@ -72,7 +72,7 @@ impl Exports {
         }
         let mut written = self.written.lock();
         if written.len() >= MOST_WRITTEN && !written.contains_key(key) {
-            tracing::debug!(key, "too many files wait for their export: this one is not followed");
+            tracing::debug!(key, "too many files are waiting for their export: this one is not followed");
             return;
         }
         let entry = Written { next: Instant::now() + self.wait, wait: self.wait, error: None };
@@ -101,7 +101,7 @@ impl Exports {
                 // There, or gone.
                 Ok(_) => drop(written.remove(&key)),
                 Err(error) => {
-                    tracing::debug!(key, %error, "the export of a file cannot be looked at");
+                    tracing::debug!(key, %error, "the export of a file cannot be checked");
                     entry.wait_longer();
                 }
             }
@@ -145,7 +145,7 @@ impl Shared {
                 () = stop.begun() => return,
             };
             if let Err(failure) = looked {
-                tracing::debug!(%failure, "exports were not looked at");
+                tracing::debug!(%failure, "exports were not checked");
             }
             let (pending, failed) = self.exports.counts();
             self.metrics.note_exports(pending, failed.iter().map(|(_, error)| error.as_str()));

@@ -81,7 +81,7 @@ impl PathFileSystem {
             return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
         }
         if !is_lock && !options.truncate {
-            return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
+            return Err(Failure::BadRequest("writing a part of a file is not supported".to_owned()));
         }
         let length = if is_lock { Some(0) } else { options.size };
         let upload = self.begin_upload(path, options.create_new && !is_lock, length).await?;

@@ -140,7 +140,7 @@ impl Listing {
         if !self.shared.parts.is_orphan(name) {
             return;
         }
-        tracing::info!(folder = self.prefix, name, "removing what was cut off when the gateway last ran");
+        tracing::info!(folder = self.prefix, name, "removing what the last run left unfinished");
         let place = Place { folder: Arc::clone(&self.folder), name: name.into() };
         afterwards(remove_part(&place));
     }

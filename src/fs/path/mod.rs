@@ -286,18 +286,18 @@ impl PathFileSystem {
     /// What is to be changed at `path` must be the user's.
     fn refuse_protected(&self, path: &ResourcePath, what: &str) -> Result<(), Failure> {
         if path.is_root() {
-            return Err(Failure::Forbidden(format!("the whole directory cannot be {what} here")));
+            return Err(Failure::Forbidden(format!("the served directory itself cannot be {what}")));
         }
         if self.shared.is_conflict(path) {
-            let message = "conflicts are only shown: copy the file back to where it lay";
+            let message = "conflicts are read-only: copy the file back to its place";
             return Err(Failure::Forbidden(message.to_owned()));
         }
         let is_own = |name: &String| names::owner(name) == Some(names::Owner::Gateway);
         if path.is_reserved() || path.segments().iter().any(is_own) {
-            return Err(Failure::Forbidden("this name belongs to the gateway".to_owned()));
+            return Err(Failure::Forbidden("this name is reserved for the gateway".to_owned()));
         }
         match path.segments().iter().find_map(|name| names::owner(name).map(|_| name)) {
-            Some(name) => Err(Failure::Forbidden(format!("{name:?} belongs to the file system"))),
+            Some(name) => Err(Failure::Forbidden(format!("{name:?} is reserved for the file system"))),
             None => Ok(()),
         }
     }

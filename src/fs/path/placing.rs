@@ -80,7 +80,8 @@ impl Placing {
         match place.find(&self.shared.root, &self.target.key)? {
             Some(now) => self.beside(part, place, &now),
             None => Err(Failure::Conflict(
-                "something has this name that cannot be served: a link that leads out or nowhere, or no file"
+                "something that cannot be served has this name: a link that leads outside or nowhere, or a \
+                 special file"
                     .to_owned(),
             )),
         }
@@ -151,11 +152,7 @@ impl Shared {
                 renamed => {
                     renamed?;
                     place.sync_folder()?;
-                    tracing::warn!(
-                        key,
-                        copy,
-                        "somebody else changed the file meanwhile; both versions are kept"
-                    );
+                    tracing::warn!(key, copy, "someone else has changed the file; both versions are kept");
                     self.metrics.conflict();
                     return Ok(copy);
                 }

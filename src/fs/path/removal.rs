@@ -124,14 +124,14 @@ impl Shared {
     pub(super) fn refuse_hidden(&self, key: &str, place: &Place) -> Result<(), Failure> {
         let hidden = Search::of(&self.root, key, place)?;
         if hidden.is_protected {
-            let message = "the folder holds what Amazon S3 Files keeps for itself, which cannot be deleted";
+            let message = "the folder contains files of Amazon S3 Files itself, which cannot be deleted";
             return Err(Failure::Forbidden(message.to_owned()));
         }
         match self.delete_hidden || hidden.count == 0 {
             true => Ok(()),
             false => Err(Failure::Conflict(format!(
-                "the folder holds {} thing(s) that no path can show, e.g. {}; start the gateway with \
-                 --delete-hidden to delete them along",
+                "the folder contains {} file(s) that cannot be shown, e.g. {}; start the gateway with \
+                 --delete-hidden to delete them as well",
                 hidden.count,
                 hidden.first.join(", ")
             ))),

@@ -35,7 +35,7 @@ impl PathFileSystem {
     ) -> Result<(), Failure> {
         let source = self.locate(&from).await?.ok_or(Failure::NotFound)?;
         if source.stat.is_folder && source.shown.is_some() {
-            let message = "a folder of conflicts is only shown: copy its files, one by one";
+            let message = "a folder of conflicts is read-only: copy its files one by one";
             return Err(Failure::Forbidden(message.to_owned()));
         }
         if kind == Transfer::Move {
@@ -278,7 +278,7 @@ impl Transferring {
             return match from.rename_new(to) {
                 Ok(()) => Ok(self.target.key.clone()),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::Conflict(
-                    "something has the destination's name; look at it, and try again".to_owned(),
+                    "something else has the destination's name; check it, and try again".to_owned(),
                 )),
                 Err(error) => Err(error.into()),
             };
@@ -367,9 +367,9 @@ fn overlaps(a: &str, b: &str) -> bool {
 }
 
 fn changed_meanwhile(key: &str) -> Failure {
-    Failure::Conflict(format!("somebody else changed {key:?} meanwhile; look at it, and try again"))
+    Failure::Conflict(format!("someone else has changed {key:?}; check it, and try again"))
 }
 
 fn contain_each_other() -> Failure {
-    Failure::Forbidden("source and destination are, or contain, each other".to_owned())
+    Failure::Forbidden("source and destination are the same, or one contains the other".to_owned())
 }

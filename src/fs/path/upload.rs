@@ -85,7 +85,7 @@ impl PathFileSystem {
                 let key = self.disk(move |shared| Ok(shared.root.resolve(&located.key)?)).await?;
                 if key.split('/').any(|name| names::owner(name).is_some()) {
                     return Err(Failure::Forbidden(
-                        "the link leads to what belongs to the file system".to_owned(),
+                        "the link leads to files of the file system itself".to_owned(),
                     ));
                 }
                 Ok(Target { key, named, replaces: Some(located.stat), _new_name: None })

@@ -39,7 +39,7 @@ impl S3FileSystem {
             return Ok(OpenFile::Written(meta_of(self.create_empty(target, entered).await?)));
         }
         if !options.truncate {
-            return Err(Failure::BadRequest("a part of a file cannot be written".to_owned()));
+            return Err(Failure::BadRequest("writing a part of a file is not supported".to_owned()));
         }
         let attributes = self.attributes(path.name());
         let upload = self.begin_upload((target, entered), attributes, options.create_new, options.size)?;
@@ -58,12 +58,14 @@ impl S3FileSystem {
     pub(super) async fn write_target(&self, path: &ResourcePath) -> Result<Target, Failure> {
         if path.is_reserved() {
             return Err(Failure::Forbidden(format!(
-                "/{} belongs to the gateway",
+                "/{} is reserved for the gateway",
                 crate::fs::resource_path::RESERVED
             )));
         }
         if self.is_protected(path) {
-            return Err(Failure::Forbidden("only buckets are here, and they cannot be made".to_owned()));
+            return Err(Failure::Forbidden(
+                "only buckets are shown here, and they cannot be created".to_owned(),
+            ));
         }
         match self.find_or_begin(path).await? {
             Spot::Taken(Located { node: Node::Folder { .. }, .. }) => Err(Failure::IsFolder),

@@ -165,7 +165,7 @@ impl FolderDates {
         let _ = tokio::time::timeout(WRITE_AFTER, inner.shutdown.begun()).await;
         let rows = std::mem::take(&mut *inner.unwritten.lock()).into_iter().collect();
         if let Err(error) = inner.state.store_folder_dates(rows, Vec::new()).await {
-            tracing::warn!(error = with_causes(&error), "the dates of folders are not kept");
+            tracing::warn!(error = with_causes(&error), "the dates of folders cannot be stored");
         }
     }
 }

@@ -35,8 +35,8 @@ fn is_covered(leaves: &[Leaf], leaf: &Leaf) -> bool {
 pub(super) fn refusal(keys: &[&str]) -> String {
     let first: Vec<String> = keys.iter().take(5).map(|key| format!("{key:?}")).collect();
     format!(
-        "the folder holds {} object(s) that no path can show, e.g. {}; start the gateway with \
-         --delete-hidden to delete them along",
+        "the folder contains {} object(s) that cannot be shown, e.g. {}; start the gateway with \
+         --delete-hidden to delete them as well",
         keys.len(),
         first.join(", ")
     )

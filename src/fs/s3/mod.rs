@@ -150,7 +150,7 @@ impl Source for S3Share {
         let (shared, path) = (Arc::clone(&self.0), context.path.spelled_once());
         self.0.shutdown.background(async move {
             if let Err(error) = shared.store.closed(&path).await {
-                tracing::debug!(%path, %error, "an empty file is put to S3 later");
+                tracing::debug!(%path, %error, "an empty file is stored in S3 later");
             }
         });
     }
@@ -166,7 +166,7 @@ impl Source for S3Share {
 impl Shared {
     /// Says that what was meant for `key` lies at `copy`.
     fn report_conflict(&self, key: &str, copy: &str) {
-        tracing::warn!(key, copy, "somebody else changed the file meanwhile; both versions are kept");
+        tracing::warn!(key, copy, "someone else has changed the file; both versions are kept");
         self.metrics.conflict();
         self.dates.touch_parent(copy);
     }

@@ -70,7 +70,7 @@ impl Placing {
                 return Ok(());
             }
         }
-        Err(Failure::Conflict("it changed again and again while it was moved".to_owned()))
+        Err(Failure::Conflict("it kept changing while it was moved".to_owned()))
     }
 
     /// `first`: no source has been deleted yet.
@@ -145,7 +145,7 @@ impl Placing {
                 _ => return self.copy_beside(job).await.map(Some),
             }
         }
-        Err(Failure::Conflict("it changed again and again while it was copied".to_owned()))
+        Err(Failure::Conflict("it kept changing while it was copied".to_owned()))
     }
 
     /// The destination, if it is this version already: a move that was cut is made again.

@@ -83,7 +83,7 @@ impl S3FileSystem {
     /// A bucket is never emptied by a slip.
     pub(super) fn refuse_protected(&self, path: &ResourcePath, what: &str) -> Result<(), Failure> {
         match self.is_protected(path) {
-            true => Err(Failure::Forbidden(format!("a whole bucket cannot be {what} here"))),
+            true => Err(Failure::Forbidden(format!("a whole bucket cannot be {what}"))),
             false => Ok(()),
         }
     }

@@ -99,7 +99,9 @@ impl S3FileSystem {
     fn refuse_unsuitable(&self, source: &Located, target: &TransferTarget) -> Result<(), Failure> {
         let (a, b) = (folder_prefix(&source.key), folder_prefix(&target.key));
         if a.starts_with(&b) || b.starts_with(&a) {
-            return Err(Failure::Forbidden("source and destination are, or contain, each other".to_owned()));
+            return Err(Failure::Forbidden(
+                "source and destination are the same, or one contains the other".to_owned(),
+            ));
         }
         match target.old.is_some() && !self.context.overwrite {
             true => Err(StoreError::ConditionFailed.into()),
@@ -216,8 +218,8 @@ impl Transferring {
         if self.source.covers_object() && beside.iter().all(|leaf| leaf.key.as_str() != self.source.key) {
             // Moving the folder alone would leave a file of its name behind, as if by magic.
             return Err(Failure::Conflict(format!(
-                "the object {:?} lies hidden beside this folder and would show in its place; rename it with an \
-                 S3 program first",
+                "the object {:?} is hidden by this folder and would show in its place; rename it with \
+                 another S3 tool first",
                 self.source.key
             )));
         }

@@ -168,8 +168,8 @@ impl Placement {
             (true, true, _) => Err(StoreError::ConditionFailed.into()),
             (true, false, Some(kept)) => self.place_again(kept, error).await,
             (true, false, None) => Err(Failure::Conflict(
-                "somebody else changed the file while it was sent, and there was no room to keep this \
-                     version beside it; send it again, or give --upload-spool more"
+                "someone else changed the file during the upload, and there was no room to keep this version \
+                 beside it; upload it again, or raise --upload-spool"
                     .to_owned(),
             )),
         }

@@ -149,7 +149,7 @@ pub(in crate::fs) fn owner_of_shelved(path: &str) -> String {
 
 /// macOS asks for no such thing.
 pub(super) fn between() -> Failure {
-    Failure::Forbidden("files of macOS's own stay among themselves".to_owned())
+    Failure::Forbidden("Finder's own files can only be moved among themselves".to_owned())
 }
 
 /// Moves that the kernel may repeat: it does at once.

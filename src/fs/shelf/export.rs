@@ -20,11 +20,11 @@ pub struct Exported {
 pub enum ExportError {
     #[error("cannot write {path}")]
     Write { path: String, source: io::Error },
-    #[error("{path} is there already, with another content")]
+    #[error("{path} exists already, with different content")]
     Exists { path: String },
     #[error(transparent)]
     State(#[from] StateError),
-    #[error("the work ended early")]
+    #[error("the operation was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
 }
 

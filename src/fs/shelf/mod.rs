@@ -246,7 +246,7 @@ impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
     ) -> Result<(), Failure> {
         match self.is_shelved(path) {
             // macOS has none, and nobody else comes here.
-            true => Err(Failure::Forbidden("files of macOS's own have no properties".to_owned())),
+            true => Err(Failure::Forbidden("Finder's own files have no properties".to_owned())),
             false => self.inner.change_properties(path, changes).await,
         }
     }

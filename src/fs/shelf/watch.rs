@@ -113,7 +113,7 @@ impl Watch {
         let state = self.shelf.state.clone();
         self.shelf.shutdown.background(async move {
             if !over.is_empty() {
-                tracing::info!(count = over.len(), "forgetting what belonged to files that are long gone");
+                tracing::info!(count = over.len(), "removing Finder's data of files that are long gone");
                 afterwards(state.clear_shelf(over).await);
             }
             if !marked.is_empty() {

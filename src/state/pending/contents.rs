@@ -220,7 +220,7 @@ impl Coming {
 
     fn warn(&self, error: &StateError) {
         let path = &self.path;
-        tracing::warn!(path, %error, "it is not noted on disk whether the content of this file is stored");
+        tracing::warn!(path, %error, "cannot record on disk whether the content of this file is stored");
     }
 }
 
@@ -280,7 +280,7 @@ fn is_within(path: &str, root: &str) -> bool {
     path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-const INCOMPLETE: &str = "less came than was announced, after a connection had been cut";
+const INCOMPLETE: &str = "the upload was shorter than announced, after a lost connection";
 
 #[cfg(test)]
 mod tests {

@@ -160,4 +160,4 @@ impl Rows {
     }
 }
 
-const MISSING: &str = "the gateway ended before its content came";
+const MISSING: &str = "the gateway ended before its content arrived";

@@ -58,7 +58,7 @@ impl State {
         let id = Uuid::new_v4().simple().to_string();
         let row = TransferRow { id, kept, from: from.to_owned(), to: to.map(str::to_owned), has_any };
         if let Err(error) = self.pend(PendingRow::transfer(row.clone())).await {
-            tracing::warn!(from, %error, "a crash now would leave behind what belongs to it");
+            tracing::warn!(from, %error, "a crash now would leave its metadata behind");
             return None;
         }
         Some(row)

@@ -82,8 +82,9 @@ impl Abilities {
         }
         tell(&answers);
         self.learn(answers).await;
-        let no_answer =
-            || StoreError::Unavailable("the endpoint did not say whether it keeps conditions".into());
+        let no_answer = || {
+            StoreError::Unavailable("it is unknown whether the endpoint supports conditional writes".into())
+        };
         self.known(kind).ok_or_else(|| failure.unwrap_or_else(no_answer))
     }
 
@@ -94,7 +95,8 @@ impl Abilities {
         }
         tracing::warn!(
             kind = kind.name(),
-            "a write passed though its condition did not hold: the endpoint is asked again whether it keeps them"
+            "a write succeeded although its condition did not hold: the endpoint's conditional writes are \
+             tested again"
         );
         let server = self.server();
         let known = {
@@ -126,7 +128,7 @@ impl Abilities {
         let row = match self.state.abilities(&self.row_of(&server)).await {
             Ok(row) => row.filter(|row| is_young(row.asked)),
             Err(error) => {
-                tracing::debug!(error = with_causes(&error), "what the endpoint can is not known any more");
+                tracing::debug!(error = with_causes(&error), "what the endpoint supports is no longer known");
                 None
             }
         };
@@ -160,10 +162,7 @@ impl Abilities {
         let row = AbilityRow { asked: known.asked, keeps: sure.collect() };
         let oldest = millis(SystemTime::now()).saturating_sub(REMEMBERED.as_millis() as u64);
         if let Err(error) = self.state.note_abilities(&self.row_of(server), &row, oldest).await {
-            tracing::warn!(
-                error = with_causes(&error),
-                "what the endpoint can is asked again at the next start"
-            );
+            tracing::warn!(error = with_causes(&error), "the endpoint is tested again at the next start");
         }
     }
 
@@ -189,29 +188,28 @@ fn tell(answers: &BTreeMap<Kind, Option<bool>>) {
         tracing::debug!("listings may not show at once what was written: each name is looked at by itself");
     }
     if let Some(kinds) = those(Some(true)) {
-        tracing::debug!(kinds, "the endpoint keeps the conditions of these writes");
+        tracing::debug!(kinds, "the endpoint supports these conditional writes");
     }
     if let Some(kinds) = those(Some(false)) {
         tracing::warn!(
             kinds,
-            "the endpoint ignores the conditions of such writes: s3dav looks before each of them, but changes made \
-             in the same moment can be lost"
+            "the endpoint ignores the conditions of such writes: s3dav checks before each of them, but \
+             simultaneous changes can be lost"
         );
     }
     if let Some(kinds) = those(None) {
         tracing::warn!(
             kinds,
             hint = HINT,
-            "the endpoint cannot be asked whether it keeps the conditions of such writes, since a key below .s3dav/ \
-             cannot be written and deleted: s3dav looks before each of them, but changes made in the same moment can \
-             be lost"
+            "the endpoint's conditional writes cannot be tested, because a key below .s3dav/ cannot be \
+             written and deleted: s3dav checks before each write, but simultaneous changes can be lost"
         );
     }
 }
 
 /// What the user can do where the endpoint cannot be asked.
 const HINT: &str = "allow s3:PutObject and s3:DeleteObject below .s3dav/, or start the gateway with \
-                    --conditional-writes yes if the endpoint is known to keep them";
+                    --conditional-writes yes if the endpoint supports them";
 /// Servers are replaced and set up anew without another name.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
 

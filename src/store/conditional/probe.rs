@@ -16,7 +16,7 @@ pub async fn forget_question(store: &dyn ObjectStore, state: &State, row: &Quest
         store.delete(&key, &Condition::None).await?;
         let uploads = match store.list_uploads(&key).await {
             Err(error @ (StoreError::AccessDenied(_) | StoreError::Unsupported(_))) => {
-                tracing::info!(%key, %error, "it cannot be seen whether an upload was begun to ask the endpoint");
+                tracing::info!(%key, %error, "cannot tell whether an upload was started to test the endpoint");
                 Vec::new()
             }
             uploads => uploads?,
@@ -58,7 +58,7 @@ impl Probe<'_> {
         let (key, other) = (self.key("question")?, self.key("question")?);
         let row = QuestionRow { keys: vec![key.to_string(), other.to_string()] };
         if let Err(error) = self.state.begin_question(&row).await {
-            tracing::warn!(%key, error = with_causes(&error), "should this program die now, this key stays");
+            tracing::warn!(%key, error = with_causes(&error), "if this program dies now, this key stays");
         }
         let mut scratch = Scratch { key, has_key: true, other, has_other: false };
         let put = self.put(&scratch.key, &Condition::None).await;
@@ -96,7 +96,8 @@ impl Probe<'_> {
         for (key, may_be_there) in [(&scratch.key, scratch.has_key), (&scratch.other, scratch.has_other)] {
             if may_be_there && let Err(error) = existing(self.store.delete(key, &Condition::None).await) {
                 is_clean = false;
-                tracing::warn!(%key, %error, "a key that was made to ask the endpoint stays until the next start");
+                tracing::warn!(%key, %error, "a key that was written to test the endpoint stays until the \
+                                              next start");
             }
         }
         is_clean
@@ -166,7 +167,7 @@ impl Probe<'_> {
         if !matches!(answer, Ok(false))
             && let Err(error) = self.store.abort_upload(&upload).await
         {
-            tracing::warn!(%key, %error, "an upload that was begun to ask the endpoint stays");
+            tracing::warn!(%key, %error, "an upload that was started to test the endpoint stays");
         }
         answer
     }
@@ -242,4 +243,4 @@ fn wrong_etag() -> ETag {
     ETag::new("00000000000000000000000000000000")
 }
 
-const CONTENT: &[u8] = b"s3dav asks whether this endpoint keeps conditions; this object may be deleted";
+const CONTENT: &[u8] = b"s3dav tests the conditional writes of this endpoint; this object may be deleted";

@@ -175,10 +175,7 @@ impl Creates {
         }
         let _ = timeout(LAST_PATIENCE, self.see_to_those(|_, _| true)).await;
         if self.count() > 0 {
-            tracing::warn!(
-                count = self.count(),
-                "empty files are not in S3 yet; the next start puts them there"
-            );
+            tracing::warn!(count = self.count(), "empty files are not in S3 yet; the next start stores them");
         }
     }
 
@@ -198,7 +195,8 @@ impl Creates {
                 Ok(meta) => self.found(&key, &meta).await,
                 Err(StoreError::NotFound) => row.set_asked(),
                 Err(error) => {
-                    tracing::info!(%key, error = with_causes(&error), "S3 cannot say yet what became of an empty file");
+                    tracing::info!(%key, error = with_causes(&error), "it is not yet known whether an empty \
+                                                                       file was stored");
                     return;
                 }
             }
@@ -234,7 +232,8 @@ impl Creates {
                 continue;
             }
             if let Err(error) = self.store_now(&key, &row).await {
-                tracing::warn!(%key, error = with_causes(&error), "an empty file cannot be put to S3 now; it is kept here");
+                tracing::warn!(%key, error = with_causes(&error), "an empty file cannot be stored in S3 now; \
+                                                                   it is kept on this machine");
             }
         }
     }

@@ -170,7 +170,7 @@ async fn note(shared: &Uploads, row: &UploadRow) {
     if let Err(error) = shared.state.begin_upload(row).await {
         tracing::warn!(
             error = with_causes(&error),
-            "an upload cannot be noted; should this program die now, it stays unfinished"
+            "an upload cannot be recorded; if this program dies now, it stays unfinished"
         );
     }
 }

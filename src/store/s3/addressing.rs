@@ -83,7 +83,7 @@ impl Addressing {
 
     /// Goes on with the style that worked.
     pub(super) fn keep(&self, style: Style) {
-        tracing::info!("the endpoint takes the bucket's name in {style}; s3dav goes on so");
+        tracing::info!("the endpoint expects the bucket's name in {style}; using that");
         *self.style.lock() = style;
     }
 }

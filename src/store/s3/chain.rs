@@ -66,7 +66,7 @@ impl Chain {
     pub async fn valid(&self) -> Result<Keys, NoKeys> {
         let (message, hint) = match timeout(PATIENCE, self.obtain()).await {
             Ok(Ok(keys)) if keys.is_valid() => return Ok(keys),
-            Ok(Ok(_)) => ("the credentials that were found have ended".to_owned(), None),
+            Ok(Ok(_)) => ("the credentials that were found have expired".to_owned(), None),
             Ok(Err(error)) => {
                 (with_causes(&*error), error.downcast_ref::<ConnectError>().map(ConnectError::hint))
             }

@@ -126,7 +126,7 @@ impl Clients {
 
     /// Goes on with another region.
     pub(super) async fn move_to(&self, region: String) {
-        tracing::info!(%region, "the bucket is in another region; going on there");
+        tracing::info!(%region, "the bucket is in another region; continuing there");
         self.rebuild(Some(region)).await;
     }
 

@@ -11,25 +11,25 @@ pub enum ConnectError {
     NoCertificate { path: String },
     #[error("the profile {0:?} is in neither of the AWS configuration files")]
     UnknownProfile(String),
-    #[error("the profile {profile:?} has {has}, and no {lacks}")]
+    #[error("the profile {profile:?} has {has}, but no {lacks}")]
     HalfAKey { profile: String, has: &'static str, lacks: &'static str },
-    #[error("the environment has {has}, and no {lacks}")]
+    #[error("the environment has {has}, but no {lacks}")]
     HalfAKeyInEnvironment { has: &'static str, lacks: &'static str },
-    #[error("the profile {profile:?} takes its credentials from {source_profile:?}, which leads back to it")]
+    #[error("the profile {profile:?} takes its credentials from {source_profile:?}, which refers back to it")]
     Circle { profile: String, source_profile: String },
     #[error(
         "the profile {profile:?} takes its credentials from {source_profile:?}, and there is no such profile"
     )]
     UnknownSource { profile: String, source_profile: String },
-    #[error("{kind} chooses one of AWS's endpoints, and {endpoint} is named as well")]
+    #[error("{kind} selects an endpoint of AWS, but {endpoint} is named as well")]
     TwoEndpoints { kind: String, endpoint: String },
-    #[error("the profile {profile:?} takes a role that asks for a code of your device (mfa_serial)")]
+    #[error("the profile {profile:?} assumes a role that requires an MFA code (mfa_serial)")]
     AsksForCode { profile: String },
-    #[error("the profile {profile:?} is one of `aws login`, whose sessions s3dav cannot read")]
+    #[error("the profile {profile:?} uses `aws login`, whose sessions s3dav cannot read")]
     LoginSession { profile: String },
     #[error("there is no storage class {class:?}: AWS has {}", StorageClass::values().join(", "))]
     UnknownStorageClass { class: String, near: Option<&'static str> },
-    #[error("no HTTP client can be made")]
+    #[error("the HTTP client cannot be created")]
     HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -43,19 +43,19 @@ impl ConnectError {
             Self::AsksForCode { profile } => {
                 let command =
                     format!("eval \"$(aws configure export-credentials --profile {profile} --format env)\"");
-                return format!("get a session first, which asks for the code: {command}");
+                return format!("start a session first, which asks for the code: {command}");
             }
             Self::LoginSession { profile } => {
                 let line = format!(
                     "credential_process = aws configure export-credentials --profile {profile} --format process"
                 );
-                return format!("make another profile of one line, and name that: {line}");
+                return format!("create another profile with this line, and use that: {line}");
             }
             Self::CaBundle { .. } | Self::NoCertificate { .. } => {
                 "--ca-bundle and AWS_CA_BUNDLE name a file in PEM format"
             }
             Self::HalfAKey { lacks, .. } => {
-                return format!("write {lacks} there, too; `aws configure` asks for both");
+                return format!("add {lacks} there, too; `aws configure` asks for both");
             }
             Self::HalfAKeyInEnvironment { has, lacks } => return format!("set {lacks}, too, or unset {has}"),
             Self::Circle { .. } => "one of them needs keys of its own, or a source_profile that has some",

@@ -109,7 +109,7 @@ impl S3Options {
             return Ok(());
         };
         if !self.is_aws() {
-            tracing::warn!("the storage class {class} is none of AWS's; the endpoint must know it");
+            tracing::warn!("the storage class {class} is not one of AWS's; the endpoint must support it");
             return Ok(());
         }
         let near = spelling::like(class, known.iter().copied(), str::to_ascii_uppercase, LIKE_ENOUGH);

@@ -108,13 +108,14 @@ fn hint(profile: &Section, name: &str, source: &str) -> Result<Option<String>, C
         format!("sign in with `aws sso login --profile {source}`{GOES_ON}")
     } else if has("web_identity_token_file") {
         format!(
-            "see whether the role of the profile {source} may be taken with the token in its web_identity_token_file"
+            "check that the role of the profile {source} can be assumed with the token in its \
+             web_identity_token_file"
         )
     } else if has("credential_process") {
-        format!("run the credential_process of the profile {source} by itself, and see what it says")
+        format!("run the credential_process of the profile {source} by itself, and see what it prints")
     } else if source != name {
         format!(
-            "see whether the role of the profile {name} may be taken with the keys of the profile {source}"
+            "check that the role of the profile {name} can be assumed with the keys of the profile {source}"
         )
     } else {
         return Ok(None);

@@ -139,7 +139,7 @@ fn is_unpacked(length: Option<i64>, etag: Option<&str>) -> bool {
 }
 
 fn changed_on_its_way() -> StoreError {
-    StoreError::Rejected("the endpoint tells neither the length nor the version of this object".into())
+    StoreError::Rejected("the endpoint reports neither the length nor the version of this object".into())
 }
 
 /// In what coding an object may come. Said after the request is signed: proxies change this header.

@@ -158,7 +158,7 @@ async fn what_cannot_be_built_is_said_before() {
     let mut program = std::fs::read(OWN).unwrap()[..64].to_vec();
     // The other machine that it may be for.
     program[18] = if program[18] == 62 { 183 } else { 62 };
-    for (content, says) in [(&program[..], "docker has "), (b"#!/bin/sh\n", "is no program for Linux")] {
+    for (content, says) in [(&program[..], "docker has "), (b"#!/bin/sh\n", "is not a Linux program")] {
         let file = place.path().join("s3dav");
         std::fs::write(&file, content).unwrap();
         let (code, _, error) = outcome(docker.build(file.to_str().unwrap(), &[])).await;

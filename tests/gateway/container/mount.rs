@@ -93,7 +93,7 @@ async fn s3_files_is_mounted_by_a_container_that_ends_with_it() {
 
     // A second run changes nothing.
     let (code, said, error) = home.mount().await;
-    assert_eq!((code, said.contains("is mounted already")), (0, true), "{error}");
+    assert_eq!((code, said.contains("is already mounted")), (0, true), "{error}");
     assert_eq!(&home.containers().await, std::slice::from_ref(container));
     let status = home.status().await;
     assert_eq!(status["source"], format!("{FILE_SYSTEM}/fsap-0123456789abcdef0"));
@@ -191,7 +191,7 @@ esac
             Some(ENGINE),
             &["--image", "never-made:1"],
             &[],
-            ["error: the image never-made:1 cannot be had: manifest unknown", ways],
+            ["error: the image never-made:1 cannot be pulled: manifest unknown", ways],
         ),
         (
             Some(ENGINE),
@@ -205,28 +205,28 @@ esac
             &[("DOCKER_HOST", "tcp://10.0.0.1:2375")],
             [
                 "error: docker runs containers on another machine, at tcp://10.0.0.1:2375",
-                "hint: the way from here",
+                "hint: s3dav only reaches containers on this machine",
             ],
         ),
         (
             Some("echo 'Cannot connect to the Docker daemon' >&2; exit 1"),
             &[],
             &[],
-            ["docker does not answer", "hint: start it, and look whether `docker info` answers"],
+            ["docker does not answer", "hint: start it, and check that `docker info` works"],
         ),
-        (
-            None,
-            &[],
-            &[],
-            ["error: there is no docker and no podman in the path", "hint: install Docker Desktop"],
-        ),
+        (None, &[], &[], ["error: there is no docker and no podman in PATH", "hint: install Docker Desktop"]),
         (
             None,
             &["--engine", "host"],
             &[],
             ["on this machine itself", "hint: run `s3dav container --s3files"],
         ),
-        (None, &["--access-point", "fsap-1"], &[], ["--access-point \"fsap-1\" is no", "hint: write its ID"]),
+        (
+            None,
+            &["--access-point", "fsap-1"],
+            &[],
+            ["--access-point \"fsap-1\" is not a valid", "hint: write its ID"],
+        ),
         (None, &["--bucket", "a"], &[], ["cannot be used with", "--bucket"]),
     ] {
         let Some(error) = refused(script, more, variables).await else { return };
@@ -244,7 +244,7 @@ async fn an_image_that_does_not_come_is_refused_by_the_real_engine() {
     model.args(["--image", "never-made:1"]).arg(place.path().join("point"));
     model.env("HOME", place.path()).env("XDG_STATE_HOME", place.path().join("state"));
     let (code, _, error) = outcome(docker.leading(model)).await;
-    assert!(code == 1 && error.contains("the image never-made:1 cannot be had"), "{error}");
+    assert!(code == 1 && error.contains("the image never-made:1 cannot be pulled"), "{error}");
     assert!(!place.path().join("point").exists());
     let filter = "label=s3dav.gateway";
     assert_eq!(docker.wants(&["ps", "--all", "--quiet", "--filter", filter]).await, "");

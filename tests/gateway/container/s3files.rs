@@ -120,5 +120,5 @@ async fn a_base_without_dnf_is_refused_by_name() {
     let (code, _, error) =
         crate::harness::process::outcome(docker.build(env!("CARGO_BIN_EXE_s3dav"), &more)).await;
     assert!(code == 1 && error.contains("the image cannot be built"), "{error}");
-    assert!(error.contains("hint: its base must have dnf"), "{error}");
+    assert!(error.contains("hint: the base image needs dnf"), "{error}");
 }

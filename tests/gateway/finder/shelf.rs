@@ -333,7 +333,7 @@ async fn they_can_be_exported() {
     assert_eq!(outcome(export("running").0).await.0, 0, "what is there already is the same");
     std::fs::write(directory.join("d/.DS_Store"), "mine").unwrap();
     let (code, _, error) = outcome(export("running").0).await;
-    assert_eq!((code, error.contains("is there already, with another content")), (1, true), "{error}");
+    assert_eq!((code, error.contains("exists already, with different content")), (1, true), "{error}");
     assert_eq!(std::fs::read(directory.join("d/.DS_Store")).unwrap(), b"mine");
     let (_s3, _state) = gateway.stop().await;
     let (alone, directory) = export("alone");

@@ -117,7 +117,7 @@ async fn a_save_that_was_refused_is_in_the_status_until_it_is_stored() {
     let line = text_now.lines().find(|line| line.starts_with("failed     /Report.docx (7 bytes, ")).unwrap();
     assert!(line.ends_with(&format!(" ago): {why}")), "{line}");
     assert!(
-        text_now.contains("hint       save what is not whole again; until then it is not moved"),
+        text_now.contains("hint       save incomplete files again; until then they are not moved"),
         "{line}"
     );
     assert!(text_now.contains("waiting    2 empty files"), "{text_now}");
@@ -147,7 +147,7 @@ async fn a_save_that_waits_is_in_the_status_after_a_while() {
             assert_eq!((&told["path"], &told["state"]), (&json!("/large"), &json!("waiting")));
             let text = text(&gateway).await;
             assert!(text.contains("waiting    /large (7 bytes, for "), "{text}");
-            assert!(text.contains("hint       what waits is stored as soon as it can be"), "{text}");
+            assert!(text.contains("hint       pending files are stored as soon as possible"), "{text}");
         } else {
             assert_eq!(told["saves"], json!([]));
         }
@@ -180,7 +180,10 @@ async fn a_save_that_is_not_whole_is_in_the_status() {
         let told = saves(&gateway).await;
         assert_eq!((&told[0]["state"], &told[0]["bytes"]), (&json!("incomplete"), &json!(20)), "{told}");
         let text = text(&gateway).await;
-        assert!(text.contains("incomplete /saved (20 bytes, ") && text.contains("less came than"), "{text}");
+        assert!(
+            text.contains("incomplete /saved (20 bytes, ") && text.contains("shorter than announced"),
+            "{text}"
+        );
     }
 }
 
@@ -286,7 +289,7 @@ async fn a_save_that_waits_is_told() {
     let writing = mac.request("PUT", "/slow.txt").header("If", format!("(<{token}>)")).body("content");
     let writing = tokio::spawn(writing.send());
     let shown = desktop.has_shown(1).await;
-    assert_eq!(shown, ["2|s3dav|“slow.txt” is not stored yet. It is still being tried."]);
+    assert_eq!(shown, ["2|s3dav|“slow.txt” is not stored yet. s3dav keeps trying."]);
     gate.open();
     assert!(writing.await.unwrap().unwrap().status().is_success());
 }
@@ -306,7 +309,7 @@ async fn many_saves_are_told_at_once() {
     }
     fs::write(desktop.file("gate"), "").unwrap();
     let shown = desktop.has_shown(2).await;
-    assert_eq!(shown[1], "2|s3dav|3 files could not be stored. `s3dav status` names them.");
+    assert_eq!(shown[1], "2|s3dav|3 files could not be stored. `s3dav status` lists them.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -318,7 +321,7 @@ async fn a_notifier_that_fails_is_in_the_status() {
     let short = NotifyOptions { limit: Duration::from_millis(50), ..hanging.options() };
     for (options, words) in [
         (failing.options(), "notifications: notifier ended with 1: no bus"),
-        (short, "notifications: notifier did not end within 50ms"),
+        (short, "notifications: notifier did not finish within 50ms"),
         (missing.options(), "notifications: there is no program /"),
     ] {
         let gateway = TestGateway::start_with(|config| config.notify = options).await;

@@ -152,7 +152,7 @@ async fn what_the_gateway_wrote_is_followed_until_it_is_in_the_bucket() {
     status.arg(&files.state);
     let out = outcome(status).await.1;
     assert!(out.contains("\"second\" is not exported to S3 (S3AccessDenied)"), "{out}");
-    assert!(out.contains("let the role of the file system write to the bucket"), "{out}");
+    assert!(out.contains("allow the role of the file system to write to the bucket"), "{out}");
     // What is gone is followed no longer.
     for name in ["/first", "/second"] {
         assert_eq!(files.request("DELETE", name, &[], "").await.0, 204);
@@ -229,7 +229,7 @@ async fn what_lost_is_not_shown_unless_it_is_asked_for() {
     assert_eq!(files.request("GET", "/Conflicts/x%20%28ab12%29", &[], "").await.0, 404);
     // A directory of another kind tells nothing, and says so.
     let (code, _, error) = files.status("").await;
-    assert!(code == 1 && error.contains("no mount of Amazon S3 Files"), "{error}");
+    assert!(code == 1 && error.contains("not a mount of Amazon S3 Files"), "{error}");
     let answer = files.properties("/", "0").await;
     assert!(answer.contains("404 Not Found") && !answer.contains("o:export"), "{answer}");
     assert!(!files.metrics().await.contains("s3dav_exports{"));

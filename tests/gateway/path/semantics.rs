@@ -216,7 +216,7 @@ async fn names_of_others() {
     let answer = gateway.request("DELETE", "/d").send().await.unwrap();
     assert_eq!(answer.status(), 409);
     let text = answer.text().await.unwrap();
-    assert!(text.contains("2 thing(s)") && text.contains("--delete-hidden"), "{text}");
+    assert!(text.contains("2 file(s)") && text.contains("--delete-hidden"), "{text}");
     let (behind, state) = gateway.end().await;
     let gateway = TestGateway::start_behind(behind, state, |config| {
         let s3dav::config::Source::Path(options) = &mut config.source else { unreachable!() };

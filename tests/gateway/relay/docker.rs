@@ -187,8 +187,8 @@ async fn a_mount_fetches_the_image_before_it_starts_a_gateway() {
     mount.arg(place.at("state")).arg("--mount").arg(place.at("mount")).env("PATH", place.at("bin"));
     let (code, _, error) = outcome(mount).await;
     assert_eq!(code, 1, "{error}");
-    assert!(error.contains("docker fetches the image registry.example/s3dav:1; that may take"), "{error}");
-    assert!(error.contains("cannot be had: it cannot pull"), "{error}");
+    assert!(error.contains("docker is pulling the image registry.example/s3dav:1; this may take"), "{error}");
+    assert!(error.contains("cannot be pulled: it cannot pull"), "{error}");
     assert!(!place.at("state").exists(), "a gateway was started");
 }
 
@@ -201,7 +201,7 @@ async fn a_container_that_takes_no_password_is_asked_why_before_it_is_removed() 
     let (code, _, error) = outcome(place.serve()).await;
     assert_eq!(code, 1, "{error}");
     let message =
-        "does not take its password: it cannot exec; it said: mount: the mount target does not answer";
+        "does not accept its password: it cannot exec; it said: mount: the mount target does not answer";
     assert!(error.contains(message), "{error}");
     assert!(!error.contains("docker logs") && !place.at("container").exists(), "{error}");
 }
@@ -258,7 +258,7 @@ async fn a_container_that_ends_says_why() {
     let (code, _, error) = ending.await.unwrap();
     assert_eq!(code, 1, "{error}");
     assert!(
-        error.contains("error: the container has ended: mount: the mount target does not answer"),
+        error.contains("error: the container has exited: mount: the mount target does not answer"),
         "{error}"
     );
     assert!(error.contains("hint: let its security group accept TCP 2049 from here"), "{error}");

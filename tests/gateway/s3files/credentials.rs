@@ -93,7 +93,7 @@ async fn those_that_are_handed_over_start_the_mount_and_heal_it() {
 
     for (text, part) in [
         ("nothing", "this is not what `aws configure export-credentials --format process` prints"),
-        (&*printed("AKIAOLD", -1), "these credentials have ended"),
+        (&*printed("AKIAOLD", -1), "these credentials have expired"),
     ] {
         let (code, said) = push(&system, text).await;
         assert!(

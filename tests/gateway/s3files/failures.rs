@@ -170,13 +170,13 @@ async fn another_user_than_root_is_told() {
 #[tokio::test]
 async fn options_that_cannot_be_right_end_it_before_anything_is_done() {
     for (options, part) in [
-        (&["--s3files", "fs-1"][..], "--s3files \"fs-1\" is no file system of S3 Files\nhint: write its ID"),
-        (&["--s3files", FILE_SYSTEM, "--access-point", "fsap-xyz"], "is no access point"),
-        (&["--s3files", FILE_SYSTEM, "--region", "US_EAST"], "is no region"),
-        (&["--s3files", FILE_SYSTEM, "--az-id", "a,b=c"], "is no ID of an availability zone"),
-        (&["--s3files", FILE_SYSTEM, "--mount-target", "a=b"], "is no host name"),
-        (&["--s3files", FILE_SYSTEM, "--bucket", "b"], "--bucket says something else"),
-        (&["--s3files", FILE_SYSTEM, "--path", "/"], "--path says something else"),
+        (&["--s3files", "fs-1"][..], "--s3files \"fs-1\" is not a valid file system ID\nhint: write its ID"),
+        (&["--s3files", FILE_SYSTEM, "--access-point", "fsap-xyz"], "is not a valid access point ID"),
+        (&["--s3files", FILE_SYSTEM, "--region", "US_EAST"], "is not a valid AWS region"),
+        (&["--s3files", FILE_SYSTEM, "--az-id", "a,b=c"], "is not a valid availability zone ID"),
+        (&["--s3files", FILE_SYSTEM, "--mount-target", "a=b"], "is not a valid host name"),
+        (&["--s3files", FILE_SYSTEM, "--bucket", "b"], "--bucket names something else"),
+        (&["--s3files", FILE_SYSTEM, "--path", "/"], "--path names something else"),
         (&[], "--s3files"),
     ] {
         let (code, _, said) = outcome(command(&[&["container"], options].concat())).await;

@@ -143,7 +143,7 @@ async fn its_health_is_that_of_the_mount_and_of_what_keeps_it_alive() {
     send_signal("STOP", &watchdog);
     system.kill(&fs::read_to_string(system.at("proxy")).unwrap()).await;
     let (code, said) = system.health(id).await;
-    assert!(code == 1 && said.contains("error: efs-proxy does not run"), "{said}");
+    assert!(code == 1 && said.contains("error: efs-proxy is not running"), "{said}");
     send_signal("CONT", &watchdog);
     system.until("proxy began", 2).await;
     assert_eq!(system.health(id).await, (0, String::new()));
@@ -151,7 +151,7 @@ async fn its_health_is_that_of_the_mount_and_of_what_keeps_it_alive() {
     send_signal("STOP", &id.to_string());
     system.kill(&watchdog).await;
     let (code, said) = system.health(id).await;
-    assert!(code == 1 && said.contains("error: amazon-efs-mount-watchdog does not run"), "{said}");
+    assert!(code == 1 && said.contains("error: amazon-efs-mount-watchdog is not running"), "{said}");
     send_signal("CONT", &id.to_string());
     system.until("watchdog began", 2).await;
     ends_well(&mut container).await;
@@ -212,10 +212,8 @@ async fn a_mount_that_is_busy_is_ended_in_the_end() {
         let ends: Vec<_> = record.iter().filter(|line| line.starts_with("umount")).cloned().collect();
         let all = ["", "-f ", "-l "].map(|how| format!("umount {how}{}", dir.display()));
         assert_eq!(ends, all[..count], "{how}");
-        eventually("the words", || async {
-            container.said.lock().contains("what was written last may be lost")
-        })
-        .await;
+        eventually("the words", || async { container.said.lock().contains("the last writes may be lost") })
+            .await;
         assert!(system.processes("").is_empty());
         fs::remove_file(system.at("busy")).unwrap();
     }

@@ -21,7 +21,7 @@ async fn up_shows_what_it_makes_and_makes_it() {
         assert!(error.contains(word), "{word}: {error}");
     }
     assert!(error.contains("mount --stack files") && said.contains("bucket         bucket"), "{said}{error}");
-    assert!(said.contains("task           runs"), "{said}");
+    assert!(said.contains("task           running"), "{said}");
     let create = aws.call("cloudformation create-stack");
     assert_eq!(create.option("--capabilities"), Some("CAPABILITY_IAM"));
     assert_eq!(create.option("--tags"), Some("Key=s3dav,Value=stack"));
@@ -88,7 +88,7 @@ async fn a_stack_whose_answer_was_lost_is_followed_and_keeps_its_password() {
         aws.forget();
         aws.answers("cloudformation-create-stack", std::slice::from_ref(&answer));
         let (code, _, error) = aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await;
-        assert_eq!((code, error.contains("the answer of AWS was lost")), (0, true), "{error}");
+        assert_eq!((code, error.contains("AWS's answer was lost")), (0, true), "{error}");
         assert!(!aws.names().contains(&"ssm delete-parameter".to_owned()), "{:?}", aws.names());
         // Where AWS knows nothing of it the password is of no use.
         aws.forget();
@@ -105,7 +105,7 @@ async fn a_stack_whose_answer_was_lost_is_followed_and_keeps_its_password() {
     aws.answers("cloudformation-create-stack", &[faster]);
     aws.answers("cloudformation-describe-stacks", &[fails(NO_STACK), says(&bare("CREATE_IN_PROGRESS"))]);
     let (code, _, error) = aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await;
-    assert_eq!((code, error.contains("was made meanwhile")), (1, true), "{error}");
+    assert_eq!((code, error.contains("has created a stack")), (1, true), "{error}");
     assert!(!aws.names().contains(&"ssm delete-parameter".to_owned()), "{:?}", aws.names());
 }
 
@@ -227,7 +227,7 @@ async fn down_ends_the_task_first_and_deletes_no_bucket() {
     aws.answers("ssm-delete-parameter", &[nothing()]);
     let (code, said, error) = aws.outcome("stack down files --yes").await;
     assert_eq!(code, 0, "{error}");
-    assert!(said.contains("the bucket bucket, with all that is in it, stays"), "{said}");
+    assert!(said.contains("the bucket bucket and everything in it are kept"), "{said}");
     assert!(
         error.contains("s3dav mount bucket") && error.contains("to export what was written last"),
         "{error}"
@@ -252,7 +252,7 @@ async fn down_removes_what_never_came_to_be() {
     aws.answers("cloudformation-delete-stack", &[nothing()]);
     aws.answers("ssm-delete-parameter", &[fails("An error occurred (ParameterNotFound) when calling …")]);
     let (code, said, error) = aws.outcome("stack down files --yes").await;
-    assert_eq!((code, said.contains("a bucket with files in it stays")), (0, true), "{said}{error}");
+    assert_eq!((code, said.contains("a bucket with files in it is kept")), (0, true), "{said}{error}");
     assert!(!aws.names().contains(&"cloudformation update-stack".to_owned()));
 }
 
@@ -270,7 +270,7 @@ async fn status_tells_what_there_is_and_what_runs() {
         "stack          files, UPDATE_COMPLETE",
         "bucket         bucket/team",
         "file system    fs-0123456789abcdef0 by fsap-0123456789abcdef0, read-only",
-        "task           does not run: (service files-Service) was unable to place a task",
+        "task           not running: (service files-Service) was unable to place a task",
         "load balancer  nlb.example, TCP 2049",
     ] {
         assert!(said.lines().any(|shown| shown == line), "{line}: {said}");

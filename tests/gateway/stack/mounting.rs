@@ -87,7 +87,7 @@ async fn a_way_that_there_is_not_says_what_makes_it() {
     let (code, _, error) = aws.outcome("mount --stack files --bucket photos /nowhere").await;
     assert_eq!((code, error.contains("both say what to mount")), (2, true), "{error}");
     let (code, _, error) = aws.outcome("service install --stack files").await;
-    assert!(code == 2 && error.contains("nobody to ask"), "{error}");
+    assert!(code == 2 && error.contains("may ask questions"), "{error}");
     assert!(aws.was_only_asked(), "{:?}", aws.names());
 }
 
@@ -203,7 +203,7 @@ async fn a_task_that_does_not_run_yet_is_told_of() {
     aws.answers("ecs-list-tasks", &[says(&json!({ "taskArns": [] }))]);
     let (code, _, error) = aws.outcome(line).await;
     assert!(
-        code == 1 && error.contains("has started none yet") && error.contains("stack status files"),
+        code == 1 && error.contains("has not started it yet") && error.contains("stack status files"),
         "{error}"
     );
     let arn = "arn:aws:ecs:us-east-1:123456789012:task/files-Cluster/0123";

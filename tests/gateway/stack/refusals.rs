@@ -13,12 +13,12 @@ async fn mistakes_are_found_before_aws_is_asked() {
         ("files --nlb-from 0.0.0.0/0", "more than 256 addresses", "203.0.113.7/32"),
         ("files --nlb-from ::/0", "not a range of IPv4", "/32"),
         ("files --nlb-from 10.0.0.0/8", "more than 256 addresses", "/24"),
-        ("files --nlb-from 203.0.113.7/24", "does not begin where it says", "/32"),
+        ("files --nlb-from 203.0.113.7/24", "is not the start of a range", "/32"),
         ("files --vpc vpc-01234567", "--subnet", "--help"),
         ("files --vpc vpc-x --subnet subnet-01234567", "not the ID of a VPC", "vpc-"),
         ("files --bucket arn:aws:s3:eu-west-1:123456789012:accesspoint/a", "access point", "NAME/PREFIX"),
         ("files --bucket photos/a*", "means something else", "NAME/PREFIX"),
-        ("2files", "no name of a stack", "letter"),
+        ("2files", "not a valid name of a stack", "letter"),
     ] {
         let (code, said, told) = aws.outcome(&format!("stack up {arguments} --yes")).await;
         assert_eq!((code, said.as_str()), (2, ""), "{arguments}: {told}");
@@ -37,7 +37,7 @@ async fn an_answer_without_stacks_is_no_absence() {
             let line =
                 if command == "up" { format!("up files --image {IMAGE}") } else { "down files".to_owned() };
             let (code, _, error) = aws.outcome(&format!("stack {line} --yes")).await;
-            assert!(code == 1 && error.contains("did not print what it was asked for"), "{error}");
+            assert!(code == 1 && error.contains("printed an incomplete answer"), "{error}");
         }
     }
     assert!(aws.was_only_asked(), "{:?}", aws.names());
@@ -80,8 +80,8 @@ async fn a_bucket_must_keep_versions_and_be_in_the_region() {
     let Some(aws) = FakeAws::new() else { return };
     let here = || says(&json!({ "LocationConstraint": null }));
     for (location, versioning, words, hint) in [
-        (here(), says(&json!({})), "keeps no versions", "put-bucket-versioning --bucket photos"),
-        (here(), says(&json!({ "Status": "Suspended" })), "keeps no versions", "Status=Enabled"),
+        (here(), says(&json!({})), "has no versioning", "put-bucket-versioning --bucket photos"),
+        (here(), says(&json!({ "Status": "Suspended" })), "has no versioning", "Status=Enabled"),
         (says(&json!({ "LocationConstraint": "EU" })), here(), "is in eu-west-1", "--region eu-west-1"),
         (
             fails("An error occurred (NoSuchBucket) when calling …"),
@@ -128,10 +128,10 @@ async fn a_stack_of_others_is_left_alone() {
     let up = format!("up files --image {IMAGE} --yes");
     for line in [&*up, "down files --yes", "stop files --yes", "start files", "status files"] {
         let (code, _, error) = aws.outcome(&format!("stack {line}")).await;
-        assert_eq!((code, error.contains("was not made by s3dav")), (1, true), "{line}: {error}");
+        assert_eq!((code, error.contains("was not created by s3dav")), (1, true), "{line}: {error}");
     }
     let (code, _, error) = aws.outcome("mount --stack files /nowhere").await;
-    assert_eq!((code, error.contains("was not made by s3dav")), (1, true), "{error}");
+    assert_eq!((code, error.contains("was not created by s3dav")), (1, true), "{error}");
     assert!(aws.was_only_asked(), "{:?}", aws.names());
 }
 
@@ -185,7 +185,7 @@ async fn what_aws_says_has_its_hint() {
     aws.answers("cloudformation-describe-stacks", &[fails(NO_STACK)]);
     aws.answers("ssm-delete-parameter", &[says(&json!({}))]);
     let (code, _, error) = aws.outcome(&format!("stack up files --image {IMAGE} --yes")).await;
-    assert_eq!((code, error.contains("was made meanwhile")), (1, true), "{error}");
+    assert_eq!((code, error.contains("has created a stack")), (1, true), "{error}");
     assert!(aws.names().contains(&"ssm delete-parameter".to_owned()), "a password that was new is not left");
 }
 
@@ -195,7 +195,7 @@ async fn what_is_missing_is_named_with_its_install_line() {
     status.env("PATH", "/nonexistent");
     let (code, _, error) = outcome(status).await;
     assert_eq!(code, 1, "{error}");
-    assert!(error.contains("there is no aws in the path") && error.contains("install it"), "{error}");
+    assert!(error.contains("aws was not found in PATH") && error.contains("install it"), "{error}");
     let Some(aws) = FakeAws::new() else { return };
     let mut status = aws.command("stack status files");
     status.env_remove("AWS_REGION");

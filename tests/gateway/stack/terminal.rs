@@ -86,6 +86,6 @@ async fn no_is_an_answer() {
     aws.answers("cloudformation-describe-stacks", &[says(&stack("CREATE_COMPLETE", &[]))]);
     aws.answers("cloudformation-update-stack", &[says(&json!({}))]);
     let (code, said) = at_terminal(&aws, "stack down files", "").await;
-    assert!(code == 1 && said.contains("Remove the stack files?") && said.contains("stays"), "{said}");
+    assert!(code == 1 && said.contains("Delete the stack files?") && said.contains("are kept"), "{said}");
     assert!(aws.was_only_asked(), "{:?}", aws.names());
 }

@@ -197,5 +197,5 @@ async fn users_without_a_name_are_nobody() {
     for uid in [SOMEBODY_ELSE, SOMEBODY] {
         assert_eq!(asked(uid, &url, &["-T", "/etc/hostname"]).await.unwrap(), "401", "{uid}");
     }
-    assert!(gateway.said.lock().contains("it cannot be told whose connections are"), "it says so");
+    assert!(gateway.said.lock().contains("cannot tell which user a connection belongs to"), "it says so");
 }
