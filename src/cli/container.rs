@@ -29,7 +29,7 @@ pub struct ContainerArgs {
     #[arg(long, env = "S3DAV_CLOUDWATCH", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
     pub cloudwatch: bool,
 
-    /// Wait for a password that the host hands over, and ask clients for it
+    /// Wait for a password that the host passes on, and require it from clients
     #[arg(long, hide = true)]
     pub password_from_host: bool,
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{Command, CommandFactory};
 
-use super::{Cli, Shell};
+use super::{Cli, Shell, manual};
 
 /// Whether there is a command of that name.
 pub fn has_command(name: &str) -> bool {
@@ -34,7 +34,7 @@ fn shown(command: &Command) -> Command {
 }
 
 /// Writes a page for the program and one for each command into a directory, which is made if it is missing.
-pub fn write_man_pages(directory: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    clap_mangen::generate_to(Cli::command(), directory)
+/// How many they are.
+pub fn write_man_pages(directory: &Path) -> io::Result<usize> {
+    manual::write_pages(Cli::command(), directory)
 }

@@ -11,9 +11,9 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 
-use super::mistakes;
 use super::words::{self, Reading};
 use super::{Cli, Command, ConfigCommand, ServeArgs, ServiceCommand};
+use super::{manual, mistakes};
 use crate::config::ConfigError;
 
 /// Options by their long names, with what a file gives for them.
@@ -170,7 +170,7 @@ fn read(mut command: clap::Command, arguments: &[OsString]) -> Result<(Cli, ArgM
 
 /// All commands. A variable that is empty is one that is not set, as for other programs.
 fn command() -> clap::Command {
-    without_variables(Cli::command(), |option| {
+    without_variables(manual::explained(Cli::command()), |option| {
         option.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
     })
 }

@@ -4,6 +4,7 @@ mod container;
 mod documents;
 mod given;
 mod iam;
+mod manual;
 mod mistakes;
 mod s3files;
 mod serve;
@@ -40,13 +41,22 @@ pub use variables::{UnknownVariable, unknown_variables};
 
 /// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "s3dav", version, max_term_width = 100)]
+#[command(name = "s3dav", version, long_version = long_version(), max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// The version, and what it was built for. Not the commit: only a build script could tell it, which would make each
+/// commit a new build.
+fn long_version() -> String {
+    let demo = if cfg!(feature = "demo") { "demo" } else { "none" };
+    let (version, architecture, system) =
+        (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
+    format!("{version}\ntarget: {architecture} {system}\nfeatures: {demo}")
 }
 
 /// The log: of `mount` that of the gateway that it starts.
@@ -104,7 +114,7 @@ impl LogArgs {
 pub enum Command {
     /// Serve one or more buckets, or a directory
     Serve(Box<ServeArgs>),
-    /// Mount a bucket or a directory, and start the gateway that this needs
+    /// Mount a bucket or a directory, starting a gateway if needed
     Mount(Box<MountArgs>),
     /// Unmount a volume
     Unmount(UnmountArgs),
@@ -182,7 +192,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub gateway: GatewayArgs,
 
-    /// A file or a folder, mounted or in a directory that is served: whether what was saved there is in the bucket
+    /// File or folder, mounted or served: show whether what was saved there is in the bucket
     #[arg(value_name = "PATH", conflicts_with = "show_password")]
     pub path: Option<PathBuf>,
 
@@ -233,7 +243,7 @@ pub enum ServiceCommand {
     /// Mount now and at every login; run it again to change the options
     #[command(mut_args(hide_stack))]
     Install(Box<MountArgs>),
-    /// Unmount, and do not mount at login any more
+    /// Unmount, and stop mounting at login
     Uninstall,
     /// Start the service after it was stopped
     Start,
@@ -278,7 +288,7 @@ pub struct StopArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// How long to wait until it has ended
+    /// How long to wait for it to stop
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     pub wait: Duration,
 }

@@ -34,7 +34,7 @@ pub enum AppleMetadataArg {
     Shelf,
     /// as files in what is served
     Bucket,
-    /// forgotten after a minute
+    /// in memory, for a minute
     Discard,
 }
 
@@ -44,7 +44,7 @@ pub enum AuthArg {
     Peer,
     /// by password only
     Basic,
-    /// everybody on this machine
+    /// everyone on this machine
     None,
 }
 
@@ -142,7 +142,7 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub read_only: bool,
 
-    /// Let the deletion of a folder include objects that no path can show
+    /// Allow the deletion of folders that contain objects that cannot be shown
     #[arg(long, env = "S3DAV_DELETE_HIDDEN", help_heading = "Access", value_parser = BoolishValueParser::new())]
     pub delete_hidden: bool,
 
@@ -163,15 +163,15 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_AUTH", value_name = "WHO", value_enum, help_heading = "Access")]
     pub auth: Option<AuthArg>,
 
-    /// User name that clients must give (HTTP Basic) [default: one that is made up]
+    /// User name that clients must give (HTTP Basic) [default: a generated one]
     #[arg(long, env = "S3DAV_USER", value_name = "NAME", help_heading = "Access")]
     pub user: Option<String>,
 
-    /// File whose first line is the password [default: one that is made up]
+    /// File whose first line is the password [default: a generated one]
     #[arg(long, env = "S3DAV_PASSWORD_FILE", value_name = "FILE", help_heading = "Access")]
     pub password_file: Option<PathBuf>,
 
-    /// Variable that holds the password, where a platform hands secrets over in no other way; whoever may look at this
+    /// Variable that holds the password, for platforms that pass secrets in no other way; anyone who can inspect this
     /// process sees it
     #[arg(
         long,
@@ -269,7 +269,7 @@ pub struct S3Args {
     )]
     pub force_path_style: Option<bool>,
 
-    /// Do not sign requests, and need no credentials: for public buckets
+    /// Send unsigned requests without credentials, for public buckets
     #[arg(long, env = "S3DAV_NO_SIGN_REQUEST", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub no_sign_request: bool,
 
@@ -316,7 +316,7 @@ pub struct S3Args {
     )]
     pub checksums: ChecksumsArg,
 
-    /// Whether the server supports conditional writes; if not, s3dav looks before each write
+    /// Whether the server supports conditional writes; if not, s3dav checks before each write
     #[arg(
         long,
         env = "S3DAV_CONDITIONAL_WRITES",
@@ -343,7 +343,7 @@ pub struct S3Args {
     #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", value_parser = parse_size, default_value = "128MiB", help_heading = "S3")]
     pub upload_memory: u64,
 
-    /// Disk quota for copies of large uploads, which keep them if somebody else changes the file meanwhile
+    /// Disk quota for copies of large uploads, which save them if someone else changes the file meanwhile
     #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", value_parser = parse_size, default_value = "16GiB", help_heading = "S3")]
     pub upload_spool: u64,
 

@@ -305,9 +305,74 @@ async fn completions_and_the_manual_are_printed() {
     }
     let place = tempfile::tempdir().unwrap();
     let pages = place.path().join("man");
-    let (code, _, error) = outcome(command(&["man-pages", pages.to_str().unwrap()])).await;
+    let (code, told, error) = outcome(command(&["man-pages", pages.to_str().unwrap()])).await;
     assert_eq!(code, 0, "{error}");
+    let count = std::fs::read_dir(&pages).unwrap().count();
+    assert_eq!(told, format!("wrote {count} manual pages to {}\n", pages.display()));
     let page = std::fs::read_to_string(pages.join("s3dav-mount.1")).unwrap();
     assert!(page.contains(".TH") && page.contains("MOUNTPOINT"), "{page}");
     assert!(pages.join("s3dav.1").exists() && pages.join("s3dav-service-install.1").exists());
+}
+
+/// The commands that are shown, by the names of their pages.
+fn commands(command: &clap::Command, name: &str, found: &mut Vec<(String, clap::Command)>) {
+    found.push((name.to_owned(), command.clone()));
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help")
+    {
+        commands(below, &format!("{name}-{}", below.get_name()), found);
+    }
+}
+
+#[tokio::test]
+async fn the_manual_has_every_option_and_says_how_a_command_is_used() {
+    let place = tempfile::tempdir().unwrap();
+    let (code, _, error) = outcome(command(&["man-pages", place.path().to_str().unwrap()])).await;
+    assert_eq!(code, 0, "{error}");
+    let (mut program, mut found) = (<s3dav::cli::Cli as clap::CommandFactory>::command(), Vec::new());
+    program.build();
+    commands(&program, "s3dav", &mut found);
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), found.len());
+    for (name, command) in &found {
+        let page = std::fs::read_to_string(place.path().join(format!("{name}.1"))).unwrap();
+        let page = page.replace("\\-", "-");
+        for section in ["NAME", "SYNOPSIS", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"] {
+            let is_there =
+                page.contains(&format!(".SH {section}\n")) || page.contains(&format!(".SH \"{section}\"\n"));
+            assert!(is_there, "{name}: {section}");
+        }
+        for option in command.get_arguments().filter(|option| !option.is_hide_set()) {
+            let Some(long) = option.get_long() else { continue };
+            assert!(page.contains(&format!("--{long}")), "{name}: --{long}");
+            let variable = option.get_env().map(|name| name.to_string_lossy().into_owned());
+            assert!(variable.is_none_or(|variable| page.contains(&variable)), "{name}: --{long}");
+        }
+    }
+    let files = std::fs::read_to_string(place.path().join("s3dav-mount.1")).unwrap();
+    assert!(files.contains("config.toml") && files.contains("AWS_PROFILE"), "{files}");
+    let Some(tools) = crate::harness::clients::needs(&["man"]) else { return };
+    for (name, _) in &found {
+        let mut man = tools.command("man");
+        man.args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"]);
+        man.arg(place.path().join(format!("{name}.1"))).env("LC_ALL", "C.UTF-8").env("MANPAGER", "cat");
+        let (code, _, error) = outcome(man).await;
+        assert_eq!((code, error.as_str()), (0, ""), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn help_has_an_example_and_the_short_one_is_short() {
+    for name in ["serve", "mount", "unmount", "status", "stop", "iam-policy"] {
+        let (code, long, _) = outcome(command(&[name, "--help"])).await;
+        assert_eq!(code, 0);
+        for part in ["Example, ", "Exit codes:", "Environment: ", "More: docs/"] {
+            assert!(long.contains(part), "{name}: {part}\n{long}");
+        }
+        let (_, short, _) = outcome(command(&[name, "-h"])).await;
+        assert!(short.lines().count() < 90 && !short.contains("Exit codes"), "{name}: {short}");
+    }
+    let (_, short, _) = outcome(command(&["mount", "-h"])).await;
+    assert!(short.contains("--profile") && !short.contains("--upload-memory"), "{short}");
+    let (_, version, _) = outcome(command(&["--version"])).await;
+    assert!(version.contains("target: ") && version.contains("features: "), "{version}");
+    assert_eq!(outcome(command(&["-V"])).await.1, format!("s3dav {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -54,6 +54,48 @@ async fn on_a_terminal_serve_says_what_to_do_next() {
     assert!(!rest.contains("serving"), "{rest}");
 }
 
+/// What a command that ends by itself says at a terminal.
+async fn said_at_a_terminal(mut command: tokio::process::Command) -> String {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let other_end = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(other_end).spawn().unwrap();
+    drop(command);
+    let reading = tokio::task::spawn_blocking(move || {
+        let said = BufReader::new(std::fs::File::from(terminal)).lines();
+        said.map_while(Result::ok).collect::<Vec<_>>().join("\n")
+    });
+    child.wait().await.unwrap();
+    reading.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_errors_are_coloured_alike_and_none_where_nobody_wants_it() {
+    for (variables, is_coloured) in [
+        (&[("TERM", "xterm")][..], true),
+        (&[("TERM", "dumb")], false),
+        (&[("TERM", "xterm"), ("NO_COLOR", "1")], false),
+    ] {
+        // The first is clap's, the second the program's own.
+        for arguments in [&["frob"][..], &["serve"]] {
+            let mut command = command(arguments);
+            for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+                command.env_remove(name);
+            }
+            let said = said_at_a_terminal({
+                command.envs(variables.iter().copied());
+                command
+            })
+            .await;
+            let begins = if is_coloured { "\x1b[1m\x1b[31merror:\x1b[0m " } else { "error: " };
+            assert!(said.starts_with(begins), "{variables:?} {arguments:?}: {said:?}");
+            assert_eq!(said.contains('\x1b'), is_coloured, "{variables:?} {arguments:?}: {said:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn elsewhere_serve_says_where_it_is_in_the_log() {
     let s3 = embedded().await;

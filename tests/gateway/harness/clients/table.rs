@@ -63,6 +63,7 @@ pub const TABLE: &[Client] = &[
         "git",
         &[Version("--version", "version ", &[2, 34]), Leaves(&["init", "-q", "made"], &["made/.git"])],
     ),
+    tool("man", &[Version("--version", "man ", &[2, 8])]),
     tool("mount", &[UTIL_LINUX, Able(is_the_systems), Able(mounts)]),
     program("node", &[Version("--version", "v", &[18])]),
     tool("nsenter", &[UTIL_LINUX]),
