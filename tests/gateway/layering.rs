@@ -58,7 +58,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Another gateway, and the ways to it.
     ("relay", &["intake", "logging", "metrics", "peer"]),
     ("far", &["aws_cli", "container", "logging", "process", "relay", "state", "store"]),
-    ("http", &["relay", "client", "object", "metrics", "shutdown", "logging", "fs", "dav", "page", "peer", "tally"]),
+    (
+        "http",
+        &[
+            "relay", "client", "object", "metrics", "shutdown", "logging", "fs", "dav", "page", "peer",
+            "tally",
+        ],
+    ),
     // The command line's structs parse units while clap reads them.
     ("cli", &["config", "spelling"]),
     (
