@@ -94,9 +94,9 @@ impl Shutdown {
         self.tasks.spawn(carried(work)).await
     }
 
-    /// Runs `work` in the background; the shutdown waits for it.
+    /// Runs `work` in the background; the shutdown waits for it. No request's tally has it: it may outlive all.
     pub fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(carried(work));
+        self.tasks.spawn(work);
     }
 
     /// Waits for all detached work. Call after [`Shutdown::begin`].

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import os
 import sys
 import tempfile
 from dataclasses import fields
@@ -17,12 +18,14 @@ import python_wheel
 import rpm
 import sbom
 import staging
-from project import CARGO, ROOT, Names, Refused, target_of
+from project import CARGO, ROOT, VERSION, Names, Refused, target_of
 
 SUMS = "SHA256SUMS"
 
 
 def main():
+    # Packages have the same rights, whoever makes them.
+    os.umask(0o022)
     options = arguments()
     try:
         options.run(options)
@@ -102,6 +105,9 @@ def collect(options):
         with tempfile.TemporaryDirectory() as place:
             npm.write_main(names, Path(place), out)
     files = sorted(path for path in out.iterdir() if path.is_file() and path.name != SUMS)
+    strange = [path.name for path in files if VERSION not in path.name and path.suffix != ".rb"]
+    if strange:
+        raise Refused(f"{out} has files of another version: remove {', '.join(strange)}")
     sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
     (out / SUMS).write_text(sums)
     print(f"{len(files)} files, and {SUMS}, are in {out}")

@@ -1,4 +1,4 @@
-"""Compressed tar archives that come out the same, byte by byte, wherever they are made."""
+"""Compressed tar archives that come out the same, byte by byte, when one machine makes them again."""
 
 import gzip
 import tarfile

@@ -1,5 +1,6 @@
 """What a Linux binary asks of the machine that it will run on, by binutils' readelf."""
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def numbers(version):
 
 def readelf(binary):
     command = ["readelf", "--wide", "--file-header", "--dynamic", "--version-info", str(binary)]
-    done = subprocess.run(command, capture_output=True, text=True, env=None)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     if done.returncode != 0 or "Error:" in done.stderr:
         raise Refused(f"{binary} is no binary of Linux: {done.stderr.strip()}")
     return done.stdout

@@ -1,6 +1,7 @@
 """What is published: the project as Cargo.toml has it, the names of whoever publishes it, and the targets."""
 
 import os
+import sys
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +16,11 @@ and mounts it: without FUSE, kernel extension or administrator rights."""
 
 class Refused(Exception):
     """What cannot be published, and why."""
+
+
+if not VERSION.replace(".", "").isdigit():
+    # Each kind of package sorts them by other rules.
+    sys.exit(f"error: {VERSION} is a version before a release: those are not packed")
 
 
 @dataclass(frozen=True)

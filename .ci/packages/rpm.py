@@ -1,6 +1,9 @@
 """An .rpm, by rpmbuild, which reads from the binary what it needs."""
 
+import shutil
 import subprocess
+
+from pathlib import Path
 
 import staging
 from project import DESCRIPTION, LICENCE, NAME, SUMMARY, VERSION, Refused
@@ -17,8 +20,7 @@ def write(staged, target, names, little, place, out):
         "s3dav.spec",
         payload="w1.gzdio" if little else "w6.xzdio",
         name=NAME,
-        # A hyphen would part it from the release.
-        version=VERSION.replace("-", "~"),
+        version=VERSION,
         summary=SUMMARY,
         licence=LICENCE,
         homepage=f"URL: {names.homepage}\n" if names.homepage else "",
@@ -31,7 +33,7 @@ def write(staged, target, names, little, place, out):
     made = list(top.glob("RPMS/*/*.rpm"))
     if done.returncode != 0 or len(made) != 1:
         raise Refused(f"rpmbuild: {done.stderr}")
-    return made[0].rename(out / made[0].name)
+    return Path(shutil.move(made[0], out / made[0].name))
 
 
 def mode(file):

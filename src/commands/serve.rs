@@ -146,12 +146,12 @@ async fn serve(
     gateway.set_options(own);
     gateway.set_note(note);
     gateway.set_holder(holder);
-    let urls = gateway.urls();
-    match greeting {
-        Some(greeting) => {
-            greeting.lines(urls.first().map_or("", String::as_str)).iter().for_each(|line| tell!("{line}"))
-        }
-        None => tracing::info!(%source, urls = %urls.join(" "), "serving"),
+    let urls = gateway.urls().join(" ");
+    if greeting.is_none() || log.log_file.is_some() {
+        tracing::info!(%source, %urls, "serving");
+    }
+    if let Some(greeting) = greeting {
+        greeting.lines(&urls).iter().for_each(|line| tell!("{line}"));
     }
     let kept = options
         .map(|options| Kept::of(super::mount::of_gateway(options, login, &gateway), interval, &gateway));

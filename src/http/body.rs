@@ -256,6 +256,9 @@ impl HttpBody for Counted {
             this.metrics.body_bytes(Direction::Sent, length);
             this.record.iter_mut().for_each(|record| record.sent(length));
         }
+        if frame.is_none() {
+            this.record.iter_mut().for_each(Record::ended);
+        }
         Poll::Ready(frame)
     }
 
@@ -265,6 +268,15 @@ impl HttpBody for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // What has an end in sight is not asked for it.
+        if self.body.is_end_stream() {
+            self.record.iter_mut().for_each(Record::ended);
+        }
     }
 }
 

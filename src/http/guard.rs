@@ -95,9 +95,12 @@ pub(super) fn admit(
     let budget = facts.budget.unwrap_or(match (client.is_webdavfs(), body.has_content) {
         (true, true) => CONTENT_BUDGET,
         (true, false) => FINDER_BUDGET,
-        (false, _) if is_watched => PAGE_BUDGET,
         (false, _) => BUDGET,
     });
+    let patience = match facts.budget {
+        None if is_watched && !client.is_webdavfs() => PAGE_BUDGET,
+        _ => budget,
+    };
     Ok(RequestContext {
         method: method.clone(),
         if_match: conditions::if_match(headers),
@@ -120,7 +123,7 @@ pub(super) fn admit(
         tokens,
         client,
         budget,
-        deadline: Instant::now() + budget,
+        deadline: Instant::now() + patience,
         outcome: Outcome::default(),
     })
 }
@@ -302,7 +305,7 @@ const FINDER_BUDGET: Duration = Duration::from_secs(75);
 /// But waits for the end of an upload without any limit, and tells nobody that it failed: a night without a
 /// network, or with credentials that have expired, is no reason to lose what was saved.
 const CONTENT_BUDGET: Duration = Duration::from_secs(12 * 3600);
-/// A person looks at nothing meanwhile; the page that says why asks again by itself.
+/// Until an answer begins. A person looks at nothing meanwhile; the page that says why asks again by itself.
 const PAGE_BUDGET: Duration = Duration::from_secs(5);
 /// Other clients give up after a minute at the most.
 const BUDGET: Duration = Duration::from_secs(30);

@@ -22,8 +22,10 @@ impl Asker {
         let kind = answer.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         // The gateway that this one leads to makes pages itself.
         let is_page = kind.is_some_and(|kind| kind.starts_with(b"text/html"));
+        let has_words = answer.extensions().get::<Message>().is_some();
         match &self.0 {
-            Some(path) if is_refusal && !is_page && !HAS_ITS_OWN.contains(&answer.status()) => {
+            // Without a message it comes from another gateway, which has said what there is to say.
+            Some(path) if is_refusal && !is_page && has_words && !HAS_ITS_OWN.contains(&answer.status()) => {
                 page(path, answer)
             }
             _ => answer,
@@ -43,10 +45,15 @@ fn page(path: &str, answer: Response<Body>) -> Response<Body> {
         path,
     }
     .page();
-    parts.headers.remove(header::CONTENT_LENGTH);
+    for of_content in OF_CONTENT {
+        parts.headers.remove(of_content);
+    }
     page::mark(&mut parts.headers);
     Response::from_parts(parts, full(page))
 }
 
+/// Of the plain text that the page takes the place of.
+const OF_CONTENT: [header::HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_DISPOSITION, header::ETAG];
 /// A browser's viewer asks for parts with its own hands.
 const HAS_ITS_OWN: [StatusCode; 2] = [StatusCode::RANGE_NOT_SATISFIABLE, StatusCode::PRECONDITION_FAILED];

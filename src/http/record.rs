@@ -1,7 +1,8 @@
 //! The line of the log for each request, with what it cost.
 //!
 //! It is written when the last byte of the answer has gone, since an answer's content may still cost requests to
-//! S3. A path stands there as a name; what follows the `?` and the headers may hold secrets, and do not.
+//! S3. A path stands there as a name. What follows the `?` and the headers may hold secrets, and are left out: of
+//! Destination the path is shown, of User-Agent the program that it names.
 
 use std::borrow::Cow;
 
@@ -26,7 +27,10 @@ pub(super) struct Record {
     client: String,
     status: Option<StatusCode>,
     reason: Option<String>,
+    /// Bytes that the body was announced to have.
+    length: Option<u64>,
     sent: u64,
+    has_ended: bool,
 }
 
 impl Record {
@@ -52,7 +56,9 @@ impl Record {
             client: client.described(uid),
             status: None,
             reason: None,
+            length: None,
             sent: 0,
+            has_ended: false,
         })
     }
 
@@ -60,11 +66,28 @@ impl Record {
     pub(super) fn answered<B>(&mut self, answer: &http::Response<B>) {
         self.status = Some(answer.status());
         self.reason = answer.extensions().get::<Reason>().map(|reason| reason.0.clone());
+        let length = answer.headers().get(header::CONTENT_LENGTH);
+        self.length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     }
 
     /// Notes bytes of the answer's body.
     pub(super) fn sent(&mut self, bytes: u64) {
         self.sent += bytes;
+    }
+
+    /// Notes that the body was sent to its end.
+    pub(super) fn ended(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// How it went: the client may go away, or S3, before all was sent.
+    fn end(&self) -> &'static str {
+        let is_whole = self.has_ended || self.length.is_some_and(|length| self.sent >= length);
+        match self.status {
+            None => "not answered",
+            Some(_) if is_whole => "answered",
+            Some(_) => "answered in part",
+        }
     }
 }
 
@@ -75,7 +98,6 @@ impl Drop for Record {
             method = self.method.as_str(),
             path = self.path,
             destination = self.destination,
-            // Without one the client went away before it was answered.
             status = self.status.map(|status| status.as_u16()),
             reason = self.reason,
             bytes_in = self.tally.received(),
@@ -83,7 +105,8 @@ impl Drop for Record {
             client = self.client,
             s3_requests = self.tally.s3_requests(),
             elapsed_ms = milliseconds(self.begun.elapsed()),
-            "answered"
+            "{}",
+            self.end()
         );
     }
 }
@@ -91,8 +114,9 @@ impl Drop for Record {
 /// The path of a URL, or of what has the path alone.
 fn path_of(url: &str) -> &str {
     let url = url.split(['?', '#']).next().unwrap_or_default();
-    match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+    let authority = url.split_once("://").map(|(_, rest)| rest).or_else(|| url.strip_prefix("//"));
+    match authority {
+        Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         None => url,
     }
 }
@@ -115,7 +139,9 @@ mod tests {
     fn a_path_is_a_name_and_has_no_secrets() {
         assert_eq!(name("/a%20b/%C3%A4"), "/a b/ä");
         assert_eq!(name(&format!("/{}", "ä".repeat(600))).len(), 1023 + '…'.len_utf8());
-        for url in ["http://me:secret@host:1/a/b?token=1#x", "/a/b?token=1", "https://h/a/b"] {
+        for url in
+            ["http://me:secret@host:1/a/b?token=1#x", "//me:secret@h/a/b", "/a/b?token=1", "https://h/a/b"]
+        {
             assert_eq!(path_of(url), "/a/b");
         }
         assert_eq!(path_of("http://host"), "/");

@@ -21,23 +21,20 @@ impl Kind {
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         let bare = content_type.split(';').next().unwrap_or_default().trim();
         let (class, name) = bare.split_once('/').unwrap_or_default();
-        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        let words: Vec<&str> = name.split(['.', '+', '-']).collect();
+        let has = |known: &[&str]| words.iter().any(|word| known.contains(word));
+        let ends_with = |known: &[&str]| words.last().is_some_and(|word| known.contains(word));
         match class {
             "image" => Self::Picture,
             "video" => Self::Video,
             "audio" => Self::Sound,
             "application" if name == "pdf" => Self::Pdf,
-            "text" | "application" if has(&["csv", "tab-separated", "spreadsheet", "excel", "parquet"]) => {
-                Self::Table
-            }
+            "text" | "application" if has(TABLES) => Self::Table,
             "text" => Self::Text,
-            "application" if has(&["zip", "tar", "7z", "compressed", "xz", "bzip", "zstd", "rar"]) => {
-                Self::Archive
-            }
-            "application" if has(&["document", "presentation", "word", "powerpoint", "rtf", "epub"]) => {
-                Self::Document
-            }
-            "application" if has(&["json", "xml", "yaml", "toml", "javascript", "sql", "x-sh"]) => Self::Text,
+            // An .epub is a .zip as well.
+            "application" if has(DOCUMENTS) => Self::Document,
+            "application" if has(ARCHIVES) => Self::Archive,
+            "application" if ends_with(TEXTS) => Self::Text,
             _ => Self::Other,
         }
     }
@@ -74,6 +71,38 @@ impl Kind {
     }
 }
 
+/// Words of content types.
+const TABLES: &[&str] = &["csv", "separated", "spreadsheet", "spreadsheetml", "excel", "calc", "parquet"];
+const DOCUMENTS: &[&str] = &[
+    "opendocument",
+    "wordprocessingml",
+    "presentationml",
+    "presentation",
+    "msword",
+    "word",
+    "powerpoint",
+    "writer",
+    "impress",
+    "rtf",
+    "epub",
+];
+const ARCHIVES: &[&str] = &[
+    "zip",
+    "gzip",
+    "bzip",
+    "bzip2",
+    "xz",
+    "zstd",
+    "7z",
+    "rar",
+    "tar",
+    "gtar",
+    "ustar",
+    "compress",
+    "compressed",
+];
+const TEXTS: &[&str] = &["json", "xml", "yaml", "toml", "javascript", "sql", "sh"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +128,11 @@ mod tests {
             ("a.docx", Kind::Document),
             ("a.odt", Kind::Document),
             ("a.pptx", Kind::Document),
+            ("a.epub", Kind::Document),
+            ("a.sxw", Kind::Document),
+            ("a.sdw", Kind::Document),
+            ("a.sxc", Kind::Table),
+            ("a.swf", Kind::Other),
             ("a.bin", Kind::Other),
             ("a", Kind::Other),
         ] {
@@ -107,6 +141,7 @@ mod tests {
             assert!(icons.contains(&format!("id=\"{}\"", kind.icon())) && !kind.word().is_empty());
         }
         assert_eq!(Kind::of(Some("Text/CSV; charset=utf-8")), Kind::Table);
+        assert_eq!(Kind::of(Some("application/vnd.sqlite3")), Kind::Other);
         assert_eq!(Kind::of(Some("nonsense")), Kind::Other);
     }
 }

@@ -14,7 +14,7 @@ function find() {
     return require.resolve(`${carrier}/bin/s3dav`);
   } catch {
     const why = carrier
-      ? `${carrier} is not installed\nhint: install again, without --omit=optional`
+      ? `${carrier} is not installed\nhint: install again, without --omit=optional; on Linux it needs glibc`
       : `there is no package for ${process.platform} on ${process.arch}`;
     console.error(`error: ${why}`);
     process.exit(1);
@@ -25,7 +25,7 @@ const child = spawn(program, process.argv.slice(2), { stdio: "inherit" });
 process.on("SIGTERM", () => child.kill("SIGTERM"));
 // A terminal sends these to both: a second Ctrl-C would stop the program at once.
 for (const signal of ["SIGHUP", "SIGINT"]) {
-  process.on(signal, () => {});
+  process.on(signal, () => process.stdin.isTTY || child.kill(signal));
 }
 child.on("error", (error) => {
   console.error(`error: ${program} cannot be run: ${error.message}`);

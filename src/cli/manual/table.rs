@@ -171,7 +171,7 @@ pub(super) const ROWS: &[Row] = &[
         Uses::Nothing,
         "INSTALL.md",
     ),
-    row("demo", &[("try it without a bucket", "s3dav demo")], Uses::Nothing, "INSTALL.md"),
+    row("demo", &[("try it without a bucket", "s3dav demo")], Uses::State, "INSTALL.md"),
 ];
 
 /// For every command.

@@ -15,6 +15,7 @@ use super::ending::until_stopped;
 use super::gateway::Gateway;
 use super::listeners;
 use super::serve::Kept;
+use super::words::quoted;
 use super::{CommandError, Ended, attempt, running};
 use crate::cli::DemoArgs;
 use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};
@@ -62,7 +63,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<Ended, CommandError> {
     // Nobody may be reading; it serves all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
     let ended = until_stopped(gateway, shutdown, kept, signals, Holder::Itself).await;
-    // It ends with this.
+    // The gateway has used it to its end.
     drop(state_dir);
     ended
 }
@@ -162,7 +163,9 @@ fn welcome(url: &str, args: &DemoArgs) -> String {
         None => format!("Finder: Go > Connect to Server (Cmd-K), {url}; or `s3dav demo --mount`"),
     };
     let stop = match &args.data {
-        Some(data) => format!("`s3dav stop --state-dir '{}'`", state_beside(data).display()),
+        Some(data) => {
+            format!("`s3dav stop --state-dir {}`", quoted(&state_beside(data).display().to_string()))
+        }
         None => "`s3dav stop`".to_owned(),
     };
     format!(

@@ -58,7 +58,7 @@ fn large() -> Bytes {
 const LARGE: &str = "Large file (64 MB).bin";
 /// Bytes; a multiple of 8.
 const LARGE_SIZE: usize = 64_000_000;
-/// More than fit one page of a listing.
+/// As many as S3 lists at once.
 const NOTES: usize = 1_000;
 /// Of an S3 server in this process, which has no way to go.
 const AT_ONCE: usize = 8;

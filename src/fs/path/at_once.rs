@@ -3,7 +3,9 @@
 //!
 //! Nothing here waits. Only file systems of this machine are asked, none that a network or a program is behind; names
 //! are looked up (`RESOLVE_CACHED`) and files read (`RWF_NOWAIT`) only as far as they are in memory. `None` means "not
-//! at once" and tells nothing else: then a thread that may wait is asked, see [`super::disk`].
+//! at once" and tells nothing else: then a thread that may wait is asked, see [`super::disk`]. What can still hold a call
+//! up is this machine's own: a virus scanner that is asked before a file is opened (fanotify), or memory that was
+//! swapped out.
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -192,7 +194,7 @@ impl Drop for Buffer {
 }
 
 /// Bytes of a piece: a few of them fit in a processor's second-level cache.
-const BUFFER: usize = 256 << 10;
+pub(super) const BUFFER: usize = 256 << 10;
 /// Bytes. Less is not worth a buffer, which a slow client would hold.
 const SMALL: usize = 64 << 10;
 /// Buffers that wait for use: 4 MiB, enough for sixteen downloads that run.

@@ -9,7 +9,7 @@ use dav_server::fs::OpenOptions;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::at_once::{Local, piece_at_once};
+use super::at_once::{BUFFER, Local, piece_at_once};
 use super::disk::DiskError;
 use super::root::Root;
 use super::stat::Stat;
@@ -38,7 +38,10 @@ impl PathFileSystem {
         }
         let (key, range) = (path.key(), context.range);
         let opened = match Opened::open_at_once(&self.shared, &key, range) {
-            Some(reading) => Ok(reading),
+            Some(reading) => {
+                self.shared.metrics.note_trouble("the disk", None);
+                Ok(reading)
+            }
             None => self.disk(move |shared| Opened::open(shared, key, range, true)).await,
         };
         let reading = match opened {
@@ -167,6 +170,10 @@ impl Opened {
         let (file, stat) = shared.root.file_at_once(key)?;
         let (start, end) = bounds(range, &stat);
         let most = shared.first_piece(&stat).min(end.saturating_sub(start));
+        if most > BUFFER as u64 && shared.content.takes(stat.size) {
+            // To be remembered it must come whole.
+            return None;
+        }
         let local = shared.root.local(&stat)?;
         let first = piece_at_once((&file, local), &shared.buffers, &stat, start, most)?;
         Some(Self::new(shared, key.to_owned(), (file, stat), range, Some(first)))

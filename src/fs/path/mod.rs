@@ -265,6 +265,7 @@ impl PathFileSystem {
         let found = if is_unseen(path) {
             None
         } else if let Some(located) = self.shared.find_at_once(path) {
+            self.shared.metrics.note_trouble("the disk", None);
             Some(located)
         } else {
             let spelled = path.clone();
