@@ -184,7 +184,8 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
     runtime.shutdown_background();
     if let (Err(failure), Some(_)) = (&outcome, file) {
         // Who looks for the reason looks there.
-        tracing::error!(hint = failure.hint, exit_code = failure.exit_code, "{:#}", failure.error);
+        let error = logging::with_causes(failure.error.as_ref());
+        tracing::error!(error, hint = failure.hint, exit_code = failure.exit_code, "s3dav failed");
     }
     outcome
 }

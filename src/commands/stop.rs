@@ -38,8 +38,9 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
         let detached = timeout(args.wait, mount::detach(&entry.point, args.force)).await;
         match detached.unwrap_or_else(|_| Err(MountError::Hung(entry.point.clone()))) {
             Ok(_) => say!("unmounted {}", entry.point.display()),
-            // It does so itself.
-            Err(MountError::NotMounted(_) | MountError::Busy { forced: false, .. }) if status.ending => {}
+            // Somebody else was quicker, or it does so itself.
+            Err(MountError::NotMounted(_)) => {}
+            Err(MountError::Busy { forced: false, .. }) if status.ending => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -7,7 +7,7 @@ use super::running::{self, Waiting};
 use super::{CommandError, stop};
 use crate::cli::{DEFAULT_MOUNTPOINT, UnmountArgs};
 use crate::control::{Request, Status, ask};
-use crate::mount::{self, Entry};
+use crate::mount::{self, Entry, MountError};
 
 pub(super) async fn run(args: UnmountArgs) -> Result<(), CommandError> {
     let found = running::find(args.gateway.state_dir.as_deref()).await?;
@@ -22,7 +22,11 @@ pub(super) async fn run(args: UnmountArgs) -> Result<(), CommandError> {
         // Or it would mount it again.
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
     }
-    mount::detach(&point, args.force).await?;
+    match mount::detach(&point, args.force).await {
+        // Another command was quicker.
+        Err(MountError::NotMounted(_)) if served.is_some() => {}
+        detached => detached?,
+    }
     say!("unmounted {}", point.display());
     if let Some(status) = served
         && let Some(problem) = problems(&status.state_dir).await.first()

@@ -22,10 +22,8 @@ impl Asker {
         let kind = answer.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         // The gateway that this one leads to makes pages itself.
         let is_page = kind.is_some_and(|kind| kind.starts_with(b"text/html"));
-        let has_words = answer.extensions().get::<Message>().is_some();
         match &self.0 {
-            // Without a message it comes from another gateway, which has said what there is to say.
-            Some(path) if is_refusal && !is_page && has_words && !HAS_ITS_OWN.contains(&answer.status()) => {
+            Some(path) if is_refusal && !is_page && !HAS_ITS_OWN.contains(&answer.status()) => {
                 page(path, answer)
             }
             _ => answer,

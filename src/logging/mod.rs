@@ -16,9 +16,12 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::time::UtcTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 pub use rarely::Rarely;
 use rotating::Rotating;
@@ -97,20 +100,27 @@ pub fn start(format: LogFormat, verbosity: i16, place: Place<'_>) -> Result<(), 
     }
     // A failure means that a log is running already, which is what was asked for.
     let _ = match (format, place) {
-        (LogFormat::Json, Place::StandardError) => builder.with_writer(io::stderr).json().try_init(),
-        (LogFormat::Json, Place::HastyStandardError) => builder.with_writer(|| Hasty).json().try_init(),
+        (LogFormat::Json, Place::StandardError) => {
+            builder.with_writer(io::stderr).json().finish().with(bodies()).try_init()
+        }
+        (LogFormat::Json, Place::HastyStandardError) => {
+            builder.with_writer(|| Hasty).json().finish().with(bodies()).try_init()
+        }
         (LogFormat::Json, Place::File(file)) => {
-            builder.with_writer(Mutex::new(Rotating::open(file)?)).json().try_init()
+            builder.with_writer(Mutex::new(Rotating::open(file)?)).json().finish().with(bodies()).try_init()
         }
         (LogFormat::Text, Place::StandardError) => {
-            builder.with_writer(io::stderr).with_ansi(has_colours()).try_init()
+            builder.with_writer(io::stderr).with_ansi(has_colours()).finish().with(bodies()).try_init()
         }
         (LogFormat::Text, Place::HastyStandardError) => {
-            builder.with_writer(|| Hasty).with_ansi(has_colours()).try_init()
+            builder.with_writer(|| Hasty).with_ansi(has_colours()).finish().with(bodies()).try_init()
         }
-        (LogFormat::Text, Place::File(file)) => {
-            builder.with_writer(Mutex::new(Rotating::open(file)?)).with_ansi(false).try_init()
-        }
+        (LogFormat::Text, Place::File(file)) => builder
+            .with_writer(Mutex::new(Rotating::open(file)?))
+            .with_ansi(false)
+            .finish()
+            .with(bodies())
+            .try_init(),
     };
     Ok(())
 }
@@ -136,6 +146,12 @@ fn filter(verbosity: i16) -> Result<EnvFilter, LogError> {
         Some(text) => EnvFilter::try_new(&text).map_err(|source| LogError::Filter { text, source }),
         None => Ok(EnvFilter::new(default)),
     }
+}
+
+/// Leaves out what the SDK says of all that it sends and gets, whatever the user's filter: S3 names a session token
+/// that has expired.
+fn bodies<S: tracing::Subscriber>() -> impl Layer<S> {
+    filter_fn(|meta| *meta.level() < tracing::Level::TRACE || !meta.target().starts_with("aws_"))
 }
 
 /// RFC 3339, in milliseconds.

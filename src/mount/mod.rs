@@ -261,10 +261,13 @@ async fn unmount(point: &Path, force: bool) -> Result<(), MountError> {
         true => (FORCED_LIMIT, platform::force_unmount(&point)),
         false => (UNMOUNT_LIMIT, platform::unmount(&point)),
     };
-    process::run(command, limit).await.map(drop).map_err(|source| match source.says("busy") {
-        true => MountError::Busy { point, forced: force },
-        false => MountError::NotUnmounted { point, forced: force, source },
-    })
+    match process::run(command, limit).await {
+        Ok(_) => Ok(()),
+        // Another command was quicker.
+        Err(_) if entry_at(&point).await?.is_none() => Ok(()),
+        Err(source) if source.says("busy") => Err(MountError::Busy { point, forced: force }),
+        Err(source) => Err(MountError::NotUnmounted { point, forced: force, source }),
+    }
 }
 
 /// Unmounts all that is mounted of `urls`, in `limit` altogether. What stays mounted is logged.

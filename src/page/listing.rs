@@ -70,6 +70,7 @@ struct Row<'a> {
     query: &'a str,
     kind: Kind,
     size: String,
+    exact: Option<String>,
     modified: Option<(String, String)>,
 }
 
@@ -143,10 +144,11 @@ impl<'a> Row<'a> {
     fn new(entry: &'a Entry, query: &'a str, zone: &Zone) -> Self {
         let modified = entry.modified.and_then(|time| Some((machine_readable(time)?, zone.shown(time)?)));
         if entry.is_folder {
-            return Self { entry, query, kind: Kind::Folder, size: "–".to_owned(), modified };
+            return Self { entry, query, kind: Kind::Folder, size: "–".to_owned(), exact: None, modified };
         }
         let kind = Kind::of(entry.content_type.as_deref());
-        Self { entry, query: "", kind, size: size::bytes(entry.size), modified }
+        let exact = Some(size::count(entry.size as usize, "byte"));
+        Self { entry, query: "", kind, size: size::bytes(entry.size), exact, modified }
     }
 }
 

@@ -36,6 +36,9 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 pub fn mark(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
+    // The page is a browser's answer alone, and of this moment.
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {

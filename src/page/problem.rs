@@ -113,7 +113,7 @@ mod tests {
     fn the_cause_and_the_advice_are_said() {
         let away =
             page(StatusCode::SERVICE_UNAVAILABLE, "the store is away", Some("check the network"), "/a");
-        for said in ["The store is away.", "Check the network.", "503", "content=\"5\"", "in 5 seconds"] {
+        for said in ["The store is away.", "Check the network.", "503", "content=\"5\"", "in 5 s"] {
             assert!(away.contains(said), "{said}: {away}");
         }
         let missing = page(StatusCode::NOT_FOUND, "", None, "/a/b");

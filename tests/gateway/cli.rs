@@ -134,7 +134,7 @@ async fn the_demo_serves_samples_and_keeps_its_data() {
 /// Some of what a demo shows: paths, types, bytes.
 const SAMPLES: &[(&str, &str, u64)] = &[
     ("/Welcome.txt", "text/plain; charset=utf-8", 117),
-    ("/About%20this%20bucket.pdf", "application/pdf", 948),
+    ("/About%20this%20bucket.pdf", "application/pdf", 950),
     ("/Documents/Read%20me.md", "text/markdown; charset=utf-8", 192),
     ("/Pictures/IMG_10.png", "image/png", 3953),
     ("/Large%20file%20(64%20MB).bin", "application/octet-stream", 64_000_000),

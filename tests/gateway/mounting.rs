@@ -511,6 +511,23 @@ async fn a_gateway_ends_with_the_last_of_its_mounts() {
     assert_eq!(home.bucket().await.get("file").await.unwrap(), "still there");
 }
 
+/// Who comes too late has nothing left to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_who_end_one_mount_at_once_all_end_well() {
+    let Some(home) = Home::new().await else { return };
+    for words in [&["unmount"][..], &["stop"]] {
+        home.mounted().await;
+        let end = || outcome(home.command(words));
+        let ended = tokio::join!(end(), end(), end());
+        for (code, _, error) in [&ended.0, &ended.1, &ended.2] {
+            // One may come when nothing is there any more.
+            let is_late = error.contains("no gateway is running") || error.contains("nothing is mounted");
+            assert!(*code == 0 || is_late, "{words:?}: {ended:?}");
+        }
+        assert!([ended.0.0, ended.1.0, ended.2.0].contains(&0) && !is_mounted(&home.point()), "{words:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_ends_when_all_its_mounts_end_at_once() {
     let Some(home) = Home::new().await else { return };

@@ -28,7 +28,7 @@ async fn page(gateway: &TestGateway, path: &str) -> String {
 /// The names in the order of the page.
 fn names(page: &str) -> Vec<&str> {
     let rows = page.split_once("<tbody>").map_or("", |(_, rows)| rows);
-    rows.split("<span>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect()
+    rows.split("<bdi>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,7 +223,7 @@ fn element(answer: &HttpResponse, name: &str) -> Option<String> {
 /// Code, message and the ids that AWS support asks for.
 fn describe<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, status: u16) -> String {
     let mut text = match (error.code(), error.message()) {
-        (Some(code), Some(message)) if code != message => format!("{code}: {message}"),
+        (Some(code), Some(message)) if code != message => format!("{code}: {}", without_tokens(message)),
         (Some(code), _) => code.to_owned(),
         _ => "no error code".to_owned(),
     };
@@ -243,6 +243,23 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     // What a program that was to bring credentials has said may hold them.
     let shown = text.split_once("Stderr:").map_or(text.as_str(), |(before, _)| before.trim_end());
     harmless(shown)
+}
+
+/// A message of the endpoint without what is as long as signatures and session tokens are: some repeat the headers that
+/// they were sent.
+fn without_tokens(message: &str) -> String {
+    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "+/=_-%".contains(c);
+    let mut shown = String::with_capacity(message.len());
+    let mut rest = message;
+    while !rest.is_empty() {
+        let length = rest.find(|c| !is_of_token(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(length);
+        shown.push_str(if length < SIGNATURE { word } else { "…" });
+        let between = after.find(is_of_token).unwrap_or(after.len());
+        shown.push_str(&after[..between]);
+        rest = &after[between..];
+    }
+    shown
 }
 
 /// A text of the endpoint as one line that does nothing to a terminal and shows all there is, but for what is
@@ -266,7 +283,7 @@ pub(super) fn harmless(text: &str) -> String {
 /// What one key's entry in the answer to DeleteObjects means.
 pub(super) fn of_key(error: &aws_sdk_s3::types::Error) -> StoreError {
     let code = error.code().unwrap_or_default();
-    let text = harmless(&format!("{code}: {}", error.message().unwrap_or_default()));
+    let text = harmless(&format!("{code}: {}", without_tokens(error.message().unwrap_or_default())));
     match code {
         "AccessDenied" => StoreError::AccessDenied(text.into()),
         "NoSuchKey" => StoreError::NotFound,
@@ -281,12 +298,22 @@ pub(super) fn of_key(error: &aws_sdk_s3::types::Error) -> StoreError {
 const MUCH_SKEW: Duration = Duration::from_secs(5 * 60);
 /// Bytes; the longest is `us-isob-east-1`.
 const MAX_REGION_BYTES: usize = 32;
+/// Characters of a signature; a session token has hundreds, a secret key never comes back.
+const SIGNATURE: usize = 64;
 /// Characters. The longest of S3's own texts are policies' refusals, below 500.
 const MAX_TEXT: usize = 2000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_show_neither_signature_nor_token() {
+        let (signature, token) = ("0a".repeat(32), "IQoJb3JpZ2luX2Vj/+".repeat(20));
+        let said = format!("echo Credential=AKIA/x, Signature={signature} \"{token}\", key ä/b.txt");
+        assert_eq!(without_tokens(&said), "echo Credential=AKIA/x, … \"…\", key ä/b.txt");
+        assert_eq!(without_tokens("plain"), "plain");
+    }
 
     #[test]
     fn texts_are_one_harmless_line() {
