@@ -75,6 +75,10 @@ impl Root {
         self.open.read().local.filter(|local| local.holds(stat))
     }
 
+    fn is_local(&self) -> bool {
+        self.open.read().local.is_some()
+    }
+
     /// What `key` leads to, if that can be told without waiting; see [`super::at_once`].
     pub(super) fn find_at_once(&self, key: &str) -> Option<Stat> {
         let top = self.open.read();
@@ -201,6 +205,12 @@ impl Place {
 
     /// The same, asked anew: opening a file makes a network file system ask its server.
     pub(super) fn newest(&self, root: &Root, key: &str) -> io::Result<Option<Stat>> {
+        if root.is_local() {
+            let found = self.find(root, key)?;
+            if found.as_ref().is_some_and(|stat| root.local(stat).is_some()) {
+                return Ok(found);
+            }
+        }
         drop(self.open_file());
         self.find(root, key)
     }
