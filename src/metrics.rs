@@ -109,7 +109,7 @@ impl Default for Metrics {
         let hidden_keys = Counter::default();
         registry.register("hidden_keys", "Keys met that no path can show", hidden_keys.clone());
         let stale_answers = Counter::default();
-        let help = "Answers from memory, of any age, while S3 was away";
+        let help = "Answers from memory, of any age, while S3 was unreachable";
         registry.register("stale_answers", help, stale_answers.clone());
         let conflicts = Counter::default();
         let help = "Writes that were kept beside what somebody else had written meanwhile";

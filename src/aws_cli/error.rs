@@ -68,7 +68,7 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
     (
         &["unable to locate credentials", "nocredentials", "partial credentials found"],
-        "sign in with `aws configure sso`, or name a profile with --profile",
+        "sign in with `aws sso login`, set up keys with `aws configure`, or name a profile with --profile",
     ),
     (&["config profile"], "`aws configure list-profiles` lists the profiles"),
     (
@@ -123,7 +123,7 @@ mod tests {
             ("Error loading SSO Token: Token for work does not exist", "aws sso login"),
             (
                 "Unable to locate credentials. You can configure credentials by running \"aws login\".",
-                "configure sso",
+                "`aws sso login`, set up keys with `aws configure`",
             ),
             ("The config profile (work) could not be found", "list-profiles"),
             (

@@ -310,7 +310,7 @@ pub struct DemoArgs {
     #[arg(long, env = "S3DAV_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// Mount the bucket, too, at this directory or at /tmp/s3files
+    /// Also mount the bucket [default: /tmp/s3files]
     #[arg(long, env = "S3DAV_MOUNT", value_name = "DIR", num_args = 0..=1, default_missing_value = DEFAULT_MOUNTPOINT)]
     pub mount: Option<PathBuf>,
 
@@ -338,7 +338,7 @@ pub struct EmbeddedArgs {
     #[arg(long, env = "S3DAV_ACCESS_KEY", value_name = "KEY", requires = "secret_key")]
     pub access_key: Option<String>,
 
-    /// Its secret; only the environment keeps it from the eyes of other users
+    /// Its secret; pass it in the environment so that other users cannot see it
     #[arg(
         long,
         env = "S3DAV_SECRET_KEY",

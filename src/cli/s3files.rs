@@ -98,6 +98,6 @@ impl SessionArgs {
 pub enum FarEngineArg {
     Docker,
     Podman,
-    /// none: tells how to mount on this machine
+    /// No engine: prints how to mount on this machine
     Host,
 }

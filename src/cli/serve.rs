@@ -327,7 +327,7 @@ pub struct S3Args {
     )]
     pub conditional_writes: ConditionalWritesArg,
 
-    /// PEM file of additional certificate authorities, or a server's own certificate with CA:FALSE
+    /// PEM file of additional certificate authorities, or the server's own (self-signed) certificate
     #[arg(long, env = "S3DAV_CA_BUNDLE", value_name = "FILE", help_heading = "S3")]
     pub ca_bundle: Option<PathBuf>,
 
@@ -343,7 +343,7 @@ pub struct S3Args {
     #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", value_parser = parse_size, default_value = "128MiB", help_heading = "S3")]
     pub upload_memory: u64,
 
-    /// Disk quota for copies of large uploads, which save them if someone else changes the file meanwhile
+    /// Disk quota for copies of large uploads, kept in case someone else changes the file meanwhile
     #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", value_parser = parse_size, default_value = "16GiB", help_heading = "S3")]
     pub upload_spool: u64,
 

@@ -95,7 +95,7 @@ pub struct StackUpArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub read_only: Option<bool>,
 
-    /// Container image of s3dav for the task [default: the release's]
+    /// Container image of s3dav for the task; needed for a new stack, as no image is published yet
     #[arg(long, value_name = "REPOSITORY@sha256:DIGEST")]
     pub image: Option<String>,
 

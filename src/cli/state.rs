@@ -62,7 +62,7 @@ pub enum StateCommand {
     },
     /// Remove state directories that are old and hold nothing that would be missed
     Clean {
-        /// Directories to remove instead, by the name or source that `state list` shows
+        /// State directories to remove regardless of age, by the name or source that `state list` shows
         #[arg(value_name = "NAME")]
         names: Vec<String>,
 

@@ -51,8 +51,8 @@ pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
             Ok(listener) => listeners.push(listener),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 let message = anyhow::anyhow!("the port of {address} is taken");
-                let hint = "choose another with --listen 127.0.0.1:PORT, or stop the program that has it: a \
-                            demo ends with Ctrl-C, other gateways are listed by `s3dav status`";
+                let hint = "choose another with --listen 127.0.0.1:PORT, or stop the program using it; `s3dav \
+                            status` lists gateways";
                 return Err(CommandError::hinted(message, hint));
             }
             Err(error) if listen.is_default => {

@@ -18,7 +18,7 @@ use crate::store::tree::DeleteFailure;
 pub enum Failure {
     #[error("there is nothing at this path")]
     NotFound,
-    #[error("the folder that should hold it does not exist")]
+    #[error("the parent folder does not exist")]
     ParentMissing,
     #[error("it exists already")]
     Exists,

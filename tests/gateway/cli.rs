@@ -340,6 +340,10 @@ async fn the_manual_has_every_option_and_says_how_a_command_is_used() {
                 page.contains(&format!(".SH {section}\n")) || page.contains(&format!(".SH \"{section}\"\n"));
             assert!(is_there, "{name}: {section}");
         }
+        assert!(!page.contains("see a summary"), "{name}");
+        let synopsis = page.split(".SH SYNOPSIS\n").nth(1).unwrap().lines().next().unwrap();
+        assert!(synopsis.starts_with("s3dav"), "{name}: {synopsis}");
+        assert!(synopsis.len() < 120, "{name}: {synopsis}");
         for option in command.get_arguments().filter(|option| !option.is_hide_set()) {
             let Some(long) = option.get_long() else { continue };
             assert!(page.contains(&format!("--{long}")), "{name}: --{long}");
@@ -348,6 +352,7 @@ async fn the_manual_has_every_option_and_says_how_a_command_is_used() {
         }
     }
     let files = std::fs::read_to_string(place.path().join("s3dav-mount.1")).unwrap();
+    assert!(files.contains("s3dav mount [OPTIONS] [SOURCE] [MOUNTPOINT]\n"), "{files}");
     assert!(files.contains("config.toml") && files.contains("AWS_PROFILE"), "{files}");
     let Some(tools) = crate::harness::clients::needs(&["man"]) else { return };
     for (name, _) in &found {

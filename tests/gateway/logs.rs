@@ -156,7 +156,7 @@ async fn verbose_logs_a_line_for_each_request_with_what_it_cost() {
     assert_eq!((&get["bytes_in"], &get["bytes_out"], &get["status"]), (&0.into(), &5.into(), &200.into()));
     assert_eq!((&none["path"], &none["status"]), (&"/none".into(), &404.into()));
     assert_eq!((&moved["path"], &moved["destination"]), (&"/a b.txt".into(), &"/c.txt".into()));
-    assert_eq!(orphan["reason"], "the folder that should hold it does not exist", "{orphan}");
+    assert_eq!(orphan["reason"], "the parent folder does not exist", "{orphan}");
     for line in &lines {
         assert!(line["elapsed_ms"].as_f64().unwrap() > 0.0 && line["s3_requests"].is_u64(), "{line}");
     }

@@ -276,8 +276,8 @@ async fn whoever_has_a_port_may_be_a_demo() {
     for arguments in [&["demo"][..], &["serve", "--bucket", "b"]] {
         let (code, _, said) = outcome(command(&[arguments, &["--listen", &address]].concat())).await;
         assert_eq!((code, said.contains("is taken")), (1, true), "{said}");
-        let hint = "hint: choose another with --listen 127.0.0.1:PORT, or stop the program that has it: a \
-                    demo ends with Ctrl-C, other gateways are listed by `s3dav status`";
+        let hint = "hint: choose another with --listen 127.0.0.1:PORT, or stop the program using it; `s3dav \
+                    status` lists gateways";
         assert!(said.contains(hint), "{said}");
     }
 }

@@ -59,7 +59,11 @@ fn end_of_help(row: &Row) -> String {
         text.push_str("\nFiles:\n");
         files.iter().for_each(|(name, what)| text.push_str(&format!("  {name}: {what}\n")));
     }
-    let more = if has_aws(row.uses) { "; credentials and proxies are found as by the AWS CLI" } else { "" };
+    let more = if has_aws(row.uses) {
+        "; credentials and proxies are found the way the AWS CLI finds them"
+    } else {
+        ""
+    };
     text.push_str(&format!("\nEnvironment: the variables above, S3DAV_LOG and NO_COLOR{more}\n"));
     text.push_str(&format!("\nMore: docs/{}, and `man {}` once installed", row.document, page(row.command)));
     text
@@ -112,10 +116,10 @@ fn shown(command: &Command) -> impl Iterator<Item = &Command> {
 
 fn render(command: &Command, path: &str, to: &mut Vec<u8>) -> io::Result<()> {
     let version = format!("s3dav {}", env!("CARGO_PKG_VERSION"));
-    let man = Man::new(command.clone()).title(page(path)).source(version).manual("s3dav");
+    let man = Man::new(with_plain_help(command)).title(page(path)).source(version).manual("s3dav");
     man.render_title(to)?;
     man.render_name_section(to)?;
-    man.render_synopsis_section(to)?;
+    synopsis(command, to)?;
     man.render_description_section(to)?;
     man.render_options_section(to)?;
     if shown(command).next().is_some() {
@@ -128,6 +132,25 @@ fn render(command: &Command, path: &str, to: &mut Vec<u8>) -> io::Result<()> {
     section("FILES", files.iter().map(|(name, what)| (*name, (*what).to_owned())), to)?;
     section("EXAMPLES", row.examples.iter().map(|(what, line)| (*line, (*what).to_owned())), to)?;
     see_also(command, path, row, to)
+}
+
+/// Without clap's word on `-h`, which is of the help alone.
+fn with_plain_help(command: &Command) -> Command {
+    let is_help = |option: &clap::Arg| matches!(option.get_action(), ArgAction::Help);
+    command.clone().mut_args(|option| match is_help(&option) {
+        true => option.help("Print help").long_help("Print help"),
+        false => option,
+    })
+}
+
+/// As in the help: options are listed further down.
+fn synopsis(command: &Command, to: &mut Vec<u8>) -> io::Result<()> {
+    let usage = command.clone().render_usage().to_string();
+    writeln!(to, ".SH SYNOPSIS")?;
+    for line in usage.trim_start_matches("Usage:").lines().map(str::trim).filter(|line| !line.is_empty()) {
+        writeln!(to, "{}\n.br", escaped(line))?;
+    }
+    Ok(())
 }
 
 /// The variables of a command: those of its options first.
@@ -169,7 +192,7 @@ fn see_also(command: &Command, path: &str, row: &Row, to: &mut Vec<u8>) -> io::R
     }
     let pages: Vec<_> = pages.iter().map(|name| format!("\\fB{}\\fR(1)", escaped(name))).collect();
     writeln!(to, ".SH \"SEE ALSO\"\n{}", pages.join(", "))?;
-    writeln!(to, ".PP\nThe document docs/{} of the source.", escaped(row.document))
+    writeln!(to, ".PP\ndocs/{} in the source tree", escaped(row.document))
 }
 
 /// As text of roff: a dash that can be copied, and no line that is a command.

@@ -105,7 +105,7 @@ pub(super) const ROWS: &[Row] = &[
             "mount S3 Files in this container, and serve it",
             "s3dav container --s3files fs-0123456789abcdef0",
         )],
-        exit: &[("20 to 61", "a step of the start or the mount failed; the document lists them")],
+        exit: &[("20 to 61", "a step of the start or the mount failed; docs/CONTAINERS.md lists them")],
         uses: Uses::Gateway,
         document: "CONTAINERS.md",
     },
@@ -121,9 +121,9 @@ pub(super) const ROWS: &[Row] = &[
         Uses::Nothing,
         "CONTAINERS.md",
     ),
-    row("stack", &[("set up S3 Files", "s3dav stack up files")], Uses::Aws, "S3-FILES.md"),
+    row("stack", &[("set up S3 Files", STACK_UP)], Uses::Aws, "S3-FILES.md"),
     row("stack template", &[("print the template", "s3dav stack template")], Uses::Aws, "S3-FILES.md"),
-    row("stack up", &[("set up S3 Files", "s3dav stack up files")], Uses::Aws, "S3-FILES.md"),
+    row("stack up", &[("set up S3 Files", STACK_UP)], Uses::Aws, "S3-FILES.md"),
     row("stack status", &[("show its outputs", "s3dav stack status files")], Uses::Aws, "S3-FILES.md"),
     row("stack stop", &[("stop the costs of the task", "s3dav stack stop files")], Uses::Aws, "S3-FILES.md"),
     row("stack start", &[("start the task again", "s3dav stack start files")], Uses::Aws, "S3-FILES.md"),
@@ -174,6 +174,9 @@ pub(super) const ROWS: &[Row] = &[
     row("demo", &[("try it without a bucket", "s3dav demo")], Uses::State, "INSTALL.md"),
 ];
 
+/// No image is published yet, so one is named.
+const STACK_UP: &str = "s3dav stack up files --image IMAGE@sha256:DIGEST";
+
 /// For every command.
 pub(super) const EXIT: &[(&str, &str)] = &[
     ("0", "done"),
@@ -190,7 +193,10 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
 /// Those by which AWS is reached.
 pub(super) const OF_AWS: &[(&str, &str)] = &[
     ("AWS_PROFILE", "profile of the AWS configuration files, unless --profile is given"),
-    ("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN", "keys; they stand before a profile"),
+    (
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
+        "access keys; they take precedence over a profile",
+    ),
     ("AWS_REGION", "region, unless --region is given"),
     ("AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE", "the AWS configuration files"),
     ("AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3", "URL of an S3 server, unless --endpoint-url is given"),

@@ -172,7 +172,7 @@ fn welcome(url: &str, args: &DemoArgs) -> String {
         "A sample bucket is served at {url}\n\n\
          Three things to try:\n  \
          - {first}\n  \
-         - curl -T README.md {url}  and then  curl {url}README.md\n  \
+         - echo hi | curl -T - {url}hi.txt  and then  curl {url}hi.txt\n  \
          - a browser: {url}\n\n\
          {kept} Ctrl-C or {stop} ends it.\n"
     )

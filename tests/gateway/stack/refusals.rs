@@ -166,7 +166,10 @@ async fn what_aws_says_has_its_hint() {
     for (words, hint) in [
         ("An error occurred (ExpiredToken) when calling the DescribeStacks operation", "aws sso login"),
         ("Error loading SSO Token: Token for work does not exist", "aws sso login"),
-        ("Unable to locate credentials. You can configure credentials", "aws configure sso"),
+        (
+            "Unable to locate credentials. You can configure credentials",
+            "`aws sso login`, set up keys with `aws configure`",
+        ),
         (
             "An error occurred (AccessDenied) when calling …: not authorized to perform: x",
             "stack template --iam",
