@@ -93,7 +93,11 @@ fn read_with<E>(
     arguments: Vec<OsString>,
     layer: impl FnOnce(&ServeArgs) -> Result<Layer, E>,
 ) -> Result<Invocation, ParseError<E>> {
-    let (mut cli, matches) = read(command.clone(), &arguments).map_err(ParseError::CommandLine)?;
+    let (mut cli, matches) =
+        read(command.clone(), &arguments).map_err(|error| match mistakes::endpoint(&error, &arguments) {
+            Some(mistake) => ParseError::Words(mistake),
+            None => ParseError::CommandLine(error),
+        })?;
     let reading = words::read(&mut cli.command, innermost(&matches)).map_err(ParseError::Words)?;
     if let Reading::Done(meaning) = &reading {
         meaning.apply(&mut cli.command);

@@ -16,8 +16,12 @@ pub enum TrustArg {
 
 #[derive(Debug, Clone, Args)]
 pub struct IamPolicyArgs {
+    /// Bucket to serve, as for --bucket
+    #[arg(value_name = "NAME[/PREFIX]", group = "named", conflicts_with = "s3files")]
+    pub what: Option<String>,
+
     /// Bucket to serve, or the ARN of an access point, with an optional prefix
-    #[arg(long, value_name = "NAME[/PREFIX]", required_unless_present_any = ["s3files", "trust"])]
+    #[arg(long, value_name = "NAME[/PREFIX]", group = "named")]
     pub bucket: Option<String>,
 
     /// File system of Amazon S3 Files to mount, instead of a bucket
@@ -33,7 +37,7 @@ pub struct IamPolicyArgs {
     pub read_only: bool,
 
     /// KMS key that encrypts the bucket
-    #[arg(long, value_name = "ARN", requires = "bucket")]
+    #[arg(long, value_name = "ARN", requires = "named")]
     pub kms_key: Option<String>,
 
     /// AWS partition, such as aws-cn [default: that of the ARNs, else aws]

@@ -6,6 +6,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::LogFormat;
+use crate::config::ConfigError;
 
 /// A mistake in a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,22 @@ pub(super) fn naming_what_was_given(
     error
 }
 
+/// Whoever knows other programs of S3 writes `--endpoint URL`, which here is a host and needs a file system.
+pub(super) fn endpoint(error: &clap::Error, arguments: &[OsString]) -> Option<ConfigError> {
+    let missing = error.get(ContextKind::InvalidArg)?.to_string();
+    if error.kind() != ErrorKind::MissingRequiredArgument || !missing.contains("--s3files") {
+        return None;
+    }
+    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let after = texts.windows(2).filter(|pair| pair[0] == ENDPOINT).map(|pair| &*pair[1]);
+    let joined = texts.iter().filter_map(|text| text.strip_prefix(ENDPOINT)?.strip_prefix('='));
+    let url = after.chain(joined).find(|value| value.contains("://"))?;
+    Some(ConfigError {
+        message: "--endpoint is for --s3files".to_owned(),
+        hint: Some(format!("did you mean --endpoint-url {url}?")),
+    })
+}
+
 /// Whether an option, as clap shows it (`--region <NAME>`), is on the command line or in the environment.
 fn is_given(shown: &str, command: &Command, arguments: &[OsString]) -> bool {
     let option = shown.split([' ', '=', '[']).next().unwrap_or_default();
@@ -68,6 +85,8 @@ fn is_in_environment(command: &Command, long: &str) -> bool {
     is_set || command.get_subcommands().any(|command| is_in_environment(command, long))
 }
 
+/// An earlier name of `--mount-target`.
+const ENDPOINT: &str = "--endpoint";
 const OPTION: &str = "--log-format";
 const VARIABLE: &str = "S3DAV_LOG_FORMAT";
 const JSON: &str = "json";

@@ -192,7 +192,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub gateway: GatewayArgs,
 
-    /// File or folder, mounted or served: show whether what was saved there is in the bucket
+    /// Path below a mount, or in a served directory: show whether what was saved there is in the bucket
     #[arg(value_name = "PATH", conflicts_with = "show_password")]
     pub path: Option<PathBuf>,
 
@@ -200,7 +200,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Show the name and password for other users' programs
+    /// Show the user name and password for other users' programs
     #[arg(long)]
     pub show_password: bool,
 }

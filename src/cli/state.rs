@@ -70,6 +70,10 @@ pub enum StateCommand {
         #[arg(long, value_name = "TIME", value_parser = parse_age, default_value = "90d")]
         older_than: Duration,
 
+        /// Remove all that are not in use, whatever their age and with what they hold, such as Finder's own files
+        #[arg(long, conflicts_with_all = ["names", "older_than"])]
+        all: bool,
+
         /// Do not ask for confirmation
         #[arg(short, long)]
         yes: bool,

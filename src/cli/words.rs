@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::{Command, ConfigCommand, Given, Layer, Origin, ServeArgs, ServiceCommand};
-use crate::config::ConfigError;
+use crate::config::{BucketSpec, ConfigError};
 
 /// What the words mean.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -142,13 +142,26 @@ fn source(word: &OsStr) -> Result<Named, ConfigError> {
             hint: Some(format!("write s3://{plain} for the bucket, or ./{plain} for the directory")),
         });
     }
+    if is_file_system(&text) {
+        return Err(ConfigError {
+            message: format!("{text:?} looks like a file system of Amazon S3 Files, not like a bucket"),
+            hint: Some(format!("write --s3files {text}, or s3://{text} for a bucket of that name")),
+        });
+    }
     Ok(Named::Buckets(text.split(',').map(str::to_owned).collect()))
+}
+
+/// `fs-` and 8 or 17 digits in hexadecimal, as AWS makes them.
+fn is_file_system(text: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let digits = text.strip_prefix("fs-").filter(|digits| digits.chars().all(is_digit));
+    digits.is_some_and(|digits| matches!(digits.len(), 8 | 17))
 }
 
 /// No directory would be written so.
 fn is_bucket_for_certain(word: &OsStr) -> bool {
     let text = word.to_string_lossy();
-    text.starts_with("arn:") || text.contains("://")
+    text.starts_with("arn:") || text.contains("://") || BucketSpec::meant(&text).is_some()
 }
 
 /// `/a`, `./a`, `../a`, `.` and `..`.

@@ -26,6 +26,7 @@ pub(super) async fn run(path: &Path, args: &StatusArgs) -> Result<(), CommandErr
     };
     match args.json {
         true => say!("{}", serde_json::to_string_pretty(&exports)?),
+        false if is_stored(&exports) && is_file(path).await => say!("stored"),
         false => say!("{}", text(&exports).trim_end()),
     }
     Ok(())
@@ -53,6 +54,18 @@ fn unserved(path: &Path) -> CommandError {
     let message = format!("{} is not in anything that your gateways serve or have mounted", path.display());
     let hint = "`s3dav status` lists those; for a container, run it inside with `docker exec`";
     CommandError::hinted(anyhow::anyhow!(message), hint)
+}
+
+/// Whether there is nothing to be said of it.
+fn is_stored(exports: &Exports) -> bool {
+    let is_exported = exports.exported.is_none_or(|count| count > 0);
+    is_exported && exports.pending + exports.failed + exports.untold == 0 && !exports.is_cut
+}
+
+/// Whether it is one file, as far as that can be told without a long wait.
+async fn is_file(path: &Path) -> bool {
+    let asked = tokio::time::timeout(ASKED, tokio::fs::metadata(path)).await;
+    matches!(asked, Ok(Ok(found)) if found.is_file())
 }
 
 fn text(exports: &Exports) -> String {
@@ -86,6 +99,8 @@ fn line(file: &Export) -> String {
     format!("{:<10} {}{why}", file.state, notify::plain(&file.path, MOST_OF_PATH))
 }
 
+/// What is mounted may hang.
+const ASKED: Duration = Duration::from_secs(5);
 /// A large folder takes a while.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Characters: that of the longest key.

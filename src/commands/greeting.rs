@@ -59,7 +59,7 @@ impl Greeting {
             Some(point) => format!("open {point}, where it is mounted, or {by_hand}"),
             None => {
                 let options: Vec<_> = self.options.iter().map(|option| quoted(option)).collect();
-                format!("run `s3dav mount {}`, or {by_hand}", options.join(" "))
+                format!("{by_hand}; to mount it, stop this, then run `s3dav mount {}`", options.join(" "))
             }
         };
         let patience = self.patience.as_secs();
@@ -87,8 +87,8 @@ mod tests {
         };
         let [what, opening, stopping] = greeting.lines("http://127.0.0.1:8330/");
         assert_eq!(what, "serving my-photos at http://127.0.0.1:8330/, read-only");
-        assert!(opening.starts_with("to open it: run `s3dav mount '--bucket=my photos'`, or "), "{opening}");
-        assert!(opening.ends_with(", as user \"me\" with its password"), "{opening}");
+        let mounting = "; to mount it, stop this, then run `s3dav mount '--bucket=my photos'`";
+        assert!(opening.ends_with(&format!(", as user \"me\" with its password{mounting}")), "{opening}");
         assert_eq!(stopping, "to stop it: press Ctrl-C; requests in progress get 10 s to finish");
         greeting.mountpoint = Some("/tmp/s3files".to_owned());
         let [_, opening, _] = greeting.lines("http://127.0.0.1:8330/");

@@ -39,7 +39,7 @@ mod tests {
     use crate::service::ServiceError;
     use crate::state::{StateError, directory_hint};
     use crate::store::obstacle::{CertificateFault, Obstacle};
-    use crate::store::{Setting, StoreError};
+    use crate::store::{NotFoundAnywhere, Setting, StoreError};
 
     fn cause(text: &str) -> Box<dyn std::error::Error + Send + Sync> {
         text.into()
@@ -71,6 +71,7 @@ mod tests {
             StoreError::AccessDenied(cause("SignatureDoesNotMatch")),
             StoreError::AccessDenied(cause("no")),
             StoreError::Credentials(cause("expired")),
+            StoreError::Credentials(NotFoundAnywhere.into()),
             StoreError::Credentials(cause("InvalidAccessKeyId")),
             StoreError::NoSuchBucket,
             StoreError::WrongRegion(Some("eu-west-1".into())),

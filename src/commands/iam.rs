@@ -8,7 +8,8 @@ use crate::iam::{
     partition_of, trust,
 };
 
-pub(super) fn run(args: IamPolicyArgs) -> Result<(), CommandError> {
+pub(super) fn run(mut args: IamPolicyArgs) -> Result<(), CommandError> {
+    args.bucket = args.bucket.or(args.what.take());
     say!("{}", document(args)?);
     Ok(())
 }
@@ -30,7 +31,7 @@ fn document(args: IamPolicyArgs) -> Result<Document, CommandError> {
         (None, Some(file_system)) => Ok(of_file_system(&file_system, args.read_only)),
         (None, None) => Err(mistake(
             "no bucket or file system given",
-            "name a bucket with --bucket, or a file system with --s3files",
+            "name a bucket, as in `s3dav iam-policy my-photos`, or a file system with --s3files",
         )),
     }
 }

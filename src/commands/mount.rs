@@ -1,5 +1,6 @@
 //! `s3dav mount`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,10 +67,12 @@ async fn mount(
     }
     let status = upgraded(status).await?;
     let own = options_of_gateway(given);
-    if !is_new && plain(&own) != plain(&status.options) {
+    let differing = differing(&own, &status.options);
+    if !is_new && !differing.is_empty() {
         tell!(
-            "warning: a gateway with other options already serves this, so these have no effect; run `s3dav \
-             stop` first to apply them"
+            "warning: a gateway already serves this with other options ({}), so those given now have no \
+             effect; run `s3dav stop` first to apply them",
+            differing.join(", ")
         );
     }
     if is_new {
@@ -342,6 +345,18 @@ pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
     options.flat_map(|option| option.clone().with_absolute_paths().arguments()).collect()
 }
 
+/// The names of options that are given differently.
+fn differing(own: &[String], its: &[String]) -> Vec<String> {
+    let (own, its) = (plain(own), plain(its));
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|option| !those.contains(option)).cloned().collect()
+    };
+    let all = [only(&own, &its), only(&its, &own)].concat();
+    let names: BTreeSet<String> =
+        all.iter().map(|option| option.split('=').next().unwrap_or(option).to_owned()).collect();
+    names.into_iter().collect()
+}
+
 /// Options of which each is spelled in one way.
 fn plain(options: &[String]) -> Vec<String> {
     let spelled = |option: &String| match option.split_once('=') {
@@ -365,6 +380,16 @@ const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_that_differ_are_named() {
+        let options = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (own, its) =
+            (options("--bucket=a --read-only --cache-size=1GiB"), options("--bucket=a --cache-size=2GiB"));
+        assert_eq!(differing(&own, &its), ["--cache-size", "--read-only"]);
+        assert_eq!(differing(&its, &own), ["--cache-size", "--read-only"]);
+        assert!(differing(&own, &options("--bucket=s3://a/ --cache-size=1GiB --read-only")).is_empty());
+    }
 
     #[test]
     fn options_are_the_same_however_they_are_spelled() {

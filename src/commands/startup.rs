@@ -70,7 +70,7 @@ fn heals(error: &StoreError, manner: &Manner) -> bool {
     if never_does {
         return manner.is_patient;
     }
-    if matches!(error, StoreError::Credentials(cause) if is_wrong_key(&cause.to_string())) {
+    if matches!(error, StoreError::Credentials(cause) if wrong_key(&cause.to_string()).is_some()) {
         return false;
     }
     matches!(error, StoreError::Unavailable(_) | StoreError::Credentials(_) | StoreError::InvalidAnswer(_))
@@ -82,6 +82,13 @@ pub(super) fn fatal(
     path: Option<&str>,
     given: &GivenOptions,
 ) -> CommandError {
+    if let StoreError::AccessDenied(cause) | StoreError::Credentials(cause) = &error
+        && let Some(wrong) = wrong_key(&cause.to_string())
+    {
+        tracing::debug!(bucket, %cause, "S3 refused the credentials");
+        let hint = "check the access key and its secret, or choose another --profile";
+        return CommandError::hinted(anyhow::anyhow!(wrong), hint);
+    }
     let (message, hint) = match &error {
         StoreError::NoSuchBucket | StoreError::NotFound | StoreError::InvalidAnswer(_) if path.is_some() => (
             format!(
@@ -103,14 +110,6 @@ pub(super) fn fatal(
             "grant s3:ListBucket on the bucket: without it no folder can be shown; if one folder may be listed, serve \
              that alone, as BUCKET/FOLDER",
         ),
-        StoreError::AccessDenied(cause) | StoreError::Credentials(cause)
-            if is_wrong_key(&cause.to_string()) =>
-        {
-            (
-                "S3 does not accept these credentials".to_owned(),
-                "check the access key and its secret, or choose another --profile",
-            )
-        }
         StoreError::AccessDenied(_) => (
             format!("access to the bucket {bucket:?} is denied"),
             "the policies of the bucket and of the credentials must allow s3:ListBucket, s3:GetObject, \
@@ -128,7 +127,11 @@ pub(super) fn fatal(
     };
     let hint =
         Some(hint).filter(|hint| !hint.is_empty()).map(str::to_owned).or_else(|| error.hint_with(given));
-    CommandError { error: anyhow::Error::new(error).context(message), hint, exit_code: 1 }
+    // It would say the same again, or speak of an answer that is none of S3's.
+    let is_not_of_s3 = path.is_some() && matches!(error, StoreError::InvalidAnswer(_));
+    let says_all = is_not_of_s3 || matches!(error, StoreError::NoSuchBucket | StoreError::NotFound);
+    let error = if says_all { anyhow::anyhow!(message) } else { anyhow::Error::new(error).context(message) };
+    CommandError { error, hint, exit_code: 1 }
 }
 
 /// Whether it is the alias of an access point: no bucket's name may end so.
@@ -136,8 +139,14 @@ fn is_alias(bucket: &str) -> bool {
     bucket.ends_with("-s3alias")
 }
 
-fn is_wrong_key(cause: &str) -> bool {
-    cause.contains("InvalidAccessKeyId") || cause.contains("SignatureDoesNotMatch")
+/// What S3 has against the keys themselves, by its code.
+fn wrong_key(cause: &str) -> Option<&'static str> {
+    let says = |code| cause.contains(code);
+    if says("InvalidAccessKeyId") {
+        return Some("S3 does not know this access key (InvalidAccessKeyId)");
+    }
+    says("SignatureDoesNotMatch")
+        .then_some("the secret key does not match the access key (SignatureDoesNotMatch)")
 }
 
 /// A start that takes longer looks like a hang.

@@ -20,7 +20,7 @@ use crate::state::{
 pub(super) async fn run(args: StateArgs) -> Result<(), CommandError> {
     match args.command {
         StateCommand::List { json, gateway } => list(json, gateway.state_dir.as_deref()).await,
-        StateCommand::Clean { names, older_than, yes } => clean(names, older_than, yes).await,
+        StateCommand::Clean { names, older_than, all, yes } => clean(names, older_than, all, yes).await,
     }
 }
 
@@ -166,6 +166,23 @@ impl Known {
         lines.join("\n") + "\n"
     }
 
+    /// Whether a gateway or a mount lives by it.
+    fn is_needed(&self) -> bool {
+        self.in_use || !self.mounted.is_empty()
+    }
+
+    /// Why it stays where nobody names it, in a few words.
+    fn reason(&self) -> String {
+        match self.mounted.first() {
+            _ if self.in_use => "in use".to_owned(),
+            Some(point) => format!("mounted at {}", point.display()),
+            None if self.holds.is_some_and(|holds| holds.is_nothing()) => {
+                format!("used {}", self.last_used())
+            }
+            None => format!("holds {}", self.holding()),
+        }
+    }
+
     /// Why it stays, and what can be done about that.
     fn refusal(&self) -> Option<CommandError> {
         let shown = quoted(&self.state_dir.display().to_string());
@@ -249,21 +266,37 @@ async fn list(json: bool, named: Option<&Path>) -> Result<(), CommandError> {
     let known = known(named).await?;
     if json {
         say!("{}", serde_json::to_string_pretty(&known)?);
-    } else if !known.is_empty() {
+    } else if known.is_empty() {
+        tell!("there is no state");
+    } else {
         say!("{}", known.iter().map(Known::text).collect::<Vec<_>>().join("\n").trim_end());
     }
     Ok(())
 }
 
-async fn clean(names: Vec<String>, older_than: Duration, yes: bool) -> Result<(), CommandError> {
+async fn clean(
+    names: Vec<String>,
+    older_than: Duration,
+    whatever: bool,
+    yes: bool,
+) -> Result<(), CommandError> {
     let all = known(None).await?;
-    let meant: Vec<&Known> = if names.is_empty() {
+    let meant: Vec<&Known> = if whatever {
+        all.iter().filter(|known| !known.is_needed()).collect()
+    } else if names.is_empty() {
         let is_old = |known: &&Known| known.refusal().is_none() && known.unused() > older_than;
         all.iter().filter(is_old).collect()
     } else {
         named(&all, &names)?
     };
+    if whatever || (names.is_empty() && meant.is_empty()) {
+        let kept = all.iter().filter(|known| !meant.iter().any(|other| other.state_dir == known.state_dir));
+        kept.for_each(|known| tell!("kept {} ({}): {}", known.name(), known.place(), known.reason()));
+    }
     if meant.is_empty() {
+        if !whatever && !all.is_empty() {
+            tell!("to remove one, name it, or use --older-than or --all");
+        }
         say!("there is no state to remove");
         return Ok(());
     }
@@ -272,7 +305,8 @@ async fn clean(names: Vec<String>, older_than: Duration, yes: bool) -> Result<()
     }
     for known in meant {
         let directory = known.state_dir.clone();
-        let removed = tokio::task::spawn_blocking(move || state::remove(&directory)).await?;
+        let remove = if whatever { state::remove_with_all } else { state::remove };
+        let removed = tokio::task::spawn_blocking(move || remove(&directory)).await?;
         match removed {
             Ok(Removed::All) => say!("removed {} ({})", known.name(), known.place()),
             Ok(Removed::Not(_)) | Err(StateError::Taken { .. }) => {
@@ -308,7 +342,10 @@ fn named<'k>(all: &'k [Known], names: &[String]) -> Result<Vec<&'k Known>, Comma
 async fn is_wanted(meant: &[&Known]) -> Result<bool, CommandError> {
     let names: Vec<String> = meant
         .iter()
-        .map(|known| format!("{} ({}, used {})", known.name(), known.place(), known.last_used()))
+        .map(|known| {
+            let (place, used) = (known.place(), known.last_used());
+            format!("{} ({place}, used {used}, holds {})", known.name(), known.holding())
+        })
         .collect();
     if !asking::is_possible() {
         return Err(CommandError::hinted(

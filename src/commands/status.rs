@@ -103,7 +103,7 @@ async fn mounted_at(point: PathBuf) -> MountedAt {
     MountedAt { point, health: health.to_owned() }
 }
 
-/// The line that tells programs of other users how to come in.
+/// The lines that tell programs of other users how to come in.
 fn password(status: &Status, is_wanted: bool) -> Result<String, CommandError> {
     if !is_wanted || status.auth == "none" {
         return Ok(String::new());
@@ -113,9 +113,7 @@ fn password(status: &Status, is_wanted: bool) -> Result<String, CommandError> {
     }
     let credential = Credential::read(&status.state_dir).context("the password cannot be read")?;
     Ok(match credential {
-        Some(Credential { user, password }) => {
-            format!("login      {user} {password}\n")
-        }
+        Some(Credential { user, password }) => format!("user       {user}\npassword   {password}\n"),
         None => String::new(),
     })
 }

@@ -66,8 +66,8 @@ pub(super) fn source(
     delete_hidden: bool,
 ) -> Result<Source, ConfigError> {
     if given.is_empty() {
-        let hint = "name a bucket with --bucket, a directory with --path, or a source of the configuration \
-                    file with --source";
+        let hint = "name one, as in `s3dav serve my-photos` or `s3dav mount ./photos`, or a source of the \
+                    configuration file with --source";
         return Err(mistake("no bucket or directory given", hint));
     }
     args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
@@ -104,7 +104,10 @@ pub(super) fn endpoint_of_environment() -> Option<String> {
 fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, ConfigError> {
     let buckets: Vec<BucketSpec> = given
         .iter()
-        .map(|text| BucketSpec::parse(text).map_err(|message| mistake(message, "")))
+        .map(|text| {
+            let hint = BucketSpec::meant(text).map(|name| format!("write {name}")).unwrap_or_default();
+            BucketSpec::parse(text).map_err(|message| mistake(message, &hint))
+        })
         .collect::<Result<_, _>>()?;
     let folders: BTreeSet<&str> = buckets.iter().map(BucketSpec::folder).collect();
     match folders.len() == buckets.len() {
@@ -238,6 +241,9 @@ impl BucketSpec {
         let text = plain(given);
         let segments = if text.starts_with("arn:") { 2 } else { 1 };
         let mut parts = text.splitn(segments + 1, '/');
+        if Self::meant(given).is_some() {
+            return Err(format!("{given:?} is not a bucket"));
+        }
         let bucket = parts.by_ref().take(segments).collect::<Vec<_>>().join("/");
         let prefix = parts.next().unwrap_or_default().trim_matches('/').to_owned();
         if bucket.is_empty() || bucket.contains(char::is_whitespace) {
@@ -264,6 +270,13 @@ impl BucketSpec {
             return Err(format!("the prefix of {text:?} has an empty or dotted segment"));
         }
         Ok(Self { bucket, prefix })
+    }
+
+    /// What is meant by a name that begins almost as `s3://` does, and with what no bucket's can.
+    pub fn meant(given: &str) -> Option<String> {
+        let rest = given.get(..3).filter(|begin| begin.eq_ignore_ascii_case("s3:")).map(|_| &given[3..])?;
+        let name = rest.trim_start_matches('/');
+        (!name.is_empty() && !given.starts_with("s3://")).then(|| format!("s3://{name}"))
     }
 
     /// The folder that stands for it beside others.
@@ -315,6 +328,17 @@ mod tests {
             ("s3://arn:aws:s3:eu-west-1:1:accesspoint/ap/in", "arn:aws:s3:eu-west-1:1:accesspoint/ap/in"),
         ] {
             assert_eq!(BucketSpec::parse(text).unwrap().to_string(), same);
+        }
+    }
+
+    #[test]
+    fn what_begins_almost_as_other_programs_write_it_is_understood() {
+        for text in ["S3://photos/2026", "s3:photos/2026", "s3:/photos/2026", "S3:photos/2026"] {
+            assert_eq!(BucketSpec::meant(text).as_deref(), Some("s3://photos/2026"), "{text}");
+            assert!(BucketSpec::parse(text).is_err(), "{text}");
+        }
+        for text in ["s3://photos", "s3", "s3:", "s3photos", "é3:x", "arn:aws:s3:::photos"] {
+            assert_eq!(BucketSpec::meant(text), None, "{text}");
         }
     }
 

@@ -91,7 +91,7 @@ pub enum MountError {
     Table(#[from] TableError),
     #[error("nothing is mounted at {0}")]
     NotMounted(PathBuf),
-    #[error("programs have files open at {point}")]
+    #[error("programs have files open at {point}, or what was saved there is still being sent")]
     Busy { point: PathBuf, forced: bool },
     #[error("another command is mounting at {0}, and does not finish")]
     UnderWay(PathBuf),
@@ -127,7 +127,8 @@ impl MountError {
             }
             Self::Busy { forced: true, .. } => "close them, and try again".to_owned(),
             Self::Busy { .. } => {
-                "close them, or unmount with --force, which loses unsaved changes".to_owned()
+                "close them or wait a moment, then try again; --force unmounts at once, and loses unsaved changes"
+                    .to_owned()
             }
             Self::UnderWay(_) => "stop that command, and try again".to_owned(),
             Self::NotMounted(_) => "`s3dav status` shows what is mounted where".to_owned(),

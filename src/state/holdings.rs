@@ -133,10 +133,22 @@ fn is_passing(name: &str) -> bool {
 
 /// Removes a state with all that is in it, unless somebody has it or it holds something. Blocks.
 pub fn remove(directory: &Path) -> Result<Removed, StateError> {
+    remove_locked(directory, || Holdings::of(directory))
+}
+
+/// The same with all that it holds; never one that somebody has. Blocks.
+pub fn remove_with_all(directory: &Path) -> Result<Removed, StateError> {
+    remove_locked(directory, || Ok(Holdings::default()))
+}
+
+fn remove_locked(
+    directory: &Path,
+    would_be_missed: impl FnOnce() -> Result<Holdings, StateError>,
+) -> Result<Removed, StateError> {
     let failed = |source| StateError::Directory { path: directory.display().to_string(), source };
     let _parent = ParentsPlace::take(directory, OWNER)?;
     let _gateway = Held::take(directory, OWNER)?;
-    let holdings = Holdings::of(directory)?;
+    let holdings = would_be_missed()?;
     if !holdings.is_nothing() {
         return Ok(Removed::Not(holdings));
     }

@@ -42,7 +42,7 @@ pub use directory::{
     temporary,
 };
 pub use folder_dates::FolderDate;
-pub use holdings::{Holdings, Removed, remove, remove_bare, remove_new};
+pub use holdings::{Holdings, Removed, remove, remove_bare, remove_new, remove_with_all};
 pub use identity::{SourceIdentity, default_directory, is_named_after, last_use};
 pub use locks::LockRow;
 pub use pending::{

@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use super::obstacle::{CertificateFault, Obstacle};
-use super::{NotSignedIn, StoreError};
+use super::{NotFoundAnywhere, NotSignedIn, StoreError};
 
 /// Options that hints depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +37,12 @@ pub(super) fn of(error: &StoreError, given: &GivenOptions) -> Option<Option<Stri
         StoreError::Credentials(cause) => {
             if let Some(NotSignedIn { hint, .. }) = cause.downcast_ref() {
                 return Some(Some(hint.clone()));
+            }
+            let is_nowhere = cause.is::<NotFoundAnywhere>() && given.profile.is_none();
+            if is_nowhere {
+                let step =
+                    "set them up with `aws configure`, or as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+                return Some(Some(format!("{step}{GOES_ON}")));
             }
             let profile = given.profile.as_ref().map(|name| format!(" --profile {name}")).unwrap_or_default();
             format!(

@@ -42,7 +42,7 @@ pub enum StoreError {
     #[error("access denied: {0}")]
     AccessDenied(#[source] Cause),
     /// No credentials, or they ended. Somebody must renew them; it heals by itself then.
-    #[error("credentials are missing or have expired: {0}")]
+    #[error("{}", of_credentials(.0))]
     Credentials(#[source] Cause),
     /// The bucket does not exist.
     #[error("no such bucket")]
@@ -107,6 +107,19 @@ pub struct NotSignedIn {
     pub text: String,
     pub hint: String,
 }
+
+/// One that says it all stands alone.
+fn of_credentials(cause: &Cause) -> String {
+    match cause.downcast_ref::<NotFoundAnywhere>() {
+        Some(nowhere) => nowhere.to_string(),
+        None => format!("credentials are missing or have expired: {cause}"),
+    }
+}
+
+/// Nobody has set any credentials up: neither the environment nor the files have them, nor the machine.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("no credentials were found")]
+pub struct NotFoundAnywhere;
 
 /// What new objects are stored as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -42,7 +42,7 @@ use crate::object::{
 
 pub use crate::object::ListPage;
 
-pub use error::{NotSignedIn, Setting, StoreError, StoreResult, existing};
+pub use error::{NotFoundAnywhere, NotSignedIn, Setting, StoreError, StoreResult, existing};
 
 /// The most keys a listing's page or a batch of deletes holds; S3's own limit.
 pub const PAGE_KEYS: usize = 1000;

@@ -10,7 +10,20 @@ async fn usage_errors_end_with_2_and_say_what_to_do() {
     let password = tempfile::NamedTempFile::new().unwrap();
     let password = password.path().to_str().unwrap();
     let cases: &[(&[&str], &str)] = &[
-        (&["serve"], "--bucket"),
+        (&["serve"], "as in `s3dav serve my-photos`"),
+        (&["mount"], "as in `s3dav serve my-photos`"),
+        (
+            &["serve", "b", "--endpoint", "http://minio:9000"],
+            "did you mean --endpoint-url http://minio:9000?",
+        ),
+        (&["mount", "b", "--endpoint=http://minio:9000"], "did you mean --endpoint-url http://minio:9000?"),
+        (&["serve", "b", "--endpoint", "10.0.0.1"], "--s3files"),
+        (&["serve", "S3://photos/2026"], "hint: write s3://photos/2026"),
+        (&["mount", "s3:/photos/2026"], "hint: write s3://photos/2026"),
+        (&["serve", "--bucket", "s3:photos"], "hint: write s3://photos"),
+        (&["mount", "fs-0123456789abcdef0"], "hint: write --s3files fs-0123456789abcdef0"),
+        (&["iam-policy"], "--s3files"),
+        (&["iam-policy", "photos", "--bucket", "photos"], "cannot be used with"),
         (&["serve", "--bucket", "https://s3.example/photos"], "URL"),
         (&["serve", "--bucket", "Bad_Name!!"], "not a valid bucket name"),
         (&["serve", "--bucket", "b", "--request-budget", "10"], "write e.g. 10s"),

@@ -64,14 +64,16 @@ async fn names_are_read_as_serve_reads_them_and_tell_the_partition() {
         assert!(code == 0 && printed.contains(expected), "{arguments}: {printed}{said}");
         serde_json::from_str::<serde_json::Value>(&printed).unwrap();
     }
+    assert_eq!(policy("photos").await, policy("--bucket photos").await);
 }
 
 #[tokio::test]
 async fn what_no_policy_can_name_is_refused_with_what_to_write() {
     let key = "arn:aws:kms:eu-west-1:123456789012:alias/k";
     for (arguments, error, hint) in [
-        ("", "--bucket", "--help"),
-        ("--bucket a b", "unexpected argument", "--help"),
+        ("", "no bucket or file system", "--s3files"),
+        ("--bucket a b", "cannot be used with", "--help"),
+        ("--kms-key arn:aws:kms:eu-west-1:123456789012:key/k --trust ecs", "required", "--help"),
         ("--bucket a --s3files b", "cannot be used with", "--help"),
         ("--bucket a --account 123456789012", "--trust", "--help"),
         ("--bucket a/../b", "dotted segment", "NAME/PREFIX"),

@@ -48,7 +48,10 @@ async fn on_a_terminal_serve_says_what_to_do_next() {
         what.starts_with("serving bucket at http://127.0.0.1:") && what.ends_with("/, read-only"),
         "{what}"
     );
-    assert!(opening.starts_with("to open it: run `s3dav mount --bucket=bucket "), "{opening}");
+    assert!(
+        opening.contains("; to mount it, stop this, then run `s3dav mount --bucket=bucket "),
+        "{opening}"
+    );
     assert!(opening.contains("--state-dir=") && opening.contains("that URL"), "{opening}");
     assert!(stopping.contains("Ctrl-C") && stopping.contains("10 s"), "{stopping}");
     assert!(!rest.contains("serving"), "{rest}");
@@ -242,7 +245,7 @@ async fn quiet_logs_warnings_and_twice_errors_only() {
 #[tokio::test]
 async fn a_start_that_fails_says_so_in_json_where_the_log_is_json() {
     for (arguments, code, error, hint) in [
-        (&["serve", "--log-format", "json"][..], 2, "", "--bucket"),
+        (&["serve", "--log-format", "json"][..], 2, "", "s3dav serve my-photos"),
         (
             &["serve", "--log-format=json", "--lsten", "x"],
             2,

@@ -763,7 +763,10 @@ async fn what_keeps_a_gateway_from_starting_is_said() {
     mount.env("AWS_SECRET_ACCESS_KEY", "wrong");
     let (code, _, error) = outcome(mount).await;
     assert_eq!(code, 1);
-    assert!(error.contains("does not accept these credentials") && error.contains("hint: check"), "{error}");
+    assert!(
+        error.contains("secret key does not match the access key") && error.contains("hint: check"),
+        "{error}"
+    );
     let (code, _, error) = outcome(home.command(&["mount"])).await;
     assert_eq!((code, error.contains("no bucket or directory given")), (2, true), "{error}");
 }

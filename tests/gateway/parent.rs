@@ -218,7 +218,7 @@ async fn an_end_goes_through_the_parent() {
     let mut wrong = serve(&s3.endpoint_url(), &state, &["--detached"]);
     wrong.env("AWS_SECRET_ACCESS_KEY", "wrong");
     let (code, _, error) = outcome(wrong).await;
-    assert_eq!((code, error.contains("does not accept these credentials")), (1, true), "{error}");
+    assert_eq!((code, error.contains("secret key does not match the access key")), (1, true), "{error}");
     let (code, _, error) = outcome(serve(&s3.endpoint_url(), &state, &["--detached", "--no-such"])).await;
     assert_eq!(code, 2, "{error}");
 }

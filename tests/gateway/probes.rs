@@ -62,7 +62,10 @@ async fn health_says_why_in_one_line_where_no_gateway_serves() {
     std::fs::remove_file(held.state_dir.join("source.toml")).unwrap();
     held.kill_gateway().await;
     let said = || async { outcome(of(&held.state_dir)).await };
-    eventually("a reason", || async { said().await.2.contains("does not accept these credentials") }).await;
+    eventually("a reason", || async {
+        said().await.2.contains("does not know this access key (InvalidAccessKeyId)")
+    })
+    .await;
     let (code, _, error) = said().await;
     assert!(code == 1 && error.lines().count() == 1, "{error}");
 

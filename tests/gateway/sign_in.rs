@@ -278,6 +278,13 @@ async fn single_sign_on_works_or_its_command_is_named() {
     assert!(authority.was_asked("/federation/credentials"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_credentials_it_is_said_how_they_are_set_up() {
+    let home = Home::new("").await;
+    waits(home.serve(&[]), "no credentials were found").await;
+    waits(home.serve(&[]), "set them up with `aws configure`, or as AWS_ACCESS_KEY_ID").await;
+}
+
 /// An S3 server that lists nothing to everybody, and the first request that it gets.
 async fn first_request(more: &[&str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -29,7 +29,12 @@ async fn what_only_a_person_can_change_is_said_and_ends_the_program() {
         (fail(403, "AccessDenied", "Access Denied"), "is denied", "policies"),
         (fail(403, "AccessDenied", list), "may not be listed", "grant s3:ListBucket"),
         (fail(403, "RequestTimeTooSkewed", "x"), "clock", "set the clock"),
-        (fail(403, "InvalidAccessKeyId", "x"), "does not accept these credentials", "--profile"),
+        (fail(403, "SignatureDoesNotMatch", "x"), "secret key does not match", "--profile"),
+        (
+            fail(403, "InvalidAccessKeyId", "x"),
+            "does not know this access key (InvalidAccessKeyId)",
+            "--profile",
+        ),
     ] {
         s3.hooks().heal();
         s3.hooks().always(action);
@@ -37,6 +42,9 @@ async fn what_only_a_person_can_change_is_said_and_ends_the_program() {
         assert_eq!(code, 1, "{said}");
         assert!(said.contains(message) && said.contains("hint: ") && said.contains(hint), "{said}");
         assert!(!said.contains("not-a-secret"), "no secret in the log");
+        for twice in ["have expired", ": no such bucket"] {
+            assert!(!said.contains(twice), "{said}");
+        }
     }
     s3.hooks().heal();
     let (code, said) = failing(&s3.endpoint_url(), &["--profile", "nobody"]).await;

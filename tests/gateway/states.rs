@@ -225,6 +225,10 @@ async fn states_are_listed_and_those_that_nobody_needs_removed() {
     // All of them are young.
     let (code, text, error) = home.run(&["state", "clean", "--yes"]).await;
     assert_eq!((code, home.states().len()), (0, 3), "{text}{error}");
+    let kept = format!("kept {} ", name(&home.state_of(OTHER)));
+    let line = error.lines().find(|line| line.starts_with(&kept)).unwrap_or_default();
+    assert!(line.contains(": used ") && error.contains("use --older-than or --all"), "{error}");
+    assert!(error.contains(": in use") && error.contains(": holds 1 file of Finder's"), "{error}");
     for state in home.states() {
         age(&home.base().join(state), 91);
     }
@@ -249,6 +253,26 @@ async fn states_are_listed_and_those_that_nobody_needs_removed() {
     assert_eq!((code, home.states().len()), (0, 1), "{error}");
     let (code, _, error) = home.run(&["state", "clean", "--yes", "nonsense"]).await;
     assert_eq!((code, error.contains("nonsense")), (1, true), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_states_go_at_once_but_for_those_in_use() {
+    let home = Home::new().await;
+    let (code, text, error) = home.run(&["state", "list"]).await;
+    assert_eq!((code, text.as_str(), error.as_str()), (0, "", "there is no state\n"));
+    home.with_a_shelf(BUCKET, "._first").await;
+    let gateway = home.serving(OTHER).await;
+    let (code, _, error) = home.run(&["state", "clean", "--all"]).await;
+    assert_eq!((code, home.states().len()), (1, 2), "there is no terminal to ask on: {error}");
+    assert!(error.contains("holds 1 file of Finder's") && error.contains("--yes"), "{error}");
+    let (code, _, error) = home.run(&["state", "clean", "--all", "--yes", BUCKET]).await;
+    assert_eq!((code, home.states().len()), (2, 2), "{error}");
+    let (code, text, error) = home.run(&["state", "clean", "--all", "--yes"]).await;
+    assert_eq!((code, home.states().len()), (0, 1), "{text}{error}");
+    assert!(text.contains("removed bucket-") && error.contains(": in use"), "{text}{error}");
+    end(gateway).await;
+    let (code, text, error) = home.run(&["state", "clean", "--all", "--yes"]).await;
+    assert_eq!((code, home.states().len()), (0, 0), "{text}{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

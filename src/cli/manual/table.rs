@@ -139,7 +139,10 @@ pub(super) const ROWS: &[Row] = &[
     row("state list", &[("show what is kept", "s3dav state list")], Uses::State, "STATE.md"),
     row(
         "state clean",
-        &[("remove what was unused for a month", "s3dav state clean --older-than 30d")],
+        &[
+            ("remove what was unused for a month", "s3dav state clean --older-than 30d"),
+            ("remove all that no gateway uses", "s3dav state clean --all"),
+        ],
         Uses::State,
         "STATE.md",
     ),

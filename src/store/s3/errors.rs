@@ -17,7 +17,7 @@ use super::options::S3Options;
 use crate::logging::with_causes;
 use crate::store::looked::LookTooOld;
 use crate::store::obstacle::Obstacle;
-use crate::store::{Setting, StoreError};
+use crate::store::{NotFoundAnywhere, Setting, StoreError};
 
 /// A 400 that says no more.
 #[derive(Debug, thiserror::Error)]
@@ -125,11 +125,20 @@ fn unanswered<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
             if has_cause::<CredentialsError>(error) =>
         {
-            StoreError::Credentials(causes(error).into())
+            StoreError::Credentials(without_credentials(error))
         }
         SdkError::ConstructionFailure(_) => StoreError::Rejected(causes(error).into()),
         _ if has_cause::<TooLong>(error) => StoreError::InvalidAnswer(causes(error)),
         _ => lost(error),
+    }
+}
+
+/// The last link of the chain is the service of a virtual machine: who is told of that has set nothing up.
+fn without_credentials(error: &(dyn Error + 'static)) -> Box<dyn Error + Send + Sync> {
+    let text = causes(error);
+    match text.contains("IMDS") || text.contains("no providers in chain provided credentials") {
+        true => NotFoundAnywhere.into(),
+        false => text.into(),
     }
 }
 
