@@ -142,6 +142,15 @@ pub fn option_names() -> Vec<String> {
     names.filter(|name| !["config", "source"].contains(&name.as_str())).collect()
 }
 
+/// What holds for an option of `serve` that nobody gave, where its help says that in words.
+pub fn default_in_words(name: &str) -> Option<String> {
+    let command = Cli::command();
+    let mut options = command.find_subcommand("serve")?.get_arguments();
+    let help = options.find(|option| option.get_long() == Some(name))?.get_help()?.to_string();
+    let (_, words) = help.rsplit_once("[default: ")?;
+    Some(words.trim_end().trim_end_matches(']').to_owned())
+}
+
 impl Given {
     /// The same for a start in another directory.
     pub fn with_absolute_paths(mut self) -> Self {

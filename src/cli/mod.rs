@@ -25,7 +25,9 @@ pub use container::{
     ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerTimes, EngineArg, SystemArgs,
 };
 pub use documents::{completions, has_command, write_man_pages};
-pub use given::{Given, Invocation, Kind, Layer, Origin, ParseError, option_names, parse, parse_again};
+pub use given::{
+    Given, Invocation, Kind, Layer, Origin, ParseError, default_in_words, option_names, parse, parse_again,
+};
 pub use iam::{IamPolicyArgs, TrustArg};
 pub use mistakes::{Mistake, log_format, mistake};
 pub use s3files::{FarEngineArg, S3FilesArgs, SessionArgs};

@@ -1,7 +1,7 @@
 //! `s3dav config`.
 
 use super::CommandError;
-use crate::cli::{ConfigArgs, ConfigCommand, Given, Kind, Origin};
+use crate::cli::{ConfigArgs, ConfigCommand, Given, Kind, Origin, default_in_words};
 use crate::config::{Config, file};
 
 /// Prints each option as it would stand in the configuration file, and who gave its value.
@@ -27,7 +27,10 @@ fn line(option: &Given, path: &str) -> String {
     let texts: Vec<String> =
         option.values.iter().map(|value| format!("{:?}", without_secrets(value))).collect();
     match texts.as_slice() {
-        [] => format!("# {} is not set", option.name),
+        [] => match default_in_words(&option.name) {
+            Some(words) => format!("# {} is not set; default: {words}", option.name),
+            None => format!("# {} is not set", option.name),
+        },
         _ if option.kind != Kind::Text => format!("{} = {}  # {origin}", option.name, option.values.join("")),
         [only] => format!("{} = {only}  # {origin}", option.name),
         several => format!("{} = [{}]  # {origin}", option.name, several.join(", ")),

@@ -105,3 +105,23 @@ const ASKED: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Characters: that of the longest key.
 const MOST_OF_PATH: usize = 1025;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_has_nothing_on_its_way() {
+        let stored = Exports { exported: Some(1), ..Exports::default() };
+        assert!(is_stored(&stored) && is_stored(&Exports { exported: None, ..stored.clone() }));
+        for other in [
+            Exports { exported: Some(0), ..stored.clone() },
+            Exports { pending: 1, ..stored.clone() },
+            Exports { failed: 1, ..stored.clone() },
+            Exports { untold: 1, ..stored.clone() },
+            Exports { is_cut: true, ..stored },
+        ] {
+            assert!(!is_stored(&other), "{other:?}");
+        }
+    }
+}

@@ -46,6 +46,11 @@ impl Greeting {
         })
     }
 
+    /// What is said besides, where S3 cannot be used yet.
+    pub(super) fn reservation(trouble: &str) -> String {
+        format!("S3 cannot be used yet: {trouble}; s3dav keeps trying")
+    }
+
     /// The three lines.
     pub(super) fn lines(&self, url: &str) -> [String; 3] {
         let rights = if self.is_read_only { ", read-only" } else { "" };

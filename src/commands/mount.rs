@@ -19,7 +19,7 @@ use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
 use crate::config::{BucketSpec, Config, Source};
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
-use crate::mount::{self, Attached, Mount, MountOptions};
+use crate::mount::{self, Attached, Mount, MountError, MountOptions};
 use crate::parent;
 use crate::peer;
 use crate::shutdown::Signals;
@@ -70,8 +70,8 @@ async fn mount(
     let differing = differing(&own, &status.options);
     if !is_new && !differing.is_empty() {
         tell!(
-            "warning: a gateway already serves this with other options ({}), so those given now have no \
-             effect; run `s3dav stop` first to apply them",
+            "warning: a gateway with other options already serves this, so those given now have no effect (differing: \
+             {}); run `s3dav stop` first to apply them",
             differing.join(", ")
         );
     }
@@ -79,7 +79,7 @@ async fn mount(
         warn(&status);
     }
     let mounted = match attach(&status, is_new, config).await {
-        Err(failure) => Err(with_reason(attempt::occupant_named(failure).await, &status.state_dir).await),
+        Err(failure) => Err(with_reason(attempt::occupant_named(failure).await, &status).await),
         mounted => mounted,
     };
     let mounted = match mounted {
@@ -192,11 +192,17 @@ fn is_newer(own: &str, other: &str) -> bool {
 }
 
 /// A mount's program does not know why the gateway does not answer it; the gateway does.
-async fn with_reason(failure: CommandError, state_dir: &Path) -> CommandError {
-    match problems(state_dir).await.into_iter().next() {
-        Some(problem) => CommandError::hinted(failure.error.context(problem.message), problem.hint),
-        None => failure,
+async fn with_reason(failure: CommandError, status: &Status) -> CommandError {
+    let Some(Problem { message, hint, .. }) = problems(&status.state_dir).await.into_iter().next() else {
+        return failure;
+    };
+    if !matches!(failure.error.downcast_ref(), Some(MountError::Failed { .. })) {
+        return CommandError::hinted(failure.error.context(message), hint);
     }
+    tracing::debug!(error = with_causes(failure.error.as_ref()), "the mount program failed");
+    let source = &status.source;
+    let cause = message.strip_prefix(&format!("{source}: ")).unwrap_or(&message);
+    CommandError::hinted(anyhow::anyhow!("{source} cannot be mounted: {cause}"), hint)
 }
 
 pub(super) async fn problems(state_dir: &Path) -> Vec<Problem> {

@@ -57,6 +57,16 @@ async fn on_a_terminal_serve_says_what_to_do_next() {
     assert!(!rest.contains("serving"), "{rest}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_serve_says_who_refuses() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let (_, rest) = on_a_terminal(serve(&format!("http://{free}"), &state, &[])).await;
+    let expected = format!("{free} refuses connections; s3dav keeps trying");
+    let line = rest.lines().find(|line| line.starts_with("S3 cannot be used yet: ")).unwrap_or_default();
+    assert!(line.trim_end().ends_with(&expected) && !rest.contains("dispatch failure"), "{rest}");
+}
+
 /// What a command that ends by itself says at a terminal.
 async fn said_at_a_terminal(mut command: tokio::process::Command) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -72,6 +82,20 @@ async fn said_at_a_terminal(mut command: tokio::process::Command) -> String {
     });
     child.wait().await.unwrap();
     reading.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_has_a_hint_for_a_person_and_one_line_for_a_probe() {
+    let home = tempfile::tempdir().unwrap();
+    let health = || {
+        let mut health = command(&["health"]);
+        health.env("HOME", home.path()).env("XDG_STATE_HOME", home.path());
+        health
+    };
+    let said = said_at_a_terminal(health()).await;
+    assert!(said.contains("no gateway is running") && said.contains("start one with"), "{said}");
+    let (code, _, error) = outcome(health()).await;
+    assert_eq!((code, error.lines().count()), (1, 1), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

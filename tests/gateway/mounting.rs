@@ -364,6 +364,7 @@ async fn what_may_only_be_read_is_mounted_so() {
     assert_eq!((code, error.as_str()), (0, ""));
     let (code, _, error) = outcome(home.with_bucket("mount", &[second.to_str().unwrap()])).await;
     assert_eq!((code, error.contains("warning: a gateway with other options")), (0, true), "{error}");
+    assert!(error.contains("(differing: --read-only)"), "{error}");
     for place in [&point, &second] {
         let error = fs::write(place.join("file"), "x").unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{place:?}");

@@ -213,6 +213,10 @@ async fn stop_says_what_it_stopped_and_status_prints_no_empty_line() {
     }
     let s3 = embedded().await;
     let mut gateway = Process::gateway(&s3.endpoint_url(), &home, &[]).await;
+    let (code, text, error) =
+        outcome(at(&home, &["status", "--show-password", "--state-dir", "state"])).await;
+    let starts = |word: &str| text.lines().filter(|line| line.starts_with(word)).count();
+    assert_eq!((code, starts("user       "), starts("password   ")), (0, 1, 1), "{text}{error}");
     let (code, text, error) = outcome(at(&home, &["stop", "--state-dir", "state"])).await;
     assert_eq!((code, error.as_str()), (0, ""));
     assert_eq!(text, format!("stopped the gateway of bucket at {}/\n", gateway.url));

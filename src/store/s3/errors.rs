@@ -35,7 +35,7 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     if !matches!(error, SdkError::ServiceError(_)) {
-        return unanswered(&error);
+        return unanswered(&error, options);
     }
     // A failure of the key service itself passes.
     let is_refused = error.raw_response().is_some_and(|answer| matches!(answer.status().as_u16(), 400 | 403));
@@ -119,7 +119,10 @@ where
 }
 
 /// What it means that there is no answer, or none that can be read.
-fn unanswered<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> StoreError {
+fn unanswered<E: Error + Send + Sync + 'static>(
+    error: &SdkError<E, HttpResponse>,
+    options: &S3Options,
+) -> StoreError {
     match error {
         _ if has_cause::<LookTooOld>(error) => StoreError::Unavailable(LookTooOld.into()),
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
@@ -129,7 +132,7 @@ fn unanswered<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse
         }
         SdkError::ConstructionFailure(_) => StoreError::Rejected(causes(error).into()),
         _ if has_cause::<TooLong>(error) => StoreError::InvalidAnswer(causes(error)),
-        _ => lost(error),
+        _ => lost(error, options),
     }
 }
 
@@ -143,7 +146,10 @@ fn without_credentials(error: &(dyn Error + 'static)) -> Box<dyn Error + Send + 
 }
 
 /// Nothing came of a request on its way.
-fn lost(error: &(dyn Error + 'static)) -> StoreError {
+fn lost(error: &(dyn Error + 'static), options: &S3Options) -> StoreError {
+    if let Some(address) = obstacles::refusing(error, options) {
+        return StoreError::Unavailable(format!("{} refuses connections", harmless(&address)).into());
+    }
     match (obstacles::of(error), obstacles::lost_by(error)) {
         (Some(obstacle), _) => obstacle.into(),
         (None, Some(by)) => StoreError::Unavailable(Lost { text: causes(error), by }.into()),

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::S3Store;
 use super::addressing::Style;
 use super::errors::harmless;
-use super::options::host_of;
+use super::options::{S3Options, host_of};
 use crate::store::StoreError;
 use crate::store::obstacle::{CertificateFault, Obstacle};
 
@@ -59,6 +59,19 @@ pub(super) fn lost_by(error: &(dyn Error + 'static)) -> Option<By> {
             });
         if cause.is::<ResolveDnsError>() { Some(By::Name) } else { is_cut.then_some(By::Connection) }
     })
+}
+
+/// The endpoint's address, where nobody listens at it. One at AWS is not named in the options, and a proxy may be what
+/// refuses.
+pub(super) fn refusing(error: &(dyn Error + 'static), options: &S3Options) -> Option<String> {
+    let is_refused = causes(error).any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    });
+    let url: http::Uri = options.endpoint_url.as_deref()?.parse().ok()?;
+    let address = url.authority()?.as_str().rsplit('@').next()?.to_owned();
+    (is_refused && !goes_by_proxy()).then_some(address)
 }
 
 /// Servers with TLS answer http in words of their own: Go's (MinIO), nginx, Apache.
