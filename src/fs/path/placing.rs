@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::Shared;
 use super::disk::GivenUp;
 use super::part::Part;
-use super::root::Place;
+use super::root::{Place, Root};
 use super::stat::Stat;
 use super::upload::{Target, parent_missing};
 use super::writer::Unfinished;
@@ -132,6 +132,20 @@ impl Placing {
         // The file's own ETag is not that of what the client sent.
         let meta = Meta { is_folder: false, size: self.size, etag: None, modified: SystemTime::now() };
         Ok(Placed { key: copy, is_new: true, meta })
+    }
+}
+
+impl Place {
+    /// What is here now: opening a file makes a network file system ask its server.
+    pub(super) fn newest(&self, root: &Root, key: &str) -> io::Result<Option<Stat>> {
+        if root.is_local() {
+            let found = self.find(root, key)?;
+            if found.as_ref().is_some_and(|stat| root.local(stat).is_some()) {
+                return Ok(found);
+            }
+        }
+        drop(self.open_file());
+        self.find(root, key)
     }
 }
 

@@ -75,7 +75,7 @@ impl Root {
         self.open.read().local.filter(|local| local.holds(stat))
     }
 
-    fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         self.open.read().local.is_some()
     }
 
@@ -201,18 +201,6 @@ impl Place {
             Err(error) if leads_nowhere(&error) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// The same, asked anew: opening a file makes a network file system ask its server.
-    pub(super) fn newest(&self, root: &Root, key: &str) -> io::Result<Option<Stat>> {
-        if root.is_local() {
-            let found = self.find(root, key)?;
-            if found.as_ref().is_some_and(|stat| root.local(stat).is_some()) {
-                return Ok(found);
-            }
-        }
-        drop(self.open_file());
-        self.find(root, key)
     }
 
     pub(super) fn remove_file(&self) -> io::Result<()> {
