@@ -193,22 +193,24 @@ async fn a_browser_shows_pages_as_they_are_meant() {
     );
     browser.click("document.querySelector('thead .size a')", 1).await;
     browser.until("location.search === '?sort=size&order=desc'").await;
-    browser.until("document.querySelector('th.size').getAttribute('aria-sort') === 'descending'").await;
+    let is_sorted = "document.querySelector('th.size')?.getAttribute('aria-sort') === 'descending'";
+    browser.until(&format!("document.readyState === 'complete' && {is_sorted}")).await;
     // A phone.
     browser.resize(390, 800).await;
-    let narrow = "document.documentElement.scrollWidth <= 390";
-    assert_eq!(browser.value(narrow).await, json!(true));
+    // It is laid out anew in a moment.
+    browser.until("document.documentElement.scrollWidth <= 390").await;
     let small = "[...document.querySelectorAll('tbody tr, thead a, nav a')] \
-         .map(e => [e.textContent.trim(), e.getBoundingClientRect().height]).filter(([_, height]) => height < 44)";
-    assert_eq!(browser.value(small).await, json!([]), "too small for a finger");
+         .filter(e => e.getBoundingClientRect().height < 44).length === 0";
+    // What a finger can hit.
+    browser.until(small).await;
+    // The size is below the name.
     let lines = "(row => row.querySelector('td.size').getBoundingClientRect().top \
          >= row.querySelector('th').getBoundingClientRect().bottom)(document.querySelector('tbody tr:last-child'))";
-    assert_eq!(browser.value(lines).await, json!(true), "the size is below the name");
+    browser.until(lines).await;
     // In the dark.
     let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
     browser.call("Emulation.setEmulatedMedia", dark).await;
-    let back = browser.value("getComputedStyle(document.body).backgroundColor").await;
-    assert_eq!(back, "rgb(20, 24, 31)");
+    browser.until("getComputedStyle(document.body).backgroundColor === 'rgb(20, 24, 31)'").await;
     // Without scripts it is the same page.
     browser.call("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
     browser.call("Page.reload", json!({})).await;
