@@ -194,9 +194,9 @@ impl Drop for Buffer {
 }
 
 /// Bytes of a piece: a few of them fit in a processor's second-level cache.
-pub(super) const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 256 << 10;
 /// Bytes. Less is not worth a buffer, which a slow client would hold.
-const SMALL: usize = 64 << 10;
+pub(super) const SMALL: usize = 64 << 10;
 /// Buffers that wait for use: 4 MiB, enough for sixteen downloads that run.
 const KEPT: usize = 16;
 

@@ -9,7 +9,7 @@ use dav_server::fs::OpenOptions;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::at_once::{BUFFER, Local, piece_at_once};
+use super::at_once::{Local, SMALL, piece_at_once};
 use super::disk::DiskError;
 use super::root::Root;
 use super::stat::Stat;
@@ -170,8 +170,8 @@ impl Opened {
         let (file, stat) = shared.root.file_at_once(key)?;
         let (start, end) = bounds(range, &stat);
         let most = shared.first_piece(&stat).min(end.saturating_sub(start));
-        if most > BUFFER as u64 && shared.content.takes(stat.size) {
-            // To be remembered it must come whole.
+        if most > SMALL as u64 && shared.content.takes(stat.size) {
+            // What is remembered must be whole, and must not keep a larger buffer.
             return None;
         }
         let local = shared.root.local(&stat)?;

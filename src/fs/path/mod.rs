@@ -175,10 +175,10 @@ impl Source for PathShare {
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
         let key = Key::new(context.path.key()).ok().filter(|_| !context.path.has_trailing_slash())?;
         self.0.content.get(&key)?;
-        let (shared, name) = (Arc::clone(&self.0), key.clone());
         let stat = match self.0.root.find_at_once(key.as_str()).filter(|stat| !stat.is_folder) {
             Some(stat) => stat,
             None => {
+                let (shared, name) = (Arc::clone(&self.0), key.clone());
                 // Opened, not only looked at: then a network file system asks its server.
                 let opened = move || Ok(shared.root.file(name.as_str())?.1);
                 self.0.disk.by(context.deadline, opened).await.ok()?
