@@ -18,12 +18,19 @@ pub struct Mistake {
 /// The format of the log that a command line, or else the environment, asks for: what is wrong with the rest of it is
 /// said in that format, too.
 pub fn log_format(arguments: &[OsString]) -> LogFormat {
+    let given = values_of(OPTION, arguments);
+    let by_variable = || std::env::var_os(VARIABLE).is_some_and(|value| value == JSON);
+    let is_json = if given.is_empty() { by_variable() } else { given.iter().any(|value| value == JSON) };
+    if is_json { LogFormat::Json } else { LogFormat::Text }
+}
+
+/// What an option is given, after a space or a `=`, in a command line that may be wrong.
+fn values_of(option: &str, arguments: &[OsString]) -> Vec<String> {
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let follows = |pair: &[std::borrow::Cow<'_, str>]| pair[0] == OPTION && pair[1] == JSON;
-    let is_named = texts.iter().any(|text| text.split_once('=') == Some((OPTION, JSON)));
-    let names_any = texts.iter().any(|text| text.split('=').next() == Some(OPTION));
-    let by_variable = !names_any && std::env::var_os(VARIABLE).is_some_and(|value| value == JSON);
-    if is_named || by_variable || texts.windows(2).any(follows) { LogFormat::Json } else { LogFormat::Text }
+    let after = texts.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].to_string());
+    let joined =
+        texts.iter().filter_map(|text| text.strip_prefix(option)?.strip_prefix('=').map(str::to_owned));
+    after.chain(joined).collect()
 }
 
 /// The mistake that clap found; `None` if it was asked for help.
@@ -62,10 +69,7 @@ pub(super) fn endpoint(error: &clap::Error, arguments: &[OsString]) -> Option<Co
     if error.kind() != ErrorKind::MissingRequiredArgument || !missing.contains("--s3files") {
         return None;
     }
-    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let after = texts.windows(2).filter(|pair| pair[0] == ENDPOINT).map(|pair| &*pair[1]);
-    let joined = texts.iter().filter_map(|text| text.strip_prefix(ENDPOINT)?.strip_prefix('='));
-    let url = after.chain(joined).find(|value| value.contains("://"))?;
+    let url = values_of(ENDPOINT, arguments).into_iter().find(|value| value.contains("://"))?;
     Some(ConfigError {
         message: "--endpoint is for --s3files".to_owned(),
         hint: Some(format!("did you mean --endpoint-url {url}?")),

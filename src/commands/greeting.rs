@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use super::words::quoted;
 use crate::cli::{LogArgs, LogFormat};
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::http::auth::Access;
+use crate::metrics::Metrics;
 use crate::sockets::Holder;
 
 /// What it is made of.
 #[derive(Debug)]
 pub(super) struct Greeting {
     source: String,
+    /// Their names, where it is buckets.
+    buckets: Vec<String>,
     is_read_only: bool,
     login: Option<String>,
     mountpoint: Option<String>,
@@ -36,8 +39,13 @@ impl Greeting {
             }
             _ => None,
         };
+        let buckets = match &config.source {
+            Source::Buckets(source) => source.buckets.iter().map(|spec| spec.bucket.clone()).collect(),
+            Source::Path(_) | Source::Far(_) => Vec::new(),
+        };
         Some(Self {
             source: config.source.to_string(),
+            buckets,
             is_read_only: config.service.read_only,
             login,
             mountpoint: config.mount.as_ref().map(|mount| mount.point.display().to_string()),
@@ -47,8 +55,11 @@ impl Greeting {
     }
 
     /// What is said besides, where S3 cannot be used yet.
-    pub(super) fn reservation(trouble: &str) -> String {
-        format!("S3 cannot be used yet: {trouble}; s3dav keeps trying")
+    pub(super) fn reservation(&self, metrics: &Metrics) -> Option<String> {
+        let troubles = metrics.troubles();
+        let trouble = self.buckets.iter().find_map(|bucket| troubles.get(bucket))?;
+        let said = format!("S3 cannot be used yet: {}; s3dav keeps trying", trouble.message);
+        (!metrics.has_reached_s3()).then_some(said)
     }
 
     /// The three lines.
@@ -84,6 +95,7 @@ mod tests {
     fn it_says_where_how_to_open_and_how_to_stop() {
         let mut greeting = Greeting {
             source: "my-photos".to_owned(),
+            buckets: vec!["my-photos".to_owned()],
             is_read_only: true,
             login: Some("as user \"me\" with its password".to_owned()),
             mountpoint: None,

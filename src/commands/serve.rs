@@ -151,22 +151,12 @@ async fn serve(
         tracing::info!(%source, %urls, "serving");
     }
     if let Some(greeting) = greeting {
-        if let Some(trouble) = trouble(gateway.metrics(), &source) {
-            tell!("{}", Greeting::reservation(&trouble));
-        }
-        greeting.lines(&urls).iter().for_each(|line| tell!("{line}"));
+        let reservation = greeting.reservation(gateway.metrics());
+        reservation.iter().chain(&greeting.lines(&urls)).for_each(|line| tell!("{line}"));
     }
     let kept = options
         .map(|options| Kept::of(super::mount::of_gateway(options, login, &gateway), interval, &gateway));
     until_stopped(gateway, shutdown, kept, signals, holder).await
-}
-
-/// Why a bucket could not be asked when it was started.
-fn trouble(metrics: &Metrics, source: &str) -> Option<String> {
-    let mut troubles = metrics.troubles().into_iter();
-    let is_of_bucket = |place: &str| source.split(", ").any(|bucket| bucket.split('/').next() == Some(place));
-    let (_, trouble) = troubles.find(|(place, _)| is_of_bucket(place))?;
-    (!metrics.has_reached_s3()).then_some(trouble.message)
 }
 
 /// What is kept mounted while a gateway runs.

@@ -53,10 +53,6 @@ fn refused(refusal: &Refusal) -> Response<Body> {
     answer
 }
 
-/// Why a request was refused, beside the answer: for the log.
-#[derive(Debug, Clone)]
-pub struct Reason(pub String);
-
 /// An answer with a short text for people. What S3 or a client has put into it may be long; the beginning tells.
 pub fn text(status: StatusCode, message: &str) -> Response<Body> {
     let shown = &message[..message.floor_char_boundary(MAX_TEXT)];
@@ -65,20 +61,20 @@ pub fn text(status: StatusCode, message: &str) -> Response<Body> {
         false if shown.len() < message.len() => format!("{shown}…\n"),
         false => format!("{message}\n"),
     };
-    let mut answer = Response::new(full(body.clone()));
+    let reason = Reason(body.trim_end().to_owned());
+    let mut answer = Response::new(full(body));
     *answer.status_mut() = status;
     if status.is_client_error() || status.is_server_error() {
-        answer.extensions_mut().insert(Reason(shown.to_owned()));
+        answer.extensions_mut().insert(reason);
     }
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, plain);
-    answer.extensions_mut().insert(Message(body));
     answer
 }
 
-/// What an answer says in its text, for whoever makes a page of it.
+/// Why a request was refused, beside the answer: for the log, and whoever makes a page of it.
 #[derive(Debug, Clone)]
-pub struct Message(pub String);
+pub struct Reason(pub String);
 
 /// What to do about it.
 #[derive(Debug, Clone)]

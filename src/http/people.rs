@@ -3,7 +3,7 @@
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
-use crate::dav::{Body, Hint, Message, full};
+use crate::dav::{Body, Hint, Reason, full};
 use crate::page::{self, Problem};
 
 /// Who asked: a person, for an address of that path, or a program.
@@ -37,7 +37,7 @@ fn page(path: &str, answer: Response<Body>) -> Response<Body> {
         parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let page = Problem {
         status: parts.status,
-        message: parts.extensions.get::<Message>().map_or("", |message| &message.0),
+        message: parts.extensions.get::<Reason>().map_or("", |reason| &reason.0),
         hint: parts.extensions.get::<Hint>().map(|hint| &*hint.0),
         retry_after,
         path,

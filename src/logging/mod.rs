@@ -16,9 +16,9 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
-use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::fmt::time::UtcTime;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -95,32 +95,19 @@ pub fn start(format: LogFormat, verbosity: i16, place: Place<'_>) -> Result<(), 
         .with_env_filter(filter)
         .with_target(verbosity > 0)
         .with_timer(UtcTime::new(TIME));
-    if matches!(place, Place::File(_)) {
-        panics::log();
-    }
+    let (writer, has_colours) = match place {
+        Place::StandardError => (BoxMakeWriter::new(io::stderr), has_colours()),
+        Place::HastyStandardError => (BoxMakeWriter::new(|| Hasty), has_colours()),
+        Place::File(file) => {
+            panics::log();
+            (BoxMakeWriter::new(Mutex::new(Rotating::open(file)?)), false)
+        }
+    };
+    let builder = builder.with_writer(writer).with_ansi(has_colours);
     // A failure means that a log is running already, which is what was asked for.
-    let _ = match (format, place) {
-        (LogFormat::Json, Place::StandardError) => {
-            builder.with_writer(io::stderr).json().finish().with(bodies()).try_init()
-        }
-        (LogFormat::Json, Place::HastyStandardError) => {
-            builder.with_writer(|| Hasty).json().finish().with(bodies()).try_init()
-        }
-        (LogFormat::Json, Place::File(file)) => {
-            builder.with_writer(Mutex::new(Rotating::open(file)?)).json().finish().with(bodies()).try_init()
-        }
-        (LogFormat::Text, Place::StandardError) => {
-            builder.with_writer(io::stderr).with_ansi(has_colours()).finish().with(bodies()).try_init()
-        }
-        (LogFormat::Text, Place::HastyStandardError) => {
-            builder.with_writer(|| Hasty).with_ansi(has_colours()).finish().with(bodies()).try_init()
-        }
-        (LogFormat::Text, Place::File(file)) => builder
-            .with_writer(Mutex::new(Rotating::open(file)?))
-            .with_ansi(false)
-            .finish()
-            .with(bodies())
-            .try_init(),
+    let _ = match format {
+        LogFormat::Json => builder.json().finish().with(bodies()).try_init(),
+        LogFormat::Text => builder.finish().with(bodies()).try_init(),
     };
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What a gateway says while it runs: to whoever sits at a terminal, in its log, and to what reads its log.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -10,19 +11,24 @@ use serde_json::Value;
 use crate::harness::process::{Process, command, outcome, send_signal, serve};
 use crate::harness::{client, embedded, eventually};
 
-/// Runs a gateway on a terminal until it has said how to stop it, and stops it: its last three lines by then, and what
-/// came before and after.
-async fn on_a_terminal(mut serve: tokio::process::Command) -> ([String; 3], String) {
+/// A terminal: the end that shows what is written, and the end that programs have.
+fn terminal() -> (File, File) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let other_end = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    (terminal.into(), File::options().read(true).write(true).open(name).unwrap())
+}
+
+/// Runs a gateway on a terminal until it has said how to stop it, and stops it: its last three lines by then, and what
+/// came before and after.
+async fn on_a_terminal(mut serve: tokio::process::Command) -> ([String; 3], String) {
+    let (terminal, other_end) = terminal();
     let mut child = serve.env("TERM", "dumb").stdout(Stdio::null()).stderr(other_end).spawn().unwrap();
     drop(serve);
     let id = child.id().unwrap().to_string();
     let reading = tokio::task::spawn_blocking(move || {
-        let mut said = BufReader::new(std::fs::File::from(terminal)).lines();
+        let mut said = BufReader::new(terminal).lines();
         let mut before = Vec::new();
         while !before.last().is_some_and(|line: &String| line.starts_with("to stop it")) {
             before.push(said.next().unwrap().unwrap());
@@ -69,15 +75,11 @@ async fn on_a_terminal_serve_says_who_refuses() {
 
 /// What a command that ends by itself says at a terminal.
 async fn said_at_a_terminal(mut command: tokio::process::Command) -> String {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let other_end = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let (terminal, other_end) = terminal();
     let mut child = command.stdout(Stdio::null()).stderr(other_end).spawn().unwrap();
     drop(command);
     let reading = tokio::task::spawn_blocking(move || {
-        let said = BufReader::new(std::fs::File::from(terminal)).lines();
+        let said = BufReader::new(terminal).lines();
         said.map_while(Result::ok).collect::<Vec<_>>().join("\n")
     });
     child.wait().await.unwrap();
