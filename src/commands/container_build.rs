@@ -21,10 +21,7 @@ pub(super) async fn run(args: ContainerBuildArgs) -> Result<(), CommandError> {
         let message = anyhow!("{} is for {machine}, and {} has {wanted}", args.binary.display(), engine.name);
         return Err(CommandError::hinted(
             message,
-            format!(
-                "name a Linux build of s3dav for {wanted} with \
-                                                          --binary"
-            ),
+            format!("name a Linux build of s3dav for {wanted} with --binary"),
         ));
     }
     let binary = args.binary.clone();

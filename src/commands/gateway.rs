@@ -227,8 +227,10 @@ impl Gateway {
         let door = match control::open(state.directory(), Who::Gateway) {
             Ok(door) => Some(door),
             Err(error) => {
-                tracing::warn!(%error, "the control socket cannot be opened; `s3dav status` will not find \
-                                        this gateway");
+                tracing::warn!(
+                    %error,
+                    "the control socket cannot be opened; `s3dav status` will not find this gateway"
+                );
                 None
             }
         };

@@ -47,8 +47,12 @@ pub(super) async fn check(
             Ok(_) => tracing::debug!(bucket = %name, "the bucket can be listed"),
             Err(error) if heals(&error, manner) => {
                 let hint = error.hint();
-                tracing::warn!(bucket = %name, %error, hint, "S3 is not available yet; serving, and retrying \
-                                                              until it is");
+                tracing::warn!(
+                    bucket = %name,
+                    %error,
+                    hint,
+                    "S3 is not available yet; serving, and retrying until it is"
+                );
             }
             Err(error) => return Err(fatal(name, error, manner.path.as_deref(), given())),
         }

@@ -262,11 +262,9 @@ impl Far for Docker {
                 }
             }
             Err(error) => match Noted::read(&self.state_dir).await {
-                Some(noted) => tracing::warn!(
-                    hint = noted.hint(),
-                    "the container could not be removed: \
-                                                                    {error}"
-                ),
+                Some(noted) => {
+                    tracing::warn!(hint = noted.hint(), "the container could not be removed: {error}")
+                }
                 // None was started.
                 None => tracing::debug!("containers cannot be looked for: {error}"),
             },

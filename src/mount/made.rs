@@ -39,8 +39,7 @@ pub(super) async fn note(point: &Path, made: &[PathBuf]) {
     if let Err(error) = noted {
         tracing::debug!(
             error = with_causes(&error),
-            "the mount point will not be removed when it is \
-                                                      unmounted"
+            "the mount point will not be removed when it is unmounted"
         );
     }
 }

@@ -156,8 +156,7 @@ mod tests {
         let short = save("/short", Phase::Incomplete, "the upload was shorter");
         assert_eq!(
             told(&mut known, &[short], 1000).unwrap(),
-            "“short” could not be stored: the upload was \
-                                                               shorter"
+            "“short” could not be stored: the upload was shorter"
         );
     }
 

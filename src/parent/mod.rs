@@ -87,8 +87,10 @@ pub async fn run(plan: Plan) -> io::Result<u8> {
     match door {
         Ok(door) => door.answer_during(Arc::new(Answers { status, wanted }), parent.hold()).await,
         Err(error) => {
-            tracing::warn!(%error, "the control socket cannot be opened; `s3dav status` will not find this \
-                                    process");
+            tracing::warn!(
+                %error,
+                "the control socket cannot be opened; `s3dav status` will not find this process"
+            );
             parent.hold().await
         }
     }
@@ -220,8 +222,11 @@ impl Parent {
         }
         (status.reason, status.hint) = failure::read(&self.plan.state_dir).unzip();
         if after > ends::SOON && !self.ends.is_told() {
-            tracing::warn!(%exit, every_ms = milliseconds(after), "the gateway does not start; its port \
-                                                                   stays open, and s3dav keeps trying");
+            tracing::warn!(
+                %exit,
+                every_ms = milliseconds(after),
+                "the gateway does not start; its port stays open, and s3dav keeps trying"
+            );
         }
     }
 

@@ -32,8 +32,10 @@ impl Asking {
         let way = match SockDiag::open().and_then(SockDiag::checked) {
             Ok(socket) => Way::SockDiag(Mutex::new(socket)),
             Err(error) => {
-                tracing::warn!(%error, "sock_diag is not available; reading the tables of all sockets, which \
-                                        is slower");
+                tracing::warn!(
+                    %error,
+                    "sock_diag is not available; reading the tables of all sockets, which is slower"
+                );
                 Way::Tables(Shared::new(tables))
             }
         };

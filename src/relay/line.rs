@@ -130,8 +130,11 @@ impl Line {
                 tracing::debug!(error, address = %self.address, "the remote gateway does not answer");
             }
             (Err(error), Some(told)) if self.stranger.lock().is_none() => {
-                tracing::warn!(hint = told.hint, address = %self.address, "the remote gateway cannot be \
-                                                                           reached: {error}");
+                tracing::warn!(
+                    hint = told.hint,
+                    address = %self.address,
+                    "the remote gateway cannot be reached: {error}"
+                );
             }
             _ => {}
         }

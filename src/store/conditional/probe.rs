@@ -96,8 +96,11 @@ impl Probe<'_> {
         for (key, may_be_there) in [(&scratch.key, scratch.has_key), (&scratch.other, scratch.has_other)] {
             if may_be_there && let Err(error) = existing(self.store.delete(key, &Condition::None).await) {
                 is_clean = false;
-                tracing::warn!(%key, %error, "a key that was written to test the endpoint stays until the \
-                                              next start");
+                tracing::warn!(
+                    %key,
+                    %error,
+                    "a key that was written to test the endpoint stays until the next start"
+                );
             }
         }
         is_clean

@@ -195,8 +195,11 @@ impl Creates {
                 Ok(meta) => self.found(&key, &meta).await,
                 Err(StoreError::NotFound) => row.set_asked(),
                 Err(error) => {
-                    tracing::info!(%key, error = with_causes(&error), "it is not yet known whether an empty \
-                                                                       file was stored");
+                    tracing::info!(
+                        %key,
+                        error = with_causes(&error),
+                        "it is not yet known whether an empty file was stored"
+                    );
                     return;
                 }
             }
@@ -232,8 +235,11 @@ impl Creates {
                 continue;
             }
             if let Err(error) = self.store_now(&key, &row).await {
-                tracing::warn!(%key, error = with_causes(&error), "an empty file cannot be stored in S3 now; \
-                                                                   it is kept on this machine");
+                tracing::warn!(
+                    %key,
+                    error = with_causes(&error),
+                    "an empty file cannot be stored in S3 now; it is kept on this machine"
+                );
             }
         }
     }

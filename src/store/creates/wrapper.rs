@@ -235,8 +235,11 @@ impl ObjectStore for WithCreates {
         if self.creates.count() < MOST_HELD {
             match self.creates.hold(key, attributes).await {
                 Err(error @ StoreError::State(_)) => {
-                    tracing::warn!(%key, error = with_causes(&error), "an empty file cannot be held; it is \
-                                                                       stored in S3 at once");
+                    tracing::warn!(
+                        %key,
+                        error = with_causes(&error),
+                        "an empty file cannot be held; it is stored in S3 at once"
+                    );
                 }
                 held => return held,
             }

@@ -161,8 +161,11 @@ impl Uploads {
                 let asked = SystemTime::UNIX_EPOCH + Duration::from_millis(row.asked);
                 match abort_unknown(store, &key, asked).await {
                     Err(error @ (StoreError::AccessDenied(_) | StoreError::Unsupported(_))) => {
-                        tracing::info!(%key, %error, "cannot tell whether an upload was started before a \
-                                                      crash");
+                        tracing::info!(
+                            %key,
+                            %error,
+                            "cannot tell whether an upload was started before a crash"
+                        );
                     }
                     aborted => aborted?,
                 }
