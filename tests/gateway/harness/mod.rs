@@ -13,7 +13,7 @@ pub mod raw;
 pub mod tls;
 pub mod users;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -325,6 +325,11 @@ impl Drop for TestGateway {
             running.abort();
         }
     }
+}
+
+/// A file of this repository.
+pub fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// A client that never pools longer than a test and never follows redirects.

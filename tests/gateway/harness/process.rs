@@ -90,8 +90,13 @@ pub fn serve(endpoint: &str, state: &TempDir, more: &[&str]) -> Command {
 
 /// What a command that ends by itself said: exit code, standard output, standard error.
 pub async fn outcome(mut command: Command) -> (i32, String, String) {
-    let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
-    let output = output.expect("the command does not end").unwrap();
+    outcome_within(&mut command, Duration::from_secs(60)).await
+}
+
+/// The same of one that may take another time.
+pub async fn outcome_within(command: &mut Command, limit: Duration) -> (i32, String, String) {
+    let output = tokio::time::timeout(limit, command.output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{command:?} does not end")).unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }

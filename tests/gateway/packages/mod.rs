@@ -11,6 +11,8 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::harness::clients::{Tools, needs};
+use crate::harness::in_repository;
+use crate::harness::process::outcome_within;
 
 /// Where everything is that is published of this machine's target.
 pub struct Packages {
@@ -66,10 +68,6 @@ pub fn release(tools: &Tools, out: &Path, arguments: &[&str]) -> Command {
     release
 }
 
-pub fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 /// The names of the files of a directory, in order.
 pub fn files(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
@@ -87,10 +85,7 @@ pub async fn succeeds(mut command: impl std::borrow::BorrowMut<Command>) -> Stri
 
 /// How a command ends, and what it prints.
 pub async fn ending(command: &mut Command) -> (i32, String, String) {
-    let output = tokio::time::timeout(LIMIT, command.output()).await;
-    let output = output.unwrap_or_else(|_| panic!("{command:?} does not end")).unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    outcome_within(command, LIMIT).await
 }
 
 /// What packages are made with.

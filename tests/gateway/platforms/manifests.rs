@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::printed;
 use crate::harness::clients::{Tools, needs};
+use crate::harness::in_repository;
 
 /// An example as kubectl renders it.
 pub struct Rendered {
@@ -23,7 +24,7 @@ impl Rendered {
     /// Of `tools` it takes `kubectl`.
     pub async fn of(tools: &Tools, example: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes"), place.path());
+        copy(&in_repository("deploy/kubernetes"), place.path());
         let directory = place.path().join("examples").join(example);
         // As its reader makes it.
         fs::write(directory.join("password"), format!("{PASSWORD}\n")).unwrap();

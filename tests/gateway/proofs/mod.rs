@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::harness::clients::{MOUNT, Moto, Tools, needs};
 use crate::harness::process::{command, take_environment};
-use crate::harness::{BUCKET, Bucket, embedded};
+use crate::harness::{BUCKET, Bucket, embedded, in_repository};
 
 /// What both scripts take, beside what is told in their first lines.
 const SCRIPT: &[&str] = &[
@@ -51,10 +51,6 @@ impl Run {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(&work), "{mounts}");
     }
-}
-
-fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// Runs a script of `tests/` with these variables; the stand-ins come before the tools.

