@@ -202,20 +202,20 @@ pub struct Attributes {
 
 /// An object to delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doomed {
+pub struct DeleteTarget {
     pub key: Key,
     /// Only this version of it.
     pub etag: Option<ETag>,
 }
 
-impl Doomed {
+impl DeleteTarget {
     /// The condition of its delete.
     pub fn condition(&self) -> Condition {
         self.etag.clone().map_or(Condition::None, Condition::IfMatch)
     }
 }
 
-impl From<Key> for Doomed {
+impl From<Key> for DeleteTarget {
     fn from(key: Key) -> Self {
         Self { key, etag: None }
     }

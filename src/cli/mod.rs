@@ -2,10 +2,10 @@
 
 mod container;
 mod documents;
-mod given;
 mod iam;
 mod manual;
 mod mistakes;
+mod resolved;
 mod s3files;
 mod serve;
 mod stack;
@@ -25,11 +25,12 @@ pub use container::{
     ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerTimes, EngineArg, SystemArgs,
 };
 pub use documents::{completions, has_command, write_man_pages};
-pub use given::{
-    Given, Invocation, Kind, Layer, Origin, ParseError, default_in_words, option_names, parse, parse_again,
-};
 pub use iam::{IamPolicyArgs, TrustArg};
 pub use mistakes::{Mistake, log_format, mistake};
+pub use resolved::{
+    Invocation, Kind, Layer, Origin, ParseError, ResolvedOption, default_in_words, option_names, parse,
+    parse_again,
+};
 pub use s3files::{FarEngineArg, S3FilesArgs, SessionArgs};
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,

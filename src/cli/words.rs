@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use super::{Command, ConfigCommand, Given, Layer, Origin, ServeArgs, ServiceCommand};
+use super::{Command, ConfigCommand, Layer, Origin, ResolvedOption, ServeArgs, ServiceCommand};
 use crate::config::{BucketSpec, ConfigError};
 
 /// What the words mean.
@@ -87,7 +87,7 @@ impl Meaning {
     }
 
     /// The same in the list of options.
-    pub(super) fn note(&self, given: &mut [Given]) {
+    pub(super) fn note(&self, given: &mut [ResolvedOption]) {
         let Some(source) = &self.source else { return };
         let values = |name: &str| match (source, name) {
             (Named::Buckets(buckets), "bucket") => buckets.clone(),

@@ -1,11 +1,11 @@
 //! `s3dav config`.
 
 use super::CommandError;
-use crate::cli::{ConfigArgs, ConfigCommand, Given, Kind, Origin, default_in_words};
+use crate::cli::{ConfigArgs, ConfigCommand, Kind, Origin, ResolvedOption, default_in_words};
 use crate::config::{Config, file};
 
 /// Prints each option as it would stand in the configuration file, and who gave its value.
-pub(super) fn run(args: ConfigArgs, given: &[Given]) -> Result<(), CommandError> {
+pub(super) fn run(args: ConfigArgs, given: &[ResolvedOption]) -> Result<(), CommandError> {
     let ConfigCommand::Show(serve) = args.command;
     let path = serve.config.clone().or_else(file::default_path);
     let path = path.map(|path| path.display().to_string()).unwrap_or_default();
@@ -17,7 +17,7 @@ pub(super) fn run(args: ConfigArgs, given: &[Given]) -> Result<(), CommandError>
     Ok(())
 }
 
-fn line(option: &Given, path: &str) -> String {
+fn line(option: &ResolvedOption, path: &str) -> String {
     let origin = match &option.origin {
         Origin::CommandLine => "command line".to_owned(),
         Origin::Environment(variable) => variable.clone(),

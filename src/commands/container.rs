@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::hold::{Start, hold};
 use super::{CommandError, Ended, container_build, running};
 use crate::aws_cli::region_of_environment;
-use crate::cli::{ContainerArgs, ContainerCommand, Given, LogArgs, Origin, ServeArgs, SystemArgs};
+use crate::cli::{ContainerArgs, ContainerCommand, LogArgs, Origin, ResolvedOption, ServeArgs, SystemArgs};
 use crate::config::{Config, ConfigError};
 use crate::container::{Container, Endpoint, Failure, Files, Keeper, Kind, Options, System, Times};
 use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_of};
@@ -24,7 +24,7 @@ use crate::store::s3::Chain;
 
 pub(super) async fn run(
     mut args: ContainerArgs,
-    given: &[Given],
+    given: &[ResolvedOption],
     log: &LogArgs,
 ) -> Result<Ended, CommandError> {
     match args.command.take() {
@@ -56,7 +56,7 @@ async fn run_on(
     system: System,
     options: Options,
     mut args: ContainerArgs,
-    given: &[Given],
+    given: &[ResolvedOption],
     log: &LogArgs,
     signals: &mut Signals,
 ) -> Result<Ended, CommandError> {
@@ -140,7 +140,7 @@ fn options(args: &mut ContainerArgs) -> Options {
 }
 
 /// The gateway's command line: what of this one's is its own. It needs nothing of AWS.
-fn start_of_gateway(dir: &Path, given: &[Given], log: &LogArgs) -> Start {
+fn start_of_gateway(dir: &Path, given: &[ResolvedOption], log: &LogArgs) -> Start {
     let mut arguments = vec!["serve".to_owned(), format!("--path={}", dir.display())];
     let own = given.iter().filter(|option| !OF_CONTAINER.contains(&option.name.as_str()));
     arguments.extend(own.flat_map(|option| option.clone().with_absolute_paths().arguments()));

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
-use super::operator::{Keeping, Operator};
+use super::control_handler::{ControlHandler, Keeping};
 use super::share::{Content, FarEnd, Served};
 use super::{CommandError, listeners, share};
 use crate::config::{Config, Source};
@@ -35,7 +35,7 @@ pub struct Gateway {
     server: Server,
     /// At the address for metrics alone, where there is one.
     metrics_server: Option<Server>,
-    operator: Operator,
+    control_handler: ControlHandler,
     service: Service,
     state: State,
     metrics: Metrics,
@@ -104,10 +104,10 @@ impl Gateway {
         let (auth, read_only) = (options.auth.name(), options.read_only);
         let (behind, far) = behind(content, &source, locks, &state, &shutdown);
         let service = Service::new(behind, options, metrics.clone(), answering.clone());
-        let (knocks, front) = (service.knocks(), service.clone());
+        let (challenges, front) = (service.challenges(), service.clone());
         let server = Server::new(listeners, service, config.limits.within(descriptors));
         notify::start(config.notify, &state, &metrics, &shutdown);
-        let operator = Operator {
+        let control_handler = ControlHandler {
             source,
             urls,
             started: SystemTime::now(),
@@ -128,7 +128,7 @@ impl Gateway {
             holder: Holder::Itself,
             orphaned: OnceLock::new(),
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),
-            knocks,
+            challenges,
             deputy,
             answering,
             directory,
@@ -136,7 +136,7 @@ impl Gateway {
         Ok(Self {
             server,
             metrics_server: None,
-            operator,
+            control_handler,
             service: front,
             state,
             metrics,
@@ -158,12 +158,12 @@ impl Gateway {
 
     /// The addresses that are served, as URLs.
     pub fn urls(&self) -> Vec<String> {
-        self.operator.urls.clone()
+        self.control_handler.urls.clone()
     }
 
     /// Says whose its sockets are.
     pub fn set_holder(&mut self, holder: Holder) {
-        self.operator.holder = holder;
+        self.control_handler.holder = holder;
     }
 
     /// The gateway that it leads to.
@@ -184,17 +184,17 @@ impl Gateway {
 
     /// Says what it was started with.
     pub fn set_options(&mut self, options: Vec<String>) {
-        self.operator.options = options;
+        self.control_handler.options = options;
     }
 
     /// What is to be kept mounted.
     pub(super) fn keeping(&self) -> Arc<Keeping> {
-        Arc::clone(&self.operator.keeping)
+        Arc::clone(&self.control_handler.keeping)
     }
 
     /// Whose programs of a mount come in, if anybody's.
     pub(super) fn deputy(&self) -> Option<Deputy> {
-        self.operator.deputy.clone()
+        self.control_handler.deputy.clone()
     }
 
     /// Whether the password of the life before is no longer valid.
@@ -204,7 +204,7 @@ impl Gateway {
 
     /// Who may come in: `peer`, `basic` or `none`.
     pub fn auth(&self) -> &'static str {
-        self.operator.auth
+        self.control_handler.auth
     }
 
     /// What it keeps on this machine.
@@ -219,9 +219,11 @@ impl Gateway {
 
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
-        let Self { server, metrics_server, operator, state, metrics, shutdown, shutdown_timeout, .. } = self;
+        let Self {
+            server, metrics_server, control_handler, state, metrics, shutdown, shutdown_timeout, ..
+        } = self;
         let (note, far) = (self.note, self.far);
-        let is_bucket = operator.directory.is_none() && far.is_none();
+        let is_bucket = control_handler.directory.is_none() && far.is_none();
         let note = write_note(note, &state).await;
         // Open until everything has ended: then a command sees that.
         let door = match control::open(state.directory(), Who::Gateway) {
@@ -245,7 +247,7 @@ impl Gateway {
             drop(far);
         };
         match &door {
-            Some(door) => door.answer_during(Arc::new(operator), life).await,
+            Some(door) => door.answer_during(Arc::new(control_handler), life).await,
             None => life.await,
         }
         drop(door);

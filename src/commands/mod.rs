@@ -22,6 +22,7 @@ mod attempt;
 mod configuration;
 mod container;
 mod container_build;
+mod control_handler;
 #[cfg(feature = "demo")]
 mod demo;
 mod documents;
@@ -38,7 +39,6 @@ mod hold;
 mod iam;
 mod listeners;
 mod mount;
-mod operator;
 mod orphans;
 mod owners;
 mod predecessor;
@@ -62,11 +62,11 @@ use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::aws_cli::AwsCliError;
-use crate::cli::{Cli, Command, Given, Invocation, LogArgs, LogFormat};
+use crate::cli::{Cli, Command, Invocation, LogArgs, LogFormat, ResolvedOption};
 use crate::config::ConfigError;
 use crate::container::{EngineError, Failure, OptionError};
 use crate::control::ControlError;
-use crate::fs::shelf::ExportError;
+use crate::fs::sidecar::ExportError;
 use crate::logging::{self, LogError};
 use crate::mount::MountError;
 use crate::parent::START_ANEW;
@@ -212,7 +212,7 @@ fn runtime(role: &Role) -> std::io::Result<Runtime> {
 async fn carry_out(
     command: Command,
     role: Role,
-    given: &[Given],
+    given: &[ResolvedOption],
     log: &LogArgs,
 ) -> Result<Ended, CommandError> {
     let done = match command {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::gateway::Gateway;
 use super::{CommandError, attempt, hints, owners, predecessor, restart, running, spawned, stop};
-use crate::cli::{DEFAULT_MOUNTPOINT, Given, LogArgs, MountArgs, ServeArgs};
+use crate::cli::{DEFAULT_MOUNTPOINT, LogArgs, MountArgs, ResolvedOption, ServeArgs};
 use crate::config::{BucketSpec, Config, Source};
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
@@ -26,7 +26,11 @@ use crate::shutdown::Signals;
 use crate::state::Credential;
 use crate::store::s3::S3Options;
 
-pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
+pub(super) async fn run(
+    args: MountArgs,
+    given: &[ResolvedOption],
+    log: &LogArgs,
+) -> Result<(), CommandError> {
     let mut signals = Signals::listen()?;
     let mut own = None;
     let signal = tokio::select! {
@@ -48,7 +52,7 @@ pub(super) async fn run(args: MountArgs, given: &[Given], log: &LogArgs) -> Resu
 /// Leaves in `own` the gateway that it starts.
 async fn mount(
     args: MountArgs,
-    given: &[Given],
+    given: &[ResolvedOption],
     log: &LogArgs,
     own: &mut Option<Child>,
 ) -> Result<(), CommandError> {
@@ -105,7 +109,7 @@ async fn mount(
 /// The gateway that has that state, or a new one; whether it is new.
 async fn running_or_new(
     config: &Config,
-    given: &[Given],
+    given: &[ResolvedOption],
     more: &[String],
     log: &LogArgs,
     own: &mut Option<Child>,
@@ -345,7 +349,7 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 }
 
 /// The options that count for a gateway, whoever mounts it and where.
-pub(super) fn options_of_gateway(given: &[Given]) -> Vec<String> {
+pub(super) fn options_of_gateway(given: &[ResolvedOption]) -> Vec<String> {
     let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir", "stack", "via"];
     let options = given.iter().filter(|option| !of_mounting.contains(&option.name.as_str()));
     options.flat_map(|option| option.clone().with_absolute_paths().arguments()).collect()

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::control_handler::Keeping;
 use super::ending::{close, until_stopped};
 use super::gateway::Gateway;
 use super::greeting::Greeting;
-use super::operator::Keeping;
 use super::{CommandError, Ended, hints, hold, listeners, owners, predecessor};
-use crate::cli::{Given, LogArgs, ServeArgs};
+use crate::cli::{LogArgs, ResolvedOption, ServeArgs};
 use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
@@ -57,7 +57,7 @@ pub(super) fn role(args: &ServeArgs) -> Result<Role, CommandError> {
 pub(super) async fn run(
     args: ServeArgs,
     role: Role,
-    given: &[Given],
+    given: &[ResolvedOption],
     log: &LogArgs,
 ) -> Result<Ended, CommandError> {
     let has_parent = role.is_child();
@@ -88,7 +88,7 @@ struct StatePlace {
 async fn start(
     args: ServeArgs,
     inherited: Option<Inherited>,
-    given: (&[Given], &LogArgs),
+    given: (&[ResolvedOption], &LogArgs),
     place: &mut StatePlace,
 ) -> Result<Ended, CommandError> {
     let (interval, password_file) = (args.mount_interval, args.password_file.clone());
@@ -103,7 +103,7 @@ async fn serve(
     inherited: Option<Inherited>,
     interval: Duration,
     password_file: Option<&Path>,
-    (given, log): (&[Given], &LogArgs),
+    (given, log): (&[ResolvedOption], &LogArgs),
 ) -> Result<Ended, CommandError> {
     let mut signals = Signals::listen()?;
     if !inherited.as_ref().is_some_and(Inherited::is_of_parent) {
@@ -128,7 +128,7 @@ async fn serve(
     let shutdown = Shutdown::default();
     let own = super::mount::options_of_gateway(given);
     let note = config.source.note(own.clone());
-    let state = given.iter().filter(|option| option.name == "state-dir").flat_map(Given::arguments);
+    let state = given.iter().filter(|option| option.name == "state-dir").flat_map(ResolvedOption::arguments);
     let same: Vec<String> = own.iter().cloned().chain(state).collect();
     let greeting = Greeting::of(&config, &same, holder, log);
     let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());

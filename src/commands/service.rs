@@ -9,12 +9,16 @@ use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
 use super::{CommandError, gateway, listeners, mount, running, stop};
-use crate::cli::{Given, LogArgs, MountArgs, Origin, ServiceArgs, ServiceCommand};
+use crate::cli::{LogArgs, MountArgs, Origin, ResolvedOption, ServiceArgs, ServiceCommand};
 use crate::config::Config;
 use crate::control::{Reply, Request, ask};
 use crate::service::{Definition, Service, ServiceError, System, log_path};
 
-pub(super) async fn run(args: ServiceArgs, given: &[Given], log: &LogArgs) -> Result<(), CommandError> {
+pub(super) async fn run(
+    args: ServiceArgs,
+    given: &[ResolvedOption],
+    log: &LogArgs,
+) -> Result<(), CommandError> {
     let service = Service::new(&System)?;
     match args.command {
         ServiceCommand::Install(args) => install(&service, *args, given, log).await,
@@ -56,7 +60,7 @@ fn unknown(error: ServiceError) -> CommandError {
 async fn install(
     service: &Service<'_>,
     args: MountArgs,
-    given: &[Given],
+    given: &[ResolvedOption],
     log: &LogArgs,
 ) -> Result<(), CommandError> {
     if let Some(variable) = &args.serve.password_variable {
@@ -113,7 +117,7 @@ async fn install(
 }
 
 /// What is to run, if it may mount and once there are sockets.
-fn definition(config: &Config, given: &[Given], log: &LogArgs) -> Result<Definition, CommandError> {
+fn definition(config: &Config, given: &[ResolvedOption], log: &LogArgs) -> Result<Definition, CommandError> {
     let log_file = log_path()?;
     if log.log_file.is_some() {
         tell!("warning: --log-file has no effect: `s3dav service logs` shows the log of a service");
@@ -150,7 +154,7 @@ async fn wait_for(state_dir: &Path, url: Option<&str>) -> Result<(), CommandErro
 }
 
 /// What the configuration file says is read at each start, so that it can be changed there.
-fn arguments(config: &Config, given: &[Given], log: Vec<String>) -> Vec<String> {
+fn arguments(config: &Config, given: &[ResolvedOption], log: Vec<String>) -> Vec<String> {
     let own = ["mount", "listen"];
     let options = given
         .iter()

@@ -13,23 +13,23 @@ use crate::fs::Share;
 use crate::fs::path::{PathOptions, PathShare};
 use crate::fs::resource_path::RESERVED;
 use crate::fs::s3::S3Share;
-use crate::fs::shelf::{ShelfOptions, Shelved};
-use crate::intake::Intakes;
+use crate::fs::sidecar::{ShelfOptions, Shelved};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::relay::{FarError, Relay};
 use crate::shutdown::Shutdown;
+use crate::spool::Intakes;
 use crate::state::{QuestionRow, Recovered, State, UploadRow};
 use crate::store::ObjectStore;
-use crate::store::aliases::Aliases;
-use crate::store::buckets::Buckets;
 use crate::store::cached::Cached;
-use crate::store::conditional::{Conditional, Endpoint, forget_question};
 use crate::store::creates::{Creates, IsOpen, WithCreates};
+use crate::store::layers::aliases::Aliases;
+use crate::store::layers::conditional::{Conditional, Endpoint, forget_question};
+use crate::store::layers::prefix::PrefixStore;
+use crate::store::layers::retry::{Limit, Retry, RetryPolicy};
+use crate::store::layers::routed::RoutedStore;
+use crate::store::layers::throttle::Throttle;
 use crate::store::multipart::Uploads;
-use crate::store::paced::Paced;
-use crate::store::patient::{Limit, Patience, Patient};
-use crate::store::prefixed::Prefixed;
 use crate::store::reach::{Reach, Reachable};
 use crate::store::read_ahead::ReadAheads;
 use crate::store::s3::{ConnectError, S3Store};
@@ -142,7 +142,7 @@ pub(super) async fn of_buckets(
         let store: Arc<dyn ObjectStore> =
             if is_aws { Arc::new(store) } else { Arc::new(Aliases::new(Arc::new(store))) };
         asked.push((bucket.clone(), Arc::clone(&store)));
-        let store = Prefixed::wrap(store, &bucket.prefix);
+        let store = PrefixStore::wrap(store, &bucket.prefix);
         stores.insert(bucket.folder().to_owned(), store);
     }
     let manner = startup::Manner { is_patient: source.is_patient || state.was_reached(), path };
@@ -151,7 +151,7 @@ pub(super) async fn of_buckets(
         (1, Some((_, only))) => only,
         (_, first) => {
             stores.extend(first);
-            Arc::new(Buckets::new(stores))
+            Arc::new(RoutedStore::new(stores))
         }
     };
     let store: Arc<dyn ObjectStore> = match source.trusts_conditions || is_aws {
@@ -159,7 +159,7 @@ pub(super) async fn of_buckets(
         false => Arc::new(Conditional::new(store, endpoint(&source, &url, &reach), state.clone())),
     };
     // A look and its write wait for their turn once.
-    let store: Arc<dyn ObjectStore> = Arc::new(Paced::new(store));
+    let store: Arc<dyn ObjectStore> = Arc::new(Throttle::new(store));
     let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()).minding(reach.clone()));
     let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
     let cache = CacheUse { used: Box::new(move || cached.used()), limit: source.cache.size };
@@ -216,8 +216,8 @@ fn abort_leftovers(
     }
     let (uploads, stop) = (uploads.clone(), shutdown.clone());
     shutdown.background(async move {
-        let patience = Patience { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
-        let store = Patient::new(store, patience);
+        let patience = RetryPolicy { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
+        let store = Retry::new(store, patience);
         let (ended, left) = tokio::select! {
             counts = uploads.abort_leftovers(&store, rows) => counts,
             () = stop.begun() => return,
@@ -232,8 +232,8 @@ fn forget_questions(state: &State, store: Arc<dyn ObjectStore>, rows: Vec<Questi
         return;
     }
     let (state, stop) = (state.clone(), shutdown.clone());
-    let patience = Patience { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
-    let store = Patient::new(store, patience);
+    let patience = RetryPolicy { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
+    let store = Retry::new(store, patience);
     let forget = async move {
         for row in rows {
             if let Err(error) = forget_question(&store, &state, &row).await {

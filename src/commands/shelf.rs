@@ -9,7 +9,7 @@ use super::{CommandError, running};
 use crate::cli::{ExportArgs, ShelfArgs, ShelfCommand};
 use crate::config::states_of_source;
 use crate::control::{ControlError, Reply, Request, ask};
-use crate::fs::shelf;
+use crate::fs::sidecar;
 use crate::state::{State, is_state_directory};
 
 pub(super) async fn run(args: ShelfArgs) -> Result<(), CommandError> {
@@ -31,7 +31,7 @@ async fn export(state_dir: &Path, directory: &Path) -> Result<(usize, u64), Comm
         Err(error) => return Err(error.into()),
     }
     let state = State::open(state_dir, "s3dav shelf export").await?;
-    let exported = shelf::export(&state, directory).await?;
+    let exported = sidecar::export(&state, directory).await?;
     Ok((exported.files, exported.bytes))
 }
 

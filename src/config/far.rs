@@ -9,8 +9,8 @@ use crate::aws_cli::region_of_environment;
 use crate::cli::{AppleMetadataArg, FarEngineArg, ServeArgs};
 use crate::container::{OptionError, Options, Times};
 use crate::far::{DockerOptions, FarOptions, SessionOptions};
-use crate::intake::IntakeOptions;
 use crate::relay::Far;
+use crate::spool::IntakeOptions;
 
 /// A far gateway, and how it is reached.
 #[derive(Debug, Clone)]

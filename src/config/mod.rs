@@ -17,13 +17,13 @@ use std::time::Duration;
 use crate::cache::{CacheOptions, Times};
 use crate::cli::{AppleMetadataArg, AuthArg, NotifyArg, ServeArgs};
 use crate::fs::path::PathOptions;
-use crate::fs::shelf::{AppleMetadata, ShelfOptions};
+use crate::fs::sidecar::{AppleMetadata, ShelfOptions};
 use crate::fs::{NoPrefix, UrlPrefix};
 use crate::http::auth::{Access, Credentials};
 use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
-use crate::intake::IntakeOptions;
 use crate::mount::MountOptions;
 use crate::notify::{Notifier, NotifyOptions};
+use crate::spool::IntakeOptions;
 use crate::state::{Credential, default_directory, directory_hint, directory_of};
 
 pub use buckets::{BucketSource, BucketSpec};

@@ -6,7 +6,7 @@ use super::{ConfigError, Source, mistake};
 use crate::cache::CacheOptions;
 use crate::cli::ServeArgs;
 use crate::fs::path::PathOptions;
-use crate::intake::IntakeOptions;
+use crate::spool::IntakeOptions;
 
 /// Looks whether the directory is one.
 pub(super) fn source(

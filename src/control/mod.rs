@@ -42,7 +42,7 @@ pub enum Request {
     Keep { mounted: bool },
     /// To let in the program of a mount that is about to be made; or no longer.
     Mounting { under_way: bool },
-    /// To wait for a nonce at the gateway's address; see `http::Knocks`.
+    /// To wait for a nonce at the gateway's address; see `http::Challenges`.
     Expect { nonce: String },
     /// Whether that nonce came to the gateway's address.
     Heard { nonce: String, address: SocketAddr },

@@ -72,7 +72,7 @@ impl Saves {
     pub(super) async fn begin(&self, context: &RequestContext) {
         if is_save(context) && context.has_content {
             let (path, client) = (context.path.spelled_once(), context.client.to_string());
-            let coming = self.state.begin_content(path, &client, context.announced).await;
+            let coming = self.state.begin_content(path, &client, context.declared).await;
             context.outcome.set_coming(coming);
         }
     }

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::announced::Announced;
+use super::declared::DeclaredBody;
 use super::{Failure, RequestContext};
-use crate::intake::{Intake, IntakeError, Intakes, Sink};
+use crate::spool::{Intake, IntakeError, Intakes, Sink};
 
 /// Refuses a body that would have to pause. Only one that macOS streams, as it does when a file is copied: it
 /// gives that up after half a minute, and says so. Of a document that is saved a refusal is not even shown, and
@@ -19,7 +19,7 @@ pub fn find_room(context: &RequestContext, intakes: &Intakes) -> Result<(), Fail
 
 /// A body that must be as it was announced.
 pub struct Body<S: Sink> {
-    announced: Announced,
+    declared: DeclaredBody,
     /// Gone when all has come, or it has failed. Dropping it undoes everything.
     intake: Option<Intake<S>>,
 }
@@ -30,18 +30,18 @@ where
 {
     /// `length` in bytes, if the client told it.
     pub fn new(context: &RequestContext, intake: Intake<S>, length: Option<u64>) -> Self {
-        Self { announced: Announced::new(context, length), intake: Some(intake) }
+        Self { declared: DeclaredBody::new(context, length), intake: Some(intake) }
     }
 
     /// Bytes that have come.
     pub fn taken(&self) -> u64 {
-        self.announced.taken()
+        self.declared.taken()
     }
 
     /// Takes the next bytes. After an error nothing more is taken.
     pub async fn take(&mut self, bytes: Bytes) -> Result<(), Failure> {
         let mut intake = self.intake.take().ok_or(IntakeError::Ended)?;
-        self.announced.take(&bytes)?;
+        self.declared.take(&bytes)?;
         intake.write(bytes).await?;
         self.intake = Some(intake);
         Ok(())
@@ -50,6 +50,6 @@ where
     /// Nothing more comes. Gives what is on its way to the sink, and the size in bytes.
     pub fn end(&mut self) -> Result<(Intake<S>, u64), Failure> {
         let intake = self.intake.take().ok_or(IntakeError::Ended)?;
-        Ok((intake, self.announced.end()?))
+        Ok((intake, self.declared.end()?))
     }
 }

@@ -57,7 +57,7 @@ pub struct RequestContext {
     /// Bytes of a body that comes in chunks, as macOS expects them to be: a hint.
     pub streamed_length: Option<u64>,
     /// Bytes of a body, however the client tells of them in advance.
-    pub announced: Option<u64>,
+    pub declared: Option<u64>,
     /// MD5 that the body must have, if the client told one.
     pub content_md5: Option<Vec<u8>>,
     /// Lock tokens in the `If` header.
@@ -68,15 +68,15 @@ pub struct RequestContext {
     /// How long the request may take, and until when.
     pub budget: Duration,
     pub deadline: Instant,
-    pub outcome: Outcome,
+    pub outcome: ResponseHints,
 }
 
 /// What became of a request, beyond what the engine can express.
 #[derive(Debug, Default)]
-pub struct Outcome(Mutex<Told>);
+pub struct ResponseHints(Mutex<HintState>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct HintState {
     failure: Option<Refusal>,
     content_type: Option<String>,
     mtime_kept: bool,
@@ -187,7 +187,7 @@ impl RequestContext {
     }
 }
 
-impl Outcome {
+impl ResponseHints {
     /// The failure to report instead of the engine's status.
     pub fn refusal(&self) -> Option<Refusal> {
         self.0.lock().failure.clone()

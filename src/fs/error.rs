@@ -6,9 +6,9 @@ use http::StatusCode;
 
 use super::path::DiskError;
 use super::resource_path::PathError;
-use crate::intake::IntakeError;
 use crate::logging::with_causes;
 use crate::object::InvalidKey;
+use crate::spool::IntakeError;
 use crate::state::StateError;
 use crate::store::StoreError;
 use crate::store::tree::DeleteFailure;
@@ -194,7 +194,7 @@ fn store_status(error: &StoreError) -> StatusCode {
 const RETRY_AFTER: u32 = 5;
 
 /// What follows a finished operation must not make it look unfinished.
-pub(super) fn afterwards<E: Into<Failure>>(result: Result<(), E>) {
+pub(super) fn log_failure<E: Into<Failure>>(result: Result<(), E>) {
     if let Err(error) = result {
         let error = error.into();
         tracing::warn!(error = with_causes(&error), "done, but not all that goes with it");

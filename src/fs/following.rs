@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::sleep;
 
-use super::error::afterwards;
-use super::shelf::{companion_of, owner_of_shelved};
+use super::error::log_failure;
+use super::sidecar::{companion_of, owner_of_shelved};
 use super::{Failure, ResourcePath};
 use crate::logging::with_causes;
 use crate::shutdown::Shutdown;
@@ -257,7 +257,7 @@ pub(super) async fn carry_shelved(
     replaced.and(state.transfer_shelf(pairs, keep_source).await)?;
     let beside = beside.filter(|_| has_beside);
     if let Some((_, target)) = &beside {
-        afterwards(state.rename_shelved(target, format!("._{name}")).await);
+        log_failure(state.rename_shelved(target, format!("._{name}")).await);
     }
     Ok(beside)
 }

@@ -4,11 +4,10 @@
 //! engine (dav-server's `DavFileSystem`), and a [`View`] for our own PROPFIND. Both know the
 //! request by its [`RequestContext`].
 
-mod announced;
-mod basis;
 mod body;
 mod conflict;
 pub mod context;
+mod declared;
 mod engine;
 pub mod error;
 mod export;
@@ -19,7 +18,8 @@ pub mod path;
 mod ranges;
 pub mod resource_path;
 pub mod s3;
-pub mod shelf;
+mod seen_versions;
+pub mod sidecar;
 mod url_prefix;
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use crate::metrics::{Direction, Metrics};
 use crate::tally::{self, Tally};
 
 /// Reads a whole body of at most `limit` bytes.
-async fn read(mut body: Lent, limit: usize) -> Result<Bytes, (StatusCode, String)> {
+async fn read(mut body: LeasedBody, limit: usize) -> Result<Bytes, (StatusCode, String)> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
@@ -35,7 +35,7 @@ async fn read(mut body: Lent, limit: usize) -> Result<Bytes, (StatusCode, String
 }
 
 /// The body of anything but a PUT: small, and XML where there is one.
-pub(super) async fn small(method: &Method, body: Lent) -> Result<Bytes, Box<Response<Body>>> {
+pub(super) async fn small(method: &Method, body: LeasedBody) -> Result<Bytes, Box<Response<Body>>> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -57,7 +57,7 @@ pub(super) async fn small(method: &Method, body: Lent) -> Result<Bytes, Box<Resp
 
 /// Where a body returns to when whoever had it lets go of it.
 #[derive(Clone, Default)]
-pub(super) struct Home(Arc<Mutex<Returned>>);
+pub(super) struct BodyLease(Arc<Mutex<Returned>>);
 
 #[derive(Default)]
 struct Returned {
@@ -72,15 +72,15 @@ struct Returned {
     keeps_connection: bool,
 }
 
-impl Home {
+impl BodyLease {
     /// Lends `body` out.
-    pub(super) fn lend(&self, body: Incoming, stall: Duration, metrics: Metrics) -> Lent {
+    pub(super) fn lend(&self, body: Incoming, stall: Duration, metrics: Metrics) -> LeasedBody {
         if body.is_end_stream() {
             self.note_whole();
         }
-        let (body, home) = (Some(body), self.clone());
+        let (body, lease) = (Some(body), self.clone());
         let tally = tally::current();
-        Lent { body, home, stall, timer: None, waiting: false, asked: false, metrics, tally }
+        LeasedBody { body, lease, stall, timer: None, waiting: false, asked: false, metrics, tally }
     }
 
     /// The status for a body that did not arrive whole: the client's doing, whatever came of it.
@@ -98,7 +98,7 @@ impl Home {
         self.0.lock().is_whole
     }
 
-    /// From now on what is left of a body is [`Rest`].
+    /// From now on what is left of a body is [`Remainder`].
     pub(super) fn keep_connection(&self) {
         self.0.lock().keeps_connection = true;
     }
@@ -110,9 +110,9 @@ impl Home {
     }
 
     /// What is left of the body, if it is to be read after the answer.
-    pub(super) fn rest(&self) -> Option<Rest> {
+    pub(super) fn rest(&self) -> Option<Remainder> {
         let mut returned = self.0.lock();
-        if returned.keeps_connection { returned.body.take().map(Rest) } else { None }
+        if returned.keeps_connection { returned.body.take().map(Remainder) } else { None }
     }
 
     /// Reads what is left of the body, so that the connection can live on; says whether it can.
@@ -137,9 +137,9 @@ impl Home {
 /// What macOS's client still sends after the answer. It looks for one while it sends, and fails the program's
 /// next write; an answer after the end would come with the file's close, which tells nobody. And one
 /// connection that breaks takes the whole mount down for a while.
-pub(super) struct Rest(Incoming);
+pub(super) struct Remainder(Incoming);
 
-impl Rest {
+impl Remainder {
     /// Reads it, and throws it away. When this ends too early, the connection does.
     pub(super) async fn read(mut self) {
         let all = async { while let Some(Ok(_)) = self.0.frame().await {} };
@@ -148,9 +148,9 @@ impl Rest {
 }
 
 /// A body that must go on arriving.
-pub(super) struct Lent {
+pub(super) struct LeasedBody {
     body: Option<Incoming>,
-    home: Home,
+    lease: BodyLease,
     stall: Duration,
     /// Made when the client is first waited for.
     timer: Option<Pin<Box<Sleep>>>,
@@ -162,14 +162,14 @@ pub(super) struct Lent {
     tally: Option<Tally>,
 }
 
-impl Lent {
+impl LeasedBody {
     fn fail(&mut self, status: StatusCode) {
         self.body = None;
-        self.home.0.lock().failure = Some(status);
+        self.lease.0.lock().failure = Some(status);
     }
 }
 
-impl HttpBody for Lent {
+impl HttpBody for LeasedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -178,7 +178,7 @@ impl HttpBody for Lent {
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         if !this.asked {
             this.asked = true;
-            this.home.0.lock().asked = true;
+            this.lease.0.lock().asked = true;
         }
         let polled = Pin::new(&mut *body).poll_frame(cx);
         let body_ends = body.is_end_stream();
@@ -189,7 +189,7 @@ impl HttpBody for Lent {
                 this.tally.iter().for_each(|tally| tally.add_received(length));
                 this.waiting = false;
                 if body_ends {
-                    this.home.note_whole();
+                    this.lease.note_whole();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -199,7 +199,7 @@ impl HttpBody for Lent {
             }
             Poll::Ready(None) => {
                 this.body = None;
-                this.home.note_whole();
+                this.lease.note_whole();
                 Poll::Ready(None)
             }
             Poll::Pending => {
@@ -225,10 +225,10 @@ impl HttpBody for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for LeasedBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
-            self.home.0.lock().body = Some(body);
+            self.lease.0.lock().body = Some(body);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::hosts::Hosts;
 use super::{conditions, destination, range};
 use crate::client::Client;
 use crate::dav::propfind::href_as_spelled;
-use crate::fs::context::{Depth, Outcome};
+use crate::fs::context::{Depth, ResponseHints};
 use crate::fs::{PathError, RequestContext, ResourcePath, UrlPrefix};
 use crate::page;
 
@@ -42,7 +42,7 @@ impl From<PathError> for Refused {
 
 /// What the front knows of a request besides its head.
 #[derive(Debug, Clone)]
-pub(super) struct Facts {
+pub(super) struct RequestMeta {
     pub(super) principal: Option<String>,
     pub(super) peer: IpAddr,
     /// How long requests may take; `None`: by the client's kind.
@@ -57,7 +57,7 @@ pub(super) fn admit(
     uri: &Uri,
     headers: &mut HeaderMap,
     hosts: &Hosts,
-    facts: Facts,
+    meta: RequestMeta,
 ) -> Result<RequestContext, Refused> {
     if uri.path().len() > MAX_URI {
         return Err(refused(StatusCode::URI_TOO_LONG, format!("the path is over {MAX_URI} bytes")));
@@ -79,7 +79,7 @@ pub(super) fn admit(
     timeout(headers)?;
     let (destination, overwrite) = match method.as_str() {
         "COPY" | "MOVE" => {
-            let is_ours = |host: &str| hosts.are(host, facts.local);
+            let is_ours = |host: &str| hosts.are(host, meta.local);
             (Some(destination::check(uri, headers, (prefix, &path), is_ours)?), overwrite(headers)?)
         }
         _ => (None, true),
@@ -90,14 +90,14 @@ pub(super) fn admit(
         return Err(refused(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"));
     }
     let range = range::read(headers);
-    let client = client(headers, &facts);
+    let client = client(headers, &meta);
     let is_watched = method == Method::GET && page::is_wanted(headers);
-    let budget = facts.budget.unwrap_or(match (client.is_webdavfs(), body.has_content) {
+    let budget = meta.budget.unwrap_or(match (client.is_webdavfs(), body.has_content) {
         (true, true) => CONTENT_BUDGET,
         (true, false) => FINDER_BUDGET,
         (false, _) => BUDGET,
     });
-    let patience = match facts.budget {
+    let patience = match meta.budget {
         None if is_watched && !client.is_webdavfs() => PAGE_BUDGET,
         _ => budget,
     };
@@ -110,7 +110,7 @@ pub(super) fn admit(
         content_type: text(headers, header::CONTENT_TYPE.as_str()),
         has_content: body.has_content,
         streamed_length: body.streamed_length,
-        announced: body.announced,
+        declared: body.declared,
         content_md5: body.md5,
         mtime: body.mtime,
         spelling: spelling(prefix, uri, headers),
@@ -124,7 +124,7 @@ pub(super) fn admit(
         client,
         budget,
         deadline: Instant::now() + patience,
-        outcome: Outcome::default(),
+        outcome: ResponseHints::default(),
     })
 }
 
@@ -133,7 +133,7 @@ pub(super) fn admit(
 struct PutHead {
     has_content: bool,
     streamed_length: Option<u64>,
-    announced: Option<u64>,
+    declared: Option<u64>,
     md5: Option<Vec<u8>>,
     mtime: Option<String>,
 }
@@ -149,7 +149,7 @@ impl PutHead {
         let length = text(headers, header::CONTENT_LENGTH.as_str());
         let streamed_length = streamed_length(headers);
         Ok(Self {
-            announced: length.as_deref().and_then(|length| length.parse().ok()).or(streamed_length),
+            declared: length.as_deref().and_then(|length| length.parse().ok()).or(streamed_length),
             has_content: length
                 .map_or(headers.contains_key(header::TRANSFER_ENCODING), |length| length != "0"),
             streamed_length,
@@ -183,9 +183,9 @@ pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-fn client(headers: &HeaderMap, facts: &Facts) -> Client {
+fn client(headers: &HeaderMap, meta: &RequestMeta) -> Client {
     let agent = text(headers, header::USER_AGENT.as_str()).unwrap_or_default();
-    Client::new(facts.principal.clone(), facts.peer, &agent)
+    Client::new(meta.principal.clone(), meta.peer, &agent)
 }
 
 /// The depth, and whether a listing is to leave out its folder (`1,noroot`, as Microsoft's clients ask for it).
@@ -324,9 +324,9 @@ mod tests {
                 length => headers.insert(header::CONTENT_LENGTH, HeaderValue::from_str(length).unwrap()),
             };
             let address = "127.0.0.1".parse().unwrap();
-            let facts = Facts { principal: None, peer: address, budget: given, local: address };
+            let meta = RequestMeta { principal: None, peer: address, budget: given, local: address };
             let hosts = Hosts::default();
-            admit(&method, &Uri::from_static("/file"), &mut headers, &hosts, facts).unwrap().budget
+            admit(&method, &Uri::from_static("/file"), &mut headers, &hosts, meta).unwrap().budget
         };
         let mac = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";
         assert_eq!(budget(mac, Method::PUT, "1", None), CONTENT_BUDGET);

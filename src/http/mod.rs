@@ -5,13 +5,13 @@
 
 pub mod auth;
 mod body;
+mod challenges;
 mod conditions;
 mod date;
 mod destination;
 mod guard;
 mod guesses;
 mod hosts;
-mod knocks;
 mod people;
 mod places;
 mod range;
@@ -23,8 +23,8 @@ pub mod server;
 mod service;
 mod status;
 
+pub use challenges::Challenges;
 pub use hosts::{AllowedHost, NoHost};
-pub use knocks::Knocks;
 pub use ready::Readiness;
 pub use server::{Limits, Server};
 pub use service::{Behind, Service, ServiceOptions};

@@ -12,7 +12,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::guard::{Facts, Refused, admit};
+use super::guard::{Refused, RequestMeta, admit};
 use super::hosts::Hosts;
 use super::range;
 use crate::dav::full;
@@ -31,7 +31,7 @@ fn admitted(
 ) -> Option<Result<(RequestContext, HeaderMap), Refused>> {
     let target: Uri = target.parse().ok()?;
     let address = "127.0.0.1".parse().unwrap();
-    let facts = Facts { principal: None, peer: address, budget: None, local: address };
+    let facts = RequestMeta { principal: None, peer: address, budget: None, local: address };
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let context = admit(&method, &target, &mut headers, &Hosts::default(), facts);
     Some(context.map(|context| (context, headers)))

@@ -10,7 +10,7 @@ use http::{Method, Request, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
-use super::service::Ends;
+use super::service::ConnInfo;
 use crate::client::Client;
 use crate::dav::Reason;
 use crate::logging::milliseconds;
@@ -37,7 +37,7 @@ impl Record {
     /// `None` where the log does not hold such lines. `uid`: the user of this machine whose program asks, if known.
     pub(super) fn begin<B>(
         request: &Request<B>,
-        ends: Ends,
+        ends: ConnInfo,
         uid: Option<u32>,
         tally: &Tally,
     ) -> Option<Self> {

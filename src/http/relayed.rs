@@ -5,13 +5,18 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header};
 
-use super::body::Lent;
+use super::body::LeasedBody;
 use super::date;
 use crate::dav::{Body, text};
 use crate::relay::{ForwardError, Relay, connection_names};
 
 /// Sends it there as it came: the far gateway is shown by the same names.
-pub(super) async fn answer(relay: &Relay, mut head: Parts, body: Lent, patience: Duration) -> Response<Body> {
+pub(super) async fn answer(
+    relay: &Relay,
+    mut head: Parts,
+    body: LeasedBody,
+    patience: Duration,
+) -> Response<Body> {
     if hides_its_meaning(&head) {
         return text(StatusCode::BAD_REQUEST, "Connection names what the request means");
     }

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::body::Home;
+use super::body::BodyLease;
 use crate::dav::{Body, full, text};
 use crate::relay;
 use crate::tally::carried;
@@ -47,7 +47,7 @@ impl Identity {
 
 struct Entry {
     identity: Identity,
-    home: Home,
+    lease: BodyLease,
     outcome: watch::Receiver<Outcome>,
     task: AbortOnDropHandle<()>,
 }
@@ -78,14 +78,14 @@ enum Found {
 }
 
 impl Repeats {
-    /// Carries a request out, whose body is `home`'s, if that has not been done.
-    pub(super) async fn once<F>(&self, identity: Identity, home: &Home, carry: F) -> Response<Body>
+    /// Carries a request out, whose body is `lease`'s, if that has not been done.
+    pub(super) async fn once<F>(&self, identity: Identity, lease: &BodyLease, carry: F) -> Response<Body>
     where
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let mut carry = Some(carry);
         loop {
-            match self.look(&identity, home, &mut carry) {
+            match self.look(&identity, lease, &mut carry) {
                 Found::First(answer) => {
                     return answer.await.unwrap_or_else(|_| {
                         // A panic has told of itself.
@@ -98,7 +98,7 @@ impl Repeats {
                     if let Ok(Outcome::Kept(kept)) = over.as_deref() {
                         tracing::debug!(method = %identity.method, "a request has its first answer");
                         // It is answered at once, whatever is left of its body.
-                        home.keep_connection();
+                        lease.keep_connection();
                         return kept.answer(&identity);
                     }
                 }
@@ -116,14 +116,14 @@ impl Repeats {
         }
     }
 
-    fn look<F>(&self, identity: &Identity, home: &Home, carry: &mut Option<F>) -> Found
+    fn look<F>(&self, identity: &Identity, lease: &BodyLease, carry: &mut Option<F>) -> Found
     where
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let mut entries = self.0.lock();
         entries.retain(Entry::is_of_use);
         if let Some(at) = entries.iter().position(|entry| entry.identity == *identity) {
-            if entries[at].is_running() && !entries[at].home.is_whole() {
+            if entries[at].is_running() && !entries[at].lease.is_whole() {
                 return entries.remove(at).map_or(Found::Crowded, |entry| Found::Cut(entry.task));
             }
             return Found::Repeat(entries[at].outcome.clone());
@@ -137,7 +137,7 @@ impl Repeats {
         let Some(carry) = carry.take() else { return Found::Crowded };
         let (tell, outcome) = watch::channel(Outcome::Running);
         let (hand, answer) = oneshot::channel();
-        let (identity, whose) = (identity.clone(), home.clone());
+        let (identity, whose) = (identity.clone(), lease.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(carried(async move {
             let answer = carry.await;
             let (answer, outcome) = match whose.failure() {
@@ -148,7 +148,7 @@ impl Repeats {
             // Its connection may be gone.
             let _ = hand.send(answer);
         })));
-        entries.push_back(Entry { identity, home: home.clone(), outcome, task });
+        entries.push_back(Entry { identity, lease: lease.clone(), outcome, task });
         Found::First(answer)
     }
 }
@@ -239,13 +239,13 @@ mod tests {
     async fn a_repeat_waits_for_the_end_of_one_whose_connection_is_gone() {
         let (repeats, times) = (Arc::new(Repeats::default()), Arc::default());
         let gate = Arc::new(Semaphore::new(0));
-        let whole = Home::default();
+        let whole = BodyLease::default();
         whole.note_whole();
         let first = repeats.once(identity("1"), &whole, carrying(&times, &gate));
         assert!(tokio::time::timeout(Duration::ZERO, first).await.is_err(), "its connection is gone");
         let second = tokio::spawn({
             let (repeats, carry) = (Arc::clone(&repeats), carrying(&times, &gate));
-            async move { repeats.once(identity("1"), &Home::default(), carry).await }
+            async move { repeats.once(identity("1"), &BodyLease::default(), carry).await }
         });
         tokio::task::yield_now().await;
         gate.add_permits(1);
@@ -263,28 +263,28 @@ mod tests {
     async fn one_whose_body_never_came_is_begun_anew() {
         let (repeats, times) = (Repeats::default(), Arc::default());
         let gate = Arc::new(Semaphore::new(0));
-        let home = Home::default();
-        let first = repeats.once(identity("1"), &home, carrying(&times, &gate));
+        let lease = BodyLease::default();
+        let first = repeats.once(identity("1"), &lease, carrying(&times, &gate));
         assert!(tokio::time::timeout(Duration::from_millis(10), first).await.is_err());
         gate.add_permits(1);
-        let answer = repeats.once(identity("1"), &Home::default(), carrying(&times, &gate)).await;
+        let answer = repeats.once(identity("1"), &BodyLease::default(), carrying(&times, &gate)).await;
         assert!(!answer.headers().contains_key(&relay::REQUEST));
     }
 
     #[tokio::test]
     async fn few_answers_are_kept_and_small_ones() {
-        let (repeats, home) = (Repeats::default(), Home::default());
+        let (repeats, lease) = (Repeats::default(), BodyLease::default());
         for id in 0..MOST + 10 {
             let mut own = identity("1");
             own.id = HeaderValue::from(id);
-            repeats.once(own, &home, async { text(StatusCode::CREATED, "") }).await;
+            repeats.once(own, &lease, async { text(StatusCode::CREATED, "") }).await;
         }
         assert_eq!(repeats.0.lock().len(), MOST);
         let large = "a".repeat(MOST_BODY as usize + 1);
         for expected in ["1", "2"] {
             let large = large.clone();
             let carry = async move { Response::new(full(format!("{expected}{large}"))) };
-            let answer = repeats.once(identity("large"), &home, carry).await;
+            let answer = repeats.once(identity("large"), &lease, carry).await;
             assert!(content(answer).await.starts_with(expected.as_bytes()));
         }
     }

@@ -16,9 +16,9 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::auth::Caller;
-use super::body::Rest;
+use super::body::Remainder;
 use super::places::{Place, Places};
-use super::service::{Ends, Service};
+use super::service::{ConnInfo, Service};
 use crate::logging::{Rarely, milliseconds};
 use crate::shutdown::Shutdown;
 
@@ -178,7 +178,7 @@ impl Front {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY will be slow");
         }
-        let ends = Ends { local, peer, is_trusted };
+        let ends = ConnInfo { local, peer, is_trusted };
         let asked = Arc::new(Notify::new());
         let (first, has_asked, guest) = (Once::new(), Arc::clone(&asked), place.guest());
         // At most one at a time: the next request comes after it.
@@ -253,7 +253,7 @@ fn is_lack(error: &std::io::Error) -> bool {
 }
 
 /// Goes on as long as the connection may have more.
-async fn read_all(mut unread: UnboundedReceiver<Rest>) {
+async fn read_all(mut unread: UnboundedReceiver<Remainder>) {
     while let Some(rest) = unread.recv().await {
         rest.read().await;
     }

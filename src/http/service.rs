@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::auth::{Auth, Denied};
-use super::body::{Counted, Home, Lent, Rest, small};
+use super::body::{BodyLease, Counted, LeasedBody, Remainder, small};
+use super::challenges::Challenges;
 use super::date;
-use super::guard::{Facts, Refused, admit};
+use super::guard::{Refused, RequestMeta, admit};
 use super::guesses::Guesses;
 use super::hosts::{AllowedHost, Hosts};
-use super::knocks::Knocks;
 use super::people::Asker;
 use super::places::Guest;
 use super::ready::Readiness;
@@ -95,7 +95,7 @@ struct Inner {
     hosts: Hosts,
     metrics: Metrics,
     readiness: Arc<dyn Readiness>,
-    knocks: Knocks,
+    challenges: Challenges,
     guesses: Guesses,
     repeats: Repeats,
     /// The number of the next request, by which the log names it.
@@ -106,7 +106,7 @@ struct Inner {
 
 /// The ends of a request's connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Ends {
+pub struct ConnInfo {
     pub local: SocketAddr,
     pub peer: SocketAddr,
     /// By whose program it is, the peer may come in.
@@ -122,10 +122,20 @@ impl Service {
     ) -> Self {
         let (allowed, shares_localhost) = (options.allowed_hosts.clone(), options.shares_localhost);
         let hosts = Hosts { allowed, shares_localhost, prefix: options.url_prefix.clone() };
-        let (knocks, guesses, writes) = (Knocks::default(), Guesses::default(), Mutex::default());
+        let (challenges, guesses, writes) = (Challenges::default(), Guesses::default(), Mutex::default());
         let (repeats, requests) = (Repeats::default(), AtomicU64::new(1));
-        let inner =
-            Inner { behind, options, hosts, metrics, readiness, knocks, guesses, repeats, requests, writes };
+        let inner = Inner {
+            behind,
+            options,
+            hosts,
+            metrics,
+            readiness,
+            challenges,
+            guesses,
+            repeats,
+            requests,
+            writes,
+        };
         Self(Arc::new(inner), Serves::All)
     }
 
@@ -135,8 +145,8 @@ impl Service {
     }
 
     /// Who knocked lately.
-    pub fn knocks(&self) -> Knocks {
-        self.0.knocks.clone()
+    pub fn challenges(&self) -> Challenges {
+        self.0.challenges.clone()
     }
 
     /// The requests under way that change something, to wait for their end. Later ones are not among them.
@@ -163,19 +173,19 @@ impl Service {
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        ends: Ends,
+        ends: ConnInfo,
         guest: &Arc<Guest>,
         crowded: bool,
-        rests: &UnboundedSender<Rest>,
+        rests: &UnboundedSender<Remainder>,
     ) -> Response<Counted> {
         let (begun, under_way, asker) = (Instant::now(), guest.begin(), Asker::of(&request));
         let tally = Tally::new(self.0.requests.fetch_add(1, Ordering::Relaxed));
         let mut record = Record::begin(&request, ends, guest.uid(), &tally);
         let method = request.method().clone();
         let _write = WRITES.contains(&method.as_str()).then(|| self.0.writes.lock().token());
-        let home = Home::default();
+        let lease = BodyLease::default();
         let expects = request.headers().contains_key(header::EXPECT);
-        let routed = AssertUnwindSafe(self.route(request, ends, guest, &home)).catch_unwind();
+        let routed = AssertUnwindSafe(self.route(request, ends, guest, &lease)).catch_unwind();
         let routed = tally.scope(routed).await;
         let mut answer = match routed {
             Ok(answer) => answer.unwrap_or_else(|refusal| *refusal),
@@ -184,13 +194,13 @@ impl Service {
                 text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
             }
         };
-        if let Some(status) = home.failure() {
+        if let Some(status) = lease.failure() {
             answer = text(status, "the body did not arrive whole");
         }
-        let whole = match home.rest() {
+        let whole = match lease.rest() {
             Some(rest) => rests.send(rest).is_ok(),
             // A client that waits for "100 Continue" has sent no body to read, and sends none now.
-            None => !(expects && home.is_awaited()) && home.drain().await,
+            None => !(expects && lease.is_awaited()) && lease.drain().await,
         };
         if crowded || !whole {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -212,13 +222,13 @@ impl Service {
     async fn route(
         &self,
         request: Request<Incoming>,
-        ends: Ends,
+        ends: ConnInfo,
         guest: &Guest,
-        home: &Home,
+        lease: &BodyLease,
     ) -> Result<Response<Body>, Box<Response<Body>>> {
         let inner = &*self.0;
         let (mut parts, body) = request.into_parts();
-        let body = home.lend(body, inner.options.body_stall, inner.metrics.clone());
+        let body = lease.lend(body, inner.options.body_stall, inner.metrics.clone());
         let own = without_empty_segments(inner.hosts.prefix.rest(parts.uri.path()));
         if self.1 == Serves::MetricsAlone {
             // To anybody, by whatever name a Service or a router gives it.
@@ -235,7 +245,7 @@ impl Service {
             return Ok(status::ready(&parts.method, &*inner.readiness));
         }
         if let Some(nonce) = own.strip_prefix(status::KNOCK) {
-            return Ok(status::knock(&parts.method, &inner.knocks, nonce, ends.local));
+            return Ok(status::knock(&parts.method, &inner.challenges, nonce, ends.local));
         }
         let principal = match inner.options.auth.check(&parts.headers, ends.is_trusted) {
             Ok(principal) => principal,
@@ -254,7 +264,7 @@ impl Service {
         // Nobody who was not asked who they are has an ID.
         let is_known = !matches!(inner.options.auth, Auth::None);
         let identity = Identity::take(&mut parts, principal.as_ref()).filter(|_| is_known);
-        let facts = Facts {
+        let facts = RequestMeta {
             principal,
             peer: canonical(ends.peer),
             budget: inner.options.request_budget,
@@ -265,14 +275,14 @@ impl Service {
         let context = admitted.map_err(refuse)?;
         let context = Arc::new(context);
         if context.client.is_webdavfs() {
-            home.keep_connection();
+            lease.keep_connection();
         }
         match &inner.behind {
             Behind::Relay(relay) => {
                 Ok(relayed::answer(relay, came.unwrap_or(parts), body, context.budget).await)
             }
             Behind::Engine(engine) => match identity {
-                Some(identity) => Ok(self.once(engine, identity, (context, parts, body), home).await),
+                Some(identity) => Ok(self.once(engine, identity, (context, parts, body), lease).await),
                 None => self.carry_out(engine, context, parts, body).await,
             },
         }
@@ -283,8 +293,8 @@ impl Service {
         &self,
         engine: &Engine,
         identity: Identity,
-        (context, parts, body): (Arc<RequestContext>, http::request::Parts, Lent),
-        home: &Home,
+        (context, parts, body): (Arc<RequestContext>, http::request::Parts, LeasedBody),
+        lease: &BodyLease,
     ) -> Response<Body> {
         let (service, engine, write) = (self.clone(), engine.clone(), self.0.writes.lock().token());
         let carry = async move {
@@ -292,7 +302,7 @@ impl Service {
             drop(write);
             answer.unwrap_or_else(|refusal| *refusal)
         };
-        self.0.repeats.once(identity, home, carry).await
+        self.0.repeats.once(identity, lease, carry).await
     }
 
     /// What is done here.
@@ -301,7 +311,7 @@ impl Service {
         engine: &Engine,
         context: Arc<RequestContext>,
         parts: http::request::Parts,
-        body: Lent,
+        body: LeasedBody,
     ) -> Result<Response<Body>, Box<Response<Body>>> {
         if parts.method == Method::PUT {
             let body = body.boxed_unsync();
@@ -323,7 +333,7 @@ impl Service {
     }
 
     /// The answer to whoever does not come in; a wrong password costs time, and the connection.
-    async fn deny(&self, denied: Denied, ends: Ends) -> Response<Body> {
+    async fn deny(&self, denied: Denied, ends: ConnInfo) -> Response<Body> {
         let mut answer = denied.answer();
         if let Denied::Wrong(name) = denied {
             if self.0.guesses.wrong(canonical(ends.peer), &name).await.is_err() {

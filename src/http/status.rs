@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use super::knocks::Knocks;
+use super::challenges::Challenges;
 use super::ready::Readiness;
 use crate::dav::{Body, full, text};
 use crate::metrics::Metrics;
@@ -13,7 +13,7 @@ pub(super) use crate::relay::HEALTH;
 
 /// Says that it can do its work; needs no credentials.
 pub(super) const READY: &str = "/.s3dav/ready";
-/// Before a nonce: see [`Knocks`]. Needs no credentials, since none are shown to what may be an impostor.
+/// Before a nonce: see [`Challenges`]. Needs no credentials, since none are shown to what may be an impostor.
 pub(super) const KNOCK: &str = "/.s3dav/knock/";
 /// The counters.
 pub(super) const METRICS: &str = "/.s3dav/metrics";
@@ -46,8 +46,13 @@ pub(super) fn ready(method: &Method, readiness: &dyn Readiness) -> Response<Body
     })
 }
 
-pub(super) fn knock(method: &Method, knocks: &Knocks, nonce: &str, local: SocketAddr) -> Response<Body> {
-    knocks.hear(nonce, local);
+pub(super) fn knock(
+    method: &Method,
+    challenges: &Challenges,
+    nonce: &str,
+    local: SocketAddr,
+) -> Response<Body> {
+    challenges.hear(nonce, local);
     read_only(method, || text(StatusCode::OK, "ok"))
 }
 

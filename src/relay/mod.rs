@@ -28,9 +28,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::intake::Intakes;
 use crate::metrics::Metrics;
 use crate::peer::{Kernel, Owners};
+use crate::spool::Intakes;
 use line::Line;
 
 pub use answer::connection_names;

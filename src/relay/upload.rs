@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::line::Line;
-use crate::intake::{Intakes, Scratch};
+use crate::spool::{Intakes, Scratch};
 
 /// See the module.
 pub(super) struct Upload<B> {

@@ -2,8 +2,8 @@
 
 use super::advice::{self, GivenOptions};
 use super::obstacle::Obstacle;
-use crate::intake::IntakeError;
 use crate::object::InvalidKey;
+use crate::spool::IntakeError;
 
 /// A store's result.
 pub type StoreResult<T> = Result<T, StoreError>;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ListedObject, ObjectAddress, ObjectMeta,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ListedObject, ObjectAddress, ObjectMeta,
     ReadCondition, Written,
 };
 
@@ -162,7 +162,7 @@ impl ObjectStore for MemoryStore {
         Ok(())
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         let mut shelves = self.0.lock();
         let mut failed = Vec::new();
         for object in objects {

@@ -2,25 +2,19 @@
 //!
 //! [`ObjectStore`] is S3 reduced to what a file system needs. [`s3`] speaks to a real endpoint and
 //! is the only place that sees the SDK; [`memory`] is complete and serves tests. New behaviour is a
-//! wrapper ([`aliases`], [`prefixed`], [`buckets`], [`paced`], [`conditional`], [`cached`], [`creates`],
-//! [`patient`]), not an `if`.
+//! layer ([`layers`]) or keeps state over one ([`cached`], [`creates`], [`multipart`], [`read_ahead`]); it is not an `if`.
 
 pub mod advice;
-pub mod aliases;
-pub mod buckets;
 pub mod cached;
 pub mod comparing;
-pub mod conditional;
 pub mod creates;
 mod error;
+pub mod layers;
 pub mod listing;
 pub mod looked;
 pub mod memory;
 pub mod multipart;
 pub mod obstacle;
-pub mod paced;
-pub mod patient;
-pub mod prefixed;
 pub mod reach;
 pub mod read_ahead;
 mod reader;
@@ -36,8 +30,8 @@ use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
-    Stat, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Spelling, Stat, Written,
 };
 
 pub use crate::object::ListPage;
@@ -129,7 +123,7 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// Deletes up to [`PAGE_KEYS`] objects; returns those that failed. One that is missing already
     /// is a success.
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>>;
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>>;
 
     /// Everything that is stored beside a version's content, for a copy in parts.
     async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes>;

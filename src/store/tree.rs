@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     CopySource, ListPage, ListRequest, ObjectStore, PAGE_KEYS, StoreError, StoreResult, existing, listing,
 };
-use crate::object::{Doomed, ETag, Key, ListedObject, ObjectMeta};
+use crate::object::{DeleteTarget, ETag, Key, ListedObject, ObjectMeta};
 
 /// An object of a tree.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,8 +43,8 @@ impl Leaf {
     }
 
     /// This object as one to delete, in the version that was listed.
-    pub fn doomed(&self) -> Doomed {
-        Doomed { key: self.key.clone(), etag: Some(self.etag.clone()) }
+    pub fn delete_target(&self) -> DeleteTarget {
+        DeleteTarget { key: self.key.clone(), etag: Some(self.etag.clone()) }
     }
 }
 
@@ -79,8 +79,8 @@ pub async fn list_from(
 /// Deletes `objects` in batches. Once a batch fails as a whole the others are not asked for any more:
 /// each would wait for the store as long. The first failure is returned with the number of keys that
 /// are left.
-pub async fn delete(store: &Arc<dyn ObjectStore>, objects: &[Doomed]) -> Result<(), DeleteFailure> {
-    let batches: Vec<Vec<Doomed>> = objects.chunks(PAGE_KEYS).map(<[Doomed]>::to_vec).collect();
+pub async fn delete(store: &Arc<dyn ObjectStore>, objects: &[DeleteTarget]) -> Result<(), DeleteFailure> {
+    let batches: Vec<Vec<DeleteTarget>> = objects.chunks(PAGE_KEYS).map(<[DeleteTarget]>::to_vec).collect();
     let given_up = Arc::new(AtomicBool::new(false));
     let failed: Vec<(Key, StoreError)> = stream::iter(batches)
         .map(|batch| delete_batch(Arc::clone(store), Arc::clone(&given_up), batch))
@@ -99,7 +99,7 @@ pub async fn delete(store: &Arc<dyn ObjectStore>, objects: &[Doomed]) -> Result<
 async fn delete_batch(
     store: Arc<dyn ObjectStore>,
     given_up: Arc<AtomicBool>,
-    batch: Vec<Doomed>,
+    batch: Vec<DeleteTarget>,
 ) -> Vec<(Key, StoreError)> {
     let answer = match given_up.load(Ordering::Relaxed) {
         true => Err(StoreError::Unavailable("given up after another failure".into())),
@@ -124,7 +124,7 @@ async fn delete_batch(
 }
 
 /// For endpoints that delete no more than one object at once, or not these together.
-async fn delete_singly(store: &Arc<dyn ObjectStore>, batch: &[Doomed]) -> Vec<(Key, StoreError)> {
+async fn delete_singly(store: &Arc<dyn ObjectStore>, batch: &[DeleteTarget]) -> Vec<(Key, StoreError)> {
     let deletes = stream::iter(batch.to_vec()).map(|object| {
         let store = Arc::clone(store);
         async move { delete_one(&*store, &object).await.err().map(|error| (object.key, error)) }
@@ -133,7 +133,7 @@ async fn delete_singly(store: &Arc<dyn ObjectStore>, batch: &[Doomed]) -> Vec<(K
 }
 
 /// Deletes one object; that it is gone already is what was wanted.
-pub(super) async fn delete_one<S: ObjectStore + ?Sized>(store: &S, object: &Doomed) -> StoreResult<()> {
+pub(super) async fn delete_one<S: ObjectStore + ?Sized>(store: &S, object: &DeleteTarget) -> StoreResult<()> {
     existing(store.delete(&object.key, &object.condition()).await).map(drop)
 }
 

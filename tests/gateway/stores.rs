@@ -10,11 +10,11 @@ use bytes::Bytes;
 use s3dav::cache::{CacheOptions, Times};
 use s3dav::embedded::Quirks;
 use s3dav::metrics::Metrics;
-use s3dav::object::{Attributes, ByteRange, Condition, Doomed, ETag, Key, ReadCondition};
-use s3dav::store::buckets::Buckets;
+use s3dav::object::{Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ReadCondition};
 use s3dav::store::cached::Cached;
+use s3dav::store::layers::prefix::PrefixStore;
+use s3dav::store::layers::routed::RoutedStore;
 use s3dav::store::memory::MemoryStore;
-use s3dav::store::prefixed::Prefixed;
 use s3dav::store::s3::S3Store;
 use s3dav::store::{CopySource, ListRequest, ObjectStore, StoreError};
 
@@ -157,7 +157,7 @@ async fn odd_keys(store: &Store, deviations: &BTreeSet<Deviation>) {
     let long = format!("long/{}", "x".repeat(1000));
     put(store, &long, "long").await;
     assert_eq!(read(store, &long).await, "long");
-    let all: Vec<Doomed> = keys.iter().map(|name| key(name).into()).collect();
+    let all: Vec<DeleteTarget> = keys.iter().map(|name| key(name).into()).collect();
     assert!(store.delete_many(&all).await.unwrap().is_empty());
     assert!(store.list(&ListRequest::probe("odd/")).await.unwrap().is_nothing());
 }
@@ -279,7 +279,7 @@ async fn the_memory_store_passes_the_suite() {
 
 #[tokio::test]
 async fn a_prefixed_store_passes_the_suite() {
-    suite(Prefixed::wrap(Arc::new(MemoryStore::default()), "some/where"), &[]).await;
+    suite(PrefixStore::wrap(Arc::new(MemoryStore::default()), "some/where"), &[]).await;
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn a_remembering_store_passes_the_suite() {
 async fn one_of_several_buckets_passes_the_suite() {
     let stores = [("a", MemoryStore::default()), ("b", MemoryStore::default())];
     let stores = stores.map(|(name, store)| (name.to_owned(), Arc::new(store) as Store));
-    suite(Prefixed::wrap(Arc::new(Buckets::new(stores.into())), "b"), &[]).await;
+    suite(PrefixStore::wrap(Arc::new(RoutedStore::new(stores.into())), "b"), &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,13 +5,13 @@ use super::handle::Handle;
 use super::relayed;
 use super::up;
 use super::wanted::Wanted;
-use crate::cli::{AwsArgs, Given, LogArgs, MountArgs, ViaArg};
+use crate::cli::{AwsArgs, LogArgs, MountArgs, ResolvedOption, ViaArg};
 use crate::stack::{Choice, NoWay, Outputs, Via, Way, choose, has_alternatives};
 
 /// Mounts what a stack serves.
 pub(in crate::commands) async fn mount(
     mut args: MountArgs,
-    given: &[Given],
+    given: &[ResolvedOption],
     log: &LogArgs,
 ) -> Result<(), CommandError> {
     let Some(name) = args.stack.stack.take() else { return plain::run(args, given, log).await };
@@ -37,7 +37,7 @@ pub(in crate::commands) async fn mount(
 async fn mount_by(
     options: &[(&'static str, String)],
     args: &MountArgs,
-    given: &[Given],
+    given: &[ResolvedOption],
     log: &LogArgs,
 ) -> Result<(), CommandError> {
     let (args, given) = relayed::as_mount(args, given, options)?;

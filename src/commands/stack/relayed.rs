@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::super::CommandError;
 use super::handle::Handle;
 use crate::aws_cli::{AwsCliError, session_plugin};
-use crate::cli::{self, Command, Given, Layer, MountArgs, ParseError};
+use crate::cli::{self, Command, Layer, MountArgs, ParseError, ResolvedOption};
 use crate::stack::{Direct, Docker, Task};
 
 /// The bucket. Where the stack lets nobody write, nothing is written past it.
@@ -58,12 +58,12 @@ pub(super) async fn by_task(
 /// The command line of `mount` with these options in the place of the stack.
 pub(super) fn as_mount(
     args: &MountArgs,
-    given: &[Given],
+    given: &[ResolvedOption],
     options: &[(&'static str, String)],
-) -> Result<(MountArgs, Vec<Given>), CommandError> {
+) -> Result<(MountArgs, Vec<ResolvedOption>), CommandError> {
     let is_replaced =
         |name: &str| NOT_BESIDE.contains(&name) || options.iter().any(|(option, _)| *option == name);
-    let kept = given.iter().filter(|option| !is_replaced(&option.name)).flat_map(Given::arguments);
+    let kept = given.iter().filter(|option| !is_replaced(&option.name)).flat_map(ResolvedOption::arguments);
     let named = options.iter().map(|(name, value)| match value.as_str() {
         "" => format!("--{name}"),
         value => format!("--{name}={value}"),
@@ -119,7 +119,7 @@ mod tests {
         );
         assert_eq!((mount.serve.cache_size, mount.stack.stack), (1 << 20, None));
         assert_eq!(mount.mountpoint.as_deref(), Some("/mnt/there".as_ref()));
-        let arguments: Vec<String> = given.iter().flat_map(Given::arguments).collect();
+        let arguments: Vec<String> = given.iter().flat_map(ResolvedOption::arguments).collect();
         assert_eq!(arguments, ["--bucket=photos", "--region=eu-west-1", "--cache-size=1MiB", "--read-only"]);
     }
 

@@ -47,7 +47,7 @@ impl Local {
 
     /// The file or folder at `path` below `folder`, no link on the way.
     pub(super) fn find(self, folder: &Dir, path: &str) -> Option<Stat> {
-        let place = system::open(folder, path, system::Wanted::Place)?;
+        let place = system::open(folder, path, system::Wanted::DirEntry)?;
         Stat::of(&Metadata::from_file(&place).ok()?)
     }
 
@@ -73,7 +73,7 @@ mod system {
     /// What a file is opened for.
     pub(super) enum Wanted {
         /// To see what it is; it is not touched.
-        Place,
+        DirEntry,
         Content,
     }
 
@@ -87,7 +87,7 @@ mod system {
 
     pub(super) fn open(folder: &Dir, path: &str, wanted: Wanted) -> Option<std::fs::File> {
         let flags = match wanted {
-            Wanted::Place => OFlags::PATH,
+            Wanted::DirEntry => OFlags::PATH,
             Wanted::Content => OFlags::RDONLY | OFlags::NONBLOCK,
         };
         let resolve =
@@ -120,7 +120,7 @@ mod system {
     use super::Kind;
 
     pub(super) enum Wanted {
-        Place,
+        DirEntry,
         Content,
     }
 

@@ -12,14 +12,14 @@ use rustix::io::Errno;
 
 use super::disk::DiskError;
 use super::names;
-use super::root::{Place, Root, is_too_long, leads_nowhere};
+use super::root::{DirEntry, Root, is_too_long, leads_nowhere};
 use super::stat::Stat;
 use super::walk::{Descent, Visit, walk};
 use crate::fs::resource_path::MAX_SEGMENTS;
 use crate::object::ETag;
 
 /// Copies the file at `key`, links followed, to `to`, where nothing is; returns the copy's ETag.
-pub(super) fn copy_file(root: &Root, key: &str, to: &Place) -> io::Result<ETag> {
+pub(super) fn copy_file(root: &Root, key: &str, to: &DirEntry) -> io::Result<ETag> {
     let (file, stat) = root.file(key)?;
     copy_content(file.into_std(), &stat, to, || Ok(root.find(key)?.map(|found| found.stat)))
 }
@@ -30,9 +30,9 @@ pub(super) type Copied = Vec<(String, ETag)>;
 /// Copies the folder at `key`, links followed, with all that is in it to `to`, where nothing is. Links to files
 /// become files, so that changing the copy leaves the original alone; links to folders stay links, for they
 /// may lead in circles.
-pub(super) fn copy_folder(root: &Root, key: &str, to: &Place) -> io::Result<Copied> {
+pub(super) fn copy_folder(root: &Root, key: &str, to: &DirEntry) -> io::Result<Copied> {
     let from = root.folder(key)?;
-    let top = Place { folder: Arc::clone(&from), name: ".".into() };
+    let top = DirEntry { folder: Arc::clone(&from), name: ".".into() };
     let (names, copied) = (Vec::new(), Copied::new());
     let mut copying = Copying { root, key, to, names, targets: None, modes: Vec::new(), copied };
     walk(&top, from, &mut copying)?;
@@ -43,7 +43,7 @@ pub(super) fn copy_folder(root: &Root, key: &str, to: &Place) -> io::Result<Copi
 struct Copying<'w> {
     root: &'w Root,
     key: &'w str,
-    to: &'w Place,
+    to: &'w DirEntry,
     /// Of the folder that is being copied and those above, but for the topmost.
     names: Vec<OsString>,
     /// Its copy, and those above.
@@ -54,13 +54,13 @@ struct Copying<'w> {
 }
 
 impl Copying<'_> {
-    fn make(&mut self, from: &Arc<Dir>, place: &Place) -> io::Result<Arc<Dir>> {
+    fn make(&mut self, from: &Arc<Dir>, place: &DirEntry) -> io::Result<Arc<Dir>> {
         if self.modes.len() >= MAX_SEGMENTS {
             return Err(io::Error::other(DiskError::TooDeep));
         }
         let target = match &self.targets {
             None => self.to.clone(),
-            Some(targets) => Place { folder: targets.folder()?, name: place.name.clone() },
+            Some(targets) => DirEntry { folder: targets.folder()?, name: place.name.clone() },
         };
         target.make_folder()?;
         let folder = target.open_folder()?;
@@ -82,7 +82,7 @@ impl Copying<'_> {
     }
 
     /// Copies what is neither a folder nor anybody else's.
-    fn copy(&mut self, kind: FileType, from: &Place, to: &Place) -> io::Result<()> {
+    fn copy(&mut self, kind: FileType, from: &DirEntry, to: &DirEntry) -> io::Result<()> {
         let own = self.relative(&from.name);
         let etag = if kind.is_symlink() {
             let key = own.as_ref().map(|own| format!("{}/{own}", self.key));
@@ -106,7 +106,7 @@ impl Copying<'_> {
 }
 
 impl Visit for Copying<'_> {
-    fn enter(&mut self, folder: &Arc<Dir>, place: &Place) -> io::Result<Vec<OsString>> {
+    fn enter(&mut self, folder: &Arc<Dir>, place: &DirEntry) -> io::Result<Vec<OsString>> {
         let target = self.make(folder, place)?;
         let mut folders = Vec::new();
         for entry in folder.entries()? {
@@ -119,31 +119,31 @@ impl Visit for Copying<'_> {
                 folders.push(name);
                 continue;
             }
-            let from = Place { folder: Arc::clone(folder), name: name.clone() };
-            self.copy(kind, &from, &Place { folder: Arc::clone(&target), name })?;
+            let from = DirEntry { folder: Arc::clone(folder), name: name.clone() };
+            self.copy(kind, &from, &DirEntry { folder: Arc::clone(&target), name })?;
         }
         Ok(folders)
     }
 
-    fn fail(&mut self, _: &Place, error: io::Error) -> io::Result<()> {
+    fn fail(&mut self, _: &DirEntry, error: io::Error) -> io::Result<()> {
         // Another program removed it meanwhile.
         if leads_nowhere(&error) { Ok(()) } else { Err(error) }
     }
 
-    fn leave(&mut self, _: &Place) -> io::Result<()> {
+    fn leave(&mut self, _: &DirEntry) -> io::Result<()> {
         let Some(targets) = &mut self.targets else { return Ok(()) };
         let folder = targets.folder()?;
         if let Some(mode) = self.modes.pop().flatten() {
             let mode = cap_std::fs::Permissions::from_std(Permissions::from_mode(mode));
             folder.set_permissions(".", mode)?;
         }
-        Place { folder, name: ".".into() }.sync_folder()?;
+        DirEntry { folder, name: ".".into() }.sync_folder()?;
         self.names.pop();
         targets.leave()
     }
 }
 
-fn copy_link(root: &Root, key: Option<&str>, from: &Place, to: &Place) -> io::Result<Option<ETag>> {
+fn copy_link(root: &Root, key: Option<&str>, from: &DirEntry, to: &DirEntry) -> io::Result<Option<ETag>> {
     let found = match key.map(|key| root.find(key)).transpose() {
         // So deep that no path leads here.
         Err(error) if is_too_long(&error) => None,
@@ -163,7 +163,7 @@ fn copy_link(root: &Root, key: Option<&str>, from: &Place, to: &Place) -> io::Re
 fn copy_content(
     mut from: File,
     stat: &Stat,
-    to: &Place,
+    to: &DirEntry,
     there: impl FnOnce() -> io::Result<Option<Stat>>,
 ) -> io::Result<ETag> {
     let mut file = to.create(Some(stat.mode))?;

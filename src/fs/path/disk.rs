@@ -107,9 +107,9 @@ impl Disk {
 /// Whether whoever waited for some work was told that it failed: what it has not begun to change by then
 /// stays as it is.
 #[derive(Debug, Clone, Default)]
-pub(super) struct GivenUp(Arc<AtomicBool>);
+pub(super) struct CancellationToken(Arc<AtomicBool>);
 
-impl GivenUp {
+impl CancellationToken {
     pub(super) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -10,10 +10,10 @@ use tokio::time::Instant as Deadline;
 use super::conflicts::Conflicts;
 use super::names::{self, Owner};
 use super::part::remove_part;
-use super::root::{Place, leads_nowhere};
+use super::root::{DirEntry, leads_nowhere};
 use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::resource_path::is_showable_key;
 use crate::fs::{Children, Failure, Resource};
 
@@ -141,8 +141,8 @@ impl Listing {
             return;
         }
         tracing::info!(folder = self.prefix, name, "removing what the last run left unfinished");
-        let place = Place { folder: Arc::clone(&self.folder), name: name.into() };
-        afterwards(remove_part(&place));
+        let place = DirEntry { folder: Arc::clone(&self.folder), name: name.into() };
+        log_failure(remove_part(&place));
     }
 }
 

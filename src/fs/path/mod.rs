@@ -2,12 +2,12 @@
 //! stands in `SEMANTICS.md` beside this file.
 
 mod at_once;
-mod busy;
 mod conflicts;
 mod copying;
 mod disk;
 mod exports;
 mod file;
+mod keyed_lock;
 mod known_names;
 mod listing;
 mod looking;
@@ -34,22 +34,22 @@ use async_trait::async_trait;
 use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
-use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
 use super::new_names::{Maker, NewNames};
+use super::seen_versions::SeenVersions;
 use super::{Failure, HotFile, RequestContext, ResourcePath, Source};
 use crate::cache::{CacheOptions, ContentCache};
-use crate::intake::{IntakeOptions, Intakes};
 use crate::metrics::Metrics;
 use crate::object::{Key, ObjectMeta};
 use crate::shutdown::Shutdown;
+use crate::spool::{IntakeOptions, Intakes};
 use crate::state::{PropertyChange, State};
 
 use at_once::Buffers;
-use busy::Busy;
 use conflicts::Conflicts;
 use disk::Disk;
 use exports::Exports;
+use keyed_lock::KeyedLock;
 use part::Parts;
 use root::Root;
 use stat::Stat;
@@ -83,11 +83,11 @@ struct Shared {
     disk: Disk,
     parts: Parts,
     buffers: Buffers,
-    busy: Busy,
+    keyed_lock: KeyedLock,
     new_names: NewNames,
     /// By key and the file's ETag.
     content: ContentCache,
-    bases: Bases,
+    seen_versions: SeenVersions,
     intakes: Intakes,
     state: State,
     metrics: Metrics,
@@ -122,10 +122,10 @@ impl PathShare {
             disk,
             parts,
             buffers: Buffers::default(),
-            busy: Busy::default(),
+            keyed_lock: KeyedLock::default(),
             new_names: NewNames::default(),
             content: ContentCache::new(options.cache.size, options.cache.file_limit),
-            bases: Bases::load(state.clone()).await?,
+            seen_versions: SeenVersions::load(state.clone()).await?,
             intakes: Intakes::new(options.intake, &state),
             state,
             metrics,
@@ -185,7 +185,7 @@ impl Source for PathShare {
             }
         };
         let held = self.0.content.version(&key, &stat.etag)?;
-        self.0.bases.offer(context, key.as_str(), &stat.etag, stat.size);
+        self.0.seen_versions.offer(context, key.as_str(), &stat.etag, stat.size);
         Some(HotFile {
             content: held.content.clone(),
             etag: stat.etag,
@@ -195,7 +195,7 @@ impl Source for PathShare {
     }
 
     fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
-        self.0.bases.delivered(context, first, count);
+        self.0.seen_versions.delivered(context, first, count);
     }
 
     fn unlocked(&self, _: &RequestContext) {}
@@ -303,9 +303,9 @@ impl PathFileSystem {
         }
     }
 
-    /// See [`Bases::note`].
+    /// See [`SeenVersions::note`].
     fn note_basis(&self, key: &str, stat: &Stat) {
-        self.shared.bases.note(&self.context, key, &stat.etag, stat.size, stat.modified);
+        self.shared.seen_versions.note(&self.context, key, &stat.etag, stat.size, stat.modified);
     }
 }
 

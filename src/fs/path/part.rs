@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::removal::remove_all;
-use super::root::{Place, leads_nowhere};
+use super::root::{DirEntry, leads_nowhere};
 use super::{Shared, names};
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::state::{read_private, write_private};
 
 /// Names for parts. They tell this gateway's from others', and this life's from the last one's.
@@ -39,7 +39,7 @@ impl Parts {
     }
 
     /// A place that nothing has, in the folder of another.
-    pub(super) fn place_beside(&self, place: &Place) -> Place {
+    pub(super) fn place_beside(&self, place: &DirEntry) -> DirEntry {
         place.beside(names::part_name(&self.run, self.number.fetch_add(1, Ordering::Relaxed)))
     }
 
@@ -60,22 +60,22 @@ const ID_LENGTH: usize = 12;
 pub(super) struct Part {
     shared: Arc<Shared>,
     /// `None` when it has been placed.
-    place: Option<Place>,
+    place: Option<DirEntry>,
 }
 
 impl Part {
     /// A part in the folder of `target`, which `make` makes. Blocks.
     pub(super) fn new<T>(
         shared: &Arc<Shared>,
-        target: &Place,
-        make: impl FnOnce(&Place) -> io::Result<T>,
+        target: &DirEntry,
+        make: impl FnOnce(&DirEntry) -> io::Result<T>,
     ) -> io::Result<(Self, T)> {
         let place = shared.parts.place_beside(target);
         let made = make(&place)?;
         Ok((Self { shared: Arc::clone(shared), place: Some(place) }, made))
     }
 
-    pub(super) fn place(&self) -> io::Result<&Place> {
+    pub(super) fn place(&self) -> io::Result<&DirEntry> {
         self.place.as_ref().ok_or_else(|| io::Error::other("the part has been placed"))
     }
 
@@ -91,13 +91,13 @@ impl Drop for Part {
         let shared = Arc::clone(&self.shared);
         self.shared.shutdown.background(async move {
             let removed = shared.disk.run(move || Ok(remove_part(&place)?)).await;
-            afterwards(removed);
+            log_failure(removed);
         });
     }
 }
 
 /// Removes a file or a tree that is hidden, or replaced. Blocks.
-pub(super) fn remove_part(place: &Place) -> io::Result<()> {
+pub(super) fn remove_part(place: &DirEntry) -> io::Result<()> {
     match place.folder.symlink_metadata(&place.name) {
         Ok(meta) if meta.is_dir() => remove_all(place),
         Ok(_) => place.remove_file(),

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Shared;
-use super::disk::GivenUp;
+use super::disk::CancellationToken;
 use super::part::Part;
-use super::root::{Place, Root};
+use super::root::{DirEntry, Root};
 use super::stat::Stat;
 use super::upload::{Target, parent_missing};
 use super::writer::Unfinished;
-use crate::fs::basis::WriteCondition;
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::engine::Meta;
+use crate::fs::seen_versions::WriteCondition;
 use crate::fs::{Failure, RequestContext};
 use crate::object::{Condition, parent_prefix};
 use crate::store::StoreError;
@@ -28,7 +28,7 @@ pub(super) struct Placing {
     pub(super) condition: WriteCondition,
     /// Bytes.
     pub(super) size: u64,
-    pub(super) given_up: GivenUp,
+    pub(super) given_up: CancellationToken,
 }
 
 pub(super) struct Placed {
@@ -46,7 +46,7 @@ impl Placing {
         file.sync_all()?;
         file.close();
         let key = self.target.key.clone();
-        let _turn = self.shared.busy.turn(&key);
+        let _turn = self.shared.keyed_lock.turn(&key);
         self.given_up.check()?;
         let place = self.shared.root.place(&key).map_err(parent_missing)?;
         let now = place.newest(&self.shared.root, &key)?;
@@ -76,7 +76,7 @@ impl Placing {
     }
 
     /// Something came to the place in this moment, or something is there that no path can show.
-    fn taken(&self, part: Part, place: &Place) -> Result<Placed, Failure> {
+    fn taken(&self, part: Part, place: &DirEntry) -> Result<Placed, Failure> {
         match place.find(&self.shared.root, &self.target.key)? {
             Some(now) => self.beside(part, place, &now),
             None => Err(Failure::Conflict(
@@ -87,20 +87,20 @@ impl Placing {
         }
     }
 
-    fn placed(&self, part: Part, place: &Place, is_new: bool) -> Result<Placed, Failure> {
+    fn placed(&self, part: Part, place: &DirEntry, is_new: bool) -> Result<Placed, Failure> {
         part.done();
         place.sync_folder()?;
         let key = self.target.key.clone();
         let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
-        self.shared.bases.saw(&self.context.client, &self.target.named, &stat.etag);
-        self.shared.bases.dates(&self.target.named, &stat.etag, stat.modified);
+        self.shared.seen_versions.saw(&self.context.client, &self.target.named, &stat.etag);
+        self.shared.seen_versions.dates(&self.target.named, &stat.etag, stat.modified);
         self.shared.exports.wrote(&key);
         Ok(Placed { key, is_new, meta: stat.meta() })
     }
 
     /// The client's version that lost before, where nobody has changed it since.
-    fn loser(&self, place: &Place) -> Result<Option<(String, Place)>, Failure> {
-        let lost = self.shared.bases.loser(&self.context.client, &self.target.named);
+    fn loser(&self, place: &DirEntry) -> Result<Option<(String, DirEntry)>, Failure> {
+        let lost = self.shared.seen_versions.loser(&self.context.client, &self.target.named);
         let Some((copy, etag)) = lost else { return Ok(None) };
         let at = self.shared.place_beside(&copy, place, &self.target.key)?;
         let now = at.find(&self.shared.root, &copy)?;
@@ -108,13 +108,14 @@ impl Placing {
     }
 
     /// Somebody else's version is in the place: it stays, and this one is kept beside it.
-    fn beside(&self, part: Part, place: &Place, winner: &Stat) -> Result<Placed, Failure> {
+    fn beside(&self, part: Part, place: &DirEntry, winner: &Stat) -> Result<Placed, Failure> {
         self.context.outcome.set_lost();
         let key = &self.target.key;
         if self.size == 0 && self.condition.condition == Condition::IfAbsent {
             return Ok(Placed { key: key.clone(), is_new: false, meta: winner.meta() });
         }
-        let (bases, client, named) = (&self.shared.bases, &self.context.client, &self.target.named);
+        let (seen_versions, client, named) =
+            (&self.shared.seen_versions, &self.context.client, &self.target.named);
         let copy = match self.loser(place)? {
             // A client that has lost before and saves again has one copy.
             Some((copy, at)) => {
@@ -126,7 +127,7 @@ impl Placing {
         };
         let at = self.shared.place_beside(&copy, place, key)?;
         if let Some(stat) = at.find(&self.shared.root, &copy)? {
-            bases.lost(client, named, &copy, &stat.etag);
+            seen_versions.lost(client, named, &copy, &stat.etag);
         }
         part.done();
         // The file's own ETag is not that of what the client sent.
@@ -135,7 +136,7 @@ impl Placing {
     }
 }
 
-impl Place {
+impl DirEntry {
     /// What is here now: opening a file makes a network file system ask its server.
     pub(super) fn newest(&self, root: &Root, key: &str) -> io::Result<Option<Stat>> {
         if root.is_local() {
@@ -151,13 +152,13 @@ impl Place {
 
 impl Shared {
     /// The place of a `copy` of what was meant for `key`, at the place `to`.
-    fn place_beside(&self, copy: &str, to: &Place, key: &str) -> Result<Place, Failure> {
+    fn place_beside(&self, copy: &str, to: &DirEntry, key: &str) -> Result<DirEntry, Failure> {
         let is_near = parent_prefix(copy) == parent_prefix(key);
         Ok(if is_near { to.beside(super::path_name(copy)) } else { self.root.place(copy)? })
     }
 
     /// Moves what was meant for `key`, at the place `to`, beside it, and says so; returns where it lies.
-    pub(super) fn keep_beside(&self, from: &Place, to: &Place, key: &str) -> Result<String, Failure> {
+    pub(super) fn keep_beside(&self, from: &DirEntry, to: &DirEntry, key: &str) -> Result<String, Failure> {
         let room = Room { name: Room::default().name.min(to.longest_name()), ..Room::default() };
         for copy in keys_beside(key, room) {
             let place = self.place_beside(&copy, to, key)?;

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use tokio::time::timeout_at;
 
-use super::disk::{DiskError, GivenUp};
+use super::disk::{CancellationToken, DiskError};
 use super::names::{self, Owner};
-use super::root::{Place, Root, is_too_long, leads_nowhere};
+use super::root::{DirEntry, Root, is_too_long, leads_nowhere};
 use super::stat::Stat;
 use super::upload::parent_missing;
 use super::walk::{Visit, walk};
 use super::{PathFileSystem, Shared};
 use crate::fs::context::Depth;
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::following::Following;
 use crate::fs::new_names::Spot;
 use crate::fs::resource_path::is_showable;
@@ -43,7 +43,7 @@ impl PathFileSystem {
                 Ok(place.sync_folder()?)
             })
             .await?;
-            afterwards(shared.state.remove_properties(&prefix).await);
+            log_failure(shared.state.remove_properties(&prefix).await);
             Ok(())
         })
         .await
@@ -59,14 +59,14 @@ impl PathFileSystem {
         }
         let (shared, wanted) = (Arc::clone(&self.shared), self.context.if_match.clone());
         let client = self.context.client.clone();
-        let given_up = GivenUp::default();
+        let given_up = CancellationToken::default();
         let is_given_up = given_up.clone();
         let removed = self.detached(async move {
             let (disk, id, removing) = (shared.disk.clone(), located.id(), Arc::clone(&shared));
             let following = Following::of_properties(&shared.state, &id, None).await;
             let removed = disk.run(move || {
                 let key = &located.key;
-                let _turn = removing.busy.turn(key);
+                let _turn = removing.keyed_lock.turn(key);
                 let now = removing.root.find(key)?.ok_or(Failure::NotFound)?;
                 is_given_up.check()?;
                 if wanted.is_some_and(|wanted| wanted != now.stat.etag) {
@@ -81,8 +81,8 @@ impl PathFileSystem {
                     false => place.remove_file()?,
                 }
                 match is_tree {
-                    true => removing.bases.forget_below(&client, key),
-                    false => removing.bases.forget(&client, key),
+                    true => removing.seen_versions.forget_below(&client, key),
+                    false => removing.seen_versions.forget(&client, key),
                 }
                 Ok(place.sync_folder()?)
             });
@@ -92,7 +92,7 @@ impl PathFileSystem {
                 }
                 return Err(failure);
             }
-            afterwards(shared.state.remove_properties(&id).await);
+            log_failure(shared.state.remove_properties(&id).await);
             following.into_iter().for_each(Following::end);
             Ok(())
         });
@@ -109,7 +109,7 @@ impl PathFileSystem {
 
 impl Shared {
     /// Removes a folder and all that can be seen in it. Blocks.
-    fn remove_tree(&self, key: &str, place: &Place) -> Result<(), Failure> {
+    fn remove_tree(&self, key: &str, place: &DirEntry) -> Result<(), Failure> {
         self.refuse_hidden(key, place)?;
         let Removal { left, first, .. } = Removal::of(place);
         match first {
@@ -121,7 +121,7 @@ impl Shared {
     }
 
     /// A folder that holds what whoever asked could not see is not deleted or replaced. Blocks.
-    pub(super) fn refuse_hidden(&self, key: &str, place: &Place) -> Result<(), Failure> {
+    pub(super) fn refuse_hidden(&self, key: &str, place: &DirEntry) -> Result<(), Failure> {
         let hidden = Search::of(&self.root, key, place)?;
         if hidden.is_protected {
             let message = "the folder contains files of Amazon S3 Files itself, which cannot be deleted";
@@ -165,7 +165,7 @@ struct Search<'r> {
 }
 
 impl<'r> Search<'r> {
-    fn of(root: &'r Root, key: &str, place: &Place) -> io::Result<Hidden> {
+    fn of(root: &'r Root, key: &str, place: &DirEntry) -> io::Result<Hidden> {
         // The walk adds the topmost folder's own name.
         let above = parent_prefix(key).trim_end_matches('/').to_owned();
         let mut search = Self { root, hidden: Hidden::default(), key: above };
@@ -198,7 +198,7 @@ impl<'r> Search<'r> {
 }
 
 impl Visit for Search<'_> {
-    fn enter(&mut self, folder: &Arc<Dir>, place: &Place) -> io::Result<Vec<OsString>> {
+    fn enter(&mut self, folder: &Arc<Dir>, place: &DirEntry) -> io::Result<Vec<OsString>> {
         if !self.key.is_empty() {
             self.key.push('/');
         }
@@ -206,11 +206,11 @@ impl Visit for Search<'_> {
         unless_gone(self.look(folder), Vec::new())
     }
 
-    fn fail(&mut self, _: &Place, error: io::Error) -> io::Result<()> {
+    fn fail(&mut self, _: &DirEntry, error: io::Error) -> io::Result<()> {
         unless_gone(Err(error), ())
     }
 
-    fn leave(&mut self, _: &Place) -> io::Result<()> {
+    fn leave(&mut self, _: &DirEntry) -> io::Result<()> {
         self.key.truncate(self.key.rfind('/').unwrap_or(0));
         Ok(())
     }
@@ -248,7 +248,7 @@ struct Removal {
 }
 
 impl Removal {
-    fn of(place: &Place) -> Self {
+    fn of(place: &DirEntry) -> Self {
         let mut removal = Self::default();
         let walked = place.open_folder().and_then(|folder| walk(place, folder, &mut removal));
         if let Err(error) = walked {
@@ -257,12 +257,12 @@ impl Removal {
         removal
     }
 
-    fn note(&mut self, place: &Place, error: io::Error) {
+    fn note(&mut self, place: &DirEntry, error: io::Error) {
         self.left += 1;
         self.first.get_or_insert_with(|| (place.name.to_string_lossy().into_owned(), error));
     }
 
-    fn note_unless_gone(&mut self, place: &Place, result: io::Result<()>) {
+    fn note_unless_gone(&mut self, place: &DirEntry, result: io::Result<()>) {
         match result {
             Err(error) if !leads_nowhere(&error) => self.note(place, error),
             _ => {}
@@ -273,7 +273,7 @@ impl Removal {
     fn clear(&mut self, folder: &Arc<Dir>, folders: &mut Vec<OsString>) -> io::Result<()> {
         for entry in folder.entries()? {
             let entry = entry?;
-            let below = Place { folder: Arc::clone(folder), name: entry.file_name() };
+            let below = DirEntry { folder: Arc::clone(folder), name: entry.file_name() };
             if entry.file_type()?.is_dir() {
                 folders.push(below.name);
             } else {
@@ -285,7 +285,7 @@ impl Removal {
 }
 
 impl Visit for Removal {
-    fn enter(&mut self, folder: &Arc<Dir>, place: &Place) -> io::Result<Vec<OsString>> {
+    fn enter(&mut self, folder: &Arc<Dir>, place: &DirEntry) -> io::Result<Vec<OsString>> {
         self.before.push(self.left);
         let mut folders = Vec::new();
         if let Err(error) = self.clear(folder, &mut folders) {
@@ -294,12 +294,12 @@ impl Visit for Removal {
         Ok(folders)
     }
 
-    fn fail(&mut self, place: &Place, error: io::Error) -> io::Result<()> {
+    fn fail(&mut self, place: &DirEntry, error: io::Error) -> io::Result<()> {
         self.note_unless_gone(place, Err(error));
         Ok(())
     }
 
-    fn leave(&mut self, place: &Place) -> io::Result<()> {
+    fn leave(&mut self, place: &DirEntry) -> io::Result<()> {
         if self.before.pop() == Some(self.left) {
             self.note_unless_gone(place, place.remove_folder());
         }
@@ -308,6 +308,6 @@ impl Visit for Removal {
 }
 
 /// Removes a tree, whatever is in it. Blocks.
-pub(super) fn remove_all(place: &Place) -> io::Result<()> {
+pub(super) fn remove_all(place: &DirEntry) -> io::Result<()> {
     Removal::of(place).first.map_or(Ok(()), |(_, error)| Err(error))
 }

@@ -46,7 +46,7 @@ pub(super) struct Found {
 
 /// A name in a folder that is open.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct DirEntry {
     pub(super) folder: Arc<Dir>,
     pub(super) name: OsString,
 }
@@ -169,10 +169,10 @@ impl Root {
     }
 
     /// The place of `key`, which is not the root, in its folder.
-    pub(super) fn place(&self, key: &str) -> io::Result<Place> {
+    pub(super) fn place(&self, key: &str) -> io::Result<DirEntry> {
         let parent = parent_prefix(key);
         let name = key[parent.len()..].trim_end_matches('/').into();
-        Ok(Place { folder: self.folder(parent)?, name })
+        Ok(DirEntry { folder: self.folder(parent)?, name })
     }
 }
 
@@ -183,7 +183,7 @@ fn reading() -> OpenOptions {
     options
 }
 
-impl Place {
+impl DirEntry {
     /// What is here, links followed by `root`; `key` is this place's.
     pub(super) fn find(&self, root: &Root, key: &str) -> io::Result<Option<Stat>> {
         match self.folder.symlink_metadata(&self.name) {

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use cap_std::fs::MetadataExt;
 use rustix::io::Errno;
 
-use super::busy::Turn;
 use super::copying::{Copied, copy_file, copy_folder};
+use super::keyed_lock::KeyedGuard;
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
-use super::root::Place;
+use super::root::DirEntry;
 use super::upload::parent_missing;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::engine::Transfer;
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::following::Following;
 use crate::fs::new_names::NewName;
 use crate::fs::new_names::Spot;
@@ -63,10 +63,10 @@ impl PathFileSystem {
             };
             // What lost lies beside it, and has none.
             if let Some(old) = old.filter(|old| old.trim_end_matches('/') == to.trim_end_matches('/')) {
-                afterwards(shared.state.remove_properties(&old).await);
+                log_failure(shared.state.remove_properties(&old).await);
             }
             let keep = kind == Transfer::Copy;
-            afterwards(shared.state.transfer_properties(&from, &to, keep).await);
+            log_failure(shared.state.transfer_properties(&from, &to, keep).await);
             following.into_iter().for_each(Following::end);
             Ok(())
         })
@@ -81,11 +81,11 @@ impl PathFileSystem {
         self.detached(async move {
             let (disk, from) = (shared.disk.clone(), work.source.id());
             let to = disk.run(move || work.run_alone()).await?;
-            afterwards(shared.state.remove_properties(&to).await);
+            log_failure(shared.state.remove_properties(&to).await);
             let own = shared.state.properties(&from).await.unwrap_or_default();
             let own = own.into_iter().map(PropertyChange::Set).collect::<Vec<_>>();
             if !own.is_empty() {
-                afterwards(shared.state.change_properties(&to, own).await);
+                log_failure(shared.state.change_properties(&to, own).await);
             }
             Ok(())
         })
@@ -140,23 +140,23 @@ impl Transferring {
             Transfer::Move => self.rename(&to)?,
             Transfer::Copy => self.copy(&to)?,
         };
-        let bases = &self.shared.bases;
+        let seen_versions = &self.shared.seen_versions;
         if self.target.old.as_ref().is_some_and(|old| old.stat.is_folder) {
-            bases.forget_below(&self.context.client, &key);
+            seen_versions.forget_below(&self.context.client, &key);
         }
         match (self.kind, self.source.stat.is_folder) {
             (Transfer::Copy, _) => {}
-            (Transfer::Move, true) => bases.moved(&self.context.client, &self.source.key, &key),
-            (Transfer::Move, false) => bases.forget(&self.context.client, &self.source.key),
+            (Transfer::Move, true) => seen_versions.moved(&self.context.client, &self.source.key, &key),
+            (Transfer::Move, false) => seen_versions.forget(&self.context.client, &self.source.key),
         }
         for (name, etag) in copied {
             let child = format!("{key}/{name}");
-            bases.saw(&self.context.client, &child, &etag);
+            seen_versions.saw(&self.context.client, &child, &etag);
             self.shared.exports.wrote(&child);
         }
         let found = self.shared.root.find(&key)?.ok_or(Failure::NotFound)?;
         if !found.stat.is_folder {
-            bases.saw(&self.context.client, &key, &found.stat.etag);
+            seen_versions.saw(&self.context.client, &key, &found.stat.etag);
             self.shared.exports.wrote(&key);
         }
         Ok(Located { key, stat: found.stat, is_link: found.is_link, shown: None }.id())
@@ -172,7 +172,7 @@ impl Transferring {
 
     fn run_alone(&self) -> Result<String, Failure> {
         let to = self.target_place()?;
-        let (part, ()) = Part::new(&self.shared, &to, Place::make_folder)?;
+        let (part, ()) = Part::new(&self.shared, &to, DirEntry::make_folder)?;
         let _turns = self.turns();
         let key = self.put(part.place()?, &to, true)?;
         part.done();
@@ -181,15 +181,15 @@ impl Transferring {
     }
 
     /// Nobody else changes source and destination meanwhile.
-    fn turns(&self) -> [Turn<'_>; 2] {
+    fn turns(&self) -> [KeyedGuard<'_>; 2] {
         let mut keys = [&self.source.key, &self.target.key];
         // In one order for all, or two would wait for each other.
         keys.sort();
-        keys.map(|key| self.shared.busy.turn(key))
+        keys.map(|key| self.shared.keyed_lock.turn(key))
     }
 
     /// The destination. Neither may hold the other, by way of a link either.
-    fn target_place(&self) -> Result<Place, Failure> {
+    fn target_place(&self) -> Result<DirEntry, Failure> {
         let root = &self.shared.root;
         let place = root.place(&self.target.key).map_err(parent_missing)?;
         // Where a key lies when all links on the way are followed, but not the last.
@@ -212,7 +212,7 @@ impl Transferring {
             && !self.source.is_link
     }
 
-    fn rename(&self, to: &Place) -> Result<(String, Copied), Failure> {
+    fn rename(&self, to: &DirEntry) -> Result<(String, Copied), Failure> {
         let from = self.shared.root.place(&self.source.key)?;
         let is_folder = self.source.stat.is_folder && !self.source.is_link;
         let turns = self.turns();
@@ -251,7 +251,7 @@ impl Transferring {
         Ok(copied)
     }
 
-    fn copy(&self, to: &Place) -> Result<(String, Copied), Failure> {
+    fn copy(&self, to: &DirEntry) -> Result<(String, Copied), Failure> {
         if self.is_itself() {
             return Err(contain_each_other());
         }
@@ -273,7 +273,7 @@ impl Transferring {
     }
 
     /// Moves what is at `from` to the destination; returns the key where it lies now.
-    fn put(&self, from: &Place, to: &Place, is_folder: bool) -> Result<String, Failure> {
+    fn put(&self, from: &DirEntry, to: &DirEntry, is_folder: bool) -> Result<String, Failure> {
         let Some(old) = &self.target.old else {
             return match from.rename_new(to) {
                 Ok(()) => Ok(self.target.key.clone()),
@@ -300,15 +300,15 @@ impl Transferring {
     }
 
     /// Whether the file at the destination is the version that this client means to replace.
-    fn is_unchanged(&self, to: &Place, old: &Located) -> Result<bool, Failure> {
+    fn is_unchanged(&self, to: &DirEntry, old: &Located) -> Result<bool, Failure> {
         let now = to.newest(&self.shared.root, &self.target.key)?;
         let known = (&old.stat.etag, old.stat.modified, old.stat.size);
-        let basis = self.shared.bases.to_replace(&self.context, &self.target.key, Some(known));
+        let basis = self.shared.seen_versions.to_replace(&self.context, &self.target.key, Some(known));
         Ok(now.is_none_or(|now| basis.is_some_and(|basis| now.has_content_as(&basis))))
     }
 
     /// A version that this client has not seen stays; what should replace it goes beside it.
-    fn put_over_file(&self, from: &Place, to: &Place, old: &Located) -> Result<String, Failure> {
+    fn put_over_file(&self, from: &DirEntry, to: &DirEntry, old: &Located) -> Result<String, Failure> {
         if self.is_unchanged(to, old)? {
             from.rename_over(to)?;
             return Ok(self.target.key.clone());
@@ -316,14 +316,14 @@ impl Transferring {
         let copy = self.shared.keep_beside(from, to, &self.target.key)?;
         self.context.outcome.set_lost();
         if let Some(found) = self.shared.root.find(&copy)? {
-            self.shared.bases.lost(&self.context.client, &self.target.key, &copy, &found.stat.etag);
+            self.shared.seen_versions.lost(&self.context.client, &self.target.key, &copy, &found.stat.etag);
         }
         Ok(copy)
     }
 
     /// Nothing in a folder is replaced that this client has seen in another version.
     fn refuse_unseen(&self, folder: &str) -> Result<(), Failure> {
-        for (key, etag) in self.shared.bases.below(&self.context.client, folder) {
+        for (key, etag) in self.shared.seen_versions.below(&self.context.client, folder) {
             let now = self.shared.root.find(&key)?;
             if now.is_some_and(|now| !now.stat.has_content_as(&etag)) {
                 return Err(changed_meanwhile(&key));
@@ -333,12 +333,12 @@ impl Transferring {
     }
 
     /// Where the file system can, both change places in one step, and what was replaced goes then.
-    fn put_over_folder(&self, from: &Place, to: &Place) -> Result<(), Failure> {
+    fn put_over_folder(&self, from: &DirEntry, to: &DirEntry) -> Result<(), Failure> {
         if from.exchange(to)? {
             let aside = self.shared.parts.place_beside(from);
             from.rename_over(&aside)?;
             // It is done; what was replaced is nobody's any more.
-            afterwards(remove_part(&aside));
+            log_failure(remove_part(&aside));
             return Ok(());
         }
         // A name that the user sees: if this process ends now, nothing is lost.
@@ -349,7 +349,7 @@ impl Transferring {
             aside.rename_new(to)?;
             return Err(error.into());
         }
-        afterwards(remove_part(&aside));
+        log_failure(remove_part(&aside));
         Ok(())
     }
 }

@@ -8,16 +8,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::disk::GivenUp;
+use super::disk::CancellationToken;
 use super::placing::Placing;
 use super::stat::Stat;
 use super::writer::{Growing, PIECE, PartWriter, Plan};
 use super::{Located, PathFileSystem, Shared, names};
-use crate::fs::basis::WriteCondition;
 use crate::fs::body::{Body, find_room};
 use crate::fs::engine::{Meta, Writing};
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::new_names::{NewName, Spot};
+use crate::fs::seen_versions::WriteCondition;
 use crate::fs::{Failure, RequestContext, ResourcePath};
 
 /// A file on its way.
@@ -54,7 +54,7 @@ impl PathFileSystem {
         let target = self.write_target(path).await?;
         self.context.refuse_to_empty(target.replaces.as_ref().map_or(0, |stat| stat.size))?;
         let now = target.replaces.as_ref().map(|stat| (&stat.etag, stat.modified, stat.size));
-        let basis = self.shared.bases.to_replace(&self.context, &target.named, now);
+        let basis = self.shared.seen_versions.to_replace(&self.context, &target.named, now);
         let condition = WriteCondition::of(&self.context, basis, create_new);
         let mode = target.replaces.as_ref().map(|stat| stat.mode);
         let plan = Plan { key: target.key.clone(), mode };
@@ -143,7 +143,7 @@ impl Writing for Upload {
             target: self.target.clone(),
             condition: self.condition.clone(),
             size,
-            given_up: GivenUp::default(),
+            given_up: CancellationToken::default(),
         };
         // Syncing takes as long as writing would have.
         let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
@@ -159,7 +159,7 @@ impl Writing for Upload {
             let placed = placed?;
             if placed.is_new {
                 // A file of this name may have been deleted by others.
-                afterwards(shared.state.remove_properties(&placed.key).await);
+                log_failure(shared.state.remove_properties(&placed.key).await);
             }
             context.stored(size).await;
             Ok::<_, Failure>(placed.meta)

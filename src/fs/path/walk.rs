@@ -10,27 +10,27 @@ use std::sync::Arc;
 use cap_std::fs::{Dir, MetadataExt};
 use rustix::io::Errno;
 
-use super::root::Place;
+use super::root::DirEntry;
 
 /// What is done in each folder of a tree. An error ends the walk.
 pub(super) trait Visit {
     /// On the way down, at a folder: sees to what is in it, and names the folders to go into.
-    fn enter(&mut self, folder: &Arc<Dir>, place: &Place) -> io::Result<Vec<OsString>>;
+    fn enter(&mut self, folder: &Arc<Dir>, place: &DirEntry) -> io::Result<Vec<OsString>>;
 
     /// A folder that could not be opened.
-    fn fail(&mut self, place: &Place, error: io::Error) -> io::Result<()>;
+    fn fail(&mut self, place: &DirEntry, error: io::Error) -> io::Result<()>;
 
     /// On the way up, when all below has been visited.
-    fn leave(&mut self, place: &Place) -> io::Result<()>;
+    fn leave(&mut self, place: &DirEntry) -> io::Result<()>;
 }
 
 /// Visits `folder`, which lies at `top`, and all folders below.
-pub(super) fn walk(top: &Place, folder: Arc<Dir>, visit: &mut impl Visit) -> io::Result<()> {
+pub(super) fn walk(top: &DirEntry, folder: Arc<Dir>, visit: &mut impl Visit) -> io::Result<()> {
     let mut levels = vec![Level { name: top.name.clone(), folders: visit.enter(&folder, top)? }];
     let mut descent = Descent::new(folder);
     while let Some(level) = levels.last_mut() {
         if let Some(name) = level.folders.pop() {
-            let place = Place { folder: descent.folder()?, name };
+            let place = DirEntry { folder: descent.folder()?, name };
             match place.open_folder() {
                 Ok(below) => {
                     let folders = visit.enter(&below, &place)?;
@@ -44,7 +44,7 @@ pub(super) fn walk(top: &Place, folder: Arc<Dir>, visit: &mut impl Visit) -> io:
             levels.pop();
             descent.leave()?;
             let folder = if levels.is_empty() { Arc::clone(&top.folder) } else { descent.folder()? };
-            visit.leave(&Place { folder, name })?;
+            visit.leave(&DirEntry { folder, name })?;
         }
     }
     Ok(())
@@ -91,7 +91,7 @@ impl Descent {
         if let Some(below) = below.filter(|_| self.open.is_empty())
             && let Some(known) = self.closed.pop()
         {
-            let above = Place { folder: below, name: "..".into() }.open_folder()?;
+            let above = DirEntry { folder: below, name: "..".into() }.open_folder()?;
             if identity(&above)? != known {
                 // Another program moved what is below meanwhile.
                 return Err(Errno::BUSY.into());
@@ -116,9 +116,9 @@ mod tests {
 
     use super::*;
 
-    fn place(at: &std::path::Path) -> Place {
+    fn place(at: &std::path::Path) -> DirEntry {
         let folder = Arc::new(Dir::open_ambient_dir(at, ambient_authority()).unwrap());
-        Place { folder, name: "d".into() }
+        DirEntry { folder, name: "d".into() }
     }
 
     /// Notes the folders, and does something at the bottom.
@@ -129,7 +129,7 @@ mod tests {
     }
 
     impl Visit for Notes<'_> {
-        fn enter(&mut self, folder: &Arc<Dir>, _: &Place) -> io::Result<Vec<OsString>> {
+        fn enter(&mut self, folder: &Arc<Dir>, _: &DirEntry) -> io::Result<Vec<OsString>> {
             self.entered += 1;
             let names: Vec<_> = folder.entries()?.map(|entry| entry.unwrap().file_name()).collect();
             if names.is_empty() {
@@ -138,11 +138,11 @@ mod tests {
             Ok(names)
         }
 
-        fn fail(&mut self, _: &Place, error: io::Error) -> io::Result<()> {
+        fn fail(&mut self, _: &DirEntry, error: io::Error) -> io::Result<()> {
             Err(error)
         }
 
-        fn leave(&mut self, place: &Place) -> io::Result<()> {
+        fn leave(&mut self, place: &DirEntry) -> io::Result<()> {
             self.left.push(place.name.clone());
             Ok(())
         }

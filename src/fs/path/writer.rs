@@ -13,8 +13,8 @@ use super::Shared;
 use super::part::Part;
 use super::upload::parent_missing;
 use crate::fs::Failure;
-use crate::intake::Sink;
 use crate::open_file::Open;
+use crate::spool::Sink;
 
 /// A part that grows.
 pub(super) struct PartWriter {

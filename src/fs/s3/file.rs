@@ -8,7 +8,7 @@ use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
 use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
-use super::trees::{Entered, Use};
+use super::tree_locks::{Entered, Use};
 use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::fs::engine::{Meta, OpenFile, Reading, Writing};

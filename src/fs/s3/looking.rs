@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::trees::Use;
+use super::tree_locks::Use;
 use super::{S3Share, Shared};
 use crate::fs::names::other_spellings;
 use crate::fs::{Failure, Locate, ResourcePath};
 use crate::object::Key;
 use crate::store::ObjectStore;
-use crate::store::patient::{Limit, Patience, Patient};
+use crate::store::layers::retry::{Limit, Retry, RetryPolicy};
 
 #[async_trait]
 impl Locate for S3Share {
     async fn find(&self, path: &ResourcePath) -> Result<Option<String>, Failure> {
-        let patience = Patience { limit: Limit::Each(PATIENCE), for_credentials: false };
-        let store = Patient::new(Arc::clone(&self.0.store), patience);
+        let policy = RetryPolicy { limit: Limit::Each(RETRY_TIME), for_credentials: false };
+        let store = Retry::new(Arc::clone(&self.0.store), policy);
         for path in [path.clone()].iter().chain(&other_spellings(path)) {
             let Ok(key) = Key::new(path.key()) else { continue };
             let stat = store.stat(&key).await?;
@@ -33,7 +33,7 @@ impl Locate for S3Share {
 
     fn keep(&self, paths: &[&ResourcePath]) -> Option<Box<dyn Any + Send>> {
         let uses: Vec<_> = paths.iter().map(|path| (*path, Use::Tree)).collect();
-        Some(Box::new(self.0.trees.enter(&uses).ok()?))
+        Some(Box::new(self.0.tree_locks.enter(&uses).ok()?))
     }
 
     fn came_or_went(&self, id: &str) {
@@ -48,4 +48,4 @@ impl Shared {
 }
 
 /// As long as a client may wait at the end of a request that failed; whoever needs longer asks again.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY_TIME: Duration = Duration::from_secs(5);

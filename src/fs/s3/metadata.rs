@@ -172,13 +172,13 @@ impl S3FileSystem {
         Ok(self.meta(&located))
     }
 
-    /// See [`crate::fs::basis::Bases::note`].
+    /// See [`crate::fs::seen_versions::SeenVersions::note`].
     fn note_basis(&self, path: &ResourcePath, located: &Located) {
         if let Node::File(meta) = &located.node
             && path.same_resource(&self.context.path)
         {
-            let bases = &self.shared.bases;
-            bases.note(&self.context, &located.key, &meta.etag, meta.size, meta.last_modified);
+            let seen_versions = &self.shared.seen_versions;
+            seen_versions.note(&self.context, &located.key, &meta.etag, meta.size, meta.last_modified);
         }
     }
 

@@ -13,7 +13,7 @@ mod placing;
 mod removal;
 mod spellings;
 mod transfer;
-mod trees;
+mod tree_locks;
 mod upload;
 mod watched;
 
@@ -25,24 +25,24 @@ use async_trait::async_trait;
 use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
-use super::basis::Bases;
 use super::engine::{FileSystem, Meta, OpenFile, Transfer};
 use super::names::other_spellings;
 use super::new_names::{Maker, NewNames};
+use super::seen_versions::SeenVersions;
 use super::{Children, ExportStatus, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
 use crate::metrics::Metrics;
 use crate::object::Key;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, State, StateError, StoredProperty};
+use crate::store::layers::retry::{Limit, Retry, RetryPolicy};
 use crate::store::multipart::Uploads;
-use crate::store::patient::{Limit, Patience, Patient};
 use crate::store::reach::{Reach, Reachable};
 use crate::store::read_ahead::ReadAheads;
 use crate::store::{Content, ListPage, ObjectStore};
 
 use folder_dates::FolderDates;
 use metadata::{Located, folder_prefix};
-use trees::{Entered, Trees, Use};
+use tree_locks::{Entered, TreeLocks, Use};
 use watched::Watched;
 
 /// What the file system is to do with doubtful wishes.
@@ -70,8 +70,8 @@ struct Shared {
     shutdown: Shutdown,
     options: S3FileSystemOptions,
     dates: FolderDates,
-    bases: Bases,
-    trees: Trees,
+    seen_versions: SeenVersions,
+    tree_locks: TreeLocks,
     new_names: NewNames,
     watched: Watched,
 }
@@ -93,13 +93,13 @@ impl S3Share {
             reach,
             uploads,
             read_aheads,
-            bases: Bases::load(state.clone()).await?,
+            seen_versions: SeenVersions::load(state.clone()).await?,
             state,
             metrics,
             shutdown,
             options,
             dates,
-            trees: Trees::default(),
+            tree_locks: TreeLocks::default(),
             new_names: NewNames::default(),
             watched: Watched::default(),
         })))
@@ -111,9 +111,9 @@ impl Source for S3Share {
     type FileSystem = S3FileSystem;
 
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
-        let patience =
-            Patience { limit: Limit::At(context.deadline), for_credentials: context.client.is_webdavfs() };
-        let store = Patient::new(Arc::clone(&self.0.store), patience);
+        let policy =
+            RetryPolicy { limit: Limit::At(context.deadline), for_credentials: context.client.is_webdavfs() };
+        let store = Retry::new(Arc::clone(&self.0.store), policy);
         // What is saved is worth any wait, and so is all that must be known to store it.
         let store: Arc<dyn ObjectStore> = Arc::new(store.minding(self.0.reach.clone(), context.has_content));
         S3FileSystem {
@@ -123,7 +123,7 @@ impl Source for S3Share {
             located: Arc::default(),
             begun: Arc::default(),
             tree: Arc::default(),
-            ended_trees: Arc::new(self.0.trees.ended().into()),
+            ended_trees: Arc::new(self.0.tree_locks.ended().into()),
             maker: self.0.new_names.for_request(),
         }
     }
@@ -133,7 +133,7 @@ impl Source for S3Share {
         let may_be_folder = path.is_root() || path.has_trailing_slash() || path.is_reserved();
         let key = Key::new(path.key()).ok().filter(|_| !may_be_folder)?;
         let (meta, content) = self.0.store.held(&key)?;
-        self.0.bases.offer(context, key.as_str(), &meta.etag, meta.size);
+        self.0.seen_versions.offer(context, key.as_str(), &meta.etag, meta.size);
         Some(HotFile {
             content,
             etag: meta.etag,
@@ -143,7 +143,7 @@ impl Source for S3Share {
     }
 
     fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
-        self.0.bases.delivered(context, first, count);
+        self.0.seen_versions.delivered(context, first, count);
     }
 
     fn unlocked(&self, context: &RequestContext) {
@@ -185,7 +185,7 @@ pub struct S3FileSystem {
     begun: Arc<Mutex<Option<Content>>>,
     /// The first page of the tree that is to be deleted, with its prefix.
     tree: Arc<Mutex<Option<(String, ListPage)>>>,
-    /// See [`Trees::ended`]; as it was when this request began to look.
+    /// See [`TreeLocks::ended`]; as it was when this request began to look.
     ended_trees: Arc<AtomicU64>,
     maker: Maker,
 }
@@ -193,17 +193,17 @@ pub struct S3FileSystem {
 impl S3FileSystem {
     /// The store for work that goes on after the request's budget, such as an upload's parts.
     fn patient_store(&self) -> Arc<dyn ObjectStore> {
-        let patience = Patience {
+        let policy = RetryPolicy {
             limit: Limit::Each(self.context.budget),
             for_credentials: self.context.client.is_webdavfs(),
         };
-        Arc::new(Patient::new(Arc::clone(&self.shared.store), patience))
+        Arc::new(Retry::new(Arc::clone(&self.shared.store), policy))
     }
 
-    /// See [`Trees::enter`]. What is found from then on stays where it is.
+    /// See [`TreeLocks::enter`]. What is found from then on stays where it is.
     fn enter(&self, uses: &[(&ResourcePath, Use)]) -> Result<Entered, Failure> {
-        let entered = self.shared.trees.enter(uses)?;
-        let ended = self.shared.trees.ended();
+        let entered = self.shared.tree_locks.enter(uses)?;
+        let ended = self.shared.tree_locks.ended();
         if self.ended_trees.swap(ended, Ordering::Relaxed) != ended {
             // What was found before may have gone with its folder.
             self.located.lock().clear();

@@ -160,7 +160,7 @@ impl Placing {
         let copy = |key: Key| async move { self.copy_to(from, &key, &Condition::IfAbsent).await };
         let (to, written) = beside(&*self.store, &job.to, copy).await?;
         self.context.outcome.set_lost();
-        self.shared.bases.lost(&self.context.client, job.to.as_str(), to.as_str(), &written.etag);
+        self.shared.seen_versions.lost(&self.context.client, job.to.as_str(), to.as_str(), &written.etag);
         self.shared.report_conflict(job.to.as_str(), to.as_str());
         Ok(Placed { from: job.from, to, written })
     }
@@ -171,7 +171,7 @@ impl Placing {
     }
 
     fn placed(&self, job: Job, written: Written) -> Placed {
-        self.shared.bases.saw(&self.context.client, job.to.as_str(), &written.etag);
+        self.shared.seen_versions.saw(&self.context.client, job.to.as_str(), &written.etag);
         Placed { from: job.from, to: job.to, written }
     }
 
@@ -191,9 +191,9 @@ impl Placing {
     }
 
     async fn changed_sources(&self, mut placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
-        placed
-            .iter()
-            .for_each(|placed| self.shared.bases.forget(&self.context.client, placed.from.key.as_str()));
+        placed.iter().for_each(|placed| {
+            self.shared.seen_versions.forget(&self.context.client, placed.from.key.as_str())
+        });
         if let [only] = placed.as_slice() {
             let condition = Condition::IfMatch(only.from.etag.clone());
             return match self.store.delete(&only.from.key, &condition).await {
@@ -202,8 +202,8 @@ impl Placing {
                 Err(error) => Err(error.into()),
             };
         }
-        let doomed: Vec<_> = placed.iter().map(|placed| placed.from.doomed()).collect();
-        let failure = match tree::delete(&self.store, &doomed).await {
+        let targets: Vec<_> = placed.iter().map(|placed| placed.from.delete_target()).collect();
+        let failure = match tree::delete(&self.store, &targets).await {
             Ok(()) => return Ok(Vec::new()),
             Err(failure) => failure,
         };

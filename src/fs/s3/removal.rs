@@ -7,14 +7,14 @@ use bytes::Bytes;
 use super::hidden::{hidden_keys, possible_markers, refusal};
 use super::markers;
 use super::metadata::{Located, Node};
-use super::trees::Use;
+use super::tree_locks::Use;
 use super::upload::Target;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::Client;
 use crate::fs::context::Depth;
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::following::Following;
-use crate::object::{Attributes, Condition, Doomed, ETag, Key, parent_prefix};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, parent_prefix};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ListPage, ObjectStore, StoreError};
 
@@ -38,7 +38,7 @@ impl S3FileSystem {
             entered.made_folder();
             shared.dates.touch_parent(&prefix);
             shared.dates.touch(&prefix);
-            afterwards(shared.state.remove_properties(&prefix).await);
+            log_failure(shared.state.remove_properties(&prefix).await);
             Ok(())
         });
         made.await?;
@@ -72,9 +72,9 @@ impl S3FileSystem {
                 }
                 return Err(failure);
             }
-            afterwards(shared.state.remove_properties(&located.id()).await);
+            log_failure(shared.state.remove_properties(&located.id()).await);
             following.into_iter().for_each(Following::end);
-            afterwards(keep_parent(&store, &shared, &located.key).await);
+            log_failure(keep_parent(&store, &shared, &located.key).await);
             Ok(())
         })
         .await
@@ -122,7 +122,7 @@ impl Removing<'_> {
             }
             deleted => deleted?,
         }
-        shared.bases.forget(client, &located.key);
+        shared.seen_versions.forget(client, &located.key);
         Ok(())
     }
 }
@@ -134,7 +134,7 @@ pub(super) async fn deletable(
     leaves: Vec<Leaf>,
     shared: &Shared,
     folder: &Located,
-) -> Result<Vec<Doomed>, Failure> {
+) -> Result<Vec<DeleteTarget>, Failure> {
     let beside = markers::beside(store, folder).await?;
     let covers_other = folder.covers_object() && beside.iter().all(|leaf| leaf.key.as_str() != folder.key);
     if !shared.options.delete_hidden {
@@ -148,14 +148,17 @@ pub(super) async fn deletable(
             return Err(Failure::Conflict(refusal(&hidden)));
         }
     }
-    let mut objects: Vec<Doomed> = leaves.iter().chain(&beside).map(Leaf::doomed).collect();
+    let mut objects: Vec<DeleteTarget> = leaves.iter().chain(&beside).map(Leaf::delete_target).collect();
     if covers_other {
         objects.push(Key::new(&folder.key)?.into());
     }
     Ok(objects)
 }
 
-pub(super) async fn delete_objects(store: &Arc<dyn ObjectStore>, objects: &[Doomed]) -> Result<(), Failure> {
+pub(super) async fn delete_objects(
+    store: &Arc<dyn ObjectStore>,
+    objects: &[DeleteTarget],
+) -> Result<(), Failure> {
     Ok(tree::delete(store, objects).await?)
 }
 

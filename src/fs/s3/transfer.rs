@@ -8,14 +8,14 @@ use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
 use super::placing::{Job, Placing};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
-use super::trees::Use;
+use super::tree_locks::Use;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::RequestContext;
 use crate::fs::engine::Transfer;
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::following::Following;
 use crate::fs::new_names::{NewName, Spot};
-use crate::object::{Condition, Doomed, ETag, Key};
+use crate::object::{Condition, DeleteTarget, ETag, Key};
 use crate::store::tree::{self, Leaf};
 use crate::store::{ObjectStore, StoreError};
 
@@ -134,11 +134,11 @@ impl TransferTarget {
         &self,
         store: &Arc<dyn ObjectStore>,
         shared: &Shared,
-    ) -> Result<Vec<Doomed>, Failure> {
+    ) -> Result<Vec<DeleteTarget>, Failure> {
         match &self.old {
             None => Ok(Vec::new()),
             Some(Located { node: Node::File(meta), key }) => {
-                Ok(vec![Doomed { key: Key::new(key)?, etag: Some(meta.etag.clone()) }])
+                Ok(vec![DeleteTarget { key: Key::new(key)?, etag: Some(meta.etag.clone()) }])
             }
             Some(folder) => {
                 deletable(store, tree::list(store, &folder.prefix()).await?, shared, folder).await
@@ -196,15 +196,15 @@ impl Transferring {
         }
         result?;
         if self.kind == Transfer::Move {
-            afterwards(keep_parent(&self.store, &self.shared, &self.source.key).await);
+            log_failure(keep_parent(&self.store, &self.shared, &self.source.key).await);
         }
         let beside = self.beside();
         if let Some(old) = self.target.old.as_ref().filter(|_| beside.is_none()) {
-            afterwards(self.shared.state.remove_properties(&old.id()).await);
+            log_failure(self.shared.state.remove_properties(&old.id()).await);
         }
         let to = beside.unwrap_or_else(|| self.target_id());
         let (from, keep_source) = (self.source.id(), self.kind == Transfer::Copy);
-        afterwards(self.shared.state.transfer_properties(&from, &to, keep_source).await);
+        log_failure(self.shared.state.transfer_properties(&from, &to, keep_source).await);
         following.into_iter().for_each(Following::end);
         Ok(())
     }
@@ -229,13 +229,13 @@ impl Transferring {
     /// Where a file lies that lost its place: what the winner has is its own.
     fn beside(&self) -> Option<String> {
         let has_lost = self.context.outcome.has_lost() && !self.source.is_folder();
-        let loser = has_lost.then(|| self.shared.bases.loser(&self.context.client, &self.target.key));
+        let loser = has_lost.then(|| self.shared.seen_versions.loser(&self.context.client, &self.target.key));
         loser.flatten().map(|(copy, _)| copy)
     }
 
     /// What is to be copied where, hidden keys included, and what lies `beside` the source for it; `old` is what
     /// is there now.
-    async fn jobs(&self, beside: Vec<Leaf>, old: &[Doomed]) -> Result<Vec<Job>, Failure> {
+    async fn jobs(&self, beside: Vec<Leaf>, old: &[DeleteTarget]) -> Result<Vec<Job>, Failure> {
         let old: HashMap<&str, &ETag> =
             old.iter().filter_map(|old| Some((old.key.as_str(), old.etag.as_ref()?))).collect();
         let leaves = match &self.source.node {
@@ -268,13 +268,13 @@ impl Transferring {
             && let Some(Located { node: Node::File(now), key }) = &self.target.old
         {
             let now = (&now.etag, now.last_modified, now.size);
-            let basis = self.shared.bases.to_replace(&self.context, key, Some(now));
+            let basis = self.shared.seen_versions.to_replace(&self.context, key, Some(now));
             return basis.map_or(Condition::IfAbsent, Condition::IfMatch);
         }
         match old.filter(|_| self.overwrite) {
             None => Condition::IfAbsent,
             Some(now) => {
-                let basis = self.shared.bases.of(&self.context.client, to.as_str());
+                let basis = self.shared.seen_versions.of(&self.context.client, to.as_str());
                 Condition::IfMatch(basis.unwrap_or_else(|| now.clone()))
             }
         }
@@ -288,6 +288,6 @@ impl Transferring {
     }
 }
 
-fn without(objects: Vec<Doomed>, is_kept: impl Fn(&str) -> bool) -> Vec<Doomed> {
+fn without(objects: Vec<DeleteTarget>, is_kept: impl Fn(&str) -> bool) -> Vec<DeleteTarget> {
     objects.into_iter().filter(|object| !is_kept(object.key.as_str())).collect()
 }

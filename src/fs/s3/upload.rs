@@ -6,17 +6,17 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::conflict::beside;
-use super::trees::Entered;
+use super::tree_locks::Entered;
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::RequestContext;
-use crate::fs::basis::WriteCondition;
 use crate::fs::body::{Body, find_room};
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::new_names::NewName;
-use crate::intake::Intake;
+use crate::fs::seen_versions::WriteCondition;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
+use crate::spool::Intake;
 use crate::store::comparing::is_same;
-use crate::store::multipart::{Kept, MultipartWriter, Unfinished};
+use crate::store::multipart::{MultipartWriter, RetainedBody, Unfinished};
 use crate::store::{ObjectStore, StoreError};
 
 /// Where an object is written to.
@@ -75,7 +75,7 @@ impl S3FileSystem {
         let context = &self.context;
         find_room(context, self.shared.uploads.intakes())?;
         let now = target.replaces.as_ref().map(|(etag, modified, size)| (etag, *modified, *size));
-        let basis = self.shared.bases.to_replace(context, &target.key, now);
+        let basis = self.shared.seen_versions.to_replace(context, &target.key, now);
         let WriteCondition { condition, is_clients_own } = WriteCondition::of(context, basis, create_new);
         let placement = Placement {
             shared: Arc::clone(&self.shared),
@@ -133,7 +133,7 @@ impl Placement {
         let finished = match is_put_off {
             true => {
                 let created = self.store.create(&self.key, &self.attributes).await;
-                created.map_err(|error| Unfinished { error, kept: Some(Kept::nothing()) })
+                created.map_err(|error| Unfinished { error, retained: Some(RetainedBody::nothing()) })
             }
             false => intake.end().await?.finish().await,
         };
@@ -143,15 +143,15 @@ impl Placement {
         };
         let shared = &self.shared;
         if let Placed::There { written, .. } = &placed {
-            shared.bases.saw(&self.context.client, self.key.as_str(), &written.etag);
-            shared.bases.dates(self.key.as_str(), &written.etag, written.last_modified);
+            shared.seen_versions.saw(&self.context.client, self.key.as_str(), &written.etag);
+            shared.seen_versions.dates(self.key.as_str(), &written.etag, written.last_modified);
         } else {
             self.context.outcome.set_lost();
         }
         if is_new {
             shared.dates.touch_parent(self.key.as_str());
             // A file of this name may have been deleted by others.
-            afterwards(shared.state.remove_properties(self.key.as_str()).await);
+            log_failure(shared.state.remove_properties(self.key.as_str()).await);
         }
         self.context.stored(size).await;
         Ok(placed)
@@ -159,14 +159,14 @@ impl Placement {
 
     /// Finds the body another place, if its own was taken and the client did not ask to be told.
     async fn settle(&self, unfinished: Unfinished) -> Result<Placed, Failure> {
-        let Unfinished { error, kept } = unfinished;
+        let Unfinished { error, retained } = unfinished;
         let is_lost =
             matches!(error, StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone);
-        match (is_lost, self.is_clients_own, kept) {
+        match (is_lost, self.is_clients_own, retained) {
             (false, ..) => Err(error.into()),
             // `If-Match` met no object at all, or another one.
             (true, true, _) => Err(StoreError::ConditionFailed.into()),
-            (true, false, Some(kept)) => self.place_again(kept, error).await,
+            (true, false, Some(retained)) => self.place_again(retained, error).await,
             (true, false, None) => Err(Failure::Conflict(
                 "someone else changed the file during the upload, and there was no room to keep this version \
                  beside it; upload it again, or raise --upload-spool"
@@ -175,21 +175,21 @@ impl Placement {
         }
     }
 
-    async fn place_again(&self, kept: Kept, mut error: StoreError) -> Result<Placed, Failure> {
-        let size = kept.size();
-        if let Some(written) = self.is_there(&kept).await {
+    async fn place_again(&self, retained: RetainedBody, mut error: StoreError) -> Result<Placed, Failure> {
+        let size = retained.size();
+        if let Some(written) = self.is_there(&retained).await {
             return Ok(Placed::There { size, written });
         }
         if matches!(error, StoreError::UploadGone) {
             // Nothing may have changed: a delete at the same moment ends a conditional upload.
-            match self.store_at(&kept, &self.key, &self.condition).await {
+            match self.store_at(&retained, &self.key, &self.condition).await {
                 Err(again @ (StoreError::ConditionFailed | StoreError::NotFound)) => error = again,
                 written => return Ok(Placed::There { size, written: written? }),
             }
         }
         if matches!(error, StoreError::NotFound) {
             // The version that it should replace was deleted: there is nobody's change to lose.
-            match self.store_at(&kept, &self.key, &Condition::IfAbsent).await {
+            match self.store_at(&retained, &self.key, &Condition::IfAbsent).await {
                 Err(StoreError::ConditionFailed) => {}
                 written => return Ok(Placed::There { size, written: written? }),
             }
@@ -197,41 +197,46 @@ impl Placement {
         if size == 0 && self.condition == Condition::IfAbsent {
             return Ok(Placed::Existing(self.store.head(&self.key).await?));
         }
-        self.place_beside(&kept).await?;
+        self.place_beside(&retained).await?;
         Ok(Placed::Beside { size })
     }
 
     /// Keeps the body beside the object; a client that has lost before and saves again has one copy.
-    async fn place_beside(&self, kept: &Kept) -> Result<(), Failure> {
+    async fn place_beside(&self, retained: &RetainedBody) -> Result<(), Failure> {
         let (shared, client, key) = (&self.shared, &self.context.client, self.key.as_str());
-        if let Some((copy, etag)) = shared.bases.loser(client, key) {
-            match self.store_at(kept, &Key::new(&copy)?, &Condition::IfMatch(etag)).await {
+        if let Some((copy, etag)) = shared.seen_versions.loser(client, key) {
+            match self.store_at(retained, &Key::new(&copy)?, &Condition::IfMatch(etag)).await {
                 // Somebody has changed the copy, or taken it away: it is theirs.
                 Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
                 written => {
-                    shared.bases.lost(client, key, &copy, &written?.etag);
+                    shared.seen_versions.lost(client, key, &copy, &written?.etag);
                     return Ok(());
                 }
             }
         }
-        let write = |key: Key| async move { self.store_at(kept, &key, &Condition::IfAbsent).await };
+        let write = |key: Key| async move { self.store_at(retained, &key, &Condition::IfAbsent).await };
         let (copy, written) = beside(&*self.store, &self.key, write).await?;
-        shared.bases.lost(client, key, copy.as_str(), &written.etag);
+        shared.seen_versions.lost(client, key, copy.as_str(), &written.etag);
         shared.report_conflict(key, copy.as_str());
         Ok(())
     }
 
     /// The object, if it holds this very body: what loses against itself, since an answer was lost, or against
     /// its like is no conflict. A look that fails proves nothing.
-    async fn is_there(&self, kept: &Kept) -> Option<Written> {
-        let meta = self.store.head(&self.key).await.ok().filter(|meta| meta.size == kept.size())?;
+    async fn is_there(&self, retained: &RetainedBody) -> Option<Written> {
+        let meta = self.store.head(&self.key).await.ok().filter(|meta| meta.size == retained.size())?;
         let version = ReadCondition::IfMatch(meta.etag.clone());
         let there = self.store.get(&self.key, None, &version).await.ok()?;
-        let is_same = is_same(kept.chunks(), there.body).await.unwrap_or(false);
+        let is_same = is_same(retained.chunks(), there.body).await.unwrap_or(false);
         is_same.then_some(Written { etag: meta.etag, last_modified: meta.last_modified })
     }
 
-    async fn store_at(&self, kept: &Kept, key: &Key, condition: &Condition) -> Result<Written, StoreError> {
-        kept.store(&self.shared.uploads, &self.store, key, &self.attributes, condition).await
+    async fn store_at(
+        &self,
+        retained: &RetainedBody,
+        key: &Key,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        retained.store(&self.shared.uploads, &self.store, key, &self.attributes, condition).await
     }
 }

@@ -6,8 +6,8 @@
 //! must be proven.
 
 mod change;
-mod flights;
 mod read;
+mod single_flight;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +24,13 @@ use super::{
 use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
 use crate::metrics::Metrics;
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
-    Stat, Written, parent_prefix,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Spelling, Stat, Written, parent_prefix,
 };
 use crate::seeded::{self, Bug};
 
 use change::Change;
-use flights::Flights;
+use single_flight::SingleFlight;
 
 /// See the module.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Cached {
     inner: Arc<dyn ObjectStore>,
     metadata: MetadataCache,
     content: ContentCache,
-    flights: Flights,
+    single_flight: SingleFlight,
     metrics: Metrics,
     reach: Reach,
 }
@@ -51,7 +51,7 @@ impl Cached {
             inner,
             metadata: MetadataCache::new(half, options.times),
             content: ContentCache::new(options.size - half, options.file_limit),
-            flights: Flights::default(),
+            single_flight: SingleFlight::default(),
             metrics,
             reach: Reach::default(),
         }
@@ -142,9 +142,9 @@ impl Cached {
     }
 
     /// Waits while the same is being asked by somebody else: then it may be known.
-    async fn flight(&self, kind: &'static str, name: &str) -> Option<flights::Seat> {
+    async fn flight(&self, kind: &'static str, name: &str) -> Option<single_flight::Flight> {
         match self.metadata.is_on() {
-            true => Some(self.flights.board(kind, name).await),
+            true => Some(self.single_flight.board(kind, name).await),
             // Nothing is learned from others, so nobody waits for them.
             false => None,
         }
@@ -312,7 +312,7 @@ impl ObjectStore for Cached {
         Ok(())
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         let change = self.change(objects.iter().map(|object| object.key.clone()));
         let failed = self.inner.delete_many(objects).await?;
         change.removed(&failed);

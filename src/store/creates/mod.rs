@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 use unicode_normalization::UnicodeNormalization;
 
-use super::patient::{Limit, Patience, Patient};
+use super::layers::retry::{Limit, Retry, RetryPolicy};
 use super::{ObjectStore, StoreError, StoreResult, existing};
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
@@ -113,7 +113,7 @@ impl Creates {
         if !self.0.rows.has(key, row) {
             return Ok(());
         }
-        let store = self.patient();
+        let store = self.retry();
         let attributes = Attributes {
             content_type: row.create.content_type.clone(),
             user: row.create.user.clone(),
@@ -191,7 +191,7 @@ impl Creates {
             if !self.0.rows.has(&key, &row) {
                 continue;
             }
-            match self.patient().head(&key).await {
+            match self.retry().head(&key).await {
                 Ok(meta) => self.found(&key, &meta).await,
                 Err(StoreError::NotFound) => row.set_asked(),
                 Err(error) => {
@@ -224,9 +224,9 @@ impl Creates {
     }
 
     /// The store, for what nobody waits for.
-    fn patient(&self) -> Patient {
-        let patience = Patience { limit: Limit::Each(STORE_PATIENCE), for_credentials: false };
-        Patient::new(Arc::clone(&self.0.store), patience)
+    fn retry(&self) -> Retry {
+        let patience = RetryPolicy { limit: Limit::Each(STORE_PATIENCE), for_credentials: false };
+        Retry::new(Arc::clone(&self.0.store), patience)
     }
 
     async fn see_to_those(&self, is_due: impl Fn(&Key, &Row) -> bool) {

@@ -11,8 +11,8 @@ use super::rows::{Row, last_name};
 use super::{Creates, empty_etag, meta};
 use crate::logging::with_causes;
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
-    Stat, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Spelling, Stat, Written,
 };
 use crate::state::Left;
 use crate::store::{
@@ -113,7 +113,7 @@ impl WithCreates {
     }
 
     /// Deletes a held object, or says that none is held.
-    async fn delete_held(&self, object: &Doomed) -> StoreResult<Option<()>> {
+    async fn delete_held(&self, object: &DeleteTarget) -> StoreResult<Option<()>> {
         let Some(row) = self.row(&object.key) else { return Ok(None) };
         let _turn = row.turn.lock().await;
         if !self.is_held(&object.key, &row).await? {
@@ -273,7 +273,7 @@ impl ObjectStore for WithCreates {
             Condition::IfMatch(etag) => Some(etag.clone()),
             _ => None,
         };
-        match self.delete_held(&Doomed { key: key.clone(), etag }).await? {
+        match self.delete_held(&DeleteTarget { key: key.clone(), etag }).await? {
             Some(()) => Ok(()),
             None => self.inner.delete(key, &self.current(key, condition)).await,
         }
@@ -286,7 +286,7 @@ impl ObjectStore for WithCreates {
         }
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         let (mut failed, mut others) = (Vec::new(), Vec::new());
         for object in objects {
             match self.delete_held(object).await {
@@ -297,7 +297,7 @@ impl ObjectStore for WithCreates {
                         Condition::IfMatch(etag) => Some(etag),
                         _ => None,
                     };
-                    others.push(Doomed { key: object.key.clone(), etag });
+                    others.push(DeleteTarget { key: object.key.clone(), etag });
                 }
             }
         }

@@ -6,8 +6,8 @@
 //! its upload is aborted, and the ledger row sees to it if we die.
 
 mod copy;
-mod kept;
 mod open;
+mod retained;
 mod writer;
 
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ObjectStore, StoreError, StoreResult, Upload, kib};
-use crate::intake::{Intake, IntakeOptions, Intakes, Room};
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
+use crate::spool::{Intake, IntakeOptions, Intakes, Room};
 use crate::state::{State, UploadRow};
 
-pub use kept::Kept;
+pub use retained::RetainedBody;
 pub use writer::{MultipartWriter, Unfinished};
 
-use kept::Spool;
 use open::Target;
+use retained::Spool;
 
 /// How uploads are cut and how much memory they share.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use futures_util::future::join;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::kept::Spool;
+use super::retained::Spool;
 use super::{MAX_PARTS, Uploads};
 use crate::logging::with_causes;
 use crate::object::{Attributes, ByteRange, Condition, Key, Written};

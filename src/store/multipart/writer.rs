@@ -6,10 +6,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Uploads;
-use super::kept::{Kept, Spool};
 use super::open::{OpenUpload, Target};
-use crate::intake::Sink;
+use super::retained::{RetainedBody, Spool};
 use crate::object::{Condition, Written};
+use crate::spool::Sink;
 use crate::store::{StoreError, StoreResult, kib};
 
 /// One object being written; see the module. Nothing is visible before [`Self::finish`].
@@ -32,12 +32,12 @@ pub struct MultipartWriter {
 pub struct Unfinished {
     pub error: StoreError,
     /// Its body, if it was to be kept and there was room.
-    pub kept: Option<Kept>,
+    pub retained: Option<RetainedBody>,
 }
 
 impl From<StoreError> for Unfinished {
     fn from(error: StoreError) -> Self {
-        Self { error, kept: None }
+        Self { error, retained: None }
     }
 }
 
@@ -89,16 +89,19 @@ impl MultipartWriter {
             Some(parts) => {
                 let spool = parts.spool();
                 let written = parts.complete(self.written, &self.condition).await;
-                let kept =
-                    || spool.filter(Spool::is_whole).map(|spool| Kept::Disk { spool, size: self.written });
-                written.map_err(|error| Unfinished { error, kept: kept() })
+                let retained = || {
+                    spool
+                        .filter(Spool::is_whole)
+                        .map(|spool| RetainedBody::Disk { spool, size: self.written })
+                };
+                written.map_err(|error| Unfinished { error, retained: retained() })
             }
             None => {
                 let body = self.buffer.split().freeze();
                 let written = store.put(key, body.clone(), attributes, &self.condition).await;
                 let reserved = self.reserved.take();
-                let kept = self.keep.then_some(Kept::Memory { body, reserved });
-                written.map_err(|error| Unfinished { error, kept })
+                let retained = self.keep.then_some(RetainedBody::Memory { body, reserved });
+                written.map_err(|error| Unfinished { error, retained })
             }
         }
     }

@@ -12,12 +12,15 @@ use super::client::Class;
 use super::convert::has_control;
 use super::operations::{SERVER_SIDE_WORK, once, within};
 use super::{S3Store, StoreError, StoreResult, errors};
-use crate::object::{Doomed, Key};
+use crate::object::{DeleteTarget, Key};
 use crate::store::tree::delete_one;
 
 impl S3Store {
     /// DeleteObjects, unless it is known that the endpoint does not have it.
-    pub(super) async fn delete_objects(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+    pub(super) async fn delete_objects(
+        &self,
+        objects: &[DeleteTarget],
+    ) -> StoreResult<Vec<(Key, StoreError)>> {
         if self.deletes_singly.load(Ordering::Relaxed) {
             return Err(StoreError::Unsupported("deletes of many objects at once".to_owned()));
         }
@@ -30,9 +33,10 @@ impl S3Store {
         deleted
     }
 
-    async fn delete_together(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_together(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         // Such keys cannot be written in XML 1.0, so they go one by one.
-        let (single, batch): (Vec<&Doomed>, Vec<&Doomed>) = objects.iter().partition(|o| has_control(&o.key));
+        let (single, batch): (Vec<&DeleteTarget>, Vec<&DeleteTarget>) =
+            objects.iter().partition(|o| has_control(&o.key));
         let mut failed = Vec::new();
         for object in single {
             if let Err(error) = delete_one(self, object).await {
@@ -42,7 +46,7 @@ impl S3Store {
         if batch.is_empty() {
             return Ok(failed);
         }
-        let identifier = |object: &&Doomed| {
+        let identifier = |object: &&DeleteTarget| {
             let etag = object.etag.as_ref().map(|etag| etag.quoted().to_owned());
             ObjectIdentifier::builder().key(object.key.as_str()).set_e_tag(etag).build()
         };

@@ -23,7 +23,8 @@ use super::naming::NotS3s;
 use super::sending::Progress;
 use super::version_1;
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Written,
 };
 use crate::store::comparing::Expected;
 use crate::store::looked;
@@ -218,7 +219,7 @@ impl ObjectStore for S3Store {
         Ok(())
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         self.delete_objects(objects).await
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use s3dav::embedded::{Action, Gate};
-use s3dav::intake::IntakeOptions;
+use s3dav::spool::IntakeOptions;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use s3dav::fs::shelf::AppleMetadata;
+use s3dav::fs::sidecar::AppleMetadata;
 use s3dav::state::State;
 
 use super::client::{Finder, STAT};

@@ -13,13 +13,13 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Uploads;
-use crate::intake::{Room, Scratch, Sink};
 use crate::object::{Attributes, Condition, Key, Written};
+use crate::spool::{Room, Scratch, Sink};
 use crate::store::{ObjectStore, StoreError, StoreResult};
 
 /// A body that was not stored where it should be.
 #[derive(Debug)]
-pub enum Kept {
+pub enum RetainedBody {
     Memory {
         body: Bytes,
         /// The memory that it uses.
@@ -32,7 +32,7 @@ pub enum Kept {
     },
 }
 
-impl Kept {
+impl RetainedBody {
     /// A body without a byte.
     pub fn nothing() -> Self {
         Self::Memory { body: Bytes::new(), reserved: None }

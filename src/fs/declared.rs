@@ -6,14 +6,14 @@ use md5::{Digest, Md5};
 use super::{Failure, RequestContext};
 
 /// The announced length and MD5 of a body, and what has come of it.
-pub struct Announced {
+pub struct DeclaredBody {
     length: Option<u64>,
     /// What must come out, and what has come out so far.
     md5: Option<(Vec<u8>, Md5)>,
     taken: u64,
 }
 
-impl Announced {
+impl DeclaredBody {
     /// `length` in bytes, if the client told it.
     pub fn new(context: &RequestContext, length: Option<u64>) -> Self {
         let md5 = context.content_md5.clone().map(|wanted| (wanted, Md5::new()));

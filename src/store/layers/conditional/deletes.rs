@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::looks::common_prefix;
 use super::{Conditional, Kind, from, in_time};
-use crate::object::{Doomed, ETag, Key};
+use crate::object::{DeleteTarget, ETag, Key};
 use crate::store::listing::Progress;
 use crate::store::{ListPage, ListRequest, ObjectStore, StoreError, StoreResult, existing, looked};
 
@@ -17,14 +17,14 @@ type Failed = Vec<(Key, StoreError)>;
 
 impl Conditional {
     /// Deletes where batches ignore conditions: a single one may keep them.
-    pub(super) async fn delete_looked_at(&self, objects: &[Doomed]) -> StoreResult<Failed> {
+    pub(super) async fn delete_looked_at(&self, objects: &[DeleteTarget]) -> StoreResult<Failed> {
         if let [only] = objects
             && self.keeps(Kind::Delete).await?
         {
             let deleted = existing(self.delete(&only.key, &only.condition()).await);
             return Ok(deleted.err().map(|error| (only.key.clone(), error)).into_iter().collect());
         }
-        let mut objects: Vec<&Doomed> = objects.iter().collect();
+        let mut objects: Vec<&DeleteTarget> = objects.iter().collect();
         objects.sort_by(|a, b| a.key.cmp(&b.key));
         let (mut failed, mut left) = (Failed::new(), &objects[..]);
         if self.lists_at_once().await {
@@ -39,8 +39,8 @@ impl Conditional {
     /// Those that could not be deleted, and those that no page tells of.
     async fn delete_by_pages<'a>(
         &self,
-        mut left: &'a [&'a Doomed],
-    ) -> StoreResult<(Failed, &'a [&'a Doomed])> {
+        mut left: &'a [&'a DeleteTarget],
+    ) -> StoreResult<(Failed, &'a [&'a DeleteTarget])> {
         let (mut failed, mut progress) = (Failed::new(), Progress::default());
         let (Some(first), Some(last)) = (left.first(), left.last()) else { return Ok((failed, left)) };
         let mut request = from(common_prefix(first.key.as_str(), last.key.as_str()), &first.key);
@@ -55,7 +55,11 @@ impl Conditional {
 
     /// Looks at a page, and deletes what it shows in the version that is meant. `None`: no page comes, or one in no
     /// order.
-    async fn delete_page(&self, request: &ListRequest, left: &[&Doomed]) -> StoreResult<Option<Deleted>> {
+    async fn delete_page(
+        &self,
+        request: &ListRequest,
+        left: &[&DeleteTarget],
+    ) -> StoreResult<Option<Deleted>> {
         let (page, until) = match self.fresh(|| self.inner.list(request)).await {
             Err(error) if !error.is_transient() => {
                 tracing::debug!(%error, "each name is looked at by itself");
@@ -89,7 +93,7 @@ impl Conditional {
     }
 
     /// Looks at each, all at once, and deletes those that are there in the version that is meant.
-    async fn delete_one_by_one(&self, objects: &[&Doomed]) -> StoreResult<Failed> {
+    async fn delete_one_by_one(&self, objects: &[&DeleteTarget]) -> StoreResult<Failed> {
         let looks = objects.iter().map(|object| async move {
             let condition = object.condition();
             self.look_at_one(&object.key, &condition).await
@@ -116,11 +120,11 @@ impl Conditional {
     }
 
     /// Deletes without conditions what was looked at.
-    async fn delete_until(&self, until: Instant, objects: &[&Doomed]) -> StoreResult<Failed> {
+    async fn delete_until(&self, until: Instant, objects: &[&DeleteTarget]) -> StoreResult<Failed> {
         if objects.is_empty() {
             return Ok(Failed::new());
         }
-        let bare: Vec<Doomed> = objects.iter().map(|object| object.key.clone().into()).collect();
+        let bare: Vec<DeleteTarget> = objects.iter().map(|object| object.key.clone().into()).collect();
         let _writing = self.looks.writing(objects.iter().map(|object| &object.key).collect());
         looked::until(until, self.inner.delete_many(&bare)).await
     }

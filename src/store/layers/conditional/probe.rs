@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Kind;
 use crate::logging::with_causes;
-use crate::object::{Attributes, Condition, Doomed, ETag, Key};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key};
 use crate::state::{QuestionRow, State};
 use crate::store::{CopySource, ListRequest, ObjectStore, StoreError, StoreResult, Upload, existing};
 
@@ -199,8 +199,8 @@ impl Probe<'_> {
     }
 
     async fn delete_many(&self, key: &Key) -> StoreResult<()> {
-        let doomed = Doomed { key: key.clone(), etag: Some(wrong_etag()) };
-        match self.store.delete_many(&[doomed]).await?.pop() {
+        let target = DeleteTarget { key: key.clone(), etag: Some(wrong_etag()) };
+        match self.store.delete_many(&[target]).await?.pop() {
             Some((_, error)) => Err(error),
             // Nothing failed; but what counts is whether it is gone.
             None => self.store.head(key).await.map_or_else(

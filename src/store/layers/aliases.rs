@@ -8,10 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::comparing::own_etag;
-use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Written,
+};
+use crate::store::comparing::own_etag;
+use crate::store::{
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
 
 /// See the module.
@@ -39,7 +42,7 @@ impl Aliases {
     }
 
     /// Deletes an object that was not deleted for its ETag; the reason where it is left.
-    async fn delete_meant(&self, object: &Doomed) -> Option<(Key, StoreError)> {
+    async fn delete_meant(&self, object: &DeleteTarget) -> Option<(Key, StoreError)> {
         let deleted = match self.meant(&object.key, &object.condition()).await {
             Some(meant) => self.inner.delete(&object.key, &meant).await,
             None => Err(StoreError::ConditionFailed),
@@ -109,7 +112,7 @@ impl ObjectStore for Aliases {
         deleted
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         let (refused, mut failed): (Vec<_>, Vec<_>) = self
             .inner
             .delete_many(objects)

@@ -24,12 +24,12 @@ pub type Layer = BTreeMap<String, Vec<String>>;
 pub struct Invocation {
     pub cli: Cli,
     /// The options of `serve`, if the command takes them, in the order of its help.
-    pub given: Vec<Given>,
+    pub given: Vec<ResolvedOption>,
 }
 
 /// An option and its value, as one would write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
+pub struct ResolvedOption {
     /// The long name.
     pub name: String,
     /// Texts; of what is true or false, `true` or `false`.
@@ -151,7 +151,7 @@ pub fn default_in_words(name: &str) -> Option<String> {
     Some(words.trim_end().trim_end_matches(']').to_owned())
 }
 
-impl Given {
+impl ResolvedOption {
     /// The same for a start in another directory.
     pub fn with_absolute_paths(mut self) -> Self {
         if PATHS.contains(&self.name.as_str()) {
@@ -220,7 +220,7 @@ fn with_defaults(command: clap::Command, layer: &Layer) -> clap::Command {
         .mut_subcommands(|subcommand| with_defaults(subcommand, layer))
 }
 
-fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec<Given> {
+fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec<ResolvedOption> {
     // Hands the global options down, as reading did.
     command.build();
     let (mut command, mut matches) = (&command, matches);
@@ -243,7 +243,7 @@ fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec
                 _ => Origin::Default,
             };
             let (kind, values) = values(option, matches);
-            Some(Given { name, values, origin, kind })
+            Some(ResolvedOption { name, values, origin, kind })
         })
         .collect()
 }
@@ -284,7 +284,7 @@ mod tests {
         parse(line.split(' ').map(OsString::from), |_| Ok(file))
     }
 
-    fn serve(line: &str, file: Layer) -> (ServeArgs, Vec<Given>) {
+    fn serve(line: &str, file: Layer) -> (ServeArgs, Vec<ResolvedOption>) {
         let Invocation { cli, given } = parsed(line, file).unwrap();
         (serve_args(&cli.command).unwrap().clone(), given)
     }
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(of("cache-size").origin, Origin::CommandLine);
         assert_eq!(of("bucket").origin, Origin::File);
         assert_eq!(of("part-size").origin, Origin::Default);
-        let arguments: Vec<String> = given.iter().flat_map(Given::arguments).collect();
+        let arguments: Vec<String> = given.iter().flat_map(ResolvedOption::arguments).collect();
         assert_eq!(arguments, ["--bucket=a", "--bucket=b", "--cache-size=2MiB", "--read-only"]);
     }
 
@@ -312,7 +312,7 @@ mod tests {
             let file = layer(&[("force-path-style", &[written]), ("read-only", &[written])]);
             let (args, given) = serve("s3dav serve --bucket=b", file);
             assert_eq!(args.read_only, written != "no");
-            let arguments: Vec<String> = given.iter().flat_map(Given::arguments).collect();
+            let arguments: Vec<String> = given.iter().flat_map(ResolvedOption::arguments).collect();
             assert_eq!(arguments, expected, "{written}");
         }
     }

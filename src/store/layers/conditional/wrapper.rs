@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::{Conditional, Kind, in_time};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Written,
 };
 use crate::store::{
     Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
@@ -82,7 +83,7 @@ impl ObjectStore for Conditional {
         deleted
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         objects.iter().for_each(|object| self.seen.forget(&object.key));
         let is_conditional = objects.iter().any(|object| object.etag.is_some());
         if is_conditional && !self.keeps(Kind::DeleteMany).await? {

@@ -12,21 +12,21 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::comparing::{Expected, composite_etag};
-use super::reach::Reach;
-use super::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
-    existing,
-};
 use crate::logging::milliseconds;
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Spelling,
-    Stat, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Spelling, Stat, Written,
+};
+use crate::store::comparing::{Expected, composite_etag};
+use crate::store::reach::Reach;
+use crate::store::{
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    existing,
 };
 
 /// How long to go on. No attempt is begun, and no read waited for, beyond the limit.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct RetryPolicy {
     pub limit: Limit,
     /// Whether lost credentials are waited for like any outage.
     pub for_credentials: bool,
@@ -53,19 +53,19 @@ impl Limit {
 
 /// See the module. Made per request; cheap.
 #[derive(Debug, Clone)]
-pub struct Patient {
+pub struct Retry {
     inner: Arc<dyn ObjectStore>,
-    patience: Patience,
+    policy: RetryPolicy,
     made: Instant,
     reach: Option<Reach>,
     /// Until when reads wait while S3 is out of reach.
     reads_end: Option<Instant>,
 }
 
-impl Patient {
+impl Retry {
     /// Wraps `inner` for one request.
-    pub fn new(inner: Arc<dyn ObjectStore>, patience: Patience) -> Self {
-        Self { inner, patience, made: Instant::now(), reach: None, reads_end: None }
+    pub fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
+        Self { inner, policy, made: Instant::now(), reach: None, reads_end: None }
     }
 
     /// Tells `reach` when the budget is used up, and, unless something is saved, lets reads wait for a short
@@ -108,7 +108,7 @@ impl Patient {
         kind: Kind,
         attempt: impl Fn() -> F,
     ) -> (StoreResult<T>, bool) {
-        let mut deadline = self.patience.limit.deadline();
+        let mut deadline = self.policy.limit.deadline();
         let mut pause = FIRST_PAUSE;
         let mut maybe_applied = false;
         loop {
@@ -126,7 +126,7 @@ impl Patient {
                 settled => return (settled, maybe_applied),
             };
             if matches!(kind, Kind::Part) && pause == FIRST_PAUSE {
-                deadline = self.patience.limit.deadline();
+                deadline = self.policy.limit.deadline();
             }
             maybe_applied |= error.may_have_been_applied();
             let next = Instant::now() + pause;
@@ -141,7 +141,7 @@ impl Patient {
 
     fn worth_waiting(&self, error: &StoreError) -> bool {
         match error {
-            StoreError::Credentials(_) => self.patience.for_credentials,
+            StoreError::Credentials(_) => self.policy.for_credentials,
             other => other.is_transient(),
         }
     }
@@ -168,7 +168,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 #[async_trait]
-impl ObjectStore for Patient {
+impl ObjectStore for Retry {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         self.retry(Kind::Read, || self.inner.head(key)).await
     }
@@ -276,8 +276,8 @@ impl ObjectStore for Patient {
         }
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        let deadline = self.patience.limit.deadline();
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let deadline = self.policy.limit.deadline();
         let mut left = objects.to_vec();
         let mut failed = Vec::new();
         let mut pause = FIRST_PAUSE;

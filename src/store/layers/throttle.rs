@@ -12,23 +12,24 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
-};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Written,
+};
+use crate::store::{
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
 
 /// See the module. Reads are not held back: somebody waits for them.
 #[derive(Debug)]
-pub struct Paced {
+pub struct Throttle {
     inner: Arc<dyn ObjectStore>,
     places: Semaphore,
-    pace: Mutex<Pace>,
+    concurrency: Mutex<ConcurrencyLimit>,
 }
 
 #[derive(Debug)]
-struct Pace {
+struct ConcurrencyLimit {
     /// Writes that may be under way.
     limit: usize,
     /// Places to be taken away as they become free.
@@ -38,33 +39,33 @@ struct Pace {
     slowed: Option<Instant>,
 }
 
-impl Paced {
+impl Throttle {
     pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        let pace = Pace { limit: MOST_WRITES, debt: 0, successes: 0, slowed: None };
-        Self { inner, places: Semaphore::new(MOST_WRITES), pace: Mutex::new(pace) }
+        let concurrency = ConcurrencyLimit { limit: MOST_WRITES, debt: 0, successes: 0, slowed: None };
+        Self { inner, places: Semaphore::new(MOST_WRITES), concurrency: Mutex::new(concurrency) }
     }
 
-    async fn paced<T>(&self, write: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+    async fn throttled<T>(&self, write: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
         // The semaphore is never closed.
         let place = self.places.acquire().await.map_err(|closed| StoreError::Unavailable(closed.into()))?;
         let result = write.await;
-        let mut pace = self.pace.lock();
+        let mut concurrency = self.concurrency.lock();
         match &result {
-            Err(StoreError::SlowDown(_)) => pace.slow_down(),
+            Err(StoreError::SlowDown(_)) => concurrency.slow_down(),
             // S3 that is away is not in want of more.
             Err(error) if error.is_transient() => {}
-            _ if pace.speeds_up() => self.places.add_permits(1),
+            _ if concurrency.speeds_up() => self.places.add_permits(1),
             _ => {}
         }
-        if pace.debt > 0 {
-            pace.debt -= 1;
+        if concurrency.debt > 0 {
+            concurrency.debt -= 1;
             place.forget();
         }
         result
     }
 }
 
-impl Pace {
+impl ConcurrencyLimit {
     fn slow_down(&mut self) {
         let now = Instant::now();
         self.successes = 0;
@@ -98,7 +99,7 @@ impl Pace {
 }
 
 #[async_trait]
-impl ObjectStore for Paced {
+impl ObjectStore for Throttle {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         self.inner.head(key).await
     }
@@ -123,7 +124,7 @@ impl ObjectStore for Paced {
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        self.paced(self.inner.put(key, body, attributes, condition)).await
+        self.throttled(self.inner.put(key, body, attributes, condition)).await
     }
 
     async fn foresee(&self, copies: &[Foreseen]) {
@@ -131,15 +132,15 @@ impl ObjectStore for Paced {
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        self.paced(self.inner.copy(source, to, condition)).await
+        self.throttled(self.inner.copy(source, to, condition)).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        self.paced(self.inner.delete(key, condition)).await
+        self.throttled(self.inner.delete(key, condition)).await
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        self.paced(self.inner.delete_many(objects)).await
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
+        self.throttled(self.inner.delete_many(objects)).await
     }
 
     async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
@@ -147,11 +148,11 @@ impl ObjectStore for Paced {
     }
 
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        self.paced(self.inner.create_upload(key, attributes)).await
+        self.throttled(self.inner.create_upload(key, attributes)).await
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
-        self.paced(self.inner.upload_part(upload, number, body)).await
+        self.throttled(self.inner.upload_part(upload, number, body)).await
     }
 
     async fn copy_part(
@@ -161,7 +162,7 @@ impl ObjectStore for Paced {
         source: &CopySource,
         range: ByteRange,
     ) -> StoreResult<Part> {
-        self.paced(self.inner.copy_part(upload, number, source, range)).await
+        self.throttled(self.inner.copy_part(upload, number, source, range)).await
     }
 
     async fn complete_upload(
@@ -171,7 +172,7 @@ impl ObjectStore for Paced {
         size: u64,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        self.paced(self.inner.complete_upload(upload, parts, size, condition)).await
+        self.throttled(self.inner.complete_upload(upload, parts, size, condition)).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
@@ -179,7 +180,7 @@ impl ObjectStore for Paced {
     }
 
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
-        self.paced(self.inner.list_uploads(key)).await
+        self.throttled(self.inner.list_uploads(key)).await
     }
 
     fn address(&self, key: &Key) -> ObjectAddress {
@@ -198,23 +199,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_pace_halves_once_a_burst_and_grows_back() {
-        let store = Paced::new(Arc::new(crate::store::memory::MemoryStore::default()));
+        let store = Throttle::new(Arc::new(crate::store::memory::MemoryStore::default()));
         let told =
-            || async { store.paced(async { Err::<(), _>(StoreError::SlowDown("busy".into())) }).await };
+            || async { store.throttled(async { Err::<(), _>(StoreError::SlowDown("busy".into())) }).await };
         for _ in 0..10 {
             told().await.unwrap_err();
         }
-        assert_eq!(store.pace.lock().limit, 32, "one burst");
+        assert_eq!(store.concurrency.lock().limit, 32, "one burst");
         tokio::time::advance(ONE_SIGN).await;
         told().await.unwrap_err();
-        assert_eq!(store.pace.lock().limit, 16);
+        assert_eq!(store.concurrency.lock().limit, 16);
         for _ in 0..16 {
-            store.paced(async { Ok(()) }).await.unwrap();
+            store.throttled(async { Ok(()) }).await.unwrap();
         }
-        assert_eq!(store.pace.lock().limit, 17);
+        assert_eq!(store.concurrency.lock().limit, 17);
         for _ in 0..10_000 {
-            store.paced(async { Ok(()) }).await.unwrap();
+            store.throttled(async { Ok(()) }).await.unwrap();
         }
-        assert_eq!((store.pace.lock().limit, store.places.available_permits()), (MOST_WRITES, MOST_WRITES));
+        assert_eq!(
+            (store.concurrency.lock().limit, store.places.available_permits()),
+            (MOST_WRITES, MOST_WRITES)
+        );
     }
 }

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::rules::owner_of;
 use super::{Shelf, ShelvedFileSystem, now, resource, shelf_path};
 use crate::fs::engine::FileSystem;
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::{Children, ResourcePath, View};
 use crate::state::{Absent, ShelfRow};
 
@@ -114,10 +114,10 @@ impl Watch {
         self.shelf.shutdown.background(async move {
             if !over.is_empty() {
                 tracing::info!(count = over.len(), "removing Finder's data of files that are long gone");
-                afterwards(state.clear_shelf(over).await);
+                log_failure(state.clear_shelf(over).await);
             }
             if !marked.is_empty() {
-                afterwards(state.mark_shelf(marked).await);
+                log_failure(state.mark_shelf(marked).await);
             }
         });
     }
@@ -153,7 +153,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::fs::shelf::file::empty;
+    use crate::fs::sidecar::file::empty;
 
     #[test]
     fn what_lost_its_owner_is_kept_for_thirty_days() {

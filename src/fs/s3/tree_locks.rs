@@ -29,7 +29,7 @@ pub(super) enum Use {
 
 /// All that is under way. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trees(Arc<Mutex<UnderWay>>);
+pub(super) struct TreeLocks(Arc<Mutex<UnderWay>>);
 
 #[derive(Debug, Default)]
 struct UnderWay {
@@ -51,7 +51,7 @@ struct Doing {
     is_overtaken: bool,
 }
 
-impl Trees {
+impl TreeLocks {
     /// Begins with `uses`, which end when what this returns is dropped; refuses them if something under way
     /// is in the way.
     pub(super) fn enter(&self, uses: &[(&ResourcePath, Use)]) -> Result<Entered, Failure> {
@@ -97,7 +97,7 @@ impl Doing {
 /// What a request does, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Entered {
-    trees: Trees,
+    trees: TreeLocks,
     number: u64,
 }
 
@@ -146,13 +146,13 @@ mod tests {
         ResourcePath::parse(text).unwrap()
     }
 
-    fn is_free(trees: &Trees, text: &str, what: Use) -> bool {
+    fn is_free(trees: &TreeLocks, text: &str, what: Use) -> bool {
         trees.enter(&[(&path(text), what)]).is_ok()
     }
 
     #[test]
     fn nothing_else_changes_in_a_tree_that_is_under_way() {
-        let trees = Trees::default();
+        let trees = TreeLocks::default();
         let (from, to) = (path("/a/b"), path("/c/caf%C3%A9"));
         let entered = trees.enter(&[(&from, Use::Tree), (&to, Use::Tree)]).unwrap();
         for what in [Use::Inside, Use::File, Use::Folder, Use::Source, Use::Tree] {
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_tree_waits_for_what_is_under_way_in_it() {
         for what in [Use::Inside, Use::File, Use::Folder, Use::Source] {
-            let trees = Trees::default();
+            let trees = TreeLocks::default();
             let entered = trees.enter(&[(&path("/a/b"), what)]).unwrap();
             assert!(!is_free(&trees, "/a", Use::Tree) && !is_free(&trees, "/a/b", Use::Tree), "{what:?}");
             assert!(is_free(&trees, "/a", Use::Source) && is_free(&trees, "/a/b", Use::Inside), "{what:?}");
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_name_is_a_files_or_a_folders() {
-        let trees = Trees::default();
+        let trees = TreeLocks::default();
         let name = path("/n");
         let coming = trees.enter(&[(&name, Use::Inside)]).unwrap();
         let making = trees.enter(&[(&name, Use::Folder)]).unwrap();

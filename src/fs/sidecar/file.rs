@@ -12,7 +12,7 @@ use dav_server::fs::OpenOptions;
 use uuid::Uuid;
 
 use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, now, shelf_path};
-use crate::fs::announced::Announced;
+use crate::fs::declared::DeclaredBody;
 use crate::fs::engine::{FileSystem, Meta, OpenFile, Reading, Writing};
 use crate::fs::{Failure, ResourcePath, View};
 use crate::state::{MOST_IN_ROW, NewContent, Place, ShelfRow, millis};
@@ -66,7 +66,7 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
         let arriving = Arriving {
             shelf: self.shelf.clone(),
             path: path.clone(),
-            announced: Announced::new(&self.context, length),
+            declared: DeclaredBody::new(&self.context, length),
             buffer: BytesMut::new(),
             file: None,
         };
@@ -149,7 +149,7 @@ impl Reading for ShelvedFile {
 struct Arriving {
     shelf: Shelf,
     path: ResourcePath,
-    announced: Announced,
+    declared: DeclaredBody,
     /// What is not in the file: everything, as long as it is little.
     buffer: BytesMut,
     file: Option<Part>,
@@ -178,7 +178,7 @@ impl Arriving {
 
     /// Writes what has come into a file.
     async fn spill(&mut self) -> Result<(), Failure> {
-        self.check_room(self.announced.taken())?;
+        self.check_room(self.declared.taken())?;
         let (state, shelf) = (self.shelf.state.clone(), self.shelf.clone());
         let part = match self.file.take() {
             Some(part) => part,
@@ -198,11 +198,11 @@ impl Arriving {
 #[async_trait]
 impl Writing for Arriving {
     fn meta(&self) -> Meta {
-        meta(&new_row(self.path.name(), self.announced.taken()))
+        meta(&new_row(self.path.name(), self.declared.taken()))
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        self.announced.take(&bytes)?;
+        self.declared.take(&bytes)?;
         self.buffer.extend_from_slice(&bytes);
         match self.buffer.len() > MOST_IN_ROW {
             true => self.spill().await,
@@ -211,7 +211,7 @@ impl Writing for Arriving {
     }
 
     async fn commit(&mut self) -> Result<Meta, Failure> {
-        let size = self.announced.end()?;
+        let size = self.declared.end()?;
         self.check_room(size)?;
         if self.file.is_some() {
             self.spill().await?;

@@ -7,7 +7,7 @@ use moka::sync::Cache;
 use super::rules::{AppleMetadata, owner_of};
 use super::{Shelf, ShelvedFileSystem, shelf_path};
 use crate::fs::engine::{FileSystem, Transfer};
-use crate::fs::error::afterwards;
+use crate::fs::error::log_failure;
 use crate::fs::following::{Following, carry_shelved, shelved_roots};
 use crate::fs::{Failure, ResourcePath, View};
 
@@ -49,7 +49,7 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
             if let Err(failure) = inner.delete(&path).await {
                 return Err(shelf.failed(failure, following).await);
             }
-            afterwards(state.clear_shelf(shelved_roots(&at)).await);
+            log_failure(state.clear_shelf(shelved_roots(&at)).await);
             following.into_iter().for_each(Following::end);
             Ok(())
         })
@@ -105,7 +105,7 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
             let keep_source = kind == Transfer::Copy;
             match carry_shelved(&shelf.state, (&source, &target), to.name(), keep_source).await {
                 Ok(beside) => beside.into_iter().for_each(|pair| shelf.carried.0.insert(pair, ())),
-                failed => afterwards(failed.map(drop)),
+                failed => log_failure(failed.map(drop)),
             }
             following.into_iter().for_each(Following::end);
             Ok(())

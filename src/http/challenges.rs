@@ -14,12 +14,12 @@ use parking_lot::Mutex;
 /// The latest nonces that commands have told, and the address of this gateway that each came to. Cloning shares
 /// them.
 #[derive(Debug, Clone, Default)]
-pub struct Knocks(Arc<Mutex<VecDeque<Expected>>>);
+pub struct Challenges(Arc<Mutex<VecDeque<Expected>>>);
 
 /// A nonce, and where it came to.
 type Expected = (String, Option<SocketAddr>);
 
-impl Knocks {
+impl Challenges {
     /// Waits for one from now on.
     pub fn expect(&self, nonce: String) {
         if nonce.is_empty() || nonce.len() > MOST_BYTES {
@@ -57,17 +57,17 @@ mod tests {
     #[test]
     fn only_what_came_there_was_heard() {
         let (here, there) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
-        let knocks = Knocks::default();
-        knocks.expect("a".to_owned());
-        assert!(!knocks.heard("a", here), "not yet");
-        knocks.hear("a", here);
-        assert!(knocks.heard("a", here) && !knocks.heard("a", there) && !knocks.heard("b", here));
-        (0..10 * MOST).for_each(|n| knocks.hear(&n.to_string(), there));
-        assert!(knocks.heard("a", here) && !knocks.heard("0", there), "nobody waits for those");
-        (0..MOST).for_each(|n| knocks.expect(n.to_string()));
-        assert!(!knocks.heard("a", here), "long ago");
-        knocks.expect("x".repeat(MOST_BYTES + 1));
-        knocks.hear(&"x".repeat(MOST_BYTES + 1), here);
-        assert!(!knocks.heard(&"x".repeat(MOST_BYTES + 1), here));
+        let challenges = Challenges::default();
+        challenges.expect("a".to_owned());
+        assert!(!challenges.heard("a", here), "not yet");
+        challenges.hear("a", here);
+        assert!(challenges.heard("a", here) && !challenges.heard("a", there) && !challenges.heard("b", here));
+        (0..10 * MOST).for_each(|n| challenges.hear(&n.to_string(), there));
+        assert!(challenges.heard("a", here) && !challenges.heard("0", there), "nobody waits for those");
+        (0..MOST).for_each(|n| challenges.expect(n.to_string()));
+        assert!(!challenges.heard("a", here), "long ago");
+        challenges.expect("x".repeat(MOST_BYTES + 1));
+        challenges.hear(&"x".repeat(MOST_BYTES + 1), here);
+        assert!(!challenges.heard(&"x".repeat(MOST_BYTES + 1), here));
     }
 }

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Written,
+};
+use crate::store::{
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub struct Buckets(BTreeMap<String, Arc<dyn ObjectStore>>);
+pub struct RoutedStore(BTreeMap<String, Arc<dyn ObjectStore>>);
 
-impl Buckets {
+impl RoutedStore {
     /// Joins `stores`, each under its folder's name. Names hold no slash.
     pub fn new(stores: BTreeMap<String, Arc<dyn ObjectStore>>) -> Self {
         Self(stores)
@@ -40,7 +43,7 @@ impl Buckets {
 }
 
 #[async_trait]
-impl ObjectStore for Buckets {
+impl ObjectStore for RoutedStore {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         let (store, key) = self.route(key)?;
         store.head(&key).await
@@ -105,11 +108,11 @@ impl ObjectStore for Buckets {
         store.delete(&key, condition).await
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        let mut by_store: BTreeMap<&str, Vec<Doomed>> = BTreeMap::new();
-        for Doomed { key, etag } in objects {
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let mut by_store: BTreeMap<&str, Vec<DeleteTarget>> = BTreeMap::new();
+        for DeleteTarget { key, etag } in objects {
             let (name, _) = key.as_str().split_once('/').ok_or(StoreError::NotFound)?;
-            let inner = Doomed { key: self.route(key)?.1, etag: etag.clone() };
+            let inner = DeleteTarget { key: self.route(key)?.1, etag: etag.clone() };
             by_store.entry(name).or_default().push(inner);
         }
         let mut failed = Vec::new();

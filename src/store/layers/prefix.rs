@@ -5,19 +5,22 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
 use crate::object::{
-    Attributes, ByteRange, Condition, Doomed, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
+    Written,
+};
+use crate::store::{
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
 };
 
 /// See the module. `prefix` ends with a slash.
 #[derive(Debug)]
-pub struct Prefixed {
+pub struct PrefixStore {
     inner: Arc<dyn ObjectStore>,
     prefix: String,
 }
 
-impl Prefixed {
+impl PrefixStore {
     /// Wraps `inner`; an empty `prefix` returns it as it is.
     pub fn wrap(inner: Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn ObjectStore> {
         match prefix.trim_matches('/') {
@@ -42,7 +45,7 @@ impl Prefixed {
 }
 
 #[async_trait]
-impl ObjectStore for Prefixed {
+impl ObjectStore for PrefixStore {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         self.inner.head(&self.full(key)?).await
     }
@@ -93,8 +96,10 @@ impl ObjectStore for Prefixed {
         self.inner.delete(&self.full(key)?, condition).await
     }
 
-    async fn delete_many(&self, objects: &[Doomed]) -> StoreResult<Vec<(Key, StoreError)>> {
-        let full = |object: &Doomed| Ok(Doomed { key: self.full(&object.key)?, etag: object.etag.clone() });
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let full = |object: &DeleteTarget| {
+            Ok(DeleteTarget { key: self.full(&object.key)?, etag: object.etag.clone() })
+        };
         let full = objects.iter().map(full).collect::<StoreResult<Vec<_>>>()?;
         let failed = self.inner.delete_many(&full).await?;
         failed.into_iter().map(|(key, error)| Ok((Key::new(self.strip(key.as_str())?)?, error))).collect()

@@ -20,11 +20,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::comparing::own_etag;
-use super::looked::{self, LookTooOld};
-use super::{CopySource, Foreseen, ListRequest, ObjectStore, StoreError, StoreResult, existing};
 use crate::object::{Condition, ETag, Key};
 use crate::state::State;
+use crate::store::comparing::own_etag;
+use crate::store::looked::{self, LookTooOld};
+use crate::store::{CopySource, Foreseen, ListRequest, ObjectStore, StoreError, StoreResult, existing};
 
 pub use abilities::Endpoint;
 pub use looks::LOOK_AGE;

@@ -14,15 +14,15 @@ use crate::control::{
     self, Cache, Export, Exports, Operated, Problem, Reply, Request, Save, SaveState, Shelf, Status,
 };
 use crate::fs::path::PathShare;
-use crate::fs::{ResourcePath, export_hint, shelf};
-use crate::http::Knocks;
-use crate::intake::Intakes;
+use crate::fs::{ResourcePath, export_hint, sidecar};
+use crate::http::Challenges;
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
 use crate::notify;
 use crate::shutdown::{End, Shutdown};
 use crate::sockets::Holder;
+use crate::spool::Intakes;
 use crate::state::{Phase, State, Unstored, millis};
 use crate::store::creates::Creates;
 
@@ -44,7 +44,7 @@ impl Keeping {
 }
 
 /// See the module.
-pub(super) struct Operator {
+pub(super) struct ControlHandler {
     pub(super) source: String,
     pub(super) urls: Vec<String>,
     pub(super) started: SystemTime,
@@ -70,7 +70,7 @@ pub(super) struct Operator {
     /// When it was first seen that its parent has ended.
     pub(super) orphaned: OnceLock<SystemTime>,
     pub(super) keeping: Arc<Keeping>,
-    pub(super) knocks: Knocks,
+    pub(super) challenges: Challenges,
     pub(super) deputy: Option<Deputy>,
     pub(super) answering: Arc<Answering>,
     /// What is served, if that is a directory.
@@ -78,7 +78,7 @@ pub(super) struct Operator {
 }
 
 #[async_trait]
-impl Operated for Operator {
+impl Operated for ControlHandler {
     async fn carry_out(&self, request: Request) -> Reply {
         match request {
             Request::Status => Reply::Status(Box::new(self.status())),
@@ -112,15 +112,15 @@ impl Operated for Operator {
                 None => Reply::No,
             },
             Request::Expect { nonce } => {
-                self.knocks.expect(nonce);
+                self.challenges.expect(nonce);
                 Reply::Done
             }
-            Request::Heard { nonce, address } if self.knocks.heard(&nonce, address) => Reply::Done,
+            Request::Heard { nonce, address } if self.challenges.heard(&nonce, address) => Reply::Done,
             Request::Heard { .. } => Reply::No,
             Request::ExportShelf { directory } if !directory.is_absolute() => {
                 Reply::Failed { message: format!("{} is not an absolute path", directory.display()) }
             }
-            Request::ExportShelf { directory } => match shelf::export(&self.state, &directory).await {
+            Request::ExportShelf { directory } => match sidecar::export(&self.state, &directory).await {
                 Ok(exported) => Reply::Exported { files: exported.files, bytes: exported.bytes },
                 Err(error) => failed(&error),
             },
@@ -132,7 +132,7 @@ impl Operated for Operator {
     }
 }
 
-impl Operator {
+impl ControlHandler {
     fn restart(&self, patience: Duration) -> Reply {
         if self.holder != Holder::System && self.parent().is_none() {
             let message = "nothing would start it again, and its port would close";

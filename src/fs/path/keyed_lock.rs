@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// The paths that are being changed. Waiting blocks: for threads that may.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Busy(Arc<Inner>);
+pub(super) struct KeyedLock(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -17,24 +17,24 @@ struct Inner {
 
 /// The right to change a path; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    busy: &'a Busy,
+pub(super) struct KeyedGuard<'a> {
+    busy: &'a KeyedLock,
     key: String,
 }
 
-impl Busy {
+impl KeyedLock {
     /// Waits until nobody else changes `key`.
-    pub(super) fn turn(&self, key: &str) -> Turn<'_> {
+    pub(super) fn turn(&self, key: &str) -> KeyedGuard<'_> {
         let mut keys = self.0.keys.lock();
         while keys.contains(key) {
             self.0.freed.wait(&mut keys);
         }
         keys.insert(key.to_owned());
-        Turn { busy: self, key: key.to_owned() }
+        KeyedGuard { busy: self, key: key.to_owned() }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for KeyedGuard<'_> {
     fn drop(&mut self) {
         self.busy.0.keys.lock().remove(&self.key);
         self.busy.0.freed.notify_all();
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn turns_follow_each_other_by_key() {
-        let (busy, count) = (Busy::default(), Mutex::new(0));
+        let (busy, count) = (KeyedLock::default(), Mutex::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {

@@ -18,7 +18,7 @@ use crate::state::{State, StateError};
 /// The version that a client last got or made, by client and key. It is kept in the state; what it lost of an
 /// earlier life is as good as unknown.
 #[derive(Debug)]
-pub struct Bases {
+pub struct SeenVersions {
     seen: Cache<(Client, String), ETag>,
     /// What clients have got of a version, piece by piece.
     pieces: Cache<(Client, String), (ETag, Ranges)>,
@@ -51,7 +51,7 @@ struct Dated {
     is_shared: bool,
 }
 
-impl Bases {
+impl SeenVersions {
     /// Takes up what `state` kept.
     pub async fn load(state: State) -> Result<Self, StateError> {
         let lru = moka::policy::EvictionPolicy::lru;

@@ -11,17 +11,17 @@ type Name = (&'static str, String);
 
 /// Questions under way, by kind and name.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<HashMap<Name, Weak<Lane>>>);
+pub(super) struct SingleFlight(Mutex<HashMap<Name, Weak<Lane>>>);
 
 /// The right to ask; whoever waits for it looks first whether the answer is known now.
 #[derive(Debug)]
-pub(super) struct Seat(#[expect(dead_code, reason = "held, and let go of")] OwnedMutexGuard<()>);
+pub(super) struct Flight(#[expect(dead_code, reason = "held, and let go of")] OwnedMutexGuard<()>);
 
-impl Flights {
+impl SingleFlight {
     /// Waits until nobody else asks the same.
-    pub(super) async fn board(&self, kind: &'static str, name: &str) -> Seat {
+    pub(super) async fn board(&self, kind: &'static str, name: &str) -> Flight {
         let lane = self.lane(kind, name);
-        Seat(lane.lock_owned().await)
+        Flight(lane.lock_owned().await)
     }
 
     fn lane(&self, kind: &'static str, name: &str) -> Arc<Lane> {
