@@ -45,9 +45,10 @@ fn report(error: &str, hint: Option<&str>, exit_code: u8, format: LogFormat) {
         let _ = writeln!(stderr, "{}", as_line(error, hint, exit_code));
         return;
     }
-    let [failed, next] = match has_colours() {
-        true => ["\x1b[1m\x1b[31merror:\x1b[0m", "\x1b[1mhint:\x1b[0m"],
-        false => ["error:", "hint:"],
+    let [failed, next] = if has_colours() {
+        ["\x1b[1m\x1b[31merror:\x1b[0m", "\x1b[1mhint:\x1b[0m"]
+    } else {
+        ["error:", "hint:"]
     };
     let _ = writeln!(stderr, "{failed} {error}");
     if let Some(hint) = hint {

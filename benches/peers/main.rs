@@ -113,9 +113,10 @@ async fn bare(proxy: &Proxy, work: &Work) -> Measured {
 async fn gateway(proxy: &Proxy, contender: Contender, work: &Work, who: &str) -> Vec<Measured> {
     let address = proxy.address;
     let running = tokio::task::spawn_blocking(move || Running::serve(contender, address)).await.unwrap();
-    let names = match work.is_repeated() {
-        true => vec![work.name.to_owned(), format!("{}, again", work.name)],
-        false => vec![work.name.to_owned()],
+    let names = if work.is_repeated() {
+        vec![work.name.to_owned(), format!("{}, again", work.name)]
+    } else {
+        vec![work.name.to_owned()]
     };
     let mut all = Vec::new();
     for name in names {

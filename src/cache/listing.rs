@@ -71,12 +71,13 @@ impl Listing {
 
     pub(super) fn find(&self, name: &str, prefix: &str) -> Option<What> {
         let page = self.page_of(name)?;
-        Some(match is_prefix(name, prefix) {
-            true => match page.prefixes.binary_search_by(|other| other.as_str().cmp(name)) {
+        Some(if is_prefix(name, prefix) {
+            match page.prefixes.binary_search_by(|other| other.as_str().cmp(name)) {
                 Ok(_) => What::Prefix,
                 Err(_) => What::Nothing,
-            },
-            false => self.object(name, prefix).map_or(What::Nothing, |meta| What::Object(meta.clone())),
+            }
+        } else {
+            self.object(name, prefix).map_or(What::Nothing, |meta| What::Object(meta.clone()))
         })
     }
 }

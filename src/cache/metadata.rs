@@ -121,9 +121,10 @@ impl MetadataCache {
             return Some(what);
         }
         // Where there is no folder there is nothing in it.
-        match parent.is_empty() {
-            true => None,
-            false => (self.look(parent, freshness)? == What::Nothing).then_some(What::Nothing),
+        if parent.is_empty() {
+            None
+        } else {
+            (self.look(parent, freshness)? == What::Nothing).then_some(What::Nothing)
         }
     }
 

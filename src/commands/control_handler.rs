@@ -234,9 +234,10 @@ impl ControlHandler {
         let mut exports = Exports { source: self.source.clone(), is_cut: more > 0, ..Exports::default() };
         for save in saves.into_iter().filter(is_below) {
             let is_pending = save.state == SaveState::Waiting;
-            let (count, state, hint) = match is_pending {
-                true => (&mut exports.pending, "pending", "leave the gateway running"),
-                false => (&mut exports.failed, "failed", "save it again"),
+            let (count, state, hint) = if is_pending {
+                (&mut exports.pending, "pending", "leave the gateway running")
+            } else {
+                (&mut exports.failed, "failed", "save it again")
             };
             *count += 1;
             let (state, hint) = (state.to_owned(), Some(hint.to_owned()));

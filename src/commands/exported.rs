@@ -24,10 +24,12 @@ pub(super) async fn run(path: &Path, args: &StatusArgs) -> Result<(), CommandErr
             return Err(CommandError::hinted(anyhow::Error::new(error).context(message), hint));
         }
     };
-    match args.json {
-        true => say!("{}", serde_json::to_string_pretty(&exports)?),
-        false if is_stored(&exports) && is_file(path).await => say!("stored"),
-        false => say!("{}", text(&exports).trim_end()),
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&exports)?);
+    } else if is_stored(&exports) && is_file(path).await {
+        say!("stored");
+    } else {
+        say!("{}", text(&exports).trim_end());
     }
     Ok(())
 }

@@ -65,9 +65,10 @@ impl Greeting {
     /// The three lines.
     pub(super) fn lines(&self, url: &str) -> [String; 3] {
         let rights = if self.is_read_only { ", read-only" } else { "" };
-        let by_hand = match cfg!(target_os = "macos") {
-            true => "in Finder, choose Go > Connect to Server (Cmd-K) and enter that URL",
-            false => "enter that URL in a browser or a WebDAV client",
+        let by_hand = if cfg!(target_os = "macos") {
+            "in Finder, choose Go > Connect to Server (Cmd-K) and enter that URL"
+        } else {
+            "enter that URL in a browser or a WebDAV client"
         };
         let by_hand = [Some(by_hand.to_owned()), self.login.clone()].into_iter().flatten();
         let by_hand = by_hand.collect::<Vec<_>>().join(", ");

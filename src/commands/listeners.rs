@@ -64,12 +64,13 @@ pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, CommandError> {
             }
         }
     }
-    match listeners.is_empty() {
-        true => Err(CommandError::hinted(
+    if listeners.is_empty() {
+        Err(CommandError::hinted(
             anyhow::anyhow!("this machine has no loopback address"),
             "name an address of this machine with --listen IP:PORT",
-        )),
-        false => Ok(listeners),
+        ))
+    } else {
+        Ok(listeners)
     }
 }
 

@@ -29,9 +29,10 @@ pub(super) async fn look(whole: &dyn ObjectStore, spec: &BucketSpec) -> Result<C
     let near: Vec<String> = near.iter().map(|name| format!("{}/{above}{name}", spec.bucket)).collect();
     Ok(Caution {
         message: format!("there is nothing below {}/ yet; the first file creates it", spec.prefix),
-        hint: match near.is_empty() {
-            true => "check its spelling if files should be there".to_owned(),
-            false => format!("did you mean {}?", near.join(" or ")),
+        hint: if near.is_empty() {
+            "check its spelling if files should be there".to_owned()
+        } else {
+            format!("did you mean {}?", near.join(" or "))
         },
     })
 }

@@ -154,9 +154,10 @@ pub(super) async fn of_buckets(
             Arc::new(RoutedStore::new(stores))
         }
     };
-    let store: Arc<dyn ObjectStore> = match source.trusts_conditions || is_aws {
-        true => store,
-        false => Arc::new(Conditional::new(store, endpoint(&source, &url, &reach), state.clone())),
+    let store: Arc<dyn ObjectStore> = if source.trusts_conditions || is_aws {
+        store
+    } else {
+        Arc::new(Conditional::new(store, endpoint(&source, &url, &reach), state.clone()))
     };
     // A look and its write wait for their turn once.
     let store: Arc<dyn ObjectStore> = Arc::new(Throttle::new(store));

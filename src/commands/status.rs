@@ -28,18 +28,17 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
     for status in running.iter_mut().filter(|status| status.parent.is_some()) {
         status.held_by = running::waiting(&status.state_dir).await.map(|found| found.parent);
     }
-    match args.json {
-        true => say!("{}", serde_json::to_string_pretty(&shown(&running, &waiting, &orphans).await?)?),
-        false => {
-            let mut texts = Vec::new();
-            for status in &running {
-                texts.push(text(status) + &password(status, args.show_password)?);
-            }
-            texts.extend(waiting.iter().map(starting));
-            texts.extend(orphans.iter().map(Orphan::text));
-            if !texts.is_empty() {
-                say!("{}", texts.join("\n").trim_end());
-            }
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&shown(&running, &waiting, &orphans).await?)?)
+    } else {
+        let mut texts = Vec::new();
+        for status in &running {
+            texts.push(text(status) + &password(status, args.show_password)?);
+        }
+        texts.extend(waiting.iter().map(starting));
+        texts.extend(orphans.iter().map(Orphan::text));
+        if !texts.is_empty() {
+            say!("{}", texts.join("\n").trim_end());
         }
     }
     let failure = waiting.iter().find_map(Waiting::failure);

@@ -110,12 +110,13 @@ fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, ConfigError> {
         })
         .collect::<Result<_, _>>()?;
     let folders: BTreeSet<&str> = buckets.iter().map(BucketSpec::folder).collect();
-    match folders.len() == buckets.len() {
-        true => Ok(buckets),
-        false => Err(mistake(
+    if folders.len() == buckets.len() {
+        Ok(buckets)
+    } else {
+        Err(mistake(
             "two of the buckets would show as the same folder",
             "serve prefixes of one bucket with separate gateways, each with its own --listen",
-        )),
+        ))
     }
 }
 
@@ -297,9 +298,10 @@ fn plain(text: &str) -> &str {
 
 impl std::fmt::Display for BucketSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.prefix.is_empty() {
-            true => f.write_str(&self.bucket),
-            false => write!(f, "{}/{}", self.bucket, self.prefix),
+        if self.prefix.is_empty() {
+            f.write_str(&self.bucket)
+        } else {
+            write!(f, "{}/{}", self.bucket, self.prefix)
         }
     }
 }

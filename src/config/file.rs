@@ -144,9 +144,10 @@ fn read_options(table: Table, known: &[String]) -> Result<Layer, ConfigError> {
         })?;
         options.insert(name, values);
     }
-    match options.contains_key("bucket") && options.contains_key("path") {
-        true => Err(mistake("both bucket and path are given", "a source is one or the other")),
-        false => Ok(options),
+    if options.contains_key("bucket") && options.contains_key("path") {
+        Err(mistake("both bucket and path are given", "a source is one or the other"))
+    } else {
+        Ok(options)
     }
 }
 

@@ -40,11 +40,12 @@ pub(super) fn check_state(source: &Source, state_dir: &Path) -> Result<(), Confi
     let state_dir = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
     // The nearest folder that exists tells where links lead.
     let existing = state_dir.ancestors().find_map(|folder| folder.canonicalize().ok());
-    match existing.is_some_and(|folder| folder.starts_with(directory)) {
-        false => Ok(()),
-        true => Err(mistake(
+    if !existing.is_some_and(|folder| folder.starts_with(directory)) {
+        Ok(())
+    } else {
+        Err(mistake(
             format!("the state would be in {}, inside the served directory", state_dir.display()),
             "name another place with --state-dir",
-        )),
+        ))
     }
 }

@@ -144,15 +144,13 @@ impl Engine {
         };
         *request.uri_mut() = target(context);
         // The engine would answer 304 to a date that is merely older.
-        let since = match is_read {
-            true => request.headers_mut().remove(header::IF_MODIFIED_SINCE),
-            false => None,
-        };
+        let since = if is_read { request.headers_mut().remove(header::IF_MODIFIED_SINCE) } else { None };
         let since = since.filter(|_| !request.headers().contains_key(header::IF_NONE_MATCH));
         let wants_end = is_read && wants_end(request.headers());
-        let config = match context.prefix.is_empty() {
-            true => DavConfig::new(),
-            false => DavConfig::new().strip_prefix(context.prefix.decoded()),
+        let config = if context.prefix.is_empty() {
+            DavConfig::new()
+        } else {
+            DavConfig::new().strip_prefix(context.prefix.decoded())
         };
         let config = config
             .filesystem(self.share.engine(Arc::clone(context)))
@@ -177,9 +175,10 @@ impl Engine {
         if wants_end {
             mark_whole(&mut answer);
         }
-        match is_read {
-            true => self.finish_read(context, answer, since, as_folder).await,
-            false => finish(context, answer).await,
+        if is_read {
+            self.finish_read(context, answer, since, as_folder).await
+        } else {
+            finish(context, answer).await
         }
     }
 

@@ -21,9 +21,10 @@ pub(super) async fn answer(
     }
     let path = &context.path;
     // Relative, as far as whoever asked takes it so.
-    let base = match path.has_trailing_slash() {
-        true => String::new(),
-        false => format!("{}{}", context.prefix.text(), href(path, true)),
+    let base = if path.has_trailing_slash() {
+        String::new()
+    } else {
+        format!("{}{}", context.prefix.text(), href(path, true))
     };
     let mut entries = Vec::new();
     let mut is_cut = false;

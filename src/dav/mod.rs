@@ -56,10 +56,12 @@ fn refused(refusal: &Refusal) -> Response<Body> {
 /// An answer with a short text for people. What S3 or a client has put into it may be long; the beginning tells.
 pub fn text(status: StatusCode, message: &str) -> Response<Body> {
     let shown = &message[..message.floor_char_boundary(MAX_TEXT)];
-    let body = match message.is_empty() {
-        true => String::new(),
-        false if shown.len() < message.len() => format!("{shown}…\n"),
-        false => format!("{message}\n"),
+    let body = if message.is_empty() {
+        String::new()
+    } else if shown.len() < message.len() {
+        format!("{shown}…\n")
+    } else {
+        format!("{message}\n")
     };
     let reason = Reason(body.trim_end().to_owned());
     let mut answer = Response::new(full(body));

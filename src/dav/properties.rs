@@ -99,9 +99,10 @@ fn elements(names: &[PropertyName]) -> String {
 
 /// A propfind of properties; `include` beside all of them.
 fn propfind(names: &[PropertyName], include: bool) -> String {
-    let inner = match include {
-        true => format!("<D:allprop/><D:include>{}</D:include>", elements(names)),
-        false => format!("<D:prop>{}</D:prop>", elements(names)),
+    let inner = if include {
+        format!("<D:allprop/><D:include>{}</D:include>", elements(names))
+    } else {
+        format!("<D:prop>{}</D:prop>", elements(names))
     };
     format!("<D:propfind xmlns:D=\"DAV:\">{inner}</D:propfind>")
 }

@@ -338,12 +338,13 @@ impl Interrupted {
             gate.passed().await;
             self.left = u64::MAX;
         }
-        let mut chunk = match self.rest.is_empty() {
-            true => match self.chunks.next().await? {
+        let mut chunk = if self.rest.is_empty() {
+            match self.chunks.next().await? {
                 Ok(chunk) => chunk,
                 error => return Some(error),
-            },
-            false => std::mem::take(&mut self.rest),
+            }
+        } else {
+            std::mem::take(&mut self.rest)
         };
         self.rest = chunk.split_off(chunk.len().min(self.left.min(usize::MAX as u64) as usize));
         self.left -= chunk.len() as u64;

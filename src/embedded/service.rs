@@ -38,10 +38,7 @@ impl Service {
 
     /// The conditions that count: some servers ignore them, and this one can be told to.
     pub(super) fn heeded(&self, operation: &str, conditions: Conditions) -> Conditions {
-        match self.hooks.ignores_conditions_of(operation) {
-            true => Conditions::default(),
-            false => conditions,
-        }
+        if self.hooks.ignores_conditions_of(operation) { Conditions::default() } else { conditions }
     }
 
     /// The ETag of a content with this MD5.
@@ -138,9 +135,10 @@ impl S3 for Service {
         &self,
         req: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
-        match self.storage.create_bucket(&req.input.bucket).map_err(internal)? {
-            true => Ok(S3Response::new(CreateBucketOutput::default())),
-            false => Err(s3_error!(BucketAlreadyOwnedByYou)),
+        if self.storage.create_bucket(&req.input.bucket).map_err(internal)? {
+            Ok(S3Response::new(CreateBucketOutput::default()))
+        } else {
+            Err(s3_error!(BucketAlreadyOwnedByYou))
         }
     }
 
@@ -223,9 +221,10 @@ impl S3 for Service {
             metadata: Some(headers.metadata.into_iter().collect()),
             ..Default::default()
         };
-        match partial {
-            true => Ok(S3Response::with_status(output, http::StatusCode::PARTIAL_CONTENT)),
-            false => Ok(S3Response::new(output)),
+        if partial {
+            Ok(S3Response::with_status(output, http::StatusCode::PARTIAL_CONTENT))
+        } else {
+            Ok(S3Response::new(output))
         }
     }
 
@@ -295,9 +294,10 @@ impl S3 for Service {
         }
         let directory = self.storage.directory(&input.bucket);
         let content = source.content.slice(0..size, directory.as_deref()).await.map_err(internal)?;
-        let etag = match source.etag.contains('-') {
-            true => md5_of(&content).await.map_err(internal)?,
-            false => source.etag.clone(),
+        let etag = if source.etag.contains('-') {
+            md5_of(&content).await.map_err(internal)?
+        } else {
+            source.etag.clone()
         };
         let etag = self.etag(etag);
         let conditions = self.heeded("CopyObject", Conditions::of_headers(&req.headers));

@@ -11,10 +11,7 @@ use crate::spool::{Intake, IntakeError, Intakes, Sink};
 /// others just take longer.
 pub fn find_room(context: &RequestContext, intakes: &Intakes) -> Result<(), Failure> {
     let is_full = context.streamed_length.is_some_and(|length| intakes.is_full_for(length));
-    match context.client.is_webdavfs() && is_full {
-        true => Err(Failure::NoRoom),
-        false => Ok(()),
-    }
+    if context.client.is_webdavfs() && is_full { Err(Failure::NoRoom) } else { Ok(()) }
 }
 
 /// A body that must be as it was announced.

@@ -170,10 +170,10 @@ impl RequestContext {
         let refusal = Refusal::of(failure);
         let is_conflict =
             refusal.status == StatusCode::CONFLICT && !matches!(failure, Failure::ParentMissing);
-        match is_conflict && self.client.is_webdavfs() {
-            // macOS takes 409 for an absence: what is there "cannot be found".
-            true => Refusal { status: StatusCode::FORBIDDEN, ..refusal },
-            false => refusal,
+        if is_conflict && self.client.is_webdavfs() {
+            Refusal { status: StatusCode::FORBIDDEN, ..refusal }
+        } else {
+            refusal
         }
     }
 

@@ -44,9 +44,10 @@ impl DeclaredBody {
             return Err(Failure::BadRequest(format!("the body ended after {size} bytes")));
         }
         let is_meant = self.md5.take().is_none_or(|(wanted, md5)| *md5.finalize() == *wanted);
-        match is_meant {
-            true => Ok(size),
-            false => Err(Failure::BadRequest("the body does not match content-md5".to_owned())),
+        if is_meant {
+            Ok(size)
+        } else {
+            Err(Failure::BadRequest("the body does not match content-md5".to_owned()))
         }
     }
 }

@@ -273,12 +273,10 @@ impl<F: FileSystem> DavFileSystem for ForEngine<F> {
 fn change(set: bool, prop: &DavProp) -> PropertyChange {
     let name =
         PropertyName { namespace: prop.namespace.clone().unwrap_or_default(), local: prop.name.clone() };
-    match set {
-        true => PropertyChange::Set(StoredProperty {
-            name,
-            xml: element(prop.xml.as_deref().unwrap_or_default()),
-        }),
-        false => PropertyChange::Remove(name),
+    if set {
+        PropertyChange::Set(StoredProperty { name, xml: element(prop.xml.as_deref().unwrap_or_default()) })
+    } else {
+        PropertyChange::Remove(name)
     }
 }
 

@@ -54,10 +54,7 @@ impl ResourcePath {
         let segments = segments.map(decode_segment).collect::<Result<Vec<_>, _>>()?;
         let path = Self { segments, trailing_slash };
         // One more for the slash of a folder's marker.
-        match path.key().len() < MAX_KEY_BYTES {
-            true => Ok(path),
-            false => Err(PathError::TooLong),
-        }
+        if path.key().len() < MAX_KEY_BYTES { Ok(path) } else { Err(PathError::TooLong) }
     }
 
     /// The path of a key, without a slash at its end; `None`: no path shows it.

@@ -163,12 +163,11 @@ fn lists(value: &str, prefix: &UrlPrefix) -> Option<Lists> {
 
 /// A tag as an absolute URL; the engine looks at its path alone.
 fn resource_tag(resource: &str, prefix: &UrlPrefix) -> Option<String> {
-    let path = match resource.starts_with('/') {
-        true => resource,
-        false => {
-            let rest = resource.strip_prefix("http://").or_else(|| resource.strip_prefix("https://"))?;
-            &rest[rest.find('/')?..]
-        }
+    let path = if resource.starts_with('/') {
+        resource
+    } else {
+        let rest = resource.strip_prefix("http://").or_else(|| resource.strip_prefix("https://"))?;
+        &rest[rest.find('/')?..]
     };
     let path = prefix.path(path).ok()?;
     Some(format!("<http://localhost{}{}>", prefix.text(), href(&path, path.has_trailing_slash())))

@@ -66,10 +66,7 @@ pub(super) fn admit(
     let path = prefix.path(uri.path())?;
     check_size(headers)?;
     check_coding(headers)?;
-    let body = match method == Method::PUT {
-        true => PutHead::read(headers, &path)?,
-        false => PutHead::default(),
-    };
+    let body = if method == Method::PUT { PutHead::read(headers, &path)? } else { PutHead::default() };
     for name in ["x-litmus", "x-expected-entity-length", "x-update-range"] {
         // The first two change the engine's behaviour at the client's wish, the third writes parts.
         headers.remove(name);
@@ -274,9 +271,10 @@ fn spelling(prefix: &UrlPrefix, uri: &Uri, headers: &HeaderMap) -> Option<String
 
 /// The length of a body that comes in chunks, of which macOS tells in a header of its own.
 fn streamed_length(headers: &HeaderMap) -> Option<u64> {
-    match headers.contains_key(header::CONTENT_LENGTH) {
-        true => None,
-        false => text(headers, "x-expected-entity-length")?.parse().ok(),
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        None
+    } else {
+        text(headers, "x-expected-entity-length")?.parse().ok()
     }
 }
 

@@ -377,9 +377,10 @@ impl Service {
     }
 
     fn allowed(&self) -> HeaderValue {
-        HeaderValue::from_static(match self.0.options.read_only {
-            true => "OPTIONS, GET, HEAD, PROPFIND",
-            false => "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, PUT, MKCOL, DELETE, COPY, MOVE, LOCK, UNLOCK",
+        HeaderValue::from_static(if self.0.options.read_only {
+            "OPTIONS, GET, HEAD, PROPFIND"
+        } else {
+            "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, PUT, MKCOL, DELETE, COPY, MOVE, LOCK, UNLOCK"
         })
     }
 }

@@ -47,10 +47,7 @@ pub fn ask(point: &Path) -> u8 {
 
 /// The file may have been replaced since this program was started.
 fn own_program() -> io::Result<PathBuf> {
-    match cfg!(target_os = "linux") {
-        true => Ok("/proc/self/exe".into()),
-        false => std::env::current_exe(),
-    }
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
 const DEAD: u8 = 3;

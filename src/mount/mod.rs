@@ -258,9 +258,10 @@ async fn unmount(point: &Path, force: bool) -> Result<(), MountError> {
         }
         Some(_) => {}
     }
-    let (limit, command) = match force {
-        true => (FORCED_LIMIT, platform::force_unmount(&point)),
-        false => (UNMOUNT_LIMIT, platform::unmount(&point)),
+    let (limit, command) = if force {
+        (FORCED_LIMIT, platform::force_unmount(&point))
+    } else {
+        (UNMOUNT_LIMIT, platform::unmount(&point))
     };
     match process::run(command, limit).await {
         Ok(_) => Ok(()),

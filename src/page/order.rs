@@ -77,10 +77,12 @@ impl Order {
             Column::Size => a.size.cmp(&b.size),
             Column::Modified => a.modified.cmp(&b.modified),
         };
-        match self.is_descending {
-            true if self.column == Column::Name => entries.reverse(),
-            true => entries.sort_by(|a, b| compare(b, a)),
-            false => entries.sort_by(compare),
+        if !self.is_descending {
+            entries.sort_by(compare);
+        } else if self.column == Column::Name {
+            entries.reverse();
+        } else {
+            entries.sort_by(|a, b| compare(b, a));
         }
         entries.sort_by_key(|entry| !entry.is_folder);
     }

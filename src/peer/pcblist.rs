@@ -54,9 +54,10 @@ fn ends(record: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     let is_v4 = record.get(VERSION)? & IPV4 != 0;
     let ip = |at: usize| -> Option<IpAddr> {
         let bytes: [u8; 16] = record.get(at..at + 16)?.try_into().ok()?;
-        Some(match is_v4 {
-            true => Ipv4Addr::new(bytes[12], bytes[13], bytes[14], bytes[15]).into(),
-            false => IpAddr::from(Ipv6Addr::from(bytes)).to_canonical(),
+        Some(if is_v4 {
+            Ipv4Addr::new(bytes[12], bytes[13], bytes[14], bytes[15]).into()
+        } else {
+            IpAddr::from(Ipv6Addr::from(bytes)).to_canonical()
         })
     };
     let port = |at: usize| Some(u16::from_be_bytes(record.get(at..at + 2)?.try_into().ok()?));

@@ -215,10 +215,7 @@ impl<'r> Service<'r> {
     }
 
     fn installed(&self) -> Result<(), ServiceError> {
-        match self.is_installed() {
-            true => Ok(()),
-            false => Err(ServiceError::NotInstalled),
-        }
+        if self.is_installed() { Ok(()) } else { Err(ServiceError::NotInstalled) }
     }
 
     async fn run(&self, program: &str, arguments: &[&str]) -> Result<String, ServiceError> {

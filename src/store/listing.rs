@@ -110,10 +110,7 @@ pub fn merged(page: ListPage) -> impl Iterator<Item = Entry> {
             (Some(object), Some(prefix)) => object.key.as_str() < prefix.as_str(),
             (object, _) => object.is_some(),
         };
-        match object_first {
-            true => objects.next().map(Entry::Object),
-            false => prefixes.next().map(Entry::Prefix),
-        }
+        if object_first { objects.next().map(Entry::Object) } else { prefixes.next().map(Entry::Prefix) }
     })
 }
 
@@ -149,10 +146,7 @@ impl ShadowFilter {
             }
             // `last` is there: the loop's condition saw it.
             let Some(object) = self.held.pop() else { break };
-            match shadowed {
-                true => sifted.shadowed.push(object),
-                false => sifted.shown.push(Entry::Object(object)),
-            }
+            if shadowed { sifted.shadowed.push(object) } else { sifted.shown.push(Entry::Object(object)) }
         }
         sifted.shown.sort_by(|a, b| a.name().cmp(b.name()));
         match entry {
@@ -199,10 +193,8 @@ mod tests {
         let mut filter = ShadowFilter::default();
         let (mut shown, mut shadowed) = (Vec::new(), Vec::new());
         for name in sorted {
-            let entry = match name.ends_with('/') {
-                true => Entry::Prefix(name.into()),
-                false => Entry::Object(object(name)),
-            };
+            let entry =
+                if name.ends_with('/') { Entry::Prefix(name.into()) } else { Entry::Object(object(name)) };
             let sifted = filter.push(entry);
             shown.extend(sifted.shown);
             shadowed.extend(sifted.shadowed);

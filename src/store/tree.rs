@@ -101,9 +101,10 @@ async fn delete_batch(
     given_up: Arc<AtomicBool>,
     batch: Vec<DeleteTarget>,
 ) -> Vec<(Key, StoreError)> {
-    let answer = match given_up.load(Ordering::Relaxed) {
-        true => Err(StoreError::Unavailable("given up after another failure".into())),
-        false => store.delete_many(&batch).await,
+    let answer = if given_up.load(Ordering::Relaxed) {
+        Err(StoreError::Unavailable("given up after another failure".into()))
+    } else {
+        store.delete_many(&batch).await
     };
     let answer = match answer {
         Err(StoreError::Unsupported(_) | StoreError::ChecksumDemanded(_) | StoreError::Rejected(_)) => {

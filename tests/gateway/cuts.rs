@@ -19,20 +19,18 @@ fn content() -> Bytes {
 /// answer.
 async fn cut_put(address: &str, chunked: bool, body: &[u8], cut: usize, wait: Duration) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let framing = match chunked {
-        true => "Transfer-Encoding: chunked".to_owned(),
-        false => format!("Content-Length: {}", body.len()),
+    let framing = if chunked {
+        "Transfer-Encoding: chunked".to_owned()
+    } else {
+        format!("Content-Length: {}", body.len())
     };
     let head = format!("PUT /file HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     for chunk in body[..cut].chunks(1 << 20) {
-        let sent = match chunked {
-            true => {
-                stream
-                    .write_all(&[format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())
-                    .await
-            }
-            false => stream.write_all(chunk).await,
+        let sent = if chunked {
+            stream.write_all(&[format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).await
+        } else {
+            stream.write_all(chunk).await
         };
         if sent.is_err() {
             return;

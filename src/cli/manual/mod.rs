@@ -137,9 +137,8 @@ fn render(command: &Command, path: &str, to: &mut Vec<u8>) -> io::Result<()> {
 /// Without clap's word on `-h`, which is of the help alone.
 fn with_plain_help(command: &Command) -> Command {
     let is_help = |option: &clap::Arg| matches!(option.get_action(), ArgAction::Help);
-    command.clone().mut_args(|option| match is_help(&option) {
-        true => option.help("Print help").long_help("Print help"),
-        false => option,
+    command.clone().mut_args(|option| {
+        if is_help(&option) { option.help("Print help").long_help("Print help") } else { option }
     })
 }
 

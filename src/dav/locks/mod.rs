@@ -41,9 +41,12 @@ impl RequestLocks {
         let prefix = &self.context.prefix;
         let Ok(path) = prefix.path(path.unwrap_or(href)) else { return String::new() };
         let own = path.spelled_once();
-        let root = |lock: &LockRow| match lock.path == own {
-            true => href.to_owned(),
-            false => format!("{}{}", prefix.text(), folder_href(&lock.path)),
+        let root = |lock: &LockRow| {
+            if lock.path == own {
+                href.to_owned()
+            } else {
+                format!("{}{}", prefix.text(), folder_href(&lock.path))
+            }
         };
         self.table.covering(&own).iter().map(|lock| active_lock(lock, &root(lock))).collect()
     }
@@ -120,9 +123,10 @@ impl RequestLocks {
                 return Err(Box::new(lock));
             }
         }
-        let gone = match self.context.client.is_webdavfs() {
-            true => self.replace_own(&row)?,
-            false => self.table.insert(&row, |_| false)?,
+        let gone = if self.context.client.is_webdavfs() {
+            self.replace_own(&row)?
+        } else {
+            self.table.insert(&row, |_| false)?
         };
         self.table.store(vec![row.clone()], gone).await;
         Ok(row)
@@ -206,26 +210,26 @@ impl DavLockSystem for RequestLocks {
         tokens: &[String],
     ) -> LsFuture<'_, Result<(), DavLock>> {
         let text = lock_path(path);
-        let obstacle = match ignore_principal {
-            // The engine evaluates a token in an `If` header: is this resource locked by it?
-            true => {
-                let locks = self.table.covering(&text);
-                let is_negated = tokens.iter().any(|token| token.starts_with(NEGATED));
-                let is_named = |lock: &LockRow| tokens.iter().any(|token| plain(token) == lock.token);
-                let is_others = !is_negated
-                    && text != self.context.path.spelled_once()
-                    && tokens.iter().any(|token| self.table.has(token))
-                    && !locks.iter().any(is_named);
-                // A stale token of macOS's client means the lock that it has.
-                match locks.iter().any(|lock| is_named(lock) || self.holds(lock, tokens)) {
-                    // A list of another resource: there the token locks nothing, whoever asks.
-                    _ if is_others => Some(self.new_row(text, None, None, false, false)),
-                    true => None,
-                    false if is_negated => Some(self.new_row(text, None, None, false, false)),
-                    false => locks.into_iter().next(),
-                }
+        let obstacle = if ignore_principal {
+            let locks = self.table.covering(&text);
+            let is_negated = tokens.iter().any(|token| token.starts_with(NEGATED));
+            let is_named = |lock: &LockRow| tokens.iter().any(|token| plain(token) == lock.token);
+            let is_others = !is_negated
+                && text != self.context.path.spelled_once()
+                && tokens.iter().any(|token| self.table.has(token))
+                && !locks.iter().any(is_named);
+            // A stale token of macOS's client means the lock that it has.
+            let is_held = locks.iter().any(|lock| is_named(lock) || self.holds(lock, tokens));
+            // In a list of another resource the token locks nothing, whoever asks.
+            if is_others || (is_negated && !is_held) {
+                Some(self.new_row(text, None, None, false, false))
+            } else if is_held {
+                None
+            } else {
+                locks.into_iter().next()
             }
-            false => self.obstacle(&text, deep, tokens),
+        } else {
+            self.obstacle(&text, deep, tokens)
         };
         let result = match obstacle {
             None => Ok(()),

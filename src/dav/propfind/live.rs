@@ -109,10 +109,8 @@ impl Live {
     /// Adds the element of a resource that has this property. `href` is the resource's.
     pub(super) fn write(self, text: &mut String, href: &str, resource: &Resource, locks: &RequestLocks) {
         let name = self.local_name();
-        let (prefix, declared) = match Self::OWN.contains(&self) {
-            true => ("o", " xmlns:o=\"urn:s3dav\""),
-            false => ("D", ""),
-        };
+        let (prefix, declared) =
+            if Self::OWN.contains(&self) { ("o", " xmlns:o=\"urn:s3dav\"") } else { ("D", "") };
         push(text, ["<", prefix, ":", name, declared, ">"]);
         match self {
             Self::ResourceType if resource.is_folder => text.push_str("<D:collection/>"),

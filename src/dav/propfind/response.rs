@@ -212,10 +212,7 @@ pub(in crate::dav) fn own_href(context: &RequestContext, is_folder: bool) -> Str
 /// A child's href, below its folder's.
 pub(in crate::dav) fn child_href(base: &str, child: &Resource) -> String {
     let name = utf8_percent_encode(&child.name, HREF);
-    match child.is_folder {
-        true => format!("{base}{name}/"),
-        false => format!("{base}{name}"),
-    }
+    if child.is_folder { format!("{base}{name}/") } else { format!("{base}{name}") }
 }
 
 /// Everything but RFC 3986's unreserved characters.

@@ -116,10 +116,7 @@ impl CancellationToken {
 
     /// For the work itself, before it changes anything.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        match self.0.load(Ordering::Relaxed) {
-            true => Err(DiskError::Hung.into()),
-            false => Ok(()),
-        }
+        if self.0.load(Ordering::Relaxed) { Err(DiskError::Hung.into()) } else { Ok(()) }
     }
 }
 

@@ -218,10 +218,7 @@ struct Located {
 impl Located {
     /// The resource's name in the state database.
     fn id(&self) -> String {
-        match self.stat.is_folder {
-            true if !self.key.is_empty() => format!("{}/", self.key),
-            _ => self.key.clone(),
-        }
+        if self.stat.is_folder && !self.key.is_empty() { format!("{}/", self.key) } else { self.key.clone() }
     }
 }
 
@@ -332,10 +329,7 @@ impl FileSystem for PathFileSystem {
     }
 
     async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
-        match options.write {
-            true => self.open_to_write(&path, &options).await,
-            false => self.open_to_read(&path).await,
-        }
+        if options.write { self.open_to_write(&path, &options).await } else { self.open_to_read(&path).await }
     }
 
     async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {

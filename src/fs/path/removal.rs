@@ -76,13 +76,15 @@ impl PathFileSystem {
                     return Err(Failure::changed(&client));
                 }
                 let place = removing.root.place(key)?;
-                match is_tree {
-                    true => removing.remove_tree(key, &place)?,
-                    false => place.remove_file()?,
+                if is_tree {
+                    removing.remove_tree(key, &place)?
+                } else {
+                    place.remove_file()?
                 }
-                match is_tree {
-                    true => removing.seen_versions.forget_below(&client, key),
-                    false => removing.seen_versions.forget(&client, key),
+                if is_tree {
+                    removing.seen_versions.forget_below(&client, key)
+                } else {
+                    removing.seen_versions.forget(&client, key)
                 }
                 Ok(place.sync_folder()?)
             });
@@ -127,14 +129,15 @@ impl Shared {
             let message = "the folder contains files of Amazon S3 Files itself, which cannot be deleted";
             return Err(Failure::Forbidden(message.to_owned()));
         }
-        match self.delete_hidden || hidden.count == 0 {
-            true => Ok(()),
-            false => Err(Failure::Conflict(format!(
+        if self.delete_hidden || hidden.count == 0 {
+            Ok(())
+        } else {
+            Err(Failure::Conflict(format!(
                 "the folder contains {} file(s) that cannot be shown, e.g. {}; start the gateway with \
-                 --delete-hidden to delete them as well",
+             --delete-hidden to delete them as well",
                 hidden.count,
                 hidden.first.join(", ")
-            ))),
+            )))
         }
     }
 }

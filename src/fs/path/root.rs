@@ -95,10 +95,7 @@ impl Root {
     pub(super) fn find(&self, key: &str) -> io::Result<Option<Found>> {
         let found = self.by_path(|root| {
             let own = root.symlink_metadata(path(key))?;
-            match own.is_symlink() {
-                true => Ok((root.metadata(path(key))?, true)),
-                false => Ok((own, false)),
-            }
+            if own.is_symlink() { Ok((root.metadata(path(key))?, true)) } else { Ok((own, false)) }
         });
         match found {
             Ok((meta, is_link)) => Ok(Stat::of(&meta).map(|stat| Found { stat, is_link })),
@@ -388,10 +385,10 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("new"), "").unwrap();
         let asked = Cell::new(false);
-        let found = root.by_path(|root| match asked.replace(true) {
-            false => Err(Errno::STALE.into()),
-            true => root.metadata("new"),
-        });
+        let found =
+            root.by_path(
+                |root| if !asked.replace(true) { Err(Errno::STALE.into()) } else { root.metadata("new") },
+            );
         assert!(found.is_ok());
         assert!(root.find("new").unwrap().is_some(), "it stays open");
     }

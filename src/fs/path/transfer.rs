@@ -164,10 +164,7 @@ impl Transferring {
 
     /// The state database's name of what is to come of it.
     fn target_id(&self) -> String {
-        match self.source.stat.is_folder {
-            true => format!("{}/", self.target.key),
-            false => self.target.key.clone(),
-        }
+        if self.source.stat.is_folder { format!("{}/", self.target.key) } else { self.target.key.clone() }
     }
 
     fn run_alone(&self) -> Result<String, Failure> {
@@ -198,9 +195,10 @@ impl Transferring {
             let parent = root.resolve(parent_prefix(key))?;
             Ok::<_, Failure>(if parent == "." { name } else { format!("{parent}/{name}") })
         };
-        match overlaps(&resolved(&self.source.key)?, &resolved(&self.target.key)?) {
-            true => Err(contain_each_other()),
-            false => Ok(place),
+        if overlaps(&resolved(&self.source.key)?, &resolved(&self.target.key)?) {
+            Err(contain_each_other())
+        } else {
+            Ok(place)
         }
     }
 
@@ -243,9 +241,10 @@ impl Transferring {
             self.shared.refuse_hidden(&self.source.key, &from)?;
         }
         let copied = self.copy(to)?;
-        match is_folder {
-            true => remove_all(&from)?,
-            false => from.remove_file()?,
+        if is_folder {
+            remove_all(&from)?
+        } else {
+            from.remove_file()?
         }
         from.sync_folder()?;
         Ok(copied)
@@ -258,9 +257,10 @@ impl Transferring {
         let (root, key) = (&self.shared.root, &self.source.key);
         let is_folder = self.source.stat.is_folder;
         let (part, copied) = Part::new(&self.shared, to, |place| {
-            let copied = match is_folder {
-                true => copy_folder(root, key, place),
-                false => copy_file(root, key, place).map(|_| Vec::new()),
+            let copied = if is_folder {
+                copy_folder(root, key, place)
+            } else {
+                copy_file(root, key, place).map(|_| Vec::new())
             };
             copied.inspect_err(|_| drop(remove_part(place)))
         })?;
@@ -287,13 +287,11 @@ impl Transferring {
         if !was_folder && !is_folder {
             return self.put_over_file(from, to, old);
         }
-        match was_folder {
-            true => {
-                self.shared.refuse_hidden(&old.key, to)?;
-                self.refuse_unseen(&old.key)?;
-            }
-            false if !self.is_unchanged(to, old)? => return Err(changed_meanwhile(&old.key)),
-            false => {}
+        if was_folder {
+            self.shared.refuse_hidden(&old.key, to)?;
+            self.refuse_unseen(&old.key)?;
+        } else if !self.is_unchanged(to, old)? {
+            return Err(changed_meanwhile(&old.key));
         }
         self.put_over_folder(from, to)?;
         Ok(self.target.key.clone())

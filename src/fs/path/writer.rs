@@ -61,10 +61,7 @@ impl Sink for PartWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.buffered += bytes.len();
         self.buffer.push(bytes);
-        match self.buffered >= PIECE {
-            true => self.write_out().await,
-            false => Ok(()),
-        }
+        if self.buffered >= PIECE { self.write_out().await } else { Ok(()) }
     }
 }
 

@@ -26,13 +26,12 @@ impl S3FileSystem {
         }
         // Empty: the root or a bucket, or a name in another spelling, or nothing.
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        match located.is_folder() {
-            true => {
-                let request = ListRequest::children(&located.prefix());
-                let first = self.store.list(&request).await?;
-                Ok(self.children(&located, request, first))
-            }
-            false => Ok((self.resource(&located), stream::empty().boxed())),
+        if located.is_folder() {
+            let request = ListRequest::children(&located.prefix());
+            let first = self.store.list(&request).await?;
+            Ok(self.children(&located, request, first))
+        } else {
+            Ok((self.resource(&located), stream::empty().boxed()))
         }
     }
 

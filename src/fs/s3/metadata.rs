@@ -46,10 +46,7 @@ impl Located {
 
     /// The resource's name in the state database.
     pub(super) fn id(&self) -> String {
-        match self.is_folder() {
-            true => self.prefix(),
-            false => self.key.clone(),
-        }
+        if self.is_folder() { self.prefix() } else { self.key.clone() }
     }
 }
 
@@ -111,16 +108,15 @@ impl S3FileSystem {
     /// A file, or a folder by anything below it, in one round trip. A folder covers a file.
     async fn locate_key(&self, text: String) -> Result<Option<Located>, Failure> {
         let Ok(key) = Key::new(&text) else { return Ok(None) };
-        let stat = match self.context.method == http::Method::DELETE {
-            true => {
-                let (stat, page) = self.store.stat_tree(&key).await?;
-                // Other spellings of the name are asked for at once, and have no tree.
-                if let Some(page) = page.filter(|_| stat.is_prefix) {
-                    *self.tree.lock() = Some((folder_prefix(&text), page));
-                }
-                stat
+        let stat = if self.context.method == http::Method::DELETE {
+            let (stat, page) = self.store.stat_tree(&key).await?;
+            // Other spellings of the name are asked for at once, and have no tree.
+            if let Some(page) = page.filter(|_| stat.is_prefix) {
+                *self.tree.lock() = Some((folder_prefix(&text), page));
             }
-            false => self.store.stat(&key).await?,
+            stat
+        } else {
+            self.store.stat(&key).await?
         };
         let object = match stat.object {
             Some(meta) if stat.is_prefix => self.is_really_there(&key).await.then_some(meta),
@@ -162,10 +158,10 @@ impl S3FileSystem {
             return Ok(self.meta(&located));
         }
         let creates = matches!(self.context.method.as_str(), "PUT" | "MKCOL");
-        let located = match creates && path.same_resource(&self.context.path) {
-            // Asked later anyway: both in one round trip.
-            true => join(self.locate(path), self.locate(&path.parent())).await.0?,
-            false => self.locate(path).await?,
+        let located = if creates && path.same_resource(&self.context.path) {
+            join(self.locate(path), self.locate(&path.parent())).await.0?
+        } else {
+            self.locate(path).await?
         };
         let located = located.ok_or(Failure::NotFound)?;
         self.note_basis(path, &located);

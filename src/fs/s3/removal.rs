@@ -82,9 +82,10 @@ impl S3FileSystem {
 
     /// A bucket is never emptied by a slip.
     pub(super) fn refuse_protected(&self, path: &ResourcePath, what: &str) -> Result<(), Failure> {
-        match self.is_protected(path) {
-            true => Err(Failure::Forbidden(format!("a whole bucket cannot be {what}"))),
-            false => Ok(()),
+        if self.is_protected(path) {
+            Err(Failure::Forbidden(format!("a whole bucket cannot be {what}")))
+        } else {
+            Ok(())
         }
     }
 }

@@ -70,10 +70,7 @@ impl S3FileSystem {
             let own = shared.state.properties(&source.id()).await?;
             shared.state.remove_properties(&prefix).await?;
             let own = own.into_iter().map(crate::state::PropertyChange::Set).collect::<Vec<_>>();
-            match own.is_empty() {
-                true => Ok(()),
-                false => Ok(shared.state.change_properties(&prefix, own).await?),
-            }
+            if own.is_empty() { Ok(()) } else { Ok(shared.state.change_properties(&prefix, own).await?) }
         })
         .await
     }
@@ -103,9 +100,10 @@ impl S3FileSystem {
                 "source and destination are the same, or one contains the other".to_owned(),
             ));
         }
-        match target.old.is_some() && !self.context.overwrite {
-            true => Err(StoreError::ConditionFailed.into()),
-            false => Ok(()),
+        if target.old.is_some() && !self.context.overwrite {
+            Err(StoreError::ConditionFailed.into())
+        } else {
+            Ok(())
         }
     }
 
@@ -281,10 +279,7 @@ impl Transferring {
     }
 
     fn target_id(&self) -> String {
-        match self.source.is_folder() {
-            true => folder_prefix(&self.target.key),
-            false => self.target.key.clone(),
-        }
+        if self.source.is_folder() { folder_prefix(&self.target.key) } else { self.target.key.clone() }
     }
 }
 

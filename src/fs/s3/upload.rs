@@ -130,12 +130,11 @@ impl Placement {
             && self.condition == Condition::IfAbsent
             && !self.is_clients_own
             && self.context.client.quirks().fills_later;
-        let finished = match is_put_off {
-            true => {
-                let created = self.store.create(&self.key, &self.attributes).await;
-                created.map_err(|error| Unfinished { error, retained: Some(RetainedBody::nothing()) })
-            }
-            false => intake.end().await?.finish().await,
+        let finished = if is_put_off {
+            let created = self.store.create(&self.key, &self.attributes).await;
+            created.map_err(|error| Unfinished { error, retained: Some(RetainedBody::nothing()) })
+        } else {
+            intake.end().await?.finish().await
         };
         let placed = match finished {
             Ok(written) => Placed::There { size, written },

@@ -170,10 +170,7 @@ impl Arriving {
         let old = shelf.get(&at).map_or(0, |row| row.size);
         let bytes = shelf.bytes().saturating_sub(old).saturating_add(size);
         let is_full = bytes > options.limit || shelf.len() >= MOST_ROWS;
-        match is_full {
-            true => Err(Failure::ShelfFull { limit: options.limit }),
-            false => Ok(()),
-        }
+        if is_full { Err(Failure::ShelfFull { limit: options.limit }) } else { Ok(()) }
     }
 
     /// Writes what has come into a file.
@@ -204,10 +201,7 @@ impl Writing for Arriving {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.declared.take(&bytes)?;
         self.buffer.extend_from_slice(&bytes);
-        match self.buffer.len() > MOST_IN_ROW {
-            true => self.spill().await,
-            false => Ok(()),
-        }
+        if self.buffer.len() > MOST_IN_ROW { self.spill().await } else { Ok(()) }
     }
 
     async fn commit(&mut self) -> Result<Meta, Failure> {

@@ -105,9 +105,10 @@ impl<S: Source> Share for Shelved<S> {
     }
 
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
-        match self.shelf.options.metadata.shelves(&context.client, &context.path) {
-            true => None,
-            false => self.source.hot(context).await,
+        if self.shelf.options.metadata.shelves(&context.client, &context.path) {
+            None
+        } else {
+            self.source.hot(context).await
         }
     }
 
@@ -137,10 +138,7 @@ impl Shelf {
 
 /// A path as the shelf names it; the root is empty.
 fn shelf_path(path: &ResourcePath) -> String {
-    match path.is_root() {
-        true => String::new(),
-        false => path.spelled_once(),
-    }
+    if path.is_root() { String::new() } else { path.spelled_once() }
 }
 
 /// What is served and the shelf before it, for one request.
@@ -174,9 +172,10 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
     /// none.
     fn check_parent(&self, path: &ResourcePath) -> Result<(), Failure> {
         let parent = path.parent();
-        match self.is_shelved(&parent) && !self.shelf.find(&parent).is_some_and(|row| row.is_folder) {
-            true => Err(Failure::ParentMissing),
-            false => Ok(()),
+        if self.is_shelved(&parent) && !self.shelf.find(&parent).is_some_and(|row| row.is_folder) {
+            Err(Failure::ParentMissing)
+        } else {
+            Ok(())
         }
     }
 
@@ -197,9 +196,10 @@ impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
 
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
         if !self.is_shelved(path) {
-            return match self.is_taken_for_granted(path) {
-                true => Ok(folder(self.shelf.started)),
-                false => self.inner.metadata(path).await,
+            return if self.is_taken_for_granted(path) {
+                Ok(folder(self.shelf.started))
+            } else {
+                self.inner.metadata(path).await
             };
         }
         match self.find(path) {
@@ -217,9 +217,10 @@ impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
     }
 
     async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
-        match self.is_shelved(path) {
-            true => self.shelve_folder(path).await,
-            false => self.inner.make_folder(path).await,
+        if self.is_shelved(path) {
+            self.shelve_folder(path).await
+        } else {
+            self.inner.make_folder(path).await
         }
     }
 
@@ -244,10 +245,10 @@ impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
         path: &ResourcePath,
         changes: Vec<PropertyChange>,
     ) -> Result<(), Failure> {
-        match self.is_shelved(path) {
-            // macOS has none, and nobody else comes here.
-            true => Err(Failure::Forbidden("Finder's own files have no properties".to_owned())),
-            false => self.inner.change_properties(path, changes).await,
+        if self.is_shelved(path) {
+            Err(Failure::Forbidden("Finder's own files have no properties".to_owned()))
+        } else {
+            self.inner.change_properties(path, changes).await
         }
     }
 }
@@ -255,19 +256,19 @@ impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
 #[async_trait]
 impl<F: FileSystem + View> View for ShelvedFileSystem<F> {
     async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
-        match self.is_shelved(path) {
-            true => Ok(resource(shelf_path(path), self.find(path)?)),
-            false => self.inner.stat(path).await,
+        if self.is_shelved(path) {
+            Ok(resource(shelf_path(path), self.find(path)?))
+        } else {
+            self.inner.stat(path).await
         }
     }
 
     async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
-        match self.is_shelved(path) {
-            true => Ok((resource(shelf_path(path), self.find(path)?), self.shelved_children(path))),
-            false => {
-                let (folder, children) = self.inner.list(path).await?;
-                Ok((folder, self.watched(path, children)))
-            }
+        if self.is_shelved(path) {
+            Ok((resource(shelf_path(path), self.find(path)?), self.shelved_children(path)))
+        } else {
+            let (folder, children) = self.inner.list(path).await?;
+            Ok((folder, self.watched(path, children)))
         }
     }
 
@@ -276,11 +277,7 @@ impl<F: FileSystem + View> View for ShelvedFileSystem<F> {
     }
 
     async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure> {
-        match resource.id.starts_with('/') {
-            // The shelf's: it never goes anywhere.
-            true => Ok(None),
-            false => self.inner.export(resource).await,
-        }
+        if resource.id.starts_with('/') { Ok(None) } else { self.inner.export(resource).await }
     }
 
     async fn patch_properties(

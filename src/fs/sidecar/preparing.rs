@@ -21,9 +21,10 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
         let row = self.find(&from)?;
         let fs = self.clone();
         self.detached(async move {
-            match row.is_folder {
-                true => fs.bring_out_folder(&from, to).await?,
-                false => fs.bring_out_file(&from, to, row.size).await?,
+            if row.is_folder {
+                fs.bring_out_folder(&from, to).await?
+            } else {
+                fs.bring_out_file(&from, to, row.size).await?
             }
             if kind == Transfer::Move {
                 fs.shelf.state.clear_shelf(vec![shelf_path(&from)]).await?;

@@ -67,9 +67,10 @@ impl Watch {
         let mut waiting: HashMap<String, (Vec<String>, bool)> = HashMap::new();
         for child in shelf.state.shelf().children(&path) {
             let is_own = shelf.options.metadata.takes_name(&child.name, in_root);
-            let owner = match is_own {
-                true => owner_of(&child.name).filter(|_| child.is_row),
-                false => Some(child.name.as_str()),
+            let owner = if is_own {
+                owner_of(&child.name).filter(|_| child.is_row)
+            } else {
+                Some(child.name.as_str())
             };
             if let Some(owner) = owner {
                 let root = format!("{path}/{}", child.name);

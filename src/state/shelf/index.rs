@@ -98,9 +98,10 @@ impl Index {
             let Some(rest) = next.strip_prefix(&prefix) else { break };
             let (name, is_row) = rest.split_once('/').map_or((rest, true), |(name, _)| (name, false));
             // Skips what is below: the slash is followed by the zero.
-            from = match is_row {
-                true => Bound::Excluded(next.clone()),
-                false => Bound::Included(format!("{prefix}{name}0")),
+            from = if is_row {
+                Bound::Excluded(next.clone())
+            } else {
+                Bound::Included(format!("{prefix}{name}0"))
             };
             found.push(Child { name: name.to_owned(), is_row });
         }

@@ -172,11 +172,10 @@ impl State {
                 for (path, row) in moving {
                     let target = format!("{to}{}", &path[from.len()..]);
                     let content = edit.content(&path)?;
-                    let row = match keep_source {
-                        true => {
-                            copy_of(row, &directory).map_err(|source| directory_error(&directory, source))?
-                        }
-                        false => row,
+                    let row = if keep_source {
+                        copy_of(row, &directory).map_err(|source| directory_error(&directory, source))?
+                    } else {
+                        row
                     };
                     if !keep_source {
                         edit.remove(path)?;

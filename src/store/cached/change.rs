@@ -47,10 +47,10 @@ impl<'a> Change<'a> {
         let failed: HashSet<&Key> = failed.iter().map(|(key, _)| key).collect();
         for key in std::mem::take(&mut self.keys) {
             self.content.remove(&key);
-            match failed.contains(&key) {
-                true => self.metadata.doubt(&key),
-                false if seeded::has(Bug::MissedInvalidation) => {}
-                false => self.metadata.removed(&key, self.begun),
+            if failed.contains(&key) {
+                self.metadata.doubt(&key);
+            } else if !seeded::has(Bug::MissedInvalidation) {
+                self.metadata.removed(&key, self.begun);
             }
         }
     }

@@ -143,11 +143,7 @@ impl Cached {
 
     /// Waits while the same is being asked by somebody else: then it may be known.
     async fn flight(&self, kind: &'static str, name: &str) -> Option<single_flight::Flight> {
-        match self.metadata.is_on() {
-            true => Some(self.single_flight.board(kind, name).await),
-            // Nothing is learned from others, so nobody waits for them.
-            false => None,
-        }
+        if self.metadata.is_on() { Some(self.single_flight.board(kind, name).await) } else { None }
     }
 
     fn change(&self, keys: impl IntoIterator<Item = Key>) -> Change<'_> {

@@ -100,9 +100,12 @@ impl Cached {
 
 /// What is held, or a range of it.
 fn serve(held: &Held, range: Option<ByteRange>) -> StoreResult<Content> {
-    let asked = range.map(|range| match range.first > 0 && seeded::has(Bug::WrongRange) {
-        true => ByteRange { first: range.first - 1, last: range.last.map(|last| last - 1) },
-        false => range,
+    let asked = range.map(|range| {
+        if range.first > 0 && seeded::has(Bug::WrongRange) {
+            ByteRange { first: range.first - 1, last: range.last.map(|last| last - 1) }
+        } else {
+            range
+        }
     });
     let content = Content::of_memory(held.meta.clone(), &held.content, asked)?;
     Ok(Content { first: range.map_or(0, |range| range.first), ..content })

@@ -187,9 +187,10 @@ impl ObjectStore for WithCreates {
     }
 
     async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
-        match self.creates.0.rows.below(prefix).is_empty() {
-            false => Ok(true),
-            true => self.inner.is_prefix(prefix).await,
+        if !self.creates.0.rows.below(prefix).is_empty() {
+            Ok(true)
+        } else {
+            self.inner.is_prefix(prefix).await
         }
     }
 

@@ -61,9 +61,10 @@ impl ObjectStore for RoutedStore {
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
         let Some((name, rest)) = request.prefix.split_once('/') else {
-            return match request.delimited && request.prefix.is_empty() {
-                true => Ok(self.folders()),
-                false => Ok(ListPage::default()),
+            return if request.delimited && request.prefix.is_empty() {
+                Ok(self.folders())
+            } else {
+                Ok(ListPage::default())
             };
         };
         let Some(store) = self.0.get(name) else { return Ok(ListPage::default()) };

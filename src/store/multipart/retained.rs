@@ -108,9 +108,10 @@ impl Spool {
         if !self.is_whole() {
             return;
         }
-        let written = match self.file.grow(bytes.len() as u64) {
-            true => self.file.write(position, bytes).await,
-            false => Err(io::ErrorKind::QuotaExceeded.into()),
+        let written = if self.file.grow(bytes.len() as u64) {
+            self.file.write(position, bytes).await
+        } else {
+            Err(io::ErrorKind::QuotaExceeded.into())
         };
         if let Err(error) = written {
             tracing::info!(%error, "no room to keep a copy of an upload");

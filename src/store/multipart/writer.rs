@@ -144,14 +144,14 @@ impl MultipartWriter {
     /// How much the buffer holds before a part is cut off.
     fn buffer_limit(&self) -> u64 {
         let may_be_one_put = self.length.is_none_or(|length| self.fits_one_put(length));
-        match self.parts.is_none() && may_be_one_put {
+        let part = self.next_part_size();
+        if self.parts.is_some() || !may_be_one_put {
+            part
+        } else if self.length.is_none() {
             // Whole parts: what is left over when the first are cut must not be a small one.
-            true if self.length.is_none() => {
-                let part = self.next_part_size();
-                (self.single_put_limit() / part * part).max(part)
-            }
-            true => self.single_put_limit().max(self.next_part_size()),
-            false => self.next_part_size(),
+            (self.single_put_limit() / part * part).max(part)
+        } else {
+            self.single_put_limit().max(part)
         }
     }
 
@@ -187,10 +187,7 @@ impl MultipartWriter {
         let parts = match &mut self.parts {
             Some(parts) => parts,
             none => {
-                let spool = match self.keep {
-                    true => self.shared.spool(self.length.unwrap_or_default()),
-                    false => None,
-                };
+                let spool = if self.keep { self.shared.spool(self.length.unwrap_or_default()) } else { None };
                 none.insert(OpenUpload::begin(&self.target, &self.shared, spool).await?)
             }
         };

@@ -244,9 +244,10 @@ fn build(
     count: &CountRequests,
     naming: &Naming,
 ) -> [Client; 3] {
-    let (send, check) = match options.sends_checksums() {
-        true => (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported),
-        false => (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired),
+    let (send, check) = if options.sends_checksums() {
+        (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported)
+    } else {
+        (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired)
     };
     // Any region answers which one is right; unknown servers take any name.
     let region = region.unwrap_or_else(|| "us-east-1".to_owned());

@@ -117,9 +117,10 @@ fn decode(text: &str) -> Vec<u8> {
 /// A copy's source as the header wants it; the SDK sends it as it is.
 pub(super) fn copy_source(source: &ObjectAddress) -> String {
     let key = utf8_percent_encode(source.key.as_str(), ESCAPED);
-    match source.bucket.starts_with("arn:") {
-        true => format!("{}/object/{key}", source.bucket),
-        false => format!("{}/{key}", source.bucket),
+    if source.bucket.starts_with("arn:") {
+        format!("{}/object/{key}", source.bucket)
+    } else {
+        format!("{}/{key}", source.bucket)
     }
 }
 

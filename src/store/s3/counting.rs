@@ -45,10 +45,7 @@ impl Intercept for CountRequests {
         let answer = context.response();
         // S3 answers these with 204.
         let is_page = is_page(answer) && answer.status().as_u16() == 200;
-        match deletes && is_page {
-            true => Err("a web page came where S3 should answer".into()),
-            false => Ok(()),
-        }
+        if deletes && is_page { Err("a web page came where S3 should answer".into()) } else { Ok(()) }
     }
 
     fn read_after_attempt(

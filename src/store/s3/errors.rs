@@ -139,9 +139,10 @@ fn unanswered<E: Error + Send + Sync + 'static>(
 /// The last link of the chain is the service of a virtual machine: who is told of that has set nothing up.
 fn without_credentials(error: &(dyn Error + 'static)) -> Box<dyn Error + Send + Sync> {
     let text = causes(error);
-    match text.contains("IMDS") || text.contains("no providers in chain provided credentials") {
-        true => NotFoundAnywhere.into(),
-        false => text.into(),
+    if text.contains("IMDS") || text.contains("no providers in chain provided credentials") {
+        NotFoundAnywhere.into()
+    } else {
+        text.into()
     }
 }
 

@@ -56,10 +56,8 @@ macro_rules! send {
         let operation = $builder.customize().config_override($config);
         let operation = operation.interceptor($date.clone()).interceptor(progress.clone());
         // Over TLS the payload's hash protects nothing that TLS and the checksum do not.
-        let operation = match $store.options.is_https() {
-            true => operation.disable_payload_signing(),
-            false => operation,
-        };
+        let operation =
+            if $store.options.is_https() { operation.disable_payload_signing() } else { operation };
         progress.watch($store.options.silence($length), operation.send())
     }};
 }

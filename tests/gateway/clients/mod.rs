@@ -23,9 +23,10 @@ async fn run(command: &mut Command) -> Result<String, String> {
     let output = tokio::time::timeout(LIMIT, command.output()).await;
     let output = output.map_err(|_| format!("{name} does not end"))?.map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match output.status.success() {
-        true => Ok(text(&output.stdout)),
-        false => Err(format!("{name}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))),
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(format!("{name}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr)))
     }
 }
 

@@ -123,9 +123,10 @@ fn walk(folder: &Path, prefix: &str, keys: &mut Vec<String>) {
             continue;
         }
         let key = format!("{prefix}{name}");
-        match entry.file_type().unwrap().is_dir() {
-            true => walk(&entry.path(), &format!("{key}/"), keys),
-            false => keys.push(key),
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), &format!("{key}/"), keys)
+        } else {
+            keys.push(key)
         }
     }
     if keys.len() == before && !prefix.is_empty() {

@@ -88,9 +88,8 @@ fn run(kind: Kind, name: &str, handle: &Handle, cases: u32, seed: u64, found: &A
         let root = format!("{name}{}", number.fetch_add(1, Ordering::Relaxed));
         handle.block_on(play(&gateway, sequence, root))
     };
-    let result = runner.run(&ops::sequence(), |sequence| match found.load(Ordering::Relaxed) {
-        true => Ok(()),
-        false => attempt(&sequence).map_err(TestCaseError::fail),
+    let result = runner.run(&ops::sequence(), |sequence| {
+        if found.load(Ordering::Relaxed) { Ok(()) } else { attempt(&sequence).map_err(TestCaseError::fail) }
     });
     match result {
         Ok(()) => None,

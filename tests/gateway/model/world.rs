@@ -460,9 +460,10 @@ impl<'a> World<'a> {
             }
             Op::Head { path, .. } => {
                 let is_there: Vec<bool> = self.admissible(path, begun).iter().map(Option::is_some).collect();
-                match is_there.contains(&answer.is_success()) {
-                    true => Ok(()),
-                    false => Err(format!("answered {}", answer.status)),
+                if is_there.contains(&answer.is_success()) {
+                    Ok(())
+                } else {
+                    Err(format!("answered {}", answer.status))
                 }
             }
             _ => Ok(()),
@@ -494,9 +495,10 @@ impl<'a> World<'a> {
             (None, 404) => true,
             _ => false,
         };
-        match admissible.iter().any(fits) {
-            true => Ok(()),
-            false => Err(format!("answered {} {:?}, may be {admissible:?}", answer.status, answer.body)),
+        if admissible.iter().any(fits) {
+            Ok(())
+        } else {
+            Err(format!("answered {} {:?}, may be {admissible:?}", answer.status, answer.body))
         }
     }
 

@@ -80,10 +80,10 @@ async fn dots_in_every_encoding() {
 }
 
 fn escaped(c: char) -> String {
-    match c.is_ascii() && c != ' ' {
-        true => c.to_string(),
-        false => percent_encoding::utf8_percent_encode(&c.to_string(), percent_encoding::NON_ALPHANUMERIC)
-            .to_string(),
+    if c.is_ascii() && c != ' ' {
+        c.to_string()
+    } else {
+        percent_encoding::utf8_percent_encode(&c.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string()
     }
 }
 

@@ -170,12 +170,11 @@ async fn s13_a_tree_is_read_as_it_is(world: World) {
         for entry in entries(&text) {
             let Some(name) = component(&folder, &entry) else { continue };
             let child = format!("{folder}{name}");
-            match entry.is_folder {
-                true => folders.push(format!("{child}/")),
-                false => {
-                    assert_eq!(entry.size, Some(child.len() as u64 - 1), "{child}");
-                    found.insert(child[1..].to_owned());
-                }
+            if entry.is_folder {
+                folders.push(format!("{child}/"))
+            } else {
+                assert_eq!(entry.size, Some(child.len() as u64 - 1), "{child}");
+                found.insert(child[1..].to_owned());
             }
         }
     }

@@ -93,10 +93,8 @@ async fn s44_a_password_is_asked_for_once(world: World) {
     })
     .await;
     let direct = world.mac.url == world.gateway.url;
-    let url = match direct {
-        true => guarded.url.clone(),
-        false => crate::finder::broken::front(&guarded.url, FORBIDS).await,
-    };
+    let url =
+        if direct { guarded.url.clone() } else { crate::finder::broken::front(&guarded.url, FORBIDS).await };
     let mac = crate::finder::client::Finder::at(&url);
     let refused = mac.send("OPTIONS", "/").await;
     assert_eq!(refused.status(), 401);
