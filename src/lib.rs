@@ -18,7 +18,7 @@
 //! - [`fs`]: a bucket, or a directory, as a file system; what they promise is in their `SEMANTICS.md`.
 //! - [`store`]: object stores; `store/s3` is the only place that sees the AWS SDK.
 //! - [`cache`]: what is known without asking; pure structures.
-//! - [`intake`]: bodies that are taken without a pause, however slowly they are stored.
+//! - [`spool`]: bodies that are taken without a pause, however slowly they are stored.
 //! - [`state`]: the local database of one source.
 //! - [`peer`]: whose program is at the other end of a connection; [`sockets`]: those that were opened before;
 //!   [`descriptors`]: how many there may be.
@@ -37,6 +37,7 @@
 #![deny(unsafe_code)]
 
 pub mod aws_cli;
+pub mod bucket_spec;
 pub mod cache;
 pub mod cli;
 pub mod client;
@@ -54,6 +55,7 @@ pub mod http;
 pub mod iam;
 pub mod logging;
 pub mod metrics;
+pub mod mistake;
 pub mod mount;
 pub mod notify;
 pub mod object;
@@ -76,4 +78,5 @@ pub mod store;
 pub mod tally;
 #[cfg(test)]
 mod testing;
+pub mod units;
 pub mod words;

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use s3dav::cli::{self, Invocation, LogFormat, Mistake, ParseError};
+use s3dav::cli::{self, Invocation, LogFormat, ParseError};
 use s3dav::commands::{self, CommandError};
 use s3dav::config::file;
 use s3dav::logging::{as_line, has_colours, with_causes};
+use s3dav::mistake::Mistake;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
 fn invocation(arguments: Vec<OsString>, format: LogFormat) -> Result<Invocation, CommandError> {
     cli::parse(arguments, file::layer).map_err(|error| match error {
         ParseError::CommandLine(error) => {
-            if let (LogFormat::Json, Some(Mistake { error: text, hint })) = (format, cli::mistake(&error)) {
+            if let (LogFormat::Json, Some(Mistake { message: text, hint })) = (format, cli::mistake(&error)) {
                 report(&text, hint.as_deref(), MISUSE, format);
                 std::process::exit(MISUSE.into());
             }

@@ -9,43 +9,10 @@ use parking_lot::Mutex;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Times;
+use super::knowledge::{Asked, Freshness, Tick, What};
 use super::listing::{Listing, Page, apply, is_ordered, last_name};
 use crate::object::{ListPage, ListedObject, ObjectMeta, Spelling};
 use crate::seeded::{self, Bug};
-
-/// A place in the order of all questions and changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Tick(pub(super) u64);
-
-/// When a question was asked, or a change was ended: its place in the order, and the moment from
-/// which on its age counts. An answer is as old as its question, however long it was on its way.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
-    pub(super) tick: Tick,
-    pub(super) at: Instant,
-}
-
-/// How old something may be to count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// As old as a listing may get.
-    Listed,
-    /// As old as a single fact may get.
-    Single,
-    /// Any age, for want of better.
-    Any,
-}
-
-/// What has a name. Names are whole keys, or whole prefixes with their slash.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum What {
-    Object(ObjectMeta),
-    Prefix,
-    Nothing,
-    /// It may have changed, nobody knows how: it must be asked for. What was known before still counts for
-    /// want of better.
-    Doubtful,
-}
 
 /// See the module.
 #[derive(Debug)]

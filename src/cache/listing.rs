@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::folder::{Tick, What};
+use super::knowledge::{Tick, What};
 use crate::object::{ListPage, ListedObject, ObjectMeta};
 
 /// See the module.

@@ -9,7 +9,8 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 
 use super::Times;
-use super::folder::{Asked, Folder, Freshness, Tick, What};
+use super::folder::Folder;
+use super::knowledge::{Asked, Freshness, Tick, What};
 use crate::object::{Key, ListPage, ObjectMeta, Spelling, parent_prefix};
 
 /// See the module.

@@ -10,13 +10,14 @@
 
 mod content;
 mod folder;
+mod knowledge;
 mod listing;
 mod metadata;
 
 use std::time::Duration;
 
 pub use content::{ContentCache, Held};
-pub use folder::Freshness;
+pub use knowledge::Freshness;
 pub use metadata::{MetadataCache, Question};
 
 /// How much is remembered, and for how long.

@@ -7,7 +7,7 @@ use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Arg, Args, Subcommand, ValueEnum};
 
 use super::ServeArgs;
-use crate::config::units::parse_duration;
+use crate::units::parse_duration;
 
 #[derive(Debug, Clone, Args)]
 #[command(subcommand_negates_reqs = true, mut_args(hide_what_is_for_buckets))]

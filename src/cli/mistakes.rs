@@ -6,14 +6,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::LogFormat;
-use crate::config::ConfigError;
-
-/// A mistake in a command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    pub error: String,
-    pub hint: Option<String>,
-}
+use crate::mistake::Mistake;
 
 /// The format of the log that a command line, or else the environment, asks for: what is wrong with the rest of it is
 /// said in that format, too.
@@ -42,7 +35,7 @@ pub fn mistake(error: &clap::Error) -> Option<Mistake> {
     let mut lines = text.lines().map(str::trim);
     let first = lines.by_ref().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let tip = lines.find_map(|line| line.strip_prefix("tip: ")).map(str::to_owned);
-    Some(Mistake { error: first.trim_start_matches("error: ").to_owned(), hint: tip })
+    Some(Mistake { message: first.trim_start_matches("error: ").to_owned(), hint: tip })
 }
 
 /// Of an option that does not go with a group of others clap names the whole group; those that were given are meant.
@@ -64,13 +57,13 @@ pub(super) fn naming_what_was_given(
 }
 
 /// Whoever knows other programs of S3 writes `--endpoint URL`, which here is a host and needs a file system.
-pub(super) fn endpoint(error: &clap::Error, arguments: &[OsString]) -> Option<ConfigError> {
+pub(super) fn endpoint(error: &clap::Error, arguments: &[OsString]) -> Option<Mistake> {
     let missing = error.get(ContextKind::InvalidArg)?.to_string();
     if error.kind() != ErrorKind::MissingRequiredArgument || !missing.contains("--s3files") {
         return None;
     }
     let url = values_of(ENDPOINT, arguments).into_iter().find(|value| value.contains("://"))?;
-    Some(ConfigError {
+    Some(Mistake {
         message: "--endpoint is for --s3files".to_owned(),
         hint: Some(format!("did you mean --endpoint-url {url}?")),
     })
@@ -119,7 +112,7 @@ mod tests {
             let arguments = line.split(' ').map(OsString::from);
             let parsed = super::super::parse(arguments, |_| Ok::<_, ()>(super::super::Layer::new()));
             let Err(super::super::ParseError::CommandLine(error)) = parsed else { panic!("{line}") };
-            mistake(&error).unwrap().error
+            mistake(&error).unwrap().message
         };
         let one = refused("s3dav serve --path /a --region eu-west-1");
         assert_eq!(one, "the argument '--path <DIR>' cannot be used with '--region <NAME>'");

@@ -5,6 +5,7 @@ mod documents;
 mod iam;
 mod manual;
 mod mistakes;
+mod parsing;
 mod resolved;
 mod s3files;
 mod serve;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::units::parse_duration;
+use crate::units::parse_duration;
 
 pub use clap_complete::Shell;
 pub use container::{
@@ -26,11 +27,9 @@ pub use container::{
 };
 pub use documents::{completions, has_command, write_man_pages};
 pub use iam::{IamPolicyArgs, TrustArg};
-pub use mistakes::{Mistake, log_format, mistake};
-pub use resolved::{
-    Invocation, Kind, Layer, Origin, ParseError, ResolvedOption, default_in_words, option_names, parse,
-    parse_again,
-};
+pub use mistakes::{log_format, mistake};
+pub use parsing::{Invocation, ParseError, default_in_words, option_names, parse, parse_again};
+pub use resolved::{Kind, Layer, Origin, ResolvedOption};
 pub use s3files::{FarEngineArg, S3FilesArgs, SessionArgs};
 pub use serve::{
     AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,

@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::{S3FilesArgs, SessionArgs};
-use crate::config::units::{parse_duration, parse_size};
+use crate::units::{parse_duration, parse_size};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ChecksumsArg {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::config::units::parse_duration;
+use crate::units::parse_duration;
 
 #[derive(Debug, Clone, Args)]
 pub struct StackArgs {

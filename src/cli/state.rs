@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::GatewayArgs;
-use crate::config::units::parse_duration;
+use crate::units::parse_duration;
 
 #[derive(Debug, Clone, Args)]
 pub struct ShelfArgs {

@@ -9,7 +9,8 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::{Command, ConfigCommand, Layer, Origin, ResolvedOption, ServeArgs, ServiceCommand};
-use crate::config::{BucketSpec, ConfigError};
+use crate::bucket_spec::BucketSpec;
+use crate::mistake::Mistake;
 
 /// What the words mean.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,13 +35,13 @@ pub(super) enum Reading {
 }
 
 /// Reads the words of a command line. `matches`: of its innermost command.
-pub(super) fn read(command: &mut Command, matches: &ArgMatches) -> Result<Reading, ConfigError> {
+pub(super) fn read(command: &mut Command, matches: &ArgMatches) -> Result<Reading, Mistake> {
     let Some((serve, point)) = parts(command) else { return Ok(Reading::Done(Meaning::default())) };
     let (mounts, mountpoint) = (point.is_some(), point.and_then(|point| point.clone()));
     let names_stack = matches.try_contains_id("stack").is_ok_and(|is_given| is_given);
     if let (true, Some(option)) = (names_stack, given_by(matches, &[ValueSource::CommandLine]).first()) {
         let message = format!("--stack and --{option} both say what to mount");
-        return Err(ConfigError { message, hint: Some("leave one of them out".to_owned()) });
+        return Err(Mistake { message, hint: Some("leave one of them out".to_owned()) });
     }
     let Some(word) = serve.what.clone() else { return Ok(Reading::Done(Meaning::default())) };
     if mounts && mountpoint.is_none() && !is_bucket_for_certain(&word) {
@@ -55,18 +56,18 @@ pub(super) fn read(command: &mut Command, matches: &ArgMatches) -> Result<Readin
     let by_option = given_by(matches, &[ValueSource::CommandLine]);
     if let Some(option) = by_option.first().or(names_stack.then_some(&"stack")) {
         let message = format!("{word:?} and --{option} both say what to serve");
-        return Err(ConfigError { message, hint: Some("leave one of them out".to_owned()) });
+        return Err(Mistake { message, hint: Some("leave one of them out".to_owned()) });
     }
     let source = source(&word)?;
     if let (Named::Directory(directory), Some(option)) = (&source, option_of_buckets(matches)) {
         let message = format!("--{option} is for buckets, and {} is a directory", directory.display());
-        return Err(ConfigError { message, hint: Some("leave one of them out".to_owned()) });
+        return Err(Mistake { message, hint: Some("leave one of them out".to_owned()) });
     }
     Ok(Reading::Done(Meaning { source: Some(source), mountpoint }))
 }
 
 /// Reads the word that depends on the file.
-pub(super) fn by_file(word: OsString, layer: &Layer) -> Result<Meaning, ConfigError> {
+pub(super) fn by_file(word: OsString, layer: &Layer) -> Result<Meaning, Mistake> {
     if SOURCES.iter().any(|name| layer.contains_key(*name)) {
         return Ok(Meaning { source: None, mountpoint: Some(word.into()) });
     }
@@ -130,20 +131,20 @@ fn parts(command: &mut Command) -> Option<(&mut ServeArgs, Option<&mut Option<Pa
 }
 
 /// What a word that names a source names.
-fn source(word: &OsStr) -> Result<Named, ConfigError> {
+fn source(word: &OsStr) -> Result<Named, Mistake> {
     if is_path(word) {
         return Ok(Named::Directory(word.into()));
     }
     let text = word.to_string_lossy();
     if text.contains('/') && !is_bucket_for_certain(word) {
         let plain = text.trim_end_matches('/');
-        return Err(ConfigError {
+        return Err(Mistake {
             message: format!("{text:?} may be a bucket or a directory"),
             hint: Some(format!("write s3://{plain} for the bucket, or ./{plain} for the directory")),
         });
     }
     if is_file_system(&text) {
-        return Err(ConfigError {
+        return Err(Mistake {
             message: format!("{text:?} looks like a file system of Amazon S3 Files, not like a bucket"),
             hint: Some(format!("write --s3files {text}, or s3://{text} for a bucket of that name")),
         });

@@ -13,9 +13,10 @@ use super::hold::{Start, hold};
 use super::{CommandError, Ended, container_build, running};
 use crate::aws_cli::region_of_environment;
 use crate::cli::{ContainerArgs, ContainerCommand, LogArgs, Origin, ResolvedOption, ServeArgs, SystemArgs};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::container::{Container, Endpoint, Failure, Files, Keeper, Kind, Options, System, Times};
 use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_of};
+use crate::mistake::Mistake;
 use crate::parent::run_as_process_1;
 use crate::process;
 use crate::shutdown::Signals;
@@ -102,7 +103,7 @@ async fn check_serving(serve: &ServeArgs, dir: &Path) -> Result<(), CommandError
 }
 
 /// All that must be given is given by the mount.
-fn refuse_others(serve: &ServeArgs) -> Result<(), ConfigError> {
+fn refuse_others(serve: &ServeArgs) -> Result<(), Mistake> {
     let others = [
         ("the argument SOURCE", serve.what.is_some()),
         ("--bucket", !serve.bucket.is_empty()),
@@ -112,7 +113,7 @@ fn refuse_others(serve: &ServeArgs) -> Result<(), ConfigError> {
         ("--mount", serve.mount.is_some()),
     ];
     match others.into_iter().find(|(_, is_given)| *is_given) {
-        Some((name, _)) => Err(ConfigError {
+        Some((name, _)) => Err(Mistake {
             message: format!("a container serves what --s3files names, but {name} names something else"),
             hint: Some("leave it out; to serve a bucket in a container use `s3dav serve`".to_owned()),
         }),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use super::gateway::Gateway;
-use super::serve::Kept;
+use super::kept_mount::KeptMount;
 use super::{CommandError, Ended};
 use crate::far;
 use crate::mount;
@@ -18,7 +18,7 @@ use crate::sockets::Holder;
 pub(super) async fn until_stopped(
     gateway: Gateway,
     shutdown: Shutdown,
-    kept: Option<Kept>,
+    kept: Option<KeptMount>,
     mut signals: Signals,
     holder: Holder,
 ) -> Result<Ended, CommandError> {

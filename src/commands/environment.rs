@@ -1,12 +1,12 @@
 //! The environment: what is in it for nobody.
 
 use crate::cli::{Command, UnknownVariable, unknown_variables};
-use crate::config::ConfigError;
+use crate::mistake::Mistake;
 
 use super::serve::Role;
 
 /// Refuses what is misspelt: a gateway that was to be read-only would be open. What is like no option is told of.
-pub(super) fn check(command: &Command, role: &Role) -> Result<(), ConfigError> {
+pub(super) fn check(command: &Command, role: &Role) -> Result<(), Mistake> {
     let reads_none = matches!(
         command,
         Command::Completions { .. } | Command::ManPages { .. } | Command::CheckMount { .. }
@@ -22,7 +22,7 @@ pub(super) fn check(command: &Command, role: &Role) -> Result<(), ConfigError> {
     for UnknownVariable { name, meant } in unknown_variables(names) {
         if let Some(meant) = meant {
             let hint = Some(format!("did you mean {meant}?"));
-            return Err(ConfigError { message: format!("unknown variable {name}"), hint });
+            return Err(Mistake { message: format!("unknown variable {name}"), hint });
         }
         tell!("warning: unknown variable {name}: no option reads it");
     }

@@ -37,6 +37,7 @@ mod health;
 mod hints;
 mod hold;
 mod iam;
+mod kept_mount;
 mod listeners;
 mod mount;
 mod orphans;
@@ -63,11 +64,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::aws_cli::AwsCliError;
 use crate::cli::{Cli, Command, Invocation, LogArgs, LogFormat, ResolvedOption};
-use crate::config::ConfigError;
 use crate::container::{EngineError, Failure, OptionError};
 use crate::control::ControlError;
 use crate::fs::sidecar::ExportError;
 use crate::logging::{self, LogError};
+use crate::mistake::Mistake;
 use crate::mount::MountError;
 use crate::parent::START_ANEW;
 use crate::service::ServiceError;
@@ -87,7 +88,7 @@ pub struct CommandError {
 impl<E: Into<anyhow::Error>> From<E> for CommandError {
     fn from(error: E) -> Self {
         let error = error.into();
-        if let Some(mistake) = error.downcast_ref::<ConfigError>() {
+        if let Some(mistake) = error.downcast_ref::<Mistake>() {
             let hint = mistake.hint.clone();
             return Self { error, hint, exit_code: 2 };
         }

@@ -1,21 +1,18 @@
 //! `s3dav serve`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 
-use super::control_handler::Keeping;
 use super::ending::{close, until_stopped};
 use super::gateway::Gateway;
 use super::greeting::Greeting;
+use super::kept_mount::KeptMount;
 use super::{CommandError, Ended, hints, hold, listeners, owners, predecessor};
 use crate::cli::{LogArgs, ResolvedOption, ServeArgs};
 use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
-use crate::metrics::Metrics;
-use crate::mount::{Deputy, Mount, Witness};
 use crate::parent::note_failure;
 use crate::shutdown::{Shutdown, Signals};
 use crate::sockets::{self, Holder, Inherited};
@@ -155,48 +152,6 @@ async fn serve(
         reservation.iter().chain(&greeting.lines(&urls)).for_each(|line| tell!("{line}"));
     }
     let kept = options
-        .map(|options| Kept::of(super::mount::of_gateway(options, login, &gateway), interval, &gateway));
+        .map(|options| KeptMount::of(super::mount::of_gateway(options, login, &gateway), interval, &gateway));
     until_stopped(gateway, shutdown, kept, signals, holder).await
 }
-
-/// What is kept mounted while a gateway runs.
-pub(super) struct Kept {
-    pub(super) mount: Mount,
-    /// A lost mount is seen within this time.
-    pub(super) interval: Duration,
-    metrics: Metrics,
-    keeping: Arc<Keeping>,
-    deputy: Option<Deputy>,
-}
-
-impl Kept {
-    pub(super) fn of(mount: Mount, interval: Duration, gateway: &Gateway) -> Self {
-        let (metrics, keeping, deputy) = (gateway.metrics().clone(), gateway.keeping(), gateway.deputy());
-        Self { mount, interval, metrics, keeping, deputy }
-    }
-}
-
-impl Witness for Kept {
-    fn is_wanted(&self) -> bool {
-        self.keeping.is_wanted()
-    }
-
-    fn begins(&self) {
-        self.deputy.iter().for_each(Deputy::begin);
-    }
-
-    fn ends(&self) {
-        self.deputy.iter().for_each(Deputy::end);
-    }
-
-    fn well(&self) {
-        self.metrics.note_trouble(PLACE, None);
-    }
-
-    fn trouble(&self, message: String, hint: String) {
-        self.metrics.note_trouble(PLACE, Some((message, hint)));
-    }
-}
-
-/// In the list of problems.
-const PLACE: &str = "mount";

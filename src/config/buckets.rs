@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{ConfigError, Source, mistake};
+use super::Source;
+use crate::bucket_spec::BucketSpec;
 use crate::cache::CacheOptions;
 use crate::cli::{ChecksumsArg, ConditionalWritesArg, S3Args};
 use crate::fs::s3::S3FileSystemOptions;
+use crate::mistake::Mistake;
 use crate::spool::IntakeOptions;
 use crate::store::creates::WAIT;
 use crate::store::layers::conditional::LOOK_AGE;
@@ -64,11 +66,11 @@ pub(super) fn source(
     cache: CacheOptions,
     intake: IntakeOptions,
     delete_hidden: bool,
-) -> Result<Source, ConfigError> {
+) -> Result<Source, Mistake> {
     if given.is_empty() {
         let hint = "name one, as in `s3dav serve my-photos` or `s3dav mount ./photos`, or a source of the \
                     configuration file with --source";
-        return Err(mistake("no bucket or directory given", hint));
+        return Err(Mistake::new("no bucket or directory given", hint));
     }
     args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
     let buckets = buckets(given)?;
@@ -101,37 +103,40 @@ pub(super) fn endpoint_of_environment() -> Option<String> {
     variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"))
 }
 
-fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, ConfigError> {
+fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, Mistake> {
     let buckets: Vec<BucketSpec> = given
         .iter()
         .map(|text| {
             let hint = BucketSpec::meant(text).map(|name| format!("write {name}")).unwrap_or_default();
-            BucketSpec::parse(text).map_err(|message| mistake(message, &hint))
+            BucketSpec::parse(text).map_err(|message| Mistake::new(message, &hint))
         })
         .collect::<Result<_, _>>()?;
     let folders: BTreeSet<&str> = buckets.iter().map(BucketSpec::folder).collect();
     if folders.len() == buckets.len() {
         Ok(buckets)
     } else {
-        Err(mistake(
+        Err(Mistake::new(
             "two of the buckets would show as the same folder",
             "serve prefixes of one bucket with separate gateways, each with its own --listen",
         ))
     }
 }
 
-fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, ConfigError> {
+fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, Mistake> {
     if !PART_SIZES.contains(&args.part_size) {
-        return Err(mistake("--part-size is outside of what S3 accepts", "parts must be 5MiB to 5GiB"));
+        return Err(Mistake::new("--part-size is outside of what S3 accepts", "parts must be 5MiB to 5GiB"));
     }
     if args.multipart_threshold > MAX_PUT {
-        return Err(mistake(
+        return Err(Mistake::new(
             "--multipart-threshold is more than S3 accepts in one request",
             "the maximum is 5GiB",
         ));
     }
     if args.upload_memory < args.part_size * 2 {
-        return Err(mistake("--upload-memory is too small for two parts", "raise it, or lower --part-size"));
+        return Err(Mistake::new(
+            "--upload-memory is too small for two parts",
+            "raise it, or lower --part-size",
+        ));
     }
     Ok(UploadOptions {
         multipart_threshold: args.multipart_threshold,
@@ -144,11 +149,11 @@ fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, Config
     })
 }
 
-fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
+fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, Mistake> {
     if let Some(url) = &args.endpoint_url
         && !["http", "https"].iter().any(|scheme| has_scheme(url, scheme))
     {
-        return Err(mistake(
+        return Err(Mistake::new(
             format!("{url:?} is not a URL"),
             "write e.g. --endpoint-url https://minio.example:9000",
         ));
@@ -157,19 +162,25 @@ fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, ConfigError> {
         && url.split('/').nth(2).is_some_and(|authority| authority.contains('@'))
     {
         let hint = "give keys with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or with --profile";
-        return Err(mistake("an endpoint URL cannot contain a user and a password", hint));
+        return Err(Mistake::new("an endpoint URL cannot contain a user and a password", hint));
     }
     check_kind(&args, buckets)?;
     if args.force_path_style == Some(true) && buckets.iter().any(|spec| spec.bucket.starts_with("arn:")) {
-        return Err(mistake("an access point cannot be named in a path", "leave out --force-path-style"));
+        return Err(Mistake::new(
+            "an access point cannot be named in a path",
+            "leave out --force-path-style",
+        ));
     }
     if let Some(kind) = args.sse.as_deref()
         && !["AES256", "aws:kms", "aws:kms:dsse"].contains(&kind)
     {
-        return Err(mistake(format!("--sse {kind:?} is unknown"), "use AES256, aws:kms or aws:kms:dsse"));
+        return Err(Mistake::new(
+            format!("--sse {kind:?} is unknown"),
+            "use AES256, aws:kms or aws:kms:dsse",
+        ));
     }
     if args.sse.is_none() && args.sse_kms_key_id.is_some() {
-        return Err(mistake("--sse-kms-key-id without --sse", "add --sse aws:kms"));
+        return Err(Mistake::new("--sse-kms-key-id without --sse", "add --sse aws:kms"));
     }
     Ok(S3Options {
         region: args.region,
@@ -200,21 +211,21 @@ fn has_scheme(url: &str, scheme: &str) -> bool {
 }
 
 /// Refuses what no endpoint of AWS can be.
-fn check_kind(args: &S3Args, buckets: &[BucketSpec]) -> Result<(), ConfigError> {
+fn check_kind(args: &S3Args, buckets: &[BucketSpec]) -> Result<(), Mistake> {
     let kinds = [("--dual-stack", args.dual_stack), ("--fips", args.fips), ("--accelerate", args.accelerate)];
     let chosen = kinds.iter().find(|(_, is_chosen)| *is_chosen);
     if let (Some((option, _)), Some(_)) = (chosen, &args.endpoint_url) {
         let message = format!("{option} selects an endpoint of AWS, but --endpoint-url names another");
-        return Err(mistake(message, "leave out one of them"));
+        return Err(Mistake::new(message, "leave out one of them"));
     }
     if args.accelerate && args.force_path_style == Some(true) {
-        return Err(mistake(
+        return Err(Mistake::new(
             "--accelerate needs the bucket's name in the host",
             "leave out --force-path-style",
         ));
     }
     if buckets.iter().any(|spec| spec.bucket.starts_with("arn:") && spec.bucket.ends_with(".mrap")) {
-        return Err(mistake(
+        return Err(Mistake::new(
             "a multi-Region access point needs SigV4A signatures, which s3dav does not support",
             "serve the bucket, or an access point, of one Region",
         ));
@@ -226,134 +237,3 @@ fn check_kind(args: &S3Args, buckets: &[BucketSpec]) -> Result<(), ConfigError> 
 const PART_SIZES: std::ops::RangeInclusive<u64> = 5 << 20..=5 << 30;
 /// S3's bound of a single PUT.
 const MAX_PUT: u64 = 5 << 30;
-/// A bucket and a place in it, as `--bucket` names them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BucketSpec {
-    /// Name, access point alias or ARN.
-    pub bucket: String,
-    /// Without slashes at its ends; may be empty.
-    pub prefix: String,
-}
-
-impl BucketSpec {
-    /// Reads `NAME[/PREFIX]`, `arn:…:accesspoint/NAME[/PREFIX]` or what other programs write for the former:
-    /// `s3://NAME[/PREFIX]` and `arn:aws:s3:::NAME[/PREFIX]`.
-    pub fn parse(given: &str) -> Result<Self, String> {
-        let text = plain(given);
-        let segments = if text.starts_with("arn:") { 2 } else { 1 };
-        let mut parts = text.splitn(segments + 1, '/');
-        if Self::meant(given).is_some() {
-            return Err(format!("{given:?} is not a bucket"));
-        }
-        let bucket = parts.by_ref().take(segments).collect::<Vec<_>>().join("/");
-        let prefix = parts.next().unwrap_or_default().trim_matches('/').to_owned();
-        if bucket.is_empty() || bucket.contains(char::is_whitespace) {
-            return Err(format!("{given:?} is not a bucket"));
-        }
-        if ["http:", "https:"].iter().any(|scheme| bucket.eq_ignore_ascii_case(scheme)) {
-            return Err(format!(
-                "{given:?} is a URL; name the bucket, e.g. s3://photos/2026, and its server with --endpoint-url"
-            ));
-        }
-        let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if !text.starts_with("arn:") && !bucket.chars().all(is_legal) {
-            return Err(format!(
-                "{bucket:?} is not a valid bucket name, which has letters, digits, dots and dashes"
-            ));
-        }
-        if text.starts_with("arn:") && !bucket.contains(":accesspoint/") {
-            return Err(format!("{text:?} is not the ARN of an access point; give a bucket's name instead"));
-        }
-        if prefix
-            .split('/')
-            .any(|segment| matches!(segment, "." | "..") || (segment.is_empty() && !prefix.is_empty()))
-        {
-            return Err(format!("the prefix of {text:?} has an empty or dotted segment"));
-        }
-        Ok(Self { bucket, prefix })
-    }
-
-    /// What is meant by a name that begins almost as `s3://` does, and with what no bucket's can.
-    pub fn meant(given: &str) -> Option<String> {
-        let rest = given.get(..3).filter(|begin| begin.eq_ignore_ascii_case("s3:")).map(|_| &given[3..])?;
-        let name = rest.trim_start_matches('/');
-        (!name.is_empty() && !given.starts_with("s3://")).then(|| format!("s3://{name}"))
-    }
-
-    /// The folder that stands for it beside others.
-    pub fn folder(&self) -> &str {
-        self.bucket.rsplit('/').next().unwrap_or(&self.bucket)
-    }
-}
-
-/// Without what only says that it is a bucket. Its ARN names neither a region nor an account.
-fn plain(text: &str) -> &str {
-    let text = text.strip_prefix("s3://").unwrap_or(text);
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    match parts.as_slice() {
-        ["arn", _, "s3", "", "", bucket] => bucket,
-        _ => text,
-    }
-}
-
-impl std::fmt::Display for BucketSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.prefix.is_empty() {
-            f.write_str(&self.bucket)
-        } else {
-            write!(f, "{}/{}", self.bucket, self.prefix)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_prefixes_and_arns() {
-        let spec = BucketSpec::parse("photos/2026/may/").unwrap();
-        assert_eq!((spec.bucket.as_str(), spec.prefix.as_str()), ("photos", "2026/may"));
-        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap";
-        let spec = BucketSpec::parse(&format!("{arn}/in/side")).unwrap();
-        assert_eq!((spec.bucket.as_str(), spec.prefix.as_str(), spec.folder()), (arn, "in/side", "ap"));
-    }
-
-    #[test]
-    fn a_bucket_is_the_same_however_it_is_written() {
-        for (text, same) in [
-            ("s3://photos", "photos"),
-            ("s3://photos/", "photos"),
-            ("s3://photos/2026/", "photos/2026"),
-            ("arn:aws:s3:::photos", "photos"),
-            ("arn:aws-us-gov:s3:::photos/2026", "photos/2026"),
-            ("s3://arn:aws:s3:eu-west-1:1:accesspoint/ap/in", "arn:aws:s3:eu-west-1:1:accesspoint/ap/in"),
-        ] {
-            assert_eq!(BucketSpec::parse(text).unwrap().to_string(), same);
-        }
-    }
-
-    #[test]
-    fn what_begins_almost_as_other_programs_write_it_is_understood() {
-        for text in ["S3://photos/2026", "s3:photos/2026", "s3:/photos/2026", "S3:photos/2026"] {
-            assert_eq!(BucketSpec::meant(text).as_deref(), Some("s3://photos/2026"), "{text}");
-            assert!(BucketSpec::parse(text).is_err(), "{text}");
-        }
-        for text in ["s3://photos", "s3", "s3:", "s3photos", "é3:x", "arn:aws:s3:::photos"] {
-            assert_eq!(BucketSpec::meant(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        assert!(BucketSpec::parse("https://s3.example/photos").unwrap_err().contains("URL"));
-        assert!(BucketSpec::parse("arn:aws:s3:eu-west-1:1:photos").unwrap_err().contains("access point"));
-        for nothing in ["s3://", "s3:///photos", "arn:aws:s3:::", "s3://s3://photos"] {
-            assert!(BucketSpec::parse(nothing).is_err(), "{nothing}");
-        }
-        assert!(BucketSpec::parse("Bad Name!").is_err());
-        assert!(BucketSpec::parse("Bad_Name!!").is_err());
-        assert!(BucketSpec::parse("").is_err());
-        assert!(BucketSpec::parse("a/../b").is_err());
-    }
-}

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ConfigError, Source, mistake};
+use super::Source;
 use crate::aws_cli::region_of_environment;
 use crate::cli::{AppleMetadataArg, FarEngineArg, ServeArgs};
 use crate::container::{OptionError, Options, Times};
 use crate::far::{DockerOptions, FarOptions, SessionOptions};
+use crate::mistake::Mistake;
 use crate::relay::Far;
 use crate::spool::IntakeOptions;
 
@@ -47,7 +48,7 @@ impl Source {
 }
 
 /// `None` where something else is to be served.
-pub(super) fn source(args: &ServeArgs, intake: IntakeOptions) -> Result<Option<Source>, ConfigError> {
+pub(super) fn source(args: &ServeArgs, intake: IntakeOptions) -> Result<Option<Source>, Mistake> {
     let (far, name) = if args.s3files.s3files.is_some() {
         let options = docker(args)?;
         let name = FarSource::name_of(&options.mount.file_system, options.mount.access_point.as_deref());
@@ -69,7 +70,7 @@ pub(super) fn source(args: &ServeArgs, intake: IntakeOptions) -> Result<Option<S
 }
 
 /// The gateway of a task was started with options of its own, and is told none of these.
-fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), ConfigError> {
+fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), Mistake> {
     let of_task = [
         ("--allowed-host", !args.allowed_host.is_empty()),
         ("--url-prefix", args.url_prefix.is_some()),
@@ -77,7 +78,7 @@ fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), ConfigError> {
         ("--apple-metadata", !matches!(args.apple_metadata, AppleMetadataArg::Shelf)),
     ];
     match of_task.into_iter().find(|(_, is_given)| *is_given) {
-        Some((name, _)) => Err(mistake(
+        Some((name, _)) => Err(Mistake::new(
             format!("{name} has no effect: the gateway in the task decides that"),
             "leave it out, or choose another way, such as --via direct",
         )),
@@ -85,14 +86,14 @@ fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), ConfigError> {
     }
 }
 
-fn docker(args: &ServeArgs) -> Result<DockerOptions, ConfigError> {
+fn docker(args: &ServeArgs) -> Result<DockerOptions, Mistake> {
     let given = &args.s3files;
     let engines: &[&'static str] = match given.engine {
         Some(FarEngineArg::Docker) => &["docker"],
         Some(FarEngineArg::Podman) => &["podman"],
         None => &["docker", "podman"],
         Some(FarEngineArg::Host) => {
-            return Err(mistake(
+            return Err(Mistake::new(
                 "only root can mount S3 Files on this machine itself, not this command",
                 "run `s3dav container --s3files FS_ID --dir DIR` as root; it mounts and serves",
             ));
@@ -109,7 +110,7 @@ fn docker(args: &ServeArgs) -> Result<DockerOptions, ConfigError> {
         cloudwatch: false,
         times: Times::default(),
     };
-    mount.check().map_err(|error: OptionError| mistake(error.to_string(), error.hint))?;
+    mount.check().map_err(|error: OptionError| Mistake::new(error.to_string(), error.hint))?;
     Ok(DockerOptions {
         engines,
         image: given.image.clone(),

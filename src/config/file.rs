@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::{ConfigError, mistake};
 use crate::cli::{Layer, ServeArgs, option_names};
+use crate::mistake::Mistake;
 use crate::spelling;
 
 /// A file that has been read.
@@ -25,40 +25,42 @@ pub struct File {
 }
 
 /// What the file says for the command line `args`.
-pub fn layer(args: &ServeArgs) -> Result<Layer, ConfigError> {
+pub fn layer(args: &ServeArgs) -> Result<Layer, Mistake> {
     let named = args.config.is_some() || args.source.is_some();
     let Some(file) = read(args.config.clone(), named)? else { return Ok(Layer::new()) };
     file.layer(args.source.as_deref(), !args.bucket.is_empty() || args.path.is_some())
 }
 
 /// What the file says for a source, whose name a command that does not serve was given.
-pub(super) fn layer_of_source(config: Option<PathBuf>, source: &str) -> Result<Layer, ConfigError> {
+pub(super) fn layer_of_source(config: Option<PathBuf>, source: &str) -> Result<Layer, Mistake> {
     read(config, true)?.unwrap_or_default().layer(Some(source), false)
 }
 
 /// The file; `None` without a home, where none need be. `named`: it must be there.
-fn read(config: Option<PathBuf>, named: bool) -> Result<Option<File>, ConfigError> {
+fn read(config: Option<PathBuf>, named: bool) -> Result<Option<File>, Mistake> {
     let path = match config.or_else(default_path) {
         Some(path) => path,
-        None if named => return Err(mistake("there is no home directory", "name the file with --config")),
+        None if named => {
+            return Err(Mistake::new("there is no home directory", "name the file with --config"));
+        }
         None => return Ok(None),
     };
     let shown = path.display();
     match std::fs::read_to_string(&path) {
         Ok(text) => File::parse(&text)
             .map(Some)
-            .map_err(|mistake| ConfigError { message: format!("{shown}: {}", mistake.message), ..mistake }),
+            .map_err(|mistake| Mistake { message: format!("{shown}: {}", mistake.message), ..mistake }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Some(File::default())),
         Err(error) => {
             let hint = "it contains [sources.NAME] tables with the options of `s3dav serve`";
-            Err(mistake(format!("the configuration {shown} cannot be read: {error}"), hint))
+            Err(Mistake::new(format!("the configuration {shown} cannot be read: {error}"), hint))
         }
     }
 }
 
 /// A value of the file that clap refused.
-pub fn wrong_value(text: String) -> ConfigError {
-    mistake(format!("in the configuration file: {text}"), "`s3dav serve --help` lists what it accepts")
+pub fn wrong_value(text: String) -> Mistake {
+    Mistake::new(format!("in the configuration file: {text}"), "`s3dav serve --help` lists what it accepts")
 }
 
 /// The same place on all systems, since people take their dotfiles along.
@@ -69,21 +71,21 @@ pub fn default_path() -> Option<PathBuf> {
 }
 
 impl File {
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    fn parse(text: &str) -> Result<Self, Mistake> {
         let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-            mistake(format!("line {line}: {}", error.message()), "the file is written in TOML")
+            Mistake::new(format!("line {line}: {}", error.message()), "the file is written in TOML")
         })?;
         let known = option_names();
         let mut sources = BTreeMap::new();
         if let Some(named) = table.remove(SOURCES) {
             let Value::Table(named) = named else {
-                return Err(mistake("sources is not a table", "write [sources.NAME] above its options"));
+                return Err(Mistake::new("sources is not a table", "write [sources.NAME] above its options"));
             };
             for (name, options) in named {
                 let Value::Table(options) = options else {
                     let hint = format!("write [sources.{name}] above its options");
-                    return Err(mistake(format!("the source {name} is not a table"), &hint));
+                    return Err(Mistake::new(format!("the source {name} is not a table"), &hint));
                 };
                 sources.insert(name, read_options(options, &known)?);
             }
@@ -92,7 +94,7 @@ impl File {
     }
 
     /// The options of a source over those of all. `is_named`: the command line says what to serve.
-    fn layer(mut self, source: Option<&str>, is_named: bool) -> Result<Layer, ConfigError> {
+    fn layer(mut self, source: Option<&str>, is_named: bool) -> Result<Layer, Mistake> {
         let names = self.sources.keys().cloned().collect::<Vec<_>>();
         let mut layer = self.options;
         let own = match source {
@@ -101,12 +103,12 @@ impl File {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("there are: {}", names.join(", ")),
                 };
-                mistake(format!("there is no source {name:?} in the configuration"), &hint)
+                Mistake::new(format!("there is no source {name:?} in the configuration"), &hint)
             })?),
             None if is_named || layer.contains_key("bucket") || layer.contains_key("path") => None,
             None if names.len() > 1 => {
                 let hint = format!("name one with --source: {}", names.join(", "));
-                return Err(mistake("the configuration has several sources", &hint));
+                return Err(Mistake::new("the configuration has several sources", &hint));
             }
             None => self.sources.pop_first().map(|(_, only)| only),
         };
@@ -125,7 +127,7 @@ impl File {
     }
 }
 
-fn read_options(table: Table, known: &[String]) -> Result<Layer, ConfigError> {
+fn read_options(table: Table, known: &[String]) -> Result<Layer, Mistake> {
     let mut options = Layer::new();
     for (name, value) in table {
         if !known.contains(&name) {
@@ -133,19 +135,19 @@ fn read_options(table: Table, known: &[String]) -> Result<Layer, ConfigError> {
                 Some(near) => format!("did you mean {near}?"),
                 None => "`s3dav serve --help` lists the options".to_owned(),
             };
-            return Err(mistake(format!("there is no option {name:?}"), &hint));
+            return Err(Mistake::new(format!("there is no option {name:?}"), &hint));
         }
         let values = match value {
             Value::Array(values) => values.iter().map(text).collect::<Option<_>>(),
             value => text(&value).map(|text| vec![text]),
         };
         let values = values.ok_or_else(|| {
-            mistake(format!("{name} must be a string, a number, true, false or a list of strings"), "")
+            Mistake::new(format!("{name} must be a string, a number, true, false or a list of strings"), "")
         })?;
         options.insert(name, values);
     }
     if options.contains_key("bucket") && options.contains_key("path") {
-        Err(mistake("both bucket and path are given", "a source is one or the other"))
+        Err(Mistake::new("both bucket and path are given", "a source is one or the other"))
     } else {
         Ok(options)
     }

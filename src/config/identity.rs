@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::buckets::endpoint_of_environment;
 use super::file::layer_of_source;
-use super::{BucketSource, BucketSpec, ConfigError, FarSource, Source, mistake};
+use super::{BucketSource, FarSource, Source};
+use crate::bucket_spec::BucketSpec;
+use crate::mistake::Mistake;
 use crate::state::{SourceIdentity, SourceNote};
 
 /// The states that there are of a source of the configuration file, the one that was used last first.
-pub fn states_of_source(config: Option<PathBuf>, source: &str) -> Result<Vec<PathBuf>, ConfigError> {
+pub fn states_of_source(config: Option<PathBuf>, source: &str) -> Result<Vec<PathBuf>, Mistake> {
     let layer = layer_of_source(config, source)?;
     let first = |name: &str| layer.get(name).and_then(|values| values.first());
     if let Some(named) = first("state-dir") {
@@ -24,7 +26,7 @@ pub fn states_of_source(config: Option<PathBuf>, source: &str) -> Result<Vec<Pat
     }
     let given = layer.get("bucket").map(Vec::as_slice).unwrap_or_default();
     let buckets = given.iter().map(|text| BucketSpec::parse(text).map(|bucket| bucket.to_string()));
-    let buckets = buckets.collect::<Result<_, _>>().map_err(|message| mistake(message, ""))?;
+    let buckets = buckets.collect::<Result<_, _>>().map_err(|message| Mistake::new(message, ""))?;
     let endpoint = std::env::var("S3DAV_ENDPOINT_URL").ok().or_else(|| first("endpoint-url").cloned());
     let endpoint = endpoint.or_else(endpoint_of_environment);
     Ok(SourceIdentity::Buckets { endpoint, buckets }.states())

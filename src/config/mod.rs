@@ -8,7 +8,6 @@ mod far;
 pub mod file;
 mod identity;
 mod path;
-pub mod units;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -21,12 +20,14 @@ use crate::fs::sidecar::{AppleMetadata, ShelfOptions};
 use crate::fs::{NoPrefix, UrlPrefix};
 use crate::http::auth::{Access, Credentials};
 use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
+use crate::mistake::Mistake;
 use crate::mount::MountOptions;
 use crate::notify::{Notifier, NotifyOptions};
 use crate::spool::IntakeOptions;
 use crate::state::{Credential, default_directory, directory_hint, directory_of};
 
-pub use buckets::{BucketSource, BucketSpec};
+pub use crate::bucket_spec::BucketSpec;
+pub use buckets::BucketSource;
 pub use cautions::{Caution, cautions};
 pub use far::FarSource;
 pub use identity::states_of_source;
@@ -83,24 +84,12 @@ pub struct Listen {
     pub is_default: bool,
 }
 
-/// A mistake in the options.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct ConfigError {
-    pub message: String,
-    pub hint: Option<String>,
-}
-
-fn mistake(message: impl Into<String>, hint: &str) -> ConfigError {
-    ConfigError { message: message.into(), hint: (!hint.is_empty()).then(|| hint.to_owned()) }
-}
-
 /// Port of the default addresses.
 pub const DEFAULT_PORT: u16 = 8330;
 
 impl Config {
     /// Completes and checks what `serve` was given. Reads the password file, looks at the directory.
-    pub fn of_serve(args: ServeArgs) -> Result<Self, ConfigError> {
+    pub fn of_serve(args: ServeArgs) -> Result<Self, Mistake> {
         let listen = Listen::parse(&args.listen)?;
         let login = login(&args)?;
         let access = access(args.auth, login.as_ref())?;
@@ -118,7 +107,7 @@ impl Config {
             (Some(source), _) => source,
             (None, Some(path)) => path::source(path, cache, intake, &args)?,
             (None, None) if args.show_conflicts => {
-                return Err(mistake(
+                return Err(Mistake::new(
                     "--show-conflicts is for Amazon S3 Files",
                     "serve its mount with --path",
                 ));
@@ -128,12 +117,12 @@ impl Config {
         let state_dir = match args.state_dir {
             Some(named) => std::path::absolute(&named).unwrap_or(named),
             None => default_directory(&source.identity()).ok_or_else(|| {
-                mistake("there is no home directory to keep state in", "name one with --state-dir")
+                Mistake::new("there is no home directory to keep state in", "name one with --state-dir")
             })?,
         };
         let state_dir = directory_of(&state_dir).map_err(|error| {
             let message = format!("the state directory {} cannot be used: {error}", state_dir.display());
-            mistake(message, &directory_hint(&error))
+            Mistake::new(message, directory_hint(&error))
         })?;
         path::check_state(&source, &state_dir)?;
         let mount = args.mount.map(|point| MountOptions {
@@ -171,7 +160,7 @@ impl Config {
 
 impl Listen {
     /// Reads addresses; none stands for the default ones.
-    pub fn parse(given: &[String]) -> Result<Self, ConfigError> {
+    pub fn parse(given: &[String]) -> Result<Self, Mistake> {
         if given.is_empty() {
             let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
             let addresses = loopback.map(|ip| SocketAddr::new(ip, DEFAULT_PORT)).to_vec();
@@ -179,18 +168,18 @@ impl Listen {
         }
         let parse = |text: &String| {
             text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| {
-                mistake(format!("{text:?} is not an address"), "write e.g. --listen 127.0.0.1:8330")
+                Mistake::new(format!("{text:?} is not an address"), "write e.g. --listen 127.0.0.1:8330")
             })
         };
         Ok(Self { addresses: given.iter().map(parse).collect::<Result<_, _>>()?, is_default: false })
     }
 
     /// Refuses to be reached by others without asking them for a password.
-    pub fn check(&self, access: &Access) -> Result<(), ConfigError> {
+    pub fn check(&self, access: &Access) -> Result<(), Mistake> {
         let beyond = self.addresses.iter().find(|address| !address.ip().is_loopback());
         match (beyond, access) {
             (None, _) | (_, Access::Password(_)) => Ok(()),
-            (Some(address), Access::Anyone | Access::Peers(_) | Access::PeersOf(..)) => Err(mistake(
+            (Some(address), Access::Anyone | Access::Peers(_) | Access::PeersOf(..)) => Err(Mistake::new(
                 format!("{address} can be reached from other machines, so a password is required"),
                 "add --user NAME --password-file FILE, or listen on 127.0.0.1",
             )),
@@ -198,19 +187,19 @@ impl Listen {
     }
 }
 
-fn metrics_address(text: &str) -> Result<SocketAddr, ConfigError> {
+fn metrics_address(text: &str) -> Result<SocketAddr, Mistake> {
     text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| {
-        mistake(
+        Mistake::new(
             format!("--metrics-listen: {text:?} is not an address"),
             "write e.g. --metrics-listen 127.0.0.1:9330",
         )
     })
 }
 
-fn allowed_hosts(given: &[String]) -> Result<Vec<AllowedHost>, ConfigError> {
+fn allowed_hosts(given: &[String]) -> Result<Vec<AllowedHost>, Mistake> {
     let parse = |text: &String| {
         text.parse().map_err(|error: NoHost| {
-            mistake(
+            Mistake::new(
                 format!("--allowed-host: {error}"),
                 "write NAME, NAME:PORT or *.NAME, such as files.example.org or *.svc.cluster.local",
             )
@@ -219,9 +208,9 @@ fn allowed_hosts(given: &[String]) -> Result<Vec<AllowedHost>, ConfigError> {
     given.iter().map(parse).collect()
 }
 
-fn url_prefix(given: Option<&str>) -> Result<UrlPrefix, ConfigError> {
+fn url_prefix(given: Option<&str>) -> Result<UrlPrefix, Mistake> {
     given.unwrap_or("/").parse().map_err(|error: NoPrefix| {
-        mistake(
+        Mistake::new(
             format!("--url-prefix: {error}"),
             "write it as the proxy shows it, with a slash at both ends, such as /proxy/8330/",
         )
@@ -246,7 +235,7 @@ fn notifier(switch: Option<NotifyArg>, command: Option<PathBuf>) -> Option<Notif
     }
 }
 
-fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, ConfigError> {
+fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, Mistake> {
     let credentials = login.map(|login| Credentials::new(&login.user, &login.password));
     match (auth, credentials) {
         (None, None) => Ok(Access::Peers(None)),
@@ -254,45 +243,46 @@ fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, C
         (None | Some(AuthArg::Basic), credentials) => Ok(Access::Password(credentials)),
         (Some(AuthArg::None), None) => Ok(Access::Anyone),
         (Some(AuthArg::None), Some(_)) => {
-            Err(mistake("--auth none and --user contradict each other", "leave one of them out"))
+            Err(Mistake::new("--auth none and --user contradict each other", "leave one of them out"))
         }
     }
 }
 
-fn login(args: &ServeArgs) -> Result<Option<Credential>, ConfigError> {
+fn login(args: &ServeArgs) -> Result<Option<Credential>, Mistake> {
     let (user, file, variable) = (&args.user, &args.password_file, &args.password_variable);
     let (user, text, shown) = match (user, file, variable) {
         (Some(user), Some(file), _) => {
             let shown = file.display().to_string();
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| mistake(format!("the password file {shown} cannot be read: {error}"), ""))?;
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Mistake::new(format!("the password file {shown} cannot be read: {error}"), "")
+            })?;
             (user, text, shown)
         }
         (Some(user), None, Some(name)) => (user, variable_of(name)?, format!("the variable {name}")),
         (None, None, None) => return Ok(None),
         (Some(_), None, None) => {
-            return Err(mistake("--user without a password", "add --password-file FILE"));
+            return Err(Mistake::new("--user without a password", "add --password-file FILE"));
         }
-        (None, Some(_), _) => return Err(mistake("--password-file without a name", "add --user NAME")),
+        (None, Some(_), _) => return Err(Mistake::new("--password-file without a name", "add --user NAME")),
         (None, None, Some(_)) => {
-            return Err(mistake("--password-variable without a name", "add --user NAME"));
+            return Err(Mistake::new("--password-variable without a name", "add --user NAME"));
         }
     };
     match text.lines().next().unwrap_or_default() {
-        "" => Err(mistake(format!("the first line of {shown} is empty"), "write the password there")),
-        _ if user.contains(':') => Err(mistake("a user name cannot hold a colon", "")),
+        "" => Err(Mistake::new(format!("the first line of {shown} is empty"), "write the password there")),
+        _ if user.contains(':') => Err(Mistake::new("a user name cannot hold a colon", "")),
         password => Ok(Some(Credential { user: user.clone(), password: password.to_owned() })),
     }
 }
 
 /// The password that a variable holds, which is never shown.
-fn variable_of(name: &str) -> Result<String, ConfigError> {
+fn variable_of(name: &str) -> Result<String, Mistake> {
     std::env::var(name).map_err(|error| {
         let why = match error {
             std::env::VarError::NotPresent => "is not set",
             std::env::VarError::NotUnicode(_) => "does not hold UTF-8",
         };
-        mistake(
+        Mistake::new(
             format!("--password-variable: the variable {name} {why}"),
             "name the variable that holds the password",
         )

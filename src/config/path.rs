@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::{ConfigError, Source, mistake};
+use super::Source;
 use crate::cache::CacheOptions;
 use crate::cli::ServeArgs;
 use crate::fs::path::PathOptions;
+use crate::mistake::Mistake;
 use crate::spool::IntakeOptions;
 
 /// Looks whether the directory is one.
@@ -14,16 +15,17 @@ pub(super) fn source(
     cache: CacheOptions,
     intake: IntakeOptions,
     args: &ServeArgs,
-) -> Result<Source, ConfigError> {
+) -> Result<Source, Mistake> {
     let shown = given.display();
     let directory = given.canonicalize().map_err(|error| {
-        mistake(format!("{shown} cannot be served: {error}"), "name an existing directory with --path")
+        Mistake::new(format!("{shown} cannot be served: {error}"), "name an existing directory with --path")
     })?;
     if !directory.is_dir() {
-        return Err(mistake(format!("{shown} is not a directory"), "serve the folder that holds it"));
+        return Err(Mistake::new(format!("{shown} is not a directory"), "serve the folder that holds it"));
     }
-    std::fs::read_dir(&directory)
-        .map_err(|error| mistake(format!("{shown} cannot be read: {error}"), "s3dav needs to read it"))?;
+    std::fs::read_dir(&directory).map_err(|error| {
+        Mistake::new(format!("{shown} cannot be read: {error}"), "s3dav needs to read it")
+    })?;
     Ok(Source::Path(PathOptions {
         directory,
         delete_hidden: args.delete_hidden,
@@ -35,7 +37,7 @@ pub(super) fn source(
 }
 
 /// What the gateway keeps for itself must not show in what it serves.
-pub(super) fn check_state(source: &Source, state_dir: &Path) -> Result<(), ConfigError> {
+pub(super) fn check_state(source: &Source, state_dir: &Path) -> Result<(), Mistake> {
     let Source::Path(PathOptions { directory, .. }) = source else { return Ok(()) };
     let state_dir = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
     // The nearest folder that exists tells where links lead.
@@ -43,7 +45,7 @@ pub(super) fn check_state(source: &Source, state_dir: &Path) -> Result<(), Confi
     if !existing.is_some_and(|folder| folder.starts_with(directory)) {
         Ok(())
     } else {
-        Err(mistake(
+        Err(Mistake::new(
             format!("the state would be in {}, inside the served directory", state_dir.display()),
             "name another place with --state-dir",
         ))

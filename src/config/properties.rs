@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::units::{parse_duration, parse_size};
 use crate::testing::{any_text, config, near_text};
+use crate::units::{parse_duration, parse_size};
 
 const TIMES: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: &[(&str, u64)] = &[

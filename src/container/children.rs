@@ -13,7 +13,6 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::failures::{Failure, Kind};
-use super::files::WATCHDOG;
 use super::system::System;
 use crate::process::pid;
 
@@ -120,6 +119,7 @@ fn command_line(id: u32) -> String {
 }
 
 const PROXY: &str = "efs-proxy";
+pub(super) const WATCHDOG: &str = "amazon-efs-mount-watchdog";
 /// They have nothing to write.
 const TO_END: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::children;
+use super::children::{self, WATCHDOG};
 use super::failures::{Failure, Kind};
 use super::options::Options;
 use super::system::System;
@@ -210,7 +210,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 pub(super) const HELPER: &str = "mount.s3files";
-pub(super) const WATCHDOG: &str = "amazon-efs-mount-watchdog";
 const OF_HELPER: &str = "s3files-utils.conf";
 const OF_WATCHDOG: &str = "efs-utils.conf";
 /// Certificates, states and logs take a few MiB.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::children::{self, Group};
+use super::children::{self, Group, WATCHDOG};
 use super::failures::{Failure, Kind};
-use super::files::{HELPER, WATCHDOG};
+use super::files::HELPER;
 use super::options::Options;
 use super::system::System;
 use super::{NOTE, Note};

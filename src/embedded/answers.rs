@@ -7,8 +7,8 @@ use http_body_util::{BodyExt, BodyStream, StreamBody};
 use md5::{Digest, Md5};
 use s3s::dto::{ETag, HeadObjectOutput};
 
+use super::bodies::{Body, whole};
 use super::quirks::Quirks;
-use super::server::{Body, whole};
 
 /// What was asked.
 pub(super) struct Asked {

@@ -7,11 +7,13 @@
 mod actions;
 mod answers;
 mod blob;
+mod bodies;
 mod deletes;
 mod hooks;
 mod hosts;
 mod keys;
 mod listing;
+mod operations;
 mod policies;
 mod quirks;
 mod rules;

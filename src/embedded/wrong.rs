@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Response, header};
 use http_body_util::BodyExt;
 
+use super::bodies::{Body, whole};
 use super::hooks::Tokens;
-use super::server::{Body, whole};
 
 /// The answer of a server whose clock is so far ahead.
 pub(super) fn dated(mut answer: Response<Body>, ahead: Duration) -> Response<Body> {

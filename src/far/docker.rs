@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::noted::{NOTE, Noted};
+use super::noted::{Noted, PASSWORD, forget};
 use super::running::{TAKES, address, is_running, of_client, remove, tell_until_taken, wait, words};
 use super::{again, authorization, credentials, last_line};
 use crate::container::{Engine, EngineError, Options};
@@ -279,14 +279,6 @@ impl Docker {
     }
 }
 
-/// Removes what a gateway's far end left in its state directory.
-pub(super) async fn forget(state_dir: &Path) {
-    for name in [NOTE, PASSWORD] {
-        // It may not be there.
-        let _ = tokio::fs::remove_file(state_dir.join(name)).await;
-    }
-}
-
 /// 16 hexadecimal digits.
 fn hash(text: &str) -> String {
     hex::encode(&Sha256::digest(text)[..8])
@@ -362,8 +354,6 @@ const LABEL: &str = "s3dav.gateway";
 const MADE_AS: &str = "s3dav.made-as";
 /// The engine's name for this machine.
 const HOST: &str = "host.docker.internal";
-/// In the state directory, while there is a container.
-pub(super) const PASSWORD: &str = "far-password";
 /// An image is unpacked, and a virtual machine may have to wake up.
 const START: Duration = Duration::from_secs(60);
 /// Some hundred megabytes.

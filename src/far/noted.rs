@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::docker::forget;
 use super::running::remove;
 use crate::container::Engine;
 use crate::state::{read_private, write_private};
@@ -56,6 +55,16 @@ pub async fn remove_left_behind(state_dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Removes what a gateway's far end left in its state directory.
+pub(super) async fn forget(state_dir: &Path) {
+    for name in [NOTE, PASSWORD] {
+        // It may not be there.
+        let _ = tokio::fs::remove_file(state_dir.join(name)).await;
+    }
+}
+
 /// In the state directory, while there is a container.
-pub(super) const NOTE: &str = "far-container";
+const NOTE: &str = "far-container";
+/// In the state directory, while there is a container.
+pub(super) const PASSWORD: &str = "far-password";
 const ENGINES: [&str; 2] = ["docker", "podman"];

@@ -13,7 +13,7 @@ use redb::{Builder, Database, Error};
 
 use super::damage::{Damage, Listener, catching, is_damage};
 use super::head::Head;
-use super::look::{Look, look};
+use super::look::{CACHE_BYTES, Look, look};
 use super::{StateError, Unfit, open_private};
 
 #[derive(Debug)]
@@ -174,8 +174,6 @@ pub(super) fn failed(path: &Path, error: Error) -> StateError {
     StateError::Open { path: path.display().to_string(), source: Box::new(error) }
 }
 
-/// Of the database that are kept in memory: its rows are small, and what is asked often has an index of its own.
-pub(super) const CACHE_BYTES: usize = 16 << 20;
 /// Added to the name of one that is not whole yet.
 const NEW: &str = "new";
 

@@ -1,13 +1,17 @@
 //! What a state holds that somebody could miss, and how one that holds nothing is removed.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::damage::catching;
+use super::database::failed;
 use super::directory::{Held, ParentsPlace, holder, parent_holder};
-use super::{DATABASE_FILE, SHELF_DIRECTORY, State, StateError, opening, source};
+use super::look::without_writing;
+use super::opening::Loaded;
+use super::{DATABASE_FILE, SHELF_DIRECTORY, State, StateError, locks, source};
 
 /// What is kept in a state for its user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -43,8 +47,28 @@ impl Holdings {
                 file.map_err(|source| StateError::Directory { path: path.display().to_string(), source })?
             }
         };
-        opening::look_into(file, &path)
+        look_into(file, &path)
     }
+}
+
+/// Looks into a database that nobody has open; it stays as it is. Blocks.
+fn look_into(file: File, path: &Path) -> Result<Holdings, StateError> {
+    catching(|| {
+        let database = without_writing(file).map_err(|source| failed(path, source))?;
+        let rows = Loaded::of(&database, &path.display().to_string())?;
+        if rows.unreadable > 0 {
+            return Err(StateError::Damaged { why: format!("{} rows cannot be read", rows.unreadable) });
+        }
+        let (shelf, bytes) = rows.shelf.holdings();
+        Ok(Holdings {
+            shelf_files: shelf,
+            shelf_bytes: bytes,
+            pending: rows.pending.count(),
+            properties: rows.properties.len(),
+            locks: locks::live(&database)?,
+            others: 0,
+        })
+    })
 }
 
 impl State {

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use http::Uri;
 use sha2::{Digest, Sha256};
 
+use super::DATABASE_FILE;
 use super::directory::{LOCK_FILE, base_directory, is_state_directory};
-use super::{DATABASE_FILE, SourceNote};
 
 /// What makes two gateways share one state: the same endpoint and the same buckets, or the same
 /// directory. Region and profile do not count.
@@ -83,15 +83,8 @@ pub fn is_named_after(directory: &Path, bucket: &str) -> bool {
     name.is_some_and(|(readable, _)| readable == readable_part(bucket))
 }
 
-/// When a state was last in use, as far as can be told.
-pub fn last_use(directory: &Path) -> Option<SystemTime> {
-    let noted = SourceNote::read(directory).and_then(|note| note.last_used());
-    // One that was killed has noted its start alone.
-    noted.max(last_start(directory))
-}
-
 /// A start writes into the first, and what follows into the second.
-fn last_start(directory: &Path) -> Option<SystemTime> {
+pub(super) fn last_start(directory: &Path) -> Option<SystemTime> {
     let modified = |file: &str| fs::metadata(directory.join(file)).and_then(|meta| meta.modified()).ok();
     [LOCK_FILE, DATABASE_FILE].into_iter().filter_map(modified).max()
 }

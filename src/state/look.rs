@@ -33,7 +33,7 @@ pub(super) enum Look {
 /// Opens one for a look into it. What is done to it is forgotten. Blocks.
 pub(super) fn without_writing(file: File) -> Result<Database, Error> {
     let builder = &mut Database::builder();
-    Ok(builder.set_cache_size(super::database::CACHE_BYTES).create_with_backend(Unwritten::new(file)?)?)
+    Ok(builder.set_cache_size(CACHE_BYTES).create_with_backend(Unwritten::new(file)?)?)
 }
 
 /// Looks at all of a database. Blocks.
@@ -41,7 +41,7 @@ pub(super) fn look(file: File, head: &Head) -> Result<Look, Error> {
     let was_repaired = Arc::new(AtomicBool::new(false));
     let note = Arc::clone(&was_repaired);
     let mut database = Database::builder()
-        .set_cache_size(super::database::CACHE_BYTES)
+        .set_cache_size(CACHE_BYTES)
         .set_repair_callback(move |_| note.store(true, Ordering::Relaxed))
         .create_with_backend(Unwritten::new(file)?)?;
     // A repair has looked at everything.
@@ -160,6 +160,9 @@ impl StorageBackend for Unwritten {
 
 /// A page of redb's.
 const BLOCK_BYTES: usize = 4096;
+
+/// Of the database that are kept in memory: its rows are small, and what is asked often has an index of its own.
+pub(super) const CACHE_BYTES: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {

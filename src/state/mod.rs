@@ -43,7 +43,7 @@ pub use directory::{
 };
 pub use folder_dates::FolderDate;
 pub use holdings::{Holdings, Removed, remove, remove_bare, remove_new, remove_with_all};
-pub use identity::{SourceIdentity, default_directory, is_named_after, last_use};
+pub use identity::{SourceIdentity, default_directory, is_named_after};
 pub use locks::LockRow;
 pub use pending::{
     Coming, CreateRow, Kept, Left, Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered,
@@ -55,7 +55,7 @@ pub use private::{
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use seen::SeenRow;
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
-pub use source::SourceNote;
+pub use source::{SourceNote, last_use};
 
 use damage::Damage;
 use database::DatabaseFile;

@@ -1,6 +1,5 @@
 //! Opening the database: all of it is looked at, once, before anybody relies on it.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,8 +7,7 @@ use redb::{Database, Error};
 
 use super::damage::{Damage, catching, is_damage, keep_copy, put_aside};
 use super::database::{self, DatabaseFile, failed};
-use super::holdings::Holdings;
-use super::look::{Look, without_writing};
+use super::look::Look;
 use super::properties::Index;
 use super::shelf::ShelfIndex;
 use super::{DATABASE_FILE, StateError};
@@ -75,39 +73,19 @@ fn load(directory: &Path) -> Result<Opened, StateError> {
     Ok(Opened { database, properties, pending, shelf, unsure_since, damage })
 }
 
-/// Looks into a database that nobody has open; it stays as it is. Blocks.
-pub(super) fn look_into(file: File, path: &Path) -> Result<Holdings, StateError> {
-    catching(|| {
-        let database = without_writing(file).map_err(|source| failed(path, source))?;
-        let rows = Loaded::of(&database, &path.display().to_string())?;
-        if rows.unreadable > 0 {
-            return Err(StateError::Damaged { why: format!("{} rows cannot be read", rows.unreadable) });
-        }
-        let (shelf, bytes) = rows.shelf.holdings();
-        Ok(Holdings {
-            shelf_files: shelf,
-            shelf_bytes: bytes,
-            pending: rows.pending.count(),
-            properties: rows.properties.len(),
-            locks: locks::live(&database)?,
-            others: 0,
-        })
-    })
-}
-
 /// What is read of it at the start.
-struct Loaded {
-    properties: Index,
-    pending: pending::Index,
-    shelf: ShelfIndex,
-    unsure_since: Option<u64>,
+pub(super) struct Loaded {
+    pub(super) properties: Index,
+    pub(super) pending: pending::Index,
+    pub(super) shelf: ShelfIndex,
+    pub(super) unsure_since: Option<u64>,
     /// Rows that this version cannot read.
-    unreadable: usize,
+    pub(super) unreadable: usize,
 }
 
 impl Loaded {
     /// Brings the tables up to date, and reads them.
-    fn of(database: &Database, name: &str) -> Result<Self, StateError> {
+    pub(super) fn of(database: &Database, name: &str) -> Result<Self, StateError> {
         schema::check(database, name)?;
         let transaction = database.begin_write()?;
         properties::create_table(&transaction)?;

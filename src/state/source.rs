@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{SourceIdentity, read_private, write_private};
+use super::identity::{SourceIdentity, last_start};
+use super::{read_private, write_private};
 
 /// What is served with that state, as it was last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,13 @@ impl std::fmt::Display for SourceNote {
             (None, None) => f.write_str(&self.buckets.join(", ")),
         }
     }
+}
+
+/// When a state was last in use, as far as can be told.
+pub fn last_use(directory: &Path) -> Option<SystemTime> {
+    let noted = SourceNote::read(directory).and_then(|note| note.last_used());
+    // One that was killed has noted its start alone.
+    noted.max(last_start(directory))
 }
 
 pub(super) const FILE: &str = "source.toml";

@@ -1,6 +1,5 @@
 //! What can go wrong with a store, named by what it means to the caller.
 
-use super::advice::{self, GivenOptions};
 use super::obstacle::Obstacle;
 use crate::object::InvalidKey;
 use crate::spool::IntakeError;
@@ -154,67 +153,5 @@ impl StoreError {
     /// Whether the request may have been carried out although it failed.
     pub fn may_have_been_applied(&self) -> bool {
         self.is_transient() && !matches!(self, Self::ClockSkew)
-    }
-
-    /// What the user can do about it, as the text behind `hint:`.
-    pub fn hint(&self) -> Option<String> {
-        self.hint_with(advice::given())
-    }
-
-    /// The same where that was given.
-    pub fn hint_with(&self, given: &GivenOptions) -> Option<String> {
-        if let Some(hint) = advice::of(self, given) {
-            return hint;
-        }
-        let hint = match self {
-            Self::AccessDenied(_) => "check the policy of the bucket and of the credentials in use",
-            Self::NoSuchBucket => "check the spelling, the account and --endpoint-url",
-            Self::WrongRegion(_) => "name the bucket's own region with --region",
-            Self::ClockSkew => "set this machine's clock (S3 tolerates 15 minutes)",
-            Self::Blocked(obstacle) => obstacle.hint(),
-            Self::InvalidBucket(_) => {
-                "a bucket name has 3 to 63 lower-case letters, digits, dots and hyphens, and begins and ends \
-                 with a letter or a digit"
-            }
-            Self::SettingRefused { setting: Setting::StorageClass, .. } => {
-                "choose another one, which this store supports, with --storage-class, or leave it out for the bucket's \
-                 own"
-            }
-            Self::SettingRefused { setting: Setting::Encryption, .. } => {
-                "check --sse and --sse-kms-key-id, the key that the bucket encrypts with, and whether these \
-                 credentials may use it"
-            }
-            Self::Unavailable(_) => "check the network, the proxy settings and --endpoint-url",
-            Self::SlowDown(_) => "the bucket is busy; s3dav slows down by itself",
-            Self::Archived(_) => {
-                "restore it with `aws s3api restore-object`; it costs money, so s3dav never does"
-            }
-            Self::ChecksumDemanded(_) => {
-                "start the gateway with --checksums when-supported (Object Lock requires a checksum for each \
-                 object)"
-            }
-            Self::UnreadableKeys(_) => "rename or delete them with another tool",
-            Self::InvalidAnswer(_) => {
-                "something between here and S3 answers in its place: a captive portal or a proxy?"
-            }
-            _ => return None,
-        };
-        Some(hint.to_owned())
-    }
-
-    /// What is wrong with the whole bucket, and what to do; `None` where it concerns one request alone.
-    pub fn trouble(&self) -> Option<(String, String)> {
-        let concerns_all = matches!(
-            self,
-            Self::Credentials(_)
-                | Self::NoSuchBucket
-                | Self::WrongRegion(_)
-                | Self::ClockSkew
-                | Self::Unavailable(_)
-                | Self::Blocked(_)
-                | Self::SettingRefused { .. }
-                | Self::InvalidAnswer(_)
-        );
-        concerns_all.then(|| (self.to_string(), self.hint().unwrap_or_default()))
     }
 }

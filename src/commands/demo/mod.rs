@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 
 use super::ending::until_stopped;
 use super::gateway::Gateway;
+use super::kept_mount::KeptMount;
 use super::listeners;
-use super::serve::Kept;
 use super::words::quoted;
 use super::{CommandError, Ended, attempt, running};
 use crate::cli::DemoArgs;
@@ -58,7 +58,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<Ended, CommandError> {
     let welcome = welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args);
     let kept = mount.map(|options| {
         let mount = super::mount::of_gateway(options, None, &gateway);
-        Kept::of(mount, MOUNT_INTERVAL, &gateway)
+        KeptMount::of(mount, MOUNT_INTERVAL, &gateway)
     });
     // Nobody may be reading; it serves all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());

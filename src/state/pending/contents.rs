@@ -5,11 +5,10 @@
 //! of each such file that its content is missing, from the begin of a save until the file is stored, replaced or
 //! deleted, whatever becomes of the gateway meanwhile.
 
-use std::time::SystemTime;
-
+use super::coming_at::At;
 use super::index::Rows;
 use super::{Operation, PendingRow, Phase, id};
-use crate::state::{State, StateError, millis};
+use crate::state::{State, StateError};
 
 /// A content on its way. Dropped, it has failed.
 #[derive(Debug)]
@@ -22,25 +21,6 @@ pub struct Coming {
     /// An earlier one did not arrive whole.
     was_cut: bool,
     has_ended: bool,
-}
-
-/// The contents under way to one path.
-#[derive(Debug, Default)]
-pub(super) struct At {
-    count: usize,
-    /// When the first of them was begun: milliseconds since 1970.
-    pub(super) since: u64,
-    /// What the newest one that told its size told.
-    pub(super) bytes: Option<u64>,
-    /// The number of the newest one.
-    newest: u64,
-    /// What becomes of contents up to this number does not matter any more.
-    settled: u64,
-    /// The newest one that failed.
-    failed: u64,
-    /// What was stored last is shorter than announced.
-    is_incomplete: bool,
-    why: Option<String>,
 }
 
 /// How a content ended.
@@ -229,22 +209,6 @@ impl Drop for Coming {
         if !self.has_ended {
             self.end(End::Failed("the connection ended before it was stored".to_owned()));
         }
-    }
-}
-
-impl At {
-    fn begin(&mut self, number: u64, announced: Option<u64>) {
-        if self.count == 0 {
-            self.since = millis(SystemTime::now());
-        }
-        self.count += 1;
-        self.newest = number;
-        self.bytes = announced.or(self.bytes);
-    }
-
-    /// Whether it was not stored since by a newer one, nor deleted.
-    pub(super) fn matters(&self) -> bool {
-        self.newest > self.settled
     }
 }
 

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use redb::{Database, WriteTransaction};
 use tokio::sync::watch;
 
-use super::contents::At;
+use super::coming_at::At;
 use super::{Left, Operation, PendingRow, Phase, TABLE, id, load};
 use crate::state::StateError;
 

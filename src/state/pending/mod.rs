@@ -5,6 +5,7 @@
 //! All rows are in memory, too. A row is on disk before what it stands for is begun or acknowledged, unless it
 //! says otherwise, and is removed when that has ended. After a crash [`State::recover`] hands out what is left.
 
+mod coming_at;
 mod contents;
 mod index;
 mod questions;

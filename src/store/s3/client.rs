@@ -27,22 +27,14 @@ use tokio::time::Instant;
 use super::addressing::{Addressing, Style};
 use super::attempts::LogAttempts;
 use super::bounding::BoundAnswers;
+use super::class::Class;
 use super::connect_error::ConnectError;
 use super::counting::{CountRequests, KeepInTime};
+use super::headers::DropUnreadable;
 use super::naming::Naming;
 use super::options::{FixedCredentials, S3Options};
 use super::profile::Profile;
-use super::reading::DropUnreadable;
 use crate::store::{NotSignedIn, StoreError};
-
-/// What a request is for. Each class has retries of its own, so that failing listings cannot use
-/// up what uploads have.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Class {
-    List,
-    Read,
-    Write,
-}
 
 /// The clients of one bucket.
 #[derive(Debug)]

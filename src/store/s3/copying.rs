@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::client::Class;
+use super::class::Class;
 use super::convert::{copy_source, etag, invalid};
 use super::operations::{SERVER_SIDE_WORK, once, within};
 use super::{S3Store, StoreError, StoreResult};

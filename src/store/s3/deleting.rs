@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 
-use super::client::Class;
+use super::class::Class;
 use super::convert::has_control;
 use super::operations::{SERVER_SIDE_WORK, once, within};
 use super::{S3Store, StoreError, StoreResult, errors};

@@ -10,10 +10,11 @@ use aws_sdk_s3::operation::{RequestId, RequestIdExt};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::bounding::TooLong;
-use super::client::Class;
+use super::class::Class;
 use super::naming::{Naming, NotS3s};
 use super::obstacles::{self, Lost};
 use super::options::S3Options;
+use super::text::harmless;
 use crate::logging::with_causes;
 use crate::store::looked::LookTooOld;
 use crate::store::obstacle::Obstacle;
@@ -278,24 +279,6 @@ fn without_tokens(message: &str) -> String {
     shown
 }
 
-/// A text of the endpoint as one line that does nothing to a terminal and shows all there is, but for what is
-/// too much.
-pub(super) fn harmless(text: &str) -> String {
-    let mut shown = String::new();
-    for (index, c) in text.chars().enumerate() {
-        if index == MAX_TEXT {
-            shown.push('…');
-            break;
-        }
-        match c {
-            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.extend(c.escape_unicode()),
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
 /// What one key's entry in the answer to DeleteObjects means.
 pub(super) fn of_key(error: &aws_sdk_s3::types::Error) -> StoreError {
     let code = error.code().unwrap_or_default();
@@ -316,8 +299,6 @@ const MUCH_SKEW: Duration = Duration::from_secs(5 * 60);
 const MAX_REGION_BYTES: usize = 32;
 /// Characters of a signature; a session token has hundreds, a secret key never comes back.
 const SIGNATURE: usize = 64;
-/// Characters. The longest of S3's own texts are policies' refusals, below 500.
-const MAX_TEXT: usize = 2000;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ mod addressing;
 mod attempts;
 mod bounding;
 mod chain;
+mod class;
 mod client;
 mod connect_error;
 mod convert;
@@ -12,6 +13,7 @@ mod counting;
 mod deleting;
 mod denied;
 mod errors;
+mod headers;
 mod naming;
 mod obstacles;
 mod operations;
@@ -19,6 +21,7 @@ mod options;
 mod profile;
 mod reading;
 mod sending;
+mod text;
 mod unread;
 mod version_1;
 
@@ -42,7 +45,8 @@ pub use chain::{Chain, Keys, NoKeys};
 pub use connect_error::ConnectError;
 pub use options::{Checksums, FixedCredentials, S3Options};
 
-use client::{Class, Clients};
+use class::Class;
+use client::Clients;
 use counting::CountRequests;
 use errors::classify;
 

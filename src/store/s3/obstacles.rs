@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::S3Store;
 use super::addressing::Style;
-use super::errors::harmless;
 use super::options::{S3Options, host_of};
+use super::text::harmless;
 use crate::store::StoreError;
 use crate::store::obstacle::{CertificateFault, Obstacle};
 

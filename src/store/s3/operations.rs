@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::S3Store;
-use super::client::Class;
+use super::class::Class;
 use super::convert::{
     self, content_range, copy_source, date, etag, if_match, if_none_match, invalid, length, metadata,
 };

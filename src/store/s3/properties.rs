@@ -9,7 +9,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::convert::{content_range, date, list_page};
-use super::errors::{harmless, is_region};
+use super::errors::is_region;
+use super::text::harmless;
 use crate::store::ListRequest;
 use crate::testing::{any_text, config, near_text};
 

@@ -4,12 +4,10 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
-};
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::client::Class;
+use super::class::Class;
 use super::errors::Unexplained;
 use super::{S3Store, StoreError, StoreResult};
 use crate::object::{ByteRange, ETag, Key, ReadCondition};
@@ -162,33 +160,6 @@ impl Intercept for Coding {
     ) -> Result<(), BoxError> {
         if matches!(self, Self::Gzip) {
             context.request_mut().headers_mut().insert("accept-encoding", "gzip");
-        }
-        Ok(())
-    }
-}
-
-/// Leaves out headers that are no text: for one of them the SDK would refuse the whole answer.
-#[derive(Debug)]
-pub(super) struct DropUnreadable;
-
-impl Intercept for DropUnreadable {
-    fn name(&self) -> &'static str {
-        "DropUnreadable"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let headers = context.response_mut().headers_mut();
-        let is_text = |value: &[u8]| std::str::from_utf8(value).is_ok();
-        let unreadable = headers.iter_bytes().filter(|(_, value)| !is_text(value));
-        let unreadable: Vec<String> = unreadable.map(|(name, _)| name.to_owned()).collect();
-        for name in unreadable {
-            tracing::debug!(name, "a header that is no text is left out");
-            headers.remove(name);
         }
         Ok(())
     }
