@@ -1,5 +1,6 @@
 //! WebDAV: the engine behind its intercepts, our own PROPFIND, our own locks.
 
+mod adapter;
 mod delivery;
 pub mod engine;
 mod index;
@@ -22,6 +23,8 @@ use http_body_util::{BodyExt, Full};
 use crate::fs::context::Refusal;
 use crate::fs::{Failure, RequestContext};
 
+#[cfg(test)]
+pub(crate) use adapter::answer_in_memory;
 pub use policy::guard;
 pub use xml::check as check_xml;
 

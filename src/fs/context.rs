@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use dav_server::fs::FsError;
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -16,6 +15,7 @@ use crate::client::Client;
 use crate::logging::with_causes;
 use crate::object::{ByteRange, ETag};
 use crate::state::Coming;
+use crate::store::StoreError;
 
 /// The `Depth` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,22 +128,18 @@ impl Refusal {
 }
 
 impl RequestContext {
-    /// Turns a failure into what the engine understands, and keeps what it does not. The cause is
-    /// logged here, since it ends here.
-    pub fn report(&self, failure: Failure) -> FsError {
+    /// Keeps a failure for the answer, unless it says no more than what is there and what is not. The cause is logged
+    /// here, since it ends here.
+    pub fn report(&self, failure: Failure) {
         let (method, path) = (&self.method, &self.path);
         if !failure.is_ordinary() {
             tracing::warn!(%method, %path, error = with_causes(&failure), hint = hint(&failure), "failed");
         }
-        let engine = match &failure {
-            Failure::NotFound => return FsError::NotFound,
-            Failure::Store(crate::store::StoreError::NotFound) => return FsError::NotFound,
-            Failure::Exists => return FsError::Exists,
-            Failure::Forbidden(_) => FsError::Forbidden,
-            _ => FsError::GeneralFailure,
-        };
-        self.outcome.0.lock().failure.get_or_insert(self.refusal(&failure));
-        engine
+        let is_of_existence =
+            matches!(failure, Failure::NotFound | Failure::Store(StoreError::NotFound) | Failure::Exists);
+        if !is_of_existence {
+            self.outcome.0.lock().failure.get_or_insert(self.refusal(&failure));
+        }
     }
 
     /// Whether it is a PUT of no content and under no lock, as a file is made that is written later.
@@ -176,18 +172,14 @@ impl RequestContext {
             refusal
         }
     }
-
-    /// Refuses to go on after a failure that the engine took for something else: a store that is
-    /// away is not an absent file.
-    pub fn check(&self) -> Result<(), FsError> {
-        match self.outcome.0.lock().failure {
-            Some(_) => Err(FsError::GeneralFailure),
-            None => Ok(()),
-        }
-    }
 }
 
 impl ResponseHints {
+    /// Whether a failure is kept: nothing else is to be done for the request.
+    pub fn has_failed(&self) -> bool {
+        self.0.lock().failure.is_some()
+    }
+
     /// The failure to report instead of the engine's status.
     pub fn refusal(&self) -> Option<Refusal> {
         self.0.lock().failure.clone()

@@ -14,7 +14,7 @@ use super::stat::Stat;
 use super::upload::{Target, parent_missing};
 use super::writer::Unfinished;
 use crate::fs::conflict::{Room, keys_beside};
-use crate::fs::engine::Meta;
+use crate::fs::file_system::Meta;
 use crate::fs::seen_versions::WriteCondition;
 use crate::fs::{Failure, RequestContext};
 use crate::object::{Condition, parent_prefix};

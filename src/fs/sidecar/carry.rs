@@ -6,8 +6,8 @@ use moka::sync::Cache;
 
 use super::rules::{AppleMetadata, owner_of};
 use super::{Shelf, ShelvedFileSystem, shelf_path};
-use crate::fs::engine::{FileSystem, Transfer};
 use crate::fs::error::log_failure;
+use crate::fs::file_system::{FileSystem, Transfer};
 use crate::fs::following::{Following, carry_shelved, shelved_roots};
 use crate::fs::{Failure, ResourcePath, View};
 
@@ -22,7 +22,7 @@ impl Default for Carried {
     }
 }
 
-impl<F: FileSystem + View> ShelvedFileSystem<F> {
+impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     /// Where the source of this MOVE is, if it went there with the file that it belongs to.
     pub(super) fn carried_to(&self, path: &ResourcePath) -> Result<ResourcePath, Failure> {
         let destination =

@@ -8,12 +8,12 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::rules::owner_of;
 use super::{Shelf, ShelvedFileSystem, now, resource, shelf_path};
-use crate::fs::engine::FileSystem;
 use crate::fs::error::log_failure;
+use crate::fs::file_system::FileSystem;
 use crate::fs::{Children, ResourcePath, View};
 use crate::state::{Absent, ShelfRow};
 
-impl<F: FileSystem + View> ShelvedFileSystem<F> {
+impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     /// What is in a folder on the shelf.
     pub(super) fn shelved_children(&self, path: &ResourcePath) -> Children {
         let (folder, shelf) = (shelf_path(path), self.shelf.state.shelf());
