@@ -12,6 +12,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, BodyStream, Collected, StreamBody};
 
 use super::delivery::watched;
+use super::href::{href, own_href};
 use super::locks::LockTable;
 use super::policy::guard_content;
 use super::saves::Saves;
@@ -85,7 +86,7 @@ impl Engine {
         }
         let body = match &context.spelling {
             None => body,
-            Some(_) => proppatch::with_href(&body, |is_folder| propfind::own_href(context, is_folder)).into(),
+            Some(_) => proppatch::with_href(&body, |is_folder| own_href(context, is_folder)).into(),
         };
         let mut answer = Response::from_parts(head, full(body));
         answer.headers_mut().remove(header::CONTENT_LENGTH);
@@ -260,7 +261,7 @@ struct AsFolder {
 
 /// The target as every layer read it, spelled so that the engine cannot read it otherwise.
 fn target(context: &RequestContext) -> Uri {
-    let path = propfind::href(&context.path, context.path.has_trailing_slash());
+    let path = href(&context.path, context.path.has_trailing_slash());
     let path = format!("{}{path}", context.prefix.text());
     // Escaped throughout: always a valid URI.
     path.parse().unwrap_or_else(|_| Uri::from_static("/"))

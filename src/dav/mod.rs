@@ -3,6 +3,7 @@
 mod adapter;
 mod delivery;
 pub mod engine;
+pub mod href;
 mod index;
 mod lock_null;
 pub mod locks;
@@ -23,8 +24,6 @@ use http_body_util::{BodyExt, Full};
 use crate::fs::context::Refusal;
 use crate::fs::{Failure, RequestContext};
 
-#[cfg(test)]
-pub(crate) use adapter::answer_in_memory;
 pub use policy::guard;
 pub use xml::check as check_xml;
 
@@ -89,5 +88,7 @@ pub struct Hint(pub String);
 /// end of one that does not fit.
 const MAX_TEXT: usize = 2048;
 
+#[cfg(test)]
+pub(crate) use adapter::answer_in_memory;
 #[cfg(test)]
 mod properties;

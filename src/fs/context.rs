@@ -15,7 +15,6 @@ use crate::client::Client;
 use crate::logging::with_causes;
 use crate::object::{ByteRange, ETag};
 use crate::state::Coming;
-use crate::store::StoreError;
 
 /// The `Depth` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,9 +134,7 @@ impl RequestContext {
         if !failure.is_ordinary() {
             tracing::warn!(%method, %path, error = with_causes(&failure), hint = hint(&failure), "failed");
         }
-        let is_of_existence =
-            matches!(failure, Failure::NotFound | Failure::Store(StoreError::NotFound) | Failure::Exists);
-        if !is_of_existence {
+        if !failure.is_absence() && !matches!(failure, Failure::Exists) {
             self.outcome.0.lock().failure.get_or_insert(self.refusal(&failure));
         }
     }

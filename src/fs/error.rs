@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use http::StatusCode;
 
-use super::path::DiskError;
+use super::disk_error::DiskError;
 use super::resource_path::PathError;
 use crate::logging::with_causes;
 use crate::object::InvalidKey;
@@ -86,6 +86,11 @@ impl Failure {
     pub fn changed(client: &super::Client) -> Self {
         let status = if client.is_webdavfs() { StatusCode::LOCKED } else { StatusCode::PRECONDITION_FAILED };
         Self::Changed { status }
+    }
+
+    /// Whether it says no more than that nothing is there.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NotFound | Self::Store(StoreError::NotFound))
     }
 
     /// What is wrong with the whole disk, and what to do; `None` where it concerns one request alone.

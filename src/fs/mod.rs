@@ -4,10 +4,12 @@
 //! [`FileSystem`], which the engine works on, and a [`View`] for our own PROPFIND. Both know the request by its
 //! [`RequestContext`].
 
+mod apple_files;
 mod body;
 mod conflict;
 pub mod context;
 mod declared;
+mod disk_error;
 pub mod error;
 mod export;
 mod file_system;

@@ -9,11 +9,12 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::guard::{Refused, RequestMeta, admit};
+use super::guard::{RequestMeta, admit};
 use super::hosts::Hosts;
 use super::range;
+use super::refused::Refused;
+use crate::dav::href::href;
 use crate::dav::locks::NEGATED;
-use crate::dav::propfind::href;
 use crate::dav::{Body, answer_in_memory, full};
 use crate::fs::properties::{name, path};
 use crate::fs::{RequestContext, ResourcePath};

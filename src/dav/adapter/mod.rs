@@ -18,7 +18,6 @@ use http_body_util::BodyExt;
 use super::Body;
 use super::locks::RequestLocks;
 use crate::fs::{Failure, FileSystem, RequestContext};
-use crate::store::StoreError;
 
 use file_system::LentFileSystem;
 
@@ -44,7 +43,7 @@ pub(super) async fn handle(
 /// Turns a failure into what the engine understands; the context keeps what it does not.
 fn report(context: &RequestContext, failure: Failure) -> FsError {
     let error = match &failure {
-        Failure::NotFound | Failure::Store(StoreError::NotFound) => FsError::NotFound,
+        failure if failure.is_absence() => FsError::NotFound,
         Failure::Exists => FsError::Exists,
         Failure::Forbidden(_) => FsError::Forbidden,
         _ => FsError::GeneralFailure,
@@ -52,6 +51,9 @@ fn report(context: &RequestContext, failure: Failure) -> FsError {
     context.report(failure);
     error
 }
+
+/// Bytes per read: a chunk as S3 sends it fits, and nothing is split.
+const READ_SIZE: usize = 1 << 20;
 
 /// What the bare engine, over a file system in memory, answers to the last of these requests. The others succeed.
 #[cfg(test)]
@@ -66,6 +68,3 @@ pub(crate) async fn answer_in_memory(requests: impl IntoIterator<Item = Request<
     }
     last.unwrap().map(BodyExt::boxed_unsync)
 }
-
-/// Bytes per read: a chunk as S3 sends it fits, and nothing is split.
-const READ_SIZE: usize = 1 << 20;

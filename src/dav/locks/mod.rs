@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::href::href;
 use super::xml::escape;
 use crate::fs::{RequestContext, ResourcePath};
 use crate::state::LockRow;
@@ -235,7 +236,7 @@ fn granted(asked: Option<Duration>) -> Duration {
 /// The href of a folder by its lock's path.
 fn folder_href(path: &str) -> String {
     let segments = path.split('/').skip(1).filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
-    super::propfind::href(&ResourcePath::default().with_segments(segments), true)
+    href(&ResourcePath::default().with_segments(segments), true)
 }
 
 fn active_lock(row: &LockRow, root: &str) -> String {

@@ -14,35 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::fs::Failure;
-use crate::fs::resource_path::MAX_SEGMENTS;
-
-/// Why the disk did not do what was wanted.
-#[derive(Debug, thiserror::Error)]
-pub enum DiskError {
-    #[error("access is denied: {0}")]
-    Denied(io::Error),
-    #[error("the disk cannot be written: {0}")]
-    ReadOnly(io::Error),
-    #[error("the disk is full, or the quota is used up: {0}")]
-    Full(io::Error),
-    #[error("another program is using it: {0}")]
-    Busy(io::Error),
-    #[error(
-        "it cannot be read or written: {0}; on Amazon S3 Files the object may be archived (Glacier): restore \
-         it first"
-    )]
-    Broken(io::Error),
-    #[error("the disk does not answer")]
-    Hung,
-    #[error("it kept being replaced on the server: {0}")]
-    Stale(io::Error),
-    #[error("the file changed while it was read")]
-    ChangedWhileRead,
-    #[error("the folder has more than {MAX_SEGMENTS} levels, which no path can name")]
-    TooDeep,
-    #[error(transparent)]
-    Other(io::Error),
-}
+use crate::fs::disk_error::DiskError;
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
@@ -66,6 +38,14 @@ impl From<io::Error> for Failure {
             _ => DiskError::Other(error),
         };
         Self::Disk(disk)
+    }
+}
+
+/// What the folder's absence means for what should come into it.
+pub(super) fn parent_missing(error: io::Error) -> Failure {
+    match Failure::from(error) {
+        Failure::NotFound => Failure::ParentMissing,
+        other => other,
     }
 }
 

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::at_once::{Local, SMALL, piece_at_once};
-use super::disk::DiskError;
 use super::root::Root;
 use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
+use crate::fs::disk_error::DiskError;
 use crate::fs::file_system::{Meta, OpenFile, Reading};
 use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::object::ByteRange;

@@ -53,7 +53,6 @@ use part::Parts;
 use root::Root;
 use stat::Stat;
 
-pub use disk::DiskError;
 pub use report::ExportReport;
 
 /// What is served, and what is to be done with doubtful wishes.

@@ -5,14 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use cap_std::fs::MetadataExt;
-use rustix::io::Errno;
 
 use super::copying::{Copied, copy_file, copy_folder};
+use super::disk::parent_missing;
 use super::keyed_lock::KeyedGuard;
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
 use super::root::DirEntry;
-use super::upload::parent_missing;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::error::log_failure;
@@ -349,12 +348,6 @@ impl Transferring {
         }
         log_failure(remove_part(&aside));
         Ok(())
-    }
-}
-
-impl super::DiskError {
-    fn is_other_device(&self) -> bool {
-        matches!(self, Self::Other(error) if Errno::from_io_error(error) == Some(Errno::XDEV))
     }
 }
 

@@ -9,7 +9,6 @@ mod carry;
 mod export;
 mod file;
 mod preparing;
-mod rules;
 mod watch;
 
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::apple_files::is_virtual;
 use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 use super::following::recover;
 use super::{
@@ -29,9 +29,8 @@ use crate::object::ETag;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, ShelfRow, State, StoredProperty, TransferRow, millis};
 
-pub(super) use carry::{companion_of, owner_of_shelved};
+pub use super::apple_files::AppleMetadata;
 pub use export::{ExportError, export};
-pub use rules::AppleMetadata;
 
 use carry::Carried;
 
@@ -131,7 +130,7 @@ impl<S: Source> Share for Shelved<S> {
 impl Shelf {
     fn find(&self, path: &ResourcePath) -> Option<ShelfRow> {
         let found = self.state.shelf().get(&shelf_path(path)).cloned();
-        found.or_else(|| rules::is_virtual(path).then(|| file::empty(path.name(), self.started)))
+        found.or_else(|| is_virtual(path).then(|| file::empty(path.name(), self.started)))
     }
 }
 

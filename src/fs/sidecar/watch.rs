@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use unicode_normalization::UnicodeNormalization;
 
-use super::rules::owner_of;
 use super::{Shelf, ShelvedFileSystem, now, resource, shelf_path};
+use crate::fs::apple_files::owner_of;
 use crate::fs::error::log_failure;
 use crate::fs::file_system::FileSystem;
 use crate::fs::{Children, ResourcePath, View};
