@@ -269,7 +269,7 @@ fn target(context: &RequestContext) -> Uri {
 
 /// The answer to a failure that the engine cannot express.
 fn refusal(context: &RequestContext) -> Option<Response<Body>> {
-    context.outcome.refusal().as_ref().map(refused)
+    context.outcome.failure().map(|failure| refused(context, &failure))
 }
 
 /// Whether the last so many bytes are wanted, of whatever version.

@@ -112,7 +112,7 @@ fn may_be_halfway(failure: &Failure) -> bool {
             | Failure::Forbidden(_)
             | Failure::BadRequest(_)
             | Failure::Path(_)
-            | Failure::Changed { .. }
+            | Failure::Changed
             | Failure::UnderWay
             | Failure::CopyIncomplete { .. }
             | Failure::Store(StoreError::ConditionFailed | StoreError::NotFound)

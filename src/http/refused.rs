@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, StatusCode};
 
-use crate::fs::{Failure, PathError};
+use crate::dav::status;
+use crate::fs::PathError;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -21,8 +22,7 @@ pub(super) fn bad_request(message: impl Into<String>) -> Refused {
 
 impl From<PathError> for Refused {
     fn from(error: PathError) -> Self {
-        let failure = Failure::Path(error);
-        refused(failure.status(), failure.to_string())
+        refused(status::of_path(&error), error.to_string())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::{Buf, Bytes};
 use dav_server::fs::{DavFile, DavMetaData, FsError, FsFuture, FsResult};
 
-use super::report;
+use super::reported;
 use crate::fs::{Meta, OpenFile, RequestContext};
 
 pub(super) struct EngineFile {
@@ -35,12 +35,14 @@ impl DavFile for EngineFile {
 
     fn write_bytes(&mut self, bytes: Bytes) -> FsFuture<'_, ()> {
         Box::pin(
-            async move { self.file.write(bytes).await.map_err(|failure| report(&self.context, failure)) },
+            async move { self.file.write(bytes).await.map_err(|failure| reported(&self.context, failure)) },
         )
     }
 
     fn read_bytes(&mut self, count: usize) -> FsFuture<'_, Bytes> {
-        Box::pin(async move { self.file.read(count).await.map_err(|failure| report(&self.context, failure)) })
+        Box::pin(
+            async move { self.file.read(count).await.map_err(|failure| reported(&self.context, failure)) },
+        )
     }
 
     fn seek(&mut self, to: SeekFrom) -> FsFuture<'_, u64> {
@@ -56,7 +58,7 @@ impl DavFile for EngineFile {
 
     fn flush(&mut self) -> FsFuture<'_, ()> {
         Box::pin(async move {
-            self.file.commit().await.map_err(|failure| report(&self.context, failure))?;
+            self.file.commit().await.map_err(|failure| reported(&self.context, failure))?;
             // Where the source has not said so: it goes on without the client.
             self.context.stored(self.file.meta().size).await;
             Ok(())

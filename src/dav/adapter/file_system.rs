@@ -12,7 +12,7 @@ use dav_server::fs::{
 use http::StatusCode;
 
 use super::file::{EngineFile, EngineMeta};
-use super::report;
+use super::reported;
 use crate::fs::context::Depth;
 use crate::fs::{Failure, FileSystem, OpenMode, RequestContext, ResourcePath, Transfer};
 use crate::state::{PropertyChange, PropertyName, StoredProperty};
@@ -42,7 +42,7 @@ impl LentFileSystem {
     }
 
     fn report<T>(&self, result: Result<T, Failure>) -> Result<T, FsError> {
-        result.map_err(|failure| report(&self.context, failure))
+        result.map_err(|failure| reported(&self.context, failure))
     }
 
     fn mode(&self, options: &OpenOptions) -> Result<OpenMode, Failure> {

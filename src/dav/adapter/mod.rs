@@ -2,7 +2,7 @@
 //!
 //! It is lent a [`FileSystem`] and the request's locks, in its own traits; what becomes of a request comes back as a
 //! plain answer. Trees are opaque to it, neither file nor folder, so that it hands each to one call instead of walking
-//! it. Its errors cannot say why something failed: the request's context keeps that, see [`RequestContext::report`].
+//! it. Its errors cannot say why something failed: what it cannot say is reported, see [`report`].
 
 mod file;
 mod file_system;
@@ -15,8 +15,8 @@ use dav_server::{DavConfig, DavHandler};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
-use super::Body;
 use super::locks::RequestLocks;
+use super::{Body, report};
 use crate::fs::{Failure, FileSystem, RequestContext};
 
 use file_system::LentFileSystem;
@@ -40,15 +40,15 @@ pub(super) async fn handle(
     DavHandler::new().handle_with(config, request).await.map(BodyExt::boxed_unsync)
 }
 
-/// Turns a failure into what the engine understands; the context keeps what it does not.
-fn report(context: &RequestContext, failure: Failure) -> FsError {
+/// Reports a failure, and says what of it the engine understands.
+fn reported(context: &RequestContext, failure: Failure) -> FsError {
     let error = match &failure {
         failure if failure.is_absence() => FsError::NotFound,
         Failure::Exists => FsError::Exists,
         Failure::Forbidden(_) => FsError::Forbidden,
         _ => FsError::GeneralFailure,
     };
-    context.report(failure);
+    report(context, failure);
     error
 }
 

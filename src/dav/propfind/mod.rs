@@ -17,7 +17,7 @@ use hyper::body::Frame;
 
 use super::href::{child_href, own_href};
 use super::locks::RequestLocks;
-use super::{Body, full, refuse, text};
+use super::{Body, full, refuse, report, text};
 use crate::fs::context::{Depth, RequestContext};
 use crate::fs::{Children, Failure, Resource, View};
 
@@ -146,7 +146,7 @@ impl Streamed {
             let Some(child) = self.batch.next() else { break };
             if let Err(failure) = self.write(child).await {
                 let message = failure.to_string();
-                self.context.report(failure);
+                report(&self.context, failure);
                 return Err(io::Error::other(message));
             }
         }

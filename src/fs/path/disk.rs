@@ -106,35 +106,7 @@ const MAX_THREADS: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
-
     use super::*;
-
-    #[test]
-    fn every_failure_has_its_status() {
-        let status = |errno: Errno| Failure::from(io::Error::from(errno)).status().as_u16();
-        for (errno, expected) in [
-            (Errno::NOENT, 404),
-            (Errno::NOTDIR, 404),
-            (Errno::LOOP, 404),
-            (Errno::EXIST, 405),
-            (Errno::ACCESS, 403),
-            (Errno::PERM, 403),
-            (Errno::ROFS, 403),
-            (Errno::NAMETOOLONG, 414),
-            (Errno::NOSPC, 507),
-            (Errno::DQUOT, 507),
-            (Errno::BUSY, 409),
-            (Errno::NOTEMPTY, 409),
-            (Errno::IO, 409),
-            (Errno::STALE, 503),
-            (Errno::NFILE, 500),
-        ] {
-            assert_eq!(status(errno), expected, "{errno}");
-        }
-        let escape = io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside");
-        assert_eq!(Failure::from(escape).status(), StatusCode::NOT_FOUND);
-    }
 
     #[tokio::test]
     async fn a_hung_disk_is_waited_for_until_the_deadline() {

@@ -73,7 +73,7 @@ impl PathFileSystem {
                     return Err(StoreError::ConditionFailed.into());
                 }
                 if !is_tree && !now.stat.has_content_as(&located.stat.etag) {
-                    return Err(Failure::changed(&client));
+                    return Err(Failure::Changed);
                 }
                 let place = removing.root.place(key)?;
                 if is_tree {
