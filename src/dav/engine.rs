@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use dav_server::{DavConfig, DavHandler};
 use futures_util::{FutureExt, StreamExt};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, BodyStream, Collected, StreamBody};
 
 use super::delivery::watched;
+use super::href::{href, own_href};
 use super::locks::LockTable;
 use super::policy::guard_content;
 use super::saves::Saves;
 use super::told::Told;
-use super::{Body, full, index, lock_null, propfind, proppatch, refuse, refused, text};
+use super::{Body, adapter, full, index, lock_null, propfind, proppatch, refuse, refused, text};
 use crate::fs::{Failure, RequestContext, Share};
 use crate::page::Order;
 use crate::shutdown::Shutdown;
@@ -86,7 +86,7 @@ impl Engine {
         }
         let body = match &context.spelling {
             None => body,
-            Some(_) => proppatch::with_href(&body, |is_folder| propfind::own_href(context, is_folder)).into(),
+            Some(_) => proppatch::with_href(&body, |is_folder| own_href(context, is_folder)).into(),
         };
         let mut answer = Response::from_parts(head, full(body));
         answer.headers_mut().remove(header::CONTENT_LENGTH);
@@ -147,17 +147,11 @@ impl Engine {
         let since = if is_read { request.headers_mut().remove(header::IF_MODIFIED_SINCE) } else { None };
         let since = since.filter(|_| !request.headers().contains_key(header::IF_NONE_MATCH));
         let wants_end = is_read && wants_end(request.headers());
-        let config = if context.prefix.is_empty() {
-            DavConfig::new()
-        } else {
-            DavConfig::new().strip_prefix(context.prefix.decoded())
-        };
-        let config = config
-            .filesystem(self.share.engine(Arc::clone(context)))
-            .locksystem(Box::new(self.locks.for_request(Arc::clone(context))))
-            .read_buf_size(READ_SIZE);
-        let answer = AssertUnwindSafe(DavHandler::new().handle_with(config, request)).catch_unwind().await;
-        let answer = match answer {
+        let fs = self.share.file_system(Arc::clone(context));
+        let locks = self.locks.for_request(Arc::clone(context));
+        let carried_out = adapter::handle(context, fs, locks, request);
+        let answer = AssertUnwindSafe(carried_out).catch_unwind().await;
+        let mut answer = match answer {
             Ok(answer) => answer,
             Err(_) => {
                 tracing::error!(method = %context.method, path = %context.path, "the WebDAV engine panicked");
@@ -170,8 +164,6 @@ impl Engine {
         if context.method.as_str() == "UNLOCK" {
             self.share.unlocked(context);
         }
-        let (parts, body) = answer.into_parts();
-        let mut answer = Response::from_parts(parts, body.boxed_unsync());
         if wants_end {
             mark_whole(&mut answer);
         }
@@ -269,7 +261,7 @@ struct AsFolder {
 
 /// The target as every layer read it, spelled so that the engine cannot read it otherwise.
 fn target(context: &RequestContext) -> Uri {
-    let path = propfind::href(&context.path, context.path.has_trailing_slash());
+    let path = href(&context.path, context.path.has_trailing_slash());
     let path = format!("{}{path}", context.prefix.text());
     // Escaped throughout: always a valid URI.
     path.parse().unwrap_or_else(|_| Uri::from_static("/"))
@@ -277,7 +269,7 @@ fn target(context: &RequestContext) -> Uri {
 
 /// The answer to a failure that the engine cannot express.
 fn refusal(context: &RequestContext) -> Option<Response<Body>> {
-    context.outcome.refusal().as_ref().map(refused)
+    context.outcome.failure().map(|failure| refused(context, &failure))
 }
 
 /// Whether the last so many bytes are wanted, of whatever version.
@@ -362,6 +354,3 @@ fn same_date(since: &header::HeaderValue, headers: &HeaderMap) -> bool {
     let modified = headers.get(header::LAST_MODIFIED).and_then(parse);
     modified.is_some() && modified == parse(since)
 }
-
-/// Bytes per read: a chunk as S3 sends it fits, and nothing is split.
-const READ_SIZE: usize = 1 << 20;

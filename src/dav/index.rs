@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 
-use super::propfind::{child_href, href};
+use super::href::{child_href, href};
 use super::{Body, full};
 use crate::fs::{Failure, RequestContext, Resource, View};
 use crate::page::{self, Entry, Listing, Order};

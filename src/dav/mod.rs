@@ -1,7 +1,9 @@
 //! WebDAV: the engine behind its intercepts, our own PROPFIND, our own locks.
 
+mod adapter;
 mod delivery;
 pub mod engine;
+pub mod href;
 mod index;
 mod lock_null;
 pub mod locks;
@@ -9,6 +11,7 @@ mod policy;
 pub mod propfind;
 mod proppatch;
 mod saves;
+pub mod status;
 mod told;
 mod xml;
 
@@ -19,8 +22,8 @@ use http::{Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
-use crate::fs::context::Refusal;
 use crate::fs::{Failure, RequestContext};
+use crate::logging::with_causes;
 
 pub use policy::guard;
 pub use xml::check as check_xml;
@@ -36,21 +39,34 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 
 /// The answer to a failure; its cause is logged.
 pub(crate) fn refuse(context: &RequestContext, failure: Failure) -> Response<Body> {
-    let refusal = context.refusal(&failure);
-    context.report(failure);
-    refused(&refusal)
+    let answer = refused(context, &failure);
+    report(context, failure);
+    answer
 }
 
 /// What the client is told of a failure.
-fn refused(refusal: &Refusal) -> Response<Body> {
-    let mut answer = text(refusal.status, &refusal.message);
-    if let Some(hint) = &refusal.hint {
-        answer.extensions_mut().insert(Hint(hint.clone()));
+fn refused(context: &RequestContext, failure: &Failure) -> Response<Body> {
+    let status = status::of(failure, &context.client);
+    let mut answer = text(status, &failure.to_string());
+    if let Some(hint) = failure.hint() {
+        answer.extensions_mut().insert(Hint(hint));
     }
-    if let Some(seconds) = refusal.retry_after {
+    if let Some(seconds) = status::retry_after(status) {
         answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     answer
+}
+
+/// Keeps a failure for the answer, unless it says no more than what is there and what is not. The cause is logged
+/// here, since it ends here.
+fn report(context: &RequestContext, failure: Failure) {
+    let RequestContext { method, path, .. } = context;
+    if status::of(&failure, &context.client).is_server_error() || failure.is_of_setup() {
+        tracing::warn!(%method, %path, error = with_causes(&failure), hint = failure.hint(), "failed");
+    }
+    if !failure.is_absence() && !matches!(failure, Failure::Exists) {
+        context.outcome.set_failure(failure);
+    }
 }
 
 /// An answer with a short text for people. What S3 or a client has put into it may be long; the beginning tells.
@@ -86,5 +102,7 @@ pub struct Hint(pub String);
 /// end of one that does not fit.
 const MAX_TEXT: usize = 2048;
 
+#[cfg(test)]
+pub(crate) use adapter::answer_in_memory;
 #[cfg(test)]
 mod properties;

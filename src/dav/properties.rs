@@ -1,8 +1,5 @@
 //! The XML that clients send.
 
-use dav_server::DavHandler;
-use dav_server::memfs::MemFs;
-use dav_server::memls::MemLs;
 use http::Request;
 use http_body_util::BodyExt;
 use proptest::collection::vec;
@@ -12,10 +9,10 @@ use proptest::sample::select;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::full;
 use super::propfind::PropertyRequest;
 use super::proppatch::lost_changes;
 use super::xml::{check, escape};
+use super::{answer_in_memory, full};
 use crate::state::{PropertyChange, PropertyName};
 use crate::testing::{any_text, config, near, near_text};
 
@@ -174,12 +171,11 @@ proptest! {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let answered = runtime.block_on(async {
-            let engine = DavHandler::builder().filesystem(MemFs::new()).locksystem(MemLs::new()).build_handler();
             let request = |method: &str, body: Vec<u8>| {
                 Request::builder().method(method).uri("/file").body(full(body)).unwrap()
             };
-            engine.handle(request("PUT", b"x".to_vec())).await;
-            engine.handle(request(method, body)).await.into_body().collect().await.is_ok()
+            let answer = answer_in_memory([request("PUT", b"x".to_vec()), request(method, body)]).await;
+            answer.into_body().collect().await.is_ok()
         });
         prop_assert!(answered);
     }

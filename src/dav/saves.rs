@@ -85,8 +85,8 @@ impl Saves {
                 // There is a folder, or no place for a file: nothing that could be moved.
                 return coming.void();
             }
-            let refusal = context.outcome.refusal().map(|refusal| refusal.message);
-            coming.failed(refusal.unwrap_or_else(|| format!("the answer was {status}")));
+            let failure = context.outcome.failure().map(|failure| failure.to_string());
+            coming.failed(failure.unwrap_or_else(|| format!("the answer was {status}")));
         }
         let is_read = matches!(context.method.as_str(), "GET" | "HEAD");
         let is_gone = status == StatusCode::NOT_FOUND && context.method == Method::DELETE;
@@ -160,7 +160,7 @@ async fn has_come(view: &dyn View, row: &PendingRow) -> bool {
     let Ok(path) = ResourcePath::parse(&escaped) else { return false };
     match view.stat(&path).await {
         Ok(there) => there.is_folder || (there.size > 0 && millis(there.modified) > row.since),
-        Err(failure) => failure.status() == StatusCode::NOT_FOUND,
+        Err(failure) => failure.is_absence(),
     }
 }
 

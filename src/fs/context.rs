@@ -2,10 +2,10 @@
 //! system, and what a file system has to tell that the engine cannot.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use dav_server::fs::FsError;
-use http::{Method, StatusCode};
+use http::Method;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -13,7 +13,6 @@ use super::error::Failure;
 use super::resource_path::ResourcePath;
 use super::url_prefix::UrlPrefix;
 use crate::client::Client;
-use crate::logging::with_causes;
 use crate::object::{ByteRange, ETag};
 use crate::state::Coming;
 
@@ -77,7 +76,7 @@ pub struct ResponseHints(Mutex<HintState>);
 
 #[derive(Debug, Default)]
 struct HintState {
-    failure: Option<Refusal>,
+    failure: Option<Arc<Failure>>,
     content_type: Option<String>,
     mtime_kept: bool,
     date_is_no_proof: bool,
@@ -110,42 +109,7 @@ pub struct Offered {
     pub known: Option<ETag>,
 }
 
-/// What the client is told of a failure.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    pub status: StatusCode,
-    pub retry_after: Option<u32>,
-    pub message: String,
-    /// What to do, for people.
-    pub hint: Option<String>,
-}
-
-impl Refusal {
-    pub fn of(failure: &Failure) -> Self {
-        let (status, retry_after) = (failure.status(), failure.retry_after());
-        Self { status, retry_after, message: failure.to_string(), hint: hint(failure) }
-    }
-}
-
 impl RequestContext {
-    /// Turns a failure into what the engine understands, and keeps what it does not. The cause is
-    /// logged here, since it ends here.
-    pub fn report(&self, failure: Failure) -> FsError {
-        let (method, path) = (&self.method, &self.path);
-        if !failure.is_ordinary() {
-            tracing::warn!(%method, %path, error = with_causes(&failure), hint = hint(&failure), "failed");
-        }
-        let engine = match &failure {
-            Failure::NotFound => return FsError::NotFound,
-            Failure::Store(crate::store::StoreError::NotFound) => return FsError::NotFound,
-            Failure::Exists => return FsError::Exists,
-            Failure::Forbidden(_) => FsError::Forbidden,
-            _ => FsError::GeneralFailure,
-        };
-        self.outcome.0.lock().failure.get_or_insert(self.refusal(&failure));
-        engine
-    }
-
     /// Whether it is a PUT of no content and under no lock, as a file is made that is written later.
     pub fn makes_empty(&self) -> bool {
         self.method == Method::PUT && !self.has_content && self.tokens.is_empty()
@@ -164,33 +128,22 @@ impl RequestContext {
             coming.stored(bytes).await;
         }
     }
-
-    /// What this client is told of a failure.
-    pub fn refusal(&self, failure: &Failure) -> Refusal {
-        let refusal = Refusal::of(failure);
-        let is_conflict =
-            refusal.status == StatusCode::CONFLICT && !matches!(failure, Failure::ParentMissing);
-        if is_conflict && self.client.is_webdavfs() {
-            Refusal { status: StatusCode::FORBIDDEN, ..refusal }
-        } else {
-            refusal
-        }
-    }
-
-    /// Refuses to go on after a failure that the engine took for something else: a store that is
-    /// away is not an absent file.
-    pub fn check(&self) -> Result<(), FsError> {
-        match self.outcome.0.lock().failure {
-            Some(_) => Err(FsError::GeneralFailure),
-            None => Ok(()),
-        }
-    }
 }
 
 impl ResponseHints {
+    /// Whether a failure is kept: nothing else is to be done for the request.
+    pub fn has_failed(&self) -> bool {
+        self.0.lock().failure.is_some()
+    }
+
     /// The failure to report instead of the engine's status.
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub fn failure(&self) -> Option<Arc<Failure>> {
         self.0.lock().failure.clone()
+    }
+
+    /// Keeps a failure for the answer, the first one.
+    pub fn set_failure(&self, failure: Failure) {
+        self.0.lock().failure.get_or_insert_with(|| Arc::new(failure));
     }
 
     /// The stored content type of what is sent.
@@ -265,14 +218,5 @@ impl ResponseHints {
     /// What was noted, by [`ResourcePath::spelled_once`].
     pub fn existence(&self, path: &str) -> Option<bool> {
         self.0.lock().exists.get(path).copied()
-    }
-}
-
-fn hint(failure: &Failure) -> Option<String> {
-    match failure {
-        Failure::Store(error)
-        | Failure::DeleteIncomplete { source: error, .. }
-        | Failure::CopyIncomplete { source: error, .. } => error.hint(),
-        _ => None,
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::sleep;
 
+use super::apple_files::{companion_of, owner_of_shelved};
 use super::error::log_failure;
-use super::sidecar::{companion_of, owner_of_shelved};
 use super::{Failure, ResourcePath};
 use crate::logging::with_causes;
 use crate::shutdown::Shutdown;
@@ -112,7 +112,7 @@ fn may_be_halfway(failure: &Failure) -> bool {
             | Failure::Forbidden(_)
             | Failure::BadRequest(_)
             | Failure::Path(_)
-            | Failure::Changed { .. }
+            | Failure::Changed
             | Failure::UnderWay
             | Failure::CopyIncomplete { .. }
             | Failure::Store(StoreError::ConditionFailed | StoreError::NotFound)
@@ -364,15 +364,5 @@ mod tests {
         assert_eq!(after(tree, "d/", None, &["e"]).await, ["e=e"]);
         assert_eq!(after(tree, "d/", None, &["d/", "d/b", "e"]).await, ["d/=d/", "d/b=d/b", "e=e"]);
         assert_eq!(after(tree, "d/a", None, &["d/", "d/a", "d/b", "e"]).await.len(), 4);
-    }
-
-    #[test]
-    fn what_finder_keeps_belongs_to_somebody() {
-        for (path, owner) in
-            [("/d/._a", "/d/a"), ("/d/.DS_Store", "/d"), ("/.Trashes/501/x", ""), ("/._d", "/d")]
-        {
-            assert_eq!(owner_of_shelved(path), owner);
-        }
-        assert_eq!(companion_of("/d/a").as_deref(), Some("/d/._a"));
     }
 }

@@ -1,16 +1,18 @@
 //! File systems as WebDAV sees them.
 //!
-//! A [`Source`] is what is served, a [`Share`] that with a shelf before it. For each request a share gives two things: a file system for the
-//! engine (dav-server's `DavFileSystem`), and a [`View`] for our own PROPFIND. Both know the
-//! request by its [`RequestContext`].
+//! A [`Source`] is what is served, a [`Share`] that with a shelf before it. For each request a share gives two things: a
+//! [`FileSystem`], which the engine works on, and a [`View`] for our own PROPFIND. Both know the request by its
+//! [`RequestContext`].
 
+mod apple_files;
 mod body;
 mod conflict;
 pub mod context;
 mod declared;
-mod engine;
+mod disk_error;
 pub mod error;
 mod export;
+mod file_system;
 mod following;
 mod names;
 mod new_names;
@@ -27,7 +29,6 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dav_server::fs::GuardedFileSystem;
 use futures_util::stream::BoxStream;
 
 use crate::object::ETag;
@@ -37,6 +38,7 @@ pub use crate::client::Client;
 pub use context::RequestContext;
 pub use error::Failure;
 pub use export::{ExportState, ExportStatus, export_hint};
+pub use file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 pub use following::Locate;
 pub use resource_path::{PathError, ResourcePath};
 pub use url_prefix::{NoPrefix, UrlPrefix};
@@ -44,8 +46,8 @@ pub use url_prefix::{NoPrefix, UrlPrefix};
 /// Something that can be served.
 #[async_trait]
 pub trait Share: Send + Sync {
-    /// The file system for the engine, for one request.
-    fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>>;
+    /// The files and folders, for one request.
+    fn file_system(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem>;
 
     /// The content of a file that is in memory and known to be the newest.
     async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
@@ -60,14 +62,14 @@ pub trait Share: Send + Sync {
     /// is another one.
     fn unanswered(&self, context: &RequestContext);
 
-    /// The same as [`Share::engine`], for PROPFIND.
+    /// The same as [`Share::file_system`], for PROPFIND.
     fn view(&self, context: Arc<RequestContext>) -> Box<dyn View>;
 }
 
 /// What is served, as files and folders.
 #[async_trait]
 pub trait Source: Locate + Clone + 'static {
-    type FileSystem: engine::FileSystem + View;
+    type FileSystem: file_system::FileSystem + View + Clone;
 
     /// For one request.
     fn for_request(&self, context: Arc<RequestContext>) -> Self::FileSystem;

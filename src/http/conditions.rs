@@ -4,8 +4,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use crate::dav::href::href;
 use crate::dav::locks::NEGATED;
-use crate::dav::propfind::href;
 use crate::fs::UrlPrefix;
 use crate::object::ETag;
 

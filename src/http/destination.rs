@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use super::conditions::one;
-use super::guard::{Refused, bad_request, refused, text};
-use crate::dav::propfind::href;
+use super::refused::{Refused, bad_request, refused, text};
+use crate::dav::href::href;
 use crate::fs::resource_path::RESERVED;
 use crate::fs::{ResourcePath, UrlPrefix};
 

@@ -11,34 +11,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use super::hosts::Hosts;
+use super::refused::{Refused, bad_request, refused, text};
 use super::{conditions, destination, range};
 use crate::client::Client;
-use crate::dav::propfind::href_as_spelled;
+use crate::dav::href::href_as_spelled;
 use crate::fs::context::{Depth, ResponseHints};
-use crate::fs::{PathError, RequestContext, ResourcePath, UrlPrefix};
+use crate::fs::{RequestContext, ResourcePath, UrlPrefix};
 use crate::page;
-
-/// Why a request is refused.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) status: StatusCode,
-    pub(super) message: String,
-}
-
-pub(super) fn refused(status: StatusCode, message: impl Into<String>) -> Refused {
-    Refused { status, message: message.into() }
-}
-
-pub(super) fn bad_request(message: impl Into<String>) -> Refused {
-    refused(StatusCode::BAD_REQUEST, message)
-}
-
-impl From<PathError> for Refused {
-    fn from(error: PathError) -> Self {
-        let failure = crate::fs::Failure::Path(error);
-        refused(failure.status(), failure.to_string())
-    }
-}
 
 /// What the front knows of a request besides its head.
 #[derive(Debug, Clone)]
@@ -174,10 +153,6 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Refused> {
         [coding] if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(refused(StatusCode::NOT_IMPLEMENTED, "the only supported transfer coding is chunked")),
     }
-}
-
-pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 fn client(headers: &HeaderMap, meta: &RequestMeta) -> Client {

@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::conditions;
-use super::guard::{Refused, bad_request, refused};
+use super::refused::{Refused, bad_request, refused};
 use crate::fs::UrlPrefix;
 use crate::fs::resource_path::RESERVED;
 

@@ -2,9 +2,6 @@
 
 use std::ops::Bound::{Included, Unbounded};
 
-use dav_server::DavHandler;
-use dav_server::memfs::MemFs;
-use dav_server::memls::MemLs;
 use headers::HeaderMapExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use proptest::collection::vec;
@@ -12,12 +9,13 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::guard::{Refused, RequestMeta, admit};
+use super::guard::{RequestMeta, admit};
 use super::hosts::Hosts;
 use super::range;
-use crate::dav::full;
+use super::refused::Refused;
+use crate::dav::href::href;
 use crate::dav::locks::NEGATED;
-use crate::dav::propfind::href;
+use crate::dav::{Body, answer_in_memory, full};
 use crate::fs::properties::{name, path};
 use crate::fs::{RequestContext, ResourcePath};
 use crate::object::ByteRange;
@@ -211,16 +209,11 @@ fn essence(context: &RequestContext) -> impl PartialEq + std::fmt::Debug + use<>
     )
 }
 
-/// A file system in memory with a file and a folder, behind the bare engine.
-async fn engine() -> DavHandler {
-    let engine = DavHandler::builder().filesystem(MemFs::new()).locksystem(MemLs::new()).build_handler();
-    for (method, path, body) in
-        [("PUT", "/file", "0123456789"), ("MKCOL", "/dir", ""), ("PUT", "/dir/x", "x")]
-    {
-        let request = Request::builder().method(method).uri(path).body(full(body)).unwrap();
-        assert!(engine.handle(request).await.status().is_success());
-    }
-    engine
+/// What makes a file and a folder in a file system that is empty.
+fn made() -> impl Iterator<Item = Request<Body>> {
+    [("PUT", "/file", "0123456789"), ("MKCOL", "/dir", ""), ("PUT", "/dir/x", "x")]
+        .into_iter()
+        .map(|(method, path, body)| Request::builder().method(method).uri(path).body(full(body)).unwrap())
 }
 
 proptest! {
@@ -325,7 +318,7 @@ proptest! {
         *request.headers_mut() = headers;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let status = runtime.block_on(async {
-            let answer = engine().await.handle(request).await;
+            let answer = answer_in_memory(made().chain([request])).await;
             // A body is made while it is read.
             let body = http_body_util::BodyExt::collect(answer.into_body());
             body.await.map(|_| ())

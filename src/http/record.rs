@@ -10,7 +10,7 @@ use http::{Method, Request, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
-use super::service::ConnInfo;
+use super::conn_info::ConnInfo;
 use crate::client::Client;
 use crate::dav::Reason;
 use crate::logging::milliseconds;

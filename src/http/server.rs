@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 
 use super::auth::Caller;
 use super::body::Remainder;
+use super::conn_info::ConnInfo;
 use super::places::{Place, Places};
-use super::service::{ConnInfo, Service};
+use super::service::Service;
 use crate::logging::{Rarely, milliseconds};
 use crate::shutdown::Shutdown;
 

@@ -18,17 +18,17 @@ use tokio_util::task::TaskTracker;
 use super::auth::{Auth, Denied};
 use super::body::{BodyLease, Counted, LeasedBody, Remainder, small};
 use super::challenges::Challenges;
-use super::date;
-use super::guard::{Refused, RequestMeta, admit};
+use super::conn_info::ConnInfo;
+use super::guard::{RequestMeta, admit};
 use super::guesses::Guesses;
 use super::hosts::{AllowedHost, Hosts};
 use super::people::Asker;
 use super::places::Guest;
 use super::ready::Readiness;
 use super::record::Record;
-use super::relayed;
+use super::refused::Refused;
 use super::repeats::{Identity, Repeats};
-use super::status;
+use super::{date, relayed, status};
 use crate::dav::engine::Engine;
 use crate::dav::{Body, full, guard, text};
 use crate::fs::resource_path::without_empty_segments;
@@ -102,15 +102,6 @@ struct Inner {
     requests: AtomicU64,
     /// Requests under way that change something, since they were last asked for.
     writes: Mutex<TaskTracker>,
-}
-
-/// The ends of a request's connection.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnInfo {
-    pub local: SocketAddr,
-    pub peer: SocketAddr,
-    /// By whose program it is, the peer may come in.
-    pub is_trusted: bool,
 }
 
 impl Service {

@@ -8,26 +8,37 @@
 mod table;
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use dav_server::davpath::DavPath;
-use dav_server::ls::{DavLock, DavLockSystem, LsFuture};
 use uuid::Uuid;
-use xmltree::Element;
 
+use super::href::href;
 use super::xml::escape;
 use crate::fs::{RequestContext, ResourcePath};
 use crate::state::LockRow;
 
 pub use table::LockTable;
 
-use table::{covers, now, parent, seconds_left};
+pub(super) use table::seconds_left;
+
+use table::{covers, now, parent};
 
 /// The lock system for one request.
 #[derive(Debug, Clone)]
 pub struct RequestLocks {
     table: LockTable,
     context: Arc<RequestContext>,
+}
+
+/// A lock that a client wants.
+pub(super) struct Wanted {
+    /// See [`LockRow::path`].
+    pub(super) path: String,
+    /// An element.
+    pub(super) owner: Option<String>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) shared: bool,
+    pub(super) deep: bool,
 }
 
 impl RequestLocks {
@@ -60,7 +71,7 @@ impl RequestLocks {
     }
 
     /// The first lock that stands in the way of a change.
-    fn obstacle(&self, path: &str, deep: bool, tokens: &[String]) -> Option<LockRow> {
+    pub(super) fn obstacle(&self, path: &str, deep: bool, tokens: &[String]) -> Option<LockRow> {
         let mut locks = self.table.covering(path);
         if deep {
             locks.extend(self.table.below(path));
@@ -92,29 +103,30 @@ impl RequestLocks {
         }
     }
 
-    fn new_row(
-        &self,
-        path: String,
-        owner: Option<&Element>,
-        timeout: Option<Duration>,
-        shared: bool,
-        deep: bool,
-    ) -> LockRow {
-        let timeout = granted(timeout);
+    fn new_row(&self, wanted: Wanted) -> LockRow {
+        let timeout = granted(wanted.timeout);
         LockRow {
             token: format!("urn:uuid:{}", Uuid::new_v4()),
-            path,
+            path: wanted.path,
             principal: self.context.client.principal.clone(),
             client: self.context.client.to_string(),
-            owner: owner.and_then(element_text),
-            shared,
-            deep,
+            // The owner is shown to others: a novel is not stored.
+            owner: wanted.owner.filter(|owner| owner.len() <= MAX_OWNER),
+            shared: wanted.shared,
+            deep: wanted.deep,
             expires_at: now() + timeout.as_millis() as u64,
             timeout: timeout.as_secs(),
         }
     }
 
-    async fn take(&self, row: LockRow) -> Result<LockRow, Box<LockRow>> {
+    /// A lock of the resource alone, of no owner.
+    fn plain_row(&self, path: String, timeout: Option<Duration>) -> LockRow {
+        self.new_row(Wanted { path, owner: None, timeout, shared: false, deep: false })
+    }
+
+    /// LOCK; fails with a lock that is in the way.
+    pub(super) async fn take(&self, wanted: Wanted) -> Result<LockRow, Box<LockRow>> {
+        let row = self.new_row(wanted);
         if self.changes_members(&row.path) {
             // Making the file that is to be locked adds a member to its folder.
             let parent = parent(&row.path);
@@ -132,125 +144,80 @@ impl RequestLocks {
         Ok(row)
     }
 
+    /// UNLOCK; whether the client is rid of the lock.
+    pub(super) async fn release(&self, path: &str, token: &str) -> bool {
+        let principal = &self.context.client.principal;
+        let is_meant =
+            |lock: &LockRow| lock.token == token && lock.principal == *principal && covers(lock, path);
+        let removed = self.table.remove(is_meant);
+        // What macOS wants to be rid of, it is rid of.
+        let ended = !removed.is_empty() || self.context.client.is_webdavfs();
+        self.table.store(Vec::new(), removed).await;
+        ended
+    }
+
+    /// LOCK without a body: gives the client's lock a new end.
+    pub(super) async fn renew(
+        &self,
+        path: String,
+        token: String,
+        timeout: Option<Duration>,
+    ) -> Option<LockRow> {
+        let timeout = granted(timeout);
+        let until = (now() + timeout.as_millis() as u64, timeout.as_secs());
+        let principal = &self.context.client.principal;
+        let (row, expired) = match self.table.refresh(&path, &token, principal, until) {
+            Some(row) => (row, Vec::new()),
+            // A refresh that fails makes macOS forget its lock: give it back instead.
+            None if self.context.client.is_webdavfs() => {
+                let row = LockRow { token, ..self.plain_row(path, Some(timeout)) };
+                let gone = self.replace_own(&row).ok()?;
+                (row, gone)
+            }
+            None => return None,
+        };
+        self.table.store(vec![row.clone()], expired).await;
+        Some(row)
+    }
+
+    /// The lock for which a list of `If` with these tokens does not hold for the resource at `path`.
+    pub(super) fn unmet(&self, path: String, tokens: &[String]) -> Option<LockRow> {
+        let locks = self.table.covering(&path);
+        let is_negated = tokens.iter().any(|token| token.starts_with(NEGATED));
+        let is_named = |lock: &LockRow| tokens.iter().any(|token| plain(token) == lock.token);
+        let is_others = !is_negated
+            && path != self.context.path.spelled_once()
+            && tokens.iter().any(|token| self.table.has(token))
+            && !locks.iter().any(is_named);
+        // A stale token of macOS's client means the lock that it has.
+        let is_held = locks.iter().any(|lock| is_named(lock) || self.holds(lock, tokens));
+        // In a list of another resource the token locks nothing, whoever asks.
+        if is_others || (is_negated && !is_held) {
+            Some(self.plain_row(path, None))
+        } else if is_held {
+            None
+        } else {
+            locks.into_iter().next()
+        }
+    }
+
+    /// The locks that apply to what is at `path`.
+    pub(super) fn covering(&self, path: &str) -> Vec<LockRow> {
+        self.table.covering(path)
+    }
+
+    /// The resource is gone, with all in it: so are its locks.
+    pub(super) async fn remove_within(&self, path: &str) {
+        let prefix = format!("{path}/");
+        let removed = self.table.remove(|lock| lock.path == path || lock.path.starts_with(&prefix));
+        self.table.store(Vec::new(), removed).await;
+    }
+
     /// Puts `row` in the place of this client's locks on the same resource, of which macOS's client has one
     /// at the most: an older one is of a mount that died. Returns the tokens that are gone.
     fn replace_own(&self, row: &LockRow) -> Result<Vec<String>, Box<LockRow>> {
         self.table.insert(row, |lock| {
             lock.path == row.path && lock.client == row.client && lock.principal == row.principal
-        })
-    }
-}
-
-impl DavLockSystem for RequestLocks {
-    fn lock(
-        &'_ self,
-        path: &DavPath,
-        _: Option<&str>,
-        owner: Option<&Element>,
-        timeout: Option<Duration>,
-        shared: bool,
-        deep: bool,
-    ) -> LsFuture<'_, Result<DavLock, DavLock>> {
-        let (dav_path, row) = (path.clone(), self.new_row(lock_path(path), owner, timeout, shared, deep));
-        let owner = owner.cloned();
-        Box::pin(async move {
-            match self.take(row).await {
-                Ok(row) => Ok(DavLock { owner: owner.map(Box::new), ..dav_lock(&row, dav_path) }),
-                Err(other) => Err(dav_lock(&other, dav_path)),
-            }
-        })
-    }
-
-    fn unlock(&'_ self, path: &DavPath, token: &str) -> LsFuture<'_, Result<(), ()>> {
-        let (path, token) = (lock_path(path), token.to_owned());
-        Box::pin(async move {
-            let principal = &self.context.client.principal;
-            let is_meant =
-                |lock: &LockRow| lock.token == token && lock.principal == *principal && covers(lock, &path);
-            let removed = self.table.remove(is_meant);
-            // What macOS wants to be rid of, it is rid of.
-            let ended = !removed.is_empty() || self.context.client.is_webdavfs();
-            self.table.store(Vec::new(), removed).await;
-            if ended { Ok(()) } else { Err(()) }
-        })
-    }
-
-    fn refresh(
-        &'_ self,
-        path: &DavPath,
-        token: &str,
-        timeout: Option<Duration>,
-    ) -> LsFuture<'_, Result<DavLock, ()>> {
-        let (dav_path, path, token) = (path.clone(), lock_path(path), token.to_owned());
-        Box::pin(async move {
-            let timeout = granted(timeout);
-            let until = (now() + timeout.as_millis() as u64, timeout.as_secs());
-            let principal = &self.context.client.principal;
-            let (row, expired) = match self.table.refresh(&path, &token, principal, until) {
-                Some(row) => (row, Vec::new()),
-                // A refresh that fails makes macOS forget its lock: give it back instead.
-                None if self.context.client.is_webdavfs() => {
-                    let row = LockRow { token, ..self.new_row(path, None, Some(timeout), false, false) };
-                    let gone = self.replace_own(&row).map_err(|_| ())?;
-                    (row, gone)
-                }
-                None => return Err(()),
-            };
-            self.table.store(vec![row.clone()], expired).await;
-            Ok(dav_lock(&row, dav_path))
-        })
-    }
-
-    fn check(
-        &'_ self,
-        path: &DavPath,
-        _: Option<&str>,
-        ignore_principal: bool,
-        deep: bool,
-        tokens: &[String],
-    ) -> LsFuture<'_, Result<(), DavLock>> {
-        let text = lock_path(path);
-        let obstacle = if ignore_principal {
-            let locks = self.table.covering(&text);
-            let is_negated = tokens.iter().any(|token| token.starts_with(NEGATED));
-            let is_named = |lock: &LockRow| tokens.iter().any(|token| plain(token) == lock.token);
-            let is_others = !is_negated
-                && text != self.context.path.spelled_once()
-                && tokens.iter().any(|token| self.table.has(token))
-                && !locks.iter().any(is_named);
-            // A stale token of macOS's client means the lock that it has.
-            let is_held = locks.iter().any(|lock| is_named(lock) || self.holds(lock, tokens));
-            // In a list of another resource the token locks nothing, whoever asks.
-            if is_others || (is_negated && !is_held) {
-                Some(self.new_row(text, None, None, false, false))
-            } else if is_held {
-                None
-            } else {
-                locks.into_iter().next()
-            }
-        } else {
-            self.obstacle(&text, deep, tokens)
-        };
-        let result = match obstacle {
-            None => Ok(()),
-            Some(lock) => Err(dav_lock(&lock, path.clone())),
-        };
-        Box::pin(async move { result })
-    }
-
-    fn discover(&'_ self, path: &DavPath) -> LsFuture<'_, Vec<DavLock>> {
-        let locks = self.table.covering(&lock_path(path));
-        let path = path.clone();
-        Box::pin(async move { locks.iter().map(|lock| dav_lock(lock, path.clone())).collect() })
-    }
-
-    fn delete(&'_ self, path: &DavPath) -> LsFuture<'_, Result<(), ()>> {
-        let path = lock_path(path);
-        Box::pin(async move {
-            let prefix = format!("{path}/");
-            let removed = self.table.remove(|lock| lock.path == path || lock.path.starts_with(&prefix));
-            self.table.store(Vec::new(), removed).await;
-            Ok(())
         })
     }
 }
@@ -262,34 +229,14 @@ fn plain(token: &str) -> &str {
     token.strip_prefix(NEGATED).unwrap_or(token)
 }
 
-/// The path as locks name it; the root is `/`.
-fn lock_path(path: &DavPath) -> String {
-    ResourcePath::parse(&path.as_url_string())
-        .map(|path| path.spelled_once())
-        .unwrap_or_else(|_| "/".to_owned())
-}
-
 fn granted(asked: Option<Duration>) -> Duration {
     asked.unwrap_or(DEFAULT_TIMEOUT).clamp(Duration::from_secs(1), MAX_TIMEOUT)
-}
-
-fn dav_lock(row: &LockRow, path: DavPath) -> DavLock {
-    DavLock {
-        token: row.token.clone(),
-        path: Box::new(path),
-        principal: row.principal.clone(),
-        owner: row.owner.as_ref().and_then(|xml| Element::parse(xml.as_bytes()).ok()).map(Box::new),
-        timeout_at: Some(UNIX_EPOCH + Duration::from_millis(row.expires_at)),
-        timeout: Some(Duration::from_secs(seconds_left(row))),
-        shared: row.shared,
-        deep: row.deep,
-    }
 }
 
 /// The href of a folder by its lock's path.
 fn folder_href(path: &str) -> String {
     let segments = path.split('/').skip(1).filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
-    super::propfind::href(&ResourcePath::default().with_segments(segments), true)
+    href(&ResourcePath::default().with_segments(segments), true)
 }
 
 fn active_lock(row: &LockRow, root: &str) -> String {
@@ -305,16 +252,6 @@ fn active_lock(row: &LockRow, root: &str) -> String {
         escape(&row.token),
         root,
     )
-}
-
-/// An element without an XML declaration.
-fn element_text(element: &Element) -> Option<String> {
-    let mut bytes = Vec::new();
-    let config = xmltree::EmitterConfig { write_document_declaration: false, ..Default::default() };
-    element.write_with_config(&mut bytes, config).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    // The owner is shown to others: a novel is not stored.
-    (text.len() <= MAX_OWNER).then_some(text)
 }
 
 /// For clients that name none.

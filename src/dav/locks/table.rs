@@ -176,7 +176,7 @@ pub(super) fn covers(lock: &LockRow, path: &str) -> bool {
 }
 
 /// Seconds until a lock ends, rounded up.
-pub(super) fn seconds_left(lock: &LockRow) -> u64 {
+pub(in crate::dav) fn seconds_left(lock: &LockRow) -> u64 {
     lock.expires_at.saturating_sub(now()).div_ceil(1000)
 }
 

@@ -15,15 +15,14 @@ use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
+use super::href::{child_href, own_href};
 use super::locks::RequestLocks;
-use super::{Body, full, refuse, text};
+use super::{Body, full, refuse, report, text};
 use crate::fs::context::{Depth, RequestContext};
 use crate::fs::{Children, Failure, Resource, View};
 
 pub use request::PropertyRequest;
 use response::Writer;
-pub(super) use response::{child_href, own_href};
-pub use response::{href, href_as_spelled};
 
 /// Answers a PROPFIND. `body` has passed [`super::check_xml`].
 pub async fn handle(
@@ -50,7 +49,7 @@ pub async fn handle(
         Err(failure) => return refuse(context, failure),
     };
     let minimal = wants_minimal(headers);
-    let base = response::own_href(context, resource.is_folder);
+    let base = own_href(context, resource.is_folder);
     let multistatus = Multistatus { view, writer: Writer::new(wanted, locks, minimal), base };
     multistatus.answer(Arc::clone(context), resource, children).await
 }
@@ -147,7 +146,7 @@ impl Streamed {
             let Some(child) = self.batch.next() else { break };
             if let Err(failure) = self.write(child).await {
                 let message = failure.to_string();
-                self.context.report(failure);
+                report(&self.context, failure);
                 return Err(io::Error::other(message));
             }
         }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use cap_std::fs::{Dir, FileType, Metadata};
 use rustix::io::Errno;
 
-use super::disk::DiskError;
 use super::names;
 use super::root::{DirEntry, Root, is_too_long, leads_nowhere};
 use super::stat::Stat;
 use super::walk::{Descent, Visit, walk};
+use crate::fs::disk_error::DiskError;
 use crate::fs::resource_path::MAX_SEGMENTS;
 use crate::object::ETag;
 

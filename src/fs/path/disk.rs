@@ -14,35 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::fs::Failure;
-use crate::fs::resource_path::MAX_SEGMENTS;
-
-/// Why the disk did not do what was wanted.
-#[derive(Debug, thiserror::Error)]
-pub enum DiskError {
-    #[error("access is denied: {0}")]
-    Denied(io::Error),
-    #[error("the disk cannot be written: {0}")]
-    ReadOnly(io::Error),
-    #[error("the disk is full, or the quota is used up: {0}")]
-    Full(io::Error),
-    #[error("another program is using it: {0}")]
-    Busy(io::Error),
-    #[error(
-        "it cannot be read or written: {0}; on Amazon S3 Files the object may be archived (Glacier): restore \
-         it first"
-    )]
-    Broken(io::Error),
-    #[error("the disk does not answer")]
-    Hung,
-    #[error("it kept being replaced on the server: {0}")]
-    Stale(io::Error),
-    #[error("the file changed while it was read")]
-    ChangedWhileRead,
-    #[error("the folder has more than {MAX_SEGMENTS} levels, which no path can name")]
-    TooDeep,
-    #[error(transparent)]
-    Other(io::Error),
-}
+use crate::fs::disk_error::DiskError;
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
@@ -66,6 +38,14 @@ impl From<io::Error> for Failure {
             _ => DiskError::Other(error),
         };
         Self::Disk(disk)
+    }
+}
+
+/// What the folder's absence means for what should come into it.
+pub(super) fn parent_missing(error: io::Error) -> Failure {
+    match Failure::from(error) {
+        Failure::NotFound => Failure::ParentMissing,
+        other => other,
     }
 }
 
@@ -126,35 +106,7 @@ const MAX_THREADS: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
-
     use super::*;
-
-    #[test]
-    fn every_failure_has_its_status() {
-        let status = |errno: Errno| Failure::from(io::Error::from(errno)).status().as_u16();
-        for (errno, expected) in [
-            (Errno::NOENT, 404),
-            (Errno::NOTDIR, 404),
-            (Errno::LOOP, 404),
-            (Errno::EXIST, 405),
-            (Errno::ACCESS, 403),
-            (Errno::PERM, 403),
-            (Errno::ROFS, 403),
-            (Errno::NAMETOOLONG, 414),
-            (Errno::NOSPC, 507),
-            (Errno::DQUOT, 507),
-            (Errno::BUSY, 409),
-            (Errno::NOTEMPTY, 409),
-            (Errno::IO, 409),
-            (Errno::STALE, 503),
-            (Errno::NFILE, 500),
-        ] {
-            assert_eq!(status(errno), expected, "{errno}");
-        }
-        let escape = io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside");
-        assert_eq!(Failure::from(escape).status(), StatusCode::NOT_FOUND);
-    }
 
     #[tokio::test]
     async fn a_hung_disk_is_waited_for_until_the_deadline() {

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cap_std::fs::File;
-use dav_server::fs::OpenOptions;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::at_once::{Local, SMALL, piece_at_once};
-use super::disk::DiskError;
 use super::root::Root;
 use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
-use crate::fs::engine::{Meta, OpenFile, Reading};
+use crate::fs::disk_error::DiskError;
+use crate::fs::file_system::{Meta, OpenFile, Reading};
 use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::object::ByteRange;
 use crate::open_file::Open;
@@ -77,21 +76,18 @@ impl PathFileSystem {
     pub(super) async fn open_to_write(
         &self,
         path: &ResourcePath,
-        options: &OpenOptions,
+        size: Option<u64>,
+        create_new: bool,
     ) -> Result<OpenFile, Failure> {
-        let is_lock = self.context.method.as_str() == "LOCK";
-        if is_lock && path.has_trailing_slash() {
+        Ok(OpenFile::Writing(Box::new(self.begin_upload(path, create_new, size).await?)))
+    }
+
+    pub(super) async fn create_empty(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
+        if path.has_trailing_slash() {
             return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
         }
-        if !is_lock && !options.truncate {
-            return Err(Failure::BadRequest("writing a part of a file is not supported".to_owned()));
-        }
-        let length = if is_lock { Some(0) } else { options.size };
-        let upload = self.begin_upload(path, options.create_new && !is_lock, length).await?;
-        let mut file = OpenFile::Writing(Box::new(upload));
-        if is_lock {
-            file.commit().await?;
-        }
+        let mut file = self.open_to_write(path, Some(0), false).await?;
+        file.commit().await?;
         Ok(file)
     }
 }

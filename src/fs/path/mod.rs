@@ -31,10 +31,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
-use super::engine::{FileSystem, Meta, OpenFile, Transfer};
+use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 use super::new_names::{Maker, NewNames};
 use super::seen_versions::SeenVersions;
 use super::{Failure, HotFile, RequestContext, ResourcePath, Source};
@@ -54,7 +53,6 @@ use part::Parts;
 use root::Root;
 use stat::Stat;
 
-pub use disk::DiskError;
 pub use report::ExportReport;
 
 /// What is served, and what is to be done with doubtful wishes.
@@ -313,10 +311,6 @@ fn is_unseen(path: &ResourcePath) -> bool {
 
 #[async_trait]
 impl FileSystem for PathFileSystem {
-    fn context(&self) -> &Arc<RequestContext> {
-        &self.context
-    }
-
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
         if let Some(stat) = self.locate_by_opening(path).await? {
             return Ok(stat.meta());
@@ -328,8 +322,12 @@ impl FileSystem for PathFileSystem {
         Ok(located.stat.meta())
     }
 
-    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
-        if options.write { self.open_to_write(&path, &options).await } else { self.open_to_read(&path).await }
+    async fn open(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure> {
+        match mode {
+            OpenMode::Read => self.open_to_read(&path).await,
+            OpenMode::Write { size, create_new } => self.open_to_write(&path, size, create_new).await,
+            OpenMode::CreateEmpty => self.create_empty(&path).await,
+        }
     }
 
     async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {

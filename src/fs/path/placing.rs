@@ -7,18 +7,30 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Shared;
-use super::disk::CancellationToken;
+use super::disk::{CancellationToken, parent_missing};
 use super::part::Part;
 use super::root::{DirEntry, Root};
 use super::stat::Stat;
-use super::upload::{Target, parent_missing};
 use super::writer::Unfinished;
 use crate::fs::conflict::{Room, keys_beside};
-use crate::fs::engine::Meta;
+use crate::fs::file_system::Meta;
+use crate::fs::new_names::NewName;
 use crate::fs::seen_versions::WriteCondition;
 use crate::fs::{Failure, RequestContext};
 use crate::object::{Condition, parent_prefix};
 use crate::store::StoreError;
+
+/// Where a file goes.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) key: String,
+    /// As the client names it: another than `key` where that is what a link leads to.
+    pub(super) named: String,
+    /// The version that is there.
+    pub(super) replaces: Option<Stat>,
+    /// Of what is new; held until it is there.
+    pub(super) _new_name: Option<Arc<NewName>>,
+}
 
 /// How a finished part comes to its place.
 pub(super) struct Placing {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use tokio::time::timeout_at;
 
-use super::disk::{CancellationToken, DiskError};
+use super::disk::{CancellationToken, parent_missing};
 use super::names::{self, Owner};
 use super::root::{DirEntry, Root, is_too_long, leads_nowhere};
 use super::stat::Stat;
-use super::upload::parent_missing;
 use super::walk::{Visit, walk};
 use super::{PathFileSystem, Shared};
 use crate::fs::context::Depth;
+use crate::fs::disk_error::DiskError;
 use crate::fs::error::log_failure;
 use crate::fs::following::Following;
 use crate::fs::new_names::Spot;
@@ -73,7 +73,7 @@ impl PathFileSystem {
                     return Err(StoreError::ConditionFailed.into());
                 }
                 if !is_tree && !now.stat.has_content_as(&located.stat.etag) {
-                    return Err(Failure::changed(&client));
+                    return Err(Failure::Changed);
                 }
                 let place = removing.root.place(key)?;
                 if is_tree {

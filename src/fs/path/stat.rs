@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Metadata, MetadataExt};
 
-use crate::fs::engine::Meta;
+use crate::fs::file_system::Meta;
 use crate::object::ETag;
 
 /// A file or a folder.

@@ -5,18 +5,17 @@ use std::io;
 use std::sync::Arc;
 
 use cap_std::fs::MetadataExt;
-use rustix::io::Errno;
 
 use super::copying::{Copied, copy_file, copy_folder};
+use super::disk::parent_missing;
 use super::keyed_lock::KeyedGuard;
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
 use super::root::DirEntry;
-use super::upload::parent_missing;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::{Room, keys_beside};
-use crate::fs::engine::Transfer;
 use crate::fs::error::log_failure;
+use crate::fs::file_system::Transfer;
 use crate::fs::following::Following;
 use crate::fs::new_names::NewName;
 use crate::fs::new_names::Spot;
@@ -349,12 +348,6 @@ impl Transferring {
         }
         log_failure(remove_part(&aside));
         Ok(())
-    }
-}
-
-impl super::DiskError {
-    fn is_other_device(&self) -> bool {
-        matches!(self, Self::Other(error) if Errno::from_io_error(error) == Some(Errno::XDEV))
     }
 }
 

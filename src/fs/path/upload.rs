@@ -1,6 +1,5 @@
 //! PUT: a file written whole beside its target, to be put in its place when it is complete.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,14 +8,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::disk::CancellationToken;
-use super::placing::Placing;
-use super::stat::Stat;
+use super::placing::{Placing, Target};
 use super::writer::{Growing, PIECE, PartWriter, Plan};
 use super::{Located, PathFileSystem, Shared, names};
 use crate::fs::body::{Body, find_room};
-use crate::fs::engine::{Meta, Writing};
 use crate::fs::error::log_failure;
-use crate::fs::new_names::{NewName, Spot};
+use crate::fs::file_system::{Meta, Writing};
+use crate::fs::new_names::Spot;
 use crate::fs::seen_versions::WriteCondition;
 use crate::fs::{Failure, RequestContext, ResourcePath};
 
@@ -27,18 +25,6 @@ pub(super) struct Upload {
     body: Body<PartWriter>,
     target: Target,
     condition: WriteCondition,
-}
-
-/// Where a file goes.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) key: String,
-    /// As the client names it: another than `key` where that is what a link leads to.
-    pub(super) named: String,
-    /// The version that is there.
-    pub(super) replaces: Option<Stat>,
-    /// Of what is new; held until it is there.
-    pub(super) _new_name: Option<Arc<NewName>>,
 }
 
 impl PathFileSystem {
@@ -113,14 +99,6 @@ impl PathFileSystem {
         };
         let prefix = async { Ok(self.parent_of(path).await?.id()) };
         self.maker.spot(path, &self.context.client, again, prefix).await
-    }
-}
-
-/// What the folder's absence means for what should come into it.
-pub(super) fn parent_missing(error: io::Error) -> Failure {
-    match Failure::from(error) {
-        Failure::NotFound => Failure::ParentMissing,
-        other => other,
     }
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Located, PathFileSystem, path_name};
-use crate::fs::engine::FileSystem;
+use crate::fs::file_system::FileSystem;
 use crate::fs::{Children, ExportStatus, Failure, Resource, ResourcePath, View, guessed_type};
 use crate::state::{PropertyChange, StoredProperty};
 

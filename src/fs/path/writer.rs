@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Shared;
+use super::disk::parent_missing;
 use super::part::Part;
-use super::upload::parent_missing;
 use crate::fs::Failure;
 use crate::open_file::Open;
 use crate::spool::Sink;

@@ -4,14 +4,13 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
 use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
 use super::tree_locks::{Entered, Use};
 use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
-use crate::fs::engine::{Meta, OpenFile, Reading, Writing};
+use crate::fs::file_system::{Meta, OpenFile, OpenMode, Reading, Writing};
 use crate::fs::guessed_type;
 use crate::fs::new_names::Spot;
 use crate::object::{Attributes, Key, ObjectMeta, Written};
@@ -19,31 +18,29 @@ use crate::store::StoreError;
 use crate::store::read_ahead::ReadAhead;
 
 impl S3FileSystem {
-    /// Opens for reading (GET, HEAD) or for writing a whole object (PUT), or makes the empty object
-    /// that a LOCK of nothing asks for.
-    pub(super) async fn open_file(
-        &self,
-        path: ResourcePath,
-        options: OpenOptions,
-    ) -> Result<OpenFile, Failure> {
-        if !options.write {
-            return self.open_to_read(&path).await;
+    /// See [`FileSystem::open`](crate::fs::FileSystem::open).
+    pub(super) async fn open_file(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure> {
+        match mode {
+            OpenMode::Read => self.open_to_read(&path).await,
+            OpenMode::Write { size, create_new } => {
+                let target = self.enter_target(&path).await?;
+                let attributes = self.attributes(path.name());
+                let upload = self.begin_upload(target, attributes, create_new, size)?;
+                Ok(OpenFile::Writing(Box::new(Sending { fs: self.clone(), upload })))
+            }
+            OpenMode::CreateEmpty if path.has_trailing_slash() => {
+                Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()))
+            }
+            OpenMode::CreateEmpty => {
+                let (target, entered) = self.enter_target(&path).await?;
+                Ok(OpenFile::Written(meta_of(self.create_empty(target, entered).await?)))
+            }
         }
-        let is_lock = self.context.method.as_str() == "LOCK";
-        if is_lock && path.has_trailing_slash() {
-            return Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()));
-        }
-        let entered = self.enter(&[(&path, Use::Inside)])?;
-        let target = self.write_target(&path).await?;
-        if is_lock {
-            return Ok(OpenFile::Written(meta_of(self.create_empty(target, entered).await?)));
-        }
-        if !options.truncate {
-            return Err(Failure::BadRequest("writing a part of a file is not supported".to_owned()));
-        }
-        let attributes = self.attributes(path.name());
-        let upload = self.begin_upload((target, entered), attributes, options.create_new, options.size)?;
-        Ok(OpenFile::Writing(Box::new(Sending { fs: self.clone(), upload })))
+    }
+
+    async fn enter_target(&self, path: &ResourcePath) -> Result<(Target, Entered), Failure> {
+        let entered = self.enter(&[(path, Use::Inside)])?;
+        Ok((self.write_target(path).await?, entered))
     }
 
     async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {

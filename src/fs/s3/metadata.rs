@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use futures_util::future::{join, join_all};
 
 use super::{Resource, ResourcePath, S3FileSystem};
-use crate::fs::engine::Meta;
+use crate::fs::file_system::Meta;
 use crate::fs::names::other_spellings;
 use crate::fs::{Failure, guessed_type};
 use crate::object::{Key, ObjectMeta};

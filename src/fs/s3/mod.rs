@@ -22,10 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use dav_server::fs::OpenOptions;
 use parking_lot::Mutex;
 
-use super::engine::{FileSystem, Meta, OpenFile, Transfer};
+use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 use super::names::other_spellings;
 use super::new_names::{Maker, NewNames};
 use super::seen_versions::SeenVersions;
@@ -228,16 +227,12 @@ impl S3FileSystem {
 
 #[async_trait]
 impl FileSystem for S3FileSystem {
-    fn context(&self) -> &Arc<RequestContext> {
-        &self.context
-    }
-
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
         self.engine_metadata(path).await
     }
 
-    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
-        self.open_file(path, options).await
+    async fn open(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure> {
+        self.open_file(path, mode).await
     }
 
     async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {

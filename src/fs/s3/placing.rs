@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use super::conflict::beside;
 use super::{Failure, Shared};
 use crate::fs::RequestContext;
-use crate::fs::engine::Transfer;
+use crate::fs::file_system::Transfer;
 use crate::fs::following::Following;
 use crate::object::{Condition, Key, Written};
 use crate::store::tree::{self, Leaf};

@@ -119,7 +119,7 @@ impl Removing<'_> {
             // It is gone, as was wanted.
             Err(StoreError::NotFound) if own_condition.is_none() => {}
             Err(StoreError::ConditionFailed) if own_condition.is_none() => {
-                return Err(Failure::changed(client));
+                return Err(Failure::Changed);
             }
             deleted => deleted?,
         }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use super::rules::{AppleMetadata, owner_of};
 use super::{Shelf, ShelvedFileSystem, shelf_path};
-use crate::fs::engine::{FileSystem, Transfer};
 use crate::fs::error::log_failure;
+use crate::fs::file_system::{FileSystem, Transfer};
 use crate::fs::following::{Following, carry_shelved, shelved_roots};
 use crate::fs::{Failure, ResourcePath, View};
 
@@ -22,7 +21,7 @@ impl Default for Carried {
     }
 }
 
-impl<F: FileSystem + View> ShelvedFileSystem<F> {
+impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     /// Where the source of this MOVE is, if it went there with the file that it belongs to.
     pub(super) fn carried_to(&self, path: &ResourcePath) -> Result<ResourcePath, Failure> {
         let destination =
@@ -122,29 +121,6 @@ impl Shelf {
         }
         failure
     }
-}
-
-/// Where the shelf keeps what belongs to the file or folder at `path`, besides what is in it; both as the shelf
-/// names them.
-pub(in crate::fs) fn companion_of(path: &str) -> Option<String> {
-    let (folder, name) = path.rsplit_once('/')?;
-    let name = format!("._{name}");
-    owner_of(&name)?;
-    Some(format!("{folder}/{name}"))
-}
-
-/// The file or folder that what the shelf has at `path` belongs to.
-pub(in crate::fs) fn owner_of_shelved(path: &str) -> String {
-    let mut owner = String::new();
-    for (at, name) in path.split('/').skip(1).enumerate() {
-        if AppleMetadata::Shelf.takes_name(name, at == 0) {
-            owner.extend(owner_of(name).map(|name| format!("/{name}")));
-            break;
-        }
-        owner.push('/');
-        owner.push_str(name);
-    }
-    owner
 }
 
 /// macOS asks for no such thing.

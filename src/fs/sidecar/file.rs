@@ -8,12 +8,11 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use dav_server::fs::OpenOptions;
 use uuid::Uuid;
 
 use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, now, shelf_path};
 use crate::fs::declared::DeclaredBody;
-use crate::fs::engine::{FileSystem, Meta, OpenFile, Reading, Writing};
+use crate::fs::file_system::{FileSystem, Meta, OpenFile, Reading, Writing};
 use crate::fs::{Failure, ResourcePath, View};
 use crate::state::{MOST_IN_ROW, NewContent, Place, ShelfRow, millis};
 
@@ -30,7 +29,7 @@ pub(super) fn empty(name: &str, modified: SystemTime) -> ShelfRow {
     }
 }
 
-impl<F: FileSystem + View> ShelvedFileSystem<F> {
+impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     pub(super) async fn open_shelved(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
         let row = self.find(path)?;
         if row.is_folder {
@@ -51,18 +50,16 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
         Ok(OpenFile::Reading(Box::new(ShelvedFile { row, content, position: 0 })))
     }
 
-    /// Begins to write a file, or makes the empty one that a LOCK of nothing asks for.
+    /// Begins to write a file; `length` in bytes if the client told it.
     pub(super) async fn shelve_file(
         &self,
         path: &ResourcePath,
-        options: &OpenOptions,
+        length: Option<u64>,
     ) -> Result<OpenFile, Failure> {
         if self.shelf.find(path).is_some_and(|row| row.is_folder) {
             return Err(Failure::IsFolder);
         }
         self.check_parent(path)?;
-        let is_lock = self.context.method.as_str() == "LOCK";
-        let length = if is_lock { Some(0) } else { options.size };
         let arriving = Arriving {
             shelf: self.shelf.clone(),
             path: path.clone(),
@@ -71,10 +68,12 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
             file: None,
         };
         arriving.check_room(length.unwrap_or_default())?;
-        let mut file = OpenFile::Writing(Box::new(arriving));
-        if is_lock {
-            file.commit().await?;
-        }
+        Ok(OpenFile::Writing(Box::new(arriving)))
+    }
+
+    pub(super) async fn shelve_empty(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
+        let mut file = self.shelve_file(path, Some(0)).await?;
+        file.commit().await?;
         Ok(file)
     }
 

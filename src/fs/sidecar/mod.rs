@@ -9,18 +9,17 @@ mod carry;
 mod export;
 mod file;
 mod preparing;
-mod rules;
 mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use dav_server::fs::{GuardedFileSystem, OpenOptions};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::engine::{FileSystem, Meta, OpenFile, Transfer, for_engine};
+use super::apple_files::is_virtual;
+use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 use super::following::recover;
 use super::{
     Children, ExportStatus, Failure, HotFile, Locate, RequestContext, Resource, ResourcePath, Share, Source,
@@ -30,9 +29,8 @@ use crate::object::ETag;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, ShelfRow, State, StoredProperty, TransferRow, millis};
 
-pub(super) use carry::{companion_of, owner_of_shelved};
+pub use super::apple_files::AppleMetadata;
 pub use export::{ExportError, export};
-pub use rules::AppleMetadata;
 
 use carry::Carried;
 
@@ -100,8 +98,8 @@ impl<S: Source> Shelved<S> {
 
 #[async_trait]
 impl<S: Source> Share for Shelved<S> {
-    fn engine(&self, context: Arc<RequestContext>) -> Box<dyn GuardedFileSystem<()>> {
-        for_engine(self.for_request(context))
+    fn file_system(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem> {
+        Arc::new(self.for_request(context))
     }
 
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
@@ -132,7 +130,7 @@ impl<S: Source> Share for Shelved<S> {
 impl Shelf {
     fn find(&self, path: &ResourcePath) -> Option<ShelfRow> {
         let found = self.state.shelf().get(&shelf_path(path)).cloned();
-        found.or_else(|| rules::is_virtual(path).then(|| file::empty(path.name(), self.started)))
+        found.or_else(|| is_virtual(path).then(|| file::empty(path.name(), self.started)))
     }
 }
 
@@ -149,7 +147,7 @@ struct ShelvedFileSystem<F> {
     context: Arc<RequestContext>,
 }
 
-impl<F: FileSystem + View> ShelvedFileSystem<F> {
+impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     fn is_shelved(&self, path: &ResourcePath) -> bool {
         self.shelf.options.metadata.shelves(&self.context.client, path)
     }
@@ -189,11 +187,7 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
 }
 
 #[async_trait]
-impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
-    fn context(&self) -> &Arc<RequestContext> {
-        &self.context
-    }
-
+impl<F: FileSystem + View + Clone> FileSystem for ShelvedFileSystem<F> {
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
         if !self.is_shelved(path) {
             return if self.is_taken_for_granted(path) {
@@ -208,11 +202,14 @@ impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
         }
     }
 
-    async fn open(&self, path: ResourcePath, options: OpenOptions) -> Result<OpenFile, Failure> {
-        match (self.is_shelved(&path), options.write) {
-            (false, _) => self.inner.open(path, options).await,
-            (true, false) => self.open_shelved(&path).await,
-            (true, true) => self.shelve_file(&path, &options).await,
+    async fn open(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure> {
+        if !self.is_shelved(&path) {
+            return self.inner.open(path, mode).await;
+        }
+        match mode {
+            OpenMode::Read => self.open_shelved(&path).await,
+            OpenMode::Write { size, .. } => self.shelve_file(&path, size).await,
+            OpenMode::CreateEmpty => self.shelve_empty(&path).await,
         }
     }
 
@@ -254,7 +251,7 @@ impl<F: FileSystem + View> FileSystem for ShelvedFileSystem<F> {
 }
 
 #[async_trait]
-impl<F: FileSystem + View> View for ShelvedFileSystem<F> {
+impl<F: FileSystem + View + Clone> View for ShelvedFileSystem<F> {
     async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
         if self.is_shelved(path) {
             Ok(resource(shelf_path(path), self.find(path)?))

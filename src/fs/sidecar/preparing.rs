@@ -3,14 +3,13 @@
 
 use std::collections::HashMap;
 
-use dav_server::fs::OpenOptions;
 use futures_util::StreamExt;
 
 use super::{ShelvedFileSystem, shelf_path};
-use crate::fs::engine::{FileSystem, Transfer};
+use crate::fs::file_system::{FileSystem, OpenMode, Transfer};
 use crate::fs::{Failure, ResourcePath, View};
 
-impl<F: FileSystem + View> ShelvedFileSystem<F> {
+impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     /// Puts what is on the shelf at `from` to `to`, which is not. What fails midway stays on the shelf.
     pub(super) async fn bring_out(
         &self,
@@ -36,14 +35,8 @@ impl<F: FileSystem + View> ShelvedFileSystem<F> {
 
     async fn bring_out_file(&self, from: &ResourcePath, to: ResourcePath, size: u64) -> Result<(), Failure> {
         let mut source = self.open_shelved(from).await?;
-        let options = OpenOptions {
-            write: true,
-            create: true,
-            truncate: true,
-            size: Some(size),
-            ..OpenOptions::default()
-        };
-        let mut target = self.inner.open(to, options).await?;
+        let mode = OpenMode::Write { size: Some(size), create_new: false };
+        let mut target = self.inner.open(to, mode).await?;
         let mut left = size;
         while left > 0 {
             let bytes = source.read(PIECE).await?;

@@ -6,14 +6,14 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use unicode_normalization::UnicodeNormalization;
 
-use super::rules::owner_of;
 use super::{Shelf, ShelvedFileSystem, now, resource, shelf_path};
-use crate::fs::engine::FileSystem;
+use crate::fs::apple_files::owner_of;
 use crate::fs::error::log_failure;
+use crate::fs::file_system::FileSystem;
 use crate::fs::{Children, ResourcePath, View};
 use crate::state::{Absent, ShelfRow};
 
-impl<F: FileSystem + View> ShelvedFileSystem<F> {
+impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     /// What is in a folder on the shelf.
     pub(super) fn shelved_children(&self, path: &ResourcePath) -> Children {
         let (folder, shelf) = (shelf_path(path), self.shelf.state.shelf());

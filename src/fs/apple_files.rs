@@ -1,7 +1,7 @@
-//! Which paths are Finder's own, and for whom. Nothing here looks at anything but the path.
+//! Which paths are Finder's own, for whom, and what they belong to. Nothing here looks at anything but the path.
 
-use crate::fs::resource_path::is_icon;
-use crate::fs::{Client, ResourcePath};
+use super::resource_path::is_icon;
+use super::{Client, ResourcePath};
 
 /// Where what macOS keeps beside files goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +44,29 @@ impl AppleMetadata {
 pub(super) fn owner_of(name: &str) -> Option<&str> {
     let owner = name.strip_prefix("._").filter(|_| !is_icon(name));
     owner.filter(|owner| !owner.is_empty() && *owner != ".")
+}
+
+/// Where the shelf keeps what belongs to the file or folder at `path`, besides what is in it; both as the shelf
+/// names them.
+pub(super) fn companion_of(path: &str) -> Option<String> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let name = format!("._{name}");
+    owner_of(&name)?;
+    Some(format!("{folder}/{name}"))
+}
+
+/// The file or folder that what the shelf has at `path` belongs to.
+pub(super) fn owner_of_shelved(path: &str) -> String {
+    let mut owner = String::new();
+    for (at, name) in path.split('/').skip(1).enumerate() {
+        if AppleMetadata::Shelf.takes_name(name, at == 0) {
+            owner.extend(owner_of(name).map(|name| format!("/{name}")));
+            break;
+        }
+        owner.push('/');
+        owner.push_str(name);
+    }
+    owner
 }
 
 /// Whether a file is there for Finder though nobody made it: an empty one, never listed. It keeps
@@ -117,5 +140,15 @@ mod tests {
         assert_eq!(owner_of(".DS_Store"), None);
         assert_eq!(owner_of("Icon\r"), None);
         assert_eq!(owner_of("._Icon\r"), None);
+    }
+
+    #[test]
+    fn what_finder_keeps_belongs_to_somebody() {
+        for (path, owner) in
+            [("/d/._a", "/d/a"), ("/d/.DS_Store", "/d"), ("/.Trashes/501/x", ""), ("/._d", "/d")]
+        {
+            assert_eq!(owner_of_shelved(path), owner);
+        }
+        assert_eq!(companion_of("/d/a").as_deref(), Some("/d/._a"));
     }
 }

@@ -1,0 +1,158 @@
+//! Which status a client is told of a failure: the one that tells it the truth, and that it does not take for something
+//! else. Nowhere else is a status chosen for a [`Failure`].
+
+use std::io::ErrorKind;
+
+use http::StatusCode;
+
+use crate::fs::error::{DiskError, StoreError};
+use crate::fs::{Client, Failure, PathError};
+use crate::state::StateError;
+
+/// The status for `client`. macOS takes 409 for an absence, which a missing parent is.
+pub(super) fn of(failure: &Failure, client: &Client) -> StatusCode {
+    let status = plain(failure, client);
+    let is_conflict = status == StatusCode::CONFLICT && !matches!(failure, Failure::ParentMissing);
+    if is_conflict && client.is_webdavfs() { StatusCode::FORBIDDEN } else { status }
+}
+
+fn plain(failure: &Failure, client: &Client) -> StatusCode {
+    match failure {
+        Failure::NotFound => StatusCode::NOT_FOUND,
+        Failure::ParentMissing | Failure::Conflict(_) => StatusCode::CONFLICT,
+        Failure::Exists | Failure::IsFolder => StatusCode::METHOD_NOT_ALLOWED,
+        Failure::Forbidden(_) => StatusCode::FORBIDDEN,
+        Failure::BadRequest(_) => StatusCode::BAD_REQUEST,
+        Failure::Path(error) => of_path(error),
+        Failure::DeleteIncomplete { source, .. } | Failure::CopyIncomplete { source, .. } => of_store(source),
+        Failure::RemovalIncomplete { source, .. } => plain(source, client),
+        Failure::Disk(error) => of_disk(error),
+        // macOS takes 412 for an input/output error, and 423 for a file in use.
+        Failure::Changed if client.is_webdavfs() => StatusCode::LOCKED,
+        Failure::Changed => StatusCode::PRECONDITION_FAILED,
+        Failure::Unstored { .. } => StatusCode::FAILED_DEPENDENCY,
+        Failure::UnderWay | Failure::Unexpected => StatusCode::LOCKED,
+        Failure::Store(error) => of_store(error),
+        Failure::ShelfFull { .. }
+        | Failure::NoRoom
+        | Failure::State(StateError::TooManyProperties(_) | StateError::LargeProperties(_)) => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        Failure::OwnDisk(error) if error.kind() == ErrorKind::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+        Failure::State(error) if error.is_full() => StatusCode::INSUFFICIENT_STORAGE,
+        Failure::OwnDisk(_) | Failure::State(_) | Failure::Interrupted(_) | Failure::Intake(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+/// The status for a path that cannot be one.
+pub fn of_path(error: &PathError) -> StatusCode {
+    match error {
+        PathError::NameTooLong | PathError::TooLong => StatusCode::URI_TOO_LONG,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn of_disk(error: &DiskError) -> StatusCode {
+    match error {
+        DiskError::Denied(_) | DiskError::ReadOnly(_) => StatusCode::FORBIDDEN,
+        DiskError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        DiskError::Busy(_) | DiskError::Broken(_) | DiskError::TooDeep => StatusCode::CONFLICT,
+        DiskError::Hung | DiskError::Stale(_) | DiskError::ChangedWhileRead => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        DiskError::Other(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn of_store(error: &StoreError) -> StatusCode {
+    match error {
+        StoreError::NotFound => StatusCode::NOT_FOUND,
+        StoreError::ConditionFailed => StatusCode::PRECONDITION_FAILED,
+        StoreError::UnreadableKeys(_) => StatusCode::CONFLICT,
+        StoreError::NotModified => StatusCode::NOT_MODIFIED,
+        StoreError::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        // For macOS a file does not exist whose answer is a 5xx.
+        StoreError::AccessDenied(_)
+        | StoreError::Archived(_)
+        | StoreError::ChecksumDemanded(_)
+        | StoreError::SettingRefused { .. }
+        | StoreError::InvalidBucket(_)
+        | StoreError::Rejected(_) => StatusCode::FORBIDDEN,
+        StoreError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        StoreError::InvalidKey(_) => StatusCode::URI_TOO_LONG,
+        StoreError::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+        StoreError::Credentials(_)
+        | StoreError::UploadGone
+        | StoreError::NoSuchBucket
+        | StoreError::WrongRegion(_)
+        | StoreError::ClockSkew
+        | StoreError::Unavailable(_)
+        | StoreError::Blocked(_)
+        | StoreError::SlowDown(_)
+        | StoreError::InvalidAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::State(_) | StoreError::Lost(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Seconds after which another try makes sense.
+pub(super) fn retry_after(status: StatusCode) -> Option<u32> {
+    (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER)
+}
+
+/// As long as an outage that healed by itself usually was.
+const RETRY_AFTER: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustix::io::Errno;
+
+    use super::*;
+
+    fn client(product: &str) -> Client {
+        Client::new(None, [127, 0, 0, 1].into(), product)
+    }
+
+    #[test]
+    fn macos_is_told_what_it_does_not_take_for_something_else() {
+        let (mac, other) = (client("WebDAVFS/3.0.0"), client("davfs2/1.6"));
+        let conflict = Failure::Conflict(String::new());
+        for (failure, told, macos) in
+            [(Failure::Changed, 412, 423), (conflict, 409, 403), (Failure::ParentMissing, 409, 409)]
+        {
+            assert_eq!((of(&failure, &other).as_u16(), of(&failure, &mac).as_u16()), (told, macos));
+        }
+        assert_eq!(retry_after(of(&DiskError::Hung.into(), &mac)), Some(RETRY_AFTER));
+        assert_eq!(retry_after(of(&Failure::NotFound, &mac)), None);
+    }
+
+    #[test]
+    fn every_failure_of_a_disk_has_its_status() {
+        let client = client("");
+        let status = |errno: Errno| of(&Failure::from(io::Error::from(errno)), &client).as_u16();
+        for (errno, expected) in [
+            (Errno::NOENT, 404),
+            (Errno::NOTDIR, 404),
+            (Errno::LOOP, 404),
+            (Errno::EXIST, 405),
+            (Errno::ACCESS, 403),
+            (Errno::PERM, 403),
+            (Errno::ROFS, 403),
+            (Errno::NAMETOOLONG, 414),
+            (Errno::NOSPC, 507),
+            (Errno::DQUOT, 507),
+            (Errno::BUSY, 409),
+            (Errno::NOTEMPTY, 409),
+            (Errno::IO, 409),
+            (Errno::STALE, 503),
+            (Errno::NFILE, 500),
+        ] {
+            assert_eq!(status(errno), expected, "{errno}");
+        }
+        let escape = io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside");
+        assert_eq!(of(&Failure::from(escape), &client), StatusCode::NOT_FOUND);
+    }
+}

@@ -1,0 +1,142 @@
+//! What can be done to files and folders in one request, whatever is served and whatever protocol asks.
+//!
+//! Folders are handled whole: a tree is copied, moved or deleted in one call, never walked from above.
+
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Failure, ResourcePath};
+use crate::object::ETag;
+use crate::state::PropertyChange;
+
+/// What can be done to files and folders, in one request.
+#[async_trait]
+pub trait FileSystem: Send + Sync + 'static {
+    /// What is at `path`.
+    async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure>;
+
+    /// Opens a file, or makes it.
+    async fn open(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure>;
+
+    /// MKCOL.
+    async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure>;
+
+    /// COPY of the request's folder with `Depth: 0`: the folder and its properties, no children.
+    async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure>;
+
+    /// DELETE of a file, or of a folder with everything in it.
+    async fn delete(&self, path: &ResourcePath) -> Result<(), Failure>;
+
+    /// COPY or MOVE of a file, or of a folder with everything in it; what is at the destination is
+    /// replaced.
+    async fn transfer(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure>;
+
+    /// Changes dead properties, all or none.
+    async fn change_properties(
+        &self,
+        path: &ResourcePath,
+        changes: Vec<PropertyChange>,
+    ) -> Result<(), Failure>;
+}
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// GET, HEAD.
+    Read,
+    /// PUT: a whole file, new or in the place of another.
+    Write {
+        /// Bytes, if the client told it.
+        size: Option<u64>,
+        /// Nothing may be there.
+        create_new: bool,
+    },
+    /// LOCK of nothing: the file is made, and stays empty for now.
+    CreateEmpty,
+}
+
+/// Whether the source stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transfer {
+    Copy,
+    Move,
+}
+
+/// A file being read, or being written as a whole.
+pub enum OpenFile {
+    Reading(Box<dyn Reading>),
+    Writing(Box<dyn Writing>),
+    /// It is in its place.
+    Written(Meta),
+}
+
+/// One version of a file being read.
+#[async_trait]
+pub trait Reading: Send + Sync {
+    fn meta(&self) -> Meta;
+
+    /// Up to `most` bytes, at least one where the range that was asked for goes on.
+    async fn read(&mut self, most: usize) -> Result<Bytes, Failure>;
+
+    /// Goes on reading at `start`, in bytes.
+    fn seek(&mut self, start: u64);
+}
+
+/// A file on its way.
+#[async_trait]
+pub trait Writing: Send + Sync {
+    /// Of what has come so far.
+    fn meta(&self) -> Meta;
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure>;
+
+    /// Puts what was written in its place.
+    async fn commit(&mut self) -> Result<Meta, Failure>;
+}
+
+impl OpenFile {
+    /// See [`Reading::meta`] and [`Writing::meta`].
+    pub fn meta(&self) -> Meta {
+        match self {
+            Self::Reading(file) => file.meta(),
+            Self::Writing(file) => file.meta(),
+            Self::Written(meta) => meta.clone(),
+        }
+    }
+
+    /// See [`Reading::read`].
+    pub async fn read(&mut self, most: usize) -> Result<Bytes, Failure> {
+        match self {
+            Self::Reading(file) => file.read(most).await,
+            _ => Err(Failure::BadRequest("the file is not open for reading".to_owned())),
+        }
+    }
+
+    /// See [`Writing::write`].
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        match self {
+            Self::Writing(file) => file.write(bytes).await,
+            _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
+        }
+    }
+
+    /// See [`Writing::commit`].
+    pub async fn commit(&mut self) -> Result<(), Failure> {
+        if let Self::Writing(file) = self {
+            *self = Self::Written(file.commit().await?);
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a file or folder without opening it.
+#[derive(Debug, Clone)]
+pub struct Meta {
+    pub is_folder: bool,
+    /// Bytes; 0 for folders.
+    pub size: u64,
+    pub etag: Option<ETag>,
+    pub modified: SystemTime,
+}
