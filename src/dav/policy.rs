@@ -1,4 +1,4 @@
-//! What a browser may do with what it is shown.
+//! What a browser is told of what it is shown, and may do with it.
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -10,11 +10,33 @@ pub(super) fn guard_content(headers: &mut HeaderMap) {
     // A browser would take the parts of the former, and the last of several types, without looking at this.
     let is_deceptive = is(b"multipart/") || kind.contains(&b',');
     let policy = if !is_deceptive && (is(b"video/") || is(b"audio/")) { MEDIA } else { CONTENT };
-    if is_deceptive {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    let told = if is_deceptive {
+        Some(HeaderValue::from_static("application/octet-stream"))
+    } else {
+        with_charset(kind)
+    };
+    if let Some(told) = told {
+        headers.insert(header::CONTENT_TYPE, told);
     }
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
 }
+
+/// The type of a text with the charset that it lacks, which a browser would take for windows-1252. Nearly all texts are
+/// UTF-8; nobody looks into this one, so that HEAD, a part and the whole are told the same.
+fn with_charset(kind: &[u8]) -> Option<HeaderValue> {
+    let kind = std::str::from_utf8(kind).ok()?.trim_end_matches([';', ' ', '\t']);
+    let mut parts = kind.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let bare = parts.next()?;
+    // XML says in its first line what it is written in.
+    let is_text = (bare.starts_with("text/") && !bare.ends_with("xml")) || SCRIPTS.contains(&&*bare);
+    if !is_text || parts.any(|parameter| parameter.starts_with("charset")) {
+        return None;
+    }
+    HeaderValue::try_from(format!("{kind}; charset=utf-8")).ok()
+}
+
+/// Texts by another class.
+const SCRIPTS: &[&str] = &["application/javascript", "application/x-javascript", "application/ecmascript"];
 
 /// For this server's own pages.
 pub(super) fn guard_page(headers: &mut HeaderMap) {
@@ -55,7 +77,7 @@ mod tests {
         };
         let unknown = "application/octet-stream";
         for (kind, told, policy) in [
-            ("text/html", "text/html", CONTENT),
+            ("text/html", "text/html; charset=utf-8", CONTENT),
             ("image/svg+xml", "image/svg+xml", CONTENT),
             ("Video/mp4", "Video/mp4", MEDIA),
             ("audio/wav", "audio/wav", MEDIA),
@@ -66,5 +88,31 @@ mod tests {
         ] {
             assert_eq!(guarded(kind), (told.to_owned(), policy.to_owned()), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_text_that_does_not_say_its_charset_is_utf_8() {
+        let told = |kind: &str| {
+            with_charset(kind.as_bytes()).map(|told| told.to_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        for (kind, expected) in [
+            ("text/plain", "text/plain; charset=utf-8"),
+            ("Text/Markdown", "Text/Markdown; charset=utf-8"),
+            ("text/csv; header=present;", "text/csv; header=present; charset=utf-8"),
+            ("application/javascript", "application/javascript; charset=utf-8"),
+            // As it was stored.
+            ("text/plain; charset=iso-8859-1", ""),
+            ("text/plain;format=flowed;CHARSET=\"utf-16\"", ""),
+            // These say it themselves, or are no texts.
+            ("text/xml", ""),
+            ("application/json", ""),
+            ("image/svg+xml", ""),
+            ("application/octet-stream", ""),
+            ("text", ""),
+            ("", ""),
+        ] {
+            assert_eq!(told(kind), expected, "{kind}");
+        }
+        assert_eq!(with_charset(b"text/plain; title=caf\xe9"), None);
     }
 }

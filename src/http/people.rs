@@ -3,17 +3,18 @@
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
+use super::hosts::Hosts;
 use crate::dav::{Body, Hint, Reason, full};
 use crate::page::{self, Problem};
 
-/// Who asked: a person, for an address of that path, or a program.
+/// Who asked: a person, for an address of that path below the root's, or a program.
 #[derive(Debug)]
 pub(super) struct Asker(Option<String>);
 
 impl Asker {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
+    pub(super) fn of<B>(request: &Request<B>, hosts: &Hosts) -> Self {
         let is_person = request.method() == Method::GET && page::is_wanted(request.headers());
-        Self(is_person.then(|| request.uri().path().to_owned()))
+        Self(is_person.then(|| hosts.prefix.rest(request.uri().path()).to_owned()))
     }
 
     /// The answer as that asker is shown it.

@@ -169,7 +169,7 @@ impl Service {
         crowded: bool,
         rests: &UnboundedSender<Remainder>,
     ) -> Response<Counted> {
-        let (begun, under_way, asker) = (Instant::now(), guest.begin(), Asker::of(&request));
+        let (begun, under_way, asker) = (Instant::now(), guest.begin(), Asker::of(&request, &self.0.hosts));
         let tally = Tally::new(self.0.requests.fetch_add(1, Ordering::Relaxed));
         let mut record = Record::begin(&request, ends, guest.uid(), &tally);
         let method = request.method().clone();

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 use askama::Template;
 
 use super::kind::Kind;
-use super::local::{Zone, machine_readable};
+use super::local::{Zone, ZoneName, machine_readable};
 use super::order::{Column, Order};
 use super::{STYLE, above, size};
 
 /// A folder as its page shows it.
 #[derive(Debug)]
 pub struct Listing {
-    /// What is served: a bucket, most often.
+    /// What is served: a bucket, most often, or the path of a directory.
     pub source: String,
     /// The names of the folders from there to this one.
     pub path: Vec<String>,
@@ -44,15 +44,23 @@ struct Page<'a> {
     style: &'static str,
     title: String,
     heading: &'a str,
-    /// The folders above: their names and addresses.
-    crumbs: Vec<(&'a str, String)>,
+    /// Of what the heading is the last part.
+    whole: Option<&'a str>,
+    crumbs: Vec<Crumb<'a>>,
     heads: [Head; 3],
     rows: Vec<Row<'a>>,
     summary: String,
     /// The number that is shown of more.
     cut_at: Option<String>,
     is_root: bool,
-    zone: String,
+    zone: ZoneName,
+}
+
+/// A folder above.
+struct Crumb<'a> {
+    name: &'a str,
+    href: String,
+    whole: Option<&'a str>,
 }
 
 /// A column's head.
@@ -83,33 +91,49 @@ impl Listing {
         let page = Page {
             style: STYLE,
             title: self.title(),
-            heading: self.path.last().unwrap_or(&self.source),
+            heading: self.path.last().map_or(self.root(), |name| name),
+            whole: self.whole().filter(|_| self.path.is_empty()),
             crumbs: self.crumbs(&query),
             heads: [Column::Name, Column::Size, Column::Modified].map(|column| self.head(column)),
             rows: self.entries.iter().map(|entry| Row::new(entry, &query, &zone)).collect(),
             summary: self.summary(),
             cut_at: self.is_cut.then(|| size::grouped(self.entries.len() as u64)),
             is_root: self.path.is_empty(),
-            zone: zone.name(SystemTime::now()),
+            zone: zone.name(self.entries.iter().filter_map(|entry| entry.modified), SystemTime::now()),
         };
         // It writes into memory, and nothing in it can fail.
         page.render().unwrap_or_default()
     }
 
-    /// `my-photos – Summer`.
+    /// `Summer – my-photos`: a tab has room for the beginning.
     fn title(&self) -> String {
         match self.path.last() {
-            None => self.source.clone(),
-            Some(name) => format!("{} – {name}", self.source),
+            None => self.root().to_owned(),
+            Some(name) => format!("{name} – {}", self.root()),
         }
     }
 
-    fn crumbs(&self, query: &str) -> Vec<(&str, String)> {
-        let names = std::iter::once(&self.source).chain(&self.path).take(self.path.len());
+    /// What the root is called: of a directory the last part of its path.
+    fn root(&self) -> &str {
+        let last = self.source.trim_end_matches('/').rsplit('/').next();
+        last.filter(|last| self.source.starts_with('/') && !last.is_empty()).unwrap_or(&self.source)
+    }
+
+    /// Of what that is the last part.
+    fn whole(&self) -> Option<&str> {
+        Some(&*self.source).filter(|whole| *whole != self.root())
+    }
+
+    fn crumbs(&self, query: &str) -> Vec<Crumb<'_>> {
+        let names = std::iter::once(self.root()).chain(self.path.iter().map(|name| &**name));
         // Without the slash the address is one in the folder above already.
         let levels = self.path.len() - usize::from(!self.has_slash && !self.path.is_empty());
         let href = |depth: usize| format!("{}{query}", above(levels.saturating_sub(depth)));
-        names.enumerate().map(|(depth, name)| (&**name, href(depth))).collect()
+        let crumb = |(depth, name)| {
+            let whole = self.whole().filter(|_| depth == 0);
+            Crumb { name, href: href(depth), whole }
+        };
+        names.take(self.path.len()).enumerate().map(crumb).collect()
     }
 
     fn head(&self, column: Column) -> Head {
@@ -144,9 +168,9 @@ impl<'a> Row<'a> {
     fn new(entry: &'a Entry, query: &'a str, zone: &Zone) -> Self {
         let modified = entry.modified.and_then(|time| Some((machine_readable(time)?, zone.shown(time)?)));
         if entry.is_folder {
-            return Self { entry, query, kind: Kind::Folder, size: "–".to_owned(), exact: None, modified };
+            return Self { entry, query, kind: Kind::Folder, size: String::new(), exact: None, modified };
         }
-        let kind = Kind::of(entry.content_type.as_deref());
+        let kind = Kind::of(entry.content_type.as_deref(), &entry.name);
         let exact = Some(size::count(entry.size as usize, "byte"));
         Self { entry, query: "", kind, size: size::bytes(entry.size), exact, modified }
     }
@@ -181,17 +205,55 @@ mod tests {
         assert!(page.contains("<title>my-photos</title>") && page.contains("<h1>my-photos</h1>"), "{page}");
         assert!(!page.contains("href=\"../"), "there is nothing above it");
         let page = listing(&["Photos", "2026 <x>"], &[]).page();
-        assert!(page.contains("<title>my-photos – 2026 &#60;x&#62;</title>"), "{page}");
+        assert!(page.contains("<title>2026 &#60;x&#62; – my-photos</title>"), "{page}");
         let crumbs = |has_slash| {
             let listing = Listing { has_slash, ..listing(&["Photos", "2026"], &[]) };
             let crumbs = listing.crumbs("").into_iter();
-            crumbs.map(|(name, href)| (name.to_owned(), href)).collect::<Vec<_>>()
+            crumbs.map(|crumb| (crumb.name.to_owned(), crumb.href)).collect::<Vec<_>>()
         };
         let of = |root: &str, above: &str| {
             vec![("my-photos".to_owned(), root.to_owned()), ("Photos".to_owned(), above.to_owned())]
         };
         assert_eq!(crumbs(true), of("../../", "../"));
         assert_eq!(crumbs(false), of("../", "./"));
+    }
+
+    #[test]
+    fn a_directory_is_called_by_the_last_part_of_its_path() {
+        let on = |source: &str, path: &[&str]| Listing { source: source.to_owned(), ..listing(path, &[]) };
+        let root = on("/srv/team/data", &[]).page();
+        assert!(root.contains("<title>data</title>"), "{root}");
+        assert!(root.contains("<h1 title=\"/srv/team/data\">data</h1>"), "{root}");
+        let folder = on("/srv/team/data", &["Drafts", "Final drafts"]).page();
+        assert!(folder.contains("<title>Final drafts – data</title>"), "{folder}");
+        assert!(folder.contains("<h1>Final drafts</h1>"), "{folder}");
+        assert!(folder.contains("<a href=\"../../\" title=\"/srv/team/data\">data</a>"), "{folder}");
+        assert!(folder.contains("<a href=\"../\">Drafts</a>"), "{folder}");
+        // Nothing else is cut.
+        for source in ["/", "bucket/photos/2026", "one, two/photos"] {
+            let page = on(source, &[]).page();
+            assert!(page.contains(&format!("<h1>{source}</h1>")), "{page}");
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_is_not_read_out() {
+        let page = listing(&[], &["file", "folder d"]).page();
+        assert_eq!(page.matches("<span aria-hidden=\"true\">–</span>").count(), 3, "{page}");
+        assert_eq!(page.matches(">–<").count(), 3);
+        assert_eq!(page.matches("<span class=\"unseen\">not known</span>").count(), 2, "{page}");
+        // What a rule of the style draws has a text of its own, which is empty.
+        let drawn = STYLE.matches("content:\"\\").count();
+        assert!(drawn > 3);
+        let silent = STYLE.lines().filter(|line| line.contains("/\"\"")).count();
+        assert_eq!(silent, 4, "the separator and three arrows");
+    }
+
+    #[test]
+    fn the_zone_is_said_where_the_times_are() {
+        let page = listing(&[], &["a"]).page();
+        let zone = Zone::read().name(std::iter::empty(), SystemTime::now()).short;
+        assert!(page.contains(&format!(">Modified</a> ({zone})</th>")), "{page}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Times where the gateway runs, which is where its user sits: a page without a script cannot ask the browser.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,15 @@ use tz::TimeZone;
 /// This machine's time zone.
 #[derive(Debug)]
 pub(super) struct Zone(TimeZone);
+
+/// What the zone is called on a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ZoneName {
+    /// `UTC+01:00`; `CET/CEST`, where the clocks were changed between the times of the page.
+    pub(super) short: String,
+    /// `CET, UTC+01:00; CEST, UTC+02:00`.
+    pub(super) long: String,
+}
 
 impl Zone {
     /// As `TZ` names it, else as the system is set. Where neither can be read it is UTC. It reads a small file: a
@@ -29,17 +39,28 @@ impl Zone {
         Self(zone.unwrap_or_else(TimeZone::utc))
     }
 
-    /// `CET, UTC+01:00`: what it is called at that time.
-    pub(super) fn name(&self, at: SystemTime) -> String {
-        let (offset, name) = seconds(at).map_or((0, String::new()), |second| self.at(second));
-        if offset == 0 && matches!(&*name, "" | "UTC" | "Z") {
-            return "UTC".to_owned();
+    /// What it is called at these times, or where there are none at another.
+    pub(super) fn name(&self, times: impl Iterator<Item = SystemTime>, otherwise: SystemTime) -> ZoneName {
+        let mut known: BTreeSet<_> = times.filter_map(seconds).map(|second| self.at(second)).collect();
+        if known.is_empty() {
+            known.extend(seconds(otherwise).map(|second| self.at(second)));
         }
-        let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs() / 60);
-        let offset = format!("UTC{sign}{:02}:{:02}", minutes / 60, minutes % 60);
-        // Zones without a name of their own are called by their offset.
-        let is_named = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name != "UTC";
-        if is_named { format!("{name}, {offset}") } else { offset }
+        let join = |names: Vec<String>, by: &str| names.join(by);
+        let offsets = || known.iter().map(|(offset, _)| from_utc(*offset));
+        let short = match known.len() {
+            0 | 1 => join(offsets().collect(), ""),
+            2 if known.iter().all(|(_, name)| is_name(name)) => {
+                join(known.iter().map(|(_, name)| name.clone()).collect(), "/")
+            }
+            2 => join(offsets().collect(), "/"),
+            // Dates of a century have many.
+            _ => "local time".to_owned(),
+        };
+        let long = known.iter().map(|(offset, name)| {
+            let (offset, is_named) = (from_utc(*offset), is_name(name) && name != "UTC");
+            if is_named { format!("{name}, {offset}") } else { offset }
+        });
+        ZoneName { short, long: join(long.collect(), "; ") }
     }
 
     /// `2026-11-27 14:05` there; `None` for a time beyond all calendars.
@@ -55,6 +76,20 @@ impl Zone {
         let kind = self.0.find_local_time_type(second);
         kind.map_or((0, String::new()), |kind| (kind.ut_offset(), kind.time_zone_designation().to_owned()))
     }
+}
+
+/// Whether a zone is called so; some are called by their offset.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+/// `UTC+01:00`.
+fn from_utc(offset: i32) -> String {
+    if offset == 0 {
+        return "UTC".to_owned();
+    }
+    let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs() / 60);
+    format!("UTC{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 /// For programs: RFC 3339, in UTC.
@@ -99,8 +134,27 @@ mod tests {
             let zone = zone(name);
             assert_eq!(zone.shown(at(WINTER)).unwrap(), winter, "{name}");
             assert_eq!(zone.shown(at(SUMMER)).unwrap(), summer, "{name}");
-            assert_eq!(zone.name(at(WINTER)), called, "{name}");
+            let now = zone.name(std::iter::empty(), at(WINTER));
+            assert_eq!((&*now.long, &*now.short), (called, called.rsplit(' ').next().unwrap()), "{name}");
         }
+    }
+
+    #[test]
+    fn the_zone_is_called_as_at_the_times_that_are_shown() {
+        let name = |zone: &str, times: &[u64]| {
+            let zone = Zone::named(Some(zone.into()));
+            let name = zone.name(times.iter().map(|second| at(*second)), at(WINTER));
+            (name.short, name.long)
+        };
+        let called = |short: &str, long: &str| (short.to_owned(), long.to_owned());
+        let berlin = "CET-1CEST,M3.5.0,M10.5.0/3";
+        assert_eq!(name(berlin, &[SUMMER, SUMMER + 1]), called("UTC+02:00", "CEST, UTC+02:00"));
+        let both = called("CET/CEST", "CET, UTC+01:00; CEST, UTC+02:00");
+        assert_eq!(name(berlin, &[SUMMER, WINTER, SUMMER]), both);
+        let unnamed = "<+0930>-9:30<+1030>-10:30,M10.1.0,M4.1.0/3";
+        let both = called("UTC+09:30/UTC+10:30", "UTC+09:30; UTC+10:30");
+        assert_eq!(name(unnamed, &[SUMMER, WINTER]), both);
+        assert_eq!(name("GMT0BST,M3.5.0/1,M10.5.0", &[WINTER]), called("UTC", "GMT, UTC"));
     }
 
     #[test]

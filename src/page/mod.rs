@@ -72,6 +72,55 @@ mod tests {
         assert!(!policy.contains("unsafe") && !policy.contains("script"), "{policy}");
     }
 
+    /// The colours that a theme of the style names.
+    fn colours(theme: &str) -> Vec<(&str, [f64; 3])> {
+        let pairs = theme.split_once('{').unwrap().1.trim_start_matches(":root{").split([';', '}']);
+        let named = pairs.filter_map(|pair| pair.strip_prefix("--")?.split_once(":#"));
+        named
+            .map(|(name, digits)| {
+                // `#fff` or `#ffffff`.
+                let wide = digits.len() == 6;
+                let part = |at: usize| if wide { &digits[2 * at..2 * at + 2] } else { &digits[at..=at] };
+                let value = |at| {
+                    let value = u8::from_str_radix(part(at), 16).unwrap();
+                    f64::from(value) / if wide { 255.0 } else { 15.0 }
+                };
+                (name, [value(0), value(1), value(2)])
+            })
+            .collect()
+    }
+
+    /// As WCAG counts it.
+    fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
+        let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+        let light = |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
+        (light(a) / light(b)).max(light(b) / light(a))
+    }
+
+    #[test]
+    fn icons_and_texts_stand_out_from_what_is_behind_them() {
+        let icons = include_str!("icons.html");
+        assert!(!icons.contains("fill=\"#") && !icons.contains("stroke=\"#"), "a colour that no theme names");
+        let mut themes = STYLE.lines().take(2);
+        for theme in ["light", "dark"] {
+            let colours = colours(themes.next().unwrap());
+            let of = |wanted: &str| colours.iter().find(|(name, _)| *name == wanted).unwrap().1;
+            for behind in ["back", "hover", "sheet"] {
+                for icon in ["edge", "folder", "tab", "blue", "green", "red", "pink", "brown", "violet"] {
+                    assert!(icons.contains(&format!("var(--{icon})")), "{icon}");
+                    let told = contrast(of(icon), of(behind));
+                    assert!(told >= 3.0, "{theme}: {icon} on {behind}: {told:.2}");
+                }
+                for text in ["text", "faint", "link"] {
+                    let told = contrast(of(text), of(behind));
+                    assert!(told >= 4.5, "{theme}: {text} on {behind}: {told:.2}");
+                }
+            }
+            let is_glaring = theme == "dark" && contrast(of("sheet"), of("back")) > 3.0;
+            assert!(!is_glaring, "a sheet in the dark is no lamp");
+        }
+    }
+
     #[test]
     fn people_are_known_by_what_they_accept() {
         let wanted = |name: &'static str, value: &'static str| {

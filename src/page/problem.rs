@@ -2,8 +2,9 @@
 
 use askama::Template;
 use http::StatusCode;
+use percent_encoding::percent_decode_str;
 
-use super::STYLE;
+use super::{STYLE, above};
 
 /// Why something is not shown.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Problem<'a> {
     pub hint: Option<&'a str>,
     /// Seconds after which it is worth another try.
     pub retry_after: Option<u32>,
-    /// Of the address that was asked for.
+    /// Of the address that was asked for, below the one of the root.
     pub path: &'a str,
 }
 
@@ -28,14 +29,20 @@ struct Page<'a> {
     message: String,
     hint: Option<String>,
     retry_after: Option<u32>,
-    /// The address of the folder above; `None` where it is no use.
+    /// The address of the folder above, where it is another one than the root.
     above: Option<&'static str>,
+    /// The root's; `None` where it is no use.
+    home: Option<String>,
 }
 
 impl Problem<'_> {
     pub fn page(&self) -> String {
         let (title, usual_message, usual_hint) = words(self.status);
-        let message = if self.message.trim().is_empty() { usual_message } else { self.message.trim() };
+        let missing = self.missing();
+        let message = match self.message.trim() {
+            "" => missing.as_deref().unwrap_or(usual_message),
+            told => told,
+        };
         let hint = self.hint.filter(|hint| !hint.is_empty()).unwrap_or(usual_hint);
         let page = Page {
             style: STYLE,
@@ -45,17 +52,42 @@ impl Problem<'_> {
             hint: (!hint.is_empty()).then(|| sentence(hint)),
             retry_after: self.retry_after,
             above: self.above(),
+            home: self.home(),
         };
         // It writes into memory, and nothing in it can fail.
         page.render().unwrap_or_default()
     }
 
-    /// Relative, as all links are. Where nobody comes in, or all is away, it leads nowhere.
+    /// What to say of a name that nothing has.
+    fn missing(&self) -> Option<String> {
+        let last = self.path.trim_end_matches('/').rsplit('/').next().filter(|last| !last.is_empty())?;
+        let name = percent_decode_str(last).decode_utf8().ok()?;
+        (self.status == StatusCode::NOT_FOUND).then(|| format!("there is nothing called “{name}” here"))
+    }
+
+    /// Whether it can be that there are others at that address or near it. Where nobody comes in, or all is away,
+    /// every link leads nowhere.
+    fn leads_back(&self) -> bool {
+        let known =
+            [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST, StatusCode::URI_TOO_LONG];
+        known.contains(&self.status) && !self.path.trim_matches('/').is_empty()
+    }
+
+    /// Relative, as all links are. It may be missing as well, which nobody asks the store for.
     fn above(&self) -> Option<&'static str> {
-        if self.status != StatusCode::NOT_FOUND || self.path.trim_matches('/').is_empty() {
-            return None;
-        }
-        Some(if self.path.ends_with('/') { "../" } else { "./" })
+        let (is_folder, levels) = (self.path.ends_with('/'), self.levels());
+        let is_root = levels == usize::from(is_folder);
+        let is_shown = self.leads_back() && self.status == StatusCode::NOT_FOUND && !is_root;
+        is_shown.then_some(if is_folder { "../" } else { "./" })
+    }
+
+    fn home(&self) -> Option<String> {
+        self.leads_back().then(|| above(self.levels()))
+    }
+
+    /// How many folders the one that the address is in lies below the root, as a browser counts.
+    fn levels(&self) -> usize {
+        self.path.matches('/').count().saturating_sub(1)
     }
 }
 
@@ -118,16 +150,40 @@ mod tests {
         }
         let missing = page(StatusCode::NOT_FOUND, "", None, "/a/b");
         assert!(
-            missing.contains("There is nothing at this address.") && !missing.contains("http-equiv"),
+            missing.contains("There is nothing called “b” here.") && !missing.contains("http-equiv"),
             "{missing}"
         );
-        assert!(
-            missing.contains("renamed, moved or deleted") && missing.contains("href=\"./\""),
-            "{missing}"
-        );
-        assert!(page(StatusCode::NOT_FOUND, "", None, "/a/b/").contains("href=\"../\""));
-        assert!(!page(StatusCode::NOT_FOUND, "", None, "/").contains("class=\"above\""));
+        assert!(missing.contains("renamed, moved or deleted"), "{missing}");
+        let of_no_text = page(StatusCode::NOT_FOUND, "", None, "/%ff");
+        assert!(of_no_text.contains("There is nothing at this address."), "{of_no_text}");
+        let decoded = page(StatusCode::NOT_FOUND, "", None, "/caf%C3%A9%20%3Cb%3E/");
+        assert!(decoded.contains("“café &#60;b&#62;”"), "{decoded}");
         assert!(page(StatusCode::IM_A_TEAPOT, "", None, "/").contains("Not shown"));
+    }
+
+    #[test]
+    fn links_lead_to_where_something_is() {
+        let ways = |status, path| {
+            let page = page(status, "", None, path);
+            let at = |name: &str| {
+                let before = page.split_once(&format!("\">{name}</a>"))?.0;
+                before.rsplit_once('"').map(|(_, href)| href.to_owned())
+            };
+            (at("The folder above").unwrap_or_default(), at("Home").unwrap_or_default())
+        };
+        let both = |above: &str, home: &str| (above.to_owned(), home.to_owned());
+        let missing = StatusCode::NOT_FOUND;
+        assert_eq!(ways(missing, "/a/b/c"), both("./", "../../"));
+        assert_eq!(ways(missing, "/a/b/"), both("../", "../../"));
+        // There is but one way from here.
+        assert_eq!(ways(missing, "/a"), both("", "./"));
+        assert_eq!(ways(missing, "/a/"), both("", "../"));
+        assert_eq!(ways(missing, "/"), both("", ""));
+        assert_eq!(ways(StatusCode::BAD_REQUEST, "/a/%zz"), both("", "../"));
+        assert_eq!(ways(StatusCode::FORBIDDEN, "/a/b"), both("", "../"));
+        // Nobody comes in there.
+        assert_eq!(ways(StatusCode::UNAUTHORIZED, "/a/b"), both("", ""));
+        assert_eq!(ways(StatusCode::SERVICE_UNAVAILABLE, "/a/b"), both("", ""));
     }
 
     #[test]

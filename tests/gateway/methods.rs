@@ -187,7 +187,30 @@ async fn content_types_are_those_of_s3() {
         .header("Content-Type", "application/x-www-form-urlencoded")
         .body("x");
     form.send().await.unwrap();
-    assert_eq!(header(&gateway, "GET", "/c.csv", &[], "content-type").await.1, "text/csv");
+    assert_eq!(header(&gateway, "GET", "/c.csv", &[], "content-type").await.1, "text/csv; charset=utf-8");
+}
+
+/// A browser takes a text without a charset for windows-1252.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_sent_as_utf_8_unless_it_says_otherwise() {
+    for gateway in TestGateway::both().await {
+        gateway.put("/notes.md", "caf\u{e9}").await;
+        // The second GET comes from memory.
+        for method in ["HEAD", "GET", "GET", "HEAD"] {
+            let told = header(&gateway, method, "/notes.md", &[], "content-type").await;
+            assert_eq!(told, (200, "text/markdown; charset=utf-8".to_owned()), "{method}");
+        }
+        let part = header(&gateway, "GET", "/notes.md", &[("range", "bytes=4-4")], "content-type").await;
+        assert_eq!(part, (206, "text/markdown; charset=utf-8".to_owned()));
+        // What is stored is told to programs as it is.
+        let listed = gateway.propfind("/notes.md", "0", "").await.text().await.unwrap();
+        assert!(listed.contains(">text/markdown</"), "{listed}");
+    }
+    let gateway = TestGateway::start().await;
+    let put = gateway.request("PUT", "/old.txt").header("Content-Type", "text/plain; charset=iso-8859-1");
+    assert_eq!(put.body("x").send().await.unwrap().status(), 201);
+    let told = header(&gateway, "GET", "/old.txt", &[], "content-type").await.1;
+    assert_eq!(told, "text/plain; charset=iso-8859-1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,8 +76,13 @@ async fn an_empty_folder_says_so() {
         gateway.status("MKCOL", "/d").await;
         let page = page(&gateway, "/d/").await;
         assert!(page.contains("This folder is empty"), "{page}");
-        let expected = if gateway.is_bucket() { "<title>bucket – d</title>" } else { " – d</title>" };
-        assert!(page.contains(expected), "{page}");
+        let root = if gateway.is_bucket() {
+            "bucket"
+        } else {
+            // Of its path, the last part.
+            gateway.directory().file_name().unwrap().to_str().unwrap()
+        };
+        assert!(page.contains(&format!("<title>d – {root}</title>")), "{page}");
     }
 }
 
@@ -115,10 +120,12 @@ async fn refused(gateway: &TestGateway, path: &str, status: u16, said: &[&str]) 
 async fn a_refusal_is_a_page_for_people_and_a_text_for_programs() {
     for gateway in TestGateway::both().await {
         gateway.bucket().await.put("d/file", "x").await;
-        refused(&gateway, "/d/missing", 404, &["There is nothing", "href=\"./\""]).await;
-        refused(&gateway, "/missing/", 404, &["There is nothing", "href=\"../\""]).await;
+        let named = ["There is nothing called “missing” here", "\"./\">The folder above<", "\"../\">Home<"];
+        refused(&gateway, "/d/missing", 404, &named).await;
+        refused(&gateway, "/missing/", 404, &["There is nothing", "\"../\">Home<"]).await;
         assert_eq!(plain(&gateway, "/d/missing").await, (404, None, String::new()));
-        refused(&gateway, "/%zz", 400, &["The path holds a broken percent escape."]).await;
+        let broken = ["The path holds a broken percent escape.", "\"./\">Home<"];
+        refused(&gateway, "/%zz", 400, &broken).await;
         let told = "the path holds a broken percent escape\n".to_owned();
         assert_eq!(plain(&gateway, "/%zz").await, (400, Some("text/plain; charset=utf-8".to_owned()), told));
         let foreign =
@@ -127,6 +134,7 @@ async fn a_refusal_is_a_page_for_people_and_a_text_for_programs() {
         assert_eq!(foreign.status(), 403);
         let page = foreign.text().await.unwrap();
         assert!(page.contains("allow it with --allowed-host") && !page.contains("bucket"), "{page}");
+        assert!(page.contains("\"../\">Home<"), "{page}");
         // The answer of another method is a program's.
         let put = gateway.request("MKCOL", "/d").header(BROWSER.0, BROWSER.1).send().await.unwrap();
         assert!(put.status() == 405 && !put.text().await.unwrap().contains("<html"));
@@ -183,7 +191,7 @@ async fn a_browser_shows_pages_as_they_are_meant() {
     browser.open(&format!("{}/Photos/", gateway.url)).await;
     let shown = "[document.title, document.querySelector('h1').textContent, document.documentElement.lang, \
          document.querySelector('nav a').href, getComputedStyle(document.querySelector('table')).borderCollapse]";
-    let expected = json!(["bucket – Photos", "Photos", "en", format!("{}/", gateway.url), "collapse"]);
+    let expected = json!(["Photos – bucket", "Photos", "en", format!("{}/", gateway.url), "collapse"]);
     assert_eq!(browser.value(shown).await, expected, "with its style, which the policy allows");
     // Its own requests: the page alone, no icon that is not there.
     let asked = browser.value("performance.getEntriesByType('resource').map(entry => entry.name)").await;
@@ -215,6 +223,144 @@ async fn a_browser_shows_pages_as_they_are_meant() {
     browser.call("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
     browser.call("Page.reload", json!({})).await;
     browser.until("document.querySelectorAll('tbody tr').length === 4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_home_ends_below_the_prefix() {
+    // Its address has the prefix.
+    let gateway =
+        TestGateway::start_with(|config| config.service.url_prefix = "/proxy/1/".parse().unwrap()).await;
+    refused(&gateway, "/a/b", 404, &["\"./\">The folder above<", "\"../\">Home<"]).await;
+    refused(&gateway, "/a", 404, &["\"./\">Home<"]).await;
+}
+
+/// What people would otherwise have to find out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_a_link_and_heads_stay_in_sight() {
+    let Some(tools) = needs(&["chromium"]) else { return };
+    let gateway = TestGateway::start().await;
+    let bucket = gateway.bucket().await;
+    for number in 0..60 {
+        bucket.put(&format!("a/b/c/{number:02}.txt"), "content").await;
+    }
+    bucket.put("a/b/c/folder/x", "").await;
+    let mut browser = Browser::start(&tools).await;
+    browser.call("Page.enable", json!({})).await;
+    browser.resize(1200, 600).await;
+    browser.open(&format!("{}/a/b/c/", gateway.url)).await;
+    // Whatever of a row is hit is its link, the first and the last cell of it alike.
+    let at = "(element, x) => { const box = element.getBoundingClientRect(); \
+         return document.elementFromPoint(box.x + box.width * x, box.y + box.height / 2)?.closest('a')?.textContent; }";
+    let hit = format!(
+        "[...document.querySelectorAll('tbody tr')].slice(0, 5).flatMap(row => [0.01, 0.5, 0.99].map(x => ({at})(row, x)))"
+    );
+    let rows = ["folder", "00.txt", "01.txt", "02.txt", "03.txt"];
+    let thrice: Vec<_> = rows.iter().flat_map(|row| [row; 3]).collect();
+    assert_eq!(browser.value(&hit).await, json!(thrice));
+    // The whole cell of a head as well, but for the one that sorts nothing.
+    let heads = format!(
+        "[...document.querySelectorAll('thead th')].map(head => [0.02, 0.98].map(x => ({at})(head, x) ?? null))"
+    );
+    let expected = json!([["Name", "Name"], [null, null], ["Size", "Size"], ["Modified", "Modified"]]);
+    assert_eq!(browser.value(&heads).await, expected);
+    let drawn = "[...document.querySelectorAll('thead th')].map(head => \
+         getComputedStyle(head.querySelector('a') ?? head, head.querySelector('a') ? '::after' : null).content)";
+    let arrows = json!([
+        "\"\u{2191}\" / \"\"",
+        "normal",
+        "\"\u{2195}\u{fe0e}\" / \"\"",
+        "\"\u{2195}\u{fe0e}\" / \"\""
+    ]);
+    assert_eq!(browser.value(drawn).await, arrows);
+    let colours = "(style => new Set([style('thead .kind'), style('thead .size a'), style('thead .name a')]).size)\
+         (at => getComputedStyle(document.querySelector(at)).color)";
+    assert_eq!(browser.value(colours).await, json!(3), "what is sorted, can be and cannot be");
+    // Readers are told names alone.
+    browser.call("Accessibility.enable", json!({})).await;
+    let tree = browser.call("Accessibility.getFullAXTree", json!({})).await;
+    let read: Vec<_> = tree["nodes"].as_array().unwrap().iter().map(|node| &node["name"]["value"]).collect();
+    assert!(read.contains(&&json!("Modified")) && read.contains(&&json!("not known")));
+    // The dash of the title is a word of it.
+    let is_drawn = |name: &str| name == "–" || name.contains(['\u{2191}', '\u{2195}']);
+    assert!(!read.iter().any(|name| name.as_str().is_some_and(is_drawn)), "{read:?}");
+    // Below the top, also on a phone and in the dark: rows do not show through.
+    for (width, theme) in [(1200, "light"), (1200, "dark"), (390, "light")] {
+        browser.resize(width, 600).await;
+        let theme = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+        browser.call("Emulation.setEmulatedMedia", theme).await;
+        browser.value("window.scrollTo(0, 900)").await;
+        browser.until(&format!("innerWidth === {width} && scrollY > 800")).await;
+        browser
+            .until("document.querySelector('thead').querySelector('th').getBoundingClientRect().top === 0")
+            .await;
+        let opaque = "['thead', 'thead th'].some(at => \
+             getComputedStyle(document.querySelector(at)).backgroundColor === getComputedStyle(document.body).backgroundColor)";
+        browser.until(opaque).await;
+        let on_top = format!("({at})(document.querySelector('thead .name'), 0.1) === 'Name'");
+        browser.until(&on_top).await;
+    }
+    // A text is what it was.
+    browser.resize(1200, 600).await;
+    gateway.put("/note.txt", "caf\u{e9}").await;
+    browser.open(&format!("{}/note.txt", gateway.url)).await;
+    assert_eq!(browser.value("document.body.textContent").await, json!("caf\u{e9}"));
+}
+
+/// Every width is one that somebody has.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_have_room_and_columns_their_places() {
+    let Some(tools) = needs(&["chromium"]) else { return };
+    let gateway = TestGateway::start().await;
+    let bucket = gateway.bucket().await;
+    for key in ["short/a.txt", "long/A presentation of all that we have.pptx", "long/b.tar.gz", "a/b/c/d/e/x"]
+    {
+        bucket.put(key, "content").await;
+    }
+    let mut browser = Browser::start(&tools).await;
+    browser.call("Page.enable", json!({})).await;
+    let mut columns = Vec::new();
+    for folder in ["short", "long"] {
+        browser.resize(1200, 800).await;
+        browser.open(&format!("{}/{folder}/", gateway.url)).await;
+        columns.push(
+            browser
+                .value(
+                    "[...document.querySelectorAll('thead th')].map(head => head.getBoundingClientRect().x)",
+                )
+                .await,
+        );
+        // Headings begin where the table's texts do.
+        let texts = "(at => { const range = document.createRange(); return ['h1', 'nav a', 'thead a'].map(name => { \
+             range.selectNodeContents(document.querySelector(name)); return range.getBoundingClientRect().x; }); })()";
+        let texts = browser.value(texts).await;
+        assert!(texts.as_array().unwrap().iter().all(|x| *x == texts[0]), "{texts}");
+        for width in [701, 800, 801, 960, 961, 1200] {
+            browser.resize(width, 800).await;
+            browser.until(&format!("innerWidth === {width}")).await;
+            let share = "document.querySelector('thead .name').getBoundingClientRect().width \
+                 / document.querySelector('table').getBoundingClientRect().width";
+            browser
+                .until(&format!("{share} >= 0.5 && document.documentElement.scrollWidth <= {width}"))
+                .await;
+            let kind = "getComputedStyle(document.querySelector('thead .kind')).display === 'none'";
+            browser.until(&format!("({kind}) === {}", width <= 960)).await;
+            // A head takes one line, and nothing runs over its cell.
+            browser.until("document.querySelector('thead').getBoundingClientRect().height < 40").await;
+            let whole = "[...document.querySelectorAll('thead th, td, bdi')].every(cell => cell.scrollWidth <= cell.clientWidth + 1)";
+            browser.until(whole).await;
+        }
+    }
+    assert_eq!(columns[0], columns[1]);
+    assert_eq!(
+        browser.value("getComputedStyle(document.documentElement).scrollbarGutter").await,
+        json!("stable")
+    );
+    // A phone: crumbs take one line, without an end that leads nowhere.
+    browser.resize(390, 800).await;
+    browser.open(&format!("{}/a/b/c/d/e/", gateway.url)).await;
+    browser.until("document.querySelector('nav ol').getBoundingClientRect().height <= 32").await;
+    let last = "getComputedStyle(document.querySelector('nav li:last-child'), '::after').content";
+    assert_eq!(browser.value(last).await, json!("none"));
 }
 
 /// What the documentation shows is what a demo shows.
