@@ -27,8 +27,9 @@ fn with_charset(kind: &[u8]) -> Option<HeaderValue> {
     let kind = std::str::from_utf8(kind).ok()?.trim_end_matches([';', ' ', '\t']);
     let mut parts = kind.split(';').map(|part| part.trim().to_ascii_lowercase());
     let bare = parts.next()?;
-    // XML says in its first line what it is written in.
-    let is_text = (bare.starts_with("text/") && !bare.ends_with("xml")) || SCRIPTS.contains(&&*bare);
+    // These say at their beginning what they are written in.
+    let says_it = bare == "text/html" || bare.ends_with("xml");
+    let is_text = (bare.starts_with("text/") && !says_it) || SCRIPTS.contains(&&*bare);
     if !is_text || parts.any(|parameter| parameter.starts_with("charset")) {
         return None;
     }
@@ -77,7 +78,7 @@ mod tests {
         };
         let unknown = "application/octet-stream";
         for (kind, told, policy) in [
-            ("text/html", "text/html; charset=utf-8", CONTENT),
+            ("text/html", "text/html", CONTENT),
             ("image/svg+xml", "image/svg+xml", CONTENT),
             ("Video/mp4", "Video/mp4", MEDIA),
             ("audio/wav", "audio/wav", MEDIA),
@@ -105,6 +106,7 @@ mod tests {
             ("text/plain;format=flowed;CHARSET=\"utf-16\"", ""),
             // These say it themselves, or are no texts.
             ("text/xml", ""),
+            ("text/html", ""),
             ("application/json", ""),
             ("image/svg+xml", ""),
             ("application/octet-stream", ""),

@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 
 use http::StatusCode;
 
-use crate::fs::error::{DiskError, StoreError};
+use crate::fs::error::DiskError;
 use crate::fs::{Client, Failure, PathError};
 use crate::state::StateError;
+use crate::store::StoreError;
 
 /// The status for `client`. macOS takes 409 for an absence, which a missing parent is.
 pub(super) fn of(failure: &Failure, client: &Client) -> StatusCode {

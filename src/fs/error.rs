@@ -8,7 +8,7 @@ use crate::state::StateError;
 use crate::store::tree::DeleteFailure;
 
 pub use super::disk_error::DiskError;
-pub use crate::store::StoreError;
+use crate::store::StoreError;
 
 /// A failure, named by its meaning.
 #[derive(Debug, thiserror::Error)]

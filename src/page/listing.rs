@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use askama::Template;
 
+use super::entry::Entry;
 use super::kind::Kind;
 use super::local::{Zone, ZoneName, machine_readable};
 use super::order::{Column, Order};
@@ -22,20 +23,6 @@ pub struct Listing {
     /// Whether there are more.
     pub is_cut: bool,
     pub order: Order,
-}
-
-/// One line of it.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    pub name: String,
-    /// Its address, escaped.
-    pub href: String,
-    pub is_folder: bool,
-    /// Bytes.
-    pub size: u64,
-    /// `None` where nobody keeps that.
-    pub modified: Option<SystemTime>,
-    pub content_type: Option<String>,
 }
 
 #[derive(Template)]

@@ -4,6 +4,7 @@
 //! script, no picture, no font. All links are relative, so that they are right behind a proxy that shows this server
 //! below a path. Nothing here knows a store or a client; it is told what to show.
 
+mod entry;
 mod kind;
 mod listing;
 mod local;
@@ -19,7 +20,8 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
-pub use listing::{Entry, Listing};
+pub use entry::Entry;
+pub use listing::Listing;
 pub use order::Order;
 pub use problem::Problem;
 
