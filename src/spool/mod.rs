@@ -9,13 +9,17 @@
 mod backlog;
 mod scratch;
 
+use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::state::State;
@@ -76,7 +80,7 @@ impl Intakes {
 
     /// Takes a body for `sink`.
     pub fn begin<S: Sink>(&self, sink: S) -> Intake<S> {
-        Intake { intakes: self.clone(), stage: Stage::Ready(Box::new(sink)) }
+        Intake { intakes: self.clone(), stage: Stage::Ready(Box::new(sink)), work: None, timer: None }
     }
 
     /// Whether a body of `length` bytes would have to pause, if it is not taken at once: all the room is used.
@@ -104,7 +108,14 @@ impl Intakes {
 pub struct Intake<S: Sink> {
     intakes: Intakes,
     stage: Stage<S>,
+    /// Where the sink takes one piece after the other. Made for the first.
+    work: Option<Work<S>>,
+    /// Made when the sink is first waited for.
+    timer: Option<Pin<Box<Sleep>>>,
 }
+
+/// A sink at work on a piece; what it did for the one before is gone.
+type Work<S> = ReusableBoxFuture<'static, Result<Box<S>, <S as Sink>::Error>>;
 
 enum Stage<S: Sink> {
     Ready(Box<S>),
@@ -147,19 +158,27 @@ impl<S: Sink> Intake<S> {
         }
     }
 
-    async fn hand_over(&mut self, mut sink: Box<S>, bytes: Bytes) -> Result<(), S::Error> {
-        let mut writing = Box::pin(async move { sink.write(bytes).await.map(|()| sink) });
-        if let Ok(written) = timeout(self.intakes.pause, &mut writing).await {
+    async fn hand_over(&mut self, sink: Box<S>, bytes: Bytes) -> Result<(), S::Error> {
+        let mut work = match self.work.take() {
+            Some(mut work) => {
+                work.set(write(sink, bytes));
+                work
+            }
+            None => Work::<S>::new(write(sink, bytes)),
+        };
+        if let Some(written) = self.wait_for(&mut work).await {
             self.stage = Stage::Ready(written?);
+            self.work = Some(work);
             return Ok(());
         }
         let Some(backlog) = self.intakes.backlog() else {
-            self.stage = Stage::Ready(writing.await?);
+            self.stage = Stage::Ready(work.get_pin().await?);
+            self.work = Some(work);
             return Ok(());
         };
         let reader = Arc::clone(&backlog).reader();
         let task = tokio::spawn(carried(async move {
-            let mut sink = writing.await?;
+            let mut sink = work.get_pin().await?;
             while let Some(chunk) = reader.next().await.map_err(IntakeError::Lost)? {
                 sink.write(chunk).await?;
             }
@@ -167,6 +186,23 @@ impl<S: Sink> Intake<S> {
         }));
         self.stage = Stage::Behind { backlog, task: AbortOnDropHandle::new(task), sip: SIP };
         Ok(())
+    }
+
+    /// Waits for a sink at work, for the pause at most.
+    async fn wait_for(&mut self, work: &mut Work<S>) -> Option<Result<Box<S>, S::Error>> {
+        let (pause, mut is_waiting) = (self.intakes.pause, false);
+        poll_fn(|cx| {
+            if let Poll::Ready(written) = work.poll(cx) {
+                return Poll::Ready(Some(written));
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(pause)));
+            if !is_waiting {
+                is_waiting = true;
+                timer.as_mut().reset(Instant::now() + pause);
+            }
+            timer.as_mut().poll(cx).map(|()| None)
+        })
+        .await
     }
 
     /// Waits until everything was taken, and gives the sink back.
@@ -177,6 +213,11 @@ impl<S: Sink> Intake<S> {
             Stage::Gone => Err(IntakeError::Ended.into()),
         }
     }
+}
+
+/// The sink, when it has taken `bytes`.
+async fn write<S: Sink>(mut sink: Box<S>, bytes: Bytes) -> Result<Box<S>, S::Error> {
+    sink.write(bytes).await.map(|()| sink)
 }
 
 async fn caught_up<S: Sink>(

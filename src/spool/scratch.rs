@@ -85,8 +85,20 @@ impl Scratch {
 
     /// Writes where there is room: see [`Self::grow`].
     pub async fn write(&self, position: u64, bytes: Bytes) -> io::Result<()> {
+        self.write_all(position, vec![bytes]).await
+    }
+
+    /// As [`Self::write`], one piece behind the other.
+    pub async fn write_all(&self, mut position: u64, pieces: Vec<Bytes>) -> io::Result<()> {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || inner.file.write_all_at(&bytes, position)).await?
+        let writing = tokio::task::spawn_blocking(move || {
+            for piece in pieces {
+                inner.file.write_all_at(&piece, position)?;
+                position += piece.len() as u64;
+            }
+            Ok(())
+        });
+        writing.await?
     }
 
     /// Exactly `length` bytes from `position` on.

@@ -10,13 +10,13 @@ use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 use md5::{Digest, Md5};
 
-use super::{CopySource, ListRequest, ObjectStore, Part, StoreResult};
+use super::{CopySource, ListRequest, ObjectStore, Part, Payload, StoreResult};
 use crate::object::{ETag, Key, ObjectMeta, ReadCondition};
 
 /// What a write should leave.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Expected<'a> {
-    Body(&'a Bytes),
+    Body(&'a Payload),
     /// Begun then.
     Copy(&'a CopySource, SystemTime),
     /// With the whole's length in bytes. Begun then.
@@ -42,7 +42,7 @@ impl Expected<'_> {
     }
 }
 
-async fn holds<S: ObjectStore + ?Sized>(store: &S, key: &Key, meta: &ObjectMeta, body: &Bytes) -> bool {
+async fn holds<S: ObjectStore + ?Sized>(store: &S, key: &Key, meta: &ObjectMeta, body: &Payload) -> bool {
     if meta.size != body.len() as u64 {
         return false;
     }
@@ -50,7 +50,7 @@ async fn holds<S: ObjectStore + ?Sized>(store: &S, key: &Key, meta: &ObjectMeta,
     if body.is_empty() || meta.etag.unquoted() == md5_of(body.clone()).await {
         return true;
     }
-    let ours = stream::iter([Ok(body.clone())]).boxed();
+    let ours = stream::iter(body.pieces().iter().cloned().map(Ok)).boxed();
     match store.get(key, None, &ReadCondition::IfMatch(meta.etag.clone())).await {
         Ok(content) => is_same(ours, content.body).await.unwrap_or(false),
         Err(_) => false,
@@ -140,8 +140,13 @@ fn is_since(meta: &ObjectMeta, begun: SystemTime) -> bool {
 }
 
 /// Off the runtime: a body of many MiB takes its time.
-async fn md5_of(body: Bytes) -> String {
-    tokio::task::spawn_blocking(move || hex::encode(Md5::digest(&body))).await.unwrap_or_default()
+async fn md5_of(body: Payload) -> String {
+    let digest = move || {
+        let mut digest = Md5::new();
+        body.pieces().iter().for_each(|piece| digest.update(piece));
+        hex::encode(digest.finalize())
+    };
+    tokio::task::spawn_blocking(digest).await.unwrap_or_default()
 }
 
 /// Bytes of a doubtful copy that are read to tell whose it is. Of a larger one its size and its date must tell:

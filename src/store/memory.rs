@@ -9,7 +9,9 @@ use bytes::{Bytes, BytesMut};
 use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
-use super::{Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload};
+use super::{
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
+};
 use crate::object::{
     Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ListedObject, ObjectAddress, ObjectMeta,
     ReadCondition, Written,
@@ -132,10 +134,11 @@ impl ObjectStore for MemoryStore {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
+        let body = body.to_bytes();
         let etag = ETag::new(hex::encode(Md5::digest(&body)));
         let mut shelves = self.0.lock();
         shelves.check(key, condition)?;
@@ -196,7 +199,8 @@ impl ObjectStore for MemoryStore {
         Ok(upload)
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
+        let body = body.to_bytes();
         let etag = ETag::new(hex::encode(Md5::digest(&body)));
         self.0.lock().upload(upload)?.parts.insert(number, body);
         Ok(Part { number, etag, crc32: None })
@@ -218,7 +222,7 @@ impl ObjectStore for MemoryStore {
             let end = range.last.map_or(object.meta.size, |last| object.meta.size.min(last + 1));
             object.content.slice(range.first as usize..end as usize)
         };
-        self.upload_part(upload, number, content).await
+        self.upload_part(upload, number, content.into()).await
     }
 
     async fn complete_upload(

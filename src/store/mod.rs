@@ -15,6 +15,7 @@ pub mod looked;
 pub mod memory;
 pub mod multipart;
 pub mod obstacle;
+mod payload;
 pub mod reach;
 pub mod read_ahead;
 mod reader;
@@ -35,6 +36,8 @@ use crate::object::{
 };
 
 pub use crate::object::ListPage;
+
+pub use payload::{Payload, PayloadBuffer};
 
 pub use error::{NotFoundAnywhere, NotSignedIn, Setting, StoreError, StoreResult, existing};
 
@@ -90,7 +93,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written>;
@@ -98,7 +101,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Makes an empty object, unless there is one, that its content is expected to follow for: it may be
     /// put off until then.
     async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
-        self.put(key, Bytes::new(), attributes, &Condition::IfAbsent).await
+        self.put(key, Payload::default(), attributes, &Condition::IfAbsent).await
     }
 
     /// Nobody expects more content for what was created at `path`: `/`, then its key, composed (NFC).
@@ -132,7 +135,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload>;
 
     /// Uploads one part; `number` counts from 1.
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part>;
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part>;
 
     /// Makes a part of a range of another object.
     async fn copy_part(

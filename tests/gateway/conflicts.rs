@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3dav::embedded::Action;
 use s3dav::object::{Attributes, Condition, Key};
@@ -52,7 +51,7 @@ async fn jitter(seed: usize) {
 }
 
 async fn plain_put(bucket: &Bucket, key: &str, body: &str, replaces: &Condition) -> bool {
-    let body = Bytes::from(body.to_owned());
+    let body = body.to_owned().into();
     bucket.store().put(&Key::new(key).unwrap(), body, &Attributes::default(), replaces).await.is_ok()
 }
 

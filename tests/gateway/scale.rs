@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use s3dav::object::{Attributes, Condition, Key};
+use s3dav::store::Payload;
 use sha2::{Digest, Sha256};
 
 use crate::harness::process::Process;
@@ -22,7 +23,7 @@ async fn a_folder_of_100_000_lists_completely_in_little_memory() {
         let store = Arc::clone(&store);
         async move {
             let key = Key::new(format!("many/picture-{n:06}.jpeg")).unwrap();
-            store.put(&key, Bytes::new(), &Attributes::default(), &Condition::None).await.unwrap();
+            store.put(&key, Payload::default(), &Attributes::default(), &Condition::None).await.unwrap();
         }
     });
     puts.buffer_unordered(16).collect::<Vec<()>>().await;

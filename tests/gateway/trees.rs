@@ -37,7 +37,7 @@ async fn put_with_attributes(gateway: &TestGateway, key: &str, size: usize) -> B
     let store = gateway.bucket().await.store().clone();
     let key = Key::new(key).unwrap();
     let upload = store.create_upload(&key, &attributes).await.unwrap();
-    let part = store.upload_part(&upload, 1, body.clone()).await.unwrap();
+    let part = store.upload_part(&upload, 1, body.clone().into()).await.unwrap();
     store.complete_upload(&upload, &[part], size as u64, &Condition::None).await.unwrap();
     body
 }

@@ -31,7 +31,7 @@ async fn put(store: &dyn ObjectStore, key: String, content: Bytes) -> Result<(),
         })
     };
     let attributes = Attributes { content_type, ..Attributes::default() };
-    store.put(&Key::new(key)?, content, &attributes, &Condition::None).await?;
+    store.put(&Key::new(key)?, content.into(), &attributes, &Condition::None).await?;
     Ok(())
 }
 

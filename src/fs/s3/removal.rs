@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::hidden::{hidden_keys, possible_markers, refusal};
 use super::markers;
 use super::metadata::{Located, Node};
@@ -16,7 +14,7 @@ use crate::fs::error::log_failure;
 use crate::fs::following::Following;
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, parent_prefix};
 use crate::store::tree::{self, Leaf};
-use crate::store::{ListPage, ObjectStore, StoreError};
+use crate::store::{ListPage, ObjectStore, Payload, StoreError};
 
 impl S3FileSystem {
     /// MKCOL: a marker, the zero-byte object `folder/`.
@@ -190,6 +188,6 @@ pub(super) async fn put_marker(store: &dyn ObjectStore, prefix: &str) -> Result<
     let key = Key::new(prefix)?;
     let attributes =
         Attributes { content_type: Some("application/x-directory".to_owned()), ..Attributes::default() };
-    store.put(&key, Bytes::new(), &attributes, &Condition::IfAbsent).await?;
+    store.put(&key, Payload::default(), &attributes, &Condition::IfAbsent).await?;
     Ok(())
 }

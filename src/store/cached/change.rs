@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::cache::{ContentCache, MetadataCache};
 use crate::object::{Key, ObjectMeta};
 use crate::seeded::{self, Bug};
-use crate::store::StoreError;
+use crate::store::{Payload, StoreError};
 
 /// A write to some keys. Dropped before its outcome is known, it leaves them in doubt: a request
 /// that failed, or that nobody waited for, may have been carried out. What was known of them is still shown
@@ -30,11 +28,11 @@ impl<'a> Change<'a> {
     }
 
     /// The one key is this object now.
-    pub(super) fn wrote(mut self, meta: ObjectMeta, body: Option<Bytes>) {
+    pub(super) fn wrote(mut self, meta: ObjectMeta, body: Option<Payload>) {
         for key in std::mem::take(&mut self.keys) {
             match &body {
                 Some(body) if self.content.takes(meta.size) && !key.as_str().ends_with('/') => {
-                    self.content.put(&key, meta.clone(), body.clone());
+                    self.content.put(&key, meta.clone(), body.to_bytes());
                 }
                 _ => self.content.remove(&key),
             }

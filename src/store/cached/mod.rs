@@ -18,8 +18,8 @@ use tokio::time::timeout;
 
 use super::reach::Reach;
 use super::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
-    existing, look_up, look_up_tree,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
+    StoreResult, Upload, existing, look_up, look_up_tree,
 };
 use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
 use crate::metrics::Metrics;
@@ -267,7 +267,7 @@ impl ObjectStore for Cached {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
@@ -323,7 +323,7 @@ impl ObjectStore for Cached {
         self.inner.create_upload(key, attributes).await
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
         self.inner.upload_part(upload, number, body).await
     }
 

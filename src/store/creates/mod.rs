@@ -12,14 +12,13 @@ mod wrapper;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 use unicode_normalization::UnicodeNormalization;
 
 use super::layers::retry::{Limit, Retry, RetryPolicy};
-use super::{ObjectStore, StoreError, StoreResult, existing};
+use super::{ObjectStore, Payload, StoreError, StoreResult, existing};
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::shutdown::Shutdown;
@@ -119,7 +118,7 @@ impl Creates {
             user: row.create.user.clone(),
             ..Attributes::default()
         };
-        let left = match store.put(key, Bytes::new(), &attributes, &Condition::IfAbsent).await {
+        let left = match store.put(key, Payload::default(), &attributes, &Condition::IfAbsent).await {
             Ok(written) => self.left_empty(key, &written.etag),
             // Somebody else made it, or an earlier try, or an earlier life: with a content or without.
             Err(StoreError::ConditionFailed) => match existing(store.head(key).await)? {

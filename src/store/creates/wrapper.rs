@@ -16,8 +16,8 @@ use crate::object::{
 };
 use crate::state::Left;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
-    existing,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
+    StoreResult, Upload, existing,
 };
 
 /// See the module above.
@@ -221,7 +221,7 @@ impl ObjectStore for WithCreates {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
@@ -316,7 +316,7 @@ impl ObjectStore for WithCreates {
         self.inner.create_upload(key, attributes).await
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
         self.inner.upload_part(upload, number, body).await
     }
 

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use crate::object::{
@@ -14,7 +13,7 @@ use crate::object::{
 };
 use crate::store::comparing::own_etag;
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
 };
 
 /// See the module.
@@ -76,7 +75,7 @@ impl ObjectStore for Aliases {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
@@ -141,7 +140,7 @@ impl ObjectStore for Aliases {
         self.inner.create_upload(key, attributes).await
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
         self.inner.upload_part(upload, number, body).await
     }
 

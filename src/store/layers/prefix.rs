@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::object::{
     Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
     Written,
 };
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
 };
 
 /// See the module. `prefix` ends with a slash.
@@ -81,7 +80,7 @@ impl ObjectStore for PrefixStore {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
@@ -114,7 +113,7 @@ impl ObjectStore for PrefixStore {
         Ok(Upload { key: key.clone(), ..upload })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
         self.inner.upload_part(&self.upload(upload)?, number, body).await
     }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::logging::milliseconds;
@@ -20,8 +19,8 @@ use crate::object::{
 use crate::store::comparing::{Expected, composite_etag};
 use crate::store::reach::Reach;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
-    existing,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
+    StoreResult, Upload, existing,
 };
 
 /// How long to go on. No attempt is begun, and no read waited for, beyond the limit.
@@ -205,7 +204,7 @@ impl ObjectStore for Retry {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
@@ -307,7 +306,7 @@ impl ObjectStore for Retry {
         result.map(|upload| Upload { may_have_twin: upload.may_have_twin || maybe_applied, ..upload })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
         self.retry(Kind::Part, || self.inner.upload_part(upload, number, body.clone())).await
     }
 

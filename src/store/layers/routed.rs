@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::object::{
     Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
     Written,
 };
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
 };
 
 /// See the module.
@@ -91,7 +90,7 @@ impl ObjectStore for RoutedStore {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
@@ -137,7 +136,7 @@ impl ObjectStore for RoutedStore {
         Ok(Upload { key: key.clone(), ..upload })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
         let (store, upload) = self.route_upload(upload)?;
         store.upload_part(&upload, number, body).await
     }

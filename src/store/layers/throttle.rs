@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -17,7 +16,8 @@ use crate::object::{
     Written,
 };
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
+    StoreResult, Upload,
 };
 
 /// See the module. Reads are not held back: somebody waits for them.
@@ -120,7 +120,7 @@ impl ObjectStore for Throttle {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
@@ -151,7 +151,7 @@ impl ObjectStore for Throttle {
         self.throttled(self.inner.create_upload(key, attributes)).await
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
         self.throttled(self.inner.upload_part(upload, number, body)).await
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::join;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
@@ -12,7 +11,7 @@ use super::{MAX_PARTS, Uploads};
 use crate::logging::with_causes;
 use crate::object::{Attributes, ByteRange, Condition, Key, Written};
 use crate::state::UploadRow;
-use crate::store::{CopySource, ObjectStore, Part, StoreError, StoreResult, Upload};
+use crate::store::{CopySource, ObjectStore, Part, Payload, StoreError, StoreResult, Upload};
 use crate::tally::carried;
 
 /// Where the object goes, for the tasks.
@@ -88,7 +87,7 @@ impl OpenUpload {
     /// Sends the next part; `memory` is what its body uses.
     pub(super) async fn send(
         &mut self,
-        body: Bytes,
+        body: Payload,
         memory: Option<OwnedSemaphorePermit>,
     ) -> StoreResult<()> {
         let number = self.next_number().await?;
@@ -98,7 +97,7 @@ impl OpenUpload {
         self.running.spawn(carried(async move {
             let keeping = async {
                 if let Some(spool) = spool {
-                    spool.write(position, body.clone()).await;
+                    spool.write(position, &body).await;
                 }
             };
             let (part, ()) = join(store.upload_part(&upload, number, body.clone()), keeping).await;

@@ -15,13 +15,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Uploads;
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{Room, Scratch, Sink};
-use crate::store::{ObjectStore, StoreError, StoreResult};
+use crate::store::{ObjectStore, Payload, StoreError, StoreResult};
 
 /// A body that was not stored where it should be.
 #[derive(Debug)]
 pub enum RetainedBody {
     Memory {
-        body: Bytes,
+        body: Payload,
         /// The memory that it uses.
         reserved: Option<OwnedSemaphorePermit>,
     },
@@ -35,7 +35,7 @@ pub enum RetainedBody {
 impl RetainedBody {
     /// A body without a byte.
     pub fn nothing() -> Self {
-        Self::Memory { body: Bytes::new(), reserved: None }
+        Self::Memory { body: Payload::default(), reserved: None }
     }
 
     /// Bytes.
@@ -49,7 +49,7 @@ impl RetainedBody {
     /// The body, piece by piece.
     pub fn chunks(&self) -> BoxStream<'_, StoreResult<Bytes>> {
         let (spool, size) = match self {
-            Self::Memory { body, .. } => return stream::iter([Ok(body.clone())]).boxed(),
+            Self::Memory { body, .. } => return stream::iter(body.pieces().iter().cloned().map(Ok)).boxed(),
             Self::Disk { spool, size } => (spool, *size),
         };
         let pieces = stream::iter((0..size).step_by(CHUNK as usize));
@@ -104,12 +104,12 @@ impl Spool {
     }
 
     /// Keeps bytes of the body. A disk that is full costs the copy, not the upload.
-    pub(super) async fn write(&self, position: u64, bytes: Bytes) {
+    pub(super) async fn write(&self, position: u64, body: &Payload) {
         if !self.is_whole() {
             return;
         }
-        let written = if self.file.grow(bytes.len() as u64) {
-            self.file.write(position, bytes).await
+        let written = if self.file.grow(body.len() as u64) {
+            self.file.write_all(position, body.pieces().to_vec()).await
         } else {
             Err(io::ErrorKind::QuotaExceeded.into())
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Uploads;
@@ -10,7 +10,7 @@ use super::open::{OpenUpload, Target};
 use super::retained::{RetainedBody, Spool};
 use crate::object::{Condition, Written};
 use crate::spool::Sink;
-use crate::store::{StoreError, StoreResult, kib};
+use crate::store::{PayloadBuffer, StoreError, StoreResult, kib};
 
 /// One object being written; see the module. Nothing is visible before [`Self::finish`].
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct MultipartWriter {
     condition: Condition,
     length: Option<u64>,
     written: u64,
-    buffer: BytesMut,
+    buffer: PayloadBuffer,
     /// The memory that `buffer` may use.
     reserved: Option<OwnedSemaphorePermit>,
     parts: Option<OpenUpload>,
@@ -50,7 +50,7 @@ impl Sink for MultipartWriter {
         while !bytes.is_empty() {
             let room = self.room().await?;
             let chunk = bytes.split_to(room.min(bytes.len()));
-            self.buffer.extend_from_slice(&chunk);
+            self.buffer.push(chunk, room);
         }
         Ok(())
     }
@@ -70,7 +70,7 @@ impl MultipartWriter {
             condition,
             length,
             written: 0,
-            buffer: BytesMut::new(),
+            buffer: PayloadBuffer::default(),
             reserved: None,
             parts: None,
             keep,
@@ -97,7 +97,7 @@ impl MultipartWriter {
                 written.map_err(|error| Unfinished { error, retained: retained() })
             }
             None => {
-                let body = self.buffer.split().freeze();
+                let body = self.buffer.split_to(usize::MAX);
                 let written = store.put(key, body.clone(), attributes, &self.condition).await;
                 let reserved = self.reserved.take();
                 let retained = self.keep.then_some(RetainedBody::Memory { body, reserved });
@@ -118,7 +118,6 @@ impl MultipartWriter {
             if filled == 0 {
                 let first = self.first_reservation();
                 self.reserved = Some(self.shared.reserve(first).await);
-                self.buffer.reserve(first as usize);
             } else if !self.grow() {
                 self.send_part().await?;
             }
@@ -179,7 +178,7 @@ impl MultipartWriter {
     /// Sends what is buffered, up to a part's size; its memory is free again when S3 has it.
     async fn send_part(&mut self) -> StoreResult<()> {
         let size = self.next_part_size().min(self.buffer.len() as u64);
-        let body = self.buffer.split_to(size as usize).freeze();
+        let body = self.buffer.split_to(size as usize);
         let memory = match &mut self.reserved {
             Some(reserved) if !self.buffer.is_empty() => reserved.split(kib(size) as usize),
             _ => self.reserved.take(),

@@ -18,6 +18,7 @@ mod naming;
 mod obstacles;
 mod operations;
 mod options;
+mod payload;
 mod profile;
 mod reading;
 mod sending;

@@ -6,11 +6,9 @@ use async_trait::async_trait;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, StorageClass,
 };
-use bytes::Bytes;
 use futures_util::stream;
 
 use super::S3Store;
@@ -20,6 +18,7 @@ use super::convert::{
 };
 use super::counting::AnswerDate;
 use super::naming::NotS3s;
+use super::payload::Outgoing;
 use super::sending::Progress;
 use super::version_1;
 use crate::object::{
@@ -29,7 +28,7 @@ use crate::object::{
 use crate::store::comparing::Expected;
 use crate::store::looked;
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
 };
 
 /// A request's own time limit, in place of the client's.
@@ -51,10 +50,11 @@ fn once_if(conditional: bool, config: Builder) -> Builder {
 
 /// Sends an operation's builder, with options that the builder itself does not have.
 macro_rules! send {
-    ($store:expr, $builder:expr, $config:expr, $date:expr, $length:expr) => {{
+    ($store:expr, $builder:expr, $config:expr, $date:expr, $outgoing:expr, $length:expr) => {{
         let progress = Progress::default();
         let operation = $builder.customize().config_override($config);
         let operation = operation.interceptor($date.clone()).interceptor(progress.clone());
+        let operation = operation.interceptor($outgoing.signature.clone());
         // Over TLS the payload's hash protects nothing that TLS and the checksum do not.
         let operation =
             if $store.options.is_https() { operation.disable_payload_signing() } else { operation };
@@ -140,11 +140,11 @@ impl ObjectStore for S3Store {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        let date = AnswerDate::default();
+        let (date, outgoing) = (AnswerDate::default(), Outgoing::new(&body, &self.options));
         let output = self
             .call(Class::Write, |client| {
                 let builder = client
@@ -161,9 +161,11 @@ impl ObjectStore for S3Store {
                     .set_if_match(if_match(condition))
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
-                    .body(ByteStream::from(body.clone()));
+                    .set_checksum_algorithm(outgoing.algorithm())
+                    .set_checksum_crc32(outgoing.crc32.clone())
+                    .body(outgoing.stream());
                 let config = once_if(*condition != Condition::None, within(LONGEST_SENDING));
-                send!(self, builder, config, date, body.len())
+                send!(self, builder, config, date, outgoing, body.len())
             })
             .await;
         let answered =
@@ -261,7 +263,8 @@ impl ObjectStore for S3Store {
         Ok(Upload { key: key.clone(), id, begun: date.get(), may_have_twin: false })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
+        let outgoing = Outgoing::new(&body, &self.options);
         let output = self
             .call(Class::Write, |client| {
                 let builder = client
@@ -273,8 +276,10 @@ impl ObjectStore for S3Store {
                     .content_length(body.len() as i64)
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
-                    .body(ByteStream::from(body.clone()));
-                send!(self, builder, within(LONGEST_SENDING), AnswerDate::default(), body.len())
+                    .set_checksum_algorithm(outgoing.algorithm())
+                    .set_checksum_crc32(outgoing.crc32.clone())
+                    .body(outgoing.stream());
+                send!(self, builder, within(LONGEST_SENDING), AnswerDate::default(), outgoing, body.len())
             })
             .await?;
         Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })

@@ -41,7 +41,7 @@ impl Bucket {
         match self {
             Self::S3(store) => {
                 let key = Key::new(key).unwrap();
-                store.put(&key, body, &Attributes::default(), &Condition::None).await.unwrap();
+                store.put(&key, body.into(), &Attributes::default(), &Condition::None).await.unwrap();
             }
             Self::Directory(root) if key.ends_with('/') => fs::create_dir_all(root.join(key)).unwrap(),
             Self::Directory(root) => {

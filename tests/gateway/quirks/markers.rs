@@ -1,8 +1,8 @@
 //! How other tools say that there is a folder.
 
-use bytes::Bytes;
 use s3dav::embedded::{Action, Rule};
 use s3dav::object::{Attributes, Condition, Key};
+use s3dav::store::Payload;
 
 use crate::harness::{Bucket, TestGateway};
 
@@ -10,7 +10,7 @@ use crate::harness::{Bucket, TestGateway};
 async fn mark(bucket: &Bucket, key: &str, content_type: &str) {
     let attributes = Attributes { content_type: Some(content_type.to_owned()), ..Attributes::default() };
     let key = Key::new(key).unwrap();
-    bucket.store().put(&key, Bytes::new(), &attributes, &Condition::None).await.unwrap();
+    bucket.store().put(&key, Payload::default(), &attributes, &Condition::None).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,5 @@
 //! Asking an endpoint whether it keeps a condition: writes that must fail, on keys that are nobody's.
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Kind;
@@ -158,8 +157,7 @@ impl Probe<'_> {
     }
 
     async fn put(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        let body = Bytes::from_static(CONTENT);
-        self.store.put(key, body, &Attributes::default(), condition).await.map(drop)
+        self.store.put(key, CONTENT.into(), &Attributes::default(), condition).await.map(drop)
     }
 
     /// Whether an upload to a key that is there is completed neither if absent nor in another's place.
@@ -176,7 +174,7 @@ impl Probe<'_> {
     }
 
     async fn refuses_to_complete(&self, upload: &Upload) -> StoreResult<bool> {
-        let part = self.store.upload_part(upload, 1, Bytes::from_static(CONTENT)).await?;
+        let part = self.store.upload_part(upload, 1, CONTENT.into()).await?;
         let parts = [part];
         for condition in [Condition::IfAbsent, wrong()] {
             let size = CONTENT.len() as u64;
@@ -246,4 +244,4 @@ fn wrong_etag() -> ETag {
     ETag::new("00000000000000000000000000000000")
 }
 
-const CONTENT: &[u8] = b"s3dav tests the conditional writes of this endpoint; this object may be deleted";
+const CONTENT: &str = "s3dav tests the conditional writes of this endpoint; this object may be deleted";

@@ -1,7 +1,6 @@
 //! The store that keeps conditions, or makes up for them.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Conditional, Kind, in_time};
@@ -10,7 +9,8 @@ use crate::object::{
     Written,
 };
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, StoreError, StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
+    StoreResult, Upload,
 };
 
 #[async_trait]
@@ -45,7 +45,7 @@ impl ObjectStore for Conditional {
     async fn put(
         &self,
         key: &Key,
-        body: Bytes,
+        body: Payload,
         attributes: &Attributes,
         condition: &Condition,
     ) -> StoreResult<Written> {
@@ -101,7 +101,7 @@ impl ObjectStore for Conditional {
         self.inner.create_upload(key, attributes).await
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> StoreResult<Part> {
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
         self.inner.upload_part(upload, number, body).await
     }
 
