@@ -16,12 +16,12 @@ use crate::http::Readiness;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::shutdown::Shutdown;
-use crate::store::{ListRequest, ObjectStore};
+use crate::store::{ListRequest, MultipartStore};
 
 /// What can be asked.
 pub(super) enum Asked {
     /// Each bucket, and the prefix that is served.
-    Buckets(Vec<(String, Arc<dyn ObjectStore>)>),
+    Buckets(Vec<(String, Arc<dyn MultipartStore>)>),
     Directory(PathShare),
     /// Another gateway.
     Far(Relay),

@@ -1,6 +1,5 @@
 //! What is served, put together from its configuration.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,19 +19,15 @@ use crate::relay::{FarError, Relay};
 use crate::shutdown::Shutdown;
 use crate::spool::Intakes;
 use crate::state::{QuestionRow, Recovered, State, UploadRow};
-use crate::store::ObjectStore;
-use crate::store::cached::Cached;
-use crate::store::creates::{Creates, IsOpen, WithCreates};
-use crate::store::layers::aliases::Aliases;
-use crate::store::layers::conditional::{Conditional, Endpoint, forget_question};
-use crate::store::layers::prefix::PrefixStore;
-use crate::store::layers::retry::{Limit, Retry, RetryPolicy};
-use crate::store::layers::routed::RoutedStore;
-use crate::store::layers::throttle::Throttle;
+use crate::store::creates::{Creates, IsOpen};
+use crate::store::layers::conditional::{Endpoint, forget_question};
+use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::Uploads;
-use crate::store::reach::{Reach, Reachable};
+use crate::store::namespace::Namespace;
+use crate::store::reach::Reach;
 use crate::store::read_ahead::ReadAheads;
 use crate::store::s3::{ConnectError, S3Store};
+use crate::store::stack::{self, BucketStore, Stack, StackOptions};
 
 /// What is served, and how much of it is remembered.
 pub(super) struct Served {
@@ -132,47 +127,40 @@ pub(super) async fn of_buckets(
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> Result<Served, CommandError> {
-    let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
+    let mut stores = Vec::new();
     let (reach, mut asked) = (Reach::new(source.lost_wait), Vec::new());
     let (mut is_aws, mut path, mut url) = (true, None, String::new());
     for bucket in &source.buckets {
         let store = S3Store::telling(reach.clone(), &bucket.bucket, source.s3.clone(), metrics.clone());
         let store = store.await.map_err(connect)?;
         (is_aws, path, url) = (store.is_aws(), store.endpoint_path(), store.endpoint());
-        let store: Arc<dyn ObjectStore> =
-            if is_aws { Arc::new(store) } else { Arc::new(Aliases::new(Arc::new(store))) };
+        let store = stack::of_endpoint(store);
         asked.push((bucket.clone(), Arc::clone(&store)));
-        let store = PrefixStore::wrap(store, &bucket.prefix);
-        stores.insert(bucket.folder().to_owned(), store);
+        let (folder, prefix) = (bucket.folder().to_owned(), bucket.prefix.clone());
+        stores.push(BucketStore { folder, prefix, store });
     }
     let manner = startup::Manner { is_patient: source.is_patient || state.was_reached(), path };
     let cautions = startup::check(&asked, &manner).await?;
-    let store: Arc<dyn ObjectStore> = match (stores.len(), stores.pop_first()) {
-        (1, Some((_, only))) => only,
-        (_, first) => {
-            stores.extend(first);
-            Arc::new(RoutedStore::new(stores))
-        }
+    let trusts = source.trusts_conditions || is_aws;
+    let options = StackOptions {
+        cache: source.cache,
+        endpoint: (!trusts).then(|| endpoint(&source, &url, &reach)),
+        reach,
+        create_wait: source.create_wait,
+        is_open,
+        left: left.creates,
+        state: state.clone(),
+        metrics: metrics.clone(),
     };
-    let store: Arc<dyn ObjectStore> = if source.trusts_conditions || is_aws {
-        store
-    } else {
-        Arc::new(Conditional::new(store, endpoint(&source, &url, &reach), state.clone()))
-    };
-    // A look and its write wait for their turn once.
-    let store: Arc<dyn ObjectStore> = Arc::new(Throttle::new(store));
-    let cached = Arc::new(Cached::new(store, source.cache, metrics.clone()).minding(reach.clone()));
-    let store: Arc<dyn ObjectStore> = Arc::clone(&cached) as Arc<dyn ObjectStore>;
-    let cache = CacheUse { used: Box::new(move || cached.used()), limit: source.cache.size };
-    let (wait, held) = (source.create_wait, left.creates);
-    let creates = Creates::load(Arc::clone(&store), state.clone(), held, is_open, wait, shutdown);
-    let store: Arc<dyn ObjectStore> = Arc::new(WithCreates::new(store, creates.clone()));
+    let store = Stack::assemble(stores, options, shutdown);
+    let (cached, creates) = (store.clone(), store.creates().clone());
+    let cache = CacheUse { used: Box::new(move || cached.cache_used()), limit: source.cache.size };
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
     let intakes = uploads.intakes().clone();
-    abort_leftovers(&uploads, Arc::clone(&store), left.uploads, shutdown);
-    forget_questions(state, Arc::clone(&store), left.questions, shutdown);
+    abort_leftovers(&uploads, store.namespace(LEFTOVER), left.uploads, shutdown);
+    forget_questions(state, store.namespace(LEFTOVER), left.questions, shutdown);
     let share = S3Share::new(
-        Reachable { store, reach },
+        store,
         uploads,
         ReadAheads::new(source.read_ahead),
         state.clone(),
@@ -206,19 +194,12 @@ fn scratch_prefix(buckets: &[BucketSpec]) -> String {
 }
 
 /// Aborting what the last life left may wait for S3; serving need not wait for it.
-fn abort_leftovers(
-    uploads: &Uploads,
-    store: Arc<dyn ObjectStore>,
-    rows: Vec<UploadRow>,
-    shutdown: &Shutdown,
-) {
+fn abort_leftovers(uploads: &Uploads, store: Namespace, rows: Vec<UploadRow>, shutdown: &Shutdown) {
     if rows.is_empty() {
         return;
     }
     let (uploads, stop) = (uploads.clone(), shutdown.clone());
     shutdown.background(async move {
-        let patience = RetryPolicy { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
-        let store = Retry::new(store, patience);
         let (ended, left) = tokio::select! {
             counts = uploads.abort_leftovers(&store, rows) => counts,
             () = stop.begun() => return,
@@ -228,13 +209,11 @@ fn abort_leftovers(
 }
 
 /// The same for what endpoints were asked with.
-fn forget_questions(state: &State, store: Arc<dyn ObjectStore>, rows: Vec<QuestionRow>, shutdown: &Shutdown) {
+fn forget_questions(state: &State, store: Namespace, rows: Vec<QuestionRow>, shutdown: &Shutdown) {
     if rows.is_empty() {
         return;
     }
     let (state, stop) = (state.clone(), shutdown.clone());
-    let patience = RetryPolicy { limit: Limit::Each(LEFTOVER_PATIENCE), for_credentials: true };
-    let store = Retry::new(store, patience);
     let forget = async move {
         for row in rows {
             if let Err(error) = forget_question(&store, &state, &row).await {
@@ -264,4 +243,5 @@ fn connect(error: ConnectError) -> CommandError {
 /// Of a container: its mount has a minute.
 const FAR_START: Duration = Duration::from_secs(100);
 /// Per upload that is left over.
-const LEFTOVER_PATIENCE: Duration = Duration::from_secs(600);
+const LEFTOVER: RetryPolicy =
+    RetryPolicy { limit: Limit::Each(Duration::from_secs(600)), for_credentials: true };

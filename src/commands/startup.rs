@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::{CommandError, prefix};
 use crate::config::{BucketSpec, Caution};
 use crate::store::advice::{GivenOptions, given};
-use crate::store::{ListRequest, ObjectStore, StoreError};
+use crate::store::{ListRequest, MultipartStore, StoreError};
 
 /// How a gateway is started.
 pub(super) struct Manner {
@@ -22,7 +22,7 @@ pub(super) struct Manner {
 /// Asks each bucket for its first key. What only a person can change ends the program, each with a
 /// message of its own; what can heal by itself is said, and the program goes on. Gives what may be a mistake.
 pub(super) async fn check(
-    buckets: &[(BucketSpec, Arc<dyn ObjectStore>)],
+    buckets: &[(BucketSpec, Arc<dyn MultipartStore>)],
     manner: &Manner,
 ) -> Result<Vec<Caution>, CommandError> {
     let checks = buckets.iter().map(|(spec, whole)| async move {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, Stream};
 
-use super::{ListPage, ListRequest, ObjectStore, StoreError, StoreResult};
+use super::{ListPage, ListRequest, MultipartStore, ObjectStore, StoreError, StoreResult};
 use crate::object::ListedObject;
 
 /// One entry of a folder as the store sees it: an object, or everything behind a common prefix.
@@ -59,7 +59,7 @@ impl Progress {
 
 /// The pages of a listing, from `first` on. Ends after an error.
 pub fn pages(
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn MultipartStore>,
     request: ListRequest,
     first: ListPage,
 ) -> impl Stream<Item = StoreResult<ListPage>> + Send {

@@ -10,7 +10,8 @@ use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
 use super::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload,
 };
 use crate::object::{
     Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ListedObject, ObjectAddress, ObjectMeta,
@@ -75,6 +76,7 @@ impl Shelves {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for MemoryStore {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
@@ -187,6 +189,17 @@ impl ObjectStore for MemoryStore {
         Ok(Attributes { content_type, user, ..Attributes::default() })
     }
 
+    fn address(&self, key: &Key) -> ObjectAddress {
+        ObjectAddress { bucket: "memory".to_owned(), key: key.clone() }
+    }
+
+    /// Conditions are kept here: there is nothing to look at.
+    async fn foresee(&self, _: &[Foreseen]) {}
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for MemoryStore {
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let mut shelves = self.0.lock();
         shelves.uploads_made += 1;
@@ -260,10 +273,6 @@ impl ObjectStore for MemoryStore {
         let shelves = self.0.lock();
         let here = shelves.uploads.values().filter(|pending| pending.upload.key == *key);
         Ok(here.map(|pending| pending.upload.clone()).collect())
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        ObjectAddress { bucket: "memory".to_owned(), key: key.clone() }
     }
 }
 

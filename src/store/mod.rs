@@ -4,6 +4,9 @@
 //! is the only place that sees the SDK; [`memory`] is complete and serves tests. New behaviour is a
 //! layer ([`layers`]) or keeps state over one ([`cached`], [`creates`], [`multipart`], [`read_ahead`]); it is not an `if`.
 
+#[macro_use]
+mod forward;
+
 pub mod advice;
 pub mod cached;
 pub mod comparing;
@@ -14,165 +17,34 @@ pub mod listing;
 pub mod looked;
 pub mod memory;
 pub mod multipart;
+pub mod namespace;
 pub mod obstacle;
 mod payload;
 pub mod reach;
 pub mod read_ahead;
 mod reader;
 pub mod s3;
+pub mod stack;
 pub mod tree;
+mod wire;
 
 use std::fmt::Debug;
 use std::time::SystemTime;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Spelling, Stat, Written,
-};
+use crate::object::{ByteRange, ETag, Key, ObjectAddress, ObjectMeta};
 
 pub use crate::object::ListPage;
 
 pub use payload::{Payload, PayloadBuffer};
+pub use wire::{MultipartStore, ObjectStore};
 
 pub use error::{NotFoundAnywhere, NotSignedIn, Setting, StoreError, StoreResult, existing};
 
 /// The most keys a listing's page or a batch of deletes holds; S3's own limit.
 pub const PAGE_KEYS: usize = 1000;
-
-/// A bucket, or something that behaves like one.
-///
-/// Every method is one exchange with the store; none waits for more than its own deadline.
-/// Implementations classify every failure as a [`StoreError`]; a missing object is
-/// [`StoreError::NotFound`] and nothing else is.
-#[async_trait]
-pub trait ObjectStore: Debug + Send + Sync {
-    /// What is known of the object at `key`.
-    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta>;
-
-    /// The object's content, or a range of it. A condition that does not hold is
-    /// [`StoreError::ConditionFailed`] (another version than wanted) or
-    /// [`StoreError::NotModified`] (still the version that is known).
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content>;
-
-    /// What has the name `name`: asked in one round trip where nothing is known.
-    async fn stat(&self, name: &Key) -> StoreResult<Stat> {
-        look_up(self, name).await
-    }
-
-    /// As [`ObjectStore::stat`], for what is going to be listed as a tree: where that costs nothing
-    /// more, its first page comes along.
-    async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
-        look_up_tree(self, name).await
-    }
-
-    /// Whether any key begins with `prefix`.
-    async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
-        listing::any(self, prefix).await
-    }
-
-    /// How a child of `prefix` that means the same as `name` to Unicode is really spelled, as far as that
-    /// is known without asking. ASCII has one spelling only: then the child is an object that is there.
-    fn find_normalized(&self, _prefix: &str, _name: &str) -> Spelling {
-        Spelling::Unknown
-    }
-
-    /// One page of keys, in byte order.
-    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage>;
-
-    /// Writes a whole object.
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written>;
-
-    /// Makes an empty object, unless there is one, that its content is expected to follow for: it may be
-    /// put off until then.
-    async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
-        self.put(key, Payload::default(), attributes, &Condition::IfAbsent).await
-    }
-
-    /// Nobody expects more content for what was created at `path`: `/`, then its key, composed (NFC).
-    async fn closed(&self, _path: &str) -> StoreResult<()> {
-        Ok(())
-    }
-
-    /// Many copies are going to be made, soon and in about this order: where their conditions must be made up for by
-    /// looks, one serves many of them.
-    async fn foresee(&self, _copies: &[Foreseen]) {}
-
-    /// Copies an object within the store's reach, keeping its attributes.
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written>;
-
-    /// Deletes one object. Without a condition a missing object is a success.
-    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()>;
-
-    /// The whole content of a small object that is known to be the newest, from memory.
-    fn held(&self, _key: &Key) -> Option<(ObjectMeta, Bytes)> {
-        None
-    }
-
-    /// Deletes up to [`PAGE_KEYS`] objects; returns those that failed. One that is missing already
-    /// is a success.
-    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>>;
-
-    /// Everything that is stored beside a version's content, for a copy in parts.
-    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes>;
-
-    /// Begins a multipart upload.
-    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload>;
-
-    /// Uploads one part; `number` counts from 1.
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part>;
-
-    /// Makes a part of a range of another object.
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part>;
-
-    /// Makes the object from its parts, in order. `size` is the whole object's length in bytes.
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written>;
-
-    /// Gives an upload up. An upload that is gone already is a success.
-    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()>;
-
-    /// The multipart uploads under way to exactly this key, whoever began them; up to [`PAGE_KEYS`].
-    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>>;
-
-    /// Where the object at `key` lies, for [`ObjectStore::copy`].
-    fn address(&self, key: &Key) -> ObjectAddress;
-}
-
-/// Asks for what has a name, in one round trip.
-async fn look_up<S: ObjectStore + ?Sized>(store: &S, name: &Key) -> StoreResult<Stat> {
-    let prefix = format!("{name}/");
-    let (head, is_prefix) = join(store.head(name), store.is_prefix(&prefix)).await;
-    // The listing says more of a failure than a HEAD, which has no body.
-    let is_prefix = is_prefix?;
-    Ok(Stat { object: seen(head, is_prefix)?, is_prefix })
-}
 
 /// The object of a HEAD, if there is one. What must not be looked at is not seen beside a folder of its name.
 pub fn seen(head: StoreResult<ObjectMeta>, is_prefix: bool) -> StoreResult<Option<ObjectMeta>> {
@@ -180,18 +52,6 @@ pub fn seen(head: StoreResult<ObjectMeta>, is_prefix: bool) -> StoreResult<Optio
         Err(StoreError::AccessDenied(_)) if is_prefix => Ok(None),
         found => found,
     }
-}
-
-/// As [`look_up`], by the first page of the tree.
-async fn look_up_tree<S: ObjectStore + ?Sized>(
-    store: &S,
-    name: &Key,
-) -> StoreResult<(Stat, Option<ListPage>)> {
-    let tree = ListRequest::tree(&format!("{name}/"));
-    let (head, page) = join(store.head(name), store.list(&tree)).await;
-    let page = page?;
-    let is_prefix = !page.is_nothing();
-    Ok((Stat { object: seen(head, is_prefix)?, is_prefix }, Some(page)))
 }
 
 /// Permits of a pool of memory for `bytes`, rounded up: one a KiB.

@@ -11,8 +11,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::ObjectStore;
-
 /// See the module. Of one endpoint; cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Reach(Arc<Inner>);
@@ -28,13 +26,6 @@ struct Inner {
 struct Heard {
     last: Option<Instant>,
     is_lost: bool,
-}
-
-/// A store, and whether it can be reached.
-#[derive(Debug, Clone)]
-pub struct Reachable {
-    pub store: Arc<dyn ObjectStore>,
-    pub reach: Reach,
 }
 
 impl Default for Reach {

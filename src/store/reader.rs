@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::{Content, ObjectStore, StoreError, StoreResult};
+use super::{Content, MultipartStore, StoreError, StoreResult};
 use crate::object::{ByteRange, ETag, Key, ReadCondition};
 
 /// Reads an object's bytes in order. Every request carries the ETag, so that what is read is one
 /// version: if the object is replaced meanwhile, reading fails and never mixes.
 pub struct ObjectReader {
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn MultipartStore>,
     key: Key,
     etag: ETag,
     /// The next byte to hand out.
@@ -26,7 +26,7 @@ pub struct ObjectReader {
 
 impl ObjectReader {
     /// A reader of `[start, end)`; nothing is sent before the first read.
-    pub fn new(store: Arc<dyn ObjectStore>, key: Key, etag: ETag, start: u64, end: u64) -> Self {
+    pub fn new(store: Arc<dyn MultipartStore>, key: Key, etag: ETag, start: u64, end: u64) -> Self {
         Self { store, key, etag, position: start, end, open: None, rest: Bytes::new(), resumptions: 0 }
     }
 

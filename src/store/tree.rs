@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    CopySource, ListPage, ListRequest, ObjectStore, PAGE_KEYS, StoreError, StoreResult, existing, listing,
+    CopySource, ListPage, ListRequest, MultipartStore, ObjectStore, PAGE_KEYS, StoreError, StoreResult,
+    existing, listing,
 };
 use crate::object::{DeleteTarget, ETag, Key, ListedObject, ObjectMeta};
 
@@ -50,14 +51,14 @@ impl Leaf {
 
 /// Every object whose key starts with `prefix`, in byte order. All of them, or none: whoever asks deletes or moves
 /// what is there.
-pub async fn list(store: &Arc<dyn ObjectStore>, prefix: &str) -> StoreResult<Vec<Leaf>> {
+pub async fn list(store: &Arc<dyn MultipartStore>, prefix: &str) -> StoreResult<Vec<Leaf>> {
     let first = store.list(&ListRequest::tree(prefix)).await?;
     list_from(store, prefix, first).await
 }
 
 /// As [`list`], with the first page at hand.
 pub async fn list_from(
-    store: &Arc<dyn ObjectStore>,
+    store: &Arc<dyn MultipartStore>,
     prefix: &str,
     first: ListPage,
 ) -> StoreResult<Vec<Leaf>> {
@@ -79,7 +80,7 @@ pub async fn list_from(
 /// Deletes `objects` in batches. Once a batch fails as a whole the others are not asked for any more:
 /// each would wait for the store as long. The first failure is returned with the number of keys that
 /// are left.
-pub async fn delete(store: &Arc<dyn ObjectStore>, objects: &[DeleteTarget]) -> Result<(), DeleteFailure> {
+pub async fn delete(store: &Arc<dyn MultipartStore>, objects: &[DeleteTarget]) -> Result<(), DeleteFailure> {
     let batches: Vec<Vec<DeleteTarget>> = objects.chunks(PAGE_KEYS).map(<[DeleteTarget]>::to_vec).collect();
     let given_up = Arc::new(AtomicBool::new(false));
     let failed: Vec<(Key, StoreError)> = stream::iter(batches)
@@ -97,7 +98,7 @@ pub async fn delete(store: &Arc<dyn ObjectStore>, objects: &[DeleteTarget]) -> R
 
 /// The keys of a batch that are left, with the reason.
 async fn delete_batch(
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn MultipartStore>,
     given_up: Arc<AtomicBool>,
     batch: Vec<DeleteTarget>,
 ) -> Vec<(Key, StoreError)> {
@@ -125,7 +126,7 @@ async fn delete_batch(
 }
 
 /// For endpoints that delete no more than one object at once, or not these together.
-async fn delete_singly(store: &Arc<dyn ObjectStore>, batch: &[DeleteTarget]) -> Vec<(Key, StoreError)> {
+async fn delete_singly(store: &Arc<dyn MultipartStore>, batch: &[DeleteTarget]) -> Vec<(Key, StoreError)> {
     let deletes = stream::iter(batch.to_vec()).map(|object| {
         let store = Arc::clone(store);
         async move { delete_one(&*store, &object).await.err().map(|error| (object.key, error)) }

@@ -11,12 +11,21 @@ use s3dav::cache::{CacheOptions, Times};
 use s3dav::embedded::Quirks;
 use s3dav::metrics::Metrics;
 use s3dav::object::{Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ReadCondition};
+use s3dav::shutdown::Shutdown;
+use s3dav::state::State;
 use s3dav::store::cached::Cached;
+use s3dav::store::layers::aliases::Aliases;
+use s3dav::store::layers::conditional::{Conditional, Endpoint, LOOK_AGE};
 use s3dav::store::layers::prefix::PrefixStore;
+use s3dav::store::layers::retry::{Limit, Retry, RetryPolicy};
 use s3dav::store::layers::routed::RoutedStore;
+use s3dav::store::layers::throttle::Throttle;
 use s3dav::store::memory::MemoryStore;
+use s3dav::store::namespace::Namespace;
+use s3dav::store::reach::Reach;
 use s3dav::store::s3::S3Store;
-use s3dav::store::{CopySource, ListRequest, ObjectStore, Payload, StoreError};
+use s3dav::store::stack::{BucketStore, Stack, StackOptions};
+use s3dav::store::{CopySource, ListRequest, MultipartStore, Payload, StoreError};
 
 use crate::harness::clients::{Moto, needs};
 use crate::harness::{BUCKET, embedded, embedded_options, s3_options};
@@ -38,7 +47,7 @@ enum Deviation {
 
 use Deviation::*;
 
-type Store = Arc<dyn ObjectStore>;
+type Store = Arc<dyn MultipartStore>;
 
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()
@@ -287,6 +296,100 @@ async fn the_memory_store_passes_the_suite() {
 #[tokio::test]
 async fn a_prefixed_store_passes_the_suite() {
     suite(PrefixStore::wrap(Arc::new(MemoryStore::default()), "some/where"), &[]).await;
+}
+
+/// As long as nothing fails nothing is waited for.
+const POLICY: RetryPolicy =
+    RetryPolicy { limit: Limit::Each(Duration::from_secs(30)), for_credentials: false };
+
+fn memory() -> Store {
+    Arc::new(MemoryStore::default())
+}
+
+async fn state() -> (tempfile::TempDir, State) {
+    let place = tempfile::tempdir().unwrap();
+    let state = State::open(place.path(), "a test").await.unwrap();
+    (place, state)
+}
+
+fn endpoint(prefix: &str) -> Endpoint {
+    Endpoint { name: "a test".into(), prefix: prefix.to_owned(), reach: Reach::default(), look_age: LOOK_AGE }
+}
+
+#[tokio::test]
+async fn a_store_that_tries_again_passes_the_suite() {
+    suite(Arc::new(Retry::new(memory(), POLICY)), &[]).await;
+}
+
+#[tokio::test]
+async fn a_store_that_slows_down_passes_the_suite() {
+    suite(Arc::new(Throttle::new(memory())), &[]).await;
+}
+
+#[tokio::test]
+async fn a_store_that_knows_aliases_passes_the_suite() {
+    suite(Arc::new(Aliases::new(memory())), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_looks_before_it_writes_passes_the_suite() {
+    let (_place, state) = state().await;
+    suite(Arc::new(Conditional::new(memory(), endpoint(".s3dav/"), state)), &[]).await;
+}
+
+/// All layers as they are put together, on one bucket, on a part of one, and on several.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_assembled_stack_passes_the_suite() {
+    let bucket = |folder: &str, prefix: &str| BucketStore {
+        folder: folder.into(),
+        prefix: prefix.into(),
+        store: Arc::new(Aliases::new(memory())),
+    };
+    for (buckets, within, asked_at) in [
+        (vec![bucket("a", "")], "", None),
+        (vec![bucket("a", "some/where")], "", Some(".s3dav/")),
+        (vec![bucket("a", ""), bucket("b", "some")], "b", Some("a/.s3dav/")),
+    ] {
+        let (_place, state) = state().await;
+        let options = StackOptions {
+            cache: CacheOptions::default(),
+            endpoint: asked_at.map(endpoint),
+            reach: Reach::default(),
+            create_wait: Duration::from_secs(30),
+            is_open: Arc::new(|_| false),
+            left: Vec::new(),
+            state,
+            metrics: Metrics::default(),
+        };
+        let stack = Stack::assemble(buckets, options, &Shutdown::default());
+        let names: Namespace = stack.namespace(POLICY);
+        suite(PrefixStore::wrap(names.objects(), within), &[]).await;
+        suite(PrefixStore::wrap(Arc::new(names), &format!("{within}/again")), &[]).await;
+    }
+}
+
+/// A listing's ETags are put right below the prefix: the source of a copy must be found there, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_of_a_copy_is_found_below_a_prefix_and_in_one_of_several_buckets() {
+    let s3 = embedded().await;
+    s3.hooks().change_quirks(|quirks| quirks.other_listed_etags = true);
+    let store = S3Store::new(BUCKET, s3_options(&s3.endpoint_url()), Metrics::default()).await.unwrap();
+    let below = PrefixStore::wrap(Arc::new(Aliases::new(Arc::new(store))), "some/where");
+    let routed = RoutedStore::new([("a".to_owned(), below)].into());
+    let store: Store = Arc::new(routed);
+    put(&store, "a/file", "content").await;
+    let page = store.list(&ListRequest::children("a/")).await.unwrap();
+    let listed = page.objects[0].meta.etag.clone();
+    assert_ne!(store.head(&key("a/file")).await.unwrap().etag, listed, "what the listing says is another's");
+    let source = CopySource {
+        key: key("a/file"),
+        address: store.address(&key("a/file")),
+        etag: Some(listed),
+        size: 7,
+        storage_class: None,
+    };
+    store.copy(&source, &key("a/copy"), &Condition::IfAbsent).await.unwrap();
+    assert_eq!(read(&store, "a/copy").await, "content");
 }
 
 #[tokio::test]

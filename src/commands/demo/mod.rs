@@ -27,7 +27,7 @@ use crate::mount::{self, MountOptions};
 use crate::shutdown::{Shutdown, Signals};
 use crate::sockets::Holder;
 use crate::state;
-use crate::store::ObjectStore;
+use crate::store::MultipartStore;
 use crate::store::s3::{FixedCredentials, S3Options, S3Store};
 
 pub(super) async fn run(args: DemoArgs) -> Result<Ended, CommandError> {
@@ -46,7 +46,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<Ended, CommandError> {
     let s3 = EmbeddedS3::start(socket, options).await.map_err(|error| no_server(error, &args))?;
     let state_dir = StateDir::of(args.data.as_deref())?;
     let options = s3_options(&s3);
-    let store: Arc<dyn ObjectStore> =
+    let store: Arc<dyn MultipartStore> =
         Arc::new(S3Store::new(BUCKET, options.clone(), Metrics::default()).await?);
     samples::add(&store).await?;
     drop(store);

@@ -7,10 +7,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::commands::CommandError;
 use crate::object::{Attributes, Condition, Key};
-use crate::store::{ListRequest, ObjectStore};
+use crate::store::{ListRequest, MultipartStore, ObjectStore};
 
 /// Puts them into an empty bucket.
-pub(super) async fn add(store: &Arc<dyn ObjectStore>) -> Result<(), CommandError> {
+pub(super) async fn add(store: &Arc<dyn MultipartStore>) -> Result<(), CommandError> {
     if !store.list(&ListRequest::probe("")).await?.is_nothing() {
         return Ok(());
     }

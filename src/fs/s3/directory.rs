@@ -12,7 +12,7 @@ use super::{Children, Failure, Resource, ResourcePath, S3FileSystem};
 use crate::fs::resource_path::is_showable_key;
 use crate::object::Key;
 use crate::store::listing::{self, Entry, ShadowFilter};
-use crate::store::{ListPage, ListRequest, StoreResult, seen};
+use crate::store::{ListPage, ListRequest, ObjectStore, StoreResult, seen};
 
 impl S3FileSystem {
     /// See [`crate::fs::View::list`]. The listing itself is the proof that the folder exists; a
@@ -63,7 +63,7 @@ impl S3FileSystem {
         first: ListPage,
     ) -> (Resource, Children) {
         // The client reads at its own pace, so each further page has a budget of its own.
-        let pages = listing::pages(self.patient_store(), request, first);
+        let pages = listing::pages(self.patient_store().objects(), request, first);
         let view = (self.clone(), folder.prefix());
         (self.resource(folder), visible(pages, view).boxed())
     }

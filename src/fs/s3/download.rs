@@ -4,7 +4,7 @@ use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem};
 use crate::object::{Key, ReadCondition};
 use crate::store::read_ahead::ReadAheads;
-use crate::store::{Content, StoreError};
+use crate::store::{Content, ObjectStore, StoreError};
 
 impl S3FileSystem {
     /// Asks for the content of the GET under way and keeps it for reading. `None` where that would

@@ -171,7 +171,12 @@ impl Reading for Fetching {
             let end = range_end(&fs.context, self.position, self.meta.size);
             let version = (self.key.clone(), self.meta.etag.clone());
             let begun = fs.begun();
-            Mutex::new(fs.shared.read_aheads.reader(fs.patient_store(), version, (self.position, end), begun))
+            Mutex::new(fs.shared.read_aheads.reader(
+                fs.patient_store().objects(),
+                version,
+                (self.position, end),
+                begun,
+            ))
         });
         let bytes = match reader.get_mut().read(count).await {
             // The client set no such condition: the file was replaced while it was read.

@@ -11,14 +11,13 @@ use super::{S3Share, Shared};
 use crate::fs::names::other_spellings;
 use crate::fs::{Failure, Locate, ResourcePath};
 use crate::object::Key;
-use crate::store::ObjectStore;
-use crate::store::layers::retry::{Limit, Retry, RetryPolicy};
+use crate::store::layers::retry::{Limit, RetryPolicy};
 
 #[async_trait]
 impl Locate for S3Share {
     async fn find(&self, path: &ResourcePath) -> Result<Option<String>, Failure> {
         let policy = RetryPolicy { limit: Limit::Each(RETRY_TIME), for_credentials: false };
-        let store = Retry::new(Arc::clone(&self.0.store), policy);
+        let store = self.0.store.namespace(policy);
         for path in [path.clone()].iter().chain(&other_spellings(path)) {
             let Ok(key) = Key::new(path.key()) else { continue };
             let stat = store.stat(&key).await?;

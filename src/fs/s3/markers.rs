@@ -5,18 +5,18 @@
 //! of what holds the folder, else not asked for: it would be one more request for every folder.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Failure;
 use super::metadata::Located;
 use crate::object::{Key, ObjectMeta, Spelling, parent_prefix};
+use crate::store::namespace::Namespace;
 use crate::store::tree::Leaf;
 use crate::store::{ObjectStore, existing};
 
 /// The markers that lie beside `folder`.
-pub(super) async fn beside(store: &Arc<dyn ObjectStore>, folder: &Located) -> Result<Vec<Leaf>, Failure> {
+pub(super) async fn beside(store: &Namespace, folder: &Located) -> Result<Vec<Leaf>, Failure> {
     let mut found = Vec::new();
     if folder.covers_object() {
         found.extend(marker(store, &folder.key, is_directory).await?);
@@ -31,12 +31,9 @@ pub(super) async fn beside(store: &Arc<dyn ObjectStore>, folder: &Located) -> Re
 }
 
 /// Those of `covered`, objects that folders of their names cover, which are markers of these folders.
-pub(super) async fn among(
-    store: &Arc<dyn ObjectStore>,
-    covered: Vec<String>,
-) -> Result<HashSet<String>, Failure> {
+pub(super) async fn among(store: &Namespace, covered: Vec<String>) -> Result<HashSet<String>, Failure> {
     let asked = stream::iter(covered).map(|key| {
-        let store = Arc::clone(store);
+        let store = store.clone();
         async move { Ok::<_, Failure>(marker(&store, &key, is_directory).await?.map(|_| key)) }
     });
     asked.buffer_unordered(PARALLEL_LOOKS).try_filter_map(|key| async { Ok(key) }).try_collect().await
@@ -44,7 +41,7 @@ pub(super) async fn among(
 
 /// The object at `key`, if it is empty and fits.
 async fn marker(
-    store: &Arc<dyn ObjectStore>,
+    store: &Namespace,
     key: &str,
     fits: impl Fn(&ObjectMeta) -> bool,
 ) -> Result<Option<Leaf>, Failure> {

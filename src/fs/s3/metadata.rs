@@ -9,7 +9,7 @@ use crate::fs::file_system::Meta;
 use crate::fs::names::other_spellings;
 use crate::fs::{Failure, guessed_type};
 use crate::object::{Key, ObjectMeta};
-use crate::store::ListRequest;
+use crate::store::{ListRequest, ObjectStore};
 
 /// Something that exists.
 #[derive(Debug, Clone, PartialEq)]

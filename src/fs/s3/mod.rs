@@ -33,11 +33,12 @@ use crate::metrics::Metrics;
 use crate::object::Key;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, State, StateError, StoredProperty};
-use crate::store::layers::retry::{Limit, Retry, RetryPolicy};
+use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::Uploads;
-use crate::store::reach::{Reach, Reachable};
+use crate::store::namespace::Namespace;
 use crate::store::read_ahead::ReadAheads;
-use crate::store::{Content, ListPage, ObjectStore};
+use crate::store::stack::Stack;
+use crate::store::{Content, ListPage};
 
 use folder_dates::FolderDates;
 use metadata::{Located, folder_prefix};
@@ -60,8 +61,7 @@ pub struct S3Share(Arc<Shared>);
 /// What all requests share.
 #[derive(Debug)]
 struct Shared {
-    store: Arc<dyn ObjectStore>,
-    reach: Reach,
+    store: Stack,
     uploads: Uploads,
     read_aheads: ReadAheads,
     state: State,
@@ -78,7 +78,7 @@ struct Shared {
 impl S3Share {
     /// Serves a store; `state` keeps what S3 has no place for.
     pub async fn new(
-        Reachable { store, reach }: Reachable,
+        store: Stack,
         uploads: Uploads,
         read_aheads: ReadAheads,
         state: State,
@@ -89,7 +89,6 @@ impl S3Share {
         let dates = FolderDates::load(state.clone(), shutdown.clone()).await?;
         Ok(Self(Arc::new(Shared {
             store,
-            reach,
             uploads,
             read_aheads,
             seen_versions: SeenVersions::load(state.clone()).await?,
@@ -112,9 +111,8 @@ impl Source for S3Share {
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
         let policy =
             RetryPolicy { limit: Limit::At(context.deadline), for_credentials: context.client.is_webdavfs() };
-        let store = Retry::new(Arc::clone(&self.0.store), policy);
         // What is saved is worth any wait, and so is all that must be known to store it.
-        let store: Arc<dyn ObjectStore> = Arc::new(store.minding(self.0.reach.clone(), context.has_content));
+        let store = self.0.store.for_request(policy, context.has_content);
         S3FileSystem {
             shared: Arc::clone(&self.0),
             store,
@@ -131,7 +129,7 @@ impl Source for S3Share {
         let path = &context.path;
         let may_be_folder = path.is_root() || path.has_trailing_slash() || path.is_reserved();
         let key = Key::new(path.key()).ok().filter(|_| !may_be_folder)?;
-        let (meta, content) = self.0.store.held(&key)?;
+        let (meta, content) = self.0.store.names().cached_content(&key)?;
         self.0.seen_versions.offer(context, key.as_str(), &meta.etag, meta.size);
         Some(HotFile {
             content,
@@ -148,7 +146,7 @@ impl Source for S3Share {
     fn unlocked(&self, context: &RequestContext) {
         let (shared, path) = (Arc::clone(&self.0), context.path.spelled_once());
         self.0.shutdown.background(async move {
-            if let Err(error) = shared.store.closed(&path).await {
+            if let Err(error) = shared.store.names().release(&path).await {
                 tracing::debug!(%path, %error, "an empty file is stored in S3 later");
             }
         });
@@ -176,7 +174,7 @@ impl Shared {
 pub struct S3FileSystem {
     shared: Arc<Shared>,
     /// Patient within this request's budget.
-    store: Arc<dyn ObjectStore>,
+    store: Namespace,
     context: Arc<RequestContext>,
     /// What was found in this request: the engine asks more than once.
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
@@ -191,12 +189,12 @@ pub struct S3FileSystem {
 
 impl S3FileSystem {
     /// The store for work that goes on after the request's budget, such as an upload's parts.
-    fn patient_store(&self) -> Arc<dyn ObjectStore> {
+    fn patient_store(&self) -> Namespace {
         let policy = RetryPolicy {
             limit: Limit::Each(self.context.budget),
             for_credentials: self.context.client.is_webdavfs(),
         };
-        Arc::new(Retry::new(Arc::clone(&self.shared.store), policy))
+        self.shared.store.namespace(policy)
     }
 
     /// See [`TreeLocks::enter`]. What is found from then on stays where it is.

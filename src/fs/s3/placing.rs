@@ -13,6 +13,7 @@ use crate::fs::RequestContext;
 use crate::fs::file_system::Transfer;
 use crate::fs::following::Following;
 use crate::object::{Condition, Key, Written};
+use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
 use crate::store::{Foreseen, ObjectStore, StoreError};
 
@@ -28,7 +29,7 @@ pub(super) struct Job {
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) struct Placing {
-    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) store: Namespace,
     pub(super) shared: Arc<Shared>,
     pub(super) context: Arc<RequestContext>,
     pub(super) kind: Transfer,
@@ -158,7 +159,7 @@ impl Placing {
     async fn copy_beside(&self, job: Job) -> Result<Placed, Failure> {
         let from = &job.from;
         let copy = |key: Key| async move { self.copy_to(from, &key, &Condition::IfAbsent).await };
-        let (to, written) = beside(&*self.store, &job.to, copy).await?;
+        let (to, written) = beside(&self.store, &job.to, copy).await?;
         self.context.outcome.set_lost();
         self.shared.seen_versions.lost(&self.context.client, job.to.as_str(), to.as_str(), &written.etag);
         self.shared.report_conflict(job.to.as_str(), to.as_str());
@@ -166,8 +167,8 @@ impl Placing {
     }
 
     async fn copy_to(&self, from: &Leaf, to: &Key, condition: &Condition) -> Result<Written, StoreError> {
-        let source = from.source(&*self.store);
-        self.shared.uploads.copy(&self.store, &source, to, condition).await
+        let source = from.source(&self.store);
+        self.shared.uploads.copy(&self.store.objects(), &source, to, condition).await
     }
 
     fn placed(&self, job: Job, written: Written) -> Placed {
@@ -203,7 +204,7 @@ impl Placing {
             };
         }
         let targets: Vec<_> = placed.iter().map(|placed| placed.from.delete_target()).collect();
-        let failure = match tree::delete(&self.store, &targets).await {
+        let failure = match tree::delete(&self.store.objects(), &targets).await {
             Ok(()) => return Ok(Vec::new()),
             Err(failure) => failure,
         };

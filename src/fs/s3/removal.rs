@@ -13,6 +13,7 @@ use crate::fs::context::Depth;
 use crate::fs::error::log_failure;
 use crate::fs::following::Following;
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, parent_prefix};
+use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
 use crate::store::{ListPage, ObjectStore, Payload, StoreError};
 
@@ -28,7 +29,7 @@ impl S3FileSystem {
         let folder = Located { key: key.clone(), node: Node::Folder { covers_object: false } };
         let made = self.detached(async move {
             let (prefix, _name) = (format!("{key}/"), new_name);
-            match put_marker(&*store, &prefix).await {
+            match put_marker(&store, &prefix).await {
                 // Made by somebody else in this moment.
                 Err(Failure::Store(StoreError::ConditionFailed)) => return Err(Failure::Exists),
                 made => made?,
@@ -90,7 +91,7 @@ impl S3FileSystem {
 
 /// A DELETE that nothing interrupts.
 struct Removing<'a> {
-    store: &'a Arc<dyn ObjectStore>,
+    store: &'a Namespace,
     shared: &'a Shared,
     client: &'a Client,
     located: &'a Located,
@@ -106,8 +107,8 @@ impl Removing<'_> {
         let Self { store, shared, client, located } = self;
         let Node::File(meta) = &located.node else {
             let leaves = match tree {
-                Some((prefix, first)) => tree::list_from(store, &prefix, first).await?,
-                None => tree::list(store, &located.prefix()).await?,
+                Some((prefix, first)) => tree::list_from(&store.objects(), &prefix, first).await?,
+                None => tree::list(&store.objects(), &located.prefix()).await?,
             };
             return delete_objects(store, &deletable(store, leaves, shared, located).await?).await;
         };
@@ -129,7 +130,7 @@ impl Removing<'_> {
 /// The objects that make a folder, `leaves` and what lies beside it for it, if it may be deleted or
 /// replaced: not while it holds what whoever asked could not see.
 pub(super) async fn deletable(
-    store: &Arc<dyn ObjectStore>,
+    store: &Namespace,
     leaves: Vec<Leaf>,
     shared: &Shared,
     folder: &Located,
@@ -154,20 +155,13 @@ pub(super) async fn deletable(
     Ok(objects)
 }
 
-pub(super) async fn delete_objects(
-    store: &Arc<dyn ObjectStore>,
-    objects: &[DeleteTarget],
-) -> Result<(), Failure> {
-    Ok(tree::delete(store, objects).await?)
+pub(super) async fn delete_objects(store: &Namespace, objects: &[DeleteTarget]) -> Result<(), Failure> {
+    Ok(tree::delete(&store.objects(), objects).await?)
 }
 
 /// After `key` (a file's, or a folder's without its slash) is gone: the folder that held it stays,
 /// by a marker if nothing else keeps it.
-pub(super) async fn keep_parent(
-    store: &Arc<dyn ObjectStore>,
-    shared: &Shared,
-    key: &str,
-) -> Result<(), Failure> {
+pub(super) async fn keep_parent(store: &Namespace, shared: &Shared, key: &str) -> Result<(), Failure> {
     let parent = parent_prefix(key);
     shared.dates.touch(parent);
     let is_bucket = shared.options.bucket_folders && parent.matches('/').count() == 1;
@@ -177,7 +171,7 @@ pub(super) async fn keep_parent(
     if store.is_prefix(parent).await? {
         return Ok(());
     }
-    match put_marker(&**store, parent).await {
+    match put_marker(store, parent).await {
         Err(Failure::Store(StoreError::ConditionFailed)) => Ok(()),
         made => made,
     }

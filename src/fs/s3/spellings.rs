@@ -9,7 +9,7 @@ use super::{Failure, ResourcePath, S3FileSystem};
 use crate::fs::names::{first_letters, has_one_spelling};
 use crate::object::Spelling;
 use crate::store::listing::{self, merged};
-use crate::store::{ListPage, ListRequest};
+use crate::store::{ListPage, ListRequest, ObjectStore};
 
 impl S3FileSystem {
     /// The key of what means the same as `path` to Unicode, segment by segment. It may be `path`'s own, or gone.
@@ -59,7 +59,7 @@ impl S3FileSystem {
         for start in first_letters(name) {
             let request = ListRequest { prefix: format!("{folder}{start}"), ..ListRequest::children(folder) };
             let first = self.store.list(&request).await?;
-            let pages = listing::pages(self.patient_store(), request, first);
+            let pages = listing::pages(self.patient_store().objects(), request, first);
             pin_mut!(pages);
             for _ in 0..MOST_PAGES {
                 let Some(page) = pages.try_next().await? else { break };

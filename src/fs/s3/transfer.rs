@@ -16,8 +16,9 @@ use crate::fs::file_system::Transfer;
 use crate::fs::following::Following;
 use crate::fs::new_names::{NewName, Spot};
 use crate::object::{Condition, DeleteTarget, ETag, Key};
+use crate::store::StoreError;
+use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
-use crate::store::{ObjectStore, StoreError};
 
 impl S3FileSystem {
     /// Copies or moves a file or a folder with everything in it.
@@ -60,7 +61,7 @@ impl S3FileSystem {
             let _entered = entered;
             let prefix = folder_prefix(&target.key);
             let old = target.old_objects(&store, &shared).await?;
-            match put_marker(&*store, &prefix).await {
+            match put_marker(&store, &prefix).await {
                 Ok(()) | Err(Failure::Store(StoreError::ConditionFailed)) => {}
                 Err(failure) => return Err(failure),
             }
@@ -128,18 +129,14 @@ struct TransferTarget {
 
 impl TransferTarget {
     /// The objects of what is replaced, if it may be: the same rule as for DELETE.
-    async fn old_objects(
-        &self,
-        store: &Arc<dyn ObjectStore>,
-        shared: &Shared,
-    ) -> Result<Vec<DeleteTarget>, Failure> {
+    async fn old_objects(&self, store: &Namespace, shared: &Shared) -> Result<Vec<DeleteTarget>, Failure> {
         match &self.old {
             None => Ok(Vec::new()),
             Some(Located { node: Node::File(meta), key }) => {
                 Ok(vec![DeleteTarget { key: Key::new(key)?, etag: Some(meta.etag.clone()) }])
             }
             Some(folder) => {
-                deletable(store, tree::list(store, &folder.prefix()).await?, shared, folder).await
+                deletable(store, tree::list(&store.objects(), &folder.prefix()).await?, shared, folder).await
             }
         }
     }
@@ -159,7 +156,7 @@ fn uses(source: &Located, target: &TransferTarget, kind: Transfer) -> (Use, Use)
 
 /// A COPY or MOVE that nothing interrupts.
 struct Transferring {
-    store: Arc<dyn ObjectStore>,
+    store: Namespace,
     shared: Arc<Shared>,
     context: Arc<RequestContext>,
     source: Located,
@@ -176,7 +173,7 @@ impl Transferring {
         let jobs = self.jobs(beside, &old).await?;
         let written: HashSet<String> = jobs.iter().map(|job| job.to.to_string()).collect();
         let placing = Placing {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             shared: Arc::clone(&self.shared),
             context: Arc::clone(&self.context),
             kind: self.kind,
@@ -237,7 +234,7 @@ impl Transferring {
         let old: HashMap<&str, &ETag> =
             old.iter().filter_map(|old| Some((old.key.as_str(), old.etag.as_ref()?))).collect();
         let leaves = match &self.source.node {
-            Node::Folder { .. } => tree::list(&self.store, &self.source.prefix()).await?,
+            Node::Folder { .. } => tree::list(&self.store.objects(), &self.source.prefix()).await?,
             Node::File(meta) => vec![Leaf {
                 key: Key::new(&self.source.key)?,
                 etag: meta.etag.clone(),

@@ -17,6 +17,7 @@ use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition,
 use crate::spool::Intake;
 use crate::store::comparing::is_same;
 use crate::store::multipart::{MultipartWriter, RetainedBody, Unfinished};
+use crate::store::namespace::Namespace;
 use crate::store::{ObjectStore, StoreError};
 
 /// Where an object is written to.
@@ -54,7 +55,7 @@ pub(super) struct Upload {
 #[derive(Debug, Clone)]
 struct Placement {
     shared: Arc<Shared>,
-    store: Arc<dyn ObjectStore>,
+    store: Namespace,
     context: Arc<RequestContext>,
     key: Key,
     attributes: Attributes,
@@ -87,7 +88,7 @@ impl S3FileSystem {
             is_clients_own,
         };
         let what = (placement.key.clone(), placement.attributes.clone(), placement.condition.clone());
-        let store = Arc::clone(&placement.store);
+        let store = placement.store.objects();
         let intake = self.shared.uploads.intake(store, what, length, !is_clients_own)?;
         let body = Body::new(context, intake, length);
         Ok(Upload { body, target, entered: Some(entered), placement })
@@ -214,7 +215,7 @@ impl Placement {
             }
         }
         let write = |key: Key| async move { self.store_at(retained, &key, &Condition::IfAbsent).await };
-        let (copy, written) = beside(&*self.store, &self.key, write).await?;
+        let (copy, written) = beside(&self.store, &self.key, write).await?;
         shared.seen_versions.lost(client, key, copy.as_str(), &written.etag);
         shared.report_conflict(key, copy.as_str());
         Ok(())
@@ -236,6 +237,6 @@ impl Placement {
         key: &Key,
         condition: &Condition,
     ) -> Result<Written, StoreError> {
-        retained.store(&self.shared.uploads, &self.store, key, &self.attributes, condition).await
+        retained.store(&self.shared.uploads, &self.store.objects(), key, &self.attributes, condition).await
     }
 }

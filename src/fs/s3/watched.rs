@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::S3FileSystem;
 use super::metadata::{Located, folder_prefix};
 use crate::fs::{Failure, ResourcePath};
-use crate::store::ListRequest;
+use crate::store::{ListRequest, ObjectStore};
 
 /// The folders, by prefix; composed, since the client asks in spellings of its own.
 #[derive(Debug)]

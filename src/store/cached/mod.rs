@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::join;
 use tokio::time::timeout;
 
+use super::listing;
 use super::reach::Reach;
 use super::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
-    StoreResult, Upload, existing, look_up, look_up_tree,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload, existing, seen,
 };
 use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
 use crate::metrics::Metrics;
@@ -35,7 +37,7 @@ use single_flight::SingleFlight;
 /// See the module.
 #[derive(Debug)]
 pub struct Cached {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn MultipartStore>,
     metadata: MetadataCache,
     content: ContentCache,
     single_flight: SingleFlight,
@@ -45,7 +47,7 @@ pub struct Cached {
 
 impl Cached {
     /// Wraps `inner`, which must be reached by no other way: it tells the caches of changes.
-    pub fn new(inner: Arc<dyn ObjectStore>, options: CacheOptions, metrics: Metrics) -> Self {
+    pub fn new(inner: Arc<dyn MultipartStore>, options: CacheOptions, metrics: Metrics) -> Self {
         let half = options.size / 2;
         Self {
             inner,
@@ -79,7 +81,7 @@ impl Cached {
         if let Some(stat) = self.stat_by_listing(name).await? {
             return Ok(stat);
         }
-        look_up(self, name).await
+        self.look_up(name).await
     }
 
     /// What is known of a name, or what its folder's listing tells of it: the second of a folder's
@@ -136,7 +138,7 @@ impl Cached {
 
     async fn ask_prefix(&self, prefix: &str) -> StoreResult<bool> {
         let question = self.metadata.ask(parent_prefix(prefix));
-        let is_there = self.inner.is_prefix(prefix).await?;
+        let is_there = listing::any(&*self.inner, prefix).await?;
         question.prefix(prefix, is_there);
         Ok(is_there)
     }
@@ -178,8 +180,74 @@ impl Cached {
     }
 }
 
+impl Cached {
+    /// Asks for what has a name, in one round trip.
+    async fn look_up(&self, name: &Key) -> StoreResult<Stat> {
+        let prefix = format!("{name}/");
+        let (head, is_prefix) = join(self.head(name), self.is_prefix(&prefix)).await;
+        // The listing says more of a failure than a HEAD, which has no body.
+        let is_prefix = is_prefix?;
+        Ok(Stat { object: seen(head, is_prefix)?, is_prefix })
+    }
+
+    /// As [`Self::look_up`], by the first page of the tree.
+    async fn look_up_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        let tree = ListRequest::tree(&format!("{name}/"));
+        let (head, page) = join(self.head(name), self.list(&tree)).await;
+        let page = page?;
+        let is_prefix = !page.is_nothing();
+        Ok((Stat { object: seen(head, is_prefix)?, is_prefix }, Some(page)))
+    }
+
+    pub async fn stat(&self, name: &Key) -> StoreResult<Stat> {
+        if let Some(stat) = self.known_stat(name, Freshness::Listed) {
+            return Ok(stat);
+        }
+        let known =
+            || self.known_stat(name, Freshness::Any).filter(|stat| stat.is_prefix || stat.object.is_some());
+        match self.reached(known().is_some(), self.ask_stat(name)).await {
+            Err(error) => self.recalled(error, known()),
+            answer => answer,
+        }
+    }
+
+    pub async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        if let Some(stat) = self.stat_by_listing(name).await? {
+            return Ok((stat, None));
+        }
+        self.look_up_tree(name).await
+    }
+
+    pub async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
+        match self.metadata.prefix(prefix, Freshness::Listed) {
+            Some(known) => Ok(known),
+            None => self.ask_prefix(prefix).await,
+        }
+    }
+
+    pub fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
+        if !name.is_ascii() {
+            return self.metadata.spelling(prefix, name);
+        }
+        let key = Key::new(format!("{prefix}{name}"));
+        match key.ok().and_then(|key| self.metadata.object(&key, Freshness::Listed)) {
+            Some(Some(_)) => Spelling::Stored(name.to_owned()),
+            Some(None) => Spelling::Nowhere,
+            None => Spelling::Unknown,
+        }
+    }
+
+    pub fn cached_content(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
+        let held = self.newest(key)??;
+        Some((held.meta.clone(), held.content.clone()))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for Cached {
+    forward!(inner: foresee, attributes, address);
+
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         match self.metadata.object(key, Freshness::Listed) {
             Some(None) => Err(StoreError::NotFound),
@@ -199,49 +267,6 @@ impl ObjectStore for Cached {
             ReadCondition::None => self.read(key, range).await,
             other => self.inner.get(key, range, other).await,
         }
-    }
-
-    async fn stat(&self, name: &Key) -> StoreResult<Stat> {
-        if let Some(stat) = self.known_stat(name, Freshness::Listed) {
-            return Ok(stat);
-        }
-        let known =
-            || self.known_stat(name, Freshness::Any).filter(|stat| stat.is_prefix || stat.object.is_some());
-        match self.reached(known().is_some(), self.ask_stat(name)).await {
-            Err(error) => self.recalled(error, known()),
-            answer => answer,
-        }
-    }
-
-    async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
-        if let Some(stat) = self.stat_by_listing(name).await? {
-            return Ok((stat, None));
-        }
-        look_up_tree(self, name).await
-    }
-
-    async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
-        match self.metadata.prefix(prefix, Freshness::Listed) {
-            Some(known) => Ok(known),
-            None => self.ask_prefix(prefix).await,
-        }
-    }
-
-    fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
-        if !name.is_ascii() {
-            return self.metadata.spelling(prefix, name);
-        }
-        let key = Key::new(format!("{prefix}{name}"));
-        match key.ok().and_then(|key| self.metadata.object(&key, Freshness::Listed)) {
-            Some(Some(_)) => Spelling::Stored(name.to_owned()),
-            Some(None) => Spelling::Nowhere,
-            None => Spelling::Unknown,
-        }
-    }
-
-    fn held(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
-        let held = self.newest(key)??;
-        Some((held.meta.clone(), held.content.clone()))
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -285,10 +310,6 @@ impl ObjectStore for Cached {
         Ok(written)
     }
 
-    async fn foresee(&self, copies: &[Foreseen]) {
-        self.inner.foresee(copies).await;
-    }
-
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
         let change = self.change([to.clone()]);
         let copied = self.inner.copy(source, to, condition).await;
@@ -314,28 +335,12 @@ impl ObjectStore for Cached {
         change.removed(&failed);
         Ok(failed)
     }
+}
 
-    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
-        self.inner.attributes(key, version).await
-    }
-
-    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        self.inner.create_upload(key, attributes).await
-    }
-
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.inner.upload_part(upload, number, body).await
-    }
-
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.inner.copy_part(upload, number, source, range).await
-    }
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for Cached {
+    forward!(inner: create_upload, upload_part, copy_part, abort_upload, list_uploads);
 
     async fn complete_upload(
         &self,
@@ -348,18 +353,6 @@ impl ObjectStore for Cached {
         let written = self.inner.complete_upload(upload, parts, size, condition).await?;
         change.wrote(listed(size, &written, None), None);
         Ok(written)
-    }
-
-    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
-        self.inner.abort_upload(upload).await
-    }
-
-    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
-        self.inner.list_uploads(key).await
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        self.inner.address(key)
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::{interval, timeout};
 use unicode_normalization::UnicodeNormalization;
 
 use super::layers::retry::{Limit, Retry, RetryPolicy};
-use super::{ObjectStore, Payload, StoreError, StoreResult, existing};
+use super::{MultipartStore, ObjectStore, Payload, StoreError, StoreResult, existing};
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::shutdown::Shutdown;
@@ -36,7 +36,7 @@ pub type IsOpen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub struct Creates(Arc<Inner>);
 
 struct Inner {
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn MultipartStore>,
     state: State,
     is_open: IsOpen,
     /// How long content is waited for.
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Creates {
 impl Creates {
     /// Takes up those that an earlier life `left` held, and sees to it that what is held gets to `store`.
     pub fn load(
-        store: Arc<dyn ObjectStore>,
+        store: Arc<dyn MultipartStore>,
         state: State,
         left: Vec<CreateRow>,
         is_open: IsOpen,
@@ -149,7 +149,7 @@ impl Creates {
     }
 
     /// Puts to the store what is held under `path` (`/`, then the key, composed), if nobody has it open.
-    async fn closed(&self, path: &str) -> StoreResult<()> {
+    async fn release(&self, path: &str) -> StoreResult<()> {
         for (key, row) in self.0.rows.all() {
             if path_of(&key) == path && !(self.0.is_open)(path) {
                 self.store_now(&key, &row).await?;

@@ -15,15 +15,16 @@ use crate::object::{
     Spelling, Stat, Written,
 };
 use crate::state::Left;
+use crate::store::cached::Cached;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
-    StoreResult, Upload, existing,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload, existing,
 };
 
 /// See the module above.
 #[derive(Debug)]
 pub struct WithCreates {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<Cached>,
     creates: Creates,
     /// Where the page ended that a continuation belongs to.
     ends: Cache<String, String>,
@@ -31,7 +32,7 @@ pub struct WithCreates {
 
 impl WithCreates {
     /// Wraps `inner`, the store that `creates` go to.
-    pub fn new(inner: Arc<dyn ObjectStore>, creates: Creates) -> Self {
+    pub fn new(inner: Arc<Cached>, creates: Creates) -> Self {
         Self { inner, creates, ends: Cache::new(MOST_PAGES) }
     }
 
@@ -127,8 +128,88 @@ impl WithCreates {
     }
 }
 
+impl WithCreates {
+    pub async fn stat(&self, name: &Key) -> StoreResult<Stat> {
+        match self.told(name) {
+            Some(meta) => Ok(Stat { object: Some(meta), is_prefix: false }),
+            None => {
+                let is_prefix = !self.creates.0.rows.below(&format!("{name}/")).is_empty();
+                let stat = self.inner.stat(name).await?;
+                let object = stat.object.or_else(|| self.held_after_all(name));
+                Ok(Stat { is_prefix: stat.is_prefix || is_prefix, object })
+            }
+        }
+    }
+
+    pub async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        if let Some(meta) = self.told(name) {
+            return Ok((Stat { object: Some(meta), is_prefix: false }, None));
+        }
+        let request = ListRequest::tree(&format!("{name}/"));
+        let (mut stat, mut page) = self.listed(&request.prefix, || self.inner.stat_tree(name)).await?;
+        stat.object = stat.object.or_else(|| self.held_after_all(name));
+        if let Some(page) = &mut page {
+            self.creates.0.rows.add_to(page, &request, None);
+            self.note_end(page);
+        }
+        stat.is_prefix |= !self.creates.0.rows.below(&request.prefix).is_empty();
+        Ok((stat, page))
+    }
+
+    pub async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
+        if !self.creates.0.rows.below(prefix).is_empty() {
+            Ok(true)
+        } else {
+            self.inner.is_prefix(prefix).await
+        }
+    }
+
+    pub fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
+        let stored = self.inner.find_normalized(prefix, name);
+        if matches!(stored, Spelling::Stored(_)) {
+            return stored;
+        }
+        let names = self.creates.0.rows.below(prefix).into_iter();
+        let mut names = names.map(|(key, _)| key.as_str()[prefix.len()..].to_owned());
+        names.find(|held| held.nfc().eq(name.nfc())).map_or(stored, Spelling::Stored)
+    }
+
+    pub async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
+        if self.row(key).is_some() {
+            return Err(StoreError::ConditionFailed);
+        }
+        if self.creates.count() < MOST_HELD {
+            match self.creates.hold(key, attributes).await {
+                Err(error @ StoreError::State(_)) => {
+                    tracing::warn!(
+                        %key,
+                        error = with_causes(&error),
+                        "an empty file cannot be held; it is stored in S3 at once"
+                    );
+                }
+                held => return held,
+            }
+        }
+        self.inner.put(key, Payload::default(), attributes, &Condition::IfAbsent).await
+    }
+
+    pub async fn release(&self, path: &str) -> StoreResult<()> {
+        self.creates.release(path).await
+    }
+
+    pub fn cached_content(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
+        match self.row(key) {
+            Some(_) => None,
+            None => self.inner.cached_content(key),
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for WithCreates {
+    forward!(inner: foresee, attributes, address);
+
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         match self.told(key) {
             Some(meta) => Ok(meta),
@@ -159,51 +240,6 @@ impl ObjectStore for WithCreates {
         }
     }
 
-    async fn stat(&self, name: &Key) -> StoreResult<Stat> {
-        match self.told(name) {
-            Some(meta) => Ok(Stat { object: Some(meta), is_prefix: false }),
-            None => {
-                let is_prefix = !self.creates.0.rows.below(&format!("{name}/")).is_empty();
-                let stat = self.inner.stat(name).await?;
-                let object = stat.object.or_else(|| self.held_after_all(name));
-                Ok(Stat { is_prefix: stat.is_prefix || is_prefix, object })
-            }
-        }
-    }
-
-    async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
-        if let Some(meta) = self.told(name) {
-            return Ok((Stat { object: Some(meta), is_prefix: false }, None));
-        }
-        let request = ListRequest::tree(&format!("{name}/"));
-        let (mut stat, mut page) = self.listed(&request.prefix, || self.inner.stat_tree(name)).await?;
-        stat.object = stat.object.or_else(|| self.held_after_all(name));
-        if let Some(page) = &mut page {
-            self.creates.0.rows.add_to(page, &request, None);
-            self.note_end(page);
-        }
-        stat.is_prefix |= !self.creates.0.rows.below(&request.prefix).is_empty();
-        Ok((stat, page))
-    }
-
-    async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
-        if !self.creates.0.rows.below(prefix).is_empty() {
-            Ok(true)
-        } else {
-            self.inner.is_prefix(prefix).await
-        }
-    }
-
-    fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
-        let stored = self.inner.find_normalized(prefix, name);
-        if matches!(stored, Spelling::Stored(_)) {
-            return stored;
-        }
-        let names = self.creates.0.rows.below(prefix).into_iter();
-        let mut names = names.map(|(key, _)| key.as_str()[prefix.len()..].to_owned());
-        names.find(|held| held.nfc().eq(name.nfc())).map_or(stored, Spelling::Stored)
-    }
-
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
         let mut page = self.listed(&request.prefix, || self.inner.list(request)).await?;
         if self.creates.count() == 0 && page.continuation.is_none() {
@@ -227,33 +263,6 @@ impl ObjectStore for WithCreates {
     ) -> StoreResult<Written> {
         let write = |condition| async move { self.inner.put(key, body, attributes, &condition).await };
         self.write(key, condition, write).await
-    }
-
-    async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
-        if self.row(key).is_some() {
-            return Err(StoreError::ConditionFailed);
-        }
-        if self.creates.count() < MOST_HELD {
-            match self.creates.hold(key, attributes).await {
-                Err(error @ StoreError::State(_)) => {
-                    tracing::warn!(
-                        %key,
-                        error = with_causes(&error),
-                        "an empty file cannot be held; it is stored in S3 at once"
-                    );
-                }
-                held => return held,
-            }
-        }
-        self.inner.create(key, attributes).await
-    }
-
-    async fn closed(&self, path: &str) -> StoreResult<()> {
-        self.creates.closed(path).await
-    }
-
-    async fn foresee(&self, copies: &[Foreseen]) {
-        self.inner.foresee(copies).await;
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
@@ -280,13 +289,6 @@ impl ObjectStore for WithCreates {
         }
     }
 
-    fn held(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
-        match self.row(key) {
-            Some(_) => None,
-            None => self.inner.held(key),
-        }
-    }
-
     async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         let (mut failed, mut others) = (Vec::new(), Vec::new());
         for object in objects {
@@ -307,28 +309,12 @@ impl ObjectStore for WithCreates {
         }
         Ok(failed)
     }
+}
 
-    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
-        self.inner.attributes(key, version).await
-    }
-
-    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        self.inner.create_upload(key, attributes).await
-    }
-
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.inner.upload_part(upload, number, body).await
-    }
-
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.inner.copy_part(upload, number, source, range).await
-    }
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for WithCreates {
+    forward!(inner: create_upload, upload_part, copy_part, abort_upload, list_uploads);
 
     async fn complete_upload(
         &self,
@@ -340,18 +326,6 @@ impl ObjectStore for WithCreates {
         let write =
             |condition| async move { self.inner.complete_upload(upload, parts, size, &condition).await };
         self.write(&upload.key, condition, write).await
-    }
-
-    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
-        self.inner.abort_upload(upload).await
-    }
-
-    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
-        self.inner.list_uploads(key).await
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        self.inner.address(key)
     }
 }
 

@@ -13,18 +13,19 @@ use crate::object::{
 };
 use crate::store::comparing::own_etag;
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload,
 };
 
 /// See the module.
 #[derive(Debug)]
 pub struct Aliases {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn MultipartStore>,
 }
 
 impl Aliases {
     /// Wraps the store of an endpoint that may do so.
-    pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
+    pub fn new(inner: Arc<dyn MultipartStore>) -> Self {
         Self { inner }
     }
 
@@ -53,24 +54,10 @@ impl Aliases {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for Aliases {
-    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
-        self.inner.head(key).await
-    }
-
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        self.inner.get(key, range, condition).await
-    }
-
-    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
-        self.inner.list(request).await
-    }
+    forward!(inner: head, get, list, address, foresee);
 
     async fn put(
         &self,
@@ -135,14 +122,12 @@ impl ObjectStore for Aliases {
         }
         attributes
     }
+}
 
-    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        self.inner.create_upload(key, attributes).await
-    }
-
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.inner.upload_part(upload, number, body).await
-    }
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for Aliases {
+    forward!(inner: create_upload, upload_part, abort_upload, list_uploads);
 
     async fn copy_part(
         &self,
@@ -174,18 +159,6 @@ impl ObjectStore for Aliases {
             return self.inner.complete_upload(upload, parts, size, &meant).await;
         }
         written
-    }
-
-    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
-        self.inner.abort_upload(upload).await
-    }
-
-    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
-        self.inner.list_uploads(key).await
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        self.inner.address(key)
     }
 }
 

@@ -9,19 +9,20 @@ use crate::object::{
     Written,
 };
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload,
 };
 
 /// See the module. `prefix` ends with a slash.
 #[derive(Debug)]
 pub struct PrefixStore {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn MultipartStore>,
     prefix: String,
 }
 
 impl PrefixStore {
     /// Wraps `inner`; an empty `prefix` returns it as it is.
-    pub fn wrap(inner: Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn ObjectStore> {
+    pub fn wrap(inner: Arc<dyn MultipartStore>, prefix: &str) -> Arc<dyn MultipartStore> {
         match prefix.trim_matches('/') {
             "" => inner,
             prefix => Arc::new(Self { inner, prefix: format!("{prefix}/") }),
@@ -36,6 +37,10 @@ impl PrefixStore {
         Ok(Upload { key: self.full(&upload.key)?, ..upload.clone() })
     }
 
+    fn source(&self, source: &CopySource) -> StoreResult<CopySource> {
+        Ok(CopySource { key: self.full(&source.key)?, ..source.clone() })
+    }
+
     fn strip(&self, key: &str) -> StoreResult<String> {
         key.strip_prefix(&self.prefix).map(str::to_owned).ok_or_else(|| {
             StoreError::InvalidAnswer("a listing held a key outside the prefix that was asked for".into())
@@ -43,6 +48,7 @@ impl PrefixStore {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for PrefixStore {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
@@ -88,7 +94,7 @@ impl ObjectStore for PrefixStore {
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        self.inner.copy(source, &self.full(to)?, condition).await
+        self.inner.copy(&self.source(source)?, &self.full(to)?, condition).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -108,6 +114,31 @@ impl ObjectStore for PrefixStore {
         self.inner.attributes(&self.full(key)?, version).await
     }
 
+    fn address(&self, key: &Key) -> ObjectAddress {
+        match self.full(key) {
+            Ok(full) => self.inner.address(&full),
+            // A key too long to exist: the copy from it finds nothing.
+            Err(_) => self.inner.address(key),
+        }
+    }
+
+    async fn foresee(&self, copies: &[Foreseen]) {
+        let full = copies.iter().map(|copy| {
+            Ok::<_, StoreError>(Foreseen {
+                from: self.full(&copy.from)?,
+                to: self.full(&copy.to)?,
+                ..copy.clone()
+            })
+        });
+        // A key too long to exist is not copied.
+        let full: Vec<_> = full.flatten().collect();
+        self.inner.foresee(&full).await;
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for PrefixStore {
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let upload = self.inner.create_upload(&self.full(key)?, attributes).await?;
         Ok(Upload { key: key.clone(), ..upload })
@@ -124,7 +155,7 @@ impl ObjectStore for PrefixStore {
         source: &CopySource,
         range: ByteRange,
     ) -> StoreResult<Part> {
-        self.inner.copy_part(&self.upload(upload)?, number, source, range).await
+        self.inner.copy_part(&self.upload(upload)?, number, &self.source(source)?, range).await
     }
 
     async fn complete_upload(
@@ -144,13 +175,5 @@ impl ObjectStore for PrefixStore {
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
         let found = self.inner.list_uploads(&self.full(key)?).await?;
         Ok(found.into_iter().map(|upload| Upload { key: key.clone(), ..upload }).collect())
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        match self.full(key) {
-            Ok(full) => self.inner.address(&full),
-            // A key too long to exist: the copy from it finds nothing.
-            Err(_) => self.inner.address(key),
-        }
     }
 }

@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::logging::milliseconds;
 use crate::object::{
     Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Spelling, Stat, Written,
+    Written,
 };
 use crate::store::comparing::{Expected, composite_etag};
 use crate::store::reach::Reach;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
-    StoreResult, Upload, existing,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload, existing,
 };
 
 /// How long to go on. No attempt is begun, and no read waited for, beyond the limit.
@@ -53,7 +53,7 @@ impl Limit {
 /// See the module. Made per request; cheap.
 #[derive(Debug, Clone)]
 pub struct Retry {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn MultipartStore>,
     policy: RetryPolicy,
     made: Instant,
     reach: Option<Reach>,
@@ -63,7 +63,7 @@ pub struct Retry {
 
 impl Retry {
     /// Wraps `inner` for one request.
-    pub fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
+    pub fn new(inner: Arc<dyn MultipartStore>, policy: RetryPolicy) -> Self {
         Self { inner, policy, made: Instant::now(), reach: None, reads_end: None }
     }
 
@@ -93,7 +93,7 @@ impl Retry {
 
     /// Repeats `attempt` while it fails for a passing reason and time is left. A read is cut at
     /// the deadline; a write under way is not, since its outcome must be known.
-    async fn retry<T, F: Future<Output = StoreResult<T>>>(
+    pub(in crate::store) async fn retry<T, F: Future<Output = StoreResult<T>>>(
         &self,
         kind: Kind,
         attempt: impl Fn() -> F,
@@ -102,7 +102,7 @@ impl Retry {
     }
 
     /// As [`Self::retry`]; also tells whether an attempt that failed may have been carried out.
-    async fn retry_noting<T, F: Future<Output = StoreResult<T>>>(
+    pub(in crate::store) async fn retry_noting<T, F: Future<Output = StoreResult<T>>>(
         &self,
         kind: Kind,
         attempt: impl Fn() -> F,
@@ -152,7 +152,7 @@ fn written(meta: ObjectMeta) -> Written {
 
 /// Whether an attempt may be cut off in the middle.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(in crate::store) enum Kind {
     Read,
     Write,
     /// A write that takes as long as the line makes it.
@@ -166,8 +166,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// An outage that ends is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for Retry {
+    forward!(inner: foresee, address);
+
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         self.retry(Kind::Read, || self.inner.head(key)).await
     }
@@ -179,22 +182,6 @@ impl ObjectStore for Retry {
         condition: &ReadCondition,
     ) -> StoreResult<Content> {
         self.retry(Kind::Read, || self.inner.get(key, range, condition)).await
-    }
-
-    async fn stat(&self, name: &Key) -> StoreResult<Stat> {
-        self.retry(Kind::Read, || self.inner.stat(name)).await
-    }
-
-    async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
-        self.retry(Kind::Read, || self.inner.stat_tree(name)).await
-    }
-
-    async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
-        self.retry(Kind::Read, || self.inner.is_prefix(prefix)).await
-    }
-
-    fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
-        self.inner.find_normalized(prefix, name)
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -221,27 +208,6 @@ impl ObjectStore for Retry {
             }
             other => other,
         }
-    }
-
-    async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
-        let (result, maybe_applied) =
-            self.retry_noting(Kind::Write, || self.inner.create(key, attributes)).await;
-        match result {
-            Err(error @ StoreError::ConditionFailed) if maybe_applied => {
-                // Empty is empty, whoever made it.
-                let made = existing(self.head(key).await)?.filter(|meta| meta.size == 0);
-                made.map(written).ok_or(error)
-            }
-            other => other,
-        }
-    }
-
-    async fn closed(&self, path: &str) -> StoreResult<()> {
-        self.inner.closed(path).await
-    }
-
-    async fn foresee(&self, copies: &[Foreseen]) {
-        self.inner.foresee(copies).await;
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
@@ -299,7 +265,11 @@ impl ObjectStore for Retry {
     async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
         self.retry(Kind::Read, || self.inner.attributes(key, version)).await
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for Retry {
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let attempt = || self.inner.create_upload(key, attributes);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
@@ -351,9 +321,5 @@ impl ObjectStore for Retry {
 
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
         self.retry(Kind::Read, || self.inner.list_uploads(key)).await
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        self.inner.address(key)
     }
 }

@@ -10,30 +10,36 @@ use crate::object::{
     Written,
 };
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub struct RoutedStore(BTreeMap<String, Arc<dyn ObjectStore>>);
+pub struct RoutedStore(BTreeMap<String, Arc<dyn MultipartStore>>);
 
 impl RoutedStore {
     /// Joins `stores`, each under its folder's name. Names hold no slash.
-    pub fn new(stores: BTreeMap<String, Arc<dyn ObjectStore>>) -> Self {
+    pub fn new(stores: BTreeMap<String, Arc<dyn MultipartStore>>) -> Self {
         Self(stores)
     }
 
     /// The store of a key, and the key within it. Nothing can be written beside the folders.
-    fn route(&self, key: &Key) -> StoreResult<(&Arc<dyn ObjectStore>, Key)> {
+    fn route(&self, key: &Key) -> StoreResult<(&Arc<dyn MultipartStore>, Key)> {
         let (name, rest) = key.as_str().split_once('/').unwrap_or((key.as_str(), ""));
         let store = self.0.get(name).ok_or(StoreError::NotFound)?;
         let rest = Key::new(rest).map_err(|_| StoreError::NotFound)?;
         Ok((store, rest))
     }
 
-    fn route_upload(&self, upload: &Upload) -> StoreResult<(&Arc<dyn ObjectStore>, Upload)> {
+    fn route_upload(&self, upload: &Upload) -> StoreResult<(&Arc<dyn MultipartStore>, Upload)> {
         let (store, key) = self.route(&upload.key)?;
         Ok((store, Upload { key, ..upload.clone() }))
+    }
+
+    /// The same as its own store calls it. What lies in another bucket is found by its address alone.
+    fn source(&self, source: &CopySource) -> StoreResult<CopySource> {
+        Ok(CopySource { key: self.route(&source.key)?.1, ..source.clone() })
     }
 
     fn folders(&self) -> ListPage {
@@ -41,6 +47,7 @@ impl RoutedStore {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for RoutedStore {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
@@ -100,7 +107,7 @@ impl ObjectStore for RoutedStore {
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
         let (store, to) = self.route(to)?;
-        store.copy(source, &to, condition).await
+        store.copy(&self.source(source)?, &to, condition).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -130,6 +137,31 @@ impl ObjectStore for RoutedStore {
         store.attributes(&key, version).await
     }
 
+    fn address(&self, key: &Key) -> ObjectAddress {
+        match self.route(key) {
+            Ok((store, key)) => store.address(&key),
+            // No such bucket here: the copy from it finds nothing.
+            Err(_) => ObjectAddress { bucket: String::new(), key: key.clone() },
+        }
+    }
+
+    async fn foresee(&self, copies: &[Foreseen]) {
+        for (name, store) in &self.0 {
+            let within = |key: &Key| Key::new(key.as_str().strip_prefix(name)?.strip_prefix('/')?).ok();
+            let own = copies.iter().filter_map(|copy| {
+                Some(Foreseen { from: within(&copy.from)?, to: within(&copy.to)?, ..copy.clone() })
+            });
+            let own: Vec<_> = own.collect();
+            if !own.is_empty() {
+                store.foresee(&own).await;
+            }
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for RoutedStore {
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let (store, inner) = self.route(key)?;
         let upload = store.create_upload(&inner, attributes).await?;
@@ -149,7 +181,7 @@ impl ObjectStore for RoutedStore {
         range: ByteRange,
     ) -> StoreResult<Part> {
         let (store, upload) = self.route_upload(upload)?;
-        store.copy_part(&upload, number, source, range).await
+        store.copy_part(&upload, number, &self.source(source)?, range).await
     }
 
     async fn complete_upload(
@@ -172,13 +204,5 @@ impl ObjectStore for RoutedStore {
         let (store, inner) = self.route(key)?;
         let found = store.list_uploads(&inner).await?;
         Ok(found.into_iter().map(|upload| Upload { key: key.clone(), ..upload }).collect())
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        match self.route(key) {
-            Ok((store, key)) => store.address(&key),
-            // No such bucket here: the copy from it finds nothing.
-            Err(_) => ObjectAddress { bucket: String::new(), key: key.clone() },
-        }
     }
 }

@@ -16,14 +16,14 @@ use crate::object::{
     Written,
 };
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
-    StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload,
 };
 
 /// See the module. Reads are not held back: somebody waits for them.
 #[derive(Debug)]
 pub struct Throttle {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn MultipartStore>,
     places: Semaphore,
     concurrency: Mutex<ConcurrencyLimit>,
 }
@@ -40,7 +40,7 @@ struct ConcurrencyLimit {
 }
 
 impl Throttle {
-    pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
+    pub fn new(inner: Arc<dyn MultipartStore>) -> Self {
         let concurrency = ConcurrencyLimit { limit: MOST_WRITES, debt: 0, successes: 0, slowed: None };
         Self { inner, places: Semaphore::new(MOST_WRITES), concurrency: Mutex::new(concurrency) }
     }
@@ -98,24 +98,10 @@ impl ConcurrencyLimit {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for Throttle {
-    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
-        self.inner.head(key).await
-    }
-
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        self.inner.get(key, range, condition).await
-    }
-
-    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
-        self.inner.list(request).await
-    }
+    forward!(inner: head, get, list, foresee, attributes, address);
 
     async fn put(
         &self,
@@ -125,10 +111,6 @@ impl ObjectStore for Throttle {
         condition: &Condition,
     ) -> StoreResult<Written> {
         self.throttled(self.inner.put(key, body, attributes, condition)).await
-    }
-
-    async fn foresee(&self, copies: &[Foreseen]) {
-        self.inner.foresee(copies).await;
     }
 
     async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
@@ -142,10 +124,12 @@ impl ObjectStore for Throttle {
     async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
         self.throttled(self.inner.delete_many(objects)).await
     }
+}
 
-    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
-        self.inner.attributes(key, version).await
-    }
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for Throttle {
+    forward!(inner: abort_upload);
 
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         self.throttled(self.inner.create_upload(key, attributes)).await
@@ -175,16 +159,8 @@ impl ObjectStore for Throttle {
         self.throttled(self.inner.complete_upload(upload, parts, size, condition)).await
     }
 
-    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
-        self.inner.abort_upload(upload).await
-    }
-
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
         self.throttled(self.inner.list_uploads(key)).await
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        self.inner.address(key)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::open::{OpenUpload, Target};
 use super::{MAX_PARTS, Uploads};
 use crate::object::{ByteRange, Condition, Key, Written};
-use crate::store::{CopySource, ObjectStore, StoreResult};
+use crate::store::{CopySource, MultipartStore, StoreResult};
 
 impl Uploads {
     /// Whether an object of this size, in bytes, is copied in one step.
@@ -17,7 +17,7 @@ impl Uploads {
     /// condition is checked at the end.
     pub async fn copy(
         &self,
-        store: &Arc<dyn ObjectStore>,
+        store: &Arc<dyn MultipartStore>,
         source: &CopySource,
         to: &Key,
         condition: &Condition,

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{ObjectStore, StoreError, StoreResult, Upload, kib};
+use super::{MultipartStore, StoreError, StoreResult, Upload, kib};
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
 use crate::spool::{Intake, IntakeOptions, Intakes, Room};
@@ -93,7 +93,7 @@ impl Uploads {
     /// Takes a body without a pause; see [`Self::writer`].
     pub fn intake(
         &self,
-        store: Arc<dyn ObjectStore>,
+        store: Arc<dyn MultipartStore>,
         target: (Key, Attributes, Condition),
         length: Option<u64>,
         keep: bool,
@@ -105,7 +105,7 @@ impl Uploads {
     /// stored because its condition is lost is handed back. Nothing is sent yet.
     fn writer(
         &self,
-        store: Arc<dyn ObjectStore>,
+        store: Arc<dyn MultipartStore>,
         (key, attributes, condition): (Key, Attributes, Condition),
         length: Option<u64>,
         keep: bool,
@@ -131,7 +131,7 @@ impl Uploads {
 
     /// Aborts what an earlier life of this source left behind: `rows`, read before anything new
     /// was begun. Returns how many were ended and how many could not be.
-    pub async fn abort_leftovers(&self, store: &dyn ObjectStore, rows: Vec<UploadRow>) -> (usize, usize) {
+    pub async fn abort_leftovers(&self, store: &dyn MultipartStore, rows: Vec<UploadRow>) -> (usize, usize) {
         let (mut ended, mut left) = (0, 0);
         for row in rows {
             match self.abort_leftover(store, &row).await {
@@ -145,7 +145,7 @@ impl Uploads {
         (ended, left)
     }
 
-    async fn abort_leftover(&self, store: &dyn ObjectStore, row: &UploadRow) -> StoreResult<()> {
+    async fn abort_leftover(&self, store: &dyn MultipartStore, row: &UploadRow) -> StoreResult<()> {
         let key = Key::new(&row.key)?;
         let address = store.address(&key);
         if address.bucket != row.bucket || address.key.as_str() != row.object {
@@ -209,7 +209,7 @@ impl Uploads {
 }
 
 /// Aborts uploads to `key` whose begin was not answered to us, who asked then.
-pub async fn abort_unknown(store: &dyn ObjectStore, key: &Key, asked: SystemTime) -> StoreResult<()> {
+pub async fn abort_unknown(store: &dyn MultipartStore, key: &Key, asked: SystemTime) -> StoreResult<()> {
     let since = asked.checked_sub(CLOCK_SLACK).unwrap_or(asked);
     for upload in store.list_uploads(key).await? {
         if (since..=asked + BEGIN_TIME).contains(&upload.begun) {

@@ -11,13 +11,13 @@ use super::{MAX_PARTS, Uploads};
 use crate::logging::with_causes;
 use crate::object::{Attributes, ByteRange, Condition, Key, Written};
 use crate::state::UploadRow;
-use crate::store::{CopySource, ObjectStore, Part, Payload, StoreError, StoreResult, Upload};
+use crate::store::{CopySource, MultipartStore, Part, Payload, StoreError, StoreResult, Upload};
 use crate::tally::carried;
 
 /// Where the object goes, for the tasks.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn MultipartStore>,
     pub(super) key: Key,
     pub(super) attributes: Attributes,
 }
@@ -27,7 +27,7 @@ pub(super) struct Target {
 pub(super) struct OpenUpload {
     upload: Upload,
     row: UploadRow,
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn MultipartStore>,
     shared: Uploads,
     pub(super) sent: u32,
     /// Bytes sent.

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Uploads;
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{Room, Scratch, Sink};
-use crate::store::{ObjectStore, Payload, StoreError, StoreResult};
+use crate::store::{MultipartStore, Payload, StoreError, StoreResult};
 
 /// A body that was not stored where it should be.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl RetainedBody {
     pub async fn store(
         &self,
         uploads: &Uploads,
-        store: &Arc<dyn ObjectStore>,
+        store: &Arc<dyn MultipartStore>,
         key: &Key,
         attributes: &Attributes,
         condition: &Condition,

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::reader::ObjectReader;
-use super::{Content, ObjectStore, StoreError, StoreResult, kib};
+use super::{Content, MultipartStore, StoreError, StoreResult, kib};
 use crate::object::{ByteRange, ETag, Key};
 use crate::tally::carried;
 
@@ -67,7 +67,7 @@ impl ReadAheads {
     /// A reader of `[start, end)` of a version; `begun` is content that was asked for already.
     pub fn reader(
         &self,
-        store: Arc<dyn ObjectStore>,
+        store: Arc<dyn MultipartStore>,
         (key, etag): (Key, ETag),
         (start, end): (u64, u64),
         begun: Option<Content>,
@@ -107,7 +107,7 @@ impl ReadAheads {
 /// See the module.
 pub struct ReadAhead {
     shared: ReadAheads,
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn MultipartStore>,
     key: Key,
     etag: ETag,
     head: Head,

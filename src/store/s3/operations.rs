@@ -28,7 +28,8 @@ use crate::object::{
 use crate::store::comparing::Expected;
 use crate::store::looked;
 use crate::store::{
-    Content, CopySource, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError, StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload,
 };
 
 /// A request's own time limit, in place of the client's.
@@ -62,6 +63,7 @@ macro_rules! send {
     }};
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for S3Store {
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
@@ -227,6 +229,17 @@ impl ObjectStore for S3Store {
         self.all_attributes(key, version).await
     }
 
+    fn address(&self, key: &Key) -> ObjectAddress {
+        ObjectAddress { bucket: self.bucket.clone(), key: key.clone() }
+    }
+
+    /// Conditions are kept here: there is nothing to look at.
+    async fn foresee(&self, _: &[Foreseen]) {}
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for S3Store {
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let date = AnswerDate::default();
         // The parts' checksums come with the SDK's default, CRC32, and S3 wants to know beforehand.
@@ -368,10 +381,6 @@ impl ObjectStore for S3Store {
             })
             .await?;
         Ok(convert::uploads(key, output))
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        ObjectAddress { bucket: self.bucket.clone(), key: key.clone() }
     }
 }
 

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use s3dav::metrics::Metrics;
 use s3dav::object::{Attributes, Condition, Key, ReadCondition};
 use s3dav::store::s3::S3Store;
-use s3dav::store::{ObjectStore, StoreError};
+use s3dav::store::{MultipartStore, StoreError};
 
 use super::s3_options;
 
 #[derive(Clone)]
 pub enum Bucket {
-    S3(Arc<dyn ObjectStore>),
+    S3(Arc<dyn MultipartStore>),
     /// Its files stand for objects, its empty folders for markers.
     Directory(PathBuf),
 }
@@ -26,7 +26,7 @@ impl Bucket {
         Self::S3(Arc::new(S3Store::new(name, s3_options(endpoint), Metrics::default()).await.unwrap()))
     }
 
-    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+    pub fn store(&self) -> &Arc<dyn MultipartStore> {
         match self {
             Self::S3(store) => store,
             Self::Directory(_) => panic!("it is a directory"),

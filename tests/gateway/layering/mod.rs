@@ -270,7 +270,7 @@ fn foreign_types_stay_behind_their_doors() {
             let is_in = |place: &&str| {
                 path.starts_with(*place) || path == place.trim_end_matches('/').to_owned() + ".rs"
             };
-            if is_it && !places.iter().any(|place| is_in(&place)) {
+            if is_it && !places.iter().any(|place| is_in(place)) {
                 wrong.insert(format!("{path} names {first}"));
             }
         }

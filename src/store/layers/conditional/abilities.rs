@@ -12,7 +12,7 @@ use super::probe::Probe;
 use crate::logging::with_causes;
 use crate::state::{AbilityRow, State, millis};
 use crate::store::reach::Reach;
-use crate::store::{ObjectStore, StoreError, StoreResult};
+use crate::store::{MultipartStore, StoreError, StoreResult};
 
 /// Whom to ask, and where.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Abilities {
 
     /// Whether the endpoint keeps the conditions of such writes. Whoever is first asks for all kinds; a failure is
     /// not taken for an answer.
-    pub(super) async fn keeps(&self, store: &dyn ObjectStore, kind: Kind) -> StoreResult<bool> {
+    pub(super) async fn keeps(&self, store: &dyn MultipartStore, kind: Kind) -> StoreResult<bool> {
         if let Some(keeps) = self.known(kind) {
             return Ok(keeps);
         }

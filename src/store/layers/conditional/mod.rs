@@ -24,7 +24,9 @@ use crate::object::{Condition, ETag, Key};
 use crate::state::State;
 use crate::store::comparing::own_etag;
 use crate::store::looked::{self, LookTooOld};
-use crate::store::{CopySource, Foreseen, ListRequest, ObjectStore, StoreError, StoreResult, existing};
+use crate::store::{
+    CopySource, Foreseen, ListRequest, MultipartStore, ObjectStore, StoreError, StoreResult, existing,
+};
 
 pub use abilities::Endpoint;
 pub use looks::LOOK_AGE;
@@ -77,7 +79,7 @@ impl Kind {
 /// See the module.
 #[derive(Debug)]
 pub struct Conditional {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn MultipartStore>,
     abilities: Abilities,
     looks: Looks,
     seen: Seen,
@@ -85,7 +87,7 @@ pub struct Conditional {
 
 impl Conditional {
     /// Wraps a store that may ignore conditions.
-    pub fn new(inner: Arc<dyn ObjectStore>, endpoint: Endpoint, state: State) -> Self {
+    pub fn new(inner: Arc<dyn MultipartStore>, endpoint: Endpoint, state: State) -> Self {
         let looks = Looks::new(endpoint.look_age);
         Self { inner, abilities: Abilities::new(endpoint, state), looks, seen: Seen::default() }
     }

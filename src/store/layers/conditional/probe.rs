@@ -6,10 +6,14 @@ use super::Kind;
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key};
 use crate::state::{QuestionRow, State};
-use crate::store::{CopySource, ListRequest, ObjectStore, StoreError, StoreResult, Upload, existing};
+use crate::store::{CopySource, ListRequest, MultipartStore, StoreError, StoreResult, Upload, existing};
 
 /// Deletes what an earlier life asked with, and aborts the uploads that it began there.
-pub async fn forget_question(store: &dyn ObjectStore, state: &State, row: &QuestionRow) -> StoreResult<()> {
+pub async fn forget_question(
+    store: &dyn MultipartStore,
+    state: &State,
+    row: &QuestionRow,
+) -> StoreResult<()> {
     for key in &row.keys {
         let key = Key::new(key)?;
         store.delete(&key, &Condition::None).await?;
@@ -33,7 +37,7 @@ pub(super) type Answer = StoreResult<Option<bool>>;
 
 /// The questions.
 pub(super) struct Probe<'a> {
-    pub(super) store: &'a dyn ObjectStore,
+    pub(super) store: &'a dyn MultipartStore,
     pub(super) state: &'a State,
     pub(super) prefix: &'a str,
 }

@@ -9,12 +9,15 @@ use crate::object::{
     Written,
 };
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Part, Payload, StoreError,
-    StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
+    StoreError, StoreResult, Upload,
 };
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for Conditional {
+    forward!(inner: list, attributes, address);
+
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
         let asked = Instant::now();
         let meta = self.inner.head(key).await;
@@ -36,10 +39,6 @@ impl ObjectStore for Conditional {
         let content = self.inner.get(key, range, condition).await?;
         self.seen.note(key, Some(content.meta.etag.clone()), asked);
         Ok(content)
-    }
-
-    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
-        self.inner.list(request).await
     }
 
     async fn put(
@@ -92,18 +91,12 @@ impl ObjectStore for Conditional {
         let _writing = self.looks.writing(objects.iter().map(|object| &object.key).collect());
         self.inner.delete_many(objects).await
     }
+}
 
-    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
-        self.inner.attributes(key, version).await
-    }
-
-    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        self.inner.create_upload(key, attributes).await
-    }
-
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.inner.upload_part(upload, number, body).await
-    }
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for Conditional {
+    forward!(inner: create_upload, upload_part, abort_upload, list_uploads);
 
     async fn copy_part(
         &self,
@@ -129,17 +122,5 @@ impl ObjectStore for Conditional {
         let written = self.write(Kind::Complete, key, condition, send).await;
         self.note(key, &written, |written| Some(written.etag.clone()));
         written
-    }
-
-    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
-        self.inner.abort_upload(upload).await
-    }
-
-    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
-        self.inner.list_uploads(key).await
-    }
-
-    fn address(&self, key: &Key) -> ObjectAddress {
-        self.inner.address(key)
     }
 }
