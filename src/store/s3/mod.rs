@@ -24,6 +24,7 @@ mod reading;
 mod sending;
 mod text;
 mod unread;
+mod uploads;
 mod version_1;
 
 use std::future::Future;

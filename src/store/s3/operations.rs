@@ -6,9 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, StorageClass,
-};
+use aws_sdk_s3::types::StorageClass;
 use futures_util::stream;
 
 use super::S3Store;
@@ -28,8 +26,7 @@ use crate::object::{
 use crate::store::comparing::Expected;
 use crate::store::looked;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload,
+    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Payload, StoreError, StoreResult,
 };
 
 /// A request's own time limit, in place of the client's.
@@ -62,6 +59,7 @@ macro_rules! send {
         progress.watch($store.options.silence($length), operation.send())
     }};
 }
+pub(super) use send;
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
@@ -237,153 +235,6 @@ impl ObjectStore for S3Store {
     async fn foresee(&self, _: &[Foreseen]) {}
 }
 
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl MultipartStore for S3Store {
-    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
-        let date = AnswerDate::default();
-        // The parts' checksums come with the SDK's default, CRC32, and S3 wants to know beforehand.
-        let algorithm = self.options.sends_checksums().then_some(ChecksumAlgorithm::Crc32);
-        let own_class = attributes.storage_class.as_deref().map(StorageClass::from);
-        let class = own_class.or_else(|| self.storage_class());
-        let output = self
-            .call(Class::Write, |client| {
-                client
-                    .create_multipart_upload()
-                    .bucket(&self.bucket)
-                    .key(key.as_str())
-                    .set_content_type(attributes.content_type.clone())
-                    .set_cache_control(attributes.cache_control.clone())
-                    .set_content_disposition(attributes.content_disposition.clone())
-                    .set_content_encoding(attributes.content_encoding.clone())
-                    .set_content_language(attributes.content_language.clone())
-                    .set_tagging(attributes.tagging.clone())
-                    .set_metadata(metadata(attributes))
-                    .set_checksum_algorithm(algorithm.clone())
-                    .set_storage_class(class.clone())
-                    .set_server_side_encryption(self.encryption())
-                    .set_ssekms_key_id(self.kms_key())
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.owner())
-                    .customize()
-                    // An upload that a lost answer began would be known to nobody.
-                    .config_override(once(within(self.options.attempt_timeout)))
-                    .interceptor(date.clone())
-                    .send()
-            })
-            .await?;
-        let id = output.upload_id.ok_or_else(|| invalid("an upload without an id"))?;
-        Ok(Upload { key: key.clone(), id, begun: date.get(), may_have_twin: false })
-    }
-
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        let outgoing = Outgoing::new(&body, &self.options);
-        let output = self
-            .call(Class::Write, |client| {
-                let builder = client
-                    .upload_part()
-                    .bucket(&self.bucket)
-                    .key(upload.key.as_str())
-                    .upload_id(&upload.id)
-                    .part_number(number as i32)
-                    .content_length(body.len() as i64)
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.owner())
-                    .set_checksum_algorithm(outgoing.algorithm())
-                    .set_checksum_crc32(outgoing.crc32.clone())
-                    .body(outgoing.stream());
-                send!(self, builder, within(LONGEST_SENDING), AnswerDate::default(), outgoing, body.len())
-            })
-            .await?;
-        Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })
-    }
-
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.upload_part_copy(upload, number, source, range).await
-    }
-
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let named = parts.iter().map(|part| {
-            CompletedPart::builder()
-                .part_number(part.number as i32)
-                .e_tag(part.etag.quoted())
-                .set_checksum_crc32(part.crc32.clone())
-                .build()
-        });
-        let named = CompletedMultipartUpload::builder().set_parts(Some(named.collect())).build();
-        let output = self
-            .call(Class::Write, |client| {
-                client
-                    .complete_multipart_upload()
-                    .bucket(&self.bucket)
-                    .key(upload.key.as_str())
-                    .upload_id(&upload.id)
-                    .multipart_upload(named.clone())
-                    // Others may not know it.
-                    .set_mpu_object_size(self.options.is_aws().then_some(size as i64))
-                    .set_if_none_match(if_none_match(condition))
-                    .set_if_match(if_match(condition))
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.owner())
-                    .customize()
-                    .config_override(once(within(SERVER_SIDE_WORK)))
-                    .send()
-            })
-            .await;
-        let answered = output
-            .and_then(|output| Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun }));
-        self.confirmed(&upload.key, answered, Expected::Parts(parts, size, upload.begun)).await
-    }
-
-    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
-        let aborted = self
-            .call(Class::Write, |client| {
-                client
-                    .abort_multipart_upload()
-                    .bucket(&self.bucket)
-                    .key(upload.key.as_str())
-                    .upload_id(&upload.id)
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.owner())
-                    .send()
-            })
-            .await;
-        match aborted {
-            Ok(_) | Err(StoreError::NotFound | StoreError::UploadGone) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
-        let output = self
-            .call(Class::List, |client| {
-                client
-                    .list_multipart_uploads()
-                    .bucket(&self.bucket)
-                    // Those of the key itself come first.
-                    .prefix(key.as_str())
-                    .encoding_type(EncodingType::Url)
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.owner())
-                    .send()
-            })
-            .await?;
-        Ok(convert::uploads(key, output))
-    }
-}
-
 impl S3Store {
     /// A page of a server that knows the first version of listings only.
     async fn list_by_marker(&self, request: &ListRequest, marker: &str) -> StoreResult<ListPage> {
@@ -404,6 +255,6 @@ impl S3Store {
 }
 
 /// One body that goes out bit by bit; see [`super::sending`].
-const LONGEST_SENDING: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_SENDING: Duration = Duration::from_secs(3600);
 /// Copies and completions are answered when S3 is done; minutes for large objects.
 pub(super) const SERVER_SIDE_WORK: Duration = Duration::from_secs(300);

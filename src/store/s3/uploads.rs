@@ -1,0 +1,164 @@
+//! Objects in parts: the operations of multipart uploads, each one S3 request.
+
+use async_trait::async_trait;
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, StorageClass,
+};
+
+use super::S3Store;
+use super::class::Class;
+use super::convert::{self, etag, if_match, if_none_match, invalid, metadata};
+use super::counting::AnswerDate;
+use super::operations::{LONGEST_SENDING, SERVER_SIDE_WORK, once, send, within};
+use super::payload::Outgoing;
+use super::sending::Progress;
+use crate::object::{Attributes, ByteRange, Condition, Key, Written};
+use crate::store::comparing::Expected;
+use crate::store::{CopySource, MultipartStore, Part, Payload, StoreError, StoreResult, Upload};
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for S3Store {
+    async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+        let date = AnswerDate::default();
+        // The parts' checksums come with the SDK's default, CRC32, and S3 wants to know beforehand.
+        let algorithm = self.options.sends_checksums().then_some(ChecksumAlgorithm::Crc32);
+        let own_class = attributes.storage_class.as_deref().map(StorageClass::from);
+        let class = own_class.or_else(|| self.storage_class());
+        let output = self
+            .call(Class::Write, |client| {
+                client
+                    .create_multipart_upload()
+                    .bucket(&self.bucket)
+                    .key(key.as_str())
+                    .set_content_type(attributes.content_type.clone())
+                    .set_cache_control(attributes.cache_control.clone())
+                    .set_content_disposition(attributes.content_disposition.clone())
+                    .set_content_encoding(attributes.content_encoding.clone())
+                    .set_content_language(attributes.content_language.clone())
+                    .set_tagging(attributes.tagging.clone())
+                    .set_metadata(metadata(attributes))
+                    .set_checksum_algorithm(algorithm.clone())
+                    .set_storage_class(class.clone())
+                    .set_server_side_encryption(self.encryption())
+                    .set_ssekms_key_id(self.kms_key())
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .customize()
+                    // An upload that a lost answer began would be known to nobody.
+                    .config_override(once(within(self.options.attempt_timeout)))
+                    .interceptor(date.clone())
+                    .send()
+            })
+            .await?;
+        let id = output.upload_id.ok_or_else(|| invalid("an upload without an id"))?;
+        Ok(Upload { key: key.clone(), id, begun: date.get(), may_have_twin: false })
+    }
+
+    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
+        let outgoing = Outgoing::new(&body, &self.options);
+        let output = self
+            .call(Class::Write, |client| {
+                let builder = client
+                    .upload_part()
+                    .bucket(&self.bucket)
+                    .key(upload.key.as_str())
+                    .upload_id(&upload.id)
+                    .part_number(number as i32)
+                    .content_length(body.len() as i64)
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .set_checksum_algorithm(outgoing.algorithm())
+                    .set_checksum_crc32(outgoing.crc32.clone())
+                    .body(outgoing.stream());
+                send!(self, builder, within(LONGEST_SENDING), AnswerDate::default(), outgoing, body.len())
+            })
+            .await?;
+        Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        source: &CopySource,
+        range: ByteRange,
+    ) -> StoreResult<Part> {
+        self.upload_part_copy(upload, number, source, range).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        size: u64,
+        condition: &Condition,
+    ) -> StoreResult<Written> {
+        let named = parts.iter().map(|part| {
+            CompletedPart::builder()
+                .part_number(part.number as i32)
+                .e_tag(part.etag.quoted())
+                .set_checksum_crc32(part.crc32.clone())
+                .build()
+        });
+        let named = CompletedMultipartUpload::builder().set_parts(Some(named.collect())).build();
+        let output = self
+            .call(Class::Write, |client| {
+                client
+                    .complete_multipart_upload()
+                    .bucket(&self.bucket)
+                    .key(upload.key.as_str())
+                    .upload_id(&upload.id)
+                    .multipart_upload(named.clone())
+                    // Others may not know it.
+                    .set_mpu_object_size(self.options.is_aws().then_some(size as i64))
+                    .set_if_none_match(if_none_match(condition))
+                    .set_if_match(if_match(condition))
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .customize()
+                    .config_override(once(within(SERVER_SIDE_WORK)))
+                    .send()
+            })
+            .await;
+        let answered = output
+            .and_then(|output| Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun }));
+        self.confirmed(&upload.key, answered, Expected::Parts(parts, size, upload.begun)).await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+        let aborted = self
+            .call(Class::Write, |client| {
+                client
+                    .abort_multipart_upload()
+                    .bucket(&self.bucket)
+                    .key(upload.key.as_str())
+                    .upload_id(&upload.id)
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await;
+        match aborted {
+            Ok(_) | Err(StoreError::NotFound | StoreError::UploadGone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+        let output = self
+            .call(Class::List, |client| {
+                client
+                    .list_multipart_uploads()
+                    .bucket(&self.bucket)
+                    // Those of the key itself come first.
+                    .prefix(key.as_str())
+                    .encoding_type(EncodingType::Url)
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await?;
+        Ok(convert::uploads(key, output))
+    }
+}
