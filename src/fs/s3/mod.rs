@@ -110,8 +110,10 @@ impl Source for S3Share {
     type FileSystem = S3FileSystem;
 
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
-        let policy =
-            RetryPolicy { limit: Limit::At(context.deadline), for_credentials: context.client.is_webdavfs() };
+        let policy = RetryPolicy {
+            limit: Limit::At(context.deadline),
+            for_credentials: context.client.quirks().takes_5xx_for_absence,
+        };
         let store = Retry::new(Arc::clone(&self.0.store), policy);
         // What is saved is worth any wait, and so is all that must be known to store it.
         let store: Arc<dyn ObjectStore> = Arc::new(store.minding(self.0.reach.clone(), context.has_content));
@@ -194,7 +196,7 @@ impl S3FileSystem {
     fn patient_store(&self) -> Arc<dyn ObjectStore> {
         let policy = RetryPolicy {
             limit: Limit::Each(self.context.budget),
-            for_credentials: self.context.client.is_webdavfs(),
+            for_credentials: self.context.client.quirks().hides_failed_close,
         };
         Arc::new(Retry::new(Arc::clone(&self.shared.store), policy))
     }
