@@ -129,7 +129,8 @@ impl Engine {
         self.told.note(context, status);
         // A disk without room is a reason of its own.
         let is_unanswered = status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE;
-        if is_unanswered && context.client.is_webdavfs() {
+        let quirks = context.client.quirks();
+        if is_unanswered && quirks.takes_5xx_for_absence && quirks.caches_negative_lookups {
             self.share.unanswered(context);
         }
     }

@@ -38,7 +38,7 @@ impl Saves {
         context: &RequestContext,
         view: impl Fn() -> Box<dyn View>,
     ) -> Option<String> {
-        if context.method.as_str() != "MOVE" || !context.client.is_webdavfs() {
+        if context.method.as_str() != "MOVE" || !context.client.quirks().hides_failed_close {
             return None;
         }
         let path = context.path.spelled_once();
@@ -168,7 +168,7 @@ async fn has_come(view: &dyn View, row: &PendingRow) -> bool {
 /// without room must not keep folders where they are.
 fn is_save(context: &RequestContext) -> bool {
     let name = context.path.name();
-    context.client.is_webdavfs()
+    context.client.quirks().hides_failed_close
         && context.method == Method::PUT
         && !name.starts_with("._")
         && name != ".DS_Store"

@@ -5,35 +5,33 @@ use std::io::ErrorKind;
 
 use http::StatusCode;
 
+use crate::client::Quirks;
 use crate::fs::error::DiskError;
 use crate::fs::{Client, Failure, PathError};
 use crate::state::StateError;
 use crate::store::StoreError;
 
-/// The status for `client`. macOS takes 409 for an absence, which a missing parent is.
+/// The status for `client`.
 pub(super) fn of(failure: &Failure, client: &Client) -> StatusCode {
-    let status = plain(failure, client);
-    let is_conflict = status == StatusCode::CONFLICT && !matches!(failure, Failure::ParentMissing);
-    if is_conflict && client.is_webdavfs() { StatusCode::FORBIDDEN } else { status }
-}
-
-fn plain(failure: &Failure, client: &Client) -> StatusCode {
+    let quirks = client.quirks();
     match failure {
         Failure::NotFound => StatusCode::NOT_FOUND,
-        Failure::ParentMissing | Failure::Conflict(_) => StatusCode::CONFLICT,
+        // An absence, as who takes 409 for one is to be told.
+        Failure::ParentMissing => StatusCode::CONFLICT,
+        Failure::Conflict(_) => conflict(quirks),
         Failure::Exists | Failure::IsFolder => StatusCode::METHOD_NOT_ALLOWED,
         Failure::Forbidden(_) => StatusCode::FORBIDDEN,
         Failure::BadRequest(_) => StatusCode::BAD_REQUEST,
         Failure::Path(error) => of_path(error),
-        Failure::DeleteIncomplete { source, .. } | Failure::CopyIncomplete { source, .. } => of_store(source),
-        Failure::RemovalIncomplete { source, .. } => plain(source, client),
-        Failure::Disk(error) => of_disk(error),
-        // macOS takes 412 for an input/output error, and 423 for a file in use.
-        Failure::Changed if client.is_webdavfs() => StatusCode::LOCKED,
-        Failure::Changed => StatusCode::PRECONDITION_FAILED,
+        Failure::DeleteIncomplete { source, .. } | Failure::CopyIncomplete { source, .. } => {
+            of_store(source, quirks)
+        }
+        Failure::RemovalIncomplete { source, .. } => of(source, client),
+        Failure::Disk(error) => of_disk(error, quirks),
+        Failure::Changed => changed(quirks),
         Failure::Unstored { .. } => StatusCode::FAILED_DEPENDENCY,
         Failure::UnderWay | Failure::Unexpected => StatusCode::LOCKED,
-        Failure::Store(error) => of_store(error),
+        Failure::Store(error) => of_store(error, quirks),
         Failure::ShelfFull { .. }
         | Failure::NoRoom
         | Failure::State(StateError::TooManyProperties(_) | StateError::LargeProperties(_)) => {
@@ -47,6 +45,16 @@ fn plain(failure: &Failure, client: &Client) -> StatusCode {
     }
 }
 
+/// Something is in the way.
+fn conflict(quirks: &Quirks) -> StatusCode {
+    if quirks.takes_409_for_absence { StatusCode::FORBIDDEN } else { StatusCode::CONFLICT }
+}
+
+/// Somebody else has changed it.
+fn changed(quirks: &Quirks) -> StatusCode {
+    if quirks.takes_412_for_invalid_argument { StatusCode::LOCKED } else { StatusCode::PRECONDITION_FAILED }
+}
+
 /// The status for a path that cannot be one.
 pub fn of_path(error: &PathError) -> StatusCode {
     match error {
@@ -55,11 +63,11 @@ pub fn of_path(error: &PathError) -> StatusCode {
     }
 }
 
-fn of_disk(error: &DiskError) -> StatusCode {
+fn of_disk(error: &DiskError, quirks: &Quirks) -> StatusCode {
     match error {
         DiskError::Denied(_) | DiskError::ReadOnly(_) => StatusCode::FORBIDDEN,
         DiskError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
-        DiskError::Busy(_) | DiskError::Broken(_) | DiskError::TooDeep => StatusCode::CONFLICT,
+        DiskError::Busy(_) | DiskError::Broken(_) | DiskError::TooDeep => conflict(quirks),
         DiskError::Hung | DiskError::Stale(_) | DiskError::ChangedWhileRead => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -67,14 +75,14 @@ fn of_disk(error: &DiskError) -> StatusCode {
     }
 }
 
-fn of_store(error: &StoreError) -> StatusCode {
+fn of_store(error: &StoreError, quirks: &Quirks) -> StatusCode {
     match error {
         StoreError::NotFound => StatusCode::NOT_FOUND,
         StoreError::ConditionFailed => StatusCode::PRECONDITION_FAILED,
-        StoreError::UnreadableKeys(_) => StatusCode::CONFLICT,
+        StoreError::UnreadableKeys(_) => conflict(quirks),
         StoreError::NotModified => StatusCode::NOT_MODIFIED,
         StoreError::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
-        // For macOS a file does not exist whose answer is a 5xx.
+        // Not a 5xx, which some take for an absence: see [`Quirks::takes_5xx_for_absence`].
         StoreError::AccessDenied(_)
         | StoreError::Archived(_)
         | StoreError::ChecksumDemanded(_)
@@ -121,9 +129,18 @@ mod tests {
     fn macos_is_told_what_it_does_not_take_for_something_else() {
         let (mac, other) = (client("WebDAVFS/3.0.0"), client("davfs2/1.6"));
         let conflict = Failure::Conflict(String::new());
-        for (failure, told, macos) in
-            [(Failure::Changed, 412, 423), (conflict, 409, 403), (Failure::ParentMissing, 409, 409)]
-        {
+        let busy = || DiskError::Busy(io::Error::from(Errno::BUSY));
+        let incomplete =
+            Failure::RemovalIncomplete { left: 1, name: String::new(), source: Box::new(busy().into()) };
+        for (failure, told, macos) in [
+            (Failure::Changed, 412, 423),
+            (conflict, 409, 403),
+            (busy().into(), 409, 403),
+            (incomplete, 409, 403),
+            (StoreError::UnreadableKeys(1).into(), 409, 403),
+            (StoreError::ConditionFailed.into(), 412, 412),
+            (Failure::ParentMissing, 409, 409),
+        ] {
             assert_eq!((of(&failure, &other).as_u16(), of(&failure, &mac).as_u16()), (told, macos));
         }
         assert_eq!(retry_after(of(&DiskError::Hung.into(), &mac)), Some(RETRY_AFTER));

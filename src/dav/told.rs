@@ -49,7 +49,7 @@ impl Told {
             looked.contains_key(&name) || looked.contains_key(&folder)
         });
         // A lock changes nothing: it may be one whose end was lost with a connection.
-        let makes = context.client.is_webdavfs() && context.makes_empty();
+        let makes = context.client.quirks().takes_5xx_for_absence && context.makes_empty();
         Hints { was_told_absent, has_looked, makes }
     }
 

@@ -17,12 +17,8 @@ pub enum AppleMetadata {
 
 impl AppleMetadata {
     /// Whether requests of `client` for `path` are answered from the shelf.
-    ///
-    /// Only for WebDAVFS, the file system in macOS's kernel that Finder and all programs on a Mac go
-    /// through: it alone makes such files without anybody asking for them, and asks for them all the
-    /// time. Every other client that names one means a file.
     pub fn shelves(self, client: &Client, path: &ResourcePath) -> bool {
-        client.is_webdavfs() && self.takes(path)
+        client.quirks().writes_sidecars && self.takes(path)
     }
 
     /// The same, whoever asks.
@@ -96,7 +92,7 @@ mod tests {
     use super::*;
 
     fn client(product: &str) -> Client {
-        Client { principal: None, address: [127, 0, 0, 1].into(), product: product.to_owned() }
+        Client::new(None, [127, 0, 0, 1].into(), product)
     }
 
     #[test]

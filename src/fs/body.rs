@@ -11,7 +11,7 @@ use crate::spool::{Intake, IntakeError, Intakes, Sink};
 /// others just take longer.
 pub fn find_room(context: &RequestContext, intakes: &Intakes) -> Result<(), Failure> {
     let is_full = context.streamed_length.is_some_and(|length| intakes.is_full_for(length));
-    if context.client.is_webdavfs() && is_full { Err(Failure::NoRoom) } else { Ok(()) }
+    if context.client.quirks().aborts_paused_uploads && is_full { Err(Failure::NoRoom) } else { Ok(()) }
 }
 
 /// A body that must be as it was announced.

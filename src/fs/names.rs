@@ -72,7 +72,7 @@ pub fn first_letters(name: &str) -> Vec<String> {
 
 /// The name to store for something new that `client` calls `name`.
 pub fn for_new(name: &str, client: &Client) -> String {
-    if client.is_webdavfs() { composed(name) } else { name.to_owned() }
+    if client.quirks().decomposes_names { composed(name) } else { name.to_owned() }
 }
 
 /// The form in which a new name from macOS is stored: composed, leaving alone what Apple's own

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::hosts::Hosts;
 use super::refused::{Refused, bad_request, refused, text};
 use super::{conditions, destination, range};
-use crate::client::Client;
+use crate::client::{Client, Quirks};
 use crate::dav::href::href_as_spelled;
 use crate::fs::context::{Depth, ResponseHints};
 use crate::fs::{RequestContext, ResourcePath, UrlPrefix};
@@ -68,13 +68,10 @@ pub(super) fn admit(
     let range = range::read(headers);
     let client = client(headers, &meta);
     let is_watched = method == Method::GET && page::is_wanted(headers);
-    let budget = meta.budget.unwrap_or(match (client.is_webdavfs(), body.has_content) {
-        (true, true) => CONTENT_BUDGET,
-        (true, false) => FINDER_BUDGET,
-        (false, _) => BUDGET,
-    });
+    let quirks = client.quirks();
+    let budget = meta.budget.unwrap_or_else(|| budget(quirks, body.has_content));
     let patience = match meta.budget {
-        None if is_watched && !client.is_webdavfs() => PAGE_BUDGET,
+        None if is_watched && !quirks.takes_5xx_for_absence => PAGE_BUDGET,
         _ => budget,
     };
     Ok(RequestContext {
@@ -158,6 +155,17 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Refused> {
 fn client(headers: &HeaderMap, meta: &RequestMeta) -> Client {
     let agent = text(headers, header::USER_AGENT.as_str()).unwrap_or_default();
     Client::new(meta.principal.clone(), meta.peer, &agent)
+}
+
+/// How long S3 is waited for.
+fn budget(quirks: &Quirks, has_content: bool) -> Duration {
+    if quirks.hides_failed_close && has_content {
+        CONTENT_BUDGET
+    } else if quirks.takes_5xx_for_absence {
+        LONG_BUDGET
+    } else {
+        BUDGET
+    }
 }
 
 /// The depth, and whether a listing is to leave out its folder (`1,noroot`, as Microsoft's clients ask for it).
@@ -274,7 +282,7 @@ const MAX_URI: usize = 8 << 10;
 /// Names and values together; clients send below 2 KiB.
 const MAX_HEADERS: usize = 32 << 10;
 /// macOS gives most operations 90 s.
-const FINDER_BUDGET: Duration = Duration::from_secs(75);
+const LONG_BUDGET: Duration = Duration::from_secs(75);
 /// But waits for the end of an upload without any limit, and tells nobody that it failed: a night without a
 /// network, or with credentials that have expired, is no reason to lose what was saved.
 const CONTENT_BUDGET: Duration = Duration::from_secs(12 * 3600);
@@ -304,8 +312,8 @@ mod tests {
         let mac = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";
         assert_eq!(budget(mac, Method::PUT, "1", None), CONTENT_BUDGET);
         assert_eq!(budget(mac, Method::PUT, "chunked", None), CONTENT_BUDGET);
-        assert_eq!(budget(mac, Method::PUT, "0", None), FINDER_BUDGET, "it is held, and waited for by 90 s");
-        assert_eq!(budget(mac, Method::GET, "0", None), FINDER_BUDGET);
+        assert_eq!(budget(mac, Method::PUT, "0", None), LONG_BUDGET, "it is held, and waited for by 90 s");
+        assert_eq!(budget(mac, Method::GET, "0", None), LONG_BUDGET);
         assert_eq!(budget("davfs2/1.6", Method::PUT, "1", None), BUDGET);
         assert_eq!(budget(mac, Method::PUT, "1", Some(BUDGET)), BUDGET);
     }

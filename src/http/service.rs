@@ -265,7 +265,7 @@ impl Service {
         let admitted = admit(&parts.method, &parts.uri, &mut parts.headers, &inner.hosts, facts);
         let context = admitted.map_err(refuse)?;
         let context = Arc::new(context);
-        if context.client.is_webdavfs() {
+        if context.client.quirks().goes_down_with_a_connection {
             lease.keep_connection();
         }
         match &inner.behind {

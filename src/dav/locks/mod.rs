@@ -62,11 +62,16 @@ impl RequestLocks {
         self.table.covering(&own).iter().map(|lock| active_lock(lock, &root(lock))).collect()
     }
 
-    /// Whether this request may act against `lock`: it has the token, or it is the macOS client
-    /// that took the lock.
+    /// Whether the client may have lost the token of a lock that it has.
+    fn forgets_tokens(&self) -> bool {
+        self.context.client.quirks().forgets_lock_tokens
+    }
+
+    /// Whether this request may act against `lock`: it has the token, or it comes from the client that took the
+    /// lock, and that forgets tokens.
     fn holds(&self, lock: &LockRow, tokens: &[String]) -> bool {
         let same_principal = lock.principal == self.context.client.principal;
-        let forgetful = self.context.client.is_webdavfs() && lock.client == self.context.client.to_string();
+        let forgetful = self.forgets_tokens() && lock.client == self.context.client.to_string();
         same_principal && (forgetful || tokens.iter().any(|token| plain(token) == lock.token))
     }
 
@@ -135,7 +140,7 @@ impl RequestLocks {
                 return Err(Box::new(lock));
             }
         }
-        let gone = if self.context.client.is_webdavfs() {
+        let gone = if self.forgets_tokens() {
             self.replace_own(&row)?
         } else {
             self.table.insert(&row, |_| false)?
@@ -151,7 +156,7 @@ impl RequestLocks {
             |lock: &LockRow| lock.token == token && lock.principal == *principal && covers(lock, path);
         let removed = self.table.remove(is_meant);
         // What macOS wants to be rid of, it is rid of.
-        let ended = !removed.is_empty() || self.context.client.is_webdavfs();
+        let ended = !removed.is_empty() || self.forgets_tokens();
         self.table.store(Vec::new(), removed).await;
         ended
     }
@@ -169,7 +174,7 @@ impl RequestLocks {
         let (row, expired) = match self.table.refresh(&path, &token, principal, until) {
             Some(row) => (row, Vec::new()),
             // A refresh that fails makes macOS forget its lock: give it back instead.
-            None if self.context.client.is_webdavfs() => {
+            None if self.forgets_tokens() => {
                 let row = LockRow { token, ..self.plain_row(path, Some(timeout)) };
                 let gone = self.replace_own(&row).ok()?;
                 (row, gone)

@@ -150,7 +150,7 @@ fn visible(
     pages: impl Stream<Item = StoreResult<ListPage>> + Send + 'static,
     (fs, prefix): (S3FileSystem, String),
 ) -> impl Stream<Item = Result<Resource, Failure>> + Send {
-    let spelled = fs.context.client.is_webdavfs().then(HashSet::new);
+    let spelled = fs.context.client.quirks().merges_unicode_forms.then(HashSet::new);
     let showing =
         Showing { fs, prefix, filter: Some(ShadowFilter::default()), seen: Seen::default(), spelled };
     let pages = pages.map(Some).chain(stream::iter([None]));

@@ -109,8 +109,10 @@ impl Source for S3Share {
     type FileSystem = S3FileSystem;
 
     fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
-        let policy =
-            RetryPolicy { limit: Limit::At(context.deadline), for_credentials: context.client.is_webdavfs() };
+        let policy = RetryPolicy {
+            limit: Limit::At(context.deadline),
+            for_credentials: context.client.quirks().takes_5xx_for_absence,
+        };
         // What is saved is worth any wait, and so is all that must be known to store it.
         let store = self.0.store.for_request(policy, context.has_content);
         S3FileSystem {
@@ -192,7 +194,7 @@ impl S3FileSystem {
     fn patient_store(&self) -> Namespace {
         let policy = RetryPolicy {
             limit: Limit::Each(self.context.budget),
-            for_credentials: self.context.client.is_webdavfs(),
+            for_credentials: self.context.client.quirks().hides_failed_close,
         };
         self.shared.store.namespace(policy)
     }

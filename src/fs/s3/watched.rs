@@ -43,14 +43,14 @@ impl Default for Watched {
 impl S3FileSystem {
     /// The client was shown all of a folder.
     pub(super) fn note_listing(&self, prefix: &str) {
-        if self.context.client.is_webdavfs() {
+        if self.context.client.quirks().caches_negative_lookups {
             self.shared.watched.0.insert(prefix.nfc().collect(), Look::at(Instant::now()));
         }
     }
 
     /// There is nothing at `path`.
     pub(super) fn note_absence(&self, path: &ResourcePath) {
-        if self.context.client.is_webdavfs() {
+        if self.context.client.quirks().caches_negative_lookups {
             let prefix: String = folder_prefix(&path.parent().key()).nfc().collect();
             let look = self.shared.watched.0.get(&prefix).unwrap_or_default();
             self.shared.watched.0.insert(prefix, Look { in_vain: true, ..look });
@@ -59,7 +59,7 @@ impl S3FileSystem {
 
     /// Sees whether the children of `folder` are others now, if that may matter to the client.
     pub(super) async fn look_again(&self, folder: &Located) {
-        if !self.context.client.is_webdavfs() {
+        if !self.context.client.quirks().caches_negative_lookups {
             return;
         }
         let (prefix, watched) = (folder.prefix(), &self.shared.watched.0);

@@ -28,7 +28,7 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
 
     /// The folder's children for this client; what they show to be gone is noted at their end.
     pub(super) fn watched(&self, folder: &ResourcePath, children: Children) -> Children {
-        let hides = self.context.client.is_webdavfs();
+        let hides = self.context.client.quirks().writes_sidecars;
         let (metadata, in_root) = (self.shelf.options.metadata, folder.is_root());
         let watch = Watch::of(&self.shelf, folder);
         if !hides && watch.waiting.is_empty() {
