@@ -15,11 +15,10 @@ mod variables;
 mod words;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::units::parse_duration;
+use crate::units::Timespan;
 
 pub use clap_complete::Shell;
 pub use container::{
@@ -256,7 +255,7 @@ pub enum ServiceCommand {
     /// Show the end of the log
     Logs {
         /// Number of lines to show
-        #[arg(short = 'n', long, value_name = "NUMBER", default_value = "50")]
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 50)]
         lines: usize,
     },
 }
@@ -291,8 +290,8 @@ pub struct StopArgs {
     pub force: bool,
 
     /// How long to wait for it to stop
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
-    pub wait: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(60))]
+    pub wait: Timespan,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -301,8 +300,8 @@ pub struct RestartArgs {
     pub gateway: GatewayArgs,
 
     /// How long to wait for running uploads first
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
-    pub wait: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(60))]
+    pub wait: Timespan,
 }
 
 #[cfg(feature = "demo")]
@@ -333,8 +332,8 @@ pub struct EmbeddedArgs {
     pub data: Option<PathBuf>,
 
     /// Add this to every answer
-    #[arg(long, env = "S3DAV_LATENCY", value_name = "TIME", value_parser = parse_duration, default_value = "0ms")]
-    pub latency: Duration,
+    #[arg(long, env = "S3DAV_LATENCY", value_name = "TIME", default_value_t = Timespan::secs(0))]
+    pub latency: Timespan,
 
     /// Access key that it knows [default: a random one]
     #[arg(long, env = "S3DAV_ACCESS_KEY", value_name = "KEY", requires = "secret_key")]

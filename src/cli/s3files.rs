@@ -3,6 +3,8 @@
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
+use crate::sockets::DEFAULT_PORT;
+
 #[derive(Debug, Clone, Args)]
 #[group(id = "S3FilesArgs")]
 pub struct S3FilesArgs {
@@ -70,7 +72,7 @@ pub struct SessionArgs {
     pub session: Option<String>,
 
     /// Port of the gateway there
-    #[arg(long, value_name = "PORT", default_value = "8330", hide = true)]
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT, hide = true)]
     pub session_port: u16,
 
     /// Parameter of Systems Manager that holds the gateway's password

@@ -1,10 +1,8 @@
 //! The options of `stack`, and those of `mount` that name a stack.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::units::parse_duration;
+use crate::units::Timespan;
 
 #[derive(Debug, Clone, Args)]
 pub struct StackArgs {
@@ -51,16 +49,16 @@ pub struct AwsArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct StackTimes {
     /// Between two looks at a stack that is being changed
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5s", hide = true)]
-    pub poll_interval: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(5), hide = true)]
+    pub poll_interval: Timespan,
 
     /// For a change of the stack
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30m", hide = true)]
-    pub change_limit: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(30 * 60), hide = true)]
+    pub change_limit: Timespan,
 
     /// For S3 Files to export what was written last, before the file system is removed
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "90s", hide = true)]
-    pub drain_wait: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(90), hide = true)]
+    pub drain_wait: Timespan,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -76,20 +76,11 @@ pub(super) fn source(
     let buckets = buckets(given)?;
     let (trusts_conditions, uploads) =
         (args.conditional_writes == ConditionalWritesArg::Yes, uploads(&args, intake)?);
-    let read_ahead = ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total };
-    let source = BucketSource {
-        s3: s3(args, &buckets)?,
-        file_system: S3FileSystemOptions { bucket_folders: buckets.len() > 1, delete_hidden },
-        buckets,
-        cache,
-        trusts_conditions,
-        uploads,
-        read_ahead,
-        create_wait: WAIT,
-        look_age: LOOK_AGE,
-        lost_wait: LOST_WAIT,
-        is_patient: false,
-    };
+    let read_ahead = ReadAheadOptions { window: args.read_ahead.0, total: args.read_ahead_total.0 };
+    let s3 = s3(args, &buckets)?;
+    let mut source =
+        BucketSource { cache, trusts_conditions, uploads, read_ahead, ..BucketSource::new(buckets, s3) };
+    source.file_system.delete_hidden = delete_hidden;
     Ok(Source::Buckets(Box::new(source)))
 }
 
@@ -123,26 +114,26 @@ fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, Mistake> {
 }
 
 fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, Mistake> {
-    if !PART_SIZES.contains(&args.part_size) {
+    if !PART_SIZES.contains(&args.part_size.0) {
         return Err(Mistake::new("--part-size is outside of what S3 accepts", "parts must be 5MiB to 5GiB"));
     }
-    if args.multipart_threshold > MAX_PUT {
+    if args.multipart_threshold.0 > MAX_PUT {
         return Err(Mistake::new(
             "--multipart-threshold is more than S3 accepts in one request",
             "the maximum is 5GiB",
         ));
     }
-    if args.upload_memory < args.part_size * 2 {
+    if args.upload_memory.0 < args.part_size.0 * 2 {
         return Err(Mistake::new(
             "--upload-memory is too small for two parts",
             "raise it, or lower --part-size",
         ));
     }
     Ok(UploadOptions {
-        multipart_threshold: args.multipart_threshold,
-        part_size: args.part_size,
-        memory: args.upload_memory,
-        spool: args.upload_spool,
+        multipart_threshold: args.multipart_threshold.0,
+        part_size: args.part_size.0,
+        memory: args.upload_memory.0,
+        spool: args.upload_spool.0,
         intake,
         equal_parts: args.equal_parts,
         ..UploadOptions::default()

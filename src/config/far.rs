@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Source;
 use crate::aws_cli::region_of_environment;
 use crate::cli::{AppleMetadataArg, FarEngineArg, ServeArgs};
-use crate::container::{OptionError, Options, Times};
+use crate::container::{DEFAULT_DIR, OptionError, Options, Times};
 use crate::far::{DockerOptions, FarOptions, SessionOptions};
 use crate::mistake::Mistake;
 use crate::relay::Far;
@@ -106,9 +106,9 @@ fn docker(args: &ServeArgs) -> Result<DockerOptions, Mistake> {
         mount_target: given.mount_target.clone(),
         access_point: given.access_point.clone(),
         direct_reads: !given.no_direct_reads,
-        dir: "/mnt/s3files".into(),
+        dir: DEFAULT_DIR.into(),
         cloudwatch: false,
-        times: Times::default(),
+        times: Times::DEFAULT,
     };
     mount.check().map_err(|error: OptionError| Mistake::new(error.to_string(), error.hint))?;
     Ok(DockerOptions {
@@ -126,7 +126,7 @@ fn gateway(args: &ServeArgs) -> Vec<String> {
         args.allowed_host.iter().map(|host| format!("--allowed-host={host}")).collect();
     let named = [
         args.url_prefix.as_ref().map(|prefix| format!("--url-prefix={prefix}")),
-        args.request_budget.map(|budget| format!("--request-budget={}ms", budget.as_millis())),
+        args.request_budget.map(|budget| format!("--request-budget={budget}")),
         args.read_only.then(|| "--read-only".to_owned()),
         args.delete_hidden.then(|| "--delete-hidden".to_owned()),
         args.show_conflicts.then(|| "--show-conflicts".to_owned()),

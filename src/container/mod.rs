@@ -29,7 +29,7 @@ pub use endpoint::Endpoint;
 pub use engine::{Engine, EngineError};
 pub use failures::{Failure, Kind, Row, Step, TABLE};
 pub use files::Files;
-pub use options::{OptionError, Options, Times};
+pub use options::{DEFAULT_DIR, OptionError, Options, Times};
 pub use steps::Container;
 pub use system::System;
 

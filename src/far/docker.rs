@@ -21,6 +21,7 @@ use crate::container::{Engine, EngineError, Options};
 use crate::logging::with_causes;
 use crate::process::told;
 use crate::relay::{Far, FarError, Opened};
+use crate::sockets::DEFAULT_PORT;
 use crate::state::{read_private, write_private};
 use crate::store::s3::{Chain, Keys, NoKeys};
 
@@ -119,10 +120,10 @@ impl Docker {
             "--tmpfs=/run",
             "--tmpfs=/tmp",
             "--stop-timeout=40",
-            "--publish=127.0.0.1::8330",
         ]
         .map(str::to_owned)
         .to_vec();
+        arguments.push(format!("--publish=127.0.0.1::{DEFAULT_PORT}"));
         arguments.push(format!("--volume={}:/var/lib/s3dav", self.name));
         if mount.mount_target.as_deref() == Some(HOST) {
             // Engines on Linux do not know it by themselves.
@@ -138,8 +139,8 @@ impl Docker {
             (!mount.direct_reads).then(|| "--no-direct-reads".to_owned()),
         ];
         arguments.extend(named.into_iter().flatten());
-        arguments
-            .extend(["--listen=0.0.0.0:8330", "--notify=off", "--password-from-host"].map(str::to_owned));
+        arguments.push(format!("--listen=0.0.0.0:{DEFAULT_PORT}"));
+        arguments.extend(["--notify=off", "--password-from-host"].map(str::to_owned));
         arguments.extend(self.options.gateway.iter().cloned());
         arguments
     }

@@ -10,6 +10,7 @@ use crate::container::Engine;
 use crate::logging::with_causes;
 use crate::process::{ProcessError, last_words, told};
 use crate::relay::FarError;
+use crate::sockets::DEFAULT_PORT;
 
 /// Until it takes it: it has just been started. It is removed if it does not, so its own words come into the error.
 pub(super) async fn tell_until_taken(
@@ -39,7 +40,7 @@ pub(super) async fn tell_until_taken(
 
 /// Where its port is published.
 pub(super) async fn address(engine: &Engine, id: &str) -> Result<SocketAddr, FarError> {
-    let said = engine.run(&["port", id, "8330/tcp"]).await;
+    let said = engine.run(&["port", id, &format!("{DEFAULT_PORT}/tcp")]).await;
     let said = match said {
         Ok(said) => said,
         Err(error) => {
