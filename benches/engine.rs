@@ -137,7 +137,8 @@ async fn gateway(access: Access) -> (String, impl Drop) {
         ..S3Options::default()
     };
     let buckets = vec![BucketSpec::parse("bench").unwrap()];
-    let source = Source::Buckets(Box::new(BucketSource::new(buckets, options)));
+    let source = BucketSource { trusts_conditions: true, ..BucketSource::new(buckets, options) };
+    let source = Source::Buckets(Box::new(source));
     let config = Config {
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),
         access,

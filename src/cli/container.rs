@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, Resettable};
-use clap::{Arg, Args, Subcommand, ValueEnum};
+use clap::{Arg, Args, Subcommand};
 
 use super::ServeArgs;
-use crate::container::{DEFAULT_DIR, Times};
+use super::value::named;
+use crate::container::{DEFAULT_DIR, EngineKind, Times};
 use crate::units::Timespan;
 
 #[derive(Debug, Clone, Args)]
@@ -104,14 +105,8 @@ pub struct ContainerBuildArgs {
     pub tag: Option<String>,
 
     /// Container engine to build with [default: docker, or podman where there is no docker]
-    #[arg(long, value_enum)]
-    pub engine: Option<EngineArg>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EngineArg {
-    Docker,
-    Podman,
+    #[arg(long, value_parser = named::<EngineKind>())]
+    pub engine: Option<EngineKind>,
 }
 
 /// Of the options of `serve` those that a mount of S3 Files has no use for; the region and the profile are its own.

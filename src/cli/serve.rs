@@ -3,58 +3,20 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
 
+use super::value::named;
 use super::{S3FilesArgs, SessionArgs};
-use crate::fs::{path, sidecar};
+use crate::fs::path;
+use crate::fs::sidecar::{self, AppleMetadata};
+use crate::http::auth::AuthMode;
+use crate::notify::Switch;
+use crate::store::layers::conditional::ConditionalWrites;
+use crate::store::s3::Checksums;
 use crate::store::{multipart, read_ahead};
 use crate::units::{Size, Timespan};
 use crate::{cache, mount, shutdown};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ChecksumsArg {
-    /// always on AWS, elsewhere only where an operation requires one
-    Auto,
-    /// wherever an operation supports one
-    WhenSupported,
-    /// only where an operation requires one
-    WhenRequired,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ConditionalWritesArg {
-    /// yes on AWS; other servers are tested once a week, with keys below .s3dav/
-    Auto,
-    /// trust the server
-    Yes,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AppleMetadataArg {
-    /// on this machine
-    Shelf,
-    /// as files in what is served
-    Bucket,
-    /// in memory, for a minute
-    Discard,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AuthArg {
-    /// your own programs and root's; others by password
-    Peer,
-    /// by password only
-    Basic,
-    /// everyone on this machine
-    None,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NotifyArg {
-    On,
-    Off,
-}
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -108,19 +70,19 @@ pub struct ServeArgs {
         long,
         env = "S3DAV_APPLE_METADATA",
         value_name = "WHERE",
-        value_enum,
-        default_value = "shelf",
+        value_parser = named::<AppleMetadata>(),
+        default_value_t = AppleMetadata::default(),
         help_heading = "Finder"
     )]
-    pub apple_metadata: AppleMetadataArg,
+    pub apple_metadata: AppleMetadata,
 
     /// Disk quota for Finder's own files on this machine
     #[arg(long, env = "S3DAV_SHELF_LIMIT", value_name = "SIZE", default_value_t = Size(sidecar::DEFAULT_LIMIT), help_heading = "Finder")]
     pub shelf_limit: Size,
 
     /// Show a notification when a file saved in Finder is not stored [default: on where there is a desktop]
-    #[arg(long, env = "S3DAV_NOTIFY", value_name = "WHEN", value_enum, help_heading = "Finder")]
-    pub notify: Option<NotifyArg>,
+    #[arg(long, env = "S3DAV_NOTIFY", value_name = "WHEN", value_parser = named::<Switch>(), help_heading = "Finder")]
+    pub notify: Option<Switch>,
 
     /// Program that shows notifications instead of the system's; its arguments are a title and a text
     #[arg(long, env = "S3DAV_NOTIFY_COMMAND", value_name = "PROGRAM", help_heading = "Finder")]
@@ -162,8 +124,8 @@ pub struct ServeArgs {
     pub export_wait: Timespan,
 
     /// Who may connect [default: peer, or basic if --user is given]
-    #[arg(long, env = "S3DAV_AUTH", value_name = "WHO", value_enum, help_heading = "Access")]
-    pub auth: Option<AuthArg>,
+    #[arg(long, env = "S3DAV_AUTH", value_name = "WHO", value_parser = named::<AuthMode>(), help_heading = "Access")]
+    pub auth: Option<AuthMode>,
 
     /// User name that clients must give (HTTP Basic) [default: a generated one]
     #[arg(long, env = "S3DAV_USER", value_name = "NAME", help_heading = "Access")]
@@ -312,22 +274,22 @@ pub struct S3Args {
         long,
         env = "S3DAV_CHECKSUMS",
         value_name = "WHEN",
-        value_enum,
-        default_value = "auto",
+        value_parser = named::<Checksums>(),
+        default_value_t = Checksums::default(),
         help_heading = "S3"
     )]
-    pub checksums: ChecksumsArg,
+    pub checksums: Checksums,
 
     /// Whether the server supports conditional writes; if not, s3dav checks before each write
     #[arg(
         long,
         env = "S3DAV_CONDITIONAL_WRITES",
         value_name = "WHEN",
-        value_enum,
-        default_value = "auto",
+        value_parser = named::<ConditionalWrites>(),
+        default_value_t = ConditionalWrites::default(),
         help_heading = "S3"
     )]
-    pub conditional_writes: ConditionalWritesArg,
+    pub conditional_writes: ConditionalWrites,
 
     /// PEM file of additional certificate authorities, or the server's own (self-signed) certificate
     #[arg(long, env = "S3DAV_CA_BUNDLE", value_name = "FILE", help_heading = "S3")]

@@ -1,7 +1,9 @@
 //! The options of `stack`, and those of `mount` that name a stack.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
+use super::value::named;
+use crate::stack::{Architecture, Via};
 use crate::units::Timespan;
 
 #[derive(Debug, Clone, Args)]
@@ -98,8 +100,8 @@ pub struct StackUpArgs {
     pub image: Option<String>,
 
     /// Processor architecture of the image [default: found out, else arm64]
-    #[arg(long, value_enum)]
-    pub architecture: Option<ArchitectureArg>,
+    #[arg(long, value_parser = named::<Architecture>())]
+    pub architecture: Option<Architecture>,
 
     /// Open a load balancer to this address range, for Docker on your machine: such as 203.0.113.7/32, or `none`
     #[arg(long, value_name = "CIDR")]
@@ -114,12 +116,6 @@ pub struct StackUpArgs {
     pub subnet: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ArchitectureArg {
-    Arm64,
-    Amd64,
-}
-
 /// The stack whose files `mount` is to mount.
 #[derive(Debug, Clone, Args)]
 pub struct MountStackArgs {
@@ -128,19 +124,9 @@ pub struct MountStackArgs {
     pub stack: Option<String>,
 
     /// Way to the files [default: direct, or as answered when asked]
-    #[arg(long, value_enum, requires = "stack", help_heading = "Stack")]
-    pub via: Option<ViaArg>,
+    #[arg(long, value_parser = named::<Via>(), requires = "stack", help_heading = "Stack")]
+    pub via: Option<Via>,
 
     #[command(flatten)]
     pub times: StackTimes,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ViaArg {
-    /// the bucket itself; what others write through S3 Files shows a minute later
-    Direct,
-    /// S3 Files, mounted in a container on this machine, through the stack's load balancer
-    Docker,
-    /// S3 Files, through the stack's task and an SSM session; experimental: never run on AWS
-    Task,
 }

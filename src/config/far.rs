@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::Source;
 use crate::aws_cli::region_of_environment;
-use crate::cli::{AppleMetadataArg, FarEngineArg, ServeArgs};
-use crate::container::{DEFAULT_DIR, OptionError, Options, Times};
-use crate::far::{DockerOptions, FarOptions, SessionOptions};
+use crate::cli::ServeArgs;
+use crate::container::{DEFAULT_DIR, EngineKind, OptionError, Options, Times};
+use crate::far::{DockerOptions, FarOptions, Mounter, SessionOptions};
+use crate::fs::sidecar::AppleMetadata;
 use crate::mistake::Mistake;
+use crate::named::NamedEnum;
 use crate::relay::Far;
 use crate::spool::IntakeOptions;
 
@@ -75,7 +77,7 @@ fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), Mistake> {
         ("--allowed-host", !args.allowed_host.is_empty()),
         ("--url-prefix", args.url_prefix.is_some()),
         ("--delete-hidden", args.delete_hidden),
-        ("--apple-metadata", !matches!(args.apple_metadata, AppleMetadataArg::Shelf)),
+        ("--apple-metadata", args.apple_metadata != AppleMetadata::default()),
     ];
     match of_task.into_iter().find(|(_, is_given)| *is_given) {
         Some((name, _)) => Err(Mistake::new(
@@ -88,11 +90,10 @@ fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), Mistake> {
 
 fn docker(args: &ServeArgs) -> Result<DockerOptions, Mistake> {
     let given = &args.s3files;
-    let engines: &[&'static str] = match given.engine {
-        Some(FarEngineArg::Docker) => &["docker"],
-        Some(FarEngineArg::Podman) => &["podman"],
-        None => &["docker", "podman"],
-        Some(FarEngineArg::Host) => {
+    let engines = match given.engine.map(Mounter::engine) {
+        None => EngineKind::ALL.to_vec(),
+        Some(Some(kind)) => vec![kind],
+        Some(None) => {
             return Err(Mistake::new(
                 "only root can mount S3 Files on this machine itself, not this command",
                 "run `s3dav container --s3files FS_ID --dir DIR` as root; it mounts and serves",
@@ -130,11 +131,8 @@ fn gateway(args: &ServeArgs) -> Vec<String> {
         args.read_only.then(|| "--read-only".to_owned()),
         args.delete_hidden.then(|| "--delete-hidden".to_owned()),
         args.show_conflicts.then(|| "--show-conflicts".to_owned()),
-        match args.apple_metadata {
-            AppleMetadataArg::Shelf => None,
-            AppleMetadataArg::Bucket => Some("--apple-metadata=bucket".to_owned()),
-            AppleMetadataArg::Discard => Some("--apple-metadata=discard".to_owned()),
-        },
+        (args.apple_metadata != AppleMetadata::default())
+            .then(|| format!("--apple-metadata={}", args.apple_metadata)),
     ];
     arguments.extend(named.into_iter().flatten());
     arguments

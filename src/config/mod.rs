@@ -14,15 +14,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cache::{CacheOptions, Times};
-use crate::cli::{AppleMetadataArg, AuthArg, NotifyArg, ServeArgs};
+use crate::cli::ServeArgs;
 use crate::fs::path::PathOptions;
-use crate::fs::sidecar::{AppleMetadata, ShelfOptions};
+use crate::fs::sidecar::ShelfOptions;
 use crate::fs::{NoPrefix, UrlPrefix};
-use crate::http::auth::{Access, Credentials};
+use crate::http::auth::{Access, AuthMode, Credentials};
 use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
 use crate::mistake::Mistake;
 use crate::mount::MountOptions;
-use crate::notify::{Notifier, NotifyOptions};
+use crate::notify::{Notifier, NotifyOptions, Switch};
 use crate::shutdown;
 use crate::sockets::DEFAULT_PORT;
 use crate::spool::IntakeOptions;
@@ -173,7 +173,7 @@ impl Config {
                 request_budget: args.request_budget.map(|Timespan(budget)| budget),
                 ..ServiceOptions::default()
             },
-            shelf: ShelfOptions { metadata: metadata(args.apple_metadata), limit: args.shelf_limit.0 },
+            shelf: ShelfOptions { metadata: args.apple_metadata, limit: args.shelf_limit.0 },
             notify: NotifyOptions {
                 by: notifier(args.notify, args.notify_command),
                 ..NotifyOptions::default()
@@ -243,32 +243,24 @@ fn url_prefix(given: Option<&str>) -> Result<UrlPrefix, Mistake> {
     })
 }
 
-fn metadata(given: AppleMetadataArg) -> AppleMetadata {
-    match given {
-        AppleMetadataArg::Shelf => AppleMetadata::Shelf,
-        AppleMetadataArg::Bucket => AppleMetadata::Bucket,
-        AppleMetadataArg::Discard => AppleMetadata::Discard,
-    }
-}
-
 /// Who tells the user. One that was named is wanted; the system's only where there is a desktop.
-fn notifier(switch: Option<NotifyArg>, command: Option<PathBuf>) -> Option<Notifier> {
+fn notifier(switch: Option<Switch>, command: Option<PathBuf>) -> Option<Notifier> {
     match (switch, command) {
-        (Some(NotifyArg::Off), _) => None,
+        (Some(Switch::Off), _) => None,
         (_, Some(program)) => Some(Notifier::Given(std::path::absolute(&program).unwrap_or(program))),
-        (Some(NotifyArg::On), None) => Some(Notifier::of_system()),
+        (Some(Switch::On), None) => Some(Notifier::of_system()),
         (None, None) => Notifier::of_desktop(),
     }
 }
 
-fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, Mistake> {
+fn access(auth: Option<AuthMode>, login: Option<&Credential>) -> Result<Access, Mistake> {
     let credentials = login.map(|login| Credentials::new(&login.user, &login.password));
     match (auth, credentials) {
         (None, None) => Ok(Access::Peers(None)),
-        (Some(AuthArg::Peer), credentials) => Ok(Access::Peers(credentials)),
-        (None | Some(AuthArg::Basic), credentials) => Ok(Access::Password(credentials)),
-        (Some(AuthArg::None), None) => Ok(Access::Anyone),
-        (Some(AuthArg::None), Some(_)) => {
+        (Some(AuthMode::Peer), credentials) => Ok(Access::Peers(credentials)),
+        (None | Some(AuthMode::Basic), credentials) => Ok(Access::Password(credentials)),
+        (Some(AuthMode::None), None) => Ok(Access::Anyone),
+        (Some(AuthMode::None), Some(_)) => {
             Err(Mistake::new("--auth none and --user contradict each other", "leave one of them out"))
         }
     }
@@ -344,10 +336,10 @@ mod tests {
     fn the_user_is_told_by_whom_the_options_name() {
         let named = || Some(PathBuf::from("/bin/tell"));
         let given = Some(Notifier::Given("/bin/tell".into()));
-        assert_eq!(notifier(Some(NotifyArg::Off), None), None);
-        assert_eq!(notifier(Some(NotifyArg::Off), named()), None);
-        assert_eq!(notifier(Some(NotifyArg::On), None), Some(Notifier::of_system()));
-        assert_eq!(notifier(Some(NotifyArg::On), named()), given);
+        assert_eq!(notifier(Some(Switch::Off), None), None);
+        assert_eq!(notifier(Some(Switch::Off), named()), None);
+        assert_eq!(notifier(Some(Switch::On), None), Some(Notifier::of_system()));
+        assert_eq!(notifier(Some(Switch::On), named()), given);
         assert_eq!(notifier(None, named()), given);
     }
 }

@@ -127,7 +127,9 @@ fn config(
     mount: Option<MountOptions>,
 ) -> Result<Config, CommandError> {
     let buckets = vec![BucketSpec { bucket: BUCKET.into(), prefix: String::new() }];
-    let source = Source::Buckets(Box::new(BucketSource::new(buckets, s3)));
+    // The server in this process keeps conditions.
+    let source = BucketSource { trusts_conditions: true, ..BucketSource::new(buckets, s3) };
+    let source = Source::Buckets(Box::new(source));
     Ok(Config { listen: Listen::parse(&args.listen)?, mount, ..Config::new(source, state_dir) })
 }
 
