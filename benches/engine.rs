@@ -137,20 +137,13 @@ async fn gateway(access: Access) -> (String, impl Drop) {
         ..S3Options::default()
     };
     let buckets = vec![BucketSpec::parse("bench").unwrap()];
+    let source = BucketSource { trusts_conditions: true, ..BucketSource::new(buckets, options) };
+    let source = Source::Buckets(Box::new(source));
     let config = Config {
-        source: Source::Buckets(Box::new(BucketSource::new(buckets, options))),
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),
         access,
-        login: None,
-        service: Default::default(),
-        limits: Default::default(),
-        state_dir: state.path().join("state"),
-        shelf: Default::default(),
-        notify: Default::default(),
         shutdown_timeout: Duration::from_secs(1),
-        mount: None,
-        detached: false,
-        metrics_listen: None,
+        ..Config::new(source, state.path().join("state"))
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -137,28 +137,12 @@ async fn file(path: PathBuf) -> http::Response<StreamBody<Chunks>> {
 }
 
 async fn gateway(directory: PathBuf, state_dir: PathBuf) -> String {
-    let options = PathOptions {
-        directory,
-        delete_hidden: false,
-        show_conflicts: false,
-        export_wait: Duration::from_secs(70),
-        cache: Default::default(),
-        intake: Default::default(),
-    };
+    let source = Source::Path(PathOptions::new(directory));
     let config = Config {
-        source: Source::Path(options),
         listen: Listen::parse(&["127.0.0.1:0".into()]).unwrap(),
         access: s3dav::http::auth::Access::Anyone,
-        login: None,
-        service: Default::default(),
-        limits: Default::default(),
-        state_dir,
-        shelf: Default::default(),
-        notify: Default::default(),
         shutdown_timeout: Duration::from_secs(1),
-        mount: None,
-        detached: false,
-        metrics_listen: None,
+        ..Config::new(source, state_dir)
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -27,6 +27,7 @@
 //! - [`process`]: programs of the system, which are told only what they need.
 //! - [`iam`]: what AWS must allow, as policies.
 //! - [`client`]: who is asking, and what is peculiar to that client.
+//! - [`named`]: enums by their names, such as what an option can be.
 //! - [`object`], [`open_file`], [`metrics`], [`shutdown`], [`tally`], [`logging`], [`spelling`], [`words`]: the vocabulary and small tools.
 //!
 //! Beside it stands [`embedded`], an S3 server for the demo and the tests.
@@ -57,6 +58,7 @@ pub mod logging;
 pub mod metrics;
 pub mod mistake;
 pub mod mount;
+pub mod named;
 pub mod notify;
 pub mod object;
 pub mod open_file;

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use s3dav::cli::{self, Invocation, LogFormat, ParseError};
+use s3dav::cli::{self, Invocation, ParseError};
 use s3dav::commands::{self, CommandError};
 use s3dav::config::file;
+use s3dav::logging::LogFormat;
 use s3dav::logging::{as_line, has_colours, with_causes};
 use s3dav::mistake::Mistake;
 

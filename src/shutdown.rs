@@ -153,3 +153,6 @@ impl Signals {
         }
     }
 }
+
+/// For requests that run when the end has begun: whoever pressed Ctrl-C waits for it.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

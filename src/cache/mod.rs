@@ -32,7 +32,7 @@ pub struct CacheOptions {
 
 impl Default for CacheOptions {
     fn default() -> Self {
-        Self { size: 256 << 20, file_limit: 128 << 10, times: Times::default() }
+        Self { size: DEFAULT_SIZE, file_limit: DEFAULT_FILE_LIMIT, times: Times::default() }
     }
 }
 
@@ -47,7 +47,7 @@ pub struct Times {
 
 impl Default for Times {
     fn default() -> Self {
-        Self { metadata: Duration::from_secs(10), longest_listing: Duration::from_secs(600) }
+        Self { metadata: DEFAULT_TTL, longest_listing: Duration::from_secs(600) }
     }
 }
 
@@ -56,6 +56,13 @@ impl Times {
         self.metadata.saturating_mul(pages as u32).min(self.longest_listing.max(self.metadata))
     }
 }
+
+/// Bytes of memory: a thousand files of the largest size that is kept, and as much for metadata.
+pub const DEFAULT_SIZE: u64 = 256 << 20;
+/// Bytes of a file: what programs read again and again, such as sources and previews, is mostly smaller.
+pub const DEFAULT_FILE_LIMIT: u64 = 128 << 10;
+/// What others change is seen within it; Finder asks for the same things many times in less.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

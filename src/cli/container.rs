@@ -1,13 +1,14 @@
 //! The options of `container`: what the image for Amazon S3 Files runs, and how an image is built.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, Resettable};
-use clap::{Arg, Args, Subcommand, ValueEnum};
+use clap::{Arg, Args, Subcommand};
 
 use super::ServeArgs;
-use crate::units::parse_duration;
+use super::value::named;
+use crate::container::{DEFAULT_DIR, EngineKind, Times};
+use crate::units::Timespan;
 
 #[derive(Debug, Clone, Args)]
 #[command(subcommand_negates_reqs = true, mut_args(hide_what_is_for_buckets))]
@@ -20,7 +21,7 @@ pub struct ContainerArgs {
         long,
         env = "S3DAV_DIR",
         value_name = "DIR",
-        default_value = "/mnt/s3files",
+        default_value = DEFAULT_DIR,
         help_heading = "S3 Files"
     )]
     pub dir: PathBuf,
@@ -47,20 +48,20 @@ pub struct ContainerArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ContainerTimes {
     /// For the first credentials, and for a password
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s", hide = true)]
-    pub credentials_limit: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan(Times::DEFAULT.credentials), hide = true)]
+    pub credentials_limit: Timespan,
 
     /// For the mount, all tries together
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s", hide = true)]
-    pub mount_limit: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan(Times::DEFAULT.mount), hide = true)]
+    pub mount_limit: Timespan,
 
     /// For an orderly unmount; half as long for each of the two that are not
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s", hide = true)]
-    pub unmount_limit: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan(Times::DEFAULT.unmount), hide = true)]
+    pub unmount_limit: Timespan,
 
     /// Between two looks at what should run
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1s", hide = true)]
-    pub watch_interval: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan(Times::DEFAULT.watch), hide = true)]
+    pub watch_interval: Timespan,
 }
 
 /// Where the system is.
@@ -104,14 +105,8 @@ pub struct ContainerBuildArgs {
     pub tag: Option<String>,
 
     /// Container engine to build with [default: docker, or podman where there is no docker]
-    #[arg(long, value_enum)]
-    pub engine: Option<EngineArg>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EngineArg {
-    Docker,
-    Podman,
+    #[arg(long, value_parser = named::<EngineKind>())]
+    pub engine: Option<EngineKind>,
 }
 
 /// Of the options of `serve` those that a mount of S3 Files has no use for; the region and the profile are its own.

@@ -1,18 +1,9 @@
 //! The options of `iam-policy`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TrustArg {
-    /// Pods of EKS, by the OIDC provider of their cluster
-    Irsa,
-    /// Pods of EKS, by its Pod Identity agent
-    PodIdentity,
-    /// Tasks of ECS, also on Fargate
-    Ecs,
-    /// Amazon S3 Files, to reach the bucket behind a file system
-    S3filesService,
-}
+use super::value::named;
+use crate::iam::Trust;
 
 #[derive(Debug, Clone, Args)]
 pub struct IamPolicyArgs {
@@ -45,8 +36,8 @@ pub struct IamPolicyArgs {
     pub partition: Option<String>,
 
     /// Print the trust policy of the role instead
-    #[arg(long, value_name = "WHO", value_enum, help_heading = "Trust")]
-    pub trust: Option<TrustArg>,
+    #[arg(long, value_name = "WHO", value_parser = named::<Trust>(), help_heading = "Trust")]
+    pub trust: Option<Trust>,
 
     /// Account of the role [default: the file system's, else a placeholder]
     #[arg(long, value_name = "NUMBER", requires = "trust", help_heading = "Trust")]

@@ -5,15 +5,17 @@ use std::ffi::OsString;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::LogFormat;
+use crate::logging::LogFormat;
 use crate::mistake::Mistake;
+use crate::named::NamedEnum;
 
 /// The format of the log that a command line, or else the environment, asks for: what is wrong with the rest of it is
 /// said in that format, too.
 pub fn log_format(arguments: &[OsString]) -> LogFormat {
     let given = values_of(OPTION, arguments);
-    let by_variable = || std::env::var_os(VARIABLE).is_some_and(|value| value == JSON);
-    let is_json = if given.is_empty() { by_variable() } else { given.iter().any(|value| value == JSON) };
+    let json = LogFormat::Json.name();
+    let by_variable = || std::env::var_os(VARIABLE).is_some_and(|value| value == json);
+    let is_json = if given.is_empty() { by_variable() } else { given.iter().any(|value| value == json) };
     if is_json { LogFormat::Json } else { LogFormat::Text }
 }
 
@@ -86,7 +88,6 @@ fn is_in_environment(command: &Command, long: &str) -> bool {
 const ENDPOINT: &str = "--endpoint";
 const OPTION: &str = "--log-format";
 const VARIABLE: &str = "S3DAV_LOG_FORMAT";
-const JSON: &str = "json";
 
 #[cfg(test)]
 mod tests {

@@ -11,35 +11,34 @@ mod s3files;
 mod serve;
 mod stack;
 mod state;
+mod value;
 mod variables;
 mod words;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::units::parse_duration;
+use crate::logging::LogFormat;
+use crate::units::Timespan;
 
 pub use clap_complete::Shell;
-pub use container::{
-    ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerTimes, EngineArg, SystemArgs,
-};
+pub use container::{ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerTimes, SystemArgs};
 pub use documents::{completions, has_command, write_man_pages};
-pub use iam::{IamPolicyArgs, TrustArg};
+pub use iam::IamPolicyArgs;
 pub use mistakes::{log_format, mistake};
 pub use parsing::{Invocation, ParseError, default_in_words, option_names, parse, parse_again};
 pub use resolved::{Kind, Layer, Origin, ResolvedOption};
-pub use s3files::{FarEngineArg, S3FilesArgs, SessionArgs};
-pub use serve::{
-    AppleMetadataArg, AuthArg, ChecksumsArg, ConditionalWritesArg, NotifyArg, S3Args, ServeArgs,
-};
+pub use s3files::{S3FilesArgs, SessionArgs};
+pub use serve::{S3Args, ServeArgs};
 pub use stack::{
-    ArchitectureArg, AwsArgs, MountStackArgs, StackArgs, StackChangeArgs, StackCommand, StackNamedArgs,
-    StackTimes, StackUpArgs, ViaArg,
+    AwsArgs, MountStackArgs, StackArgs, StackChangeArgs, StackCommand, StackNamedArgs, StackTimes,
+    StackUpArgs,
 };
 pub use state::{ExportArgs, ShelfArgs, ShelfCommand, StateArgs, StateCommand};
 pub use variables::{UnknownVariable, unknown_variables};
+
+use value::named;
 
 /// An S3 bucket in Finder: serves S3 as WebDAV on this machine.
 #[derive(Debug, Parser)]
@@ -70,8 +69,8 @@ pub struct LogArgs {
         global = true,
         env = "S3DAV_LOG_FORMAT",
         value_name = "FORMAT",
-        value_enum,
-        default_value = "text"
+        value_parser = named::<LogFormat>(),
+        default_value_t = LogFormat::default()
     )]
     pub log_format: LogFormat,
 
@@ -103,9 +102,10 @@ impl LogArgs {
 
     /// The same for one that logs to where this one does.
     pub fn arguments_of_content(&self) -> Vec<String> {
-        let is_json = self.log_format == LogFormat::Json;
-        let mut arguments: Vec<String> =
-            is_json.then(|| "--log-format=json".to_owned()).into_iter().collect();
+        let mut arguments = Vec::new();
+        if self.log_format != LogFormat::default() {
+            arguments.push(format!("--log-format={}", self.log_format));
+        }
         arguments.extend(std::iter::repeat_n("--verbose".to_owned(), self.verbose.into()));
         arguments.extend(std::iter::repeat_n("--quiet".to_owned(), self.quiet.into()));
         arguments
@@ -164,12 +164,6 @@ pub enum Command {
     #[cfg(feature = "demo")]
     #[command(hide = true)]
     EmbeddedS3(EmbeddedArgs),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 /// Which gateway a command is about.
@@ -256,7 +250,7 @@ pub enum ServiceCommand {
     /// Show the end of the log
     Logs {
         /// Number of lines to show
-        #[arg(short = 'n', long, value_name = "NUMBER", default_value = "50")]
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 50)]
         lines: usize,
     },
 }
@@ -291,8 +285,8 @@ pub struct StopArgs {
     pub force: bool,
 
     /// How long to wait for it to stop
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
-    pub wait: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(60))]
+    pub wait: Timespan,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -301,8 +295,8 @@ pub struct RestartArgs {
     pub gateway: GatewayArgs,
 
     /// How long to wait for running uploads first
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
-    pub wait: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(60))]
+    pub wait: Timespan,
 }
 
 #[cfg(feature = "demo")]
@@ -333,8 +327,8 @@ pub struct EmbeddedArgs {
     pub data: Option<PathBuf>,
 
     /// Add this to every answer
-    #[arg(long, env = "S3DAV_LATENCY", value_name = "TIME", value_parser = parse_duration, default_value = "0ms")]
-    pub latency: Duration,
+    #[arg(long, env = "S3DAV_LATENCY", value_name = "TIME", default_value_t = Timespan::secs(0))]
+    pub latency: Timespan,
 
     /// Access key that it knows [default: a random one]
     #[arg(long, env = "S3DAV_ACCESS_KEY", value_name = "KEY", requires = "secret_key")]

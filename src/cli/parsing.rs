@@ -213,6 +213,7 @@ fn is_shown(option: &Arg) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Size;
 
     fn layer(of: &[(&str, &[&str])]) -> Layer {
         let texts = |values: &[&str]| values.iter().map(ToString::to_string).collect();
@@ -232,7 +233,7 @@ mod tests {
     fn options_stand_before_the_file_and_the_file_before_defaults() {
         let file = layer(&[("bucket", &["a", "b"]), ("cache-size", &["1MiB"]), ("read-only", &["true"])]);
         let (args, given) = serve("s3dav serve --cache-size 2MiB", file);
-        assert_eq!((args.bucket.len(), args.cache_size, args.read_only), (2, 2 << 20, true));
+        assert_eq!((args.bucket.len(), args.cache_size, args.read_only), (2, Size(2 << 20), true));
         let of = |name: &str| given.iter().find(|option| option.name == name).unwrap();
         assert_eq!(of("cache-size").origin, Origin::CommandLine);
         assert_eq!(of("bucket").origin, Origin::File);

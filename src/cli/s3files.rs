@@ -1,7 +1,11 @@
 //! The options that say which file system of Amazon S3 Files is served, and by which container.
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
+
+use super::value::named;
+use crate::far::Mounter;
+use crate::sockets::DEFAULT_PORT;
 
 #[derive(Debug, Clone, Args)]
 #[group(id = "S3FilesArgs")]
@@ -51,8 +55,8 @@ pub struct S3FilesArgs {
     pub image: Option<String>,
 
     /// Container engine [default: docker, else podman]
-    #[arg(long, env = "S3DAV_ENGINE", value_enum, requires = "s3files", help_heading = "S3 Files")]
-    pub engine: Option<FarEngineArg>,
+    #[arg(long, env = "S3DAV_ENGINE", value_parser = named::<Mounter>(), requires = "s3files", help_heading = "S3 Files")]
+    pub engine: Option<Mounter>,
 }
 
 /// A session with a task, for programs that know one: `mount --stack` does.
@@ -70,7 +74,7 @@ pub struct SessionArgs {
     pub session: Option<String>,
 
     /// Port of the gateway there
-    #[arg(long, value_name = "PORT", default_value = "8330", hide = true)]
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT, hide = true)]
     pub session_port: u16,
 
     /// Parameter of Systems Manager that holds the gateway's password
@@ -91,13 +95,4 @@ impl SessionArgs {
             format!("--session-password={password}"),
         ]
     }
-}
-
-/// What runs a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FarEngineArg {
-    Docker,
-    Podman,
-    /// No engine: prints how to mount on this machine
-    Host,
 }

@@ -2,57 +2,21 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
 
+use super::value::named;
 use super::{S3FilesArgs, SessionArgs};
-use crate::units::{parse_duration, parse_size};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ChecksumsArg {
-    /// always on AWS, elsewhere only where an operation requires one
-    Auto,
-    /// wherever an operation supports one
-    WhenSupported,
-    /// only where an operation requires one
-    WhenRequired,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ConditionalWritesArg {
-    /// yes on AWS; other servers are tested once a week, with keys below .s3dav/
-    Auto,
-    /// trust the server
-    Yes,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AppleMetadataArg {
-    /// on this machine
-    Shelf,
-    /// as files in what is served
-    Bucket,
-    /// in memory, for a minute
-    Discard,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AuthArg {
-    /// your own programs and root's; others by password
-    Peer,
-    /// by password only
-    Basic,
-    /// everyone on this machine
-    None,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NotifyArg {
-    On,
-    Off,
-}
+use crate::fs::path;
+use crate::fs::sidecar::{self, AppleMetadata};
+use crate::http::auth::AuthMode;
+use crate::notify::Switch;
+use crate::store::layers::conditional::ConditionalWrites;
+use crate::store::s3::Checksums;
+use crate::store::{multipart, read_ahead};
+use crate::units::{Size, Timespan};
+use crate::{cache, mount, shutdown};
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -85,40 +49,40 @@ pub struct ServeArgs {
 
     /// Disk quota for uploads that arrive faster than they can be stored [default: 10GiB, or a tenth of the free
     /// disk if that is less]
-    #[arg(long, env = "S3DAV_SPILL_LIMIT", value_name = "SIZE", value_parser = parse_size, help_heading = "Uploads")]
-    pub spill_limit: Option<u64>,
+    #[arg(long, env = "S3DAV_SPILL_LIMIT", value_name = "SIZE", help_heading = "Uploads")]
+    pub spill_limit: Option<Size>,
 
     /// Memory for the cache of small files, listings and metadata
-    #[arg(long, env = "S3DAV_CACHE_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
-    pub cache_size: u64,
+    #[arg(long, env = "S3DAV_CACHE_SIZE", value_name = "SIZE", default_value_t = Size(cache::DEFAULT_SIZE), help_heading = "Cache")]
+    pub cache_size: Size,
 
     /// Cache the content of files up to this size
-    #[arg(long, env = "S3DAV_CACHE_FILE_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "128KiB", help_heading = "Cache")]
-    pub cache_file_limit: u64,
+    #[arg(long, env = "S3DAV_CACHE_FILE_LIMIT", value_name = "SIZE", default_value_t = Size(cache::DEFAULT_FILE_LIMIT), help_heading = "Cache")]
+    pub cache_file_limit: Size,
 
     /// How long a request may wait for S3, or for the disk [default: 75s for Finder, 12 hours for what it saves,
     /// 30s for others]
-    #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", value_parser = parse_duration, help_heading = "Access")]
-    pub request_budget: Option<Duration>,
+    #[arg(long, env = "S3DAV_REQUEST_BUDGET", value_name = "TIME", help_heading = "Access")]
+    pub request_budget: Option<Timespan>,
 
     /// Where to keep Finder's own files (`._name`, `.DS_Store`)
     #[arg(
         long,
         env = "S3DAV_APPLE_METADATA",
         value_name = "WHERE",
-        value_enum,
-        default_value = "shelf",
+        value_parser = named::<AppleMetadata>(),
+        default_value_t = AppleMetadata::default(),
         help_heading = "Finder"
     )]
-    pub apple_metadata: AppleMetadataArg,
+    pub apple_metadata: AppleMetadata,
 
     /// Disk quota for Finder's own files on this machine
-    #[arg(long, env = "S3DAV_SHELF_LIMIT", value_name = "SIZE", value_parser = parse_size, default_value = "1GiB", help_heading = "Finder")]
-    pub shelf_limit: u64,
+    #[arg(long, env = "S3DAV_SHELF_LIMIT", value_name = "SIZE", default_value_t = Size(sidecar::DEFAULT_LIMIT), help_heading = "Finder")]
+    pub shelf_limit: Size,
 
     /// Show a notification when a file saved in Finder is not stored [default: on where there is a desktop]
-    #[arg(long, env = "S3DAV_NOTIFY", value_name = "WHEN", value_enum, help_heading = "Finder")]
-    pub notify: Option<NotifyArg>,
+    #[arg(long, env = "S3DAV_NOTIFY", value_name = "WHEN", value_parser = named::<Switch>(), help_heading = "Finder")]
+    pub notify: Option<Switch>,
 
     /// Program that shows notifications instead of the system's; its arguments are a title and a text
     #[arg(long, env = "S3DAV_NOTIFY_COMMAND", value_name = "PROGRAM", help_heading = "Finder")]
@@ -156,12 +120,12 @@ pub struct ServeArgs {
     pub show_conflicts: bool,
 
     /// On Amazon S3 Files: from a write to the first look whether it is exported
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "70s", hide = true)]
-    pub export_wait: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan(path::DEFAULT_EXPORT_WAIT), hide = true)]
+    pub export_wait: Timespan,
 
     /// Who may connect [default: peer, or basic if --user is given]
-    #[arg(long, env = "S3DAV_AUTH", value_name = "WHO", value_enum, help_heading = "Access")]
-    pub auth: Option<AuthArg>,
+    #[arg(long, env = "S3DAV_AUTH", value_name = "WHO", value_parser = named::<AuthMode>(), help_heading = "Access")]
+    pub auth: Option<AuthMode>,
 
     /// User name that clients must give (HTTP Basic) [default: a generated one]
     #[arg(long, env = "S3DAV_USER", value_name = "NAME", help_heading = "Access")]
@@ -209,8 +173,8 @@ pub struct ServeArgs {
     pub no_browse: bool,
 
     /// How often to look whether it is still mounted
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", hide = true)]
-    pub mount_interval: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan(mount::DEFAULT_INTERVAL), hide = true)]
+    pub mount_interval: Timespan,
 
     /// Configuration file [default: ~/.config/s3dav/config.toml]
     #[arg(long, env = "S3DAV_CONFIG", value_name = "FILE", help_heading = "Configuration")]
@@ -235,8 +199,8 @@ pub struct ServeArgs {
     pub state_dir: Option<PathBuf>,
 
     /// How long running requests may take after Ctrl-C or SIGTERM
-    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Lifecycle")]
-    pub shutdown_timeout: Duration,
+    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", default_value_t = Timespan(shutdown::DEFAULT_TIMEOUT), help_heading = "Lifecycle")]
+    pub shutdown_timeout: Timespan,
 }
 
 /// How buckets are reached, written and remembered.
@@ -310,56 +274,56 @@ pub struct S3Args {
         long,
         env = "S3DAV_CHECKSUMS",
         value_name = "WHEN",
-        value_enum,
-        default_value = "auto",
+        value_parser = named::<Checksums>(),
+        default_value_t = Checksums::default(),
         help_heading = "S3"
     )]
-    pub checksums: ChecksumsArg,
+    pub checksums: Checksums,
 
     /// Whether the server supports conditional writes; if not, s3dav checks before each write
     #[arg(
         long,
         env = "S3DAV_CONDITIONAL_WRITES",
         value_name = "WHEN",
-        value_enum,
-        default_value = "auto",
+        value_parser = named::<ConditionalWrites>(),
+        default_value_t = ConditionalWrites::default(),
         help_heading = "S3"
     )]
-    pub conditional_writes: ConditionalWritesArg,
+    pub conditional_writes: ConditionalWrites,
 
     /// PEM file of additional certificate authorities, or the server's own (self-signed) certificate
     #[arg(long, env = "S3DAV_CA_BUNDLE", value_name = "FILE", help_heading = "S3")]
     pub ca_bundle: Option<PathBuf>,
 
     /// Upload files up to this size in one request
-    #[arg(long, env = "S3DAV_MULTIPART_THRESHOLD", value_name = "SIZE", value_parser = parse_size, default_value = "16MiB", help_heading = "S3")]
-    pub multipart_threshold: u64,
+    #[arg(long, env = "S3DAV_MULTIPART_THRESHOLD", value_name = "SIZE", default_value_t = Size(multipart::DEFAULT_THRESHOLD), help_heading = "S3")]
+    pub multipart_threshold: Size,
 
     /// Size of the parts in which larger files are uploaded
-    #[arg(long, env = "S3DAV_PART_SIZE", value_name = "SIZE", value_parser = parse_size, default_value = "8MiB", help_heading = "S3")]
-    pub part_size: u64,
+    #[arg(long, env = "S3DAV_PART_SIZE", value_name = "SIZE", default_value_t = Size(multipart::DEFAULT_PART_SIZE), help_heading = "S3")]
+    pub part_size: Size,
 
     /// Memory for all uploads together
-    #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", value_parser = parse_size, default_value = "128MiB", help_heading = "S3")]
-    pub upload_memory: u64,
+    #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", default_value_t = Size(multipart::DEFAULT_MEMORY), help_heading = "S3")]
+    pub upload_memory: Size,
 
     /// Disk quota for copies of large uploads, kept in case someone else changes the file meanwhile
-    #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", value_parser = parse_size, default_value = "16GiB", help_heading = "S3")]
-    pub upload_spool: u64,
+    #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", default_value_t = Size(multipart::DEFAULT_SPOOL), help_heading = "S3")]
+    pub upload_spool: Size,
 
     /// Make all parts of an upload the same size, as Cloudflare R2 requires
     #[arg(long, env = "S3DAV_EQUAL_PARTS", help_heading = "S3", value_parser = BoolishValueParser::new())]
     pub equal_parts: bool,
 
     /// How long changes by others may go unnoticed; 0s asks S3 each time
-    #[arg(long, env = "S3DAV_METADATA_TTL", value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Cache")]
-    pub metadata_ttl: Duration,
+    #[arg(long, env = "S3DAV_METADATA_TTL", value_name = "TIME", default_value_t = Timespan(cache::DEFAULT_TTL), help_heading = "Cache")]
+    pub metadata_ttl: Timespan,
 
     /// Memory for reading ahead in one download; 0 for none
-    #[arg(long, env = "S3DAV_READ_AHEAD", value_name = "SIZE", value_parser = parse_size, default_value = "32MiB", help_heading = "Cache")]
-    pub read_ahead: u64,
+    #[arg(long, env = "S3DAV_READ_AHEAD", value_name = "SIZE", default_value_t = Size(read_ahead::DEFAULT_WINDOW), help_heading = "Cache")]
+    pub read_ahead: Size,
 
     /// Memory for reading ahead in all downloads together
-    #[arg(long, env = "S3DAV_READ_AHEAD_TOTAL", value_name = "SIZE", value_parser = parse_size, default_value = "256MiB", help_heading = "Cache")]
-    pub read_ahead_total: u64,
+    #[arg(long, env = "S3DAV_READ_AHEAD_TOTAL", value_name = "SIZE", default_value_t = Size(read_ahead::DEFAULT_TOTAL), help_heading = "Cache")]
+    pub read_ahead_total: Size,
 }

@@ -1,10 +1,10 @@
 //! The options of `stack`, and those of `mount` that name a stack.
 
-use std::time::Duration;
+use clap::{Args, Subcommand};
 
-use clap::{Args, Subcommand, ValueEnum};
-
-use crate::units::parse_duration;
+use super::value::named;
+use crate::stack::{Architecture, Via};
+use crate::units::Timespan;
 
 #[derive(Debug, Clone, Args)]
 pub struct StackArgs {
@@ -51,16 +51,16 @@ pub struct AwsArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct StackTimes {
     /// Between two looks at a stack that is being changed
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5s", hide = true)]
-    pub poll_interval: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(5), hide = true)]
+    pub poll_interval: Timespan,
 
     /// For a change of the stack
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30m", hide = true)]
-    pub change_limit: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(30 * 60), hide = true)]
+    pub change_limit: Timespan,
 
     /// For S3 Files to export what was written last, before the file system is removed
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "90s", hide = true)]
-    pub drain_wait: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Timespan::secs(90), hide = true)]
+    pub drain_wait: Timespan,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -100,8 +100,8 @@ pub struct StackUpArgs {
     pub image: Option<String>,
 
     /// Processor architecture of the image [default: found out, else arm64]
-    #[arg(long, value_enum)]
-    pub architecture: Option<ArchitectureArg>,
+    #[arg(long, value_parser = named::<Architecture>())]
+    pub architecture: Option<Architecture>,
 
     /// Open a load balancer to this address range, for Docker on your machine: such as 203.0.113.7/32, or `none`
     #[arg(long, value_name = "CIDR")]
@@ -116,12 +116,6 @@ pub struct StackUpArgs {
     pub subnet: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ArchitectureArg {
-    Arm64,
-    Amd64,
-}
-
 /// The stack whose files `mount` is to mount.
 #[derive(Debug, Clone, Args)]
 pub struct MountStackArgs {
@@ -130,19 +124,9 @@ pub struct MountStackArgs {
     pub stack: Option<String>,
 
     /// Way to the files [default: direct, or as answered when asked]
-    #[arg(long, value_enum, requires = "stack", help_heading = "Stack")]
-    pub via: Option<ViaArg>,
+    #[arg(long, value_parser = named::<Via>(), requires = "stack", help_heading = "Stack")]
+    pub via: Option<Via>,
 
     #[command(flatten)]
     pub times: StackTimes,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ViaArg {
-    /// the bucket itself; what others write through S3 Files shows a minute later
-    Direct,
-    /// S3 Files, mounted in a container on this machine, through the stack's load balancer
-    Docker,
-    /// S3 Files, through the stack's task and an SSM session; experimental: never run on AWS
-    Task,
 }

@@ -1,12 +1,14 @@
 //! The options of the commands about what is kept on this machine: `state` and `shelf`.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::GatewayArgs;
-use crate::units::parse_duration;
+use crate::units::Timespan;
 
 #[derive(Debug, Clone, Args)]
 pub struct ShelfArgs {
@@ -67,8 +69,8 @@ pub enum StateCommand {
         names: Vec<String>,
 
         /// Remove only those unused for this long, such as 30d
-        #[arg(long, value_name = "TIME", value_parser = parse_age, default_value = "90d")]
-        older_than: Duration,
+        #[arg(long, value_name = "TIME", default_value_t = Age(90 * DAY))]
+        older_than: Age,
 
         /// Remove all that are not in use, whatever their age and with what they hold, such as Finder's own files
         #[arg(long, conflicts_with_all = ["names", "older_than"])]
@@ -81,11 +83,28 @@ pub enum StateCommand {
 }
 
 /// `90d`, or a time as elsewhere.
-fn parse_age(text: &str) -> Result<Duration, String> {
-    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
-    match days {
-        Some(days) => Ok(DAY * days),
-        None => parse_duration(text).map_err(|error| format!("{error}, or e.g. 90d")),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age(pub Duration);
+
+impl FromStr for Age {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+        match days {
+            Some(days) => Ok(Self(DAY * days)),
+            None => text
+                .parse()
+                .map(|Timespan(age)| Self(age))
+                .map_err(|error: String| format!("{error}, or e.g. 90d")),
+        }
+    }
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.0.as_secs() / DAY.as_secs();
+        if self.0 == DAY * days as u32 { write!(f, "{days}d") } else { Timespan(self.0).fmt(f) }
     }
 }
 

@@ -86,7 +86,7 @@ async fn prepare(
 ) -> Result<Arc<Keeper>, CommandError> {
     files.prepare().await?;
     if args.password_from_host {
-        let file = password_from_host(system, args.times.credentials_limit).await?;
+        let file = password_from_host(system, args.times.credentials_limit.0).await?;
         (args.serve.user, args.serve.password_file) = (Some(HOST.to_owned()), Some(file));
     }
     check_serving(&args.serve, &options.dir).await?;
@@ -132,10 +132,10 @@ fn options(args: &mut ContainerArgs) -> Options {
         dir: args.dir.clone(),
         cloudwatch: args.cloudwatch,
         times: Times {
-            credentials: args.times.credentials_limit,
-            mount: args.times.mount_limit,
-            unmount: args.times.unmount_limit,
-            watch: args.times.watch_interval,
+            credentials: args.times.credentials_limit.0,
+            mount: args.times.mount_limit.0,
+            unmount: args.times.unmount_limit.0,
+            watch: args.times.watch_interval.0,
         },
     }
 }

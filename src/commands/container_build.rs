@@ -9,16 +9,17 @@ use anyhow::{Context, anyhow};
 use tempfile::TempDir;
 
 use super::CommandError;
-use crate::cli::{ContainerBuildArgs, EngineArg};
-use crate::container::Engine;
+use crate::cli::ContainerBuildArgs;
+use crate::container::{Engine, EngineKind};
+use crate::named::NamedEnum;
 
 pub(super) async fn run(args: ContainerBuildArgs) -> Result<(), CommandError> {
     let binary = args.binary.clone();
     let machine = tokio::task::spawn_blocking(move || machine_of(&binary)).await??;
-    let engine = Engine::find(names(args.engine))?;
+    let engine = Engine::find(args.engine.as_ref().map_or(EngineKind::ALL, std::slice::from_ref))?;
     let wanted = engine.architecture().await?;
     if machine != wanted {
-        let message = anyhow!("{} is for {machine}, and {} has {wanted}", args.binary.display(), engine.name);
+        let message = anyhow!("{} is for {machine}, and {} has {wanted}", args.binary.display(), engine.kind);
         return Err(CommandError::hinted(
             message,
             format!("name a Linux build of s3dav for {wanted} with --binary"),
@@ -43,7 +44,7 @@ pub(super) async fn run(args: ContainerBuildArgs) -> Result<(), CommandError> {
     })?;
     // An engine may print its progress before.
     say!("{}", id.lines().last().unwrap_or_default());
-    tell!("{}", if args.s3files { HOW_TO_MOUNT.to_owned() } else { how_to_run(engine.name, &tag) });
+    tell!("{}", if args.s3files { HOW_TO_MOUNT.to_owned() } else { how_to_run(engine.kind, &tag) });
     Ok(())
 }
 
@@ -55,15 +56,6 @@ struct Image {
     base: Option<&'static str>,
     /// Where it fails.
     hint: &'static str,
-}
-
-/// Programs by the name that was given.
-pub(super) fn names(wanted: Option<EngineArg>) -> &'static [&'static str] {
-    match wanted {
-        Some(EngineArg::Docker) => &["docker"],
-        Some(EngineArg::Podman) => &["podman"],
-        None => &["docker", "podman"],
-    }
 }
 
 /// The machine that a program is for, in the words of engines.
@@ -110,7 +102,7 @@ fn context(binary: &Path) -> Result<TempDir, CommandError> {
     Ok(make().context("the files for the image cannot be written")?)
 }
 
-fn how_to_run(engine: &str, tag: &str) -> String {
+fn how_to_run(engine: EngineKind, tag: &str) -> String {
     format!(
         "run it with:
   {engine} run -d --name s3dav --read-only --cap-drop ALL --security-opt no-new-privileges \\

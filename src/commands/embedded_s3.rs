@@ -17,7 +17,7 @@ pub(super) async fn run(args: EmbeddedArgs) -> Result<(), CommandError> {
     let listener = listeners.pop().context("no address to serve at")?;
     let keys = args.access_key.zip(args.secret_key).map(|(access_key, secret)| Keys { access_key, secret });
     let options =
-        EmbeddedOptions { data: args.data, buckets: args.bucket, latency: args.latency, keys, below: None };
+        EmbeddedOptions { data: args.data, buckets: args.bucket, latency: args.latency.0, keys, below: None };
     let s3 = EmbeddedS3::start(listener, options).await.context("the server did not start")?;
     let Keys { access_key, secret } = s3.keys();
     let endpoint_url = s3.endpoint_url();

@@ -5,9 +5,10 @@ use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
 use super::words::quoted;
-use crate::cli::{LogArgs, LogFormat};
+use crate::cli::LogArgs;
 use crate::config::{Config, Source};
 use crate::http::auth::Access;
+use crate::logging::LogFormat;
 use crate::metrics::Metrics;
 use crate::sockets::Holder;
 

@@ -1,7 +1,7 @@
 //! `s3dav iam-policy`.
 
 use super::CommandError;
-use crate::cli::{IamPolicyArgs, TrustArg};
+use crate::cli::IamPolicyArgs;
 use crate::config::BucketSpec;
 use crate::iam::{
     Arn, BucketPart, Document, FileSystemPart, IamError, Names, Trust, of_bucket, of_file_system,
@@ -24,7 +24,7 @@ fn document(args: IamPolicyArgs) -> Result<Document, CommandError> {
     let bucket =
         args.bucket.as_ref().map(|bucket| part(&partition, bucket, args.kms_key.clone())).transpose()?;
     if let Some(who) = args.trust {
-        return Ok(trust(kind(who), &names(who, &args, partition, file_system.as_ref())?));
+        return Ok(trust(who, &names(who, &args, partition, file_system.as_ref())?));
     }
     match (bucket, file_system) {
         (Some(bucket), _) => Ok(of_bucket(&bucket, args.read_only)),
@@ -42,24 +42,15 @@ fn part(partition: &str, bucket: &str, key: Option<String>) -> Result<BucketPart
     BucketPart::new(partition, &spec.bucket, &spec.prefix, key).map_err(mistaken)
 }
 
-fn kind(who: TrustArg) -> Trust {
-    match who {
-        TrustArg::Irsa => Trust::Irsa,
-        TrustArg::PodIdentity => Trust::PodIdentity,
-        TrustArg::Ecs => Trust::Ecs,
-        TrustArg::S3filesService => Trust::S3FilesService,
-    }
-}
-
 /// What was given to fill in; what the document has no place for is a mistake.
 fn names(
-    who: TrustArg,
+    who: Trust,
     args: &IamPolicyArgs,
     partition: String,
     file_system: Option<&FileSystemPart>,
 ) -> Result<Names, CommandError> {
-    let of_pods = [TrustArg::Irsa, TrustArg::PodIdentity];
-    let of_accounts = [TrustArg::Irsa, TrustArg::Ecs, TrustArg::S3filesService];
+    let of_pods = [Trust::Irsa, Trust::PodIdentity];
+    let of_accounts = [Trust::Irsa, Trust::Ecs, Trust::S3FilesService];
     for (option, value, takers) in [
         ("--account", &args.account, &of_accounts[..]),
         ("--oidc-provider", &args.oidc_provider, &of_pods[..1]),

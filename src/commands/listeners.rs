@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use super::CommandError;
 use super::owners::{self, Left};
-use crate::config::{Config, DEFAULT_PORT, Listen};
+use crate::config::{Config, Listen};
+use crate::sockets::DEFAULT_PORT;
 use crate::state::{prepare, read_private, write_private};
 
 /// Makes sockets that were handed over to be `config`'s.

@@ -63,7 +63,7 @@ use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::aws_cli::AwsCliError;
-use crate::cli::{Cli, Command, Invocation, LogArgs, LogFormat, ResolvedOption};
+use crate::cli::{Cli, Command, Invocation, LogArgs, ResolvedOption};
 use crate::container::{EngineError, Failure, OptionError};
 use crate::control::ControlError;
 use crate::fs::sidecar::ExportError;
@@ -165,10 +165,6 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
         _ => Role::default(),
     };
     environment::check(&command, &role)?;
-    let format = match log.log_format {
-        LogFormat::Text => logging::LogFormat::Text,
-        LogFormat::Json => logging::LogFormat::Json,
-    };
     // The gateway that these start logs there.
     let starts_another = matches!(command, Command::Mount(_) | Command::Service(_) | Command::Container(_))
         || role.is_parent();
@@ -178,7 +174,7 @@ pub fn run(Invocation { cli, given }: Invocation) -> Result<Ended, CommandError>
         None if role.is_parent() => logging::Place::HastyStandardError,
         None => logging::Place::StandardError,
     };
-    logging::start(format, log.verbosity(), place).map_err(no_log)?;
+    logging::start(log.log_format, log.verbosity(), place).map_err(no_log)?;
     let runtime = runtime(&role).context("the program cannot start")?;
     let outcome = runtime.block_on(carry_out(command, role, &given, &log));
     // A call that hangs on a disk that is away would keep the process from ending.

@@ -19,7 +19,7 @@ pub(super) async fn run(args: RestartArgs) -> Result<(), CommandError> {
         Meant::Waiting(waiting) if waiting.parent.ending => {
             return Err(has_ended(&waiting.state_dir, named).await);
         }
-        Meant::Running(status) => anew(&status, args.wait).await?,
+        Meant::Running(status) => anew(&status, args.wait.0).await?,
         // It does not start, and is tried again only in a while.
         Meant::Waiting(waiting) => start_now(&waiting.state_dir).await?,
     };

@@ -88,7 +88,7 @@ async fn start(
     given: (&[ResolvedOption], &LogArgs),
     place: &mut StatePlace,
 ) -> Result<Ended, CommandError> {
-    let (interval, password_file) = (args.mount_interval, args.password_file.clone());
+    let (interval, password_file) = (args.mount_interval.0, args.password_file.clone());
     let config = Config::of_serve(args)?;
     hints::know(&config);
     *place = StatePlace { is_new: !config.state_dir.exists(), directory: Some(config.state_dir.clone()) };

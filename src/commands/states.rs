@@ -20,7 +20,7 @@ use crate::state::{
 pub(super) async fn run(args: StateArgs) -> Result<(), CommandError> {
     match args.command {
         StateCommand::List { json, gateway } => list(json, gateway.state_dir.as_deref()).await,
-        StateCommand::Clean { names, older_than, all, yes } => clean(names, older_than, all, yes).await,
+        StateCommand::Clean { names, older_than, all, yes } => clean(names, older_than.0, all, yes).await,
     }
 }
 

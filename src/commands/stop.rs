@@ -18,13 +18,13 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
     let status = match running::only_one(args.gateway.state_dir.as_deref()).await? {
         Meant::Running(status) => status,
         Meant::Waiting(waiting) if waiting.parent.ending => {
-            closed(&waiting.state_dir, Instant::now() + args.wait).await?;
+            closed(&waiting.state_dir, Instant::now() + args.wait.0).await?;
             end_container(&waiting.state_dir).await;
             say!("stopped the gateway at {}", waiting.parent.urls.join(" "));
             return Ok(());
         }
         Meant::Waiting(waiting) => {
-            give_up(&waiting.state_dir, args.wait).await?;
+            give_up(&waiting.state_dir, args.wait.0).await?;
             say!("stopped the gateway at {}, which had failed to start", waiting.parent.urls.join(" "));
             return Ok(());
         }
@@ -35,7 +35,7 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
         ask(&status.state_dir, Request::Keep { mounted: false }, running::PATIENCE).await?;
     }
     for (entry, _) in running::mounts(std::slice::from_ref(&*status)).await {
-        let detached = timeout(args.wait, mount::detach(&entry.point, args.force)).await;
+        let detached = timeout(args.wait.0, mount::detach(&entry.point, args.force)).await;
         match detached.unwrap_or_else(|_| Err(MountError::Hung(entry.point.clone()))) {
             Ok(_) => say!("unmounted {}", entry.point.display()),
             // Somebody else was quicker, or it does so itself.
@@ -44,7 +44,7 @@ pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
             Err(error) => return Err(error.into()),
         }
     }
-    end(&status, args.wait).await?;
+    end(&status, args.wait.0).await?;
     say!("stopped the gateway of {} at {}", status.source, status.urls.join(" "));
     Ok(())
 }

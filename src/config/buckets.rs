@@ -6,16 +6,16 @@ use std::time::Duration;
 use super::Source;
 use crate::bucket_spec::BucketSpec;
 use crate::cache::CacheOptions;
-use crate::cli::{ChecksumsArg, ConditionalWritesArg, S3Args};
+use crate::cli::S3Args;
 use crate::fs::s3::S3FileSystemOptions;
 use crate::mistake::Mistake;
 use crate::spool::IntakeOptions;
 use crate::store::creates::WAIT;
-use crate::store::layers::conditional::LOOK_AGE;
+use crate::store::layers::conditional::{ConditionalWrites, LOOK_AGE};
 use crate::store::multipart::UploadOptions;
 use crate::store::reach::LOST_WAIT;
 use crate::store::read_ahead::ReadAheadOptions;
-use crate::store::s3::{Checksums, S3Options};
+use crate::store::s3::S3Options;
 
 /// Buckets, and how they are reached, written and remembered.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct BucketSource {
 }
 
 impl BucketSource {
-    /// With the defaults, of an endpoint that keeps conditions.
+    /// With the defaults.
     pub fn new(buckets: Vec<BucketSpec>, s3: S3Options) -> Self {
         let file_system =
             S3FileSystemOptions { bucket_folders: buckets.len() > 1, ..S3FileSystemOptions::default() };
@@ -47,7 +47,7 @@ impl BucketSource {
             buckets,
             s3,
             cache: CacheOptions::default(),
-            trusts_conditions: true,
+            trusts_conditions: ConditionalWrites::default() == ConditionalWrites::Yes,
             uploads: UploadOptions::default(),
             read_ahead: ReadAheadOptions::default(),
             file_system,
@@ -75,21 +75,12 @@ pub(super) fn source(
     args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
     let buckets = buckets(given)?;
     let (trusts_conditions, uploads) =
-        (args.conditional_writes == ConditionalWritesArg::Yes, uploads(&args, intake)?);
-    let read_ahead = ReadAheadOptions { window: args.read_ahead, total: args.read_ahead_total };
-    let source = BucketSource {
-        s3: s3(args, &buckets)?,
-        file_system: S3FileSystemOptions { bucket_folders: buckets.len() > 1, delete_hidden },
-        buckets,
-        cache,
-        trusts_conditions,
-        uploads,
-        read_ahead,
-        create_wait: WAIT,
-        look_age: LOOK_AGE,
-        lost_wait: LOST_WAIT,
-        is_patient: false,
-    };
+        (args.conditional_writes == ConditionalWrites::Yes, uploads(&args, intake)?);
+    let read_ahead = ReadAheadOptions { window: args.read_ahead.0, total: args.read_ahead_total.0 };
+    let s3 = s3(args, &buckets)?;
+    let mut source =
+        BucketSource { cache, trusts_conditions, uploads, read_ahead, ..BucketSource::new(buckets, s3) };
+    source.file_system.delete_hidden = delete_hidden;
     Ok(Source::Buckets(Box::new(source)))
 }
 
@@ -123,26 +114,26 @@ fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, Mistake> {
 }
 
 fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, Mistake> {
-    if !PART_SIZES.contains(&args.part_size) {
+    if !PART_SIZES.contains(&args.part_size.0) {
         return Err(Mistake::new("--part-size is outside of what S3 accepts", "parts must be 5MiB to 5GiB"));
     }
-    if args.multipart_threshold > MAX_PUT {
+    if args.multipart_threshold.0 > MAX_PUT {
         return Err(Mistake::new(
             "--multipart-threshold is more than S3 accepts in one request",
             "the maximum is 5GiB",
         ));
     }
-    if args.upload_memory < args.part_size * 2 {
+    if args.upload_memory.0 < args.part_size.0 * 2 {
         return Err(Mistake::new(
             "--upload-memory is too small for two parts",
             "raise it, or lower --part-size",
         ));
     }
     Ok(UploadOptions {
-        multipart_threshold: args.multipart_threshold,
-        part_size: args.part_size,
-        memory: args.upload_memory,
-        spool: args.upload_spool,
+        multipart_threshold: args.multipart_threshold.0,
+        part_size: args.part_size.0,
+        memory: args.upload_memory.0,
+        spool: args.upload_spool.0,
         intake,
         equal_parts: args.equal_parts,
         ..UploadOptions::default()
@@ -196,11 +187,7 @@ fn s3(args: S3Args, buckets: &[BucketSpec]) -> Result<S3Options, Mistake> {
         sse_kms_key_id: args.sse_kms_key_id,
         requester_pays: args.requester_pays,
         expected_bucket_owner: args.expected_bucket_owner,
-        checksums: match args.checksums {
-            ChecksumsArg::Auto => Checksums::Auto,
-            ChecksumsArg::WhenSupported => Checksums::WhenSupported,
-            ChecksumsArg::WhenRequired => Checksums::WhenRequired,
-        },
+        checksums: args.checksums,
         ca_bundle: args.ca_bundle,
         ..S3Options::default()
     })

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::Source;
 use crate::aws_cli::region_of_environment;
-use crate::cli::{AppleMetadataArg, FarEngineArg, ServeArgs};
-use crate::container::{OptionError, Options, Times};
-use crate::far::{DockerOptions, FarOptions, SessionOptions};
+use crate::cli::ServeArgs;
+use crate::container::{DEFAULT_DIR, EngineKind, OptionError, Options, Times};
+use crate::far::{DockerOptions, FarOptions, Mounter, SessionOptions};
+use crate::fs::sidecar::AppleMetadata;
 use crate::mistake::Mistake;
+use crate::named::NamedEnum;
 use crate::relay::Far;
 use crate::spool::IntakeOptions;
 
@@ -75,7 +77,7 @@ fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), Mistake> {
         ("--allowed-host", !args.allowed_host.is_empty()),
         ("--url-prefix", args.url_prefix.is_some()),
         ("--delete-hidden", args.delete_hidden),
-        ("--apple-metadata", !matches!(args.apple_metadata, AppleMetadataArg::Shelf)),
+        ("--apple-metadata", args.apple_metadata != AppleMetadata::default()),
     ];
     match of_task.into_iter().find(|(_, is_given)| *is_given) {
         Some((name, _)) => Err(Mistake::new(
@@ -88,11 +90,10 @@ fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), Mistake> {
 
 fn docker(args: &ServeArgs) -> Result<DockerOptions, Mistake> {
     let given = &args.s3files;
-    let engines: &[&'static str] = match given.engine {
-        Some(FarEngineArg::Docker) => &["docker"],
-        Some(FarEngineArg::Podman) => &["podman"],
-        None => &["docker", "podman"],
-        Some(FarEngineArg::Host) => {
+    let engines = match given.engine.map(Mounter::engine) {
+        None => EngineKind::ALL.to_vec(),
+        Some(Some(kind)) => vec![kind],
+        Some(None) => {
             return Err(Mistake::new(
                 "only root can mount S3 Files on this machine itself, not this command",
                 "run `s3dav container --s3files FS_ID --dir DIR` as root; it mounts and serves",
@@ -106,9 +107,9 @@ fn docker(args: &ServeArgs) -> Result<DockerOptions, Mistake> {
         mount_target: given.mount_target.clone(),
         access_point: given.access_point.clone(),
         direct_reads: !given.no_direct_reads,
-        dir: "/mnt/s3files".into(),
+        dir: DEFAULT_DIR.into(),
         cloudwatch: false,
-        times: Times::default(),
+        times: Times::DEFAULT,
     };
     mount.check().map_err(|error: OptionError| Mistake::new(error.to_string(), error.hint))?;
     Ok(DockerOptions {
@@ -126,15 +127,12 @@ fn gateway(args: &ServeArgs) -> Vec<String> {
         args.allowed_host.iter().map(|host| format!("--allowed-host={host}")).collect();
     let named = [
         args.url_prefix.as_ref().map(|prefix| format!("--url-prefix={prefix}")),
-        args.request_budget.map(|budget| format!("--request-budget={}ms", budget.as_millis())),
+        args.request_budget.map(|budget| format!("--request-budget={budget}")),
         args.read_only.then(|| "--read-only".to_owned()),
         args.delete_hidden.then(|| "--delete-hidden".to_owned()),
         args.show_conflicts.then(|| "--show-conflicts".to_owned()),
-        match args.apple_metadata {
-            AppleMetadataArg::Shelf => None,
-            AppleMetadataArg::Bucket => Some("--apple-metadata=bucket".to_owned()),
-            AppleMetadataArg::Discard => Some("--apple-metadata=discard".to_owned()),
-        },
+        (args.apple_metadata != AppleMetadata::default())
+            .then(|| format!("--apple-metadata={}", args.apple_metadata)),
     ];
     arguments.extend(named.into_iter().flatten());
     arguments

@@ -14,17 +14,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cache::{CacheOptions, Times};
-use crate::cli::{AppleMetadataArg, AuthArg, NotifyArg, ServeArgs};
+use crate::cli::ServeArgs;
 use crate::fs::path::PathOptions;
-use crate::fs::sidecar::{AppleMetadata, ShelfOptions};
+use crate::fs::sidecar::ShelfOptions;
 use crate::fs::{NoPrefix, UrlPrefix};
-use crate::http::auth::{Access, Credentials};
+use crate::http::auth::{Access, AuthMode, Credentials};
 use crate::http::{AllowedHost, Limits, NoHost, ServiceOptions};
 use crate::mistake::Mistake;
 use crate::mount::MountOptions;
-use crate::notify::{Notifier, NotifyOptions};
+use crate::notify::{Notifier, NotifyOptions, Switch};
+use crate::shutdown;
+use crate::sockets::DEFAULT_PORT;
 use crate::spool::IntakeOptions;
 use crate::state::{Credential, default_directory, directory_hint, directory_of};
+use crate::units::{Size, Timespan};
 
 pub use crate::bucket_spec::BucketSpec;
 pub use buckets::BucketSource;
@@ -84,10 +87,36 @@ pub struct Listen {
     pub is_default: bool,
 }
 
-/// Port of the default addresses.
-pub const DEFAULT_PORT: u16 = 8330;
+impl Default for Listen {
+    /// On the loopback of both kinds.
+    fn default() -> Self {
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let addresses = loopback.map(|ip| SocketAddr::new(ip, DEFAULT_PORT)).to_vec();
+        Self { addresses, is_default: true }
+    }
+}
 
 impl Config {
+    /// What holds where nothing else is wanted: for the user's own programs on this machine, mounted nowhere, and
+    /// nobody is notified.
+    pub fn new(source: Source, state_dir: PathBuf) -> Self {
+        Self {
+            source,
+            listen: Listen::default(),
+            metrics_listen: None,
+            access: Access::Peers(None),
+            login: None,
+            service: ServiceOptions::default(),
+            limits: Limits::default(),
+            state_dir,
+            shelf: ShelfOptions::default(),
+            notify: NotifyOptions::default(),
+            shutdown_timeout: shutdown::DEFAULT_TIMEOUT,
+            mount: None,
+            detached: false,
+        }
+    }
+
     /// Completes and checks what `serve` was given. Reads the password file, looks at the directory.
     pub fn of_serve(args: ServeArgs) -> Result<Self, Mistake> {
         let listen = Listen::parse(&args.listen)?;
@@ -98,11 +127,12 @@ impl Config {
         let allowed_hosts = allowed_hosts(&args.allowed_host)?;
         let url_prefix = url_prefix(args.url_prefix.as_deref())?;
         let cache = CacheOptions {
-            size: args.cache_size,
-            file_limit: args.cache_file_limit,
-            times: Times { metadata: args.s3.metadata_ttl, ..Times::default() },
+            size: args.cache_size.0,
+            file_limit: args.cache_file_limit.0,
+            times: Times { metadata: args.s3.metadata_ttl.0, ..Times::default() },
         };
-        let intake = IntakeOptions { spill: args.spill_limit, ..IntakeOptions::default() };
+        let intake =
+            IntakeOptions { spill: args.spill_limit.map(|Size(bytes)| bytes), ..IntakeOptions::default() };
         let source = match (far::source(&args, intake)?, &args.path) {
             (Some(source), _) => source,
             (None, Some(path)) => path::source(path, cache, intake, &args)?,
@@ -132,7 +162,6 @@ impl Config {
             read_only: args.read_only,
         });
         Ok(Self {
-            source,
             listen,
             metrics_listen,
             access,
@@ -141,19 +170,18 @@ impl Config {
                 read_only: args.read_only,
                 allowed_hosts,
                 url_prefix,
-                request_budget: args.request_budget,
+                request_budget: args.request_budget.map(|Timespan(budget)| budget),
                 ..ServiceOptions::default()
             },
-            limits: Limits::default(),
-            state_dir,
-            shelf: ShelfOptions { metadata: metadata(args.apple_metadata), limit: args.shelf_limit },
+            shelf: ShelfOptions { metadata: args.apple_metadata, limit: args.shelf_limit.0 },
             notify: NotifyOptions {
                 by: notifier(args.notify, args.notify_command),
                 ..NotifyOptions::default()
             },
-            shutdown_timeout: args.shutdown_timeout,
+            shutdown_timeout: args.shutdown_timeout.0,
             mount,
             detached: args.detached,
+            ..Self::new(source, state_dir)
         })
     }
 }
@@ -162,9 +190,7 @@ impl Listen {
     /// Reads addresses; none stands for the default ones.
     pub fn parse(given: &[String]) -> Result<Self, Mistake> {
         if given.is_empty() {
-            let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-            let addresses = loopback.map(|ip| SocketAddr::new(ip, DEFAULT_PORT)).to_vec();
-            return Ok(Self { addresses, is_default: true });
+            return Ok(Self::default());
         }
         let parse = |text: &String| {
             text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| {
@@ -217,32 +243,24 @@ fn url_prefix(given: Option<&str>) -> Result<UrlPrefix, Mistake> {
     })
 }
 
-fn metadata(given: AppleMetadataArg) -> AppleMetadata {
-    match given {
-        AppleMetadataArg::Shelf => AppleMetadata::Shelf,
-        AppleMetadataArg::Bucket => AppleMetadata::Bucket,
-        AppleMetadataArg::Discard => AppleMetadata::Discard,
-    }
-}
-
 /// Who tells the user. One that was named is wanted; the system's only where there is a desktop.
-fn notifier(switch: Option<NotifyArg>, command: Option<PathBuf>) -> Option<Notifier> {
+fn notifier(switch: Option<Switch>, command: Option<PathBuf>) -> Option<Notifier> {
     match (switch, command) {
-        (Some(NotifyArg::Off), _) => None,
+        (Some(Switch::Off), _) => None,
         (_, Some(program)) => Some(Notifier::Given(std::path::absolute(&program).unwrap_or(program))),
-        (Some(NotifyArg::On), None) => Some(Notifier::of_system()),
+        (Some(Switch::On), None) => Some(Notifier::of_system()),
         (None, None) => Notifier::of_desktop(),
     }
 }
 
-fn access(auth: Option<AuthArg>, login: Option<&Credential>) -> Result<Access, Mistake> {
+fn access(auth: Option<AuthMode>, login: Option<&Credential>) -> Result<Access, Mistake> {
     let credentials = login.map(|login| Credentials::new(&login.user, &login.password));
     match (auth, credentials) {
         (None, None) => Ok(Access::Peers(None)),
-        (Some(AuthArg::Peer), credentials) => Ok(Access::Peers(credentials)),
-        (None | Some(AuthArg::Basic), credentials) => Ok(Access::Password(credentials)),
-        (Some(AuthArg::None), None) => Ok(Access::Anyone),
-        (Some(AuthArg::None), Some(_)) => {
+        (Some(AuthMode::Peer), credentials) => Ok(Access::Peers(credentials)),
+        (None | Some(AuthMode::Basic), credentials) => Ok(Access::Password(credentials)),
+        (Some(AuthMode::None), None) => Ok(Access::Anyone),
+        (Some(AuthMode::None), Some(_)) => {
             Err(Mistake::new("--auth none and --user contradict each other", "leave one of them out"))
         }
     }
@@ -318,13 +336,10 @@ mod tests {
     fn the_user_is_told_by_whom_the_options_name() {
         let named = || Some(PathBuf::from("/bin/tell"));
         let given = Some(Notifier::Given("/bin/tell".into()));
-        assert_eq!(notifier(Some(NotifyArg::Off), None), None);
-        assert_eq!(notifier(Some(NotifyArg::Off), named()), None);
-        assert_eq!(notifier(Some(NotifyArg::On), None), Some(Notifier::of_system()));
-        assert_eq!(notifier(Some(NotifyArg::On), named()), given);
+        assert_eq!(notifier(Some(Switch::Off), None), None);
+        assert_eq!(notifier(Some(Switch::Off), named()), None);
+        assert_eq!(notifier(Some(Switch::On), None), Some(Notifier::of_system()));
+        assert_eq!(notifier(Some(Switch::On), named()), given);
         assert_eq!(notifier(None, named()), given);
     }
 }
-
-#[cfg(test)]
-mod properties;

@@ -27,12 +27,12 @@ pub(super) fn source(
         Mistake::new(format!("{shown} cannot be read: {error}"), "s3dav needs to read it")
     })?;
     Ok(Source::Path(PathOptions {
-        directory,
         delete_hidden: args.delete_hidden,
         show_conflicts: args.show_conflicts,
-        export_wait: args.export_wait,
+        export_wait: args.export_wait.0,
         cache,
         intake,
+        ..PathOptions::new(directory)
     }))
 }
 

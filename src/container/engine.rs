@@ -6,12 +6,22 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::named::{NamedEnum, names};
 use crate::process::{self, ProcessError};
+
+/// The programs that can be one, the preferred first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    Docker,
+    Podman,
+}
+
+names!(EngineKind { Docker = "docker", Podman = "podman" });
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    pub name: &'static str,
+    pub kind: EngineKind,
     program: PathBuf,
 }
 
@@ -22,12 +32,12 @@ pub enum EngineError {
     Missing(String),
     #[error("{name} does not answer")]
     Silent {
-        name: &'static str,
+        name: EngineKind,
         #[source]
         source: ProcessError,
     },
     #[error("{name} runs containers on another machine, at {place}")]
-    Remote { name: &'static str, place: String },
+    Remote { name: EngineKind, place: String },
 }
 
 impl EngineError {
@@ -45,22 +55,23 @@ impl EngineError {
 
 impl Engine {
     /// The first of these that is installed.
-    pub fn find(names: &[&'static str]) -> Result<Self, EngineError> {
-        let found = names.iter().find_map(|name| Some(Self { name, program: process::of_user(name)? }));
-        found.ok_or_else(|| EngineError::Missing(names.join(" and no ")))
+    pub fn find(kinds: &[EngineKind]) -> Result<Self, EngineError> {
+        let installed =
+            |kind: &EngineKind| Some(Self { kind: *kind, program: process::of_user(kind.name())? });
+        kinds.iter().find_map(installed).ok_or_else(|| missing(kinds))
     }
 
     /// The first of these that answers, and runs containers on this machine; else why the first does not.
-    pub async fn answering(names: &[&'static str]) -> Result<Self, EngineError> {
+    pub async fn answering(kinds: &[EngineKind]) -> Result<Self, EngineError> {
         let mut why = None;
-        for name in names {
-            let Ok(engine) = Self::find(&[name]) else { continue };
+        for kind in kinds {
+            let Ok(engine) = Self::find(&[*kind]) else { continue };
             match engine.check().await {
                 Ok(()) => return Ok(engine),
                 Err(error) => why = why.or(Some(error)),
             }
         }
-        Err(why.unwrap_or_else(|| EngineError::Missing(names.join(" and no "))))
+        Err(why.unwrap_or_else(|| missing(kinds)))
     }
 
     async fn check(&self) -> Result<(), EngineError> {
@@ -95,18 +106,20 @@ impl Engine {
 
     /// That of its machine, or virtual machine.
     pub async fn architecture(&self) -> Result<String, EngineError> {
-        let arguments = match self.name {
-            "docker" => ["version", "--format", "{{.Server.Arch}}"],
-            _ => ["info", "--format", "{{.Host.Arch}}"],
+        let arguments = match self.kind {
+            EngineKind::Docker => ["version", "--format", "{{.Server.Arch}}"],
+            EngineKind::Podman => ["info", "--format", "{{.Host.Arch}}"],
         };
-        self.run(&arguments).await.map_err(|source| EngineError::Silent { name: self.name, source })
+        self.run(&arguments).await.map_err(|source| EngineError::Silent { name: self.kind, source })
     }
 
     /// Refuses one whose containers run on another machine. A virtual machine of this one's is none.
     pub async fn check_local(&self) -> Result<(), EngineError> {
-        let place = match self.name {
-            "docker" => self.run(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).await,
-            _ => match std::env::var("CONTAINER_HOST") {
+        let place = match self.kind {
+            EngineKind::Docker => {
+                self.run(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).await
+            }
+            EngineKind::Podman => match std::env::var("CONTAINER_HOST") {
                 Ok(place) => Ok(place),
                 Err(_) => {
                     let format = "{{if .Default}}{{.URI}}{{end}}";
@@ -114,20 +127,24 @@ impl Engine {
                 }
             },
         };
-        let place = place.map_err(|source| EngineError::Silent { name: self.name, source })?;
-        if is_local(&place) { Ok(()) } else { Err(EngineError::Remote { name: self.name, place }) }
+        let place = place.map_err(|source| EngineError::Silent { name: self.kind, source })?;
+        if is_local(&place) { Ok(()) } else { Err(EngineError::Remote { name: self.kind, place }) }
     }
 
     /// Builds an image of the recipe in a directory; gives its ID.
     pub async fn build(&self, place: &Path, arguments: &[&str]) -> Result<String, ProcessError> {
         let mut command = self.command(&["build", "--quiet"]);
-        if self.name == "podman" {
+        if self.kind == EngineKind::Podman {
             // Its own format knows no health check.
             command.args(["--format", "docker"]);
         }
         command.args(arguments).arg(place);
         process::run(command, BUILD).await
     }
+}
+
+fn missing(kinds: &[EngineKind]) -> EngineError {
+    EngineError::Missing(kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and no "))
 }
 
 /// Whether an address of an engine is on this machine.

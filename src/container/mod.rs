@@ -26,10 +26,10 @@ use crate::mount;
 
 pub use credentials::{Keeper, KeysError};
 pub use endpoint::Endpoint;
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, EngineKind};
 pub use failures::{Failure, Kind, Row, Step, TABLE};
 pub use files::Files;
-pub use options::{OptionError, Options, Times};
+pub use options::{DEFAULT_DIR, OptionError, Options, Times};
 pub use steps::Container;
 pub use system::System;
 

@@ -23,7 +23,7 @@ pub struct Options {
 }
 
 /// How long is waited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     /// For the first credentials.
     pub credentials: Duration,
@@ -33,6 +33,16 @@ pub struct Times {
     pub unmount: Duration,
     /// Between two looks at what should run.
     pub watch: Duration,
+}
+
+impl Times {
+    /// Unless a test wants it otherwise.
+    pub const DEFAULT: Self = Self {
+        credentials: Duration::from_secs(10),
+        mount: Duration::from_secs(60),
+        unmount: Duration::from_secs(10),
+        watch: Duration::from_secs(1),
+    };
 }
 
 /// An option's value that cannot be one.
@@ -103,6 +113,8 @@ fn is_upper(c: char) -> bool {
     c.is_ascii_uppercase()
 }
 
+/// Where it is mounted in a container.
+pub const DEFAULT_DIR: &str = "/mnt/s3files";
 const A_FILE_SYSTEM: &str = "write its ID, as in fs-0123456789abcdef0";
 const AN_ACCESS_POINT: &str = "write its ID, as in fsap-0123456789abcdef0";
 const AN_AZ_ID: &str = "write it as in use1-az1";
@@ -122,14 +134,9 @@ mod tests {
             mount_target: None,
             access_point: None,
             direct_reads: true,
-            dir: "/mnt/s3files".into(),
+            dir: DEFAULT_DIR.into(),
             cloudwatch: false,
-            times: Times {
-                credentials: Duration::ZERO,
-                mount: Duration::ZERO,
-                unmount: Duration::ZERO,
-                watch: Duration::ZERO,
-            },
+            times: Times::DEFAULT,
         }
     }
 

@@ -17,10 +17,12 @@ use uuid::Uuid;
 use super::noted::{Noted, PASSWORD, forget};
 use super::running::{TAKES, address, is_running, of_client, remove, tell_until_taken, wait, words};
 use super::{again, authorization, credentials, last_line};
-use crate::container::{Engine, EngineError, Options};
+use crate::container::{Engine, EngineError, EngineKind, Options};
 use crate::logging::with_causes;
+use crate::named::names;
 use crate::process::told;
 use crate::relay::{Far, FarError, Opened};
+use crate::sockets::DEFAULT_PORT;
 use crate::state::{read_private, write_private};
 use crate::store::s3::{Chain, Keys, NoKeys};
 
@@ -28,13 +30,38 @@ use crate::store::s3::{Chain, Keys, NoKeys};
 #[derive(Debug, Clone)]
 pub struct DockerOptions {
     /// Whichever is here first.
-    pub engines: &'static [&'static str],
+    pub engines: Vec<EngineKind>,
     pub image: Option<String>,
     pub mount: Options,
     /// Of the credentials.
     pub profile: Option<String>,
     /// Arguments for the gateway in it.
     pub gateway: Vec<String>,
+}
+
+/// What is to mount it: one of the engines, or this machine itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounter {
+    Docker,
+    Podman,
+    Host,
+}
+
+names!(Mounter {
+    Docker = "docker",
+    Podman = "podman",
+    Host = "host": "No engine: prints how to mount on this machine",
+});
+
+impl Mounter {
+    /// `None` for this machine itself.
+    pub fn engine(self) -> Option<EngineKind> {
+        match self {
+            Self::Docker => Some(EngineKind::Docker),
+            Self::Podman => Some(EngineKind::Podman),
+            Self::Host => None,
+        }
+    }
 }
 
 /// See the module.
@@ -62,10 +89,10 @@ impl Docker {
     async fn engine(&self) -> Result<Engine, FarError> {
         // Another one may answer today, and knows nothing of the container that there is.
         let noted = Noted::read(&self.state_dir).await;
-        let is_noted = |name: &&&'static str| noted.as_ref().is_some_and(|noted| noted.engine == ***name);
-        let engine = match self.options.engines.iter().find(is_noted) {
-            Some(name) if Engine::find(&[*name]).is_ok() => Engine::answering(&[*name]).await,
-            _ => Engine::answering(self.options.engines).await,
+        let noted = noted.and_then(|noted| noted.engine.parse().ok());
+        let engine = match noted.filter(|kind| self.options.engines.contains(kind)) {
+            Some(kind) if Engine::find(&[kind]).is_ok() => Engine::answering(&[kind]).await,
+            _ => Engine::answering(&self.options.engines).await,
         };
         engine.map_err(of_engine)
     }
@@ -84,11 +111,11 @@ impl Docker {
         let found = match (look(engine, named.unwrap_or(S3FILES_IMAGE)).await, named, tell) {
             (Some(image), _, _) => image,
             (None, Some(named), Some(tell)) => {
-                tell(&format!("{} is pulling the image {named}; this may take a few minutes", engine.name));
+                tell(&format!("{} is pulling the image {named}; this may take a few minutes", engine.kind));
                 fetched(engine, named).await?
             }
             (None, Some(named), None) => {
-                let hint = format!("pull it with `{} pull {named}`", engine.name);
+                let hint = format!("pull it with `{} pull {named}`", engine.kind);
                 return Err(FarError::new(format!("the image {named} has been removed"), hint));
             }
             (None, None, _) => {
@@ -98,7 +125,7 @@ impl Docker {
         if found.architecture != wanted {
             let shown = named.unwrap_or(S3FILES_IMAGE);
             let Image { architecture, .. } = &found;
-            let name = engine.name;
+            let name = engine.kind;
             return Err(FarError::new(
                 format!("the image {shown} is for {architecture}, and {name} has {wanted}"),
                 WAYS,
@@ -119,10 +146,10 @@ impl Docker {
             "--tmpfs=/run",
             "--tmpfs=/tmp",
             "--stop-timeout=40",
-            "--publish=127.0.0.1::8330",
         ]
         .map(str::to_owned)
         .to_vec();
+        arguments.push(format!("--publish=127.0.0.1::{DEFAULT_PORT}"));
         arguments.push(format!("--volume={}:/var/lib/s3dav", self.name));
         if mount.mount_target.as_deref() == Some(HOST) {
             // Engines on Linux do not know it by themselves.
@@ -138,8 +165,8 @@ impl Docker {
             (!mount.direct_reads).then(|| "--no-direct-reads".to_owned()),
         ];
         arguments.extend(named.into_iter().flatten());
-        arguments
-            .extend(["--listen=0.0.0.0:8330", "--notify=off", "--password-from-host"].map(str::to_owned));
+        arguments.push(format!("--listen=0.0.0.0:{DEFAULT_PORT}"));
+        arguments.extend(["--notify=off", "--password-from-host"].map(str::to_owned));
         arguments.extend(self.options.gateway.iter().cloned());
         arguments
     }
@@ -274,7 +301,7 @@ impl Far for Docker {
 
 impl Docker {
     async fn note(&self, engine: &Engine, id: &str) {
-        let noted = Noted { engine: engine.name.to_owned(), id: id.to_owned() };
+        let noted = Noted { engine: engine.kind.to_string(), id: id.to_owned() };
         noted.write(&self.state_dir).await;
     }
 }

@@ -17,7 +17,7 @@ use http::HeaderValue;
 
 use crate::relay::{Far, FarError};
 
-pub use docker::{DockerOptions, S3FILES_IMAGE};
+pub use docker::{DockerOptions, Mounter, S3FILES_IMAGE};
 pub use noted::{left_behind, remove_left_behind};
 pub use session::SessionOptions;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::running::remove;
-use crate::container::Engine;
+use crate::container::{Engine, EngineKind};
 use crate::state::{read_private, write_private};
 
 /// A container, and its engine.
@@ -46,8 +46,8 @@ pub async fn left_behind(state_dir: &Path) -> Option<String> {
 /// Removes the container that a gateway has left running. Fails with what removes it by hand.
 pub async fn remove_left_behind(state_dir: &Path) -> Result<(), String> {
     let Some(noted) = Noted::read(state_dir).await else { return Ok(()) };
-    let engine = ENGINES.iter().find(|name| **name == noted.engine);
-    let engine = engine.and_then(|name| Engine::find(&[*name]).ok()).ok_or_else(|| noted.hint())?;
+    let kind = noted.engine.parse::<EngineKind>().ok();
+    let engine = kind.and_then(|kind| Engine::find(&[kind]).ok()).ok_or_else(|| noted.hint())?;
     if !remove(&engine, &noted.id).await {
         return Err(noted.hint());
     }
@@ -67,4 +67,3 @@ pub(super) async fn forget(state_dir: &Path) {
 const NOTE: &str = "far-container";
 /// In the state directory, while there is a container.
 pub(super) const PASSWORD: &str = "far-password";
-const ENGINES: [&str; 2] = ["docker", "podman"];

@@ -10,6 +10,7 @@ use crate::container::Engine;
 use crate::logging::with_causes;
 use crate::process::{ProcessError, last_words, told};
 use crate::relay::FarError;
+use crate::sockets::DEFAULT_PORT;
 
 /// Until it takes it: it has just been started. It is removed if it does not, so its own words come into the error.
 pub(super) async fn tell_until_taken(
@@ -39,7 +40,7 @@ pub(super) async fn tell_until_taken(
 
 /// Where its port is published.
 pub(super) async fn address(engine: &Engine, id: &str) -> Result<SocketAddr, FarError> {
-    let said = engine.run(&["port", id, "8330/tcp"]).await;
+    let said = engine.run(&["port", id, &format!("{DEFAULT_PORT}/tcp")]).await;
     let said = match said {
         Ok(said) => said,
         Err(error) => {
@@ -51,8 +52,8 @@ pub(super) async fn address(engine: &Engine, id: &str) -> Result<SocketAddr, Far
     };
     let address = said.lines().find_map(|line| line.trim().parse().ok());
     address.ok_or_else(|| {
-        let hint = format!("see `{} logs {id}`", engine.name);
-        FarError::new(format!("{} has not published the container's port", engine.name), hint)
+        let hint = format!("see `{} logs {id}`", engine.kind);
+        FarError::new(format!("{} has not published the container's port", engine.kind), hint)
     })
 }
 
@@ -84,7 +85,7 @@ async fn why_ended(engine: &Engine, id: &str) -> Option<FarError> {
     let (message, hint) = reason(&said(engine, id).await?);
     Some(FarError::new(
         format!("the container has exited: {message}"),
-        hint.unwrap_or_else(|| format!("see `{} events --since 5m`", engine.name)),
+        hint.unwrap_or_else(|| format!("see `{} events --since 5m`", engine.kind)),
     ))
 }
 
@@ -112,7 +113,7 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> bool {
         Ok(_) => true,
         Err(error) if error.says("no such container") || error.says("no container with") => true,
         Err(error) => {
-            let hint = format!("`{} rm --force {id}` removes it", engine.name);
+            let hint = format!("`{} rm --force {id}` removes it", engine.kind);
             tracing::warn!(hint, "the container could not be removed: {error}");
             false
         }
@@ -120,14 +121,14 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> bool {
 }
 
 pub(super) fn of_client(engine: &Engine, what: &str, error: ProcessError) -> FarError {
-    let name = engine.name;
+    let name = engine.kind;
     let hint = match &error {
         ProcessError::Failed { .. } => {
             format!("fix that; `{name} ps --all` lists the containers")
         }
         _ => format!("check that `{name} info` works"),
     };
-    FarError::new(format!("{} does not {what}: {}", engine.name, words(error)), hint)
+    FarError::new(format!("{} does not {what}: {}", engine.kind, words(error)), hint)
 }
 
 /// The program's own.

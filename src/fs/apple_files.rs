@@ -2,6 +2,7 @@
 
 use super::resource_path::is_icon;
 use super::{Client, ResourcePath};
+use crate::named::names;
 
 /// Where what macOS keeps beside files goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +15,12 @@ pub enum AppleMetadata {
     /// Nowhere: taken, and forgotten after a minute.
     Discard,
 }
+
+names!(AppleMetadata {
+    Shelf = "shelf": "on this machine",
+    Bucket = "bucket": "as files in what is served",
+    Discard = "discard": "in memory, for a minute",
+});
 
 impl AppleMetadata {
     /// Whether requests of `client` for `path` are answered from the shelf.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::dav::{Body, text};
 use crate::logging::Rarely;
+use crate::named::names;
 use crate::peer::{Kernel, Owners, Peer, own_uid};
 
 /// Who may come in, as it is configured.
@@ -28,6 +29,20 @@ pub enum Access {
     /// Whoever knows these credentials, or generated ones.
     Password(Option<Credentials>),
 }
+
+/// The kinds of [`Access`], as an option names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMode {
+    Peer,
+    Basic,
+    None,
+}
+
+names!(AuthMode {
+    Peer = "peer": "your own programs and root's; others by password",
+    Basic = "basic": "by password only",
+    None = "none": "everyone on this machine",
+});
 
 impl Access {
     /// The same where `generated` stands in for credentials that nobody named.

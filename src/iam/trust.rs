@@ -2,6 +2,7 @@
 
 use super::document::{Document, Statement, Texts};
 use super::policy::S3_FILES;
+use crate::named::names;
 
 /// Who takes the role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,13 @@ pub enum Trust {
     /// Amazon S3 Files itself, to reach the bucket behind a file system.
     S3FilesService,
 }
+
+names!(Trust {
+    Irsa = "irsa": "Pods of EKS, by the OIDC provider of their cluster",
+    PodIdentity = "pod-identity": "Pods of EKS, by its Pod Identity agent",
+    Ecs = "ecs": "Tasks of ECS, also on Fargate",
+    S3FilesService = "s3files-service": "Amazon S3 Files, to reach the bucket behind a file system",
+});
 
 /// The names in such a document. In the place of one that is not given a word in capitals is written.
 #[derive(Debug, Clone, Default)]

@@ -23,6 +23,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crate::named::names;
+
 pub use rarely::Rarely;
 use rotating::Rotating;
 use standard_error::Hasty;
@@ -64,6 +66,8 @@ pub enum LogFormat {
     Text,
     Json,
 }
+
+names!(LogFormat { Text = "text", Json = "json" });
 
 /// Where the log goes.
 #[derive(Debug, Clone, Copy)]

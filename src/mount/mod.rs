@@ -31,7 +31,7 @@ pub use deputy::Deputy;
 pub use health::{Health, ask as ask_now, health};
 pub use notes::when_mounted;
 pub use point::{PointError, resolved};
-pub use supervisor::{Witness, supervise};
+pub use supervisor::{DEFAULT_INTERVAL, Witness, supervise};
 pub use table::{Entry, TableError, entries, entry_at};
 
 use crate::logging::with_causes;

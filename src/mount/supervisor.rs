@@ -54,3 +54,6 @@ pub async fn supervise(mount: &Mount, interval: Duration, witness: &dyn Witness)
         sleep(interval).await;
     }
 }
+
+/// A look asks the kernel alone, and nobody wants to wait longer for a lost volume to be back.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
+use crate::named::names;
 use crate::shutdown::Shutdown;
 use crate::state::{State, millis};
 
@@ -36,6 +37,15 @@ pub struct NotifyOptions {
     /// For the program that shows one.
     pub limit: Duration,
 }
+
+/// Whether the user is told at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+names!(Switch { On = "on", Off = "off" });
 
 impl Default for NotifyOptions {
     fn default() -> Self {

@@ -156,6 +156,8 @@ fn handed_over() -> io::Result<Vec<TcpListener>> {
     }
     Ok(listeners)
 }
+/// Where a gateway listens unless another place is named.
+pub const DEFAULT_PORT: u16 = 8330;
 
 #[cfg(test)]
 mod tests {

@@ -51,7 +51,7 @@ pub enum IntakeError {
 #[derive(Debug, Clone, Copy)]
 pub struct IntakeOptions {
     /// Bytes on disk for bodies that come faster than they are taken.
-    /// `None`: 10 GiB, or a tenth of the free disk if that is less.
+    /// `None`: [`DEFAULT_SPILL`], or a tenth of the free disk if that is less.
     pub spill: Option<u64>,
     /// How long a sink may keep a body waiting before some of it, [`SIP`], goes to the disk.
     pub pause: Duration,
@@ -74,7 +74,7 @@ pub struct Intakes {
 impl Intakes {
     /// Bodies wait in the directory of `state`.
     pub fn new(options: IntakeOptions, state: &State) -> Self {
-        let spill = options.spill.unwrap_or_else(|| MOST_SPILL.min(state.free_disk() / 10));
+        let spill = options.spill.unwrap_or_else(|| DEFAULT_SPILL.min(state.free_disk() / 10));
         Self { directory: state.directory().to_owned(), room: Room::new(spill), pause: options.pause }
     }
 
@@ -231,5 +231,5 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Bytes that are taken after each pause. Below, sockets hold up to some MiB, and let a sender go on when a
 /// third of that is gone.
 pub const SIP: usize = 512 << 10;
-/// Bytes that may wait on disk by default.
-const MOST_SPILL: u64 = 10 << 30;
+/// Bytes that may wait on disk by default: a video, or many photos, on a slow line.
+pub const DEFAULT_SPILL: u64 = 10 << 30;

@@ -3,6 +3,7 @@
 //! Pure: what the template says, what a stack's outputs mean, which way leads to it, what it costs. Who talks to AWS is
 //! [`crate::commands`], by [`crate::aws_cli`].
 
+mod architecture;
 mod cost;
 mod found;
 mod image;
@@ -10,6 +11,7 @@ mod network;
 mod parameters;
 mod way;
 
+pub use architecture::Architecture;
 pub use cost::{Estimate, PRICES_OF, PRICES_SOURCES};
 pub use found::{Found, Outputs, Phase, TAG};
 pub use image::{EcrImage, ImageRef, RELEASE_IMAGE};

@@ -5,6 +5,7 @@
 //! through the file system.
 
 use super::found::Outputs;
+use crate::named::names;
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,12 @@ pub enum Via {
     Docker,
     Task,
 }
+
+names!(Via {
+    Direct = "direct": "the bucket itself; what others write through S3 Files shows a minute later",
+    Docker = "docker": "S3 Files, mounted in a container on this machine, through the stack's load balancer",
+    Task = "task": "S3 Files, through the stack's task and an SSM session; experimental: never run on AWS",
+});
 
 /// A way, and all that it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,6 @@ mod samples;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tempfile::TempDir;
@@ -21,7 +20,6 @@ use crate::cli::DemoArgs;
 use crate::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use crate::embedded::{EmbeddedOptions, EmbeddedS3};
 use crate::http::auth::Access;
-use crate::http::{Limits, ServiceOptions};
 use crate::metrics::Metrics;
 use crate::mount::{self, MountOptions};
 use crate::shutdown::{Shutdown, Signals};
@@ -57,8 +55,8 @@ pub(super) async fn run(args: DemoArgs) -> Result<Ended, CommandError> {
     gateway.set_note(note);
     let welcome = welcome(gateway.urls().first().map(String::as_str).unwrap_or_default(), &args);
     let kept = mount.map(|options| {
-        let mount = super::mount::of_gateway(options, None, &gateway);
-        KeptMount::of(mount, MOUNT_INTERVAL, &gateway)
+        let kept = super::mount::of_gateway(options, None, &gateway);
+        KeptMount::of(kept, mount::DEFAULT_INTERVAL, &gateway)
     });
     // Nobody may be reading; it serves all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
@@ -129,21 +127,10 @@ fn config(
     mount: Option<MountOptions>,
 ) -> Result<Config, CommandError> {
     let buckets = vec![BucketSpec { bucket: BUCKET.into(), prefix: String::new() }];
-    Ok(Config {
-        source: Source::Buckets(Box::new(BucketSource::new(buckets, s3))),
-        listen: Listen::parse(&args.listen)?,
-        access: Access::Peers(None),
-        login: None,
-        service: ServiceOptions::default(),
-        limits: Limits::default(),
-        state_dir,
-        shelf: Default::default(),
-        notify: Default::default(),
-        shutdown_timeout: Duration::from_secs(10),
-        mount,
-        detached: false,
-        metrics_listen: None,
-    })
+    // The server in this process keeps conditions.
+    let source = BucketSource { trusts_conditions: true, ..BucketSource::new(buckets, s3) };
+    let source = Source::Buckets(Box::new(source));
+    Ok(Config { listen: Listen::parse(&args.listen)?, mount, ..Config::new(source, state_dir) })
 }
 
 /// The state must outlive the process as the data does, but not lie among the buckets.
@@ -179,5 +166,3 @@ fn welcome(url: &str, args: &DemoArgs) -> String {
 }
 
 const BUCKET: &str = "demo";
-/// A lost mount is seen within this time, as by `serve`.
-const MOUNT_INTERVAL: Duration = Duration::from_secs(30);

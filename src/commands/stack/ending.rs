@@ -63,7 +63,7 @@ pub(super) async fn down(args: StackChangeArgs) -> Result<(), CommandError> {
         if found.is_meant_to_run() {
             set_running(&handle, &found, false).await?;
         }
-        let wait = handle.times.drain_wait;
+        let wait = handle.times.drain_wait.0;
         tell!("{}: waiting {wait:?} for S3 Files to export what was written last", handle.name);
         sleep(wait).await;
     }

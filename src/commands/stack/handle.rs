@@ -106,7 +106,7 @@ impl Handle {
     /// Waits until what is being done to a stack has come to its end, whatever that is. `id`: its ARN, which is known
     /// after its end, too.
     pub(super) async fn follow(&self, id: &str) -> Result<Found, CommandError> {
-        let until = Instant::now() + self.times.change_limit;
+        let until = Instant::now() + self.times.change_limit.0;
         let mut failures = 0;
         let mut told = String::new();
         while Instant::now() < until {
@@ -132,9 +132,9 @@ impl Handle {
                     return Err(error.into());
                 }
             }
-            sleep(self.times.poll_interval).await;
+            sleep(self.times.poll_interval.0).await;
         }
-        let limit = lasted(self.times.change_limit.as_secs());
+        let limit = lasted(self.times.change_limit.0.as_secs());
         Err(self.goes_on(&format!("it has not finished within {limit}")))
     }
 

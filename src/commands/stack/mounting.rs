@@ -5,8 +5,8 @@ use super::handle::Handle;
 use super::relayed;
 use super::up;
 use super::wanted::Wanted;
-use crate::cli::{AwsArgs, LogArgs, MountArgs, ResolvedOption, ViaArg};
-use crate::stack::{Choice, NoWay, Outputs, Via, Way, choose, has_alternatives};
+use crate::cli::{AwsArgs, LogArgs, MountArgs, ResolvedOption};
+use crate::stack::{Choice, NoWay, Outputs, Way, choose, has_alternatives};
 
 /// Mounts what a stack serves.
 pub(in crate::commands) async fn mount(
@@ -18,11 +18,7 @@ pub(in crate::commands) async fn mount(
     let (region, profile) = (args.serve.s3.region.clone(), args.serve.s3.profile.clone());
     let handle = Handle::new(&name, AwsArgs { region, profile, times: args.stack.times }).await?;
     let outputs = outputs(&handle).await?;
-    let asked = args.stack.via.take().map(|via| match via {
-        ViaArg::Direct => Via::Direct,
-        ViaArg::Docker => Via::Docker,
-        ViaArg::Task => Via::Task,
-    });
+    let asked = args.stack.via.take();
     let matters =
         if asked.is_none() && has_alternatives(&outputs) { asking::ask(QUESTION).await? } else { None };
     let Choice { way, why } = choose(&outputs, asked, matters).map_err(|no_way| refused(&handle, no_way))?;

@@ -7,9 +7,10 @@ use anyhow::anyhow;
 use serde_json::Value;
 
 use super::super::CommandError;
-use super::wanted::{Architecture, Network, Wanted};
+use super::wanted::{Network, Wanted};
 use crate::aws_cli::AwsCli;
-use crate::stack::{ImageRef, free_address};
+use crate::named::NamedEnum;
+use crate::stack::{Architecture, ImageRef, free_address};
 
 /// The bucket keeps versions, and is where the stack will be.
 pub(super) async fn check_bucket(aws: &AwsCli, bucket: &str) -> Result<(), CommandError> {
@@ -98,12 +99,12 @@ fn choose_architecture(manifest: &Value, given: Option<Architecture>) -> Result<
         return Ok(given.unwrap_or(Architecture::Arm64));
     };
     let has = |architecture: &Architecture| {
-        entries.iter().any(|entry| entry["platform"]["architecture"] == architecture.of_image())
+        entries.iter().any(|entry| entry["platform"]["architecture"] == architecture.name())
     };
     match given {
         Some(given) if has(&given) => Ok(given),
-        Some(given) => Err(given.of_image()),
-        None => Architecture::ALL.into_iter().find(has).ok_or("arm64, nor for amd64"),
+        Some(given) => Err(given.name()),
+        None => Architecture::ALL.iter().copied().find(has).ok_or("arm64, nor for amd64"),
     }
 }
 

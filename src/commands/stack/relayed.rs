@@ -105,6 +105,7 @@ const NOT_BESIDE: [&str; 10] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Size;
 
     #[test]
     fn what_was_given_beside_the_stack_is_kept() {
@@ -117,7 +118,7 @@ mod tests {
             (mount.serve.bucket.as_slice(), mount.serve.read_only),
             (&["photos".to_owned()][..], true)
         );
-        assert_eq!((mount.serve.cache_size, mount.stack.stack), (1 << 20, None));
+        assert_eq!((mount.serve.cache_size, mount.stack.stack), (Size(1 << 20), None));
         assert_eq!(mount.mountpoint.as_deref(), Some("/mnt/there".as_ref()));
         let arguments: Vec<String> = given.iter().flat_map(ResolvedOption::arguments).collect();
         assert_eq!(arguments, ["--bucket=photos", "--region=eu-west-1", "--cache-size=1MiB", "--read-only"]);

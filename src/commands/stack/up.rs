@@ -4,10 +4,10 @@ use anyhow::anyhow;
 
 use super::super::{CommandError, asking};
 use super::handle::Handle;
-use super::wanted::{Architecture, Network, Wanted};
+use super::wanted::{Network, Wanted};
 use super::{change, mistaken, preflight, status};
 use crate::cli::StackUpArgs;
-use crate::stack::{Estimate, Found, PRICES_OF, PRICES_SOURCES, Parameter, password_parameter};
+use crate::stack::{Architecture, Estimate, Found, PRICES_OF, PRICES_SOURCES, Parameter, password_parameter};
 
 pub(super) async fn run(args: StackUpArgs) -> Result<(), CommandError> {
     let wanted = Wanted::of(&args)?;

@@ -2,9 +2,9 @@
 
 use super::super::CommandError;
 use super::mistaken;
-use crate::cli::{ArchitectureArg, StackUpArgs};
+use crate::cli::StackUpArgs;
 use crate::config::BucketSpec;
-use crate::stack::{ImageRef, NoValue, RELEASE_IMAGE, SourceRange, StackName};
+use crate::stack::{Architecture, ImageRef, NoValue, RELEASE_IMAGE, SourceRange, StackName};
 
 /// A stack as it is wanted; what is `None` is as it is, or as the template has it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,31 +26,6 @@ pub(super) struct Network {
     pub(super) subnet: String,
 }
 
-/// What the task's image is for, as ECS and as images name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Architecture {
-    Arm64,
-    Amd64,
-}
-
-impl Architecture {
-    pub(super) const ALL: [Self; 2] = [Self::Arm64, Self::Amd64];
-
-    pub(super) fn of_ecs(self) -> &'static str {
-        match self {
-            Self::Arm64 => "ARM64",
-            Self::Amd64 => "X86_64",
-        }
-    }
-
-    pub(super) fn of_image(self) -> &'static str {
-        match self {
-            Self::Arm64 => "arm64",
-            Self::Amd64 => "amd64",
-        }
-    }
-}
-
 impl Wanted {
     pub(super) fn of(args: &StackUpArgs) -> Result<Self, CommandError> {
         let network = args.vpc.clone().zip(args.subnet.clone());
@@ -67,10 +42,7 @@ impl Wanted {
             bucket: args.bucket.as_deref().map(bucket).transpose()?,
             read_only: args.read_only,
             image: args.image.as_deref().map(str::parse).transpose().map_err(mistaken)?,
-            architecture: args.architecture.map(|given| match given {
-                ArchitectureArg::Arm64 => Architecture::Arm64,
-                ArchitectureArg::Amd64 => Architecture::Amd64,
-            }),
+            architecture: args.architecture,
             source,
             network: network.map(|(vpc, subnet)| Network { vpc, subnet }),
         })

@@ -12,6 +12,7 @@ mod known_names;
 mod listing;
 mod looking;
 mod names;
+mod options;
 mod part;
 mod placing;
 mod removal;
@@ -26,9 +27,7 @@ mod walk;
 mod writer;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -37,11 +36,11 @@ use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 use super::new_names::{Maker, NewNames};
 use super::seen_versions::SeenVersions;
 use super::{Failure, HotFile, RequestContext, ResourcePath, Source};
-use crate::cache::{CacheOptions, ContentCache};
+use crate::cache::ContentCache;
 use crate::metrics::Metrics;
 use crate::object::{Key, ObjectMeta};
 use crate::shutdown::Shutdown;
-use crate::spool::{IntakeOptions, Intakes};
+use crate::spool::Intakes;
 use crate::state::{PropertyChange, State};
 
 use at_once::Buffers;
@@ -53,22 +52,8 @@ use part::Parts;
 use root::Root;
 use stat::Stat;
 
+pub use options::{DEFAULT_EXPORT_WAIT, PathOptions};
 pub use report::ExportReport;
-
-/// What is served, and what is to be done with doubtful wishes.
-#[derive(Debug, Clone)]
-pub struct PathOptions {
-    pub directory: PathBuf,
-    /// DELETE of a folder takes along what no path can show.
-    pub delete_hidden: bool,
-    /// What Amazon S3 Files keeps as lost is shown as a folder.
-    pub show_conflicts: bool,
-    /// On Amazon S3 Files: from a write to the first look whether it is exported.
-    pub export_wait: Duration,
-    pub cache: CacheOptions,
-    /// How bodies wait for the disk.
-    pub intake: IntakeOptions,
-}
 
 /// A directory that can be served.
 #[derive(Debug, Clone)]

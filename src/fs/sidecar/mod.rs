@@ -44,7 +44,7 @@ pub struct ShelfOptions {
 
 impl Default for ShelfOptions {
     fn default() -> Self {
-        Self { metadata: AppleMetadata::default(), limit: 1 << 30 }
+        Self { metadata: AppleMetadata::default(), limit: DEFAULT_LIMIT }
     }
 }
 
@@ -323,3 +323,5 @@ fn now() -> u64 {
 
 /// Nobody is served before what was cut is seen to, unless that takes longer.
 const RECOVERY_WAIT: Duration = Duration::from_secs(5);
+/// Bytes: some KiB for each file, and room for a few large resource forks.
+pub const DEFAULT_LIMIT: u64 = 1 << 30;

@@ -52,10 +52,10 @@ pub struct UploadOptions {
 impl Default for UploadOptions {
     fn default() -> Self {
         Self {
-            multipart_threshold: 16 << 20,
-            part_size: 8 << 20,
-            memory: 128 << 20,
-            spool: 16 << 30,
+            multipart_threshold: DEFAULT_THRESHOLD,
+            part_size: DEFAULT_PART_SIZE,
+            memory: DEFAULT_MEMORY,
+            spool: DEFAULT_SPOOL,
             intake: IntakeOptions::default(),
             equal_parts: false,
             copy_limit: 5_000_000_000,
@@ -227,3 +227,11 @@ const CLOCK_SLACK: Duration = Duration::from_secs(5);
 const MAX_PARTS: u32 = 10_000;
 /// S3's limit: 5 GiB.
 const MAX_PART: u64 = 5 << 30;
+/// Bytes: two parts. Three requests instead of one are worth it only where the parts go side by side.
+pub const DEFAULT_THRESHOLD: u64 = 16 << 20;
+/// Bytes: the more parts, the more requests are paid for; the larger, the more is sent anew when one fails.
+pub const DEFAULT_PART_SIZE: u64 = 8 << 20;
+/// Bytes: sixteen parts on their way at once.
+pub const DEFAULT_MEMORY: u64 = 128 << 20;
+/// Bytes on disk: a long video, or several that are written at once.
+pub const DEFAULT_SPOOL: u64 = 16 << 30;

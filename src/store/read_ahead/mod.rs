@@ -35,7 +35,7 @@ pub struct ReadAheadOptions {
 
 impl Default for ReadAheadOptions {
     fn default() -> Self {
-        Self { window: 32 << 20, total: 256 << 20 }
+        Self { window: DEFAULT_WINDOW, total: DEFAULT_TOTAL }
     }
 }
 
@@ -266,3 +266,7 @@ const BATCH: usize = 512 << 10;
 /// About 100 bytes each.
 const MAX_STOPPED: u64 = 10_000;
 const STOPPED_FOR: Duration = Duration::from_secs(60);
+/// Bytes: four requests side by side for one reader.
+pub const DEFAULT_WINDOW: u64 = 32 << 20;
+/// Bytes: eight such readers.
+pub const DEFAULT_TOTAL: u64 = 256 << 20;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_s3::types::StorageClass;
 
 use super::ConnectError;
+use crate::named::names;
 use crate::spelling;
 
 /// See the module. Everything unset is left to aws-config's chain.
@@ -163,6 +164,12 @@ pub enum Checksums {
     WhenSupported,
     WhenRequired,
 }
+
+names!(Checksums {
+    Auto = "auto": "always on AWS, elsewhere only where an operation requires one",
+    WhenSupported = "when-supported": "wherever an operation supports one",
+    WhenRequired = "when-required": "only where an operation requires one",
+});
 
 /// What the hosts of all of AWS's endpoints end with: those of a VPC, FIPS and dual-stack, too.
 const AWS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];

@@ -89,35 +89,20 @@ pub fn s3_options(endpoint: &str) -> S3Options {
 /// A configuration that serves `buckets` of an endpoint.
 pub fn config(endpoint: &str, buckets: &[&str], state: &TempDir) -> Config {
     let buckets: Vec<BucketSpec> = buckets.iter().map(|name| BucketSpec::parse(name).unwrap()).collect();
-    let source = BucketSource::new(buckets, s3_options(endpoint));
-    Config {
-        source: Source::Buckets(Box::new(source)),
-        listen: Listen::parse(&["127.0.0.1:0".to_owned()]).unwrap(),
-        access: Access::Anyone,
-        login: None,
-        service: Default::default(),
-        limits: Default::default(),
-        state_dir: state.path().join("state"),
-        shelf: Default::default(),
-        notify: Default::default(),
-        shutdown_timeout: Duration::from_secs(10),
-        mount: None,
-        detached: false,
-        metrics_listen: None,
-    }
+    // The embedded server keeps conditions; tests say where one is to be asked.
+    let source = BucketSource { trusts_conditions: true, ..BucketSource::new(buckets, s3_options(endpoint)) };
+    open_config(Source::Buckets(Box::new(source)), state)
+}
+
+/// A configuration of a free port that lets everybody in: tests say who is asked for a password.
+fn open_config(source: Source, state: &TempDir) -> Config {
+    let listen = Listen::parse(&["127.0.0.1:0".to_owned()]).unwrap();
+    Config { listen, access: Access::Anyone, ..Config::new(source, state.path().join("state")) }
 }
 
 /// A configuration that serves a directory.
 pub fn path_config(directory: &TempDir, state: &TempDir) -> Config {
-    let options = PathOptions {
-        directory: directory.path().to_owned(),
-        delete_hidden: false,
-        show_conflicts: false,
-        export_wait: Duration::from_secs(70),
-        cache: Default::default(),
-        intake: Default::default(),
-    };
-    Config { source: Source::Path(options), ..config("http://127.0.0.1:1", &[BUCKET], state) }
+    open_config(Source::Path(PathOptions::new(directory.path().to_owned())), state)
 }
 
 /// The part of a configuration that is about buckets.

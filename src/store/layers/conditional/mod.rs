@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::named::names;
 use crate::object::{Condition, ETag, Key};
 use crate::state::State;
 use crate::store::comparing::own_etag;
@@ -35,6 +36,21 @@ pub use probe::forget_question;
 use abilities::Abilities;
 use looks::{Look, Looks, Wanted};
 use seen::Seen;
+
+/// Whether a server keeps the conditions of writes, as it is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConditionalWrites {
+    /// Others than AWS are asked.
+    #[default]
+    Auto,
+    /// It is not asked.
+    Yes,
+}
+
+names!(ConditionalWrites {
+    Auto = "auto": "yes on AWS; other servers are tested once a week, with keys below .s3dav/",
+    Yes = "yes": "trust the server",
+});
 
 /// What a server may do or not: show at once in listings what was written, and keep the condition of each kind of
 /// write.
