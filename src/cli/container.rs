@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Arg, Args, Subcommand};
 
-use super::ServeArgs;
+use super::serve::served;
 use super::value::named;
+use super::{FileArgs, MounterArgs, MountingArgs, S3Args, ServeArgs, part};
 use crate::container::{DEFAULT_DIR, EngineKind, Times};
 use crate::units::Timespan;
 
@@ -16,19 +17,8 @@ pub struct ContainerArgs {
     #[command(subcommand)]
     pub command: Option<ContainerCommand>,
 
-    /// Directory to mount at
-    #[arg(
-        long,
-        env = "S3DAV_DIR",
-        value_name = "DIR",
-        default_value = DEFAULT_DIR,
-        help_heading = "S3 Files"
-    )]
-    pub dir: PathBuf,
-
-    /// Let amazon-efs-utils write logs and metrics to CloudWatch
-    #[arg(long, env = "S3DAV_CLOUDWATCH", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
-    pub cloudwatch: bool,
+    #[command(flatten)]
+    pub mount: ContainerMountArgs,
 
     /// Wait for a password that the host passes on, and require it from clients
     #[arg(long, hide = true)]
@@ -42,6 +32,24 @@ pub struct ContainerArgs {
 
     #[command(flatten)]
     pub serve: ServeArgs,
+}
+
+/// The mount, besides what says which file system it is of.
+#[derive(Debug, Clone, Args)]
+pub struct ContainerMountArgs {
+    /// Directory to mount at
+    #[arg(
+        long,
+        env = "S3DAV_DIR",
+        value_name = "DIR",
+        default_value = DEFAULT_DIR,
+        help_heading = "S3 Files"
+    )]
+    pub dir: PathBuf,
+
+    /// Let amazon-efs-utils write logs and metrics to CloudWatch
+    #[arg(long, env = "S3DAV_CLOUDWATCH", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
+    pub cloudwatch: bool,
 }
 
 /// How long is waited; for tests.
@@ -109,7 +117,8 @@ pub struct ContainerBuildArgs {
     pub engine: Option<EngineKind>,
 }
 
-/// Of the options of `serve` those that a mount of S3 Files has no use for; the region and the profile are its own.
+/// Of the options of `serve` those that a mount of S3 Files has no use for: what is served is known, and is mounted in
+/// no other place. The region and the profile are its own.
 fn hide_what_is_for_buckets(option: Arg) -> Arg {
     let id = option.get_id().as_str();
     if id == "region" {
@@ -120,23 +129,11 @@ fn hide_what_is_for_buckets(option: Arg) -> Arg {
         let option = option.required(true).conflicts_with(Resettable::Reset);
         return option.help("File system of Amazon S3 Files to mount and serve");
     }
-    let of_buckets = option.get_help_heading() == Some("S3") && id != "profile";
-    if of_buckets || UNUSED.contains(&id) { option.hide(true) } else { option }
+    let is_unused = option.is_positional()
+        || (part::has::<S3Args>(&option) && id != "profile")
+        || part::has::<MounterArgs>(&option)
+        || part::has::<MountingArgs>(&option)
+        || part::has::<FileArgs>(&option)
+        || served().contains(option.get_id());
+    if is_unused { option.hide(true) } else { option }
 }
-
-/// What is served is known, and is mounted in no other place.
-const UNUSED: [&str; 13] = [
-    "image",
-    "engine",
-    "what",
-    "bucket",
-    "path",
-    "source",
-    "config",
-    "mount",
-    "volume_name",
-    "no_browse",
-    "metadata_ttl",
-    "read_ahead",
-    "read_ahead_total",
-];

@@ -6,6 +6,7 @@ mod iam;
 mod manual;
 mod mistakes;
 mod parsing;
+mod part;
 mod resolved;
 mod s3files;
 mod serve;
@@ -23,14 +24,17 @@ use crate::logging::LogFormat;
 use crate::units::Timespan;
 
 pub use clap_complete::Shell;
-pub use container::{ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerTimes, SystemArgs};
+pub use container::{
+    ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerMountArgs, ContainerTimes, SystemArgs,
+};
 pub use documents::{completions, has_command, write_man_pages};
 pub use iam::IamPolicyArgs;
 pub use mistakes::{log_format, mistake};
 pub use parsing::{Invocation, ParseError, default_in_words, option_names, parse, parse_again};
+pub use part::variables_of;
 pub use resolved::{Kind, Layer, Origin, ResolvedOption};
-pub use s3files::{S3FilesArgs, SessionArgs};
-pub use serve::{S3Args, ServeArgs};
+pub use s3files::{FileSystemArgs, MounterArgs, S3FilesArgs, SessionArgs};
+pub use serve::{FileArgs, MountingArgs, S3Args, ServeArgs, served_names};
 pub use stack::{
     AwsArgs, MountStackArgs, StackArgs, StackChangeArgs, StackCommand, StackNamedArgs, StackTimes,
     StackUpArgs,

@@ -6,14 +6,15 @@
 
 use std::any::TypeId;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 
 use super::resolved::{Kind, Layer, Origin, ResolvedOption};
 use super::words::{self, Reading};
-use super::{Cli, Command, ConfigCommand, ServeArgs, ServiceCommand};
-use super::{manual, mistakes};
+use super::{Cli, Command, ConfigCommand, FileArgs, ServeArgs, ServiceCommand};
+use super::{manual, mistakes, part};
 use crate::mistake::Mistake;
 
 /// A command line that has been understood.
@@ -104,8 +105,8 @@ pub fn option_names() -> Vec<String> {
     let command = Cli::command();
     let serve = command.find_subcommand("serve").into_iter();
     let options = serve.flat_map(clap::Command::get_arguments).filter(|option| is_shown(option));
-    let names = options.filter_map(|option| option.get_long().map(str::to_owned));
-    names.filter(|name| !["config", "source"].contains(&name.as_str())).collect()
+    let options = options.filter(|option| !part::has::<FileArgs>(option));
+    options.filter_map(|option| option.get_long().map(str::to_owned)).collect()
 }
 
 /// What holds for an option of `serve` that nobody gave, where its help says that in words.
@@ -193,10 +194,11 @@ fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec
 
 /// What was given for an option, however it was written.
 fn values(option: &Arg, matches: &ArgMatches) -> (Kind, Vec<String>) {
-    let id = option.get_id().as_str();
-    if option.get_value_parser().type_id() != TypeId::of::<bool>() {
+    let (id, takes) = (option.get_id().as_str(), option.get_value_parser().type_id());
+    if takes != TypeId::of::<bool>() {
+        let kind = if takes == TypeId::of::<PathBuf>() { Kind::Path } else { Kind::Text };
         let raw = matches.get_raw(id).into_iter().flatten();
-        return (Kind::Text, raw.map(|value| value.to_string_lossy().into_owned()).collect());
+        return (kind, raw.map(|value| value.to_string_lossy().into_owned()).collect());
     }
     let is_flag = matches!(option.get_action(), ArgAction::SetTrue);
     let kind = if is_flag { Kind::Flag } else { Kind::Truth };

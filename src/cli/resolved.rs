@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
+
+use super::part;
+
 /// Options by their long names, with what a file gives for them.
 pub type Layer = BTreeMap<String, Vec<String>>;
 
@@ -20,6 +24,8 @@ pub struct ResolvedOption {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
+    /// A place in the file system.
+    Path,
     /// Nothing: it is there, or it is not.
     Flag,
     /// `true` or `false`, or nothing for `true`.
@@ -37,9 +43,14 @@ pub enum Origin {
 }
 
 impl ResolvedOption {
+    /// Whether it is one of the options of `A`.
+    pub fn is_of<A: Args>(&self) -> bool {
+        part::options::<A>().iter().any(|own| own.get_long() == Some(&self.name))
+    }
+
     /// The same for a start in another directory.
     pub fn with_absolute_paths(mut self) -> Self {
-        if PATHS.contains(&self.name.as_str()) {
+        if self.kind == Kind::Path {
             let absolute = |path: &String| std::path::absolute(path).unwrap_or_else(|_| path.into());
             self.values = self.values.iter().map(|path| absolute(path).display().to_string()).collect();
         }
@@ -52,13 +63,9 @@ impl ResolvedOption {
             (Origin::Default, _) => Vec::new(),
             (_, Kind::Flag | Kind::Truth) if self.values == ["true"] => vec![format!("--{}", self.name)],
             (_, Kind::Flag) => Vec::new(),
-            (_, Kind::Text | Kind::Truth) => {
+            (_, Kind::Text | Kind::Path | Kind::Truth) => {
                 self.values.iter().map(|value| format!("--{}={value}", self.name)).collect()
             }
         }
     }
 }
-
-/// Options whose values are paths.
-const PATHS: [&str; 7] =
-    ["path", "password-file", "ca-bundle", "config", "state-dir", "mount", "notify-command"];

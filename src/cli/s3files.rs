@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::serve::{COMMON, SERVED};
 use super::value::named;
 use crate::far::Mounter;
 use crate::sockets::DEFAULT_PORT;
@@ -10,15 +11,31 @@ use crate::sockets::DEFAULT_PORT;
 #[derive(Debug, Clone, Args)]
 #[group(id = "S3FilesArgs")]
 pub struct S3FilesArgs {
+    #[command(flatten)]
+    pub file_system: FileSystemArgs,
+
+    /// Read everything through the mount target, and nothing from S3 directly
+    #[arg(long, env = "S3DAV_NO_DIRECT_READS", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
+    pub no_direct_reads: bool,
+
+    #[command(flatten)]
+    pub by: MounterArgs,
+}
+
+/// Which file system, and the way to it.
+#[derive(Debug, Clone, Args)]
+pub struct FileSystemArgs {
     /// File system of Amazon S3 Files to serve, mounted in a container on this machine
     #[arg(
         long = "s3files",
+        id = "s3files",
         env = "S3DAV_S3FILES",
         value_name = "FS_ID",
         conflicts_with_all = ["bucket", "path", "source"],
-        help_heading = "S3 Files"
+        help_heading = "S3 Files",
+        groups = [SERVED, COMMON]
     )]
-    pub s3files: Option<String>,
+    pub id: Option<String>,
 
     /// ID of the availability zone, such as use1-az1 [default: on EC2 its own]
     #[arg(long, env = "S3DAV_AZ_ID", value_name = "AZ", requires = "s3files", help_heading = "S3 Files")]
@@ -44,11 +61,11 @@ pub struct S3FilesArgs {
         help_heading = "S3 Files"
     )]
     pub access_point: Option<String>,
+}
 
-    /// Read everything through the mount target, and nothing from S3 directly
-    #[arg(long, env = "S3DAV_NO_DIRECT_READS", help_heading = "S3 Files", value_parser = BoolishValueParser::new())]
-    pub no_direct_reads: bool,
-
+/// What mounts it.
+#[derive(Debug, Clone, Args)]
+pub struct MounterArgs {
     // Alone it is nothing: a variable of that name may be somebody else's.
     /// Container image [default: the one that `container build --s3files` built here]
     #[arg(long, env = "S3DAV_IMAGE", value_name = "REF", help_heading = "S3 Files")]
@@ -67,7 +84,7 @@ pub struct SessionArgs {
     #[arg(
         long,
         value_name = "TARGET",
-        conflicts_with_all = ["bucket", "path", "source", "s3files"],
+        conflicts_with = SERVED,
         requires = "session_password",
         hide = true
     )]

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{ArgGroup, Args, Command, Id};
 
 use super::value::named;
-use super::{S3FilesArgs, SessionArgs};
+use super::{S3FilesArgs, SessionArgs, part};
 use crate::fs::path;
 use crate::fs::sidecar::{self, AppleMetadata};
 use crate::http::auth::AuthMode;
@@ -19,6 +19,7 @@ use crate::units::{Size, Timespan};
 use crate::{cache, mount, shutdown};
 
 #[derive(Debug, Clone, Args)]
+#[command(groups = [SERVED, COMMON].map(|name| ArgGroup::new(name).multiple(true)))]
 pub struct ServeArgs {
     /// What to serve: a bucket (NAME, s3://NAME/PREFIX or an ARN) or a directory (./DIR or /DIR)
     #[arg(value_name = "SOURCE")]
@@ -30,12 +31,13 @@ pub struct ServeArgs {
         env = "S3DAV_BUCKET",
         value_name = "NAME[/PREFIX]",
         conflicts_with = "path",
-        value_delimiter = ','
+        value_delimiter = ',',
+        group = SERVED
     )]
     pub bucket: Vec<String>,
 
     /// Directory to serve instead of a bucket, such as a mount of Amazon S3 Files
-    #[arg(long, env = "S3DAV_PATH", value_name = "DIR")]
+    #[arg(long, env = "S3DAV_PATH", value_name = "DIR", group = SERVED)]
     pub path: Option<PathBuf>,
 
     #[command(flatten)]
@@ -94,7 +96,8 @@ pub struct ServeArgs {
         env = "S3DAV_LISTEN",
         value_name = "IP:PORT",
         value_delimiter = ',',
-        help_heading = "Access"
+        help_heading = "Access",
+        group = COMMON
     )]
     pub listen: Vec<String>,
 
@@ -103,7 +106,7 @@ pub struct ServeArgs {
     pub metrics_listen: Option<String>,
 
     /// Refuse all changes
-    #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "S3DAV_READ_ONLY", help_heading = "Access", value_parser = BoolishValueParser::new(), group = COMMON)]
     pub read_only: bool,
 
     /// Allow the deletion of folders that contain objects that cannot be shown
@@ -128,11 +131,11 @@ pub struct ServeArgs {
     pub auth: Option<AuthMode>,
 
     /// User name that clients must give (HTTP Basic) [default: a generated one]
-    #[arg(long, env = "S3DAV_USER", value_name = "NAME", help_heading = "Access")]
+    #[arg(long, env = "S3DAV_USER", value_name = "NAME", help_heading = "Access", group = COMMON)]
     pub user: Option<String>,
 
     /// File whose first line is the password [default: a generated one]
-    #[arg(long, env = "S3DAV_PASSWORD_FILE", value_name = "FILE", help_heading = "Access")]
+    #[arg(long, env = "S3DAV_PASSWORD_FILE", value_name = "FILE", help_heading = "Access", group = COMMON)]
     pub password_file: Option<PathBuf>,
 
     /// Variable that holds the password, for platforms that pass secrets in no other way; anyone who can inspect this
@@ -160,12 +163,34 @@ pub struct ServeArgs {
     #[arg(long, env = "S3DAV_URL_PREFIX", value_name = "PATH", help_heading = "Access")]
     pub url_prefix: Option<String>,
 
+    #[command(flatten)]
+    pub mounting: MountingArgs,
+
+    #[command(flatten)]
+    pub file: FileArgs,
+
+    /// Started by `mount`: in a session of its own, on another port where the usual one is taken
+    #[arg(long, hide = true)]
+    pub detached: bool,
+
+    /// Directory for locks, properties and pending writes [default: one per source]
+    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR", help_heading = "Lifecycle", group = COMMON)]
+    pub state_dir: Option<PathBuf>,
+
+    /// How long running requests may take after Ctrl-C or SIGTERM
+    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", default_value_t = Timespan(shutdown::DEFAULT_TIMEOUT), help_heading = "Lifecycle")]
+    pub shutdown_timeout: Timespan,
+}
+
+/// Where to mount what is served, and as what.
+#[derive(Debug, Clone, Args)]
+pub struct MountingArgs {
     /// Mount at this directory as well, and keep it mounted
-    #[arg(long, env = "S3DAV_MOUNT", value_name = "DIR", help_heading = "Mount")]
+    #[arg(long, env = "S3DAV_MOUNT", value_name = "DIR", help_heading = "Mount", group = COMMON)]
     pub mount: Option<PathBuf>,
 
     /// Name of the volume in Finder [default: the last part of the source's name]
-    #[arg(long, env = "S3DAV_VOLUME_NAME", value_name = "NAME", help_heading = "Mount")]
+    #[arg(long, env = "S3DAV_VOLUME_NAME", value_name = "NAME", help_heading = "Mount", group = COMMON)]
     pub volume_name: Option<String>,
 
     /// Hide the volume from Finder's sidebar and the desktop
@@ -175,9 +200,13 @@ pub struct ServeArgs {
     /// How often to look whether it is still mounted
     #[arg(long, value_name = "TIME", default_value_t = Timespan(mount::DEFAULT_INTERVAL), hide = true)]
     pub mount_interval: Timespan,
+}
 
+/// The configuration file, and what of it counts: what it cannot say itself.
+#[derive(Debug, Clone, Args)]
+pub struct FileArgs {
     /// Configuration file [default: ~/.config/s3dav/config.toml]
-    #[arg(long, env = "S3DAV_CONFIG", value_name = "FILE", help_heading = "Configuration")]
+    #[arg(long, env = "S3DAV_CONFIG", value_name = "FILE", help_heading = "Configuration", group = COMMON)]
     pub config: Option<PathBuf>,
 
     /// Source to take from the configuration file [default: the only one]
@@ -186,21 +215,10 @@ pub struct ServeArgs {
         env = "S3DAV_SOURCE",
         value_name = "NAME",
         conflicts_with_all = ["bucket", "path"],
-        help_heading = "Configuration"
+        help_heading = "Configuration",
+        groups = [SERVED, COMMON]
     )]
     pub source: Option<String>,
-
-    /// Started by `mount`: in a session of its own, on another port where the usual one is taken
-    #[arg(long, hide = true)]
-    pub detached: bool,
-
-    /// Directory for locks, properties and pending writes [default: one per source]
-    #[arg(long, env = "S3DAV_STATE_DIR", value_name = "DIR", help_heading = "Lifecycle")]
-    pub state_dir: Option<PathBuf>,
-
-    /// How long running requests may take after Ctrl-C or SIGTERM
-    #[arg(long, env = "S3DAV_SHUTDOWN_TIMEOUT", value_name = "TIME", default_value_t = Timespan(shutdown::DEFAULT_TIMEOUT), help_heading = "Lifecycle")]
-    pub shutdown_timeout: Timespan,
 }
 
 /// How buckets are reached, written and remembered.
@@ -208,15 +226,15 @@ pub struct ServeArgs {
 #[group(conflicts_with = "path")]
 pub struct S3Args {
     /// Region of the buckets [default: found automatically]
-    #[arg(long, env = "S3DAV_REGION", value_name = "NAME", help_heading = "S3")]
+    #[arg(long, env = "S3DAV_REGION", value_name = "NAME", help_heading = "S3", group = COMMON)]
     pub region: Option<String>,
 
     /// Profile of the AWS configuration files
-    #[arg(long, env = "S3DAV_PROFILE", value_name = "NAME", help_heading = "S3")]
+    #[arg(long, env = "S3DAV_PROFILE", value_name = "NAME", help_heading = "S3", group = COMMON)]
     pub profile: Option<String>,
 
     /// URL of an S3 server other than AWS
-    #[arg(long, env = "S3DAV_ENDPOINT_URL", value_name = "URL", help_heading = "S3")]
+    #[arg(long, env = "S3DAV_ENDPOINT_URL", value_name = "URL", help_heading = "S3", group = COMMON)]
     pub endpoint_url: Option<String>,
 
     /// Put the bucket's name in the path of URLs, or in the host with `=false` [default: as in the profile, else the
@@ -234,7 +252,7 @@ pub struct S3Args {
     pub force_path_style: Option<bool>,
 
     /// Send unsigned requests without credentials, for public buckets
-    #[arg(long, env = "S3DAV_NO_SIGN_REQUEST", help_heading = "S3", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "S3DAV_NO_SIGN_REQUEST", help_heading = "S3", value_parser = BoolishValueParser::new(), group = COMMON)]
     pub no_sign_request: bool,
 
     /// Use AWS's dual-stack endpoints (IPv4 and IPv6)
@@ -327,3 +345,20 @@ pub struct S3Args {
     #[arg(long, env = "S3DAV_READ_AHEAD_TOTAL", value_name = "SIZE", default_value_t = Size(read_ahead::DEFAULT_TOTAL), help_heading = "Cache")]
     pub read_ahead_total: Size,
 }
+
+/// The options that say what is served, by their ids.
+pub(super) fn served() -> Vec<Id> {
+    part::members(&ServeArgs::augment_args(Command::new("serve")), SERVED)
+}
+
+/// The long names of the options that say what is served.
+pub fn served_names() -> Vec<String> {
+    let served = served();
+    let options = part::options::<ServeArgs>().into_iter().filter(|option| served.contains(option.get_id()));
+    options.filter_map(|option| option.get_long().map(str::to_owned)).collect()
+}
+
+/// The group of the options that say what is served.
+pub(super) const SERVED: &str = "served";
+/// The group of the options that most need: the short help has them.
+pub(super) const COMMON: &str = "common";

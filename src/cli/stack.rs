@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::serve::COMMON;
 use super::value::named;
 use crate::stack::{Architecture, Via};
 use crate::units::Timespan;
@@ -120,7 +121,7 @@ pub struct StackUpArgs {
 #[derive(Debug, Clone, Args)]
 pub struct MountStackArgs {
     /// Mount what this stack serves; see `s3dav stack`
-    #[arg(long, value_name = "NAME", help_heading = "Stack")]
+    #[arg(long, value_name = "NAME", help_heading = "Stack", group = COMMON)]
     pub stack: Option<String>,
 
     /// Way to the files [default: direct, or as answered when asked]

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
+use super::serve::served_names;
 use super::{Command, ConfigCommand, Layer, Origin, ResolvedOption, ServeArgs, ServiceCommand};
 use crate::bucket_spec::BucketSpec;
 use crate::mistake::Mistake;
@@ -54,7 +55,7 @@ pub(super) fn read(command: &mut Command, matches: &ArgMatches) -> Result<Readin
         return Ok(Reading::ByFile(word));
     }
     let by_option = given_by(matches, &[ValueSource::CommandLine]);
-    if let Some(option) = by_option.first().or(names_stack.then_some(&"stack")) {
+    if let Some(option) = by_option.first().map(String::as_str).or(names_stack.then_some("stack")) {
         let message = format!("{word:?} and --{option} both say what to serve");
         return Err(Mistake { message, hint: Some("leave one of them out".to_owned()) });
     }
@@ -68,7 +69,7 @@ pub(super) fn read(command: &mut Command, matches: &ArgMatches) -> Result<Readin
 
 /// Reads the word that depends on the file.
 pub(super) fn by_file(word: OsString, layer: &Layer) -> Result<Meaning, Mistake> {
-    if SOURCES.iter().any(|name| layer.contains_key(*name)) {
+    if served_names().iter().any(|name| layer.contains_key(name)) {
         return Ok(Meaning { source: None, mountpoint: Some(word.into()) });
     }
     Ok(Meaning { source: Some(source(&word)?), mountpoint: None })
@@ -95,7 +96,8 @@ impl Meaning {
             (Named::Directory(directory), "path") => vec![directory.to_string_lossy().into_owned()],
             _ => Vec::new(),
         };
-        for option in given.iter_mut().filter(|option| SOURCES.contains(&&*option.name)) {
+        let served = served_names();
+        for option in given.iter_mut().filter(|option| served.contains(&option.name)) {
             option.values = values(&option.name);
             let is_empty = option.values.is_empty();
             option.origin = if is_empty { Origin::Default } else { Origin::CommandLine };
@@ -105,8 +107,8 @@ impl Meaning {
 
 impl Named {
     fn apply(&self, serve: &mut ServeArgs) {
-        serve.s3files.s3files = None;
-        (serve.bucket, serve.path, serve.source) = match self {
+        serve.s3files.file_system.id = None;
+        (serve.bucket, serve.path, serve.file.source) = match self {
             Self::Buckets(buckets) => (buckets.clone(), None, None),
             Self::Directory(directory) => (Vec::new(), Some(directory.clone()), None),
         };
@@ -172,9 +174,9 @@ fn is_path(word: &OsStr) -> bool {
 }
 
 /// The options that say what is served, and come from there.
-fn given_by(matches: &ArgMatches, origins: &[ValueSource]) -> Vec<&'static str> {
-    let is_from = |name: &&str| matches.value_source(name).is_some_and(|origin| origins.contains(&origin));
-    SOURCES.into_iter().filter(is_from).collect()
+fn given_by(matches: &ArgMatches, origins: &[ValueSource]) -> Vec<String> {
+    let is_from = |name: &String| matches.value_source(name).is_some_and(|origin| origins.contains(&origin));
+    served_names().into_iter().filter(is_from).collect()
 }
 
 /// An option of the command line that does not go with a directory.
@@ -183,6 +185,3 @@ fn option_of_buckets(matches: &ArgMatches) -> Option<String> {
     let is_typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     present.find(is_typed).map(|id| id.as_str().replace('_', "-"))
 }
-
-/// Options that say what is served.
-const SOURCES: [&str; 4] = ["bucket", "path", "source", "s3files"];

@@ -1,15 +1,15 @@
 //! `s3dav config`.
 
 use super::CommandError;
-use crate::cli::{ConfigArgs, ConfigCommand, Kind, Origin, ResolvedOption, default_in_words};
+use crate::cli::{ConfigArgs, ConfigCommand, FileArgs, Kind, Origin, ResolvedOption, default_in_words};
 use crate::config::{Config, file};
 
 /// Prints each option as it would stand in the configuration file, and who gave its value.
 pub(super) fn run(args: ConfigArgs, given: &[ResolvedOption]) -> Result<(), CommandError> {
     let ConfigCommand::Show(serve) = args.command;
-    let path = serve.config.clone().or_else(file::default_path);
+    let path = serve.file.config.clone().or_else(file::default_path);
     let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-    for option in given.iter().filter(|option| !["config", "source"].contains(&option.name.as_str())) {
+    for option in given.iter().filter(|option| !option.is_of::<FileArgs>()) {
         say!("{}", line(option, &path));
     }
     // What `serve` would refuse is refused here, too.
@@ -31,7 +31,9 @@ fn line(option: &ResolvedOption, path: &str) -> String {
             Some(words) => format!("# {} is not set; default: {words}", option.name),
             None => format!("# {} is not set", option.name),
         },
-        _ if option.kind != Kind::Text => format!("{} = {}  # {origin}", option.name, option.values.join("")),
+        _ if matches!(option.kind, Kind::Flag | Kind::Truth) => {
+            format!("{} = {}  # {origin}", option.name, option.values.join(""))
+        }
         [only] => format!("{} = {only}  # {origin}", option.name),
         several => format!("{} = [{}]  # {origin}", option.name, several.join(", ")),
     }

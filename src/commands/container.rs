@@ -12,7 +12,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::hold::{Start, hold};
 use super::{CommandError, Ended, container_build, running};
 use crate::aws_cli::region_of_environment;
-use crate::cli::{ContainerArgs, ContainerCommand, LogArgs, Origin, ResolvedOption, ServeArgs, SystemArgs};
+use crate::cli::{
+    ContainerArgs, ContainerCommand, ContainerMountArgs, LogArgs, Origin, ResolvedOption, S3Args,
+    S3FilesArgs, ServeArgs, SystemArgs, variables_of,
+};
 use crate::config::Config;
 use crate::container::{Container, Endpoint, Failure, Files, Keeper, Kind, Options, System, Times};
 use crate::control::{self, ControlError, Reply, Request, Secret, Who, ask, ask_of};
@@ -108,9 +111,9 @@ fn refuse_others(serve: &ServeArgs) -> Result<(), Mistake> {
         ("the argument SOURCE", serve.what.is_some()),
         ("--bucket", !serve.bucket.is_empty()),
         ("--path", serve.path.is_some()),
-        ("--source", serve.source.is_some()),
-        ("--config", serve.config.is_some()),
-        ("--mount", serve.mount.is_some()),
+        ("--source", serve.file.source.is_some()),
+        ("--config", serve.file.config.is_some()),
+        ("--mount", serve.mounting.mount.is_some()),
     ];
     match others.into_iter().find(|(_, is_given)| *is_given) {
         Some((name, _)) => Err(Mistake {
@@ -123,14 +126,14 @@ fn refuse_others(serve: &ServeArgs) -> Result<(), Mistake> {
 
 fn options(args: &mut ContainerArgs) -> Options {
     Options {
-        file_system: args.serve.s3files.s3files.take().unwrap_or_default(),
+        file_system: args.serve.s3files.file_system.id.take().unwrap_or_default(),
         region: args.serve.s3.region.clone().or_else(region_of_environment),
-        az_id: args.serve.s3files.az_id.take(),
-        mount_target: args.serve.s3files.mount_target.take(),
-        access_point: args.serve.s3files.access_point.take(),
+        az_id: args.serve.s3files.file_system.az_id.take(),
+        mount_target: args.serve.s3files.file_system.mount_target.take(),
+        access_point: args.serve.s3files.file_system.access_point.take(),
         direct_reads: !args.serve.s3files.no_direct_reads,
-        dir: args.dir.clone(),
-        cloudwatch: args.cloudwatch,
+        dir: args.mount.dir.clone(),
+        cloudwatch: args.mount.cloudwatch,
         times: Times {
             credentials: args.times.credentials_limit.0,
             mount: args.times.mount_limit.0,
@@ -140,10 +143,15 @@ fn options(args: &mut ContainerArgs) -> Options {
     }
 }
 
+/// What the gateway does not know, or means something else to it.
+fn is_of_mount(option: &ResolvedOption) -> bool {
+    option.is_of::<S3FilesArgs>() || option.is_of::<ContainerMountArgs>() || option.is_of::<S3Args>()
+}
+
 /// The gateway's command line: what of this one's is its own. It needs nothing of AWS.
 fn start_of_gateway(dir: &Path, given: &[ResolvedOption], log: &LogArgs) -> Start {
     let mut arguments = vec!["serve".to_owned(), format!("--path={}", dir.display())];
-    let own = given.iter().filter(|option| !OF_CONTAINER.contains(&option.name.as_str()));
+    let own = given.iter().filter(|option| !is_of_mount(option));
     arguments.extend(own.flat_map(|option| option.clone().with_absolute_paths().arguments()));
     match &log.log_file {
         Some(file) => arguments.extend(log.arguments(file)),
@@ -157,7 +165,7 @@ fn start_of_gateway(dir: &Path, given: &[ResolvedOption], log: &LogArgs) -> Star
     let of_aws = of_aws.filter(|name| name.starts_with("AWS_"));
     Start {
         arguments: arguments.into_iter().map(Into::into).collect(),
-        without: read_already.chain(of_aws).chain(OF_LOG.map(str::to_owned)).collect(),
+        without: read_already.chain(of_aws).chain(variables_of::<LogArgs>()).collect(),
         // It is process 1 that a terminal talks to.
         shares_terminal: false,
     }
@@ -297,20 +305,6 @@ async fn hand_over(SystemArgs { system_root }: SystemArgs) -> Result<(), Command
     }
 }
 
-/// Options that the gateway does not know, or that mean something else to it.
-const OF_CONTAINER: [&str; 9] = [
-    "s3files",
-    "az-id",
-    "mount-target",
-    "access-point",
-    "no-direct-reads",
-    "dir",
-    "cloudwatch",
-    "region",
-    "profile",
-];
-/// Handed on as options.
-const OF_LOG: [&str; 3] = ["S3DAV_LOG_FILE", "S3DAV_LOG_FORMAT", "S3DAV_VERBOSE"];
 /// In the container's own directory.
 const PASSWORD: &str = "password";
 /// The name that goes with the password of the host.

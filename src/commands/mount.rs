@@ -15,7 +15,10 @@ use tokio::time::timeout;
 
 use super::gateway::Gateway;
 use super::{CommandError, attempt, hints, owners, predecessor, restart, running, spawned, stop};
-use crate::cli::{DEFAULT_MOUNTPOINT, LogArgs, MountArgs, ResolvedOption, ServeArgs};
+use crate::cli::{
+    DEFAULT_MOUNTPOINT, FileArgs, GatewayArgs, LogArgs, MountArgs, MountStackArgs, MountingArgs,
+    ResolvedOption, ServeArgs,
+};
 use crate::config::{BucketSpec, Config, Source};
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
 use crate::logging::with_causes;
@@ -270,8 +273,8 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
 /// The options of `serve`, with the mount point that is meant.
 pub(super) fn with_mountpoint(args: MountArgs) -> ServeArgs {
     let mut serve = args.serve;
-    let point = args.mountpoint.or(serve.mount.take());
-    serve.mount = Some(point.unwrap_or_else(|| DEFAULT_MOUNTPOINT.into()));
+    let point = args.mountpoint.or(serve.mounting.mount.take());
+    serve.mounting.mount = Some(point.unwrap_or_else(|| DEFAULT_MOUNTPOINT.into()));
     serve
 }
 
@@ -350,8 +353,13 @@ async fn knock(address: SocketAddr, nonce: &str) -> std::io::Result<()> {
 
 /// The options that count for a gateway, whoever mounts it and where.
 pub(super) fn options_of_gateway(given: &[ResolvedOption]) -> Vec<String> {
-    let of_mounting = ["mount", "volume-name", "no-browse", "config", "source", "state-dir", "stack", "via"];
-    let options = given.iter().filter(|option| !of_mounting.contains(&option.name.as_str()));
+    let is_of_mounting = |option: &ResolvedOption| {
+        option.is_of::<MountingArgs>()
+            || option.is_of::<MountStackArgs>()
+            || option.is_of::<FileArgs>()
+            || option.is_of::<GatewayArgs>()
+    };
+    let options = given.iter().filter(|option| !is_of_mounting(option));
     options.flat_map(|option| option.clone().with_absolute_paths().arguments()).collect()
 }
 

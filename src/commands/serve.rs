@@ -10,7 +10,7 @@ use super::gateway::Gateway;
 use super::greeting::Greeting;
 use super::kept_mount::KeptMount;
 use super::{CommandError, Ended, hints, hold, listeners, owners, predecessor};
-use crate::cli::{LogArgs, ResolvedOption, ServeArgs};
+use crate::cli::{GatewayArgs, LogArgs, ResolvedOption, ServeArgs};
 use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
 use crate::parent::note_failure;
@@ -47,7 +47,7 @@ impl Role {
 /// its sockets. They are handed over once: this is asked once.
 pub(super) fn role(args: &ServeArgs) -> Result<Role, CommandError> {
     let inherited = sockets::inherited().context(listeners::UNFIT)?;
-    let needs_one = args.mount.is_some() || args.detached || std::process::id() == 1;
+    let needs_one = args.mounting.mount.is_some() || args.detached || std::process::id() == 1;
     Ok(if inherited.is_none() && needs_one { Role::Parent } else { Role::Gateway(inherited) })
 }
 
@@ -88,7 +88,7 @@ async fn start(
     given: (&[ResolvedOption], &LogArgs),
     place: &mut StatePlace,
 ) -> Result<Ended, CommandError> {
-    let (interval, password_file) = (args.mount_interval.0, args.password_file.clone());
+    let (interval, password_file) = (args.mounting.mount_interval.0, args.password_file.clone());
     let config = Config::of_serve(args)?;
     hints::know(&config);
     *place = StatePlace { is_new: !config.state_dir.exists(), directory: Some(config.state_dir.clone()) };
@@ -125,7 +125,8 @@ async fn serve(
     let shutdown = Shutdown::default();
     let own = super::mount::options_of_gateway(given);
     let note = config.source.note(own.clone());
-    let state = given.iter().filter(|option| option.name == "state-dir").flat_map(ResolvedOption::arguments);
+    let state =
+        given.iter().filter(|option| option.is_of::<GatewayArgs>()).flat_map(ResolvedOption::arguments);
     let same: Vec<String> = own.iter().cloned().chain(state).collect();
     let greeting = Greeting::of(&config, &same, holder, log);
     let (source, options, login) = (config.source.to_string(), config.mount.clone(), config.login.clone());

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{CommandError, running};
-use crate::cli::LogArgs;
+use crate::cli::{LogArgs, ServeArgs, variables_of};
 use crate::control::{ControlError, Reply, Request, Status, ask};
 use crate::far;
 use crate::parent::FIRST_WORDS;
@@ -94,8 +94,7 @@ fn spawn(state_dir: &Path, arguments: &[String], words: File) -> std::io::Result
     // All that counts is on its command line, so that nothing is read twice.
     command.args(["serve", "--detached", "--config=/dev/null"]);
     command.arg("--state-dir").arg(state_dir).args(arguments);
-    let given = ["BUCKET", "PATH", "SOURCE", "S3FILES", "MOUNT", "CONFIG", "VERBOSE"];
-    for variable in given.map(|name| format!("S3DAV_{name}")) {
+    for variable in variables_of::<ServeArgs>().into_iter().chain(variables_of::<LogArgs>()) {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);

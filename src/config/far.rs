@@ -51,7 +51,7 @@ impl Source {
 
 /// `None` where something else is to be served.
 pub(super) fn source(args: &ServeArgs, intake: IntakeOptions) -> Result<Option<Source>, Mistake> {
-    let (far, name) = if args.s3files.s3files.is_some() {
+    let (far, name) = if args.s3files.file_system.id.is_some() {
         let options = docker(args)?;
         let name = FarSource::name_of(&options.mount.file_system, options.mount.access_point.as_deref());
         (FarOptions::Docker(Box::new(options)), name)
@@ -89,8 +89,8 @@ fn refuse_what_the_task_decides(args: &ServeArgs) -> Result<(), Mistake> {
 }
 
 fn docker(args: &ServeArgs) -> Result<DockerOptions, Mistake> {
-    let given = &args.s3files;
-    let engines = match given.engine.map(Mounter::engine) {
+    let (given, by) = (&args.s3files.file_system, &args.s3files.by);
+    let engines = match by.engine.map(Mounter::engine) {
         None => EngineKind::ALL.to_vec(),
         Some(Some(kind)) => vec![kind],
         Some(None) => {
@@ -101,12 +101,12 @@ fn docker(args: &ServeArgs) -> Result<DockerOptions, Mistake> {
         }
     };
     let mount = Options {
-        file_system: given.s3files.clone().unwrap_or_default(),
+        file_system: given.id.clone().unwrap_or_default(),
         region: args.s3.region.clone().or_else(region_of_environment),
         az_id: given.az_id.clone(),
         mount_target: given.mount_target.clone(),
         access_point: given.access_point.clone(),
-        direct_reads: !given.no_direct_reads,
+        direct_reads: !args.s3files.no_direct_reads,
         dir: DEFAULT_DIR.into(),
         cloudwatch: false,
         times: Times::DEFAULT,
@@ -114,7 +114,7 @@ fn docker(args: &ServeArgs) -> Result<DockerOptions, Mistake> {
     mount.check().map_err(|error: OptionError| Mistake::new(error.to_string(), error.hint))?;
     Ok(DockerOptions {
         engines,
-        image: given.image.clone(),
+        image: by.image.clone(),
         mount,
         profile: args.s3.profile.clone(),
         gateway: gateway(args),

@@ -26,9 +26,9 @@ pub struct File {
 
 /// What the file says for the command line `args`.
 pub fn layer(args: &ServeArgs) -> Result<Layer, Mistake> {
-    let named = args.config.is_some() || args.source.is_some();
-    let Some(file) = read(args.config.clone(), named)? else { return Ok(Layer::new()) };
-    file.layer(args.source.as_deref(), !args.bucket.is_empty() || args.path.is_some())
+    let named = args.file.config.is_some() || args.file.source.is_some();
+    let Some(file) = read(args.file.config.clone(), named)? else { return Ok(Layer::new()) };
+    file.layer(args.file.source.as_deref(), !args.bucket.is_empty() || args.path.is_some())
 }
 
 /// What the file says for a source, whose name a command that does not serve was given.

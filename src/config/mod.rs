@@ -155,10 +155,10 @@ impl Config {
             Mistake::new(message, directory_hint(&error))
         })?;
         path::check_state(&source, &state_dir)?;
-        let mount = args.mount.map(|point| MountOptions {
+        let mount = args.mounting.mount.map(|point| MountOptions {
             point: std::path::absolute(&point).unwrap_or(point),
-            volume_name: args.volume_name.unwrap_or_else(|| volume_name(&source)),
-            browse: !args.no_browse,
+            volume_name: args.mounting.volume_name.unwrap_or_else(|| volume_name(&source)),
+            browse: !args.mounting.no_browse,
             read_only: args.read_only,
         });
         Ok(Self {

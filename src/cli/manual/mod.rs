@@ -10,6 +10,9 @@ use std::path::Path;
 use clap::{ArgAction, Command};
 use clap_mangen::Man;
 
+use super::part;
+use super::serve::COMMON;
+
 use table::{EXIT, FILES_OF_AWS, FILES_OF_GATEWAYS, FILES_OF_STATE, OF_AWS, ROWS, Row, Uses, VARIABLES};
 
 /// The command line with the ends of its long help; the short one has the options that most need.
@@ -23,9 +26,9 @@ fn explained_below(command: Command, path: &str) -> Command {
         None => command,
     };
     let is_long = command.get_arguments().count() > MOST_IN_SHORT_HELP;
-    let is_rare = |option: &clap::Arg| {
-        option.get_help_heading().is_some() && !option.get_long().is_some_and(|name| COMMON.contains(&name))
-    };
+    let common = if is_long { part::members(&command, COMMON) } else { Vec::new() };
+    let is_rare =
+        |option: &clap::Arg| option.get_help_heading().is_some() && !common.contains(option.get_id());
     let command = command.mut_args(|option| {
         let is_hidden = is_long && is_rare(&option);
         option.hide_env_values(true).hide_short_help(is_hidden)
@@ -202,23 +205,6 @@ fn escaped(text: &str) -> String {
 
 /// Options of commands with more are in the short help only if they have no heading, or are common.
 const MOST_IN_SHORT_HELP: usize = 25;
-const COMMON: &[&str] = &[
-    "region",
-    "profile",
-    "endpoint-url",
-    "no-sign-request",
-    "listen",
-    "read-only",
-    "user",
-    "password-file",
-    "mount",
-    "volume-name",
-    "config",
-    "source",
-    "state-dir",
-    "s3files",
-    "stack",
-];
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,9 @@ use anyhow::anyhow;
 use super::super::CommandError;
 use super::handle::Handle;
 use crate::aws_cli::{AwsCliError, session_plugin};
-use crate::cli::{self, Command, Layer, MountArgs, ParseError, ResolvedOption};
+use crate::cli::{
+    self, Command, FileArgs, FileSystemArgs, Layer, MountArgs, MountStackArgs, ParseError, ResolvedOption,
+};
 use crate::stack::{Direct, Docker, Task};
 
 /// The bucket. Where the stack lets nobody write, nothing is written past it.
@@ -61,9 +63,18 @@ pub(super) fn as_mount(
     given: &[ResolvedOption],
     options: &[(&'static str, String)],
 ) -> Result<(MountArgs, Vec<ResolvedOption>), CommandError> {
-    let is_replaced =
-        |name: &str| NOT_BESIDE.contains(&name) || options.iter().any(|(option, _)| *option == name);
-    let kept = given.iter().filter(|option| !is_replaced(&option.name)).flat_map(ResolvedOption::arguments);
+    let served = cli::served_names();
+    // What the configuration file said is among the options.
+    let says_otherwise = |option: &ResolvedOption| {
+        served.contains(&option.name)
+            || option.is_of::<FileSystemArgs>()
+            || option.is_of::<FileArgs>()
+            || option.is_of::<MountStackArgs>()
+    };
+    let is_replaced = |option: &&ResolvedOption| {
+        says_otherwise(option) || options.iter().any(|(name, _)| *name == option.name)
+    };
+    let kept = given.iter().filter(|option| !is_replaced(option)).flat_map(ResolvedOption::arguments);
     let named = options.iter().map(|(name, value)| match value.as_str() {
         "" => format!("--{name}"),
         value => format!("--{name}={value}"),
@@ -87,20 +98,6 @@ pub(super) fn as_mount(
         _ => Err(anyhow!("it is not a command that mounts").into()),
     }
 }
-
-/// What says otherwise what is mounted; what the configuration file said is among the options.
-const NOT_BESIDE: [&str; 10] = [
-    "stack",
-    "via",
-    "bucket",
-    "path",
-    "source",
-    "config",
-    "s3files",
-    "az-id",
-    "mount-target",
-    "access-point",
-];
 
 #[cfg(test)]
 mod tests {

@@ -165,7 +165,7 @@ fn check_task(rendered: &Rendered<'_>, is_read_only: bool) {
     assert_eq!(args.read_only, is_read_only);
     assert_eq!(
         (args.listen, args.auth),
-        (vec!["127.0.0.1:8330".to_owned()], Some(s3dav::cli::AuthArg::Basic))
+        (vec!["127.0.0.1:8330".to_owned()], Some(s3dav::http::auth::AuthMode::Basic))
     );
     assert_eq!(args.user.as_deref(), Some(s3dav::far::USER));
     assert_eq!(args.password_variable.as_deref(), secret["Name"].as_str());
