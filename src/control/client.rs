@@ -35,12 +35,6 @@ pub enum ControlError {
     Refused(String),
 }
 
-impl From<io::Error> for ControlError {
-    fn from(error: io::Error) -> Self {
-        Self::Lost(error)
-    }
-}
-
 impl ControlError {
     /// The next step.
     pub fn hint(&self) -> Option<&'static str> {
@@ -91,26 +85,26 @@ pub fn mark(who: Who, state_dir: &Path) -> Option<(u64, i64, i64)> {
 
 async fn connect(who: Who, state_dir: &Path) -> Result<UnixStream, ControlError> {
     let not_running = || ControlError::NotRunning { state_dir: state_dir.to_owned() };
-    let place = place::noted(state_dir, who)?.ok_or_else(not_running)?;
+    let place = place::noted(state_dir, who).map_err(ControlError::Lost)?.ok_or_else(not_running)?;
     match UnixStream::connect(place).await {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             Err(not_running())
         }
-        stream => Ok(stream?),
+        stream => stream.map_err(ControlError::Lost),
     }
 }
 
 async fn exchange(who: Who, state_dir: &Path, request: Request) -> Result<Reply, ControlError> {
     let mut stream = connect(who, state_dir).await?;
-    let uid = stream.peer_cred()?.uid();
+    let uid = stream.peer_cred().map_err(ControlError::Lost)?.uid();
     if uid != rustix::process::geteuid().as_raw() {
         return Err(ControlError::Foreign(uid));
     }
     let mut text = serde_json::to_string(&Line { version: VERSION, content: request })?;
     text.push('\n');
-    stream.write_all(text.as_bytes()).await?;
+    stream.write_all(text.as_bytes()).await.map_err(ControlError::Lost)?;
     let mut answer = String::new();
-    stream.take(MOST_BYTES).read_to_string(&mut answer).await?;
+    stream.take(MOST_BYTES).read_to_string(&mut answer).await.map_err(ControlError::Lost)?;
     if answer.is_empty() {
         // It ended before it could answer.
         return Err(ControlError::Lost(io::ErrorKind::UnexpectedEof.into()));

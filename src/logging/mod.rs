@@ -84,7 +84,7 @@ pub enum LogError {
     #[error("{FILTER}={text:?} cannot be read")]
     Filter { text: String, source: ParseError },
     #[error("the log file cannot be written")]
-    File(#[from] io::Error),
+    File(#[source] io::Error),
 }
 
 /// Sets the log up for the whole process; a second call does nothing.
@@ -104,7 +104,7 @@ pub fn start(format: LogFormat, verbosity: i16, place: Place<'_>) -> Result<(), 
         Place::HastyStandardError => (BoxMakeWriter::new(|| Hasty), has_colours()),
         Place::File(file) => {
             panics::log();
-            (BoxMakeWriter::new(Mutex::new(Rotating::open(file)?)), false)
+            (BoxMakeWriter::new(Mutex::new(Rotating::open(file).map_err(LogError::File)?)), false)
         }
     };
     let builder = builder.with_writer(writer).with_ansi(has_colours);

@@ -25,7 +25,7 @@ pub enum PointError {
     #[error("other users can replace it, because they can write to {0}")]
     Unsafe(PathBuf),
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
 }
 
 impl PointError {
@@ -77,7 +77,7 @@ fn resolved_now(point: &Path) -> PathBuf {
 }
 
 fn prepare_now(point: &Path) -> Result<Vec<PathBuf>, PointError> {
-    let made = make(point)?;
+    let made = make(point).map_err(PointError::Io)?;
     match shut(point) {
         Ok(()) => Ok(made),
         Err(error) => {
@@ -120,10 +120,10 @@ pub(super) fn remove(made: &[PathBuf]) {
 
 /// Sees to it that nobody else can look in, if it can be a mount point.
 fn shut(point: &Path) -> Result<(), PointError> {
-    let meta = fs::symlink_metadata(point)?;
+    let meta = fs::symlink_metadata(point).map_err(PointError::Io)?;
     check_existing(point, &meta)?;
     if meta.mode() & 0o077 != 0 {
-        fs::set_permissions(point, Permissions::from_mode(0o700))?;
+        fs::set_permissions(point, Permissions::from_mode(0o700)).map_err(PointError::Io)?;
     }
     Ok(())
 }
@@ -131,14 +131,15 @@ fn shut(point: &Path) -> Result<(), PointError> {
 fn check_now(point: &Path) -> Result<(), PointError> {
     match fs::symlink_metadata(point) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        meta => return check_existing(point, &meta?),
+        meta => return check_existing(point, &meta.map_err(PointError::Io)?),
     }
     let existing = point.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
     if !existing.is_dir() {
         return Err(PointError::Io(io::ErrorKind::NotADirectory.into()));
     }
-    rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)?;
-    check_above(existing.canonicalize()?.ancestors())
+    let access = rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK);
+    access.map_err(|errno| PointError::Io(errno.into()))?;
+    check_above(existing.canonicalize().map_err(PointError::Io)?.ancestors())
 }
 
 /// Of a directory that is there already.
@@ -153,7 +154,7 @@ fn check_existing(point: &Path, meta: &fs::Metadata) -> Result<(), PointError> {
         return Err(PointError::Foreign(meta.uid()));
     }
     check_above(resolved_now(point).ancestors().skip(1))?;
-    if fs::read_dir(point)?.next().is_some() {
+    if fs::read_dir(point).map_err(PointError::Io)?.next().is_some() {
         return Err(PointError::NotEmpty);
     }
     Ok(())
@@ -162,7 +163,7 @@ fn check_existing(point: &Path, meta: &fs::Metadata) -> Result<(), PointError> {
 fn check_above<'a>(mut folders: impl Iterator<Item = &'a Path>) -> Result<(), PointError> {
     let own = rustix::process::geteuid().as_raw();
     folders.try_for_each(|above| {
-        if can_be_replaced(&fs::metadata(above)?, own) {
+        if can_be_replaced(&fs::metadata(above).map_err(PointError::Io)?, own) {
             return Err(PointError::Unsafe(above.to_owned()));
         }
         Ok(())

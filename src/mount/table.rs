@@ -26,7 +26,7 @@ pub struct Entry {
 /// The table cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[error("the table of mounts cannot be read")]
-pub struct TableError(#[from] io::Error);
+pub struct TableError(#[source] io::Error);
 
 impl Entry {
     /// Whether this is a mount of what is served at `url`.
@@ -65,15 +65,16 @@ pub async fn entry_at(point: &Path) -> Result<Option<Entry>, TableError> {
 /// All that is mounted, the oldest first.
 #[cfg(not(target_os = "macos"))]
 pub async fn entries() -> Result<Vec<Entry>, TableError> {
-    Ok(of_mountinfo(&tokio::fs::read_to_string("/proc/self/mountinfo").await?))
+    let text = tokio::fs::read_to_string("/proc/self/mountinfo").await.map_err(TableError)?;
+    Ok(of_mountinfo(&text))
 }
 
 /// All that is mounted, the oldest first.
 #[cfg(target_os = "macos")]
 pub async fn entries() -> Result<Vec<Entry>, TableError> {
     // It prints what the kernel remembers, without asking the file systems.
-    let text = process::run(process::system("mount"), LIST_LIMIT).await.map_err(io::Error::other)?;
-    Ok(of_mount_output(&text))
+    let text = process::run(process::system("mount"), LIST_LIMIT).await;
+    Ok(of_mount_output(&text.map_err(|error| TableError(io::Error::other(error)))?))
 }
 
 /// Linux's `/proc/self/mountinfo`.

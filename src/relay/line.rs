@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -47,7 +47,7 @@ pub(super) struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LineError {
     #[error("cannot connect to it")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
     #[error("it does not speak HTTP")]
     Http(#[from] hyper::Error),
     #[error("another user's program (uid {0}) has taken its port")]
@@ -170,12 +170,18 @@ impl Line {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, LineError> {
+    /// A stream, with its own address and that of the far end.
+    async fn reach(&self) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_send_buffer_size(SEND_BUFFER)?;
         let stream = socket.connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (own, far) = (stream.local_addr()?, stream.peer_addr()?);
+        Ok((stream, own, far))
+    }
+
+    async fn connect(&self) -> Result<Connection, LineError> {
+        let (stream, own, far) = self.reach().await.map_err(LineError::Io)?;
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = driver.await {
@@ -191,7 +197,7 @@ impl Line {
         while let Some(frame) = answer.frame().await {
             frame?;
         }
-        match self.owners.uid(far, own).await? {
+        match self.owners.uid(far, own).await.map_err(LineError::Io)? {
             Some(uid) if uid == own_uid() || uid == ROOT => {}
             Some(uid) => return Err(LineError::Foreign(uid)),
             None => return Err(LineError::Unknown),

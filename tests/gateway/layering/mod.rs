@@ -309,6 +309,20 @@ fn foreign_types_stay_behind_their_doors() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What an error of the system means depends on what was done. Only in `fs/path` every one is of the directory that is
+/// served.
+#[test]
+fn errors_of_the_system_become_ours_where_their_meaning_is_known() {
+    let is_blanket = |line: &str| {
+        line.contains("From<io::Error>")
+            || line.contains("From<std::io::Error>")
+            || (line.contains("#[from]") && line.contains("io::Error"))
+    };
+    let blanket = sources().into_iter().filter(|(_, text)| code(text).lines().any(is_blanket));
+    let blanket: Vec<_> = blanket.map(|(path, _)| path).collect();
+    assert_eq!(blanket, [Path::new("src/fs/path/disk.rs")], "name the variant: `map_err(Enum::Variant)`");
+}
+
 #[test]
 fn tests_run_what_the_table_of_outside_programs_gives_them() {
     let runs = ["Command", "::new("].concat();
