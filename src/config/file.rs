@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::cli::{Layer, ServeArgs, option_names};
+use crate::cli::{Layer, ServeArgs, option_names, served_names};
 use crate::mistake::Mistake;
 use crate::spelling;
 
@@ -28,7 +28,8 @@ pub struct File {
 pub fn layer(args: &ServeArgs) -> Result<Layer, Mistake> {
     let named = args.file.config.is_some() || args.file.source.is_some();
     let Some(file) = read(args.file.config.clone(), named)? else { return Ok(Layer::new()) };
-    file.layer(args.file.source.as_deref(), !args.bucket.is_empty() || args.path.is_some())
+    let is_named = !args.bucket.is_empty() || args.path.is_some() || args.s3files.file_system.id.is_some();
+    file.layer(args.file.source.as_deref(), is_named)
 }
 
 /// What the file says for a source, whose name a command that does not serve was given.
@@ -97,6 +98,9 @@ impl File {
     fn layer(mut self, source: Option<&str>, is_named: bool) -> Result<Layer, Mistake> {
         let names = self.sources.keys().cloned().collect::<Vec<_>>();
         let mut layer = self.options;
+        let served = served_names();
+        let says = |layer: &Layer| served.iter().any(|name| layer.contains_key(name));
+        let forget = |layer: &mut Layer| layer.retain(|name, _| !served.contains(name));
         let own = match source {
             Some(name) => Some(self.sources.remove(name).ok_or_else(|| {
                 let hint = match nearest(name, &names) {
@@ -105,7 +109,7 @@ impl File {
                 };
                 Mistake::new(format!("there is no source {name:?} in the configuration"), &hint)
             })?),
-            None if is_named || layer.contains_key("bucket") || layer.contains_key("path") => None,
+            None if is_named || says(&layer) => None,
             None if names.len() > 1 => {
                 let hint = format!("name one with --source: {}", names.join(", "));
                 return Err(Mistake::new("the configuration has several sources", &hint));
@@ -113,15 +117,13 @@ impl File {
             None => self.sources.pop_first().map(|(_, only)| only),
         };
         let own = own.unwrap_or_default();
-        if own.contains_key("bucket") || own.contains_key("path") {
+        if says(&own) {
             // What is served is the source's, and not partly everybody's.
-            layer.remove("bucket");
-            layer.remove("path");
+            forget(&mut layer);
         }
         layer.extend(own);
         if is_named {
-            layer.remove("bucket");
-            layer.remove("path");
+            forget(&mut layer);
         }
         Ok(layer)
     }
@@ -146,11 +148,13 @@ fn read_options(table: Table, known: &[String]) -> Result<Layer, Mistake> {
         })?;
         options.insert(name, values);
     }
-    if options.contains_key("bucket") && options.contains_key("path") {
-        Err(Mistake::new("both bucket and path are given", "a source is one or the other"))
-    } else {
-        Ok(options)
+    let served = served_names();
+    let mut given = served.iter().filter(|name| options.contains_key(*name));
+    if let (Some(one), Some(other)) = (given.next(), given.next()) {
+        let message = format!("both {one} and {other} are given");
+        return Err(Mistake::new(message, "a source is one or the other"));
     }
+    Ok(options)
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -200,6 +204,10 @@ mod tests {
         assert!(!named.contains_key("bucket") && named["read-only"] == ["true"]);
         let other = File::parse("path = '/x'\n[sources.b]\nbucket = 'b'").unwrap();
         assert!(!other.layer(Some("b"), false).unwrap().contains_key("path"));
+        let far = File::parse("s3files = 'fs-1'\n[sources.b]\nbucket = 'b'").unwrap();
+        assert_eq!(far.layer(Some("b"), false).unwrap().keys().collect::<Vec<_>>(), ["bucket"]);
+        let far = File::parse("s3files = 'fs-1'").unwrap().layer(None, true).unwrap();
+        assert!(far.is_empty(), "{far:?}");
         let only = File::parse("[sources.x]\npath = '/x'").unwrap().layer(None, false).unwrap();
         assert_eq!(only["path"], ["/x"]);
     }
@@ -212,7 +220,8 @@ mod tests {
         assert!(mistake_of("[sources.a]\nbuckets = 'x'", None).contains("did you mean bucket?"));
         assert!(mistake_of("detached = true", None).contains("no option"));
         assert!(mistake_of("bucket = 1.5", None).contains("must be a string"));
-        assert!(mistake_of("bucket = 'a'\npath = '/b'", None).contains("one or the other"));
+        assert!(mistake_of("bucket = 'a'\npath = '/b'", None).contains("both bucket and path are given"));
+        assert!(mistake_of("bucket = 'a'\ns3files = 'fs-1'", None).contains("one or the other"));
         assert!(mistake_of("sources = 1", None).contains("[sources.NAME]"));
         assert!(mistake_of("a\nb = 1", None).contains("line 1"), "{}", mistake_of("a\nb = 1", None));
     }

@@ -330,7 +330,111 @@ fn volume_name(source: &Source) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+    use std::path::Path;
+
     use super::*;
+    use crate::cli::{self, Command, Invocation, Layer, Origin, default_in_words};
+    use crate::container::EngineKind;
+    use crate::named::NamedEnum;
+    use crate::spool;
+    use crate::store::layers::conditional::ConditionalWrites;
+    use crate::store::s3::S3Options;
+
+    /// What `serve` makes of a source alone, and what is shown for the options that nobody gave.
+    fn by_default(source: &str, state: &Path) -> (Config, BTreeMap<String, String>) {
+        let words = ["s3dav", "serve", source, "--state-dir"].map(Into::into);
+        let words = words.into_iter().chain([state.as_os_str().to_owned()]);
+        let Invocation { cli, given } =
+            cli::parse_again(words, |_| Ok::<_, Infallible>(Layer::new())).unwrap();
+        let Command::Serve(args) = cli.command else { panic!("{source}") };
+        let shown = given.into_iter().filter(|option| option.origin == Origin::Default);
+        let shown = shown.filter(|option| !option.values.is_empty());
+        let shown = shown.map(|option| (option.name.clone(), option.values.join(","))).collect();
+        let mut config = Config::of_serve(*args).unwrap();
+        // These are the machine's.
+        config.notify.by = None;
+        if let Source::Buckets(source) = &mut config.source {
+            source.s3.endpoint_url = None;
+        }
+        (config, shown)
+    }
+
+    #[test]
+    fn what_is_shown_as_a_default_is_what_a_config_holds() {
+        let state = tempfile::tempdir().unwrap();
+        let (config, shown) = by_default("photos", state.path());
+        let Source::Buckets(source) = &config.source else { panic!("{config:?}") };
+        let (s3, uploads, service) = (&source.s3, &source.uploads, &config.service);
+        let trusted = if source.trusts_conditions { ConditionalWrites::Yes } else { ConditionalWrites::Auto };
+        let size = |bytes: u64| Size(bytes).to_string();
+        let time = |span: Duration| Timespan(span).to_string();
+        let held = [
+            ("accelerate", s3.accelerate.to_string()),
+            ("apple-metadata", config.shelf.metadata.to_string()),
+            ("cache-file-limit", size(source.cache.file_limit)),
+            ("cache-size", size(source.cache.size)),
+            ("checksums", s3.checksums.to_string()),
+            ("conditional-writes", trusted.to_string()),
+            ("delete-hidden", source.file_system.delete_hidden.to_string()),
+            ("dual-stack", s3.dual_stack.to_string()),
+            ("equal-parts", uploads.equal_parts.to_string()),
+            ("fips", s3.fips.to_string()),
+            ("metadata-ttl", time(source.cache.times.metadata)),
+            ("multipart-threshold", size(uploads.multipart_threshold)),
+            ("no-browse", false.to_string()),
+            ("no-direct-reads", false.to_string()),
+            ("no-sign-request", s3.no_sign_request.to_string()),
+            ("part-size", size(uploads.part_size)),
+            ("read-ahead", size(source.read_ahead.window)),
+            ("read-ahead-total", size(source.read_ahead.total)),
+            ("read-only", service.read_only.to_string()),
+            ("requester-pays", s3.requester_pays.to_string()),
+            ("shelf-limit", size(config.shelf.limit)),
+            ("show-conflicts", false.to_string()),
+            ("shutdown-timeout", time(config.shutdown_timeout)),
+            ("upload-memory", size(uploads.memory)),
+            ("upload-spool", size(uploads.spool)),
+        ];
+        let held: BTreeMap<_, _> = held.map(|(name, value)| (name.to_owned(), value)).into();
+        assert_eq!(shown, held);
+    }
+
+    #[test]
+    fn serve_without_options_is_the_default() {
+        let [served, state] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let state_dir = state.path().canonicalize().unwrap();
+        let directory = served.path().canonicalize().unwrap();
+        let sources = [
+            (
+                "photos",
+                Source::Buckets(Box::new(BucketSource::new(
+                    vec![BucketSpec::parse("photos").unwrap()],
+                    S3Options::default(),
+                ))),
+            ),
+            (directory.to_str().unwrap(), Source::Path(PathOptions::new(directory.clone()))),
+        ];
+        for (word, source) in sources {
+            let (config, _) = by_default(word, &state_dir);
+            assert_eq!(format!("{config:?}"), format!("{:?}", Config::new(source, state_dir.clone())));
+        }
+    }
+
+    #[test]
+    fn defaults_in_words_are_the_codes() {
+        let engines: Vec<_> = EngineKind::ALL.iter().map(|kind| kind.name()).collect();
+        let addresses: Vec<_> = Listen::default().addresses.iter().map(ToString::to_string).collect();
+        for (name, value) in [
+            ("engine", engines.join(", else ")),
+            ("listen", addresses.join(" and ")),
+            ("spill-limit", Size(spool::DEFAULT_SPILL).to_string()),
+        ] {
+            let words = default_in_words(name).unwrap();
+            assert!(words.contains(&value), "{name}: {words}");
+        }
+    }
 
     #[test]
     fn the_user_is_told_by_whom_the_options_name() {
