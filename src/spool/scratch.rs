@@ -1,13 +1,17 @@
 //! Files without a name, and the room on disk that they share.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use rustix::io::{pwritev, retry_on_intr};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -60,13 +64,20 @@ struct Inner {
     room: Room,
     /// What of the room it uses, in bytes.
     used: AtomicU64,
+    /// Held by the one that has the system forget some of it.
+    forgetting: Mutex<()>,
 }
 
 impl Scratch {
     /// A file in `directory`, which uses no room yet. Blocks, for a moment.
     pub fn new(directory: &Path, room: &Room) -> io::Result<Self> {
         let file = Open::new(tempfile::tempfile_in(directory)?);
-        Ok(Self(Arc::new(Inner { file, room: room.clone(), used: AtomicU64::new(0) })))
+        Ok(Self(Arc::new(Inner {
+            file,
+            room: room.clone(),
+            used: AtomicU64::new(0),
+            forgetting: Mutex::new(()),
+        })))
     }
 
     /// Takes room for so many more bytes, if there is any; it is given back when the file is gone.
@@ -85,16 +96,23 @@ impl Scratch {
 
     /// Writes where there is room: see [`Self::grow`].
     pub async fn write(&self, position: u64, bytes: Bytes) -> io::Result<()> {
-        self.write_all(position, vec![bytes]).await
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || inner.file.write_all_at(&bytes, position)).await?
     }
 
-    /// As [`Self::write`], one piece behind the other.
-    pub async fn write_all(&self, mut position: u64, pieces: Vec<Bytes>) -> io::Result<()> {
+    /// Writes the pieces, one behind the other, of what is hardly ever read again: where there is room as for
+    /// [`Self::write`]. Of what is written in order so, the system's memory holds the end only, [`IN_MEMORY`].
+    pub async fn write_aside(&self, position: u64, pieces: Vec<Bytes>) -> io::Result<()> {
         let inner = Arc::clone(&self.0);
         let writing = tokio::task::spawn_blocking(move || {
-            for piece in pieces {
-                inner.file.write_all_at(&piece, position)?;
-                position += piece.len() as u64;
+            let end = write_pieces(&inner.file, position, &pieces)?;
+            // Where the disk is slow nobody waits for it: what is not forgotten now, the system forgets when it must.
+            if let Some(_turn) = inner.forgetting.try_lock() {
+                // What is written to the disk at the first time can be forgotten at the second.
+                for behind in [IN_MEMORY / 2, IN_MEMORY] {
+                    let from = position.saturating_sub(behind);
+                    forget(&inner.file, from, end.saturating_sub(behind) - from);
+                }
             }
             Ok(())
         });
@@ -112,8 +130,64 @@ impl Scratch {
     }
 }
 
+/// Writes the pieces in one go: the file system then handles many pages at a time. Returns where they end.
+fn write_pieces(file: &File, mut position: u64, pieces: &[Bytes]) -> io::Result<u64> {
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let mut left = &mut slices[..];
+    while !left.is_empty() {
+        let written = retry_on_intr(|| pwritev(file, left, position))?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        position += written as u64;
+        IoSlice::advance_slices(&mut left, written);
+    }
+    Ok(position)
+}
+
+/// Asks the system to forget the bytes of a file that are on the disk, and to write those that are not.
+#[cfg(target_os = "linux")]
+fn forget(file: &File, position: u64, length: u64) {
+    use rustix::fs::{Advice, fadvise};
+
+    if let Some(length) = NonZeroU64::new(length) {
+        // It need not follow.
+        let _ = fadvise(file, position, Some(length), Advice::DontNeed);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_: &File, _: u64, _: u64) {}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.room.give_back(*self.used.get_mut());
+    }
+}
+
+/// Bytes of a file written aside that stay in the system's memory. What fits in is seldom written to the disk at
+/// all: the file is gone before. A larger one would push out what others read, and have the system find new
+/// memory for each of its pages, which takes longer than to write to them.
+const IN_MEMORY: u64 = 128 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_aside_can_be_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = Scratch::new(directory.path(), &Room::new(0)).unwrap();
+        // More pieces than a system call takes, and what lies behind by all that stays in memory.
+        let pieces: Vec<Bytes> = (0..3000_u32).map(|n| n.to_le_bytes().to_vec().into()).collect();
+        let whole = pieces.concat();
+        for position in [0, 5000, IN_MEMORY / 2, IN_MEMORY, IN_MEMORY + 12_000] {
+            file.write_aside(position, pieces.clone()).await.unwrap();
+        }
+        for position in [5000, IN_MEMORY / 2, IN_MEMORY, IN_MEMORY + 12_000] {
+            assert!(file.read(position, 12_000).await.unwrap() == whole, "at {position}");
+        }
+        assert!(file.read(0, 5000).await.unwrap() == whole[..5000]);
+        file.write_aside(1, Vec::new()).await.unwrap();
     }
 }

@@ -109,7 +109,7 @@ impl Spool {
             return;
         }
         let written = if self.file.grow(body.len() as u64) {
-            self.file.write_all(position, body.pieces().to_vec()).await
+            self.file.write_aside(position, body.pieces().to_vec()).await
         } else {
             Err(io::ErrorKind::QuotaExceeded.into())
         };
