@@ -11,7 +11,7 @@ use clap::{ArgAction, Command};
 use clap_mangen::Man;
 
 use super::part;
-use super::part::COMMON;
+use super::serve::COMMON;
 
 use table::{EXIT, FILES_OF_AWS, FILES_OF_GATEWAYS, FILES_OF_STATE, OF_AWS, ROWS, Row, Uses, VARIABLES};
 
