@@ -27,3 +27,8 @@ pub(super) fn members(command: &Command, group: &str) -> Vec<Id> {
     let group = command.get_groups().find(|found| found.get_id() == group);
     group.map(|group| group.get_args().cloned().collect()).unwrap_or_default()
 }
+
+/// The group of the options that say what is served.
+pub(super) const SERVED: &str = "served";
+/// The group of the options that most need: the short help has them.
+pub(super) const COMMON: &str = "common";

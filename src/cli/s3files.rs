@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::serve::{COMMON, SERVED};
+use super::part::{COMMON, SERVED};
 use super::value::named;
 use crate::far::Mounter;
 use crate::sockets::DEFAULT_PORT;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args, Command, Id};
 
+use super::part::{COMMON, SERVED};
 use super::value::named;
 use super::{S3FilesArgs, SessionArgs, part};
 use crate::fs::path;
@@ -357,8 +358,3 @@ pub fn served_names() -> Vec<String> {
     let options = part::options::<ServeArgs>().into_iter().filter(|option| served.contains(option.get_id()));
     options.filter_map(|option| option.get_long().map(str::to_owned)).collect()
 }
-
-/// The group of the options that say what is served.
-pub(super) const SERVED: &str = "served";
-/// The group of the options that most need: the short help has them.
-pub(super) const COMMON: &str = "common";

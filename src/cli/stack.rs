@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::serve::COMMON;
+use super::part::COMMON;
 use super::value::named;
 use crate::stack::{Architecture, Via};
 use crate::units::Timespan;

@@ -10,8 +10,7 @@ use std::path::Path;
 use clap::{ArgAction, Command};
 use clap_mangen::Man;
 
-use super::part;
-use super::serve::COMMON;
+use super::part::{self, COMMON};
 
 use table::{EXIT, FILES_OF_AWS, FILES_OF_GATEWAYS, FILES_OF_STATE, OF_AWS, ROWS, Row, Uses, VARIABLES};
 
