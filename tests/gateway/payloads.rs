@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use s3dav::metrics::Metrics;
 use s3dav::object::{Attributes, Condition, Key};
 use s3dav::store::s3::{Checksums, S3Store};
-use s3dav::store::{ObjectStore, Payload, Upload};
+use s3dav::store::{MultipartStore, ObjectStore, Payload, Upload};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
