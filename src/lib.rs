@@ -1,7 +1,7 @@
 //! s3dav serves S3 as WebDAV, for Finder and everyone else.
 //!
 //! A request walks down this list once, and its answer walks back up; a module uses only those
-//! below it (`tests/gateway/layering.rs` holds the exact table):
+//! below it (`tests/gateway/layering` holds the exact table; `src/ARCHITECTURE.md` is the map for whoever comes new):
 //!
 //! - [`cli`]: the command line's structs.
 //! - [`commands`]: one file a command; puts the layers together.

@@ -1,6 +1,7 @@
 //! Arrows between modules point down, and foreign types stay behind their doors.
 
 mod clients;
+mod glossary;
 mod modules;
 mod tokens;
 
