@@ -106,7 +106,8 @@ impl Scratch {
         let inner = Arc::clone(&self.0);
         let writing = tokio::task::spawn_blocking(move || {
             let end = write_pieces(&inner.file, position, &pieces)?;
-            // Where the disk is slow nobody waits for it: what is not forgotten now, the system forgets when it must.
+            // Where the disk is slow one part waits for it, not all: what is not forgotten now, the system forgets
+            // when it must.
             if let Some(_turn) = inner.forgetting.try_lock() {
                 // What is written to the disk at the first time can be forgotten at the second.
                 for behind in [IN_MEMORY / 2, IN_MEMORY] {
