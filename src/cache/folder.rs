@@ -292,3 +292,239 @@ const MAX_FACTS: usize = 10_000;
 const OVERHEAD: usize = 512;
 const FACT: usize = 400;
 const LISTED: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::object::{ETag, Key};
+
+    const TIMES: Times =
+        Times { metadata: Duration::from_secs(10), longest_listing: Duration::from_secs(600) };
+    const JUST_YOUNG: Duration = Duration::from_secs(9);
+    const JUST_OLD: Duration = Duration::from_secs(11);
+
+    /// The question of that number, asked so long ago.
+    fn asked_before(tick: u64, age: Duration) -> Asked {
+        Asked { tick: Tick(tick), at: Instant::now().checked_sub(age).unwrap() }
+    }
+
+    fn asked(tick: u64) -> Asked {
+        asked_before(tick, Duration::ZERO)
+    }
+
+    fn meta(etag: &str) -> ObjectMeta {
+        ObjectMeta {
+            size: 1,
+            etag: ETag::new(etag),
+            last_modified: SystemTime::UNIX_EPOCH + Duration::from_secs(1000),
+            content_type: None,
+            storage_class: None,
+            user: Default::default(),
+        }
+    }
+
+    fn object(etag: &str) -> What {
+        What::Object(meta(etag))
+    }
+
+    /// A page with objects of one version, prefixes for names that end with a slash, and where it goes on.
+    fn page(names: &[&str], continuation: Option<&str>) -> ListPage {
+        let (prefixes, objects): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.ends_with('/'));
+        let listed = |name| ListedObject { key: Key::new(name).unwrap(), meta: meta("listed") };
+        ListPage {
+            objects: objects.into_iter().map(listed).collect(),
+            prefixes: prefixes.into_iter().map(str::to_owned).collect(),
+            continuation: continuation.map(str::to_owned),
+            unreadable: 0,
+        }
+    }
+
+    fn names(page: &ListPage) -> Vec<&str> {
+        page.objects.iter().map(|object| object.key.as_str()).collect()
+    }
+
+    fn look(folder: &Folder, name: &str) -> Option<What> {
+        folder.look(name, Freshness::Listed, &TIMES)
+    }
+
+    #[test]
+    fn an_answer_counts_only_if_it_was_asked_for_after_all_that_is_known() {
+        let folder = Folder::new("d/");
+        assert!(folder.learn("d/a", object("1"), asked(5), &TIMES));
+        for late in [3, 5] {
+            assert!(!folder.learn("d/a", What::Nothing, asked(late), &TIMES), "{late}");
+        }
+        assert_eq!(look(&folder, "d/a"), Some(object("1")));
+        assert!(folder.learn("d/a", What::Nothing, asked(6), &TIMES));
+        assert_eq!(look(&folder, "d/a"), Some(What::Nothing));
+        assert_eq!(look(&folder, "d/b"), None);
+    }
+
+    #[test]
+    fn a_listing_replaces_what_was_known_before_it_and_nothing_newer() {
+        let folder = Folder::new("d/");
+        folder.learn("d/a", object("own"), asked(5), &TIMES);
+        assert!(folder.learn_page(None, &page(&["d/b"], None), asked(3)));
+        assert_eq!(look(&folder, "d/a"), Some(object("own")), "newer than the listing");
+        assert_eq!(look(&folder, "d/b"), Some(object("listed")));
+        let shown = folder.page(None, Freshness::Listed, &TIMES).unwrap();
+        assert_eq!(names(&shown), ["d/a", "d/b"]);
+        assert!(
+            !folder.learn_page(None, &page(&["d/x"], None), asked(2)),
+            "older than the one that is known"
+        );
+        assert!(folder.learn_page(None, &page(&["d/b"], None), asked(7)));
+        assert_eq!(look(&folder, "d/a"), Some(What::Nothing));
+        assert!(!folder.learn("d/c", object("1"), asked(6), &TIMES), "the listing is newer");
+        assert!(folder.learn("d/c", object("1"), asked(8), &TIMES));
+        assert!(folder.learn("d/b", What::Nothing, asked(9), &TIMES));
+        assert_eq!(names(&folder.page(None, Freshness::Listed, &TIMES).unwrap()), ["d/c"]);
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_asked_for_and_better_than_nothing() {
+        let folder = Folder::new("d/");
+        folder.learn_page(None, &page(&["d/a", "d/b"], None), asked(1));
+        folder.learn("d/a", object("1"), asked(2), &TIMES);
+        folder.learn("d/a", What::Doubtful, asked(3), &TIMES);
+        folder.learn("d/a", What::Doubtful, asked(4), &TIMES);
+        assert_eq!(look(&folder, "d/a"), None);
+        assert_eq!(look(&folder, "d/b"), Some(object("listed")), "nobody doubts it");
+        assert_eq!(folder.look("d/a", Freshness::Any, &TIMES), Some(object("1")));
+        assert_eq!(folder.page(None, Freshness::Listed, &TIMES), None);
+        let last = folder.page(None, Freshness::Any, &TIMES).unwrap();
+        assert_eq!(last.objects[0].meta.etag, ETag::new("1"));
+        folder.learn("d/a", What::Nothing, asked(5), &TIMES);
+        assert_eq!(names(&folder.page(None, Freshness::Listed, &TIMES).unwrap()), ["d/b"]);
+        // What was known before a listing says less than the listing.
+        folder.learn("d/b", object("old"), asked(6), &TIMES);
+        folder.learn_page(None, &page(&["d/b"], None), asked(7));
+        folder.learn("d/b", What::Doubtful, asked(8), &TIMES);
+        assert_eq!(folder.look("d/b", Freshness::Any, &TIMES), Some(object("listed")));
+    }
+
+    #[test]
+    fn a_listing_tells_of_names_as_far_as_it_was_read() {
+        let folder = Folder::new("d/");
+        assert!(folder.learn_page(None, &page(&["d/a", "d/c/"], Some("more")), asked(1)));
+        assert_eq!(look(&folder, "d/b"), Some(What::Nothing));
+        assert_eq!(look(&folder, "d/c/"), Some(What::Prefix));
+        assert_eq!(look(&folder, "d/d"), None, "beyond its end");
+        assert!(!folder.learn_page(Some("other"), &page(&["d/e"], None), asked(2)));
+        assert!(folder.learn("d/d", object("1"), asked(3), &TIMES));
+        assert!(folder.learn_page(Some("more"), &page(&["d/e"], None), asked(4)));
+        assert_eq!(look(&folder, "d/z"), Some(What::Nothing));
+        let second = folder.page(Some("more"), Freshness::Listed, &TIMES).unwrap();
+        assert_eq!(names(&second), ["d/d", "d/e"], "each name on the page that tells of it");
+        assert_eq!(folder.page(Some("none"), Freshness::Listed, &TIMES), None);
+        let odd = Folder::new("d/");
+        assert!(!odd.learn_page(None, &page(&[], Some("more")), asked(1)), "it tells of nothing");
+        assert!(!odd.learn_page(None, &page(&["d/b", "d/a"], None), asked(1)), "in no order");
+        assert!(!odd.learn_page(Some("more"), &page(&["d/a"], None), asked(1)), "without its beginning");
+    }
+
+    #[test]
+    fn a_fact_lives_as_long_as_its_listing_or_a_time_of_its_own() {
+        let folder = Folder::new("d/");
+        folder.learn("d/young", object("1"), asked_before(1, JUST_YOUNG), &TIMES);
+        folder.learn("d/old", object("1"), asked_before(2, JUST_OLD), &TIMES);
+        assert_eq!(look(&folder, "d/young"), Some(object("1")));
+        assert_eq!(look(&folder, "d/old"), None);
+        assert_eq!(folder.look("d/old", Freshness::Any, &TIMES), Some(object("1")));
+        // A listing of two pages lives twice as long, and what is newer with it.
+        let listed = Folder::new("d/");
+        listed.learn_page(None, &page(&["d/a"], Some("more")), asked_before(1, JUST_OLD));
+        listed.learn_page(Some("more"), &page(&["d/b"], None), asked_before(2, JUST_OLD));
+        listed.learn("d/c", object("1"), asked_before(3, JUST_OLD), &TIMES);
+        assert_eq!(look(&listed, "d/a"), Some(object("listed")));
+        assert_eq!(look(&listed, "d/c"), Some(object("1")));
+        assert_eq!(listed.look("d/a", Freshness::Single, &TIMES), None);
+    }
+
+    #[test]
+    fn a_folder_is_empty_only_if_nothing_can_be_in_it() {
+        let empty = |folder: &Folder| folder.is_empty(&TIMES);
+        let folder = Folder::new("d/");
+        assert_eq!(empty(&folder), None);
+        folder.learn("d/a", What::Nothing, asked(1), &TIMES);
+        assert_eq!(empty(&folder), None);
+        folder.learn_page(None, &page(&["d/a"], None), asked(2));
+        assert_eq!(empty(&folder), Some(false));
+        folder.learn("d/a", What::Doubtful, asked(3), &TIMES);
+        assert_eq!(empty(&folder), None);
+        folder.learn("d/a", What::Nothing, asked(4), &TIMES);
+        assert_eq!(empty(&folder), Some(true));
+        folder.learn("d/b/", What::Prefix, asked(5), &TIMES);
+        assert_eq!(empty(&folder), Some(false));
+        let unread = Folder::new("d/");
+        unread.learn_page(None, &ListPage { unreadable: 1, ..ListPage::default() }, asked(1));
+        assert_eq!(empty(&unread), Some(false), "something that cannot be named is in it");
+        let cut = Folder::new("d/");
+        cut.learn_page(None, &page(&["d/a"], Some("more")), asked(1));
+        cut.learn("d/a", What::Nothing, asked(2), &TIMES);
+        assert_eq!(empty(&cut), None, "more may follow");
+    }
+
+    #[test]
+    fn a_version_keeps_its_first_date_and_what_a_listing_leaves_out() {
+        let written = ObjectMeta { content_type: Some("text/plain".into()), ..meta("1") };
+        let later = |seconds: u64, etag: &str| ObjectMeta {
+            last_modified: written.last_modified + Duration::from_secs(seconds),
+            ..meta(etag)
+        };
+        let folder = Folder::new("d/");
+        folder.learn("d/a", What::Object(written.clone()), asked(1), &TIMES);
+        folder.learn("d/a", What::Object(later(5, "1")), asked(2), &TIMES);
+        assert_eq!(look(&folder, "d/a"), Some(What::Object(written.clone())));
+        // The same content, written anew much later: nobody knows its type.
+        folder.learn("d/a", What::Object(later(6, "1")), asked(3), &TIMES);
+        assert_eq!(look(&folder, "d/a"), Some(object("1")));
+        folder.learn("d/a", What::Object(later(7, "2")), asked(4), &TIMES);
+        assert_eq!(look(&folder, "d/a"), Some(What::Object(later(7, "2"))));
+    }
+
+    #[test]
+    fn names_are_found_in_the_spelling_that_is_stored() {
+        let (composed, decomposed) = ("d/\u{e9}", "d/e\u{301}");
+        let folder = Folder::new("d/");
+        assert_eq!(folder.spelling("\u{e9}", &TIMES), Spelling::Unknown);
+        folder.learn_page(None, &page(&[decomposed], Some("more")), asked(1));
+        assert_eq!(folder.spelling("\u{e9}", &TIMES), Spelling::Stored("e\u{301}".into()));
+        assert_eq!(folder.spelling("\u{fc}", &TIMES), Spelling::Unknown);
+        folder.learn_page(Some("more"), &page(&["d/z"], None), asked(2));
+        assert_eq!(folder.spelling("\u{fc}", &TIMES), Spelling::Nowhere);
+        let single = Folder::new("d/");
+        single.learn_page(None, &page(&[], None), asked(1));
+        single.learn(composed, object("1"), asked(2), &TIMES);
+        assert_eq!(single.spelling("e\u{301}", &TIMES), Spelling::Stored("\u{e9}".into()));
+    }
+
+    #[test]
+    fn the_second_child_in_a_row_of_which_nothing_is_known_is_noticed() {
+        let folder = Folder::new("d/");
+        assert!(!folder.is_asked_again("d/a", &TIMES), "the first");
+        assert!(!folder.is_asked_again("d/a", &TIMES), "the same");
+        assert!(folder.is_asked_again("d/b", &TIMES));
+        folder.learn_page(None, &page(&[], None), asked(1));
+        assert!(!folder.is_asked_again("d/c", &TIMES), "it is listed");
+    }
+
+    #[test]
+    fn too_many_facts_are_forgotten_and_what_was_asked_before_is_not_believed() {
+        let folder = Folder::new("d/");
+        for tick in 1..=MAX_FACTS as u64 {
+            folder.learn(&format!("d/{tick:05}"), What::Nothing, asked_before(tick, JUST_OLD), &TIMES);
+        }
+        assert!(folder.learn("d/young", object("1"), asked(20_000), &TIMES));
+        assert_eq!(look(&folder, "d/young"), Some(object("1")), "the old ones made room");
+        for tick in 1..=MAX_FACTS as u64 {
+            folder.learn(&format!("d/{tick:05}"), What::Nothing, asked(20_000 + tick), &TIMES);
+        }
+        assert_eq!(folder.known.lock().facts.len(), 0, "all were young");
+        assert!(!folder.learn("d/a", object("1"), asked(100), &TIMES), "asked for before that");
+        assert!(!folder.learn_page(None, &page(&["d/a"], None), asked(100)));
+        assert!(folder.learn("d/a", object("1"), asked(40_000), &TIMES));
+    }
+}
