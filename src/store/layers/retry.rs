@@ -323,3 +323,273 @@ impl MultipartStore for Retry {
         self.retry(Kind::Read, || self.inner.list_uploads(key)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::store::payload::Payload;
+
+    /// What goes wrong with a call.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Fault {
+        /// It is not carried out.
+        Refused,
+        /// It is carried out, and its answer is lost.
+        AnswerLost,
+        /// It is not carried out, and never will be.
+        Denied,
+        SignedOut,
+        /// It is not carried out, and somebody else writes the object meanwhile.
+        Overtaken(&'static str),
+        Hangs,
+    }
+
+    /// A store with a fault for each of the next calls that change or look at an object.
+    #[derive(Debug, Default)]
+    struct Faulty {
+        inner: MemoryStore,
+        faults: Mutex<VecDeque<Fault>>,
+        calls: Mutex<usize>,
+    }
+
+    fn unavailable() -> StoreError {
+        StoreError::Unavailable("a fault".into())
+    }
+
+    impl Faulty {
+        fn with(faults: &[Fault]) -> Arc<Self> {
+            Arc::new(Self { faults: Mutex::new(faults.iter().copied().collect()), ..Self::default() })
+        }
+
+        async fn call<T>(&self, key: &Key, work: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+            *self.calls.lock() += 1;
+            let fault = self.faults.lock().pop_front();
+            match fault {
+                None => work.await,
+                Some(Fault::Refused) => Err(unavailable()),
+                Some(Fault::AnswerLost) => work.await.and(Err(unavailable())),
+                Some(Fault::Denied) => Err(StoreError::AccessDenied("a policy".into())),
+                Some(Fault::SignedOut) => Err(StoreError::Credentials("expired".into())),
+                Some(Fault::Hangs) => std::future::pending().await,
+                Some(Fault::Overtaken(content)) => {
+                    self.inner.put(key, content.into(), &Attributes::default(), &Condition::None).await?;
+                    Err(unavailable())
+                }
+            }
+        }
+
+        async fn holds(&self, name: &str) -> Option<bytes::Bytes> {
+            let got = existing(self.inner.get(&key(name), None, &ReadCondition::None).await).unwrap()?;
+            Some(got.collect().await.unwrap())
+        }
+
+        fn calls(&self) -> usize {
+            *self.calls.lock()
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Faulty {
+        forward!(inner: get, list, attributes, foresee, address);
+
+        async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+            self.call(key, self.inner.head(key)).await
+        }
+
+        async fn put(
+            &self,
+            key: &Key,
+            body: Payload,
+            attributes: &Attributes,
+            condition: &Condition,
+        ) -> StoreResult<Written> {
+            self.call(key, self.inner.put(key, body, attributes, condition)).await
+        }
+
+        async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+            self.call(to, self.inner.copy(source, to, condition)).await
+        }
+
+        async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+            self.call(key, self.inner.delete(key, condition)).await
+        }
+
+        async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
+            let mut failed = Vec::new();
+            for DeleteTarget { key, .. } in objects {
+                if let Err(error) = self.delete(key, &Condition::None).await {
+                    failed.push((key.clone(), error));
+                }
+            }
+            Ok(failed)
+        }
+    }
+
+    #[async_trait]
+    impl MultipartStore for Faulty {
+        forward!(inner: upload_part, copy_part, abort_upload, list_uploads);
+
+        async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
+            self.call(key, self.inner.create_upload(key, attributes)).await
+        }
+
+        async fn complete_upload(
+            &self,
+            upload: &Upload,
+            parts: &[Part],
+            size: u64,
+            condition: &Condition,
+        ) -> StoreResult<Written> {
+            self.call(&upload.key, self.inner.complete_upload(upload, parts, size, condition)).await
+        }
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new(name).unwrap()
+    }
+
+    /// A store that goes on for a minute.
+    fn retry(inner: &Arc<Faulty>) -> Retry {
+        let policy = RetryPolicy { limit: Limit::Each(Duration::from_secs(60)), for_credentials: false };
+        Retry::new(Arc::clone(inner) as Arc<dyn MultipartStore>, policy)
+    }
+
+    async fn put(store: &Retry, content: &'static str, condition: Condition) -> StoreResult<Written> {
+        store.put(&key("a"), content.into(), &Attributes::default(), &condition).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_attempt_without_an_answer_wrote_is_ones_own() {
+        let inner = Faulty::with(&[Fault::AnswerLost]);
+        let written = put(&retry(&inner), "mine", Condition::IfAbsent).await.unwrap();
+        assert_eq!(inner.inner.head(&key("a")).await.unwrap().etag, written.etag);
+        // The attempt, the next one, and the look.
+        assert_eq!(inner.calls(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_somebody_else_wrote_meanwhile_is_not() {
+        for theirs in ["else", "longer than mine"] {
+            let inner = Faulty::with(&[Fault::Overtaken(theirs)]);
+            let written = put(&retry(&inner), "mine", Condition::IfAbsent).await;
+            assert!(matches!(written, Err(StoreError::ConditionFailed)), "{written:?}");
+            assert_eq!(inner.holds("a").await.unwrap(), theirs);
+        }
+        // Nothing was lost, so nothing is looked at.
+        let inner = Faulty::with(&[]);
+        put(&retry(&inner), "theirs", Condition::IfAbsent).await.unwrap();
+        let written = put(&retry(&inner), "theirs", Condition::IfAbsent).await;
+        assert!(matches!(written, Err(StoreError::ConditionFailed)), "{written:?}");
+        assert_eq!(inner.calls(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_that_may_have_been_made_is_told_from_anothers() {
+        for (fault, is_own) in [(Fault::AnswerLost, true), (Fault::Overtaken("else"), false)] {
+            let inner = Faulty::with(&[]);
+            let store = retry(&inner);
+            let etag = put(&store, "content", Condition::None).await.unwrap().etag;
+            inner.faults.lock().push_back(fault);
+            let source = CopySource {
+                key: key("a"),
+                address: store.address(&key("a")),
+                etag: Some(etag),
+                size: 7,
+                storage_class: None,
+            };
+            let copied = store.copy(&source, &key("b"), &Condition::IfAbsent).await;
+            assert_eq!(copied.is_ok(), is_own, "{copied:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delete_whose_answer_was_lost_is_done() {
+        let inner = Faulty::with(&[]);
+        let store = retry(&inner);
+        for lost in [true, false] {
+            let etag = put(&store, "content", Condition::None).await.unwrap().etag;
+            if lost {
+                inner.faults.lock().push_back(Fault::AnswerLost);
+            }
+            store.delete(&key("a"), &Condition::IfMatch(etag)).await.unwrap();
+            assert_eq!(inner.holds("a").await, None);
+        }
+        let etag = put(&store, "content", Condition::None).await.unwrap().etag;
+        inner.faults.lock().push_back(Fault::Overtaken("else"));
+        let deleted = store.delete(&key("a"), &Condition::IfMatch(etag)).await;
+        assert!(matches!(deleted, Err(StoreError::ConditionFailed)), "{deleted:?}");
+        let deleted = store.delete(&key("none"), &Condition::IfMatch(ETag::new("1"))).await;
+        assert!(matches!(deleted, Err(StoreError::NotFound)), "nothing was lost: {deleted:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_completion_whose_answer_was_lost_is_done_if_the_object_is_of_its_parts() {
+        for (fault, is_own) in [(Fault::AnswerLost, true), (Fault::Overtaken("else"), false)] {
+            let inner = Faulty::with(&[]);
+            let store = retry(&inner);
+            let upload = store.create_upload(&key("a"), &Attributes::default()).await.unwrap();
+            assert!(!upload.may_have_twin);
+            let part = store.upload_part(&upload, 1, "part".into()).await.unwrap();
+            inner.faults.lock().push_back(fault);
+            let completed = store.complete_upload(&upload, &[part], 4, &Condition::IfAbsent).await;
+            assert_eq!(completed.is_ok(), is_own, "{completed:?}");
+        }
+        let inner = Faulty::with(&[Fault::AnswerLost]);
+        let upload = retry(&inner).create_upload(&key("a"), &Attributes::default()).await.unwrap();
+        assert!(upload.may_have_twin);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_passes_is_tried_again_for_as_long_as_there_is_time() {
+        let inner = Faulty::with(&[Fault::Refused; 100]);
+        let begun = Instant::now();
+        let failed = put(&retry(&inner), "content", Condition::None).await;
+        assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+        // Pauses of 0.2, 0.4, 0.8, 1.6, 3.2 and then of 5 seconds, none of which ends after the limit.
+        assert_eq!((inner.calls(), begun.elapsed().as_secs()), (16, 56));
+        let inner = Faulty::with(&[Fault::Refused; 3]);
+        put(&retry(&inner), "content", Condition::None).await.unwrap();
+        assert_eq!(inner.calls(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lasts_is_told_at_once() {
+        let inner = Faulty::with(&[Fault::Denied]);
+        let failed = put(&retry(&inner), "content", Condition::None).await;
+        assert!(matches!(failed, Err(StoreError::AccessDenied(_))), "{failed:?}");
+        let inner = Faulty::with(&[Fault::SignedOut, Fault::SignedOut]);
+        let failed = put(&retry(&inner), "content", Condition::None).await;
+        assert!(matches!(failed, Err(StoreError::Credentials(_))), "{failed:?}");
+        assert_eq!(inner.calls(), 1);
+        let waits = RetryPolicy { limit: Limit::Each(Duration::from_secs(60)), for_credentials: true };
+        let waiting = Retry::new(Arc::clone(&inner) as Arc<dyn MultipartStore>, waits);
+        put(&waiting, "content", Condition::None).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_hangs_ends_with_the_time_of_the_request() {
+        let inner = Faulty::with(&[Fault::Hangs, Fault::Hangs]);
+        let begun = Instant::now();
+        let at = RetryPolicy { limit: Limit::At(begun + Duration::from_secs(30)), for_credentials: false };
+        let store = Retry::new(Arc::clone(&inner) as Arc<dyn MultipartStore>, at);
+        assert!(matches!(store.head(&key("a")).await, Err(StoreError::Unavailable(_))));
+        assert_eq!(begun.elapsed(), Duration::from_secs(30));
+        // The request is over, and work of it that goes on gets a moment still.
+        assert!(matches!(store.head(&key("a")).await, Err(StoreError::Unavailable(_))));
+        assert_eq!(begun.elapsed(), Duration::from_secs(30) + LEAST_READ);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_deletes_those_are_tried_again_that_may_pass() {
+        let inner = Faulty::with(&[Fault::Refused, Fault::Denied]);
+        let objects = ["a", "b", "c"].map(|name| DeleteTarget { key: key(name), etag: None });
+        let failed = retry(&inner).delete_many(&objects).await.unwrap();
+        assert_eq!(failed.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(inner.calls(), 4, "three, and the first once more");
+    }
+}
