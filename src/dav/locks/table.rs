@@ -198,3 +198,164 @@ pub(super) fn now() -> u64 {
 
 /// Each some hundred bytes; no client holds more than one for each open file.
 const MAX_LOCKS: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn table() -> (tempfile::TempDir, LockTable) {
+        let place = tempfile::tempdir().unwrap();
+        let state = State::open(place.path(), "a test").await.unwrap();
+        (place, LockTable::load(state).await.unwrap())
+    }
+
+    /// An exclusive lock of depth 0, for an hour.
+    fn lock(token: &str, path: &str) -> LockRow {
+        LockRow {
+            token: token.to_owned(),
+            path: path.to_owned(),
+            principal: None,
+            client: "a client".to_owned(),
+            owner: None,
+            shared: false,
+            deep: false,
+            expires_at: now() + 3_600_000,
+            timeout: 3600,
+        }
+    }
+
+    fn deep(token: &str, path: &str) -> LockRow {
+        LockRow { deep: true, ..lock(token, path) }
+    }
+
+    fn expired(token: &str, path: &str) -> LockRow {
+        LockRow { expires_at: now() - 1, ..lock(token, path) }
+    }
+
+    fn add(table: &LockTable, row: &LockRow) -> Result<Vec<String>, String> {
+        table.insert(row, |_| false).map_err(|other| other.token)
+    }
+
+    fn tokens(locks: &[LockRow]) -> Vec<&str> {
+        locks.iter().map(|lock| lock.token.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_lock_applies_to_its_path_and_a_deep_one_to_all_below() {
+        let (_place, table) = table().await;
+        add(&table, &deep("deep", "/a")).unwrap();
+        add(&table, &lock("root", "/")).unwrap();
+        assert_eq!(tokens(&table.covering("/a")), ["deep"]);
+        assert_eq!(tokens(&table.covering("/a/b/c")), ["deep"]);
+        assert_eq!(tokens(&table.covering("/")), ["root"]);
+        for free in ["/ab", "/b", "/b/a"] {
+            assert!(!table.is_locked(free), "{free}");
+        }
+        assert_eq!(tokens(&table.below("/")), ["deep"], "not its own");
+        assert!(table.below("/a").is_empty());
+        let all = deep("all", "/");
+        assert!(covers(&all, "/x/y") && covers(&all, "/") && !covers(&lock("one", "/"), "/x"));
+    }
+
+    #[tokio::test]
+    async fn what_conflicts_is_named() {
+        let (_place, table) = table().await;
+        add(&table, &lock("file", "/a/file")).unwrap();
+        assert_eq!(add(&table, &lock("other", "/a/file")), Err("file".to_owned()));
+        assert_eq!(add(&table, &deep("tree", "/a")), Err("file".to_owned()), "it is below");
+        assert_eq!(add(&table, &deep("all", "/")), Err("file".to_owned()), "it is below");
+        add(&table, &lock("folder", "/a")).unwrap();
+        add(&table, &deep("beside", "/a/fi")).unwrap();
+        assert_eq!(add(&table, &lock("within", "/a/fi/le")), Err("beside".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn only_shared_locks_share_a_place() {
+        let (_place, table) = table().await;
+        let shared = |token: &str| LockRow { shared: true, ..lock(token, "/a") };
+        add(&table, &shared("1")).unwrap();
+        add(&table, &shared("2")).unwrap();
+        assert_eq!(add(&table, &lock("3", "/a")), Err("1".to_owned()));
+        assert_eq!(tokens(&table.covering("/a")), ["1", "2"]);
+        let (_place, table) = self::table().await;
+        add(&table, &lock("alone", "/a")).unwrap();
+        assert_eq!(add(&table, &shared("1")), Err("alone".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_token_names_one_lock_of_one_user() {
+        let (_place, table) = table().await;
+        add(&table, &lock("1", "/a")).unwrap();
+        assert_eq!(add(&table, &lock("1", "/b")), Err("1".to_owned()), "at another place");
+        let anothers = LockRow { principal: Some("somebody".to_owned()), ..lock("1", "/a") };
+        assert_eq!(add(&table, &anothers), Err("1".to_owned()));
+        assert_eq!(add(&table, &lock("1", "/a")), Ok(Vec::new()), "the same again");
+        assert_eq!(table.covering("/a").len(), 1);
+        assert!(table.has("1") && !table.has("2"));
+    }
+
+    #[tokio::test]
+    async fn what_has_expired_applies_to_nothing_and_makes_room() {
+        let (_place, table) = table().await;
+        add(&table, &expired("old", "/a")).unwrap();
+        assert!(!table.is_locked("/a") && !table.has("old") && table.below("/").is_empty());
+        assert_eq!(table.refresh("/a", "old", &None, (now() + 1000, 1)), None);
+        assert_eq!(add(&table, &lock("new", "/a")), Ok(vec!["old".to_owned()]));
+        assert_eq!(tokens(&table.covering("/a")), ["new"]);
+        let replaced = table.insert(&lock("newer", "/a"), |lock| lock.token == "new").unwrap();
+        assert_eq!(replaced, ["new"]);
+        assert_eq!(tokens(&table.covering("/a")), ["newer"]);
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_refreshed_by_whoever_holds_it_from_all_that_it_covers() {
+        let (_place, table) = table().await;
+        add(&table, &deep("1", "/a")).unwrap();
+        let end = now() + 7_200_000;
+        assert_eq!(table.refresh("/b", "1", &None, (end, 7200)), None);
+        assert_eq!(table.refresh("/a", "2", &None, (end, 7200)), None);
+        assert_eq!(table.refresh("/a", "1", &Some("somebody".to_owned()), (end, 7200)), None);
+        let lock = table.refresh("/a/below", "1", &None, (end, 7200)).unwrap();
+        assert_eq!((lock.expires_at, lock.timeout), (end, 7200));
+        assert_eq!(table.covering("/a")[0].expires_at, end);
+        assert_eq!(table.remove(|lock| lock.path == "/a"), ["1"]);
+        assert!(table.is_empty());
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_locks_and_no_more() {
+        let (_place, table) = table().await;
+        for count in 0..MAX_LOCKS {
+            let row = lock(&count.to_string(), &format!("/{count}"));
+            table.0.locks.lock().insert(row.path.clone(), vec![row]);
+        }
+        assert_eq!(add(&table, &lock("more", "/more")), Err("more".to_owned()));
+        table.remove(|lock| lock.token == "0");
+        add(&table, &lock("more", "/more")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn locks_are_there_again_after_a_restart_but_for_those_that_have_expired() {
+        let place = tempfile::tempdir().unwrap();
+        let state = State::open(place.path(), "a test").await.unwrap();
+        let table = LockTable::load(state.clone()).await.unwrap();
+        table.store(vec![lock("1", "/a"), lock("2", "/b"), expired("3", "/c")], Vec::new()).await;
+        table.store(Vec::new(), vec!["2".to_owned()]).await;
+        let table = LockTable::load(state).await.unwrap();
+        assert!(table.has("1") && !table.has("2") && table.0.locks.lock().len() == 1);
+    }
+
+    #[test]
+    fn paths_have_ancestors_up_to_the_root() {
+        assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+        assert_eq!(ancestors("/a").collect::<Vec<_>>(), ["/"]);
+        assert_eq!(ancestors("/").count(), 0);
+    }
+
+    #[test]
+    fn what_is_left_of_a_lock_is_rounded_up() {
+        let ends_in = |millis: u64| LockRow { expires_at: now() + millis, ..lock("1", "/a") };
+        assert_eq!(seconds_left(&ends_in(59_500)), 60);
+        assert_eq!(seconds_left(&expired("1", "/a")), 0);
+    }
+}
