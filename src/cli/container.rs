@@ -1,9 +1,11 @@
 //! The options of `container`: what the image for Amazon S3 Files runs, and how an image is built.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::builder::{BoolishValueParser, Resettable};
-use clap::{Arg, Args, Subcommand};
+use clap::{Arg, Args, Id, Subcommand};
 
 use super::serve::served;
 use super::value::named;
@@ -129,11 +131,13 @@ fn hide_what_is_for_buckets(option: Arg) -> Arg {
         let option = option.required(true).conflicts_with(Resettable::Reset);
         return option.help("File system of Amazon S3 Files to mount and serve");
     }
-    let is_unused = option.is_positional()
-        || (part::has::<S3Args>(&option) && id != "profile")
-        || part::has::<MounterArgs>(&option)
-        || part::has::<MountingArgs>(&option)
-        || part::has::<FileArgs>(&option)
-        || served().contains(option.get_id());
+    let is_unused = option.is_positional() || UNUSED.contains(option.get_id());
     if is_unused { option.hide(true) } else { option }
 }
+
+/// Asked for each option at every start of the program, so it is made once.
+static UNUSED: LazyLock<HashSet<Id>> = LazyLock::new(|| {
+    let of_buckets = part::ids::<S3Args>().filter(|id| id != "profile");
+    let of_mounts = part::ids::<MounterArgs>().chain(part::ids::<MountingArgs>());
+    of_buckets.chain(of_mounts).chain(part::ids::<FileArgs>()).chain(served().iter().cloned()).collect()
+});

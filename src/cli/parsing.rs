@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Id};
 
 use super::resolved::{Kind, Layer, Origin, ResolvedOption};
 use super::words::{self, Reading};
@@ -105,7 +105,8 @@ pub fn option_names() -> Vec<String> {
     let command = Cli::command();
     let serve = command.find_subcommand("serve").into_iter();
     let options = serve.flat_map(clap::Command::get_arguments).filter(|option| is_shown(option));
-    let options = options.filter(|option| !part::has::<FileArgs>(option));
+    let of_file: Vec<Id> = part::ids::<FileArgs>().collect();
+    let options = options.filter(|option| !of_file.contains(option.get_id()));
     options.filter_map(|option| option.get_long().map(str::to_owned)).collect()
 }
 

@@ -8,9 +8,9 @@ pub(super) fn options<A: Args>() -> Vec<Arg> {
     A::augment_args(Command::default()).get_arguments().cloned().collect()
 }
 
-/// Whether an option is one of the struct's.
-pub(super) fn has<A: Args>(option: &Arg) -> bool {
-    options::<A>().iter().any(|own| own.get_id() == option.get_id())
+/// What clap calls them.
+pub(super) fn ids<A: Args>() -> impl Iterator<Item = Id> {
+    options::<A>().into_iter().map(|option| option.get_id().clone())
 }
 
 /// The variables that stand for a struct's options.

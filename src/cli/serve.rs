@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args, Command, Id};
@@ -348,8 +349,10 @@ pub struct S3Args {
 }
 
 /// The options that say what is served, by their ids.
-pub(super) fn served() -> Vec<Id> {
-    part::members(&ServeArgs::augment_args(Command::new("serve")), SERVED)
+pub(super) fn served() -> &'static [Id] {
+    static IDS: LazyLock<Vec<Id>> =
+        LazyLock::new(|| part::members(&ServeArgs::augment_args(Command::new("serve")), SERVED));
+    &IDS
 }
 
 /// The long names of the options that say what is served.

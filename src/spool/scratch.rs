@@ -1,9 +1,7 @@
 //! Files without a name, and the room on disk that they share.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
-#[cfg(target_os = "linux")]
-use std::num::NonZeroU64;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use rustix::io::{pwritev, retry_on_intr};
+use rustix::io::pwritev;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::open_file::Open;
+use crate::open_file::{Open, forget, write_pieces};
 
 /// Bytes on disk that many files may use together.
 #[derive(Debug, Clone)]
@@ -105,7 +103,10 @@ impl Scratch {
     pub async fn write_aside(&self, position: u64, pieces: Vec<Bytes>) -> io::Result<()> {
         let inner = Arc::clone(&self.0);
         let writing = tokio::task::spawn_blocking(move || {
-            let end = write_pieces(&inner.file, position, &pieces)?;
+            let written = write_pieces(&pieces, |slices, written| {
+                Ok(pwritev(&**inner.file, slices, position + written)?)
+            });
+            let end = position + written?;
             // Where the disk is slow one part waits for it, not all: what is not forgotten now, the system forgets
             // when it must.
             if let Some(_turn) = inner.forgetting.try_lock() {
@@ -130,35 +131,6 @@ impl Scratch {
         reading.await?
     }
 }
-
-/// Writes the pieces in one go: the file system then handles many pages at a time. Returns where they end.
-fn write_pieces(file: &File, mut position: u64, pieces: &[Bytes]) -> io::Result<u64> {
-    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-    let mut left = &mut slices[..];
-    while !left.is_empty() {
-        let written = retry_on_intr(|| pwritev(file, left, position))?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        position += written as u64;
-        IoSlice::advance_slices(&mut left, written);
-    }
-    Ok(position)
-}
-
-/// Asks the system to forget the bytes of a file that are on the disk, and to write those that are not.
-#[cfg(target_os = "linux")]
-fn forget(file: &File, position: u64, length: u64) {
-    use rustix::fs::{Advice, fadvise};
-
-    if let Some(length) = NonZeroU64::new(length) {
-        // It need not follow.
-        let _ = fadvise(file, position, Some(length), Advice::DontNeed);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn forget(_: &File, _: u64, _: u64) {}
 
 impl Drop for Inner {
     fn drop(&mut self) {

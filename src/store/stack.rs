@@ -122,10 +122,6 @@ impl Stack {
     pub fn cache_used(&self) -> u64 {
         self.cached.used()
     }
-
-    pub fn reach(&self) -> &Reach {
-        &self.reach
-    }
 }
 
 /// A bucket as its endpoint shows it: versions have one name everywhere.

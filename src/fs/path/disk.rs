@@ -7,11 +7,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::fs::Failure;
 use crate::fs::disk_error::DiskError;
@@ -84,20 +84,9 @@ impl Disk {
     }
 }
 
-/// Whether whoever waited for some work was told that it failed: what it has not begun to change by then
-/// stays as it is.
-#[derive(Debug, Clone, Default)]
-pub(super) struct CancellationToken(Arc<AtomicBool>);
-
-impl CancellationToken {
-    pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// For the work itself, before it changes anything.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        if self.0.load(Ordering::Relaxed) { Err(DiskError::Hung.into()) } else { Ok(()) }
-    }
+/// For work before it changes anything: whoever waited for it may have been told that it failed.
+pub(super) fn refuse_if_given_up(token: &CancellationToken) -> Result<(), Failure> {
+    if token.is_cancelled() { Err(DiskError::Hung.into()) } else { Ok(()) }
 }
 
 /// Half of what the runtime has for blocking calls: those of the state database go on beside a hung

@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio_util::sync::CancellationToken;
+
 use super::Shared;
-use super::disk::{CancellationToken, parent_missing};
+use super::disk::{parent_missing, refuse_if_given_up};
 use super::part::Part;
 use super::root::{DirEntry, Root};
 use super::stat::Stat;
@@ -59,7 +61,7 @@ impl Placing {
         file.close();
         let key = self.target.key.clone();
         let _turn = self.shared.keyed_lock.turn(&key);
-        self.given_up.check()?;
+        refuse_if_given_up(&self.given_up)?;
         let place = self.shared.root.place(&key).map_err(parent_missing)?;
         let now = place.newest(&self.shared.root, &key)?;
         let is_met = match &self.condition.condition {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
 
-use super::disk::{CancellationToken, parent_missing};
+use super::disk::{parent_missing, refuse_if_given_up};
 use super::names::{self, Owner};
 use super::root::{DirEntry, Root, is_too_long, leads_nowhere};
 use super::stat::Stat;
@@ -59,7 +60,7 @@ impl PathFileSystem {
         }
         let (shared, wanted) = (Arc::clone(&self.shared), self.context.if_match.clone());
         let client = self.context.client.clone();
-        let given_up = CancellationToken::default();
+        let given_up = CancellationToken::new();
         let is_given_up = given_up.clone();
         let removed = self.detached(async move {
             let (disk, id, removing) = (shared.disk.clone(), located.id(), Arc::clone(&shared));
@@ -68,7 +69,7 @@ impl PathFileSystem {
                 let key = &located.key;
                 let _turn = removing.keyed_lock.turn(key);
                 let now = removing.root.find(key)?.ok_or(Failure::NotFound)?;
-                is_given_up.check()?;
+                refuse_if_given_up(&is_given_up)?;
                 if wanted.is_some_and(|wanted| wanted != now.stat.etag) {
                     return Err(StoreError::ConditionFailed.into());
                 }
@@ -103,7 +104,7 @@ impl PathFileSystem {
         }
         // A call that hangs goes on alone.
         timeout_at(self.context.deadline, removed).await.unwrap_or_else(|_| {
-            given_up.set();
+            given_up.cancel();
             Err(DiskError::Hung.into())
         })
     }

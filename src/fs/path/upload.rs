@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::disk::CancellationToken;
 use super::placing::{Placing, Target};
 use super::writer::{Growing, PIECE, PartWriter, Plan};
 use super::{Located, PathFileSystem, Shared, names};
@@ -121,7 +121,7 @@ impl Writing for Upload {
             target: self.target.clone(),
             condition: self.condition.clone(),
             size,
-            given_up: CancellationToken::default(),
+            given_up: CancellationToken::new(),
         };
         // Syncing takes as long as writing would have.
         let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
@@ -132,7 +132,7 @@ impl Writing for Upload {
             let placed = disk.by(Instant::now() + patience, move || placing.run(part)).await;
             // Whoever was told that it failed may have sent something newer since.
             if placed.is_err() {
-                given_up.set();
+                given_up.cancel();
             }
             let placed = placed?;
             if placed.is_new {

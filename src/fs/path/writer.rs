@@ -1,7 +1,7 @@
 //! Writing a part, piece by piece: one is written while the next arrives.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::Shared;
 use super::disk::parent_missing;
 use super::part::Part;
 use crate::fs::Failure;
-use crate::open_file::Open;
+use crate::open_file::{Open, forget, write_pieces};
 use crate::spool::Sink;
 
 /// A part that grows.
@@ -137,37 +137,14 @@ impl Unfinished {
     }
 }
 
-/// Writes all chunks, with as few calls as there can be, from the byte `start` on.
+/// Writes all chunks, which begin at the byte `start`. Whole pieces nothing will change any more: the disk begins with
+/// them while the rest arrives, so that little is left for the sync at the end.
 fn write_all(mut file: &File, chunks: &[Bytes], start: u64) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
-    let mut left = &mut slices[..];
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match file.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => IoSlice::advance_slices(&mut left, count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let end = start + chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
-    send_off(file, start - start % PIECE as u64, end - end % PIECE as u64);
+    let end = start + write_pieces(chunks, |slices, _| file.write_vectored(slices))?;
+    let (from, to) = (start - start % PIECE as u64, end - end % PIECE as u64);
+    forget(file, from, to.saturating_sub(from));
     Ok(())
 }
-
-/// Lets the disk begin with whole pieces that nothing will change any more, so that it works while the
-/// rest arrives and little is left for the sync at the end.
-#[cfg(target_os = "linux")]
-fn send_off(file: &File, start: u64, end: u64) {
-    // Advice: where it is not taken, the sync does everything.
-    let length = std::num::NonZeroU64::new(end.saturating_sub(start));
-    if length.is_some() {
-        let _ = rustix::fs::fadvise(file, start, length, rustix::fs::Advice::DontNeed);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn send_off(_: &File, _: u64, _: u64) {}
 
 /// Bytes of one write: Amazon S3 Files meters each, and a network file system sends 1 MiB at once.
 pub(super) const PIECE: usize = 1 << 20;
