@@ -64,6 +64,7 @@ pub mod object;
 pub mod open_file;
 pub mod page;
 pub mod parent;
+pub mod path_key;
 pub mod peer;
 pub mod process;
 pub mod relay;
@@ -77,6 +78,7 @@ pub mod spool;
 pub mod stack;
 pub mod state;
 pub mod store;
+pub mod sync;
 pub mod tally;
 #[cfg(test)]
 mod testing;

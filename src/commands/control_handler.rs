@@ -20,6 +20,7 @@ use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
 use crate::notify;
+use crate::path_key::PathKey;
 use crate::shutdown::{End, Shutdown};
 use crate::sockets::Holder;
 use crate::spool::Intakes;
@@ -226,11 +227,8 @@ impl ControlHandler {
     /// A bucket has all but what is still to be stored.
     fn saves_below(&self, path: &ResourcePath) -> Reply {
         let (saves, more) = self.saves();
-        let folder = format!("{}/", path.key());
-        let is_below = |save: &Save| {
-            let key = save.path.trim_start_matches('/');
-            path.is_root() || key == path.key() || key.starts_with(&folder)
-        };
+        let folder = path.path_key();
+        let is_below = |save: &Save| PathKey::of_text(&save.path).is_within(&folder);
         let mut exports = Exports { source: self.source.clone(), is_cut: more > 0, ..Exports::default() };
         for save in saves.into_iter().filter(is_below) {
             let is_pending = save.state == SaveState::Waiting;
@@ -296,7 +294,7 @@ fn told(save: Unstored) -> Save {
         Phase::Begun | Phase::Held | Phase::Expected => SaveState::Waiting,
     };
     let why = save.why.map(|why| notify::plain(&why, MOST_OF_REASON));
-    Save { path: save.path, state, bytes: save.bytes, since: save.since / 1000, why }
+    Save { path: save.path.to_string(), state, bytes: save.bytes, since: save.since / 1000, why }
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> Reply {

@@ -24,6 +24,7 @@ use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
 use crate::notify;
+use crate::path_key::PathKey;
 use crate::peer;
 use crate::relay::Relay;
 use crate::shutdown::Shutdown;
@@ -85,7 +86,7 @@ impl Gateway {
         {
             Source::Buckets(source) => {
                 let locks = locks.clone();
-                let is_open = Arc::new(move |path: &str| locks.is_locked(path));
+                let is_open = Arc::new(move |path: &PathKey| locks.is_locked(path));
                 share::of_buckets(*source, shelf, is_open, &state, left, &metrics, &shutdown).await?
             }
             Source::Path(options) => {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Line, Operated, Reply, Request, VERSION, Who, place};
+use crate::sync::Budget;
 
 /// A socket that waits for commands; gone when it is dropped.
 #[derive(Debug)]
@@ -35,12 +35,11 @@ impl Door {
     /// Answers commands for as long as `work` goes on; those under way then are answered, too.
     pub async fn answer_during<T>(&self, operated: Arc<dyn Operated>, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
-        let places = Arc::new(Semaphore::new(MOST_COMMANDS));
+        let places = Budget::of_places(MOST_COMMANDS);
         let mut commands = JoinSet::new();
         let done = loop {
             let next = async {
-                // The semaphore is never closed.
-                let place = Arc::clone(&places).acquire_owned().await.ok();
+                let place = places.place().await;
                 (self.listener.accept().await, place)
             };
             let (accepted, place) = tokio::select! {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Notify;
 use tokio::time::interval;
 
 use super::locks::LockTable;
 use crate::fs::{RequestContext, ResourcePath, View};
 use crate::logging::with_causes;
+use crate::path_key::PathKey;
 use crate::shutdown::Shutdown;
 use crate::state::{PendingRow, Phase, State, millis};
 
@@ -37,11 +37,11 @@ impl Saves {
         &self,
         context: &RequestContext,
         view: impl Fn() -> Box<dyn View>,
-    ) -> Option<String> {
+    ) -> Option<PathKey> {
         if context.method.as_str() != "MOVE" || !context.client.quirks().hides_failed_close {
             return None;
         }
-        let path = context.path.spelled_once();
+        let path = context.path.path_key();
         for row in self.state.lacking(&path) {
             if has_come(&*view(), &row).await {
                 self.state.forget_contents(&row.path);
@@ -58,7 +58,7 @@ impl Saves {
     async fn would_empty(
         &self,
         context: &RequestContext,
-        path: &str,
+        path: &PathKey,
         view: impl Fn() -> Box<dyn View>,
     ) -> bool {
         let Some(destination) = &context.destination else { return false };
@@ -71,7 +71,7 @@ impl Saves {
     /// Notes that a save begins, if the request is one.
     pub(super) async fn begin(&self, context: &RequestContext) {
         if is_save(context) && context.has_content {
-            let (path, client) = (context.path.spelled_once(), context.client.to_string());
+            let (path, client) = (context.path.path_key(), context.client.to_string());
             let coming = self.state.begin_content(path, &client, context.declared).await;
             context.outcome.set_coming(coming);
         }
@@ -93,7 +93,7 @@ impl Saves {
         if is_read || (!status.is_success() && !is_gone) {
             return;
         }
-        let path = context.path.spelled_once();
+        let path = context.path.path_key();
         match context.method.as_str() {
             "PUT" if !is_save(context) => self.state.forget_contents(&path),
             "PUT" if !context.has_content => self.expect(context, &path).await,
@@ -103,24 +103,24 @@ impl Saves {
             _ => {}
         }
         if let Some(destination) = &context.destination {
-            self.state.forget_contents(&destination.spelled_once());
+            self.state.forget_contents(&destination.path_key());
         }
     }
 
     /// What lacks its content lacks it at its new place, too.
-    fn note_move(&self, context: &RequestContext, path: &str) {
+    fn note_move(&self, context: &RequestContext, path: &PathKey) {
         let Some(destination) = &context.destination else { return };
         if context.outcome.has_lost() {
             self.state.forget_contents(path);
         } else {
-            self.state.move_contents(path, &destination.spelled_once());
+            self.state.move_contents(path, &destination.path_key());
         }
     }
 
-    async fn expect(&self, context: &RequestContext, path: &str) {
+    async fn expect(&self, context: &RequestContext, path: &PathKey) {
         if let Err(error) = self.state.expect_content(path, &context.client.to_string()).await {
             let error = with_causes(&error);
-            tracing::warn!(path, error, "cannot record on disk that this file is waiting for its content");
+            tracing::warn!(%path, error, "cannot record on disk that this file is waiting for its content");
         }
         self.expected.notify_one();
     }
@@ -156,8 +156,8 @@ async fn has_come(view: &dyn View, row: &PendingRow) -> bool {
     if !matches!(row.phase, Phase::Missing | Phase::Failed) {
         return false;
     }
-    let escaped = utf8_percent_encode(&row.path, NON_ALPHANUMERIC).to_string().replace("%2F", "/");
-    let Ok(path) = ResourcePath::parse(&escaped) else { return false };
+    let segments = row.path.segments().map(str::to_owned).collect();
+    let path = ResourcePath::default().with_segments(segments);
     match view.stat(&path).await {
         Ok(there) => there.is_folder || (there.size > 0 && millis(there.modified) > row.since),
         Err(failure) => failure.is_absence(),

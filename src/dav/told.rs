@@ -12,24 +12,32 @@ use http::StatusCode;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use unicode_normalization::UnicodeNormalization;
 
 use crate::fs::context::Hints;
 use crate::fs::{Children, Client, ExportStatus, Failure, RequestContext, Resource, ResourcePath, View};
+use crate::path_key::PathKey;
 use crate::state::{PropertyChange, StoredProperty};
 
 /// See the module. Cloning shares it.
 #[derive(Debug, Clone)]
 pub(super) struct Told(Arc<Inner>);
 
-/// A client, and a path as [`ResourcePath::spelled_once`] has it.
-type Name = (Client, String);
+type Name = (Client, PathKey);
+
+/// What a client has looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Look {
+    /// The resource itself.
+    At(PathKey),
+    /// All that is in the folder.
+    Listing(PathKey),
+}
 
 #[derive(Debug)]
 struct Inner {
     absent: Mutex<HashMap<Name, Instant>>,
-    /// What clients have looked at; a listed folder ends in a slash. Only where what they saw before may be lost.
-    looked: Option<Cache<Name, ()>>,
+    /// What clients have looked at. Only where what they saw before may be lost.
+    looked: Option<Cache<(Client, Look), ()>>,
 }
 
 impl Told {
@@ -42,11 +50,11 @@ impl Told {
     /// What the client knows of what the request writes.
     pub(super) fn hints(&self, context: &RequestContext) -> Hints {
         let written = context.destination.as_ref().unwrap_or(&context.path);
-        let name = (context.client.clone(), written.spelled_once());
+        let name = (context.client.clone(), written.path_key());
         let was_told_absent = self.0.absent.lock().get(&name).is_some_and(|at| at.elapsed() < ABSENCE_TIME);
         let has_looked = self.0.looked.as_ref().is_none_or(|looked| {
-            let folder = (name.0.clone(), folder(&name.1));
-            looked.contains_key(&name) || looked.contains_key(&folder)
+            let has = |look: Look| looked.contains_key(&(name.0.clone(), look));
+            has(Look::At(name.1.clone())) || name.1.parent().is_some_and(|folder| has(Look::Listing(folder)))
         });
         // A lock changes nothing: it may be one whose end was lost with a connection.
         let makes = context.client.quirks().takes_5xx_for_absence && context.makes_empty();
@@ -61,21 +69,21 @@ impl Told {
         let looks = matches!(context.method.as_str(), "PROPFIND" | "GET" | "HEAD");
         let is_shown = status.is_success() || status == StatusCode::NOT_MODIFIED;
         if looks && status == StatusCode::NOT_FOUND {
-            self.absent(&context.client, context.path.spelled_once());
+            self.absent(&context.client, context.path.path_key());
         } else if is_shown && looks {
-            self.shown(&context.client, context.path.spelled_once());
+            self.shown(&context.client, context.path.path_key());
         } else if is_shown && !context.outcome.has_lost() {
             // What a client makes it has seen; the answer to a LOCK says nothing of what is there.
             let made = context.destination.as_ref().unwrap_or(&context.path);
             match context.method.as_str() {
-                "PUT" | "MKCOL" => self.shown(&context.client, made.spelled_once()),
-                "COPY" | "MOVE" => self.made(&context.client, &made.spelled_once()),
+                "PUT" | "MKCOL" => self.shown(&context.client, made.path_key()),
+                "COPY" | "MOVE" => self.made(&context.client, made.path_key()),
                 _ => {}
             }
         }
     }
 
-    fn absent(&self, client: &Client, path: String) {
+    fn absent(&self, client: &Client, path: PathKey) {
         let mut absent = self.0.absent.lock();
         if absent.len() >= MOST_ABSENT {
             absent.retain(|_, at| at.elapsed() < ABSENCE_TIME);
@@ -85,30 +93,28 @@ impl Told {
         }
         absent.insert((client.clone(), path.clone()), Instant::now());
         drop(absent);
-        self.looked(client, path);
+        self.looked(client, Look::At(path));
     }
 
-    fn shown(&self, client: &Client, path: String) {
+    fn shown(&self, client: &Client, path: PathKey) {
         let name = (client.clone(), path);
         self.0.absent.lock().remove(&name);
-        self.looked(client, name.1);
+        self.looked(client, Look::At(name.1));
     }
 
     /// A file, or a folder with all in it.
-    fn made(&self, client: &Client, path: &str) {
-        let folder = format!("{path}/");
-        let is_made = |name: &Name| name.0 == *client && (name.1 == path || name.1.starts_with(&folder));
-        self.0.absent.lock().retain(|name, _| !is_made(name));
-        self.looked(client, path.to_owned());
+    fn made(&self, client: &Client, path: PathKey) {
+        self.0.absent.lock().retain(|(who, at), _| who != client || !at.is_within(&path));
+        self.looked(client, Look::At(path));
     }
 
     fn has_absent(&self) -> bool {
         !self.0.absent.lock().is_empty()
     }
 
-    fn looked(&self, client: &Client, path: String) {
+    fn looked(&self, client: &Client, look: Look) {
         if let Some(looked) = &self.0.looked {
-            looked.insert((client.clone(), path), ());
+            looked.insert((client.clone(), look), ());
         }
     }
 
@@ -116,11 +122,6 @@ impl Told {
     pub(super) fn watch(&self, view: Box<dyn View>, context: &Arc<RequestContext>) -> Box<dyn View> {
         Box::new(Watched { told: self.clone(), view, context: Arc::clone(context) })
     }
-}
-
-/// The folder of a path, with a slash at its end.
-fn folder(path: &str) -> String {
-    path[..path.rfind('/').map_or(0, |slash| slash + 1)].to_owned()
 }
 
 /// A view of which is noted what it shows.
@@ -139,14 +140,13 @@ impl View for Watched {
     async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
         let (resource, children) = self.view.list(path).await?;
         let (told, client) = (self.told.clone(), self.context.client.clone());
-        let own = path.spelled_once();
-        let prefix = format!("{}/", own.trim_end_matches('/'));
-        told.looked(&client, prefix.clone());
+        let folder = path.path_key();
+        told.looked(&client, Look::Listing(folder.clone()));
         let noted = children.inspect(move |child| {
             if let Ok(child) = child
                 && told.has_absent()
             {
-                told.shown(&client, format!("{prefix}{}", child.name.nfc()));
+                told.shown(&client, folder.child(&child.name));
             }
         });
         Ok((resource, noted.boxed()))

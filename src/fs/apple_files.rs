@@ -3,6 +3,7 @@
 use super::resource_path::is_icon;
 use super::{Client, ResourcePath};
 use crate::named::names;
+use crate::path_key::PathKey;
 
 /// Where what macOS keeps beside files goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,25 +50,21 @@ pub(super) fn owner_of(name: &str) -> Option<&str> {
     owner.filter(|owner| !owner.is_empty() && *owner != ".")
 }
 
-/// Where the shelf keeps what belongs to the file or folder at `path`, besides what is in it; both as the shelf
-/// names them.
-pub(super) fn companion_of(path: &str) -> Option<String> {
-    let (folder, name) = path.rsplit_once('/')?;
-    let name = format!("._{name}");
+/// Where the shelf keeps what belongs to the file or folder at `path`, besides what is in it.
+pub(super) fn companion_of(path: &PathKey) -> Option<PathKey> {
+    let name = format!("._{}", path.name());
     owner_of(&name)?;
-    Some(format!("{folder}/{name}"))
+    Some(path.parent()?.child(&name))
 }
 
 /// The file or folder that what the shelf has at `path` belongs to.
-pub(super) fn owner_of_shelved(path: &str) -> String {
-    let mut owner = String::new();
-    for (at, name) in path.split('/').skip(1).enumerate() {
+pub(super) fn owner_of_shelved(path: &PathKey) -> PathKey {
+    let mut owner = PathKey::default();
+    for (at, name) in path.segments().enumerate() {
         if AppleMetadata::Shelf.takes_name(name, at == 0) {
-            owner.extend(owner_of(name).map(|name| format!("/{name}")));
-            break;
+            return owner_of(name).map_or(owner.clone(), |name| owner.child(name));
         }
-        owner.push('/');
-        owner.push_str(name);
+        owner = owner.child(name);
     }
     owner
 }
@@ -150,8 +147,8 @@ mod tests {
         for (path, owner) in
             [("/d/._a", "/d/a"), ("/d/.DS_Store", "/d"), ("/.Trashes/501/x", ""), ("/._d", "/d")]
         {
-            assert_eq!(owner_of_shelved(path), owner);
+            assert_eq!(owner_of_shelved(&PathKey::of_text(path)), PathKey::of_text(owner));
         }
-        assert_eq!(companion_of("/d/a").as_deref(), Some("/d/._a"));
+        assert_eq!(companion_of(&PathKey::of_text("/d/a")), Some(PathKey::of_text("/d/._a")));
     }
 }

@@ -14,6 +14,7 @@ use super::resource_path::ResourcePath;
 use super::url_prefix::UrlPrefix;
 use crate::client::Client;
 use crate::object::{ByteRange, ETag};
+use crate::path_key::PathKey;
 use crate::state::Coming;
 
 /// The `Depth` header.
@@ -84,7 +85,7 @@ struct HintState {
     hints: Hints,
     lost: bool,
     offered: Option<Offered>,
-    exists: HashMap<String, bool>,
+    exists: HashMap<PathKey, bool>,
 }
 
 /// What is known of the client's view of the request's target.
@@ -212,11 +213,11 @@ impl ResponseHints {
     /// Notes whether a resource exists, for the locks: only a change of a folder's members needs
     /// the folder's own lock.
     pub fn note_existence(&self, path: &ResourcePath, exists: bool) {
-        self.0.lock().exists.insert(path.spelled_once(), exists);
+        self.0.lock().exists.insert(path.path_key(), exists);
     }
 
-    /// What was noted, by [`ResourcePath::spelled_once`].
-    pub fn existence(&self, path: &str) -> Option<bool> {
+    /// What was noted.
+    pub fn existence(&self, path: &PathKey) -> Option<bool> {
         self.0.lock().exists.get(path).copied()
     }
 }

@@ -3,12 +3,14 @@
 use super::resource_path::PathError;
 use crate::logging::with_causes;
 use crate::object::InvalidKey;
+use crate::path_key::PathKey;
 use crate::spool::IntakeError;
 use crate::state::StateError;
 use crate::store::tree::DeleteFailure;
 
 pub use super::disk_error::DiskError;
 use crate::store::StoreError;
+use crate::sync::Conflict;
 
 /// A failure, named by its meaning.
 #[derive(Debug, thiserror::Error)]
@@ -54,14 +56,23 @@ pub enum Failure {
     NoRoom,
     #[error("the file exists and is not empty; open it before you write to it")]
     Unexpected,
-    #[error("the content of {file:?} has not been stored; save it again")]
-    Unstored { file: String },
+    #[error("the content of {:?} has not been stored; save it again", file.as_str())]
+    Unstored { file: PathKey },
     #[error("it, or something in it, is being written, copied, moved or deleted; wait until that is done")]
     UnderWay,
     #[error("the operation was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
     #[error(transparent)]
     Intake(#[from] IntakeError),
+}
+
+impl From<Conflict> for Failure {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::UnderWay => Self::UnderWay,
+            Conflict::IsFolder => Self::IsFolder,
+        }
+    }
 }
 
 impl From<InvalidKey> for Failure {

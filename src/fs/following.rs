@@ -14,6 +14,7 @@ use super::apple_files::{companion_of, owner_of_shelved};
 use super::error::log_failure;
 use super::{Failure, ResourcePath};
 use crate::logging::with_causes;
+use crate::path_key::PathKey;
 use crate::shutdown::Shutdown;
 use crate::state::{Kept, State, StateError, TransferRow};
 use crate::store::StoreError;
@@ -50,12 +51,12 @@ impl Following {
     }
 
     /// Of what Finder keeps beside files, if there is anything.
-    pub(super) async fn of_shelved(state: &State, from: &str, to: Option<&str>) -> Option<Self> {
+    pub(super) async fn of_shelved(state: &State, from: &PathKey, to: Option<&PathKey>) -> Option<Self> {
         let has_any = has_shelved(state, from);
         if !has_any && to.is_none_or(|to| state.shelf().within(to).is_empty()) {
             return None;
         }
-        Self::begin(state, Kept::Shelf, from, to, has_any).await
+        Self::begin(state, Kept::Shelf, from.as_str(), to.map(PathKey::as_str), has_any).await
     }
 
     async fn begin(state: &State, kept: Kept, from: &str, to: Option<&str>, has_any: bool) -> Option<Self> {
@@ -143,8 +144,8 @@ impl dyn Locate + '_ {
     }
 
     /// Whether a file or a folder is there, however it is spelled.
-    async fn has_any(&self, path: &str) -> Result<bool, Failure> {
-        match path_of(path) {
+    async fn has_any(&self, path: &PathKey) -> Result<bool, Failure> {
+        match path_of(path.as_str()) {
             Some(path) => Ok(self.find(&path).await?.is_some()),
             None => Ok(true),
         }
@@ -206,54 +207,61 @@ async fn existing<'t>(at: &dyn Locate, to: Option<&'t str>) -> Result<Option<&'t
 }
 
 async fn follow_shelved(at: &dyn Locate, state: &State, row: &TransferRow) -> Result<(), Failure> {
-    let TransferRow { from, to, .. } = row;
-    if !at.has_any(from).await? {
-        return match to {
-            Some(to) if at.has_any(to).await? => Ok(transfer_shelved(state, from, to, row.has_any).await?),
-            _ => Ok(state.clear_shelf(shelved_roots(from)).await?),
+    let (from, to) = (PathKey::of_text(&row.from), row.to.as_deref().map(PathKey::of_text));
+    if !at.has_any(&from).await? {
+        return match &to {
+            Some(to) if at.has_any(to).await? => Ok(transfer_shelved(state, &from, to, row.has_any).await?),
+            _ => Ok(state.clear_shelf(shelved_roots(&from)).await?),
         };
     }
-    let rows = state.shelf().within(from);
+    let rows = state.shelf().within(&from);
     for (path, _) in rows {
         let owner = owner_of_shelved(&path);
-        if owner.len() <= from.len() || at.has_any(&owner).await? {
+        // What belongs to the folder itself stays with it.
+        if owner == from || !owner.is_within(&from) || at.has_any(&owner).await? {
             continue;
         }
-        match to.as_ref().map(|to| (format!("{to}{}", &owner[from.len()..]), to)) {
-            None => state.clear_shelf(vec![path]).await?,
-            Some((owner, to)) if at.has_any(&owner).await? => {
-                let target = format!("{to}{}", &path[from.len()..]);
-                state.transfer_shelf(vec![(path, target)], false).await?;
-            }
-            Some(_) => {}
+        let Some(to) = &to else {
+            state.clear_shelf(vec![path]).await?;
+            continue;
+        };
+        let moved = owner.moved(&from, to).zip(path.moved(&from, to));
+        if let Some((owner, target)) = moved
+            && at.has_any(&owner).await?
+        {
+            state.transfer_shelf(vec![(path, target)], false).await?;
         }
     }
     Ok(())
 }
 
 /// Gives what the shelf has of `from` to `to`, in place of what it has of a folder there.
-async fn transfer_shelved(state: &State, from: &str, to: &str, has_any: bool) -> Result<(), StateError> {
+async fn transfer_shelved(
+    state: &State,
+    from: &PathKey,
+    to: &PathKey,
+    has_any: bool,
+) -> Result<(), StateError> {
     if has_any && !has_shelved(state, from) {
         // It has followed already.
         return Ok(());
     }
-    let name = to.rsplit('/').next().unwrap_or_default();
-    carry_shelved(state, (from, to), name, false).await.map(drop)
+    carry_shelved(state, (from, to), to.name(), false).await.map(drop)
 }
 
 /// The same, whatever is there. `name` is the destination's, as the client spelled it; `keep_source` tells COPY from
 /// MOVE. Returns from where to where that went which is beside it.
 pub(super) async fn carry_shelved(
     state: &State,
-    (from, to): (&str, &str),
+    (from, to): (&PathKey, &PathKey),
     name: &str,
     keep_source: bool,
-) -> Result<Option<(String, String)>, StateError> {
+) -> Result<Option<(PathKey, PathKey)>, StateError> {
     // A folder that was replaced took with it what belonged to its files.
-    let replaced = state.clear_shelf(vec![to.to_owned()]).await;
+    let replaced = state.clear_shelf(vec![to.clone()]).await;
     let beside = companion_of(from).zip(companion_of(to));
     let has_beside = beside.as_ref().is_some_and(|(from, _)| state.shelf().get(from).is_some());
-    let pairs = [Some((from.to_owned(), to.to_owned())), beside.clone()].into_iter().flatten().collect();
+    let pairs = [Some((from.clone(), to.clone())), beside.clone()].into_iter().flatten().collect();
     replaced.and(state.transfer_shelf(pairs, keep_source).await)?;
     let beside = beside.filter(|_| has_beside);
     if let Some((_, target)) = &beside {
@@ -263,11 +271,11 @@ pub(super) async fn carry_shelved(
 }
 
 /// What the shelf has of a file or folder: what is in it, and what is beside it.
-pub(super) fn shelved_roots(path: &str) -> Vec<String> {
-    [Some(path.to_owned()), companion_of(path)].into_iter().flatten().collect()
+pub(super) fn shelved_roots(path: &PathKey) -> Vec<PathKey> {
+    [Some(path.clone()), companion_of(path)].into_iter().flatten().collect()
 }
 
-fn has_shelved(state: &State, path: &str) -> bool {
+fn has_shelved(state: &State, path: &PathKey) -> bool {
     shelved_roots(path).iter().any(|root| !state.shelf().within(root).is_empty())
 }
 

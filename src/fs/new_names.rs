@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::names::for_new;
 use super::{Client, Failure, ResourcePath};
+use crate::path_key::PathKey;
 
 /// Where something can be put.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub struct NewNames(Arc<Mutex<Making>>);
 struct Making {
     /// Names that were made, or given up, so far.
     ended: u64,
-    /// By [`ResourcePath::spelled_once`].
-    names: HashMap<String, InMaking>,
+    /// By [`ResourcePath::path_key`].
+    names: HashMap<PathKey, InMaking>,
 }
 
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Maker {
         if name.is_ascii() {
             return NewName { name, is_overtaken: false, making: None };
         }
-        let composed = path.spelled_once();
+        let composed = path.path_key();
         let mut making = self.names.0.lock();
         let ended = making.ended;
         let in_making =
@@ -109,7 +110,7 @@ pub struct NewName {
 #[derive(Debug)]
 struct Turn {
     names: NewNames,
-    composed: String,
+    composed: PathKey,
 }
 
 impl Drop for Turn {

@@ -6,6 +6,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 
 use crate::object::MAX_KEY_BYTES;
+use crate::path_key::PathKey;
 
 /// A path of a request, decoded: its segments, none of them empty, `.` or `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -104,10 +105,9 @@ impl ResourcePath {
         self.segments[..shared] == other.segments[..shared]
     }
 
-    /// The path as text in one spelling (NFC): what tells resources apart that find the same object.
-    pub fn spelled_once(&self) -> String {
-        use unicode_normalization::UnicodeNormalization;
-        format!("/{}", self.key().nfc().collect::<String>())
+    /// What tells it from paths that find other objects.
+    pub fn path_key(&self) -> PathKey {
+        PathKey::of_segments(&self.segments)
     }
 
     /// Whether it is, or lies in, the gateway's own folder.
@@ -128,11 +128,6 @@ pub fn without_empty_segments(path: &str) -> Cow<'_, str> {
         path = Cow::Owned(path.replace("//", "/"));
     }
     path
-}
-
-/// Whether `path` is `folder`, or lies within it; both as [`ResourcePath::spelled_once`] has them.
-pub fn is_within(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl fmt::Display for ResourcePath {

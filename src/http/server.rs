@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use super::auth::Caller;
@@ -22,6 +22,7 @@ use super::places::{Place, Places};
 use super::service::Service;
 use crate::logging::{Rarely, milliseconds};
 use crate::shutdown::Shutdown;
+use crate::sync::Budget;
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
@@ -112,11 +113,10 @@ struct Front {
 
 async fn accept(listener: TcpListener, front: Front, grace: Duration) {
     let mut connections = JoinSet::new();
-    let (door, failed) = (Arc::new(Semaphore::new(front.limits.at_the_door)), Rarely::default());
+    let (door, failed) = (Budget::of_places(front.limits.at_the_door), Rarely::default());
     loop {
         let next = async {
-            // The semaphore is never closed.
-            let at_the_door = Arc::clone(&door).acquire_owned().await.ok();
+            let at_the_door = door.place().await;
             (listener.accept().await, at_the_door)
         };
         let (accepted, at_the_door) = tokio::select! {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::path_key::PathKey;
 use crate::state::{Phase, Unstored};
 use crate::words::counted;
 
@@ -10,7 +11,7 @@ use crate::words::counted;
 #[derive(Debug)]
 pub(super) struct Told {
     /// Since when those wait that were told, by path.
-    slow: HashMap<String, u64>,
+    slow: HashMap<PathKey, u64>,
     /// When this life began: milliseconds since 1970.
     begun: u64,
 }
@@ -31,8 +32,8 @@ impl Told {
 
     /// What was not told. `now`: milliseconds since 1970.
     pub(super) fn news(&mut self, unstored: &[Unstored], now: u64, slow: Duration) -> News {
-        let paths: HashSet<&str> = unstored.iter().map(|save| &*save.path).collect();
-        self.slow.retain(|path, _| paths.contains(&**path));
+        let paths: HashSet<&PathKey> = unstored.iter().map(|save| &save.path).collect();
+        self.slow.retain(|path, _| paths.contains(path));
         let mut news = News::default();
         for save in unstored {
             let (is_told, begun, patience) = match save.sending_since {
@@ -91,8 +92,7 @@ fn patience(save: &Unstored, slow: Duration) -> Duration {
 
 /// The name alone: it tells the user which file is meant.
 fn named(save: &Unstored) -> String {
-    let name = save.path.rsplit('/').next().unwrap_or_default();
-    format!("“{}”", plain(name, MOST_OF_NAME))
+    format!("“{}”", plain(save.path.name(), MOST_OF_NAME))
 }
 
 /// A text for people without what a terminal or a desktop would act on, cut to so many characters.
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn save(path: &str, phase: Phase, why: &str) -> Unstored {
-        let (path, why) = (path.to_owned(), (!why.is_empty()).then(|| why.to_owned()));
+        let (path, why) = (PathKey::of_text(path), (!why.is_empty()).then(|| why.to_owned()));
         Unstored { path, phase, bytes: None, why, since: 1000, sending_since: None, is_told: false }
     }
 

@@ -183,10 +183,10 @@ pub(super) const SLOT: u64 = 1 << 20;
 mod tests {
     use std::time::Duration;
 
-    use super::super::scratch::Room;
     use super::*;
+    use crate::sync::Budget;
 
-    fn backlog(room: &Room, directory: &tempfile::TempDir) -> Arc<Backlog> {
+    fn backlog(room: &Budget, directory: &tempfile::TempDir) -> Arc<Backlog> {
         Arc::new(Backlog::new(Scratch::new(directory.path(), room).unwrap()))
     }
 
@@ -208,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_larger_than_the_room_goes_through_it() {
-        let (room, directory) = (Room::new(3 * SLOT), tempfile::tempdir().unwrap());
+        let (room, directory) = (Budget::of_bytes(3 * SLOT), tempfile::tempdir().unwrap());
         let backlog = backlog(&room, &directory);
         let (whole, reader) = (pattern(20 << 20), Arc::clone(&backlog).reader());
         let mut body = whole.clone();
@@ -233,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_fails_does_not_leave_the_writer_waiting() {
-        let (room, directory) = (Room::new(SLOT), tempfile::tempdir().unwrap());
+        let (room, directory) = (Budget::of_bytes(SLOT), tempfile::tempdir().unwrap());
         let backlog = backlog(&room, &directory);
         let reader = Arc::clone(&backlog).reader();
         let mut body = pattern(2 << 20);
@@ -247,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_any_room_it_waits_until_the_sink_takes_more() {
-        let (room, directory) = (Room::new(0), tempfile::tempdir().unwrap());
+        let (room, directory) = (Budget::of_bytes(0), tempfile::tempdir().unwrap());
         let backlog = backlog(&room, &directory);
         let reader = Arc::clone(&backlog).reader();
         let mut body = pattern(100);
@@ -261,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn room_that_others_give_back_is_used() {
-        let (room, directory) = (Room::new(SLOT), tempfile::tempdir().unwrap());
+        let (room, directory) = (Budget::of_bytes(SLOT), tempfile::tempdir().unwrap());
         let (first, second) = (backlog(&room, &directory), backlog(&room, &directory));
         let _reader = Arc::clone(&second).reader();
         first.append(&mut pattern(1 << 20)).await;

@@ -23,10 +23,11 @@ use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::state::State;
+use crate::sync::Budget;
 use crate::tally::carried;
 use backlog::{Backlog, SLOT};
 
-pub use scratch::{Room, Scratch};
+pub use scratch::Scratch;
 
 /// What a body goes to, in its own time.
 pub trait Sink: Send + 'static {
@@ -67,7 +68,7 @@ impl Default for IntakeOptions {
 #[derive(Debug, Clone)]
 pub struct Intakes {
     directory: PathBuf,
-    room: Room,
+    room: Budget,
     pause: Duration,
 }
 
@@ -75,7 +76,7 @@ impl Intakes {
     /// Bodies wait in the directory of `state`.
     pub fn new(options: IntakeOptions, state: &State) -> Self {
         let spill = options.spill.unwrap_or_else(|| DEFAULT_SPILL.min(state.free_disk() / 10));
-        Self { directory: state.directory().to_owned(), room: Room::new(spill), pause: options.pause }
+        Self { directory: state.directory().to_owned(), room: Budget::of_bytes(spill), pause: options.pause }
     }
 
     /// Takes a body for `sink`.

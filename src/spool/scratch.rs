@@ -5,52 +5,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use rustix::io::pwritev;
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::open_file::{Open, forget, write_pieces};
-
-/// Bytes on disk that many files may use together.
-#[derive(Debug, Clone)]
-pub struct Room(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    all: u64,
-    left: AtomicU64,
-    returned: Notify,
-}
-
-impl Room {
-    pub fn new(bytes: u64) -> Self {
-        Self(Arc::new(Shared { all: bytes, left: AtomicU64::new(bytes), returned: Notify::new() }))
-    }
-
-    /// Bytes that nobody uses.
-    pub fn left(&self) -> u64 {
-        self.0.left.load(Ordering::Acquire)
-    }
-
-    /// Bytes that are used.
-    pub fn used(&self) -> u64 {
-        self.0.all.saturating_sub(self.left())
-    }
-
-    fn take(&self, bytes: u64) -> bool {
-        let take = |left: u64| left.checked_sub(bytes);
-        self.0.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
-    }
-
-    fn give_back(&self, bytes: u64) {
-        self.0.left.fetch_add(bytes, Ordering::AcqRel);
-        self.0.returned.notify_waiters();
-    }
-}
+use crate::sync::{Budget, Held};
 
 /// A file that vanishes with the process, or with the last that holds it.
 #[derive(Debug, Clone)]
@@ -59,37 +21,39 @@ pub struct Scratch(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     file: Open<File>,
-    room: Room,
-    /// What of the room it uses, in bytes.
-    used: AtomicU64,
+    /// Bytes on disk that many files may use together.
+    room: Budget,
+    /// What of the room it uses.
+    used: Mutex<Option<Held>>,
     /// Held by the one that has the system forget some of it.
     forgetting: Mutex<()>,
 }
 
 impl Scratch {
     /// A file in `directory`, which uses no room yet. Blocks, for a moment.
-    pub fn new(directory: &Path, room: &Room) -> io::Result<Self> {
+    pub fn new(directory: &Path, room: &Budget) -> io::Result<Self> {
         let file = Open::new(tempfile::tempfile_in(directory)?);
         Ok(Self(Arc::new(Inner {
             file,
             room: room.clone(),
-            used: AtomicU64::new(0),
+            used: Mutex::default(),
             forgetting: Mutex::new(()),
         })))
     }
 
     /// Takes room for so many more bytes, if there is any; it is given back when the file is gone.
     pub fn grow(&self, bytes: u64) -> bool {
-        let grown = self.0.room.take(bytes);
-        if grown {
-            self.0.used.fetch_add(bytes, Ordering::AcqRel);
+        let Some(more) = self.0.room.try_take(bytes) else { return false };
+        match &mut *self.0.used.lock() {
+            Some(used) => used.merge(more),
+            none => *none = Some(more),
         }
-        grown
+        true
     }
 
     /// When another file gives its room back, once this is enabled.
     pub fn room_returned(&self) -> Notified<'_> {
-        self.0.room.0.returned.notified()
+        self.0.room.returned()
     }
 
     /// Writes where there is room: see [`Self::grow`].
@@ -132,12 +96,6 @@ impl Scratch {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.room.give_back(*self.used.get_mut());
-    }
-}
-
 /// Bytes of a file written aside that stay in the system's memory. What fits in is seldom written to the disk at
 /// all: the file is gone before. A larger one would push out what others read, and have the system find new
 /// memory for each of its pages, which takes longer than to write to them.
@@ -150,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_aside_can_be_read_again() {
         let directory = tempfile::tempdir().unwrap();
-        let file = Scratch::new(directory.path(), &Room::new(0)).unwrap();
+        let file = Scratch::new(directory.path(), &Budget::of_bytes(0)).unwrap();
         // More pieces than a system call takes, and what lies behind by all that stays in memory.
         let pieces: Vec<Bytes> = (0..3000_u32).map(|n| n.to_le_bytes().to_vec().into()).collect();
         let whole = pieces.concat();

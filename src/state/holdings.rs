@@ -240,7 +240,7 @@ mod tests {
         let directory = place.path().join("state");
         let lock = |token: &str, left: u64| LockRow {
             token: token.to_owned(),
-            path: "/a".to_owned(),
+            path: crate::path_key::PathKey::of_text("/a"),
             principal: None,
             client: "test".to_owned(),
             owner: None,

@@ -9,6 +9,7 @@ use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransac
 use serde::{Deserialize, Serialize};
 
 use super::{JsonTable, State, StateError, millis, rows};
+use crate::path_key::PathKey;
 
 /// Token -> [`LockRow`] as JSON.
 const TABLE: JsonTable = TableDefinition::new("locks");
@@ -17,8 +18,7 @@ const TABLE: JsonTable = TableDefinition::new("locks");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LockRow {
     pub token: String,
-    /// The resource, percent-decoded, with a leading and without a trailing slash.
-    pub path: String,
+    pub path: PathKey,
     pub principal: Option<String>,
     /// Who took it: principal, address and program.
     pub client: String,

@@ -94,6 +94,7 @@ fn take_over<R: DeserializeOwned>(
 mod tests {
     use super::super::{Phase, State};
     use super::*;
+    use crate::path_key::PathKey;
 
     /// A database that version 1 wrote and did not close: its length, then what is not zero, by offset.
     fn version_1() -> Vec<u8> {
@@ -126,7 +127,11 @@ mod tests {
             assert_eq!((left.creates[0].made, left.uploads[0].key.as_str()), (1795723851521, "d/large"));
             assert_eq!(left.uploads[0].id.as_deref().map(str::is_empty), Some(false), "it can be aborted");
             assert!(state.pending().iter().all(|row| row.phase != Phase::Held));
-            assert!(state.lacks_content("/d/new") && state.lacks_content("/d") && !state.lacks_content("/e"));
+            assert!(
+                state.lacks_content(&PathKey::of_text("/d/new"))
+                    && state.lacks_content(&PathKey::of_text("/d"))
+                    && !state.lacks_content(&PathKey::of_text("/e"))
+            );
             let kept = state.properties("d/kept").await.unwrap();
             assert_eq!(kept[0].xml, b"<t xmlns=\"urn:t\" xmlns:D=\"DAV:\">green</t>");
             let locks = state.locks().await.unwrap();

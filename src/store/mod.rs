@@ -54,11 +54,6 @@ pub fn seen(head: StoreResult<ObjectMeta>, is_prefix: bool) -> StoreResult<Optio
     }
 }
 
-/// Permits of a pool of memory for `bytes`, rounded up: one a KiB.
-fn kib(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
-}
-
 /// What to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopySource {

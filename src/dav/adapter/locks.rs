@@ -8,6 +8,7 @@ use xmltree::Element;
 
 use crate::dav::locks::{RequestLocks, Wanted, seconds_left};
 use crate::fs::ResourcePath;
+use crate::path_key::PathKey;
 use crate::state::LockRow;
 
 impl DavLockSystem for RequestLocks {
@@ -20,7 +21,8 @@ impl DavLockSystem for RequestLocks {
         shared: bool,
         deep: bool,
     ) -> LsFuture<'_, Result<DavLock, DavLock>> {
-        let wanted = Wanted { path: text(path), owner: owner.and_then(element_text), timeout, shared, deep };
+        let wanted =
+            Wanted { path: path_key(path), owner: owner.and_then(element_text), timeout, shared, deep };
         let (path, owner) = (path.clone(), owner.cloned());
         Box::pin(async move {
             match self.take(wanted).await {
@@ -31,7 +33,7 @@ impl DavLockSystem for RequestLocks {
     }
 
     fn unlock(&'_ self, path: &DavPath, token: &str) -> LsFuture<'_, Result<(), ()>> {
-        let (path, token) = (text(path), token.to_owned());
+        let (path, token) = (path_key(path), token.to_owned());
         Box::pin(async move { if self.release(&path, &token).await { Ok(()) } else { Err(()) } })
     }
 
@@ -43,7 +45,7 @@ impl DavLockSystem for RequestLocks {
     ) -> LsFuture<'_, Result<DavLock, ()>> {
         let (path, token) = (path.clone(), token.to_owned());
         Box::pin(async move {
-            let refreshed = self.renew(text(&path), token, timeout).await;
+            let refreshed = self.renew(path_key(&path), token, timeout).await;
             refreshed.map(|row| dav_lock(&row, path)).ok_or(())
         })
     }
@@ -56,7 +58,7 @@ impl DavLockSystem for RequestLocks {
         deep: bool,
         tokens: &[String],
     ) -> LsFuture<'_, Result<(), DavLock>> {
-        let name = text(path);
+        let name = path_key(path);
         let obstacle =
             if ignore_principal { self.unmet(name, tokens) } else { self.obstacle(&name, deep, tokens) };
         let result = obstacle.map_or(Ok(()), |lock| Err(dav_lock(&lock, path.clone())));
@@ -64,13 +66,13 @@ impl DavLockSystem for RequestLocks {
     }
 
     fn discover(&'_ self, path: &DavPath) -> LsFuture<'_, Vec<DavLock>> {
-        let locks = self.covering(&text(path));
+        let locks = self.covering(&path_key(path));
         let path = path.clone();
         Box::pin(async move { locks.iter().map(|lock| dav_lock(lock, path.clone())).collect() })
     }
 
     fn delete(&'_ self, path: &DavPath) -> LsFuture<'_, Result<(), ()>> {
-        let path = text(path);
+        let path = path_key(path);
         Box::pin(async move {
             self.remove_within(&path).await;
             Ok(())
@@ -78,11 +80,9 @@ impl DavLockSystem for RequestLocks {
     }
 }
 
-/// The path as locks name it; the root is `/`.
-fn text(path: &DavPath) -> String {
-    ResourcePath::parse(&path.as_url_string())
-        .map(|path| path.spelled_once())
-        .unwrap_or_else(|_| "/".to_owned())
+/// The path as locks name it.
+fn path_key(path: &DavPath) -> PathKey {
+    ResourcePath::parse(&path.as_url_string()).map(|path| path.path_key()).unwrap_or_default()
 }
 
 fn dav_lock(row: &LockRow, path: DavPath) -> DavLock {

@@ -15,13 +15,14 @@ use uuid::Uuid;
 use super::href::href;
 use super::xml::escape;
 use crate::fs::{RequestContext, ResourcePath};
+use crate::path_key::PathKey;
 use crate::state::LockRow;
 
 pub use table::LockTable;
 
 pub(super) use table::seconds_left;
 
-use table::{covers, now, parent};
+use table::{covers, now};
 
 /// The lock system for one request.
 #[derive(Debug, Clone)]
@@ -32,8 +33,7 @@ pub struct RequestLocks {
 
 /// A lock that a client wants.
 pub(super) struct Wanted {
-    /// See [`LockRow::path`].
-    pub(super) path: String,
+    pub(super) path: PathKey,
     /// An element.
     pub(super) owner: Option<String>,
     pub(super) timeout: Option<Duration>,
@@ -51,7 +51,7 @@ impl RequestLocks {
         let path = href.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
         let prefix = &self.context.prefix;
         let Ok(path) = prefix.path(path.unwrap_or(href)) else { return String::new() };
-        let own = path.spelled_once();
+        let own = path.path_key();
         let root = |lock: &LockRow| {
             if lock.path == own {
                 href.to_owned()
@@ -76,19 +76,16 @@ impl RequestLocks {
     }
 
     /// The first lock that stands in the way of a change.
-    pub(super) fn obstacle(&self, path: &str, deep: bool, tokens: &[String]) -> Option<LockRow> {
+    pub(super) fn obstacle(&self, path: &PathKey, deep: bool, tokens: &[String]) -> Option<LockRow> {
         let mut locks = self.table.covering(path);
         if deep {
             locks.extend(self.table.below(path));
         }
         if self.changes_members(path) {
-            let parent = parent(path);
-            let own =
-                self.table.covering(parent).into_iter().filter(|lock| lock.path == parent && !lock.deep);
-            locks.extend(own);
+            locks.extend(self.own_of_parent(path).filter(|lock| !lock.deep));
         }
         // Of several shared locks on one resource, one is enough.
-        let held_shared: Vec<String> = locks
+        let held_shared: Vec<PathKey> = locks
             .iter()
             .filter(|lock| lock.shared && self.holds(lock, tokens))
             .map(|lock| lock.path.clone())
@@ -99,8 +96,14 @@ impl RequestLocks {
         })
     }
 
+    /// The locks of the folder itself that holds `path`.
+    fn own_of_parent(&self, path: &PathKey) -> impl Iterator<Item = LockRow> {
+        let parent = path.parent().unwrap_or_default();
+        self.table.covering(&parent).into_iter().filter(move |lock| lock.path == parent)
+    }
+
     /// Whether the request adds `path` to its folder or takes it away.
-    fn changes_members(&self, path: &str) -> bool {
+    fn changes_members(&self, path: &PathKey) -> bool {
         match self.context.method.as_str() {
             "DELETE" | "MOVE" => true,
             "PUT" | "MKCOL" | "COPY" | "LOCK" => self.context.outcome.existence(path) != Some(true),
@@ -125,7 +128,7 @@ impl RequestLocks {
     }
 
     /// A lock of the resource alone, of no owner.
-    fn plain_row(&self, path: String, timeout: Option<Duration>) -> LockRow {
+    fn plain_row(&self, path: PathKey, timeout: Option<Duration>) -> LockRow {
         self.new_row(Wanted { path, owner: None, timeout, shared: false, deep: false })
     }
 
@@ -134,9 +137,9 @@ impl RequestLocks {
         let row = self.new_row(wanted);
         if self.changes_members(&row.path) {
             // Making the file that is to be locked adds a member to its folder.
-            let parent = parent(&row.path);
-            let own = self.table.covering(parent).into_iter().filter(|lock| lock.path == parent);
-            if let Some(lock) = own.into_iter().find(|lock| !self.holds(lock, &self.context.tokens)) {
+            if let Some(lock) =
+                self.own_of_parent(&row.path).find(|lock| !self.holds(lock, &self.context.tokens))
+            {
                 return Err(Box::new(lock));
             }
         }
@@ -150,7 +153,7 @@ impl RequestLocks {
     }
 
     /// UNLOCK; whether the client is rid of the lock.
-    pub(super) async fn release(&self, path: &str, token: &str) -> bool {
+    pub(super) async fn release(&self, path: &PathKey, token: &str) -> bool {
         let principal = &self.context.client.principal;
         let is_meant =
             |lock: &LockRow| lock.token == token && lock.principal == *principal && covers(lock, path);
@@ -164,7 +167,7 @@ impl RequestLocks {
     /// LOCK without a body: gives the client's lock a new end.
     pub(super) async fn renew(
         &self,
-        path: String,
+        path: PathKey,
         token: String,
         timeout: Option<Duration>,
     ) -> Option<LockRow> {
@@ -186,12 +189,12 @@ impl RequestLocks {
     }
 
     /// The lock for which a list of `If` with these tokens does not hold for the resource at `path`.
-    pub(super) fn unmet(&self, path: String, tokens: &[String]) -> Option<LockRow> {
+    pub(super) fn unmet(&self, path: PathKey, tokens: &[String]) -> Option<LockRow> {
         let locks = self.table.covering(&path);
         let is_negated = tokens.iter().any(|token| token.starts_with(NEGATED));
         let is_named = |lock: &LockRow| tokens.iter().any(|token| plain(token) == lock.token);
         let is_others = !is_negated
-            && path != self.context.path.spelled_once()
+            && path != self.context.path.path_key()
             && tokens.iter().any(|token| self.table.has(token))
             && !locks.iter().any(is_named);
         // A stale token of macOS's client means the lock that it has.
@@ -207,14 +210,13 @@ impl RequestLocks {
     }
 
     /// The locks that apply to what is at `path`.
-    pub(super) fn covering(&self, path: &str) -> Vec<LockRow> {
+    pub(super) fn covering(&self, path: &PathKey) -> Vec<LockRow> {
         self.table.covering(path)
     }
 
     /// The resource is gone, with all in it: so are its locks.
-    pub(super) async fn remove_within(&self, path: &str) {
-        let prefix = format!("{path}/");
-        let removed = self.table.remove(|lock| lock.path == path || lock.path.starts_with(&prefix));
+    pub(super) async fn remove_within(&self, path: &PathKey) {
+        let removed = self.table.remove(|lock| lock.path.is_within(path));
         self.table.store(Vec::new(), removed).await;
     }
 
@@ -239,8 +241,8 @@ fn granted(asked: Option<Duration>) -> Duration {
 }
 
 /// The href of a folder by its lock's path.
-fn folder_href(path: &str) -> String {
-    let segments = path.split('/').skip(1).filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
+fn folder_href(path: &PathKey) -> String {
+    let segments = path.segments().map(str::to_owned).collect();
     href(&ResourcePath::default().with_segments(segments), true)
 }
 

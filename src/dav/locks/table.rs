@@ -1,6 +1,7 @@
 //! All locks of a source: what covers what, and what is kept.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 use super::RequestLocks;
 use crate::fs::RequestContext;
 use crate::logging::with_causes;
+use crate::path_key::PathKey;
 use crate::state::{LockRow, State, StateError, millis};
 
 /// All locks of a source. Cloning shares them.
@@ -17,15 +19,14 @@ pub struct LockTable(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// By path, see [`LockRow::path`].
-    locks: Mutex<BTreeMap<String, Vec<LockRow>>>,
+    locks: Mutex<BTreeMap<PathKey, Vec<LockRow>>>,
     state: State,
 }
 
 impl LockTable {
     /// Takes up the locks that were there before a restart.
     pub async fn load(state: State) -> Result<Self, StateError> {
-        let mut locks: BTreeMap<String, Vec<LockRow>> = BTreeMap::new();
+        let mut locks: BTreeMap<PathKey, Vec<LockRow>> = BTreeMap::new();
         let now = now();
         for row in state.locks().await? {
             if row.expires_at > now {
@@ -40,8 +41,8 @@ impl LockTable {
         RequestLocks { table: self.clone(), context }
     }
 
-    /// Whether any lock applies to `path`: `/`, then its segments, composed (NFC).
-    pub fn is_locked(&self, path: &str) -> bool {
+    /// Whether any lock applies to `path`.
+    pub fn is_locked(&self, path: &PathKey) -> bool {
         !self.is_empty() && !self.covering(path).is_empty()
     }
 
@@ -50,7 +51,7 @@ impl LockTable {
         let holds = |lock: &LockRow| {
             !lock.shared && lock.principal == context.client.principal && context.tokens.contains(&lock.token)
         };
-        !context.tokens.is_empty() && self.covering(&context.path.spelled_once()).iter().any(holds)
+        !context.tokens.is_empty() && self.covering(&context.path.path_key()).iter().any(holds)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -58,11 +59,13 @@ impl LockTable {
     }
 
     /// The locks that apply to `path`: its own, and deep ones above it.
-    pub(super) fn covering(&self, path: &str) -> Vec<LockRow> {
+    pub(super) fn covering(&self, path: &PathKey) -> Vec<LockRow> {
         let (locks, now) = (self.0.locks.lock(), now());
-        let at = |place: &str| locks.get(place).into_iter().flatten().filter(|lock| lock.expires_at > now);
-        let above = ancestors(path).flat_map(|place| at(place).filter(|lock| lock.deep));
-        at(path).chain(above).cloned().collect()
+        let at =
+            |place: &PathKey| locks.get(place).into_iter().flatten().filter(|lock| lock.expires_at > now);
+        let above = ancestors(path)
+            .flat_map(|place| at(&place).filter(|lock| lock.deep).cloned().collect::<Vec<_>>());
+        at(path).cloned().chain(above).collect()
     }
 
     /// Whether there is a lock of this token.
@@ -72,15 +75,12 @@ impl LockTable {
     }
 
     /// The locks below `path`.
-    pub(super) fn below(&self, path: &str) -> Vec<LockRow> {
+    pub(super) fn below(&self, path: &PathKey) -> Vec<LockRow> {
         let (locks, now) = (self.0.locks.lock(), now());
-        let prefix = format!("{}/", path.trim_end_matches('/'));
-        let below = locks.range(prefix.clone()..).take_while(|(place, _)| place.starts_with(&prefix));
-        below
-            .flat_map(|(_, locks)| locks)
-            .filter(|lock| lock.expires_at > now && lock.path != path)
-            .cloned()
-            .collect()
+        let prefix = path.prefix();
+        let from = (Bound::Included(&*prefix), Bound::Unbounded);
+        let below = locks.range::<str, _>(from).take_while(|(place, _)| place.is_within(path));
+        below.flat_map(|(_, locks)| locks).filter(|lock| lock.expires_at > now).cloned().collect()
     }
 
     /// Adds a lock if no other one conflicts, in one step; drops those that expired meanwhile and
@@ -92,9 +92,8 @@ impl LockTable {
         is_replaced: impl Fn(&LockRow) -> bool,
     ) -> Result<Vec<String>, Box<LockRow>> {
         let (mut locks, now) = (self.0.locks.lock(), now());
-        let prefix = format!("{}/", row.path.trim_end_matches('/'));
         let conflicts = |lock: &&LockRow| {
-            let below = row.deep && lock.path.starts_with(&prefix);
+            let below = row.deep && lock.path.is_within(&row.path);
             let near = covers(lock, &row.path) || below;
             // A token names one lock, wherever it is.
             let same = lock.token == row.token;
@@ -129,7 +128,7 @@ impl LockTable {
     /// that was just given back does not return.
     pub(super) fn refresh(
         &self,
-        path: &str,
+        path: &PathKey,
         token: &str,
         principal: &Option<String>,
         (expires_at, timeout): (u64, u64),
@@ -171,8 +170,8 @@ impl LockTable {
 }
 
 /// Whether a lock applies to `path`: its own, or a deep one above it.
-pub(super) fn covers(lock: &LockRow, path: &str) -> bool {
-    lock.path == path || (lock.deep && ancestors(path).any(|above| above == lock.path))
+pub(super) fn covers(lock: &LockRow, path: &PathKey) -> bool {
+    lock.path == *path || (lock.deep && path.is_within(&lock.path))
 }
 
 /// Seconds until a lock ends, rounded up.
@@ -181,15 +180,8 @@ pub(in crate::dav) fn seconds_left(lock: &LockRow) -> u64 {
 }
 
 /// The paths above `path`, the nearest first.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors((path != "/").then(|| parent(path)), |path| (*path != "/").then(|| parent(path)))
-}
-
-pub(super) fn parent(path: &str) -> &str {
-    match path.rfind('/') {
-        Some(0) | None => "/",
-        Some(slash) => &path[..slash],
-    }
+fn ancestors(path: &PathKey) -> impl Iterator<Item = PathKey> {
+    std::iter::successors(path.parent(), PathKey::parent)
 }
 
 pub(super) fn now() -> u64 {
@@ -209,11 +201,15 @@ mod tests {
         (place, LockTable::load(state).await.unwrap())
     }
 
+    fn path(text: &str) -> PathKey {
+        PathKey::of_text(text)
+    }
+
     /// An exclusive lock of depth 0, for an hour.
     fn lock(token: &str, path: &str) -> LockRow {
         LockRow {
             token: token.to_owned(),
-            path: path.to_owned(),
+            path: PathKey::of_text(path),
             principal: None,
             client: "a client".to_owned(),
             owner: None,
@@ -245,16 +241,20 @@ mod tests {
         let (_place, table) = table().await;
         add(&table, &deep("deep", "/a")).unwrap();
         add(&table, &lock("root", "/")).unwrap();
-        assert_eq!(tokens(&table.covering("/a")), ["deep"]);
-        assert_eq!(tokens(&table.covering("/a/b/c")), ["deep"]);
-        assert_eq!(tokens(&table.covering("/")), ["root"]);
+        assert_eq!(tokens(&table.covering(&path("/a"))), ["deep"]);
+        assert_eq!(tokens(&table.covering(&path("/a/b/c"))), ["deep"]);
+        assert_eq!(tokens(&table.covering(&path("/"))), ["root"]);
         for free in ["/ab", "/b", "/b/a"] {
-            assert!(!table.is_locked(free), "{free}");
+            assert!(!table.is_locked(&path(free)), "{free}");
         }
-        assert_eq!(tokens(&table.below("/")), ["deep"], "not its own");
-        assert!(table.below("/a").is_empty());
+        assert_eq!(tokens(&table.below(&path("/"))), ["deep"], "not its own");
+        assert!(table.below(&path("/a")).is_empty());
         let all = deep("all", "/");
-        assert!(covers(&all, "/x/y") && covers(&all, "/") && !covers(&lock("one", "/"), "/x"));
+        assert!(
+            covers(&all, &path("/x/y"))
+                && covers(&all, &path("/"))
+                && !covers(&lock("one", "/"), &path("/x"))
+        );
     }
 
     #[tokio::test]
@@ -276,7 +276,7 @@ mod tests {
         add(&table, &shared("1")).unwrap();
         add(&table, &shared("2")).unwrap();
         assert_eq!(add(&table, &lock("3", "/a")), Err("1".to_owned()));
-        assert_eq!(tokens(&table.covering("/a")), ["1", "2"]);
+        assert_eq!(tokens(&table.covering(&path("/a"))), ["1", "2"]);
         let (_place, table) = self::table().await;
         add(&table, &lock("alone", "/a")).unwrap();
         assert_eq!(add(&table, &shared("1")), Err("alone".to_owned()));
@@ -290,7 +290,7 @@ mod tests {
         let anothers = LockRow { principal: Some("somebody".to_owned()), ..lock("1", "/a") };
         assert_eq!(add(&table, &anothers), Err("1".to_owned()));
         assert_eq!(add(&table, &lock("1", "/a")), Ok(Vec::new()), "the same again");
-        assert_eq!(table.covering("/a").len(), 1);
+        assert_eq!(table.covering(&path("/a")).len(), 1);
         assert!(table.has("1") && !table.has("2"));
     }
 
@@ -298,13 +298,13 @@ mod tests {
     async fn what_has_expired_applies_to_nothing_and_makes_room() {
         let (_place, table) = table().await;
         add(&table, &expired("old", "/a")).unwrap();
-        assert!(!table.is_locked("/a") && !table.has("old") && table.below("/").is_empty());
-        assert_eq!(table.refresh("/a", "old", &None, (now() + 1000, 1)), None);
+        assert!(!table.is_locked(&path("/a")) && !table.has("old") && table.below(&path("/")).is_empty());
+        assert_eq!(table.refresh(&path("/a"), "old", &None, (now() + 1000, 1)), None);
         assert_eq!(add(&table, &lock("new", "/a")), Ok(vec!["old".to_owned()]));
-        assert_eq!(tokens(&table.covering("/a")), ["new"]);
+        assert_eq!(tokens(&table.covering(&path("/a"))), ["new"]);
         let replaced = table.insert(&lock("newer", "/a"), |lock| lock.token == "new").unwrap();
         assert_eq!(replaced, ["new"]);
-        assert_eq!(tokens(&table.covering("/a")), ["newer"]);
+        assert_eq!(tokens(&table.covering(&path("/a"))), ["newer"]);
     }
 
     #[tokio::test]
@@ -312,13 +312,13 @@ mod tests {
         let (_place, table) = table().await;
         add(&table, &deep("1", "/a")).unwrap();
         let end = now() + 7_200_000;
-        assert_eq!(table.refresh("/b", "1", &None, (end, 7200)), None);
-        assert_eq!(table.refresh("/a", "2", &None, (end, 7200)), None);
-        assert_eq!(table.refresh("/a", "1", &Some("somebody".to_owned()), (end, 7200)), None);
-        let lock = table.refresh("/a/below", "1", &None, (end, 7200)).unwrap();
+        assert_eq!(table.refresh(&path("/b"), "1", &None, (end, 7200)), None);
+        assert_eq!(table.refresh(&path("/a"), "2", &None, (end, 7200)), None);
+        assert_eq!(table.refresh(&path("/a"), "1", &Some("somebody".to_owned()), (end, 7200)), None);
+        let lock = table.refresh(&path("/a/below"), "1", &None, (end, 7200)).unwrap();
         assert_eq!((lock.expires_at, lock.timeout), (end, 7200));
-        assert_eq!(table.covering("/a")[0].expires_at, end);
-        assert_eq!(table.remove(|lock| lock.path == "/a"), ["1"]);
+        assert_eq!(table.covering(&path("/a"))[0].expires_at, end);
+        assert_eq!(table.remove(|lock| lock.path == path("/a")), ["1"]);
         assert!(table.is_empty());
     }
 
@@ -347,9 +347,10 @@ mod tests {
 
     #[test]
     fn paths_have_ancestors_up_to_the_root() {
-        assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
-        assert_eq!(ancestors("/a").collect::<Vec<_>>(), ["/"]);
-        assert_eq!(ancestors("/").count(), 0);
+        let all = |text: &str| ancestors(&path(text)).map(|path| path.to_string()).collect::<Vec<_>>();
+        assert_eq!(all("/a/b/c"), ["/a/b", "/a", "/"]);
+        assert_eq!(all("/a"), ["/"]);
+        assert!(all("/").is_empty());
     }
 
     #[test]

@@ -6,15 +6,14 @@
 //! [`super::at_once`].
 
 use std::io;
-use std::sync::Arc;
 
 use rustix::io::Errno;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::fs::Failure;
 use crate::fs::disk_error::DiskError;
+use crate::sync::Budget;
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
@@ -51,11 +50,11 @@ pub(super) fn parent_missing(error: io::Error) -> Failure {
 
 /// The threads that may wait for the disk.
 #[derive(Debug, Clone)]
-pub(super) struct Disk(Arc<Semaphore>);
+pub(super) struct Disk(Budget);
 
 impl Default for Disk {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_THREADS)))
+        Self(Budget::of_places(MAX_THREADS))
     }
 }
 
@@ -74,10 +73,9 @@ impl Disk {
         &self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        // It is never closed.
-        let permit = Arc::clone(&self.0).acquire_owned().await.ok();
+        let thread = self.0.place().await;
         let working = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _thread = thread;
             work()
         });
         working.await?

@@ -7,7 +7,6 @@ mod copying;
 mod disk;
 mod exports;
 mod file;
-mod keyed_lock;
 mod known_names;
 mod listing;
 mod looking;
@@ -42,12 +41,12 @@ use crate::object::{Key, ObjectMeta};
 use crate::shutdown::Shutdown;
 use crate::spool::Intakes;
 use crate::state::{PropertyChange, State};
+use crate::sync::KeyedLock;
 
 use at_once::Buffers;
 use conflicts::Conflicts;
 use disk::Disk;
 use exports::Exports;
-use keyed_lock::KeyedLock;
 use part::Parts;
 use root::Root;
 use stat::Stat;
@@ -66,7 +65,8 @@ struct Shared {
     disk: Disk,
     parts: Parts,
     buffers: Buffers,
-    keyed_lock: KeyedLock,
+    /// One change of a key at a time.
+    changes: KeyedLock<String>,
     new_names: NewNames,
     /// By key and the file's ETag.
     content: ContentCache,
@@ -105,7 +105,7 @@ impl PathShare {
             disk,
             parts,
             buffers: Buffers::default(),
-            keyed_lock: KeyedLock::default(),
+            changes: KeyedLock::default(),
             new_names: NewNames::default(),
             content: ContentCache::new(options.cache.size, options.cache.file_limit),
             seen_versions: SeenVersions::load(state.clone()).await?,

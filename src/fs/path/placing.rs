@@ -60,7 +60,7 @@ impl Placing {
         file.sync_all()?;
         file.close();
         let key = self.target.key.clone();
-        let _turn = self.shared.keyed_lock.turn(&key);
+        let _turn = self.shared.changes.blocking_lock(key.clone());
         refuse_if_given_up(&self.given_up)?;
         let place = self.shared.root.place(&key).map_err(parent_missing)?;
         let now = place.newest(&self.shared.root, &key)?;

@@ -67,7 +67,7 @@ impl PathFileSystem {
             let following = Following::of_properties(&shared.state, &id, None).await;
             let removed = disk.run(move || {
                 let key = &located.key;
-                let _turn = removing.keyed_lock.turn(key);
+                let _turn = removing.changes.blocking_lock(key.clone());
                 let now = removing.root.find(key)?.ok_or(Failure::NotFound)?;
                 refuse_if_given_up(&is_given_up)?;
                 if wanted.is_some_and(|wanted| wanted != now.stat.etag) {

@@ -8,7 +8,6 @@ use cap_std::fs::MetadataExt;
 
 use super::copying::{Copied, copy_file, copy_folder};
 use super::disk::parent_missing;
-use super::keyed_lock::KeyedGuard;
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
 use super::root::DirEntry;
@@ -23,6 +22,7 @@ use crate::fs::{Failure, RequestContext, ResourcePath};
 use crate::object::parent_prefix;
 use crate::state::PropertyChange;
 use crate::store::StoreError;
+use crate::sync::KeyedGuard;
 
 impl PathFileSystem {
     /// Copies or moves a file or a folder with everything in it.
@@ -177,11 +177,11 @@ impl Transferring {
     }
 
     /// Nobody else changes source and destination meanwhile.
-    fn turns(&self) -> [KeyedGuard<'_>; 2] {
+    fn turns(&self) -> [KeyedGuard; 2] {
         let mut keys = [&self.source.key, &self.target.key];
         // In one order for all, or two would wait for each other.
         keys.sort();
-        keys.map(|key| self.shared.keyed_lock.turn(key))
+        keys.map(|key| self.shared.changes.blocking_lock(key.clone()))
     }
 
     /// The destination. Neither may hold the other, by way of a link either.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
-use super::tree_locks::{Entered, Use};
 use super::upload::{Placed, Target, Upload};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::fs::file_system::{Meta, OpenFile, OpenMode, Reading, Writing};
@@ -16,6 +15,7 @@ use crate::fs::new_names::Spot;
 use crate::object::{Attributes, Key, ObjectMeta, Written};
 use crate::store::StoreError;
 use crate::store::read_ahead::ReadAhead;
+use crate::sync::{Entered, Use};
 
 impl S3FileSystem {
     /// See [`FileSystem::open`](crate::fs::FileSystem::open).

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::tree_locks::Use;
 use super::{S3Share, Shared};
 use crate::fs::names::other_spellings;
 use crate::fs::{Failure, Locate, ResourcePath};
 use crate::object::Key;
 use crate::store::layers::retry::{Limit, RetryPolicy};
+use crate::sync::Use;
 
 #[async_trait]
 impl Locate for S3Share {
@@ -31,8 +31,8 @@ impl Locate for S3Share {
     }
 
     fn keep(&self, paths: &[&ResourcePath]) -> Option<Box<dyn Any + Send>> {
-        let uses: Vec<_> = paths.iter().map(|path| (*path, Use::Tree)).collect();
-        Some(Box::new(self.0.tree_locks.enter(&uses).ok()?))
+        let uses = paths.iter().map(|path| (path.path_key(), Use::Tree));
+        Some(Box::new(self.0.tree_locks.enter(uses).ok()?))
     }
 
     fn came_or_went(&self, id: &str) {

@@ -13,7 +13,6 @@ mod placing;
 mod removal;
 mod spellings;
 mod transfer;
-mod tree_locks;
 mod upload;
 mod watched;
 
@@ -39,10 +38,10 @@ use crate::store::namespace::Namespace;
 use crate::store::read_ahead::ReadAheads;
 use crate::store::stack::Stack;
 use crate::store::{Content, ListPage};
+use crate::sync::{Entered, TreeLock, Use};
 
 use folder_dates::FolderDates;
 use metadata::{Located, folder_prefix};
-use tree_locks::{Entered, TreeLocks, Use};
 use watched::Watched;
 
 /// What the file system is to do with doubtful wishes.
@@ -70,7 +69,7 @@ struct Shared {
     options: S3FileSystemOptions,
     dates: FolderDates,
     seen_versions: SeenVersions,
-    tree_locks: TreeLocks,
+    tree_locks: TreeLock,
     new_names: NewNames,
     watched: Watched,
 }
@@ -97,7 +96,7 @@ impl S3Share {
             shutdown,
             options,
             dates,
-            tree_locks: TreeLocks::default(),
+            tree_locks: TreeLock::default(),
             new_names: NewNames::default(),
             watched: Watched::default(),
         })))
@@ -146,7 +145,7 @@ impl Source for S3Share {
     }
 
     fn unlocked(&self, context: &RequestContext) {
-        let (shared, path) = (Arc::clone(&self.0), context.path.spelled_once());
+        let (shared, path) = (Arc::clone(&self.0), context.path.path_key());
         self.0.shutdown.background(async move {
             if let Err(error) = shared.store.names().release(&path).await {
                 tracing::debug!(%path, %error, "an empty file is stored in S3 later");
@@ -184,7 +183,7 @@ pub struct S3FileSystem {
     begun: Arc<Mutex<Option<Content>>>,
     /// The first page of the tree that is to be deleted, with its prefix.
     tree: Arc<Mutex<Option<(String, ListPage)>>>,
-    /// See [`TreeLocks::ended`]; as it was when this request began to look.
+    /// See [`TreeLock::ended`]; as it was when this request began to look.
     ended_trees: Arc<AtomicU64>,
     maker: Maker,
 }
@@ -199,9 +198,10 @@ impl S3FileSystem {
         self.shared.store.namespace(policy)
     }
 
-    /// See [`TreeLocks::enter`]. What is found from then on stays where it is.
+    /// See [`TreeLock::enter`]. What is found from then on stays where it is.
     fn enter(&self, uses: &[(&ResourcePath, Use)]) -> Result<Entered, Failure> {
-        let entered = self.shared.tree_locks.enter(uses)?;
+        let entered =
+            self.shared.tree_locks.enter(uses.iter().map(|(path, what)| (path.path_key(), *what)))?;
         let ended = self.shared.tree_locks.ended();
         if self.ended_trees.swap(ended, Ordering::Relaxed) != ended {
             // What was found before may have gone with its folder.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::hidden::{hidden_keys, possible_markers, refusal};
 use super::markers;
 use super::metadata::{Located, Node};
-use super::tree_locks::Use;
 use super::upload::Target;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::Client;
@@ -16,6 +15,7 @@ use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, parent_prefi
 use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
 use crate::store::{ListPage, ObjectStore, Payload, StoreError};
+use crate::sync::Use;
 
 impl S3FileSystem {
     /// MKCOL: a marker, the zero-byte object `folder/`.

@@ -8,7 +8,6 @@ use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
 use super::placing::{Job, Placing};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
-use super::tree_locks::Use;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::RequestContext;
 use crate::fs::error::log_failure;
@@ -19,6 +18,7 @@ use crate::object::{Condition, DeleteTarget, ETag, Key};
 use crate::store::StoreError;
 use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
+use crate::sync::Use;
 
 impl S3FileSystem {
     /// Copies or moves a file or a folder with everything in it.

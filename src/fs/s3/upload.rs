@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::conflict::beside;
-use super::tree_locks::Entered;
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::RequestContext;
 use crate::fs::body::{Body, find_room};
@@ -19,6 +18,7 @@ use crate::store::comparing::is_same;
 use crate::store::multipart::{MultipartWriter, RetainedBody, Unfinished};
 use crate::store::namespace::Namespace;
 use crate::store::{ObjectStore, StoreError};
+use crate::sync::Entered;
 
 /// Where an object is written to.
 #[derive(Debug)]

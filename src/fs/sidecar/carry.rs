@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use super::{Shelf, ShelvedFileSystem, shelf_path};
+use super::{Shelf, ShelvedFileSystem};
 use crate::fs::error::log_failure;
 use crate::fs::file_system::{FileSystem, Transfer};
 use crate::fs::following::{Following, carry_shelved, shelved_roots};
 use crate::fs::{Failure, ResourcePath, View};
+use crate::path_key::PathKey;
 
 /// What went along lately, from where to where: macOS's kernel, which has looked before, then asks for the
 /// same once more.
 #[derive(Debug, Clone)]
-pub(super) struct Carried(Cache<(String, String), ()>);
+pub(super) struct Carried(Cache<(PathKey, PathKey), ()>);
 
 impl Default for Carried {
     fn default() -> Self {
@@ -31,19 +32,19 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     }
 
     fn was_carried(&self, from: &ResourcePath, to: &ResourcePath) -> bool {
-        self.shelf.carried.0.contains_key(&(shelf_path(from), shelf_path(to)))
+        self.shelf.carried.0.contains_key(&(from.path_key(), to.path_key()))
     }
 
     pub(super) async fn remove(&self, path: &ResourcePath) -> Result<(), Failure> {
         let (inner, state) = (self.inner.clone(), self.shelf.state.clone());
         if self.is_shelved(path) {
             self.find(path)?;
-            let at = shelf_path(path);
+            let at = path.path_key();
             return self.detached(async move { Ok(state.clear_shelf(vec![at]).await?) }).await;
         }
         let (path, shelf) = (path.clone(), self.shelf.clone());
         self.detached(async move {
-            let at = shelf_path(&path);
+            let at = path.path_key();
             let following = Following::of_shelved(&state, &at, None).await;
             if let Err(failure) = inner.delete(&path).await {
                 return Err(shelf.failed(failure, following).await);
@@ -81,7 +82,7 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
         }
         self.check_parent(&to)?;
         let state = self.shelf.state.clone();
-        let (pair, name) = ((shelf_path(&from), shelf_path(&to)), to.name().to_owned());
+        let (pair, name) = ((from.path_key(), to.path_key()), to.name().to_owned());
         self.detached(async move {
             let target = pair.1.clone();
             state.transfer_shelf(vec![pair], kind == Transfer::Copy).await?;
@@ -93,7 +94,7 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     async fn take_along(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure> {
         let (inner, shelf) = (self.inner.clone(), self.shelf.clone());
         self.detached(async move {
-            let (source, target) = (shelf_path(&from), shelf_path(&to));
+            let (source, target) = (from.path_key(), to.path_key());
             let following = match kind {
                 Transfer::Move => Following::of_shelved(&shelf.state, &source, Some(&target)).await,
                 Transfer::Copy => None,

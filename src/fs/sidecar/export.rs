@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::path_key::PathKey;
 use crate::state::{Place, ShelfRow, State, StateError};
 
 /// What was written.
@@ -31,8 +32,8 @@ pub enum ExportError {
 /// Writes every file on the shelf to where it belongs below `directory`, which is made if it is missing.
 /// Nothing is replaced; what is there already with the same content counts as written.
 pub async fn export(state: &State, directory: &Path) -> Result<Exported, ExportError> {
-    let rows: Vec<(String, ShelfRow)> =
-        state.shelf().iter().map(|(path, row)| (path.to_owned(), row.clone())).collect();
+    let rows: Vec<(PathKey, ShelfRow)> =
+        state.shelf().iter().map(|(path, row)| (path.clone(), row.clone())).collect();
     let mut exported = Exported::default();
     for (path, row) in rows {
         let target = target(state, directory, &path);
@@ -76,12 +77,12 @@ fn is_same(target: &Path, content: &Result<Bytes, PathBuf>) -> io::Result<bool> 
 }
 
 /// Where `path` goes: names that the shelf knows the spelling of are spelled so.
-fn target(state: &State, directory: &Path, path: &str) -> PathBuf {
+fn target(state: &State, directory: &Path, path: &PathKey) -> PathBuf {
     let shelf = state.shelf();
     let mut target = directory.to_owned();
-    let mut at = String::new();
-    for name in path.split('/').skip(1) {
-        at = format!("{at}/{name}");
+    let mut at = PathKey::default();
+    for name in path.segments() {
+        at = at.child(name);
         target.push(shelf.get(&at).map_or(name, |row| &row.name));
     }
     target

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
-use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, now, shelf_path};
+use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, now};
 use crate::fs::declared::DeclaredBody;
 use crate::fs::file_system::{FileSystem, Meta, OpenFile, Reading, Writing};
 use crate::fs::{Failure, ResourcePath, View};
@@ -43,7 +43,7 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
                 Content::File(Arc::new(opened.map_err(Failure::OwnDisk)?))
             }
             Place::Row => {
-                let content = self.shelf.state.shelf_content(&shelf_path(path)).await?;
+                let content = self.shelf.state.shelf_content(&path.path_key()).await?;
                 Content::Here(content.ok_or(Failure::NotFound)?)
             }
         };
@@ -83,7 +83,7 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
         }
         self.check_parent(path)?;
         let row = ShelfRow { is_folder: true, place: Place::Row, ..new_row(path.name(), 0) };
-        Ok(self.shelf.state.shelve(&shelf_path(path), row, None).await?)
+        Ok(self.shelf.state.shelve(&path.path_key(), row, None).await?)
     }
 }
 
@@ -165,7 +165,7 @@ impl Arriving {
     /// Refuses what there is no room for.
     fn check_room(&self, size: u64) -> Result<(), Failure> {
         let Shelf { options, state, .. } = &self.shelf;
-        let (shelf, at) = (state.shelf(), shelf_path(&self.path));
+        let (shelf, at) = (state.shelf(), self.path.path_key());
         let old = shelf.get(&at).map_or(0, |row| row.size);
         let bytes = shelf.bytes().saturating_sub(old).saturating_add(size);
         let is_full = bytes > options.limit || shelf.len() >= MOST_ROWS;
@@ -209,7 +209,7 @@ impl Writing for Arriving {
         if self.file.is_some() {
             self.spill().await?;
         }
-        let (row, path, state) = (new_row(self.path.name(), size), shelf_path(&self.path), &self.shelf.state);
+        let (row, path, state) = (new_row(self.path.name(), size), self.path.path_key(), &self.shelf.state);
         let is_passing = self.shelf.options.metadata == AppleMetadata::Discard;
         let content = match &mut self.file {
             Some(part) => {

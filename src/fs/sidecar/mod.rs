@@ -26,6 +26,7 @@ use super::{
     View,
 };
 use crate::object::ETag;
+use crate::path_key::PathKey;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, ShelfRow, State, StoredProperty, TransferRow, millis};
 
@@ -129,14 +130,9 @@ impl<S: Source> Share for Shelved<S> {
 
 impl Shelf {
     fn find(&self, path: &ResourcePath) -> Option<ShelfRow> {
-        let found = self.state.shelf().get(&shelf_path(path)).cloned();
+        let found = self.state.shelf().get(&path.path_key()).cloned();
         found.or_else(|| is_virtual(path).then(|| file::empty(path.name(), self.started)))
     }
-}
-
-/// A path as the shelf names it; the root is empty.
-fn shelf_path(path: &ResourcePath) -> String {
-    if path.is_root() { String::new() } else { path.spelled_once() }
 }
 
 /// What is served and the shelf before it, for one request.
@@ -254,7 +250,7 @@ impl<F: FileSystem + View + Clone> FileSystem for ShelvedFileSystem<F> {
 impl<F: FileSystem + View + Clone> View for ShelvedFileSystem<F> {
     async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
         if self.is_shelved(path) {
-            Ok(resource(shelf_path(path), self.find(path)?))
+            Ok(resource(path.path_key(), self.find(path)?))
         } else {
             self.inner.stat(path).await
         }
@@ -262,7 +258,7 @@ impl<F: FileSystem + View + Clone> View for ShelvedFileSystem<F> {
 
     async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
         if self.is_shelved(path) {
-            Ok((resource(shelf_path(path), self.find(path)?), self.shelved_children(path)))
+            Ok((resource(path.path_key(), self.find(path)?), self.shelved_children(path)))
         } else {
             let (folder, children) = self.inner.list(path).await?;
             Ok((folder, self.watched(path, children)))
@@ -295,9 +291,8 @@ fn meta(row: &ShelfRow) -> Meta {
     Meta { is_folder: row.is_folder, size: row.size, etag, modified: date(row) }
 }
 
-/// `path`, as the shelf names it, is the id: it begins with a slash as no key does, so that it never has
-/// the properties of another.
-fn resource(path: String, row: ShelfRow) -> Resource {
+/// The id begins with a slash as no key does, so that it never has the properties of another.
+fn resource(path: PathKey, row: ShelfRow) -> Resource {
     Resource {
         is_folder: row.is_folder,
         size: row.size,
@@ -308,7 +303,7 @@ fn resource(path: String, row: ShelfRow) -> Resource {
         kept_mtime: None,
         export: None,
         name: row.name,
-        id: path,
+        id: path.to_string(),
     }
 }
 

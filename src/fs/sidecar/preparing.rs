@@ -5,9 +5,10 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt;
 
-use super::{ShelvedFileSystem, shelf_path};
+use super::ShelvedFileSystem;
 use crate::fs::file_system::{FileSystem, OpenMode, Transfer};
 use crate::fs::{Failure, ResourcePath, View};
+use crate::path_key::PathKey;
 
 impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     /// Puts what is on the shelf at `from` to `to`, which is not. What fails midway stays on the shelf.
@@ -26,7 +27,7 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
                 fs.bring_out_file(&from, to, row.size).await?
             }
             if kind == Transfer::Move {
-                fs.shelf.state.clear_shelf(vec![shelf_path(&from)]).await?;
+                fs.shelf.state.clear_shelf(vec![from.path_key()]).await?;
             }
             Ok(())
         })
@@ -47,20 +48,20 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     }
 
     async fn bring_out_folder(&self, from: &ResourcePath, to: ResourcePath) -> Result<(), Failure> {
-        let rows = self.shelf.state.shelf().within(&shelf_path(from));
+        let rows = self.shelf.state.shelf().within(&from.path_key());
         // Where each folder goes; a folder comes before what is in it.
         let mut places = HashMap::new();
         let mut stay_shelved = Vec::new();
         for (path, row) in rows {
-            let parent = path.rsplit_once('/').and_then(|(parent, _)| places.get(parent));
+            let parent = path.parent().and_then(|parent| places.get(&parent));
             let target = match parent {
                 Some(parent) => child(parent, &row.name),
-                None if path == shelf_path(from) => to.clone(),
+                None if path == from.path_key() => to.clone(),
                 // It goes with a folder that stays on the shelf.
                 None => continue,
             };
             if self.is_shelved(&target) {
-                stay_shelved.push((path, shelf_path(&target)));
+                stay_shelved.push((path, target.path_key()));
                 continue;
             }
             if row.is_folder {
@@ -92,10 +93,8 @@ fn child(folder: &ResourcePath, name: &str) -> ResourcePath {
     ResourcePath::default().with_segments(segments)
 }
 
-/// What [`shelf_path`] was made of.
-fn parse(path: &str) -> ResourcePath {
-    let segments = path.split('/').skip(1).map(str::to_owned).collect();
-    ResourcePath::default().with_segments(segments)
+fn parse(path: &PathKey) -> ResourcePath {
+    ResourcePath::default().with_segments(path.segments().map(str::to_owned).collect())
 }
 
 /// Bytes read at once.

@@ -6,20 +6,21 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Shelf, ShelvedFileSystem, now, resource, shelf_path};
+use super::{Shelf, ShelvedFileSystem, now, resource};
 use crate::fs::apple_files::owner_of;
 use crate::fs::error::log_failure;
 use crate::fs::file_system::FileSystem;
 use crate::fs::{Children, ResourcePath, View};
+use crate::path_key::PathKey;
 use crate::state::{Absent, ShelfRow};
 
 impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
     /// What is in a folder on the shelf.
     pub(super) fn shelved_children(&self, path: &ResourcePath) -> Children {
-        let (folder, shelf) = (shelf_path(path), self.shelf.state.shelf());
+        let (folder, shelf) = (path.path_key(), self.shelf.state.shelf());
         let rows = shelf.children(&folder).into_iter().filter(|child| child.is_row);
         let children = rows.filter_map(|child| {
-            let path = format!("{folder}/{}", child.name);
+            let path = folder.child(&child.name);
             let row = shelf.get(&path)?.clone();
             Some(Ok(resource(path, row)))
         });
@@ -55,16 +56,15 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
 /// What belongs to a folder's children, until they are seen.
 struct Watch {
     shelf: Shelf,
-    /// As the shelf names it.
-    folder: String,
+    folder: PathKey,
     /// By the child's name: the paths of what belongs to it, and whether it was seen.
-    waiting: HashMap<String, (Vec<String>, bool)>,
+    waiting: HashMap<String, (Vec<PathKey>, bool)>,
 }
 
 impl Watch {
     fn of(shelf: &Shelf, folder: &ResourcePath) -> Self {
-        let (path, in_root) = (shelf_path(folder), folder.is_root());
-        let mut waiting: HashMap<String, (Vec<String>, bool)> = HashMap::new();
+        let (path, in_root) = (folder.path_key(), folder.is_root());
+        let mut waiting: HashMap<String, (Vec<PathKey>, bool)> = HashMap::new();
         for child in shelf.state.shelf().children(&path) {
             let is_own = shelf.options.metadata.takes_name(&child.name, in_root);
             let owner = if is_own {
@@ -73,7 +73,7 @@ impl Watch {
                 Some(child.name.as_str())
             };
             if let Some(owner) = owner {
-                let root = format!("{path}/{}", child.name);
+                let root = path.child(&child.name);
                 waiting.entry(owner.to_owned()).or_default().0.push(root);
             }
         }
@@ -132,13 +132,13 @@ enum Verdict {
 }
 
 /// What a whole listing of `folder` at `now` means for a row whose owner it showed or not.
-fn judged(row: &ShelfRow, was_seen: bool, folder: &str, now: u64) -> Verdict {
+fn judged(row: &ShelfRow, was_seen: bool, folder: &PathKey, now: u64) -> Verdict {
     match (&row.absent, was_seen) {
         (None, true) => Verdict::Stays,
         // Another folder's listing missed it, and may still.
-        (Some(absent), true) if absent.folder != folder => Verdict::Stays,
+        (Some(absent), true) if absent.folder != *folder => Verdict::Stays,
         (Some(_), true) => Verdict::Marked(None),
-        (None, false) => Verdict::Marked(Some(Absent { since: now, folder: folder.to_owned() })),
+        (None, false) => Verdict::Marked(Some(Absent { since: now, folder: folder.clone() })),
         (Some(absent), false) if now.saturating_sub(absent.since) > KEPT_WITHOUT_OWNER.as_millis() as u64 => {
             Verdict::Over
         }
@@ -159,14 +159,14 @@ mod tests {
     #[test]
     fn what_lost_its_owner_is_kept_for_thirty_days() {
         const DAY: u64 = 24 * 3600 * 1000;
-        let row = empty("._x", SystemTime::UNIX_EPOCH);
-        let absent = |since, folder: &str| Some(Absent { since, folder: folder.to_owned() });
+        let (row, folder) = (empty("._x", SystemTime::UNIX_EPOCH), PathKey::of_text("/a"));
+        let absent = |since, folder: &str| Some(Absent { since, folder: PathKey::of_text(folder) });
         let marked = |since, folder: &str| ShelfRow { absent: absent(since, folder), ..row.clone() };
-        assert_eq!(judged(&row, true, "/a", DAY), Verdict::Stays);
-        assert_eq!(judged(&row, false, "/a", DAY), Verdict::Marked(absent(DAY, "/a")));
-        assert_eq!(judged(&marked(DAY, "/a"), false, "/a", 31 * DAY), Verdict::Stays);
-        assert_eq!(judged(&marked(DAY, "/a"), false, "/a", 31 * DAY + 1), Verdict::Over);
-        assert_eq!(judged(&marked(DAY, "/a"), true, "/a", 40 * DAY), Verdict::Marked(None));
-        assert_eq!(judged(&marked(DAY, ""), true, "/a", 40 * DAY), Verdict::Stays, "its folder is gone");
+        assert_eq!(judged(&row, true, &folder, DAY), Verdict::Stays);
+        assert_eq!(judged(&row, false, &folder, DAY), Verdict::Marked(absent(DAY, "/a")));
+        assert_eq!(judged(&marked(DAY, "/a"), false, &folder, 31 * DAY), Verdict::Stays);
+        assert_eq!(judged(&marked(DAY, "/a"), false, &folder, 31 * DAY + 1), Verdict::Over);
+        assert_eq!(judged(&marked(DAY, "/a"), true, &folder, 40 * DAY), Verdict::Marked(None));
+        assert_eq!(judged(&marked(DAY, ""), true, &folder, 40 * DAY), Verdict::Stays, "its folder is gone");
     }
 }

@@ -7,14 +7,15 @@
 
 use super::coming_at::At;
 use super::index::Rows;
-use super::{Operation, PendingRow, Phase, id};
+use super::{Operation, PendingRow, Phase, content_id};
+use crate::path_key::PathKey;
 use crate::state::{State, StateError};
 
 /// A content on its way. Dropped, it has failed.
 #[derive(Debug)]
 pub struct Coming {
     state: State,
-    path: String,
+    path: PathKey,
     number: u64,
     /// Bytes, where the client told in advance.
     announced: Option<u64>,
@@ -32,7 +33,7 @@ enum End {
 impl State {
     /// A content is on its way to the file at `path`; that is on disk when this returns. `announced`: its bytes,
     /// as far as `client` told. Where the disk has no room this is known in memory only, and logged.
-    pub async fn begin_content(&self, path: String, client: &str, announced: Option<u64>) -> Coming {
+    pub async fn begin_content(&self, path: PathKey, client: &str, announced: Option<u64>) -> Coming {
         let (number, was_cut, must_write) = {
             let mut rows = self.0.pending.0.lock();
             rows.begun += 1;
@@ -69,12 +70,12 @@ impl State {
 
     /// An empty file was made at `path`, and its content may come; on disk when this returns, unless the row of the
     /// empty file is.
-    pub async fn expect_content(&self, path: &str, client: &str) -> Result<(), StateError> {
+    pub async fn expect_content(&self, path: &PathKey, client: &str) -> Result<(), StateError> {
         let is_known = {
             let mut rows = self.0.pending.0.lock();
             let is_known = rows.is_held(path) || rows.content(path).is_some();
             if !is_known {
-                rows.put(content(path.to_owned(), Phase::Expected, client, None));
+                rows.put(content(path.clone(), Phase::Expected, client, None));
             }
             is_known
         };
@@ -88,61 +89,58 @@ impl State {
     }
 
     /// Whether the file at `path` was made empty in this life, and nothing was sent to it yet.
-    pub fn expects_content(&self, path: &str) -> bool {
+    pub fn expects_content(&self, path: &PathKey) -> bool {
         let mut rows = self.0.pending.0.lock();
         let is_expected = rows.content(path).is_some_and(|row| row.phase == Phase::Expected);
         is_expected || (rows.is_held(path) && !rows.coming.contains_key(path))
     }
 
     /// The file at `path` stays empty: no content comes.
-    pub fn expects_nothing(&self, path: &str) {
+    pub fn expects_nothing(&self, path: &PathKey) {
         let mut rows = self.0.pending.0.lock();
         if rows.content(path).is_some_and(|row| row.phase == Phase::Expected) {
-            rows.remove(&id("content", path));
+            rows.remove(&content_id(path));
             drop(rows);
             self.sync_soon();
         }
     }
 
     /// Whether something at `path`, or below it, lacks its content.
-    pub fn lacks_content(&self, path: &str) -> bool {
+    pub fn lacks_content(&self, path: &PathKey) -> bool {
         !self.lacking(path).is_empty()
     }
 
     /// The files at `path`, or below it, that lack their contents, or whose contents are on their way.
-    pub fn lacking(&self, path: &str) -> Vec<PendingRow> {
+    pub fn lacking(&self, path: &PathKey) -> Vec<PendingRow> {
         let rows = self.0.pending.0.lock();
-        let lacks = |row: &&PendingRow| row.lacks_content() && is_within(&row.path, path);
+        let lacks = |row: &&PendingRow| row.lacks_content() && row.path.is_within(path);
         let mut lacking: Vec<PendingRow> =
             rows.of_kind("content").chain(rows.of_kind("create")).filter(lacks).cloned().collect();
-        let coming = rows.coming.keys().filter(|at| is_within(at, path));
+        let coming = rows.coming.keys().filter(|at| at.is_within(path));
         lacking.extend(coming.map(|at| content(at.clone(), Phase::Begun, "", None)));
         lacking
     }
 
     /// What was at `from`, and below it, is at `to` now; what was there is gone.
-    pub fn move_contents(&self, from: &str, to: &str) {
-        let moved = {
+    pub fn move_contents(&self, from: &PathKey, to: &PathKey) {
+        let moved: Vec<PendingRow> = {
             let rows = self.0.pending.0.lock();
-            let moved = rows.of_kind("content").filter(|row| is_within(&row.path, from));
-            moved.cloned().collect::<Vec<PendingRow>>()
+            let there =
+                |row: &PendingRow| row.path.moved(from, to).map(|path| PendingRow { path, ..row.clone() });
+            rows.of_kind("content").filter_map(there).collect()
         };
         self.forget_contents(from);
         self.forget_contents(to);
         let mut rows = self.0.pending.0.lock();
-        for row in moved {
-            let path =
-                format!("{}{}", to.trim_end_matches('/'), &row.path[from.trim_end_matches('/').len()..]);
-            rows.put(PendingRow { path, ..row });
-        }
+        moved.into_iter().for_each(|row| rows.put(row));
     }
 
     /// What is at `path`, and below it, is gone, or is something else now.
-    pub fn forget_contents(&self, path: &str) {
+    pub fn forget_contents(&self, path: &PathKey) {
         let mut rows = self.0.pending.0.lock();
         let begun = rows.begun;
-        rows.coming.iter_mut().filter(|(at, _)| is_within(at, path)).for_each(|(_, at)| at.settled = begun);
-        let here = rows.of_kind("content").filter(|row| is_within(&row.path, path));
+        rows.coming.iter_mut().filter(|(at, _)| at.is_within(path)).for_each(|(_, at)| at.settled = begun);
+        let here = rows.of_kind("content").filter(|row| row.path.is_within(path));
         let gone: Vec<String> = here.map(PendingRow::id).collect();
         if gone.is_empty() {
             return;
@@ -200,7 +198,7 @@ impl Coming {
 
     fn warn(&self, error: &StateError) {
         let path = &self.path;
-        tracing::warn!(path, %error, "cannot record on disk whether the content of this file is stored");
+        tracing::warn!(%path, %error, "cannot record on disk whether the content of this file is stored");
     }
 }
 
@@ -214,17 +212,17 @@ impl Drop for Coming {
 
 impl Rows {
     /// Nothing more is on its way to `path`. The disk knows already where something is missing.
-    fn settle(&mut self, path: &str, at: At, announced: Option<u64>) {
+    fn settle(&mut self, path: &PathKey, at: At, announced: Option<u64>) {
         let phase = if at.failed > at.settled {
             Phase::Failed
         } else if at.is_incomplete {
             Phase::Incomplete
         } else {
-            self.remove(&id("content", path));
+            self.remove(&content_id(path));
             return;
         };
         let known = self.content(path).cloned();
-        let mut row = known.unwrap_or_else(|| content(path.to_owned(), phase, "", announced));
+        let mut row = known.unwrap_or_else(|| content(path.clone(), phase, "", announced));
         if let Operation::Content { bytes } = &mut row.operation {
             *bytes = bytes.or(announced);
         }
@@ -233,15 +231,9 @@ impl Rows {
     }
 }
 
-fn content(path: String, phase: Phase, client: &str, bytes: Option<u64>) -> PendingRow {
+fn content(path: PathKey, phase: Phase, client: &str, bytes: Option<u64>) -> PendingRow {
     let client = (!client.is_empty()).then(|| client.to_owned());
     PendingRow { client, ..PendingRow::new(Operation::Content { bytes }, path, phase) }
-}
-
-/// Whether `path` is `root`, or lies below it.
-fn is_within(path: &str, root: &str) -> bool {
-    let root = root.trim_end_matches('/');
-    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 const INCOMPLETE: &str = "the upload was shorter than announced, after a lost connection";
@@ -256,11 +248,11 @@ mod tests {
     }
 
     async fn begin(state: &State) -> Coming {
-        state.begin_content("/d/file".to_owned(), "mac", Some(10)).await
+        state.begin_content(PathKey::of_text("/d/file"), "mac", Some(10)).await
     }
 
     fn phases(state: &State) -> Vec<(String, Phase)> {
-        state.pending().into_iter().map(|row| (row.path, row.phase)).collect()
+        state.pending().into_iter().map(|row| (row.path.to_string(), row.phase)).collect()
     }
 
     #[tokio::test]
@@ -268,16 +260,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = open(&dir).await;
         let (stale, again) = (begin(&state).await, begin(&state).await);
-        assert!(state.lacks_content("/d") && !state.lacks_content("/d/fil"));
+        assert!(
+            state.lacks_content(&PathKey::of_text("/d")) && !state.lacks_content(&PathKey::of_text("/d/fil"))
+        );
         again.stored(10).await;
-        assert!(state.lacks_content("/d/file"), "one is under way");
+        assert!(state.lacks_content(&PathKey::of_text("/d/file")), "one is under way");
         stale.failed("refused".to_owned());
-        assert!(!state.lacks_content("/"), "what was sent again is stored");
+        assert!(!state.lacks_content(&PathKey::of_text("/")), "what was sent again is stored");
         begin(&state).await.failed("refused".to_owned());
-        assert!(state.lacks_content("/d/file"));
+        assert!(state.lacks_content(&PathKey::of_text("/d/file")));
         assert_eq!(state.pending()[0].why.as_deref(), Some("refused"));
         begin(&state).await.stored(10).await;
-        assert!(!state.lacks_content("/") && state.pending().is_empty());
+        assert!(!state.lacks_content(&PathKey::of_text("/")) && state.pending().is_empty());
     }
 
     #[tokio::test]
@@ -291,10 +285,10 @@ mod tests {
         std::fs::rename(dir.path().join("kept"), dir.path().join("state.redb")).unwrap();
         let state = open(&dir).await;
         assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Missing)]);
-        assert!(state.lacks_content("/d"));
+        assert!(state.lacks_content(&PathKey::of_text("/d")));
         begin(&state).await.stored(9).await;
         assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Incomplete)], "ten were announced");
-        assert!(state.lacks_content("/d/file"));
+        assert!(state.lacks_content(&PathKey::of_text("/d/file")));
         begin(&state).await.stored(10).await;
         assert!(state.pending().is_empty());
         begin(&state).await.stored(9).await;
@@ -306,12 +300,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = open(&dir).await;
         begin(&state).await.failed(String::new());
-        state.begin_content("/e".to_owned(), "mac", None).await.failed(String::new());
+        state.begin_content(PathKey::of_text("/e"), "mac", None).await.failed(String::new());
         let cancelled = begin(&state).await;
-        state.forget_contents("/d/");
+        state.forget_contents(&PathKey::of_text("/d/"));
         drop(cancelled);
-        assert!(!state.lacks_content("/d") && state.lacks_content("/e"));
-        state.forget_contents("/");
+        assert!(
+            !state.lacks_content(&PathKey::of_text("/d")) && state.lacks_content(&PathKey::of_text("/e"))
+        );
+        state.forget_contents(&PathKey::of_text("/"));
         state.sync().await.unwrap();
         drop(state);
         assert!(open(&dir).await.pending().is_empty());
@@ -324,8 +320,8 @@ mod tests {
         let create =
             CreateRow { key: "d/file".into(), content_type: None, user: Default::default(), made: 1 };
         state.hold_create(create.clone()).await.unwrap();
-        state.expect_content("/d/file", "mac").await.unwrap();
-        assert!(!state.lacks_content("/d/file"), "it may stay empty");
+        state.expect_content(&PathKey::of_text("/d/file"), "mac").await.unwrap();
+        assert!(!state.lacks_content(&PathKey::of_text("/d/file")), "it may stay empty");
         let coming = begin(&state).await;
         assert_eq!(state.pending().len(), 1, "one row for both");
         // The empty file goes to the store while the content comes.
@@ -339,9 +335,12 @@ mod tests {
         assert_eq!(state.expected_contents().len(), 1);
         drop(state);
         let state = open(&dir).await;
-        assert!(state.lacks_content("/d/file"), "it may have been sent while nobody listened");
-        state.expects_nothing("/d/file");
-        assert!(state.lacks_content("/d/file"), "nor does its end say more");
+        assert!(
+            state.lacks_content(&PathKey::of_text("/d/file")),
+            "it may have been sent while nobody listened"
+        );
+        state.expects_nothing(&PathKey::of_text("/d/file"));
+        assert!(state.lacks_content(&PathKey::of_text("/d/file")), "nor does its end say more");
     }
 
     #[tokio::test(start_paused = true)]

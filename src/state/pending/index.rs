@@ -7,7 +7,8 @@ use redb::{Database, WriteTransaction};
 use tokio::sync::watch;
 
 use super::coming_at::At;
-use super::{Left, Operation, PendingRow, Phase, TABLE, id, load};
+use super::{Left, Operation, PendingRow, Phase, TABLE, content_id, id, load};
+use crate::path_key::PathKey;
 use crate::state::StateError;
 
 /// See the module.
@@ -21,7 +22,7 @@ pub(super) struct Rows {
     /// Ids of those that were changed or removed since they were written.
     changed: BTreeSet<String>,
     /// Contents under way, by path.
-    pub(super) coming: HashMap<String, At>,
+    pub(super) coming: HashMap<PathKey, At>,
     /// How many contents were begun so far.
     pub(super) begun: u64,
     /// For those who look at all this when it changes.
@@ -132,8 +133,8 @@ impl Rows {
     }
 
     /// The user was told of what is lost there since then.
-    pub(super) fn note_told(&mut self, path: &str, since: u64) {
-        let id = id("content", path);
+    pub(super) fn note_told(&mut self, path: &PathKey, since: u64) {
+        let id = content_id(path);
         if let Some(row) = self.all.get_mut(&id).filter(|row| row.since == since) {
             row.is_told = true;
             self.changed.insert(id);
@@ -145,13 +146,13 @@ impl Rows {
     }
 
     /// The row of a file's content.
-    pub(super) fn content(&mut self, path: &str) -> Option<&mut PendingRow> {
-        self.all.get_mut(&id("content", path))
+    pub(super) fn content(&mut self, path: &PathKey) -> Option<&mut PendingRow> {
+        self.all.get_mut(&content_id(path))
     }
 
     /// Whether the file at `path` is held empty in this life.
-    pub(super) fn is_held(&self, path: &str) -> bool {
-        self.of_kind("create").any(|row| row.path == path && row.phase == Phase::Held)
+    pub(super) fn is_held(&self, path: &PathKey) -> bool {
+        self.of_kind("create").any(|row| row.path == *path && row.phase == Phase::Held)
     }
 
     pub(super) fn of_kind(&self, kind: &str) -> impl Iterator<Item = &PendingRow> {

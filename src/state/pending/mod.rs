@@ -17,10 +17,10 @@ use std::time::SystemTime;
 
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::{JsonTable, State, StateError, millis, rows};
+use crate::path_key::PathKey;
 
 pub use contents::Coming;
 pub(super) use index::Index;
@@ -36,8 +36,8 @@ pub(super) const TABLE: JsonTable = TableDefinition::new("pending");
 pub struct PendingRow {
     #[serde(flatten)]
     pub operation: Operation,
-    /// The file or folder: `/`, then its key, composed (NFC).
-    pub path: String,
+    /// The file or folder.
+    pub path: PathKey,
     pub phase: Phase,
     /// Why it is in this phase, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,7 +169,7 @@ impl PendingRow {
     pub(super) fn id(&self) -> String {
         let (kind, name) = match &self.operation {
             Operation::Create(create) => ("create", &create.key),
-            Operation::Content { .. } => ("content", &self.path),
+            Operation::Content { .. } => return content_id(&self.path),
             Operation::Upload(upload) => return id("upload", upload.name()),
             Operation::Question(question) => return question.id(),
             Operation::Transfer(transfer) => return id(transfers::KIND, transfer.id()),
@@ -177,20 +177,20 @@ impl PendingRow {
         id(kind, name)
     }
 
-    fn new(operation: Operation, path: String, phase: Phase) -> Self {
+    fn new(operation: Operation, path: PathKey, phase: Phase) -> Self {
         let since = millis(SystemTime::now());
         Self { operation, path, phase, why: None, basis: None, client: None, since, is_told: false }
     }
 
     /// An empty file that is held.
     pub(super) fn create(create: CreateRow) -> Self {
-        let (path, since) = (path_of(&create.key), create.made);
+        let (path, since) = (PathKey::of_text(&create.key), create.made);
         Self { since, ..Self::new(Operation::Create(create), path, Phase::Held) }
     }
 
     /// An upload that is under way.
     pub(super) fn upload(upload: UploadRow) -> Self {
-        let path = path_of(&upload.key);
+        let path = PathKey::of_text(&upload.key);
         Self::new(Operation::Upload(upload), path, Phase::Begun)
     }
 
@@ -288,6 +288,6 @@ fn id(kind: &str, name: &str) -> String {
     format!("{kind}\0{name}")
 }
 
-fn path_of(key: &str) -> String {
-    format!("/{}", key.nfc().collect::<String>())
+fn content_id(path: &PathKey) -> String {
+    id("content", path.as_str())
 }

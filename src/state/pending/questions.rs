@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, PendingRow, Phase, id, path_of};
+use super::{Operation, PendingRow, Phase, id};
+use crate::path_key::PathKey;
 use crate::state::{State, StateError};
 
 /// Keys of the gateway's own, as the source's whole store names them.
@@ -20,7 +21,7 @@ impl QuestionRow {
 impl State {
     /// Notes keys before anything is put there; it is on disk when this returns.
     pub async fn begin_question(&self, row: &QuestionRow) -> Result<(), StateError> {
-        let path = path_of(row.keys.first().map(String::as_str).unwrap_or_default());
+        let path = PathKey::of_text(row.keys.first().map(String::as_str).unwrap_or_default());
         self.pend(PendingRow::new(Operation::Question(row.clone()), path, Phase::Begun)).await
     }
 

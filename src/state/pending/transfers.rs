@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Operation, PendingRow, Phase, id, path_of};
+use super::{Operation, PendingRow, Phase, id};
+use crate::path_key::PathKey;
 use crate::state::State;
 
 /// Something that is moved or deleted, and what is kept of it.
@@ -40,7 +41,7 @@ impl TransferRow {
 
 impl PendingRow {
     fn transfer(row: TransferRow) -> Self {
-        let path = path_of(row.from.trim_matches('/'));
+        let path = PathKey::of_text(&row.from);
         Self::new(Operation::Transfer(row), path, Phase::Begun)
     }
 }

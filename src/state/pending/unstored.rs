@@ -6,12 +6,13 @@ use tokio::sync::watch;
 
 use super::index::Rows;
 use super::{Operation, PendingRow, Phase};
+use crate::path_key::PathKey;
 use crate::state::State;
 
 /// A file whose content is not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unstored {
-    pub path: String,
+    pub path: PathKey,
     /// Neither `Held` nor `Expected`: a file without a content lacks none.
     pub phase: Phase,
     /// As far as the client told.
@@ -48,7 +49,7 @@ impl State {
 impl Rows {
     fn unstored(&self) -> Vec<Unstored> {
         let mut found = BTreeMap::new();
-        let is_settled = |path: &str| self.coming.get(path).is_some_and(|at| !at.matters());
+        let is_settled = |path: &PathKey| self.coming.get(path).is_some_and(|at| !at.matters());
         for row in self.of_kind("create").chain(self.of_kind("content")) {
             let is_unstored = row.phase == Phase::Begun || row.lacks_content();
             if is_unstored && !is_settled(&row.path) {
@@ -104,10 +105,10 @@ mod tests {
         let state = open(&dir).await;
         let mut changes = state.pending_changes();
         state.hold_create(row()).await.unwrap();
-        state.expect_content("/other", "mac").await.unwrap();
+        state.expect_content(&PathKey::of_text("/other"), "mac").await.unwrap();
         assert!(state.unstored().is_empty(), "they are empty");
         changes.mark_unchanged();
-        let coming = state.begin_content("/file".into(), "mac", Some(10)).await;
+        let coming = state.begin_content(PathKey::of_text("/file"), "mac", Some(10)).await;
         assert!(changes.has_changed().unwrap());
         let found = state.unstored();
         assert_eq!((found.len(), found[0].phase, found[0].bytes), (1, Phase::Begun, Some(10)));
@@ -118,7 +119,7 @@ mod tests {
         let found = state.unstored();
         assert_eq!((found.len(), found[0].phase, found[0].bytes), (1, Phase::Failed, Some(10)));
         assert_eq!((found[0].why.as_deref(), found[0].sending_since), (Some("refused"), None));
-        let again = state.begin_content("/file".into(), "mac", Some(12)).await;
+        let again = state.begin_content(PathKey::of_text("/file"), "mac", Some(12)).await;
         let found = state.unstored();
         assert_eq!((found[0].phase, found[0].bytes), (Phase::Failed, Some(12)), "until it is stored");
         assert!(found[0].sending_since.is_some());
@@ -130,8 +131,8 @@ mod tests {
     async fn a_size_is_kept_where_the_file_was_expected() {
         let dir = tempfile::tempdir().unwrap();
         let state = open(&dir).await;
-        state.expect_content("/file", "mac").await.unwrap();
-        state.begin_content("/file".into(), "mac", Some(10)).await.failed("refused".into());
+        state.expect_content(&PathKey::of_text("/file"), "mac").await.unwrap();
+        state.begin_content(PathKey::of_text("/file"), "mac", Some(10)).await.failed("refused".into());
         assert_eq!(state.unstored()[0].bytes, Some(10));
     }
 
@@ -140,15 +141,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = open(&dir).await;
         for path in ["/told", "/not"] {
-            state.begin_content(path.into(), "mac", None).await.failed("refused".into());
+            state.begin_content(PathKey::of_text(path), "mac", None).await.failed("refused".into());
         }
-        let told = state.unstored().into_iter().filter(|save| save.path == "/told").collect::<Vec<_>>();
+        let told =
+            state.unstored().into_iter().filter(|save| save.path.as_str() == "/told").collect::<Vec<_>>();
         state.note_told(&told);
-        state.note_told(&[Unstored { path: "/not".into(), since: 1, ..told[0].clone() }]);
+        state.note_told(&[Unstored { path: PathKey::of_text("/not"), since: 1, ..told[0].clone() }]);
         state.sync().await.unwrap();
         drop(state);
         let found = open(&dir).await.unstored();
-        let found: Vec<_> = found.iter().map(|save| (&*save.path, save.is_told)).collect();
+        let found: Vec<_> = found.iter().map(|save| (save.path.as_str(), save.is_told)).collect();
         assert_eq!(found, [("/not", false), ("/told", true)]);
     }
 
@@ -156,10 +158,10 @@ mod tests {
     async fn what_does_not_matter_any_more_is_not_told() {
         let dir = tempfile::tempdir().unwrap();
         let state = open(&dir).await;
-        let coming = state.begin_content("/file".into(), "mac", None).await;
-        state.forget_contents("/file");
+        let coming = state.begin_content(PathKey::of_text("/file"), "mac", None).await;
+        state.forget_contents(&PathKey::of_text("/file"));
         assert!(state.unstored().is_empty(), "it was deleted while it was sent");
-        let newer = state.begin_content("/file".into(), "mac", None).await;
+        let newer = state.begin_content(PathKey::of_text("/file"), "mac", None).await;
         assert_eq!(state.unstored().len(), 1);
         newer.stored(1).await;
         assert!(state.unstored().is_empty(), "an older one is under way still");

@@ -1,10 +1,13 @@
 //! What is on the shelf, in memory: probes are answered from here.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::path_key::PathKey;
 
 /// A file or a folder on the shelf.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,8 +44,8 @@ pub enum Place {
 pub struct Absent {
     /// Milliseconds since 1970.
     pub since: u64,
-    /// The path of the folder that was listed; empty for the root.
-    pub folder: String,
+    /// The folder that was listed.
+    pub folder: PathKey,
 }
 
 /// A name in a folder that the shelf holds something for.
@@ -54,15 +57,15 @@ pub struct Child {
     pub is_row: bool,
 }
 
-/// Rows by path: each segment composed (NFC), a slash before each, none at the end.
+/// Rows by path.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
-    rows: BTreeMap<String, ShelfRow>,
+    rows: BTreeMap<PathKey, ShelfRow>,
     bytes: u64,
 }
 
 impl Index {
-    pub fn get(&self, path: &str) -> Option<&ShelfRow> {
+    pub fn get(&self, path: &PathKey) -> Option<&ShelfRow> {
         self.rows.get(path)
     }
 
@@ -80,26 +83,29 @@ impl Index {
     }
 
     /// All rows, folders before what is in them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &ShelfRow)> {
-        self.rows.iter().map(|(path, row)| (path.as_str(), row))
+    pub fn iter(&self) -> impl Iterator<Item = (&PathKey, &ShelfRow)> {
+        self.rows.iter()
     }
 
     /// The rows at and below `path`.
-    pub fn within(&self, path: &str) -> Vec<(String, ShelfRow)> {
+    pub fn within(&self, path: &PathKey) -> Vec<(PathKey, ShelfRow)> {
         let own = self.rows.get_key_value(path).into_iter();
         own.chain(self.below(path)).map(|(path, row)| (path.clone(), row.clone())).collect()
     }
 
-    /// What the shelf holds something for in the folder at `path`; the root's is empty.
-    pub fn children(&self, path: &str) -> Vec<Child> {
-        let prefix = format!("{path}/");
+    /// What the shelf holds something for in the folder at `path`.
+    pub fn children(&self, path: &PathKey) -> Vec<Child> {
+        let prefix = path.prefix();
         let (mut found, mut from) = (Vec::new(), Bound::Included(prefix.clone()));
-        while let Some((next, _)) = self.rows.range((from, Bound::Unbounded)).next() {
-            let Some(rest) = next.strip_prefix(&prefix) else { break };
+        while let Some((next, _)) =
+            self.rows.range::<str, _>((from.as_ref().map(String::as_str), Bound::Unbounded)).next()
+        {
+            let next: &str = next.borrow();
+            let Some(rest) = next.strip_prefix(&*prefix) else { break };
             let (name, is_row) = rest.split_once('/').map_or((rest, true), |(name, _)| (name, false));
             // Skips what is below: the slash is followed by the zero.
             from = if is_row {
-                Bound::Excluded(next.clone())
+                Bound::Excluded(next.to_owned())
             } else {
                 Bound::Included(format!("{prefix}{name}0"))
             };
@@ -108,19 +114,20 @@ impl Index {
         found
     }
 
-    fn below(&self, path: &str) -> impl Iterator<Item = (&String, &ShelfRow)> {
-        let prefix = format!("{path}/");
-        self.rows.range(prefix.clone()..).take_while(move |(path, _)| path.starts_with(&prefix))
+    fn below<'i>(&'i self, path: &'i PathKey) -> impl Iterator<Item = (&'i PathKey, &'i ShelfRow)> {
+        let prefix = path.prefix();
+        let from = (Bound::Included(&*prefix), Bound::Unbounded);
+        self.rows.range::<str, _>(from).take_while(move |(at, _)| at.is_within(path))
     }
 
-    pub(super) fn insert(&mut self, path: String, row: ShelfRow) -> Option<ShelfRow> {
+    pub(super) fn insert(&mut self, path: PathKey, row: ShelfRow) -> Option<ShelfRow> {
         self.bytes += row.size;
         let old = self.rows.insert(path, row);
         self.bytes -= old.as_ref().map_or(0, |old| old.size);
         old
     }
 
-    pub(super) fn remove(&mut self, path: &str) -> Option<ShelfRow> {
+    pub(super) fn remove(&mut self, path: &PathKey) -> Option<ShelfRow> {
         let old = self.rows.remove(path);
         self.bytes -= old.as_ref().map_or(0, |old| old.size);
         old
@@ -147,10 +154,14 @@ mod tests {
     fn children_are_found_without_looking_at_what_is_below() {
         let mut index = Index::default();
         for path in ["/._x", "/a/._y", "/a/b/._z", "/a.b/._z", "/.T", "/.T/in", "/a0"] {
-            index.insert(path.to_owned(), row(1));
+            index.insert(PathKey::of_text(path), row(1));
         }
         let names = |path: &str| -> Vec<(String, bool)> {
-            index.children(path).into_iter().map(|child| (child.name, child.is_row)).collect()
+            index
+                .children(&PathKey::of_text(path))
+                .into_iter()
+                .map(|child| (child.name, child.is_row))
+                .collect()
         };
         let expect = |names: &[(&str, bool)]| -> Vec<(String, bool)> {
             names.iter().map(|(name, is_row)| (name.to_string(), *is_row)).collect()
@@ -161,10 +172,10 @@ mod tests {
         );
         assert_eq!(names("/a"), expect(&[("._y", true), ("b", false)]));
         assert_eq!(names("/nothing"), expect(&[]));
-        assert_eq!(index.within("/a").len(), 2);
+        assert_eq!(index.within(&PathKey::of_text("/a")).len(), 2);
         assert_eq!(index.bytes(), 7);
-        index.insert("/._x".into(), row(5));
-        index.remove("/a0");
+        index.insert(PathKey::of_text("/._x"), row(5));
+        index.remove(&PathKey::of_text("/a0"));
         assert_eq!((index.bytes(), index.len()), (10, 6));
     }
 }

@@ -18,6 +18,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use uuid::Uuid;
 
 use super::{SHELF_DIRECTORY, State, StateError, private_directory, rows};
+use crate::path_key::PathKey;
 
 pub use index::{Absent, Child, Index, Place, ShelfRow};
 
@@ -56,7 +57,7 @@ impl ShelfIndex {
         let found = rows::read(&database.begin_read()?.open_table(ROWS)?)?;
         let mut index = Index::default();
         for (path, row) in found.all {
-            index.insert(path, row);
+            index.insert(PathKey::of_text(&path), row);
         }
         Ok((Self(Arc::new(RwLock::new(index))), found.unreadable))
     }
@@ -102,11 +103,11 @@ impl State {
     /// Puts a file (`content`) or a folder (`None`) on the shelf, in place of what is at `path`.
     pub async fn shelve(
         &self,
-        path: &str,
+        path: &PathKey,
         mut row: ShelfRow,
         content: Option<NewContent>,
     ) -> Result<(), StateError> {
-        let (path, index) = (path.to_owned(), self.0.shelf.clone());
+        let (path, index) = (path.clone(), self.0.shelf.clone());
         let small = match content {
             Some(NewContent::Small(bytes)) => Some(bytes),
             Some(NewContent::File(name)) => {
@@ -128,20 +129,20 @@ impl State {
     }
 
     /// The content of the file at `path`, if it is no [`Place::File`].
-    pub async fn shelf_content(&self, path: &str) -> Result<Option<Bytes>, StateError> {
+    pub async fn shelf_content(&self, path: &PathKey) -> Result<Option<Bytes>, StateError> {
         if let Some(ShelfRow { place: Place::Memory(bytes), .. }) = self.shelf().get(path) {
             return Ok(Some(bytes.clone()));
         }
-        let path = path.to_owned();
+        let path = path.clone();
         self.read(move |transaction| {
             let contents = transaction.open_table(CONTENTS)?;
-            Ok(contents.get(&*path)?.map(|content| Bytes::copy_from_slice(content.value())))
+            Ok(contents.get(path.as_str())?.map(|content| Bytes::copy_from_slice(content.value())))
         })
         .await
     }
 
     /// Removes what is at and below each of `roots`.
-    pub async fn clear_shelf(&self, roots: Vec<String>) -> Result<(), StateError> {
+    pub async fn clear_shelf(&self, roots: Vec<PathKey>) -> Result<(), StateError> {
         if roots.iter().all(|root| self.shelf().within(root).is_empty()) {
             return Ok(());
         }
@@ -155,7 +156,7 @@ impl State {
     /// `keep_source` tells COPY from MOVE.
     pub async fn transfer_shelf(
         &self,
-        pairs: Vec<(String, String)>,
+        pairs: Vec<(PathKey, PathKey)>,
         keep_source: bool,
     ) -> Result<(), StateError> {
         if pairs.iter().all(|(from, _)| self.shelf().within(from).is_empty()) {
@@ -170,7 +171,7 @@ impl State {
                 }
                 edit.remove_within(index, to)?;
                 for (path, row) in moving {
-                    let target = format!("{to}{}", &path[from.len()..]);
+                    let Some(target) = path.moved(from, to) else { continue };
                     let content = edit.content(&path)?;
                     let row = if keep_source {
                         copy_of(row, &directory).map_err(|source| directory_error(&directory, source))?
@@ -189,16 +190,16 @@ impl State {
     }
 
     /// Gives what is at `path` another spelling of its name.
-    pub async fn rename_shelved(&self, path: &str, name: String) -> Result<(), StateError> {
+    pub async fn rename_shelved(&self, path: &PathKey, name: String) -> Result<(), StateError> {
         let row = self.shelf().get(path).filter(|row| row.name != name).cloned();
         match row {
-            Some(row) => self.mark_shelf(vec![(path.to_owned(), ShelfRow { name, ..row })]).await,
+            Some(row) => self.mark_shelf(vec![(path.clone(), ShelfRow { name, ..row })]).await,
             None => Ok(()),
         }
     }
 
     /// Replaces rows whose [`ShelfRow::absent`] has changed. Not synced: it is found out again.
-    pub async fn mark_shelf(&self, changed: Vec<(String, ShelfRow)>) -> Result<(), StateError> {
+    pub async fn mark_shelf(&self, changed: Vec<(PathKey, ShelfRow)>) -> Result<(), StateError> {
         self.edit_shelf(Durability::None, move |edit, index| {
             for (path, row) in changed {
                 // It may have been replaced or moved meanwhile.
@@ -269,13 +270,13 @@ impl ShelfIndex {
     }
 
     /// Keeps a row here alone, and forgets those that were kept so long enough.
-    fn remember(&self, path: String, row: ShelfRow) {
+    fn remember(&self, path: PathKey, row: ShelfRow) {
         let mut index = self.0.write();
         let is_over = |old: &ShelfRow| {
             matches!(old.place, Place::Memory(_)) && old.modified.saturating_add(MEMORY_TIME) < row.modified
         };
-        let over: Vec<String> =
-            index.iter().filter(|(_, old)| is_over(old)).map(|(path, _)| path.to_owned()).collect();
+        let over: Vec<PathKey> =
+            index.iter().filter(|(_, old)| is_over(old)).map(|(path, _)| path.clone()).collect();
         for path in over {
             index.remove(&path);
         }
@@ -289,7 +290,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), StateE
 }
 
 /// A path, and what is there now.
-type Change = (String, Option<ShelfRow>);
+type Change = (PathKey, Option<ShelfRow>);
 
 /// Changes of the tables, noted for the index.
 struct Edit<'t> {
@@ -304,36 +305,36 @@ impl<'t> Edit<'t> {
         Ok(Self { rows, contents, changes: Vec::new() })
     }
 
-    fn content(&self, path: &str) -> Result<Option<Bytes>, StateError> {
-        Ok(self.contents.get(path)?.map(|content| Bytes::copy_from_slice(content.value())))
+    fn content(&self, path: &PathKey) -> Result<Option<Bytes>, StateError> {
+        Ok(self.contents.get(path.as_str())?.map(|content| Bytes::copy_from_slice(content.value())))
     }
 
     /// Without `content` the one that is there stays.
-    fn insert(&mut self, path: String, row: ShelfRow, content: Option<Bytes>) -> Result<(), StateError> {
+    fn insert(&mut self, path: PathKey, row: ShelfRow, content: Option<Bytes>) -> Result<(), StateError> {
         if !matches!(row.place, Place::Memory(_)) {
-            self.rows.insert(&*path, &*serde_json::to_string(&row)?)?;
+            self.rows.insert(path.as_str(), &*serde_json::to_string(&row)?)?;
         }
         if let Some(content) = content {
-            self.contents.insert(&*path, &*content)?;
+            self.contents.insert(path.as_str(), &*content)?;
         }
         self.changes.push((path, Some(row)));
         Ok(())
     }
 
-    fn remove(&mut self, path: String) -> Result<(), StateError> {
-        self.rows.remove(&*path)?;
+    fn remove(&mut self, path: PathKey) -> Result<(), StateError> {
+        self.rows.remove(path.as_str())?;
         self.remove_content(&path)?;
         self.changes.push((path, None));
         Ok(())
     }
 
-    fn remove_content(&mut self, path: &str) -> Result<(), StateError> {
-        self.contents.remove(path)?;
+    fn remove_content(&mut self, path: &PathKey) -> Result<(), StateError> {
+        self.contents.remove(path.as_str())?;
         Ok(())
     }
 
     /// Removes what is at and below `root`.
-    fn remove_within(&mut self, index: &ShelfIndex, root: &str) -> Result<(), StateError> {
+    fn remove_within(&mut self, index: &ShelfIndex, root: &PathKey) -> Result<(), StateError> {
         let gone = index.0.read().within(root);
         gone.into_iter().try_for_each(|(path, _)| self.remove(path))
     }

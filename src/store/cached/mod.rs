@@ -7,7 +7,6 @@
 
 mod change;
 mod read;
-mod single_flight;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +29,9 @@ use crate::object::{
     Spelling, Stat, Written, parent_prefix,
 };
 use crate::seeded::{self, Bug};
+use crate::sync::{KeyedGuard, KeyedLock};
 
 use change::Change;
-use single_flight::SingleFlight;
 
 /// See the module.
 #[derive(Debug)]
@@ -40,7 +39,8 @@ pub struct Cached {
     inner: Arc<dyn MultipartStore>,
     metadata: MetadataCache,
     content: ContentCache,
-    single_flight: SingleFlight,
+    /// Single flight: what several ask for at once is asked for once, by kind and name.
+    single_flight: KeyedLock<(&'static str, String)>,
     metrics: Metrics,
     reach: Reach,
 }
@@ -53,7 +53,7 @@ impl Cached {
             inner,
             metadata: MetadataCache::new(half, options.times),
             content: ContentCache::new(options.size - half, options.file_limit),
-            single_flight: SingleFlight::default(),
+            single_flight: KeyedLock::default(),
             metrics,
             reach: Reach::default(),
         }
@@ -144,8 +144,12 @@ impl Cached {
     }
 
     /// Waits while the same is being asked by somebody else: then it may be known.
-    async fn flight(&self, kind: &'static str, name: &str) -> Option<single_flight::Flight> {
-        if self.metadata.is_on() { Some(self.single_flight.board(kind, name).await) } else { None }
+    async fn flight(&self, kind: &'static str, name: &str) -> Option<KeyedGuard> {
+        if self.metadata.is_on() {
+            Some(self.single_flight.lock((kind, name.to_owned())).await)
+        } else {
+            None
+        }
     }
 
     fn change(&self, keys: impl IntoIterator<Item = Key>) -> Change<'_> {

@@ -15,12 +15,12 @@ use std::time::{Duration, SystemTime};
 use moka::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
-use unicode_normalization::UnicodeNormalization;
 
 use super::layers::retry::{Limit, Retry, RetryPolicy};
 use super::{MultipartStore, ObjectStore, Payload, StoreError, StoreResult, existing};
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
+use crate::path_key::PathKey;
 use crate::shutdown::Shutdown;
 use crate::state::{CreateRow, Left, State, millis};
 
@@ -28,8 +28,8 @@ pub use wrapper::WithCreates;
 
 use rows::{Row, Rows};
 
-/// Whether somebody has the file at this path open: `/`, then its key, composed (NFC).
-pub type IsOpen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// Whether somebody has the file at this path open.
+pub type IsOpen = Arc<dyn Fn(&PathKey) -> bool + Send + Sync>;
 
 /// The empty objects that are put off. Cloning shares them.
 #[derive(Clone)]
@@ -148,10 +148,10 @@ impl Creates {
         }
     }
 
-    /// Puts to the store what is held under `path` (`/`, then the key, composed), if nobody has it open.
-    async fn release(&self, path: &str) -> StoreResult<()> {
+    /// Puts to the store what is held at `path`, if nobody has it open.
+    async fn release(&self, path: &PathKey) -> StoreResult<()> {
         for (key, row) in self.0.rows.all() {
-            if path_of(&key) == path && !(self.0.is_open)(path) {
+            if path_of(&key) == *path && !(self.0.is_open)(path) {
                 self.store_now(&key, &row).await?;
             }
         }
@@ -244,8 +244,8 @@ impl Creates {
     }
 }
 
-fn path_of(key: &Key) -> String {
-    format!("/{}", key.as_str().nfc().collect::<String>())
+fn path_of(key: &Key) -> PathKey {
+    PathKey::of_text(key.as_str())
 }
 
 /// What is told of a held object.

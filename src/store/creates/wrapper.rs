@@ -14,6 +14,7 @@ use crate::object::{
     Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
     Spelling, Stat, Written,
 };
+use crate::path_key::PathKey;
 use crate::state::Left;
 use crate::store::cached::Cached;
 use crate::store::{
@@ -193,7 +194,7 @@ impl WithCreates {
         self.inner.put(key, Payload::default(), attributes, &Condition::IfAbsent).await
     }
 
-    pub async fn release(&self, path: &str) -> StoreResult<()> {
+    pub async fn release(&self, path: &PathKey) -> StoreResult<()> {
         self.creates.release(path).await
     }
 

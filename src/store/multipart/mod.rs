@@ -13,13 +13,12 @@ mod writer;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::{MultipartStore, StoreError, StoreResult, Upload, kib};
+use super::{MultipartStore, StoreError, StoreResult, Upload};
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
-use crate::spool::{Intake, IntakeOptions, Intakes, Room};
+use crate::spool::{Intake, IntakeOptions, Intakes};
 use crate::state::{State, UploadRow};
+use crate::sync::Budget;
 
 pub use retained::RetainedBody;
 pub use writer::{MultipartWriter, Unfinished};
@@ -68,10 +67,9 @@ impl Default for UploadOptions {
 #[derive(Debug, Clone)]
 pub struct Uploads {
     options: UploadOptions,
-    /// One permit a KiB.
-    memory: Arc<Semaphore>,
-    /// For spools.
-    room: Room,
+    memory: Budget,
+    /// On disk, for spools.
+    room: Budget,
     intakes: Intakes,
     state: State,
     shutdown: Shutdown,
@@ -80,8 +78,8 @@ pub struct Uploads {
 impl Uploads {
     /// `state` keeps the ledger; aborts run under `shutdown`.
     pub fn new(options: UploadOptions, state: State, shutdown: Shutdown) -> Self {
-        let memory = Arc::new(Semaphore::new(kib(options.memory) as usize));
-        let (room, intakes) = (Room::new(options.spool), Intakes::new(options.intake, &state));
+        let memory = Budget::of_bytes(options.memory);
+        let (room, intakes) = (Budget::of_bytes(options.spool), Intakes::new(options.intake, &state));
         Self { options, memory, room, intakes, state, shutdown }
     }
 
@@ -195,16 +193,6 @@ impl Uploads {
             None => self.options.part_size << ((number - 1) / 1000).min(20),
         };
         size.min(self.largest_part())
-    }
-
-    /// Waits for memory for `bytes`.
-    async fn reserve(&self, bytes: u64) -> OwnedSemaphorePermit {
-        let permits = kib(bytes).min(kib(self.options.memory));
-        // The semaphore is never closed.
-        match Arc::clone(&self.memory).acquire_many_owned(permits).await {
-            Ok(permit) => permit,
-            Err(_) => unreachable!("the upload memory is never closed"),
-        }
     }
 }
 

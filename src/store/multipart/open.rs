@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::future::join;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::retained::Spool;
@@ -12,6 +11,7 @@ use crate::logging::with_causes;
 use crate::object::{Attributes, ByteRange, Condition, Key, Written};
 use crate::state::UploadRow;
 use crate::store::{CopySource, MultipartStore, Part, Payload, StoreError, StoreResult, Upload};
+use crate::sync::Held;
 use crate::tally::carried;
 
 /// Where the object goes, for the tasks.
@@ -85,11 +85,7 @@ impl OpenUpload {
     }
 
     /// Sends the next part; `memory` is what its body uses.
-    pub(super) async fn send(
-        &mut self,
-        body: Payload,
-        memory: Option<OwnedSemaphorePermit>,
-    ) -> StoreResult<()> {
+    pub(super) async fn send(&mut self, body: Payload, memory: Option<Held>) -> StoreResult<()> {
         let number = self.next_number().await?;
         let (store, upload) = (Arc::clone(&self.store), self.upload.clone());
         let (spool, position) = (self.spool.clone(), self.position);

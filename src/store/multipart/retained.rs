@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Uploads;
 use crate::object::{Attributes, Condition, Key, Written};
-use crate::spool::{Room, Scratch, Sink};
+use crate::spool::{Scratch, Sink};
 use crate::store::{MultipartStore, Payload, StoreError, StoreResult};
+use crate::sync::{Budget, Held};
 
 /// A body that was not stored where it should be.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub enum RetainedBody {
     Memory {
         body: Payload,
         /// The memory that it uses.
-        reserved: Option<OwnedSemaphorePermit>,
+        reserved: Option<Held>,
     },
     Disk {
         spool: Spool,
@@ -89,7 +89,7 @@ pub struct Spool {
 
 impl Spool {
     /// A file in `directory`; `room` is for all of them.
-    pub(super) fn new(directory: &Path, room: &Room) -> io::Result<Self> {
+    pub(super) fn new(directory: &Path, room: &Budget) -> io::Result<Self> {
         Ok(Self { file: Scratch::new(directory, room)?, broken: Arc::default() })
     }
 

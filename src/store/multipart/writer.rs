@@ -1,16 +1,14 @@
 //! The writer of one object.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Uploads;
 use super::open::{OpenUpload, Target};
 use super::retained::{RetainedBody, Spool};
 use crate::object::{Condition, Written};
 use crate::spool::Sink;
-use crate::store::{PayloadBuffer, StoreError, StoreResult, kib};
+use crate::store::{PayloadBuffer, StoreError, StoreResult};
+use crate::sync::Held;
 
 /// One object being written; see the module. Nothing is visible before [`Self::finish`].
 #[derive(Debug)]
@@ -22,7 +20,7 @@ pub struct MultipartWriter {
     written: u64,
     buffer: PayloadBuffer,
     /// The memory that `buffer` may use.
-    reserved: Option<OwnedSemaphorePermit>,
+    reserved: Option<Held>,
     parts: Option<OpenUpload>,
     keep: bool,
 }
@@ -109,7 +107,7 @@ impl MultipartWriter {
     /// How many more bytes the buffer may take; makes room if there is none.
     async fn room(&mut self) -> StoreResult<usize> {
         loop {
-            let held = self.reserved.as_ref().map_or(0, |permit| permit.num_permits() as u64 * 1024);
+            let held = self.reserved.as_ref().map_or(0, Held::amount);
             let limit = self.buffer_limit().min(held);
             let filled = self.buffer.len() as u64;
             if filled < limit {
@@ -117,7 +115,7 @@ impl MultipartWriter {
             }
             if filled == 0 {
                 let first = self.first_reservation();
-                self.reserved = Some(self.shared.reserve(first).await);
+                self.reserved = Some(self.shared.memory.take(first).await);
             } else if !self.grow() {
                 self.send_part().await?;
             }
@@ -165,10 +163,9 @@ impl MultipartWriter {
         if self.buffer.len() as u64 >= self.buffer_limit() {
             return false;
         }
-        let more = kib(self.shared.options.part_size);
-        match (Arc::clone(&self.shared.memory).try_acquire_many_owned(more), &mut self.reserved) {
-            (Ok(permit), Some(reserved)) => {
-                reserved.merge(permit);
+        match (self.shared.memory.try_take(self.shared.options.part_size), &mut self.reserved) {
+            (Some(more), Some(reserved)) => {
+                reserved.merge(more);
                 true
             }
             _ => false,
@@ -180,7 +177,7 @@ impl MultipartWriter {
         let size = self.next_part_size().min(self.buffer.len() as u64);
         let body = self.buffer.split_to(size as usize);
         let memory = match &mut self.reserved {
-            Some(reserved) if !self.buffer.is_empty() => reserved.split(kib(size) as usize),
+            Some(reserved) if !self.buffer.is_empty() => reserved.split(size),
             _ => self.reserved.take(),
         };
         let parts = match &mut self.parts {

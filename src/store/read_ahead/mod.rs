@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use moka::sync::Cache;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::reader::ObjectReader;
-use super::{Content, MultipartStore, StoreError, StoreResult, kib};
+use super::{Content, MultipartStore, StoreError, StoreResult};
 use crate::object::{ByteRange, ETag, Key};
+use crate::sync::{Budget, Held};
 use crate::tally::carried;
 
 use growth::Growth;
@@ -43,15 +44,14 @@ impl Default for ReadAheadOptions {
 #[derive(Debug, Clone)]
 pub struct ReadAheads {
     options: ReadAheadOptions,
-    /// One permit a KiB.
-    memory: Arc<Semaphore>,
+    memory: Budget,
     /// Where readers stopped, and the window they had: a range that goes on from there continues.
     stopped: Cache<(Key, u64), u64>,
 }
 
 impl ReadAheads {
     pub fn new(options: ReadAheadOptions) -> Self {
-        let memory = Arc::new(Semaphore::new(kib(options.total) as usize));
+        let memory = Budget::of_bytes(options.total);
         let stopped = Cache::builder().max_capacity(MAX_STOPPED).time_to_live(STOPPED_FOR).build();
         Self { options, memory, stopped }
     }
@@ -139,7 +139,7 @@ struct Piece {
     batches: mpsc::UnboundedReceiver<StoreResult<VecDeque<Bytes>>>,
     /// Ends with the reader.
     fetching: AbortOnDropHandle<()>,
-    _memory: OwnedSemaphorePermit,
+    _memory: Held,
 }
 
 impl ReadAhead {
@@ -189,14 +189,13 @@ impl ReadAhead {
             if self.next - self.head_end + length > self.window {
                 return;
             }
-            let memory = Arc::clone(&self.shared.memory).try_acquire_many_owned(kib(length));
-            let Ok(memory) = memory else { return };
+            let Some(memory) = self.shared.memory.try_take(length) else { return };
             self.pieces.push_back(self.fetch(length, memory));
             self.next += length;
         }
     }
 
-    fn fetch(&self, length: u64, memory: OwnedSemaphorePermit) -> Piece {
+    fn fetch(&self, length: u64, memory: Held) -> Piece {
         let (start, end) = (self.next, self.next + length);
         let (store, key, etag) = (Arc::clone(&self.store), self.key.clone(), self.etag.clone());
         let (sender, batches) = mpsc::unbounded_channel();

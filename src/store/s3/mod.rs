@@ -36,12 +36,12 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{RequestPayer, ServerSideEncryption, StorageClass};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::reach::Reach;
 use super::{StoreError, StoreResult};
 use crate::metrics::Metrics;
+use crate::sync::{Budget, Held};
 
 pub use chain::{Chain, Keys, NoKeys};
 pub use connect_error::ConnectError;
@@ -62,9 +62,9 @@ pub struct S3Store {
     writing: String,
     /// Downloads, each counted until its last byte was taken: a client that pauses one must not
     /// keep everything else from S3.
-    downloads: Arc<Semaphore>,
+    downloads: Budget,
     /// Everything else.
-    requests: Arc<Semaphore>,
+    requests: Budget,
     metrics: Metrics,
     /// The endpoint was seen not to delete many objects at once.
     deletes_singly: AtomicBool,
@@ -83,8 +83,8 @@ impl S3Store {
         mut options: S3Options,
         metrics: Metrics,
     ) -> Result<Self, ConnectError> {
-        let downloads = Arc::new(Semaphore::new(options.max_connections));
-        let requests = Arc::new(Semaphore::new(options.max_connections));
+        let downloads = Budget::of_places(options.max_connections);
+        let requests = Budget::of_places(options.max_connections);
         let count = CountRequests { bucket: bucket.to_owned(), metrics: metrics.clone(), reach };
         let clients = Clients::new(&mut options, bucket, count).await?;
         options.check_storage_class()?;
@@ -120,13 +120,13 @@ impl S3Store {
         Ok(self.call_holding(&self.requests, class, call).await?.0)
     }
 
-    /// As [`Self::call`]; the connection counts as used until the permit is dropped.
+    /// As [`Self::call`]; the connection counts as used until the place is dropped.
     async fn call_holding<T, E, F>(
         &self,
-        places: &Arc<Semaphore>,
+        places: &Budget,
         class: Class,
         call: impl Fn(Client) -> F,
-    ) -> StoreResult<(T, OwnedSemaphorePermit)>
+    ) -> StoreResult<(T, Held)>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -147,23 +147,21 @@ impl S3Store {
 
     async fn call_now<T, E, F>(
         &self,
-        places: &Arc<Semaphore>,
+        places: &Budget,
         class: Class,
         call: impl Fn(Client) -> F,
-    ) -> StoreResult<(T, OwnedSemaphorePermit)>
+    ) -> StoreResult<(T, Held)>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let permit = Arc::clone(places).acquire_owned();
-        let permit = timeout(PLACE_PATIENCE, permit).await;
-        let permit = permit.map_err(|e| StoreError::Unavailable(e.into()))?;
-        let permit = permit.map_err(|closed| StoreError::Unavailable(closed.into()))?;
+        let place = timeout(PLACE_PATIENCE, places.place()).await;
+        let place = place.map_err(|e| StoreError::Unavailable(e.into()))?;
         let (client, generation) = self.clients.get(class);
         let error = match call(client).await {
             Ok(output) => {
                 self.clients.addressing().settle();
-                return Ok((output, permit));
+                return Ok((output, place));
             }
             Err(error) => self.classified(error, class),
         };
@@ -172,7 +170,7 @@ impl S3Store {
             StoreError::Credentials(_) if self.clients.reload(generation).await => {}
             _ => {
                 if let Some(output) = self.in_other_style(class, &error, call).await {
-                    return Ok((output, permit));
+                    return Ok((output, place));
                 }
                 // Others are asked again and again.
                 let is_asked = matches!(class, Class::List);
@@ -181,7 +179,7 @@ impl S3Store {
         }
         let (client, _) = self.clients.get(class);
         let output = call(client).await;
-        Ok((output.map_err(|error| self.classified(error, class))?, permit))
+        Ok((output.map_err(|error| self.classified(error, class))?, place))
     }
 
     fn classified<E>(&self, error: SdkError<E, HttpResponse>, class: Class) -> StoreError

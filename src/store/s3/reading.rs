@@ -5,13 +5,13 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::class::Class;
 use super::errors::Unexplained;
 use super::{S3Store, StoreError, StoreResult};
 use crate::object::{ByteRange, ETag, Key, ReadCondition};
 use crate::store::{ListRequest, ObjectStore};
+use crate::sync::Held;
 
 impl S3Store {
     /// GetObject. The permit is to be kept until the body has been read.
@@ -20,7 +20,7 @@ impl S3Store {
         key: &Key,
         range: Option<ByteRange>,
         condition: &ReadCondition,
-    ) -> StoreResult<(GetObjectOutput, OwnedSemaphorePermit)> {
+    ) -> StoreResult<(GetObjectOutput, Held)> {
         let (output, permit) = self.get_coded(key, range, condition, Coding::AsItComes).await?;
         if !is_unpacked(output.content_length(), output.e_tag()) {
             return Ok((output, permit));
@@ -41,7 +41,7 @@ impl S3Store {
         range: Option<ByteRange>,
         condition: &ReadCondition,
         coding: Coding,
-    ) -> StoreResult<(GetObjectOutput, OwnedSemaphorePermit)> {
+    ) -> StoreResult<(GetObjectOutput, Held)> {
         let (wanted, known) = match condition {
             ReadCondition::None => (None, None),
             ReadCondition::IfMatch(etag) => (Some(etag), None),

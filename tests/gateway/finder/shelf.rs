@@ -284,13 +284,14 @@ async fn whole_listings_tell_what_lost_its_file() {
     let (s3, state) = gateway.stop().await;
     let absent = |state: &State| -> Vec<(String, String)> {
         let shelf = state.shelf();
-        let marked =
-            shelf.iter().filter_map(|(path, row)| Some((path.to_owned(), row.absent.clone()?.folder)));
+        let marked = shelf
+            .iter()
+            .filter_map(|(path, row)| Some((path.to_string(), row.absent.as_ref()?.folder.to_string())));
         marked.collect()
     };
     let directory = state.path().join("state");
     let opened = State::open(&directory, "test").await.unwrap();
-    let expected = [("/d/._goes".to_owned(), "/d".to_owned()), ("/e/._f".to_owned(), String::new())];
+    let expected = [("/d/._goes".to_owned(), "/d".to_owned()), ("/e/._f".to_owned(), "/".to_owned())];
     assert_eq!(absent(&opened), expected);
     drop(opened);
     let gateway = TestGateway::start_on(s3, Arc::clone(&state), |config| {

@@ -16,6 +16,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("client", &[]),
     ("object", &[]),
     ("open_file", &[]),
+    ("path_key", &[]),
+    ("sync", &["path_key"]),
     ("metrics", &[]),
     ("shutdown", &["tally"]),
     ("tally", &[]),
@@ -33,18 +35,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("process", &[]),
     ("mount", &["state", "logging", "process"]),
     ("service", &["process"]),
-    ("notify", &["metrics", "named", "shutdown", "logging", "state", "process", "words"]),
+    ("notify", &["metrics", "named", "path_key", "shutdown", "logging", "state", "process", "words"]),
     ("iam", &["named"]),
     ("aws_cli", &["process"]),
     ("stack", &["named"]),
     ("cache", &["object", "seeded"]),
-    ("state", &["logging"]),
-    ("spool", &["state", "open_file", "tally"]),
+    ("state", &["logging", "path_key"]),
+    ("spool", &["state", "open_file", "sync", "tally"]),
     (
         "store",
         &[
-            "object", "metrics", "shutdown", "logging", "seeded", "spelling", "state", "cache", "spool",
-            "tally", "named",
+            "object", "path_key", "metrics", "shutdown", "logging", "seeded", "spelling", "state", "cache",
+            "spool", "sync", "tally", "named",
         ],
     ),
     (
@@ -62,11 +64,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "cache",
             "spool",
             "open_file",
+            "path_key",
+            "sync",
         ],
     ),
     // For people: above what is served, it only shows.
     ("page", &[]),
-    ("dav", &["client", "object", "shutdown", "logging", "state", "store", "fs", "page"]),
+    ("dav", &["client", "object", "path_key", "shutdown", "logging", "state", "store", "fs", "page"]),
     // Another gateway, and the ways to it.
     ("relay", &["spool", "logging", "metrics", "peer"]),
     ("far", &["aws_cli", "container", "logging", "named", "process", "relay", "sockets", "state", "store"]),
@@ -74,7 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "http",
         &[
             "relay", "client", "object", "metrics", "named", "shutdown", "logging", "fs", "dav", "page",
-            "peer", "tally",
+            "peer", "sync", "tally",
         ],
     ),
     // The defaults and the choices of options are those of the layers that use them.
@@ -127,7 +131,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("embedded", &[]),
-    ("control", &["state"]),
+    ("control", &["state", "sync"]),
     ("container", &["control", "logging", "mount", "named", "process", "state", "store"]),
     ("parent", &["control", "logging", "mount", "process", "shutdown", "sockets", "state"]),
     (
@@ -159,6 +163,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "named",
             "notify",
             "parent",
+            "path_key",
             "peer",
             "process",
             "service",

@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::fs::resource_path::is_within;
-use crate::fs::{Failure, ResourcePath};
+use crate::path_key::PathKey;
 
 /// What a request does at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
+pub enum Use {
     /// A file is read or its content comes, or properties change: it needs only its folder.
     Inside,
     /// A file is put, moved or deleted.
@@ -27,9 +26,18 @@ pub(super) enum Use {
     Tree,
 }
 
+/// Why something cannot be begun, or put in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    #[error("something else is under way there")]
+    UnderWay,
+    #[error("a folder of this name was made meanwhile")]
+    IsFolder,
+}
+
 /// All that is under way. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TreeLocks(Arc<Mutex<UnderWay>>);
+pub struct TreeLock(Arc<Mutex<UnderWay>>);
 
 #[derive(Debug, Default)]
 struct UnderWay {
@@ -44,28 +52,22 @@ struct UnderWay {
 struct Doing {
     /// Of the request.
     number: u64,
-    /// See [`ResourcePath::spelled_once`].
-    path: String,
+    path: PathKey,
     what: Use,
     /// A folder of this name was made since.
     is_overtaken: bool,
 }
 
-impl TreeLocks {
+impl TreeLock {
     /// Begins with `uses`, which end when what this returns is dropped; refuses them if something under way
     /// is in the way.
-    pub(super) fn enter(&self, uses: &[(&ResourcePath, Use)]) -> Result<Entered, Failure> {
+    pub fn enter(&self, uses: impl IntoIterator<Item = (PathKey, Use)>) -> Result<Entered, Conflict> {
         let mut under_way = self.0.lock();
         let number = under_way.begun;
-        let doing = |(path, what): &(&ResourcePath, Use)| Doing {
-            number,
-            path: path.spelled_once(),
-            what: *what,
-            is_overtaken: false,
-        };
-        let doings: Vec<Doing> = uses.iter().map(doing).collect();
+        let doing = |(path, what)| Doing { number, path, what, is_overtaken: false };
+        let doings: Vec<Doing> = uses.into_iter().map(doing).collect();
         if doings.iter().any(|new| under_way.doings.iter().any(|old| new.excludes(old))) {
-            return Err(Failure::UnderWay);
+            return Err(Conflict::UnderWay);
         }
         under_way.begun += 1;
         under_way.doings.extend(doings);
@@ -73,7 +75,7 @@ impl TreeLocks {
     }
 
     /// How many folders were moved, replaced or deleted so far.
-    pub(super) fn ended(&self) -> u64 {
+    pub fn ended(&self) -> u64 {
         self.0.lock().ended_trees
     }
 }
@@ -81,7 +83,7 @@ impl TreeLocks {
 impl Doing {
     /// Whether both cannot be under way.
     fn excludes(&self, other: &Self) -> bool {
-        let is_in = |inner: &Self, outer: &Self| is_within(&inner.path, &outer.path);
+        let is_in = |inner: &Self, outer: &Self| inner.path.is_within(&outer.path);
         match (self.what, other.what) {
             (Use::Tree, Use::Tree | Use::Source) | (Use::Source, Use::Tree) => {
                 is_in(self, other) || is_in(other, self)
@@ -96,30 +98,30 @@ impl Doing {
 
 /// What a request does, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Entered {
-    trees: TreeLocks,
+pub struct Entered {
+    trees: TreeLock,
     number: u64,
 }
 
 impl Entered {
     /// The content has come, and the file is put in its place: if that is free.
-    pub(super) fn put_file(&self) -> Result<(), Failure> {
+    pub fn put_file(&self) -> Result<(), Conflict> {
         let mut under_way = self.trees.0.lock();
         let UnderWay { doings, .. } = &mut *under_way;
         let Some(at) = doings.iter().position(|doing| doing.number == self.number) else { return Ok(()) };
         if doings[at].is_overtaken {
-            return Err(Failure::IsFolder);
+            return Err(Conflict::IsFolder);
         }
         let is_made = |other: &Doing| other.what == Use::Folder && other.path == doings[at].path;
         if doings.iter().any(is_made) {
-            return Err(Failure::UnderWay);
+            return Err(Conflict::UnderWay);
         }
         doings[at].what = Use::File;
         Ok(())
     }
 
     /// The folder is there: a file whose content still comes has lost its name.
-    pub(super) fn made_folder(&self) {
+    pub fn made_folder(&self) {
         let mut under_way = self.trees.0.lock();
         let is_own = |doing: &&Doing| doing.number == self.number;
         let Some(path) = under_way.doings.iter().find(is_own).map(|doing| doing.path.clone()) else { return };
@@ -142,21 +144,21 @@ impl Drop for Entered {
 mod tests {
     use super::*;
 
-    fn path(text: &str) -> ResourcePath {
-        ResourcePath::parse(text).unwrap()
+    fn path(text: &str) -> PathKey {
+        PathKey::of_text(text)
     }
 
-    fn is_free(trees: &TreeLocks, text: &str, what: Use) -> bool {
-        trees.enter(&[(&path(text), what)]).is_ok()
+    fn is_free(trees: &TreeLock, text: &str, what: Use) -> bool {
+        trees.enter([(path(text), what)]).is_ok()
     }
 
     #[test]
     fn nothing_else_changes_in_a_tree_that_is_under_way() {
-        let trees = TreeLocks::default();
-        let (from, to) = (path("/a/b"), path("/c/caf%C3%A9"));
-        let entered = trees.enter(&[(&from, Use::Tree), (&to, Use::Tree)]).unwrap();
+        let trees = TreeLock::default();
+        let (from, to) = (path("/a/b"), path("/c/caf\u{e9}"));
+        let entered = trees.enter([(from, Use::Tree), (to, Use::Tree)]).unwrap();
         for what in [Use::Inside, Use::File, Use::Folder, Use::Source, Use::Tree] {
-            for held in ["/a/b", "/a/b/c/d", "/c/cafe%CC%81/x"] {
+            for held in ["/a/b", "/a/b/c/d", "/c/cafe\u{301}/x"] {
                 assert!(!is_free(&trees, held, what), "{held} {what:?}");
             }
             for free in ["/a/bc", "/a/c", "/d"] {
@@ -165,7 +167,7 @@ mod tests {
             let takes_all = matches!(what, Use::Source | Use::Tree);
             assert_eq!(is_free(&trees, "/a", what), !takes_all, "{what:?}");
         }
-        assert!(trees.enter(&[(&path("/d"), Use::File), (&path("/a/b/c"), Use::File)]).is_err());
+        assert!(trees.enter([(path("/d"), Use::File), (path("/a/b/c"), Use::File)]).is_err());
         assert!(is_free(&trees, "/d", Use::Tree), "all or nothing");
         let ended = trees.ended();
         drop(entered);
@@ -176,8 +178,8 @@ mod tests {
     #[test]
     fn a_tree_waits_for_what_is_under_way_in_it() {
         for what in [Use::Inside, Use::File, Use::Folder, Use::Source] {
-            let trees = TreeLocks::default();
-            let entered = trees.enter(&[(&path("/a/b"), what)]).unwrap();
+            let trees = TreeLock::default();
+            let entered = trees.enter([(path("/a/b"), what)]).unwrap();
             assert!(!is_free(&trees, "/a", Use::Tree) && !is_free(&trees, "/a/b", Use::Tree), "{what:?}");
             assert!(is_free(&trees, "/a", Use::Source) && is_free(&trees, "/a/b", Use::Inside), "{what:?}");
             assert_eq!(is_free(&trees, "/a/b/c", Use::Tree), what != Use::Source, "{what:?}");
@@ -188,20 +190,20 @@ mod tests {
 
     #[test]
     fn a_name_is_a_files_or_a_folders() {
-        let trees = TreeLocks::default();
+        let trees = TreeLock::default();
         let name = path("/n");
-        let coming = trees.enter(&[(&name, Use::Inside)]).unwrap();
-        let making = trees.enter(&[(&name, Use::Folder)]).unwrap();
-        assert!(matches!(coming.put_file(), Err(Failure::UnderWay)));
+        let coming = trees.enter([(name.clone(), Use::Inside)]).unwrap();
+        let making = trees.enter([(name.clone(), Use::Folder)]).unwrap();
+        assert!(matches!(coming.put_file(), Err(Conflict::UnderWay)));
         drop(making);
         coming.put_file().unwrap();
         assert!(!is_free(&trees, "/n", Use::Folder) && is_free(&trees, "/n/m", Use::Folder));
         drop(coming);
         let (late, other) =
-            (trees.enter(&[(&name, Use::Inside)]), trees.enter(&[(&path("/m"), Use::Inside)]));
-        trees.enter(&[(&name, Use::Folder)]).unwrap().made_folder();
-        assert!(matches!(late.unwrap().put_file(), Err(Failure::IsFolder)));
+            (trees.enter([(name.clone(), Use::Inside)]), trees.enter([(path("/m"), Use::Inside)]));
+        trees.enter([(name.clone(), Use::Folder)]).unwrap().made_folder();
+        assert!(matches!(late.unwrap().put_file(), Err(Conflict::IsFolder)));
         other.unwrap().put_file().unwrap();
-        trees.enter(&[(&name, Use::Inside)]).unwrap().put_file().unwrap();
+        trees.enter([(name.clone(), Use::Inside)]).unwrap().put_file().unwrap();
     }
 }

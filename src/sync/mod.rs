@@ -1,0 +1,10 @@
+//! What requests wait for each other with: one at a time by name, folders that somebody changes, and what there is
+//! only so much of.
+
+mod budget;
+mod keyed_lock;
+mod tree_lock;
+
+pub use budget::{Budget, Held};
+pub use keyed_lock::{KeyedGuard, KeyedLock};
+pub use tree_lock::{Conflict, Entered, TreeLock, Use};
