@@ -11,11 +11,13 @@ use super::answering::Answering;
 use super::share::CacheUse;
 use crate::config::Caution;
 use crate::control::{
-    self, Cache, Export, Exports, Operated, Problem, Reply, Request, Save, SaveState, Shelf, Status,
+    self, Cache, Export, ExportState, Exports, Operated, Problem, Reply, Request, Save, SaveState, Shelf,
+    Status,
 };
 use crate::fs::path::PathShare;
 use crate::fs::{ResourcePath, export_hint, sidecar};
 use crate::http::Challenges;
+use crate::http::auth::AuthMode;
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
@@ -59,7 +61,7 @@ pub(super) struct ControlHandler {
     pub(super) shelf_limit: u64,
     /// A save that is under way for less is not worth a word.
     pub(super) slow_save: Duration,
-    pub(super) auth: &'static str,
+    pub(super) auth: AuthMode,
     /// A name and a password were given.
     pub(super) has_given_login: bool,
     pub(super) detached: bool,
@@ -166,7 +168,7 @@ impl ControlHandler {
             source: self.source.clone(),
             urls: self.urls.clone(),
             state_dir: self.state.directory().to_owned(),
-            auth: self.auth.to_owned(),
+            auth: self.auth.to_string(),
             has_given_login: self.has_given_login,
             detached: self.detached,
             read_only: self.read_only,
@@ -209,7 +211,7 @@ impl ControlHandler {
         }
         let file = |(path, why): (String, Option<String>)| Export {
             path,
-            state: if why.is_some() { "failed" } else { "pending" }.to_owned(),
+            state: if why.is_some() { ExportState::Failed } else { ExportState::Pending },
             hint: why.as_deref().map(|why| export_hint(why).to_owned()),
             why: why.map(|why| notify::plain(&why, MOST_OF_REASON)),
         };
@@ -233,13 +235,12 @@ impl ControlHandler {
         for save in saves.into_iter().filter(is_below) {
             let is_pending = save.state == SaveState::Waiting;
             let (count, state, hint) = if is_pending {
-                (&mut exports.pending, "pending", "leave the gateway running")
+                (&mut exports.pending, ExportState::Pending, "leave the gateway running")
             } else {
-                (&mut exports.failed, "failed", "save it again")
+                (&mut exports.failed, ExportState::Failed, "save it again")
             };
             *count += 1;
-            let (state, hint) = (state.to_owned(), Some(hint.to_owned()));
-            exports.files.push(Export { path: save.path, state, why: save.why, hint });
+            exports.files.push(Export { path: save.path, state, why: save.why, hint: Some(hint.to_owned()) });
         }
         Reply::Exports(Box::new(exports))
     }

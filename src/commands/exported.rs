@@ -7,7 +7,7 @@ use super::CommandError;
 use super::running;
 use super::words::counted;
 use crate::cli::StatusArgs;
-use crate::control::{ControlError, Export, Exports, Reply, Request, Status, ask};
+use crate::control::{ControlError, Export, ExportState, Exports, Reply, Request, Status, ask};
 use crate::notify;
 
 pub(super) async fn run(path: &Path, args: &StatusArgs) -> Result<(), CommandError> {
@@ -98,7 +98,11 @@ fn text(exports: &Exports) -> String {
 
 fn line(file: &Export) -> String {
     let why = file.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    format!("{:<10} {}{why}", file.state, notify::plain(&file.path, MOST_OF_PATH))
+    let state = match file.state {
+        ExportState::Pending => "pending",
+        ExportState::Failed => "failed",
+    };
+    format!("{state:<10} {}{why}", notify::plain(&file.path, MOST_OF_PATH))
 }
 
 /// What is mounted may hang.

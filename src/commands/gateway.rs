@@ -18,7 +18,7 @@ use crate::dav::engine::Engine;
 use crate::dav::locks::LockTable;
 use crate::descriptors;
 use crate::fs::UrlPrefix;
-use crate::http::auth::{Access, Auth, Credentials, Deputies};
+use crate::http::auth::{Access, Auth, AuthMode, Credentials, Deputies};
 use crate::http::{Behind, Limits, Server, Service};
 use crate::logging::with_causes;
 use crate::metrics::Metrics;
@@ -97,12 +97,12 @@ impl Gateway {
         let mut options = config.service;
         options.shares_localhost = sockets::share_localhost(&listeners);
         options.auth = auth(config.access, &state);
-        warn_of_blindness(options.auth.name());
+        warn_of_blindness(options.auth.mode());
         let deputy = Deputy::new(urls.clone()).await;
         if let Some(deputy) = deputy.clone() {
             options.auth = options.auth.with_deputies(Arc::new(MountProgram(deputy)));
         }
-        let (auth, read_only) = (options.auth.name(), options.read_only);
+        let (auth, read_only) = (options.auth.mode(), options.read_only);
         let (behind, far) = behind(content, &source, locks, &state, &shutdown);
         let service = Service::new(behind, options, metrics.clone(), answering.clone());
         let (challenges, front) = (service.challenges(), service.clone());
@@ -204,7 +204,7 @@ impl Gateway {
     }
 
     /// Who may come in: `peer`, `basic` or `none`.
-    pub fn auth(&self) -> &'static str {
+    pub fn auth(&self) -> AuthMode {
         self.control_handler.auth
     }
 
@@ -356,8 +356,8 @@ pub(super) fn url(mut address: SocketAddr, prefix: &UrlPrefix) -> String {
     format!("http://{address}{}/", prefix.text())
 }
 
-fn warn_of_blindness(auth: &str) {
-    if auth == "peer" && !peer::can_tell() {
+fn warn_of_blindness(auth: AuthMode) {
+    if auth == AuthMode::Peer && !peer::can_tell() {
         tracing::warn!(
             hint = "`s3dav status --show-password` shows the password",
             "cannot tell which user a connection belongs to, so your own programs must give a password, too"

@@ -21,6 +21,7 @@ use crate::cli::{
 };
 use crate::config::{BucketSpec, Config, Source};
 use crate::control::{Caution, ControlError, Problem, Reply, Request, Status, ask};
+use crate::http::auth::AuthMode;
 use crate::logging::with_causes;
 use crate::mount::{self, Attached, Mount, MountError, MountOptions};
 use crate::parent;
@@ -227,9 +228,9 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
     let Some(mut options) = config.mount else { return Err(running::unexpected()) };
     // What the gateway would refuse must be refused where programs see it.
     options.read_only |= status.read_only;
-    let is_let_in = status.auth == "peer" && lets_in(&config.state_dir).await?;
+    let is_let_in = running::auth_of(status) == Some(AuthMode::Peer) && lets_in(&config.state_dir).await?;
     let is_given = config.login.is_some();
-    let login = match (shows_password(&status.auth, is_let_in), config.login) {
+    let login = match (shows_password(running::auth_of(status), is_let_in), config.login) {
         (false, _) => None,
         (true, Some(login)) => Some(login),
         (true, None) => {
@@ -280,7 +281,7 @@ pub(super) fn with_mountpoint(args: MountArgs) -> ServeArgs {
 
 /// What a gateway itself mounts.
 pub(super) fn of_gateway(options: MountOptions, login: Option<Credential>, gateway: &Gateway) -> Mount {
-    let is_shown = shows_password(gateway.auth(), gateway.deputy().is_some());
+    let is_shown = shows_password(Some(gateway.auth()), gateway.deputy().is_some());
     Mount {
         options,
         url: gateway.urls().into_iter().next().unwrap_or_default(),
@@ -303,13 +304,14 @@ async fn lets_in(state_dir: &Path) -> Result<bool, CommandError> {
 
 /// Whether the mount's program is told the password. It would tell it to whoever takes the port when the
 /// gateway has ended, so only where it could not come in otherwise.
-fn shows_password(auth: &str, is_let_in: bool) -> bool {
+fn shows_password(auth: Option<AuthMode>, is_let_in: bool) -> bool {
     // Root's program of the mount is another user's.
     let is_another_users = cfg!(target_os = "linux") && rustix::process::geteuid().is_root();
     match auth {
-        "none" => false,
-        "peer" => (is_another_users && !is_let_in) || !peer::can_tell(),
-        _ => true,
+        Some(AuthMode::None) => false,
+        Some(AuthMode::Peer) => (is_another_users && !is_let_in) || !peer::can_tell(),
+        // A newer gateway may know another mode.
+        Some(AuthMode::Basic) | None => true,
     }
 }
 

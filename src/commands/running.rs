@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 
 use super::CommandError;
 use crate::control::{ControlError, ParentStatus, Reply, Request, Status, Who, ask, ask_of};
+use crate::http::auth::AuthMode;
 use crate::mount::{self, Entry};
 use crate::state::{base_directory, directory_hint, directory_of, is_state_directory};
 
@@ -100,6 +101,11 @@ pub(super) async fn waiting(state_dir: &Path) -> Option<Waiting> {
         Ok(Reply::Parent(parent)) => Some(Waiting { state_dir: state_dir.to_owned(), parent: *parent }),
         _ => None,
     }
+}
+
+/// Who is let in; `None` where a newer gateway has another mode.
+pub(super) fn auth_of(status: &Status) -> Option<AuthMode> {
+    status.auth.parse().ok()
 }
 
 /// What is mounted of those gateways.

@@ -11,7 +11,8 @@ use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
 use super::words::{counted, lasted, size};
 use crate::cli::StatusArgs;
-use crate::control::{MountedAt, Save, SaveState, Status};
+use crate::control::{MountHealth, MountedAt, Save, SaveState, Status};
+use crate::http::auth::AuthMode;
 use crate::mount::{self, Health};
 use crate::notify;
 use crate::state::Credential;
@@ -95,16 +96,16 @@ async fn add_mounts(running: &mut [Status]) {
 
 async fn mounted_at(point: PathBuf) -> MountedAt {
     let health = match mount::health(&point).await {
-        Health::Well => "well",
-        Health::Dead => "dead",
-        Health::Hung => "hung",
+        Health::Well => MountHealth::Well,
+        Health::Dead => MountHealth::Dead,
+        Health::Hung => MountHealth::Hung,
     };
-    MountedAt { point, health: health.to_owned() }
+    MountedAt { point, health }
 }
 
 /// The lines that tell programs of other users how to come in.
 fn password(status: &Status, is_wanted: bool) -> Result<String, CommandError> {
-    if !is_wanted || status.auth == "none" {
+    if !is_wanted || running::auth_of(status) == Some(AuthMode::None) {
         return Ok(String::new());
     }
     if status.has_given_login {
@@ -137,19 +138,19 @@ fn text(status: &Status) -> String {
     ];
     lines.extend(numbers(status));
     for mount in &status.mounts {
-        let health = match mount.health.as_str() {
-            "well" => "",
-            "dead" => ": its program has ended; `s3dav mount` mounts it again",
-            _ => {
+        let health = match mount.health {
+            MountHealth::Well => "",
+            MountHealth::Dead => ": its program has ended; `s3dav mount` mounts it again",
+            MountHealth::Hung => {
                 ": it does not answer: it is busy, or its server is gone; `s3dav unmount --force` removes it"
             }
         };
         lines.push(format!("mounted    {}{health}", mount.point.display()));
     }
-    let access = match status.auth.as_str() {
-        "none" => "everyone on this machine",
-        "basic" => "anyone with the password",
-        _ => "your own programs and root's; others by password",
+    let access = match running::auth_of(status) {
+        Some(AuthMode::None) => "everyone on this machine",
+        Some(AuthMode::Basic) => "anyone with the password",
+        Some(AuthMode::Peer) | None => "your own programs and root's; others by password",
     };
     lines.push(format!("access     {access}"));
     if let Some((parent, end)) =

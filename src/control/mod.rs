@@ -206,17 +206,37 @@ pub struct Exports {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Export {
     pub path: String,
-    /// `pending` or `failed`.
-    pub state: String,
+    pub state: ExportState,
     pub why: Option<String>,
     pub hint: Option<String>,
 }
 
-/// A mount, and how it is: `well`, `dead` or `hung`.
+/// Why it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExportState {
+    /// It waits.
+    Pending,
+    /// It was tried.
+    Failed,
+}
+
+/// A mount, and how it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MountedAt {
     pub point: PathBuf,
-    pub health: String,
+    pub health: MountHealth,
+}
+
+/// Whether a mount answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountHealth {
+    Well,
+    /// Its program has ended.
+    Dead,
+    /// It does not answer now.
+    Hung,
 }
 
 /// What is remembered, in bytes.

@@ -83,7 +83,7 @@ prop_compose! {
             problems: problems.into_iter().map(|(message, hint, since)| Problem { message, hint, since }).collect(),
             saves,
             more_saves: numbers[5],
-            mounts: vec![MountedAt { point: texts[4].clone().into(), health: texts[5].clone() }],
+            mounts: vec![MountedAt { point: texts[4].clone().into(), health: MountHealth::Hung }],
             held_by: None,
             ending: false,
         }
@@ -120,10 +120,13 @@ prop_compose! {
         source in any_text(),
         exported in option::of(any::<u64>()),
         numbers in vec(any::<u64>(), 3),
-        files in vec((any_text(), any_text(), option::of(any_text()), option::of(any_text())), 0..3),
+        files in vec((any_text(), any::<bool>(), option::of(any_text()), option::of(any_text())), 0..3),
         is_cut in any::<bool>(),
     ) -> Exports {
-        let file = |(path, state, why, hint)| Export { path, state, why, hint };
+        let file = |(path, has_failed, why, hint)| {
+            let state = if has_failed { ExportState::Failed } else { ExportState::Pending };
+            Export { path, state, why, hint }
+        };
         let files = files.into_iter().map(file).collect();
         Exports { source, exported, pending: numbers[0], failed: numbers[1], files, untold: numbers[2], is_cut }
     }

@@ -142,12 +142,11 @@ impl Credentials {
 }
 
 impl Auth {
-    /// As it is named on the command line.
-    pub fn name(&self) -> &'static str {
+    pub fn mode(&self) -> AuthMode {
         match self {
-            Self::None => "none",
-            Self::Basic(_) => "basic",
-            Self::Peers(_) => "peer",
+            Self::None => AuthMode::None,
+            Self::Basic(_) => AuthMode::Basic,
+            Self::Peers(_) => AuthMode::Peer,
         }
     }
 

@@ -7,7 +7,7 @@
 
 use super::coming_at::At;
 use super::index::Rows;
-use super::{Operation, PendingRow, Phase, content_id};
+use super::{Kind, Operation, PendingRow, Phase, content_id};
 use crate::path_key::PathKey;
 use crate::state::{State, StateError};
 
@@ -85,7 +85,7 @@ impl State {
     /// The files whose content is expected, in this life.
     pub fn expected_contents(&self) -> Vec<PendingRow> {
         let rows = self.0.pending.0.lock();
-        rows.of_kind("content").filter(|row| row.phase == Phase::Expected).cloned().collect()
+        rows.of_kind(Kind::Content).filter(|row| row.phase == Phase::Expected).cloned().collect()
     }
 
     /// Whether the file at `path` was made empty in this life, and nothing was sent to it yet.
@@ -115,7 +115,7 @@ impl State {
         let rows = self.0.pending.0.lock();
         let lacks = |row: &&PendingRow| row.lacks_content() && row.path.is_within(path);
         let mut lacking: Vec<PendingRow> =
-            rows.of_kind("content").chain(rows.of_kind("create")).filter(lacks).cloned().collect();
+            rows.of_kind(Kind::Content).chain(rows.of_kind(Kind::Create)).filter(lacks).cloned().collect();
         let coming = rows.coming.keys().filter(|at| at.is_within(path));
         lacking.extend(coming.map(|at| content(at.clone(), Phase::Begun, "", None)));
         lacking
@@ -127,7 +127,7 @@ impl State {
             let rows = self.0.pending.0.lock();
             let there =
                 |row: &PendingRow| row.path.moved(from, to).map(|path| PendingRow { path, ..row.clone() });
-            rows.of_kind("content").filter_map(there).collect()
+            rows.of_kind(Kind::Content).filter_map(there).collect()
         };
         self.forget_contents(from);
         self.forget_contents(to);
@@ -140,7 +140,7 @@ impl State {
         let mut rows = self.0.pending.0.lock();
         let begun = rows.begun;
         rows.coming.iter_mut().filter(|(at, _)| at.is_within(path)).for_each(|(_, at)| at.settled = begun);
-        let here = rows.of_kind("content").filter(|row| row.path.is_within(path));
+        let here = rows.of_kind(Kind::Content).filter(|row| row.path.is_within(path));
         let gone: Vec<String> = here.map(PendingRow::id).collect();
         if gone.is_empty() {
             return;

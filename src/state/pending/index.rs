@@ -7,7 +7,7 @@ use redb::{Database, WriteTransaction};
 use tokio::sync::watch;
 
 use super::coming_at::At;
-use super::{Left, Operation, PendingRow, Phase, TABLE, content_id, id, load};
+use super::{Kind, Left, Operation, PendingRow, Phase, TABLE, content_id, id, load};
 use crate::path_key::PathKey;
 use crate::state::StateError;
 
@@ -152,11 +152,11 @@ impl Rows {
 
     /// Whether the file at `path` is held empty in this life.
     pub(super) fn is_held(&self, path: &PathKey) -> bool {
-        self.of_kind("create").any(|row| row.path == *path && row.phase == Phase::Held)
+        self.of_kind(Kind::Create).any(|row| row.path == *path && row.phase == Phase::Held)
     }
 
-    pub(super) fn of_kind(&self, kind: &str) -> impl Iterator<Item = &PendingRow> {
-        let (start, end) = (id(kind, ""), format!("{kind}\u{1}"));
+    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &PendingRow> {
+        let (start, end) = (id(kind, ""), format!("{}\u{1}", kind.word()));
         self.all.range(start..end).map(|(_, row)| row)
     }
 }

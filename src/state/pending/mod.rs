@@ -168,11 +168,11 @@ impl UploadRow {
 impl PendingRow {
     pub(super) fn id(&self) -> String {
         let (kind, name) = match &self.operation {
-            Operation::Create(create) => ("create", &create.key),
-            Operation::Content { .. } => return content_id(&self.path),
-            Operation::Upload(upload) => return id("upload", upload.name()),
-            Operation::Question(question) => return question.id(),
-            Operation::Transfer(transfer) => return id(transfers::KIND, transfer.id()),
+            Operation::Create(create) => (Kind::Create, create.key.as_str()),
+            Operation::Content { .. } => (Kind::Content, self.path.as_str()),
+            Operation::Upload(upload) => (Kind::Upload, upload.name()),
+            Operation::Question(question) => (Kind::Question, question.name()),
+            Operation::Transfer(transfer) => (Kind::Transfer, transfer.id()),
         };
         id(kind, name)
     }
@@ -242,7 +242,7 @@ impl State {
     /// Forgets one that is stored or deleted. Synced, so that it does not come back after a crash; but where its
     /// content is stored the next start would learn that from the store, and whoever stored it syncs more.
     pub async fn end_create(&self, key: &str, left: Left) -> Result<(), StateError> {
-        self.0.pending.end_create(&id("create", key), left);
+        self.0.pending.end_create(&id(Kind::Create, key), left);
         if left == Left::Content {
             self.sync_soon();
             return Ok(());
@@ -259,7 +259,7 @@ impl State {
     /// Forgets an upload that was completed or aborted. Not synced at once: aborting it once more at the
     /// next start does no harm.
     pub fn end_upload(&self, row: &UploadRow) {
-        self.0.pending.remove(&id("upload", row.name()));
+        self.0.pending.remove(&id(Kind::Upload, row.name()));
         self.sync_soon();
     }
 
@@ -284,10 +284,33 @@ fn load(database: &Database) -> Result<rows::Rows<PendingRow>, StateError> {
     rows::read(&database.begin_read()?.open_table(TABLE)?)
 }
 
-fn id(kind: &str, name: &str) -> String {
-    format!("{kind}\0{name}")
+/// What a row is of: the rows of one kind lie together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Create,
+    Content,
+    Upload,
+    Transfer,
+    Question,
+}
+
+impl Kind {
+    /// As ids begin, on disk too.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Content => "content",
+            Self::Upload => "upload",
+            Self::Transfer => "transfer",
+            Self::Question => "question",
+        }
+    }
+}
+
+fn id(kind: Kind, name: &str) -> String {
+    format!("{}\0{name}", kind.word())
 }
 
 fn content_id(path: &PathKey) -> String {
-    id("content", path.as_str())
+    id(Kind::Content, path.as_str())
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, PendingRow, Phase, id};
+use super::{Kind, Operation, PendingRow, Phase, id};
 use crate::path_key::PathKey;
 use crate::state::{State, StateError};
 
@@ -13,21 +13,22 @@ pub struct QuestionRow {
 }
 
 impl QuestionRow {
-    pub(super) fn id(&self) -> String {
-        id("question", self.keys.first().map(String::as_str).unwrap_or_default())
+    /// The first of them.
+    pub(super) fn name(&self) -> &str {
+        self.keys.first().map(String::as_str).unwrap_or_default()
     }
 }
 
 impl State {
     /// Notes keys before anything is put there; it is on disk when this returns.
     pub async fn begin_question(&self, row: &QuestionRow) -> Result<(), StateError> {
-        let path = PathKey::of_text(row.keys.first().map(String::as_str).unwrap_or_default());
+        let path = PathKey::of_text(row.name());
         self.pend(PendingRow::new(Operation::Question(row.clone()), path, Phase::Begun)).await
     }
 
     /// Nothing is there any more. Not synced at once: deleting it once more does no harm.
     pub fn end_question(&self, row: &QuestionRow) {
-        self.0.pending.remove(&row.id());
+        self.0.pending.remove(&id(Kind::Question, row.name()));
         self.sync_soon();
     }
 }

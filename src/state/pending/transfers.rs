@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Operation, PendingRow, Phase, id};
+use super::{Kind, Operation, PendingRow, Phase, id};
 use crate::path_key::PathKey;
 use crate::state::State;
 
@@ -67,9 +67,7 @@ impl State {
 
     /// All that was kept has followed. Not synced at once: whatever changes next takes it along.
     pub fn end_transfer(&self, row: &TransferRow) {
-        self.0.pending.remove(&id(KIND, &row.id));
+        self.0.pending.remove(&id(Kind::Transfer, &row.id));
         self.sync_soon();
     }
 }
-
-pub(super) const KIND: &str = "transfer";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use super::index::Rows;
-use super::{Operation, PendingRow, Phase};
+use super::{Kind, Operation, PendingRow, Phase};
 use crate::path_key::PathKey;
 use crate::state::State;
 
@@ -50,7 +50,7 @@ impl Rows {
     fn unstored(&self) -> Vec<Unstored> {
         let mut found = BTreeMap::new();
         let is_settled = |path: &PathKey| self.coming.get(path).is_some_and(|at| !at.matters());
-        for row in self.of_kind("create").chain(self.of_kind("content")) {
+        for row in self.of_kind(Kind::Create).chain(self.of_kind(Kind::Content)) {
             let is_unstored = row.phase == Phase::Begun || row.lacks_content();
             if is_unstored && !is_settled(&row.path) {
                 found.insert(&row.path, Unstored::of(row));

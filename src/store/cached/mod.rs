@@ -33,14 +33,24 @@ use crate::sync::{KeyedGuard, KeyedLock};
 
 use change::Change;
 
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Asked {
+    /// What is at a name.
+    Stat(Key),
+    /// A page of the children of a prefix, from where the last one ended.
+    Page(String, Option<String>),
+    Content(Key),
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Cached {
     inner: Arc<dyn MultipartStore>,
     metadata: MetadataCache,
     content: ContentCache,
-    /// Single flight: what several ask for at once is asked for once, by kind and name.
-    single_flight: KeyedLock<(&'static str, String)>,
+    /// Single flight: what several ask for at once is asked for once.
+    single_flight: KeyedLock<Asked>,
     metrics: Metrics,
     reach: Reach,
 }
@@ -77,7 +87,7 @@ impl Cached {
     }
 
     async fn ask_stat(&self, name: &Key) -> StoreResult<Stat> {
-        let _flight = self.flight("stat", name.as_str()).await;
+        let _flight = self.flight(|| Asked::Stat(name.clone())).await;
         if let Some(stat) = self.stat_by_listing(name).await? {
             return Ok(stat);
         }
@@ -104,7 +114,7 @@ impl Cached {
 
     async fn ask_page(&self, request: &ListRequest) -> StoreResult<ListPage> {
         let (prefix, token) = (request.prefix.as_str(), request.continuation.as_deref());
-        let _flight = self.flight("list", &format!("{prefix}\n{}", token.unwrap_or_default())).await;
+        let _flight = self.flight(|| Asked::Page(prefix.to_owned(), token.map(str::to_owned))).await;
         if let Some(page) = self.metadata.page(prefix, token, Freshness::Listed) {
             return Ok(page);
         }
@@ -144,12 +154,8 @@ impl Cached {
     }
 
     /// Waits while the same is being asked by somebody else: then it may be known.
-    async fn flight(&self, kind: &'static str, name: &str) -> Option<KeyedGuard> {
-        if self.metadata.is_on() {
-            Some(self.single_flight.lock((kind, name.to_owned())).await)
-        } else {
-            None
-        }
+    async fn flight(&self, asked: impl FnOnce() -> Asked) -> Option<KeyedGuard> {
+        if self.metadata.is_on() { Some(self.single_flight.lock(asked()).await) } else { None }
     }
 
     fn change(&self, keys: impl IntoIterator<Item = Key>) -> Change<'_> {

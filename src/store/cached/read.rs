@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Cached;
+use super::{Asked, Cached};
 use crate::cache::{Freshness, Held};
 use crate::object::{ByteRange, Key, ObjectMeta, ReadCondition, parent_prefix};
 use crate::seeded::{self, Bug};
@@ -28,7 +28,7 @@ impl Cached {
             // Large: nobody else is served by it.
             return self.fetch(key, range, &ReadCondition::None).await;
         }
-        let _flight = self.flight("get", key.as_str()).await;
+        let _flight = self.flight(|| Asked::Content(key.clone())).await;
         if let Some(known) = self.read_known(key, range) {
             return known;
         }
