@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::StreamExt;
 use http::StatusCode;
 use moka::sync::Cache;
@@ -15,8 +14,7 @@ use tokio::time::Instant;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::fs::context::Hints;
-use crate::fs::{Children, Client, ExportStatus, Failure, RequestContext, Resource, ResourcePath, View};
-use crate::state::{PropertyChange, StoredProperty};
+use crate::fs::{Children, Client, RequestContext};
 
 /// See the module. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -112,35 +110,10 @@ impl Told {
         }
     }
 
-    /// Takes note of what a PROPFIND shows.
-    pub(super) fn watch(&self, view: Box<dyn View>, context: &Arc<RequestContext>) -> Box<dyn View> {
-        Box::new(Watched { told: self.clone(), view, context: Arc::clone(context) })
-    }
-}
-
-/// The folder of a path, with a slash at its end.
-fn folder(path: &str) -> String {
-    path[..path.rfind('/').map_or(0, |slash| slash + 1)].to_owned()
-}
-
-/// A view of which is noted what it shows.
-struct Watched {
-    told: Told,
-    view: Box<dyn View>,
-    context: Arc<RequestContext>,
-}
-
-#[async_trait]
-impl View for Watched {
-    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
-        self.view.stat(path).await
-    }
-
-    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
-        let (resource, children) = self.view.list(path).await?;
-        let (told, client) = (self.told.clone(), self.context.client.clone());
-        let own = path.spelled_once();
-        let prefix = format!("{}/", own.trim_end_matches('/'));
+    /// Takes note of what a PROPFIND of a folder shows, as it does.
+    pub(super) fn watch(&self, context: &RequestContext, children: Children) -> Children {
+        let (told, client) = (self.clone(), context.client.clone());
+        let prefix = format!("{}/", context.path.spelled_once().trim_end_matches('/'));
         told.looked(&client, prefix.clone());
         let noted = children.inspect(move |child| {
             if let Ok(child) = child
@@ -149,24 +122,13 @@ impl View for Watched {
                 told.shown(&client, format!("{prefix}{}", child.name.nfc()));
             }
         });
-        Ok((resource, noted.boxed()))
+        noted.boxed()
     }
+}
 
-    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
-        self.view.properties(id).await
-    }
-
-    async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure> {
-        self.view.export(resource).await
-    }
-
-    async fn patch_properties(
-        &self,
-        path: &ResourcePath,
-        changes: Vec<PropertyChange>,
-    ) -> Result<(), Failure> {
-        self.view.patch_properties(path, changes).await
-    }
+/// The folder of a path, with a slash at its end.
+fn folder(path: &str) -> String {
+    path[..path.rfind('/').map_or(0, |slash| slash + 1)].to_owned()
 }
 
 /// How long a client may take from its look to its write.

@@ -7,14 +7,14 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Failure, ResourcePath};
+use super::{Children, ExportStatus, Failure, Resource, ResourcePath};
 use crate::object::ETag;
-use crate::state::PropertyChange;
+use crate::state::{PropertyChange, StoredProperty};
 
 /// What can be done to files and folders, in one request.
 #[async_trait]
 pub trait FileSystem: Send + Sync + 'static {
-    /// What is at `path`.
+    /// What is at `path`, which the request is about to act on or to read.
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure>;
 
     /// Opens a file, or makes it.
@@ -33,12 +33,25 @@ pub trait FileSystem: Send + Sync + 'static {
     /// replaced.
     async fn transfer(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure>;
 
-    /// Changes dead properties, all or none.
+    /// Changes dead properties of what is at `path`, all or none.
     async fn change_properties(
         &self,
         path: &ResourcePath,
         changes: Vec<PropertyChange>,
     ) -> Result<(), Failure>;
+
+    /// What is at `path`, as a listing shows it.
+    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure>;
+
+    /// What is at `path`, and its children if it is a folder. The first page has been fetched when
+    /// this returns; an error later means that the listing is not complete.
+    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure>;
+
+    /// The dead properties of a resource.
+    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure>;
+
+    /// How far `resource` is on its way into a bucket, where that is another's work; `None` where nobody tells.
+    async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure>;
 }
 
 /// What a file is opened for.

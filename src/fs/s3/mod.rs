@@ -28,7 +28,7 @@ use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 use super::names::other_spellings;
 use super::new_names::{Maker, NewNames};
 use super::seen_versions::SeenVersions;
-use super::{Children, ExportStatus, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
+use super::{Children, ExportStatus, Failure, HotFile, RequestContext, Resource, ResourcePath, Share};
 use crate::metrics::Metrics;
 use crate::object::Key;
 use crate::shutdown::Shutdown;
@@ -105,17 +105,15 @@ impl S3Share {
 }
 
 #[async_trait]
-impl Source for S3Share {
-    type FileSystem = S3FileSystem;
-
-    fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
+impl Share for S3Share {
+    fn for_request(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem> {
         let policy = RetryPolicy {
             limit: Limit::At(context.deadline),
             for_credentials: context.client.quirks().takes_5xx_for_absence,
         };
         // What is saved is worth any wait, and so is all that must be known to store it.
         let store = self.0.store.for_request(policy, context.has_content);
-        S3FileSystem {
+        Arc::new(S3FileSystem {
             shared: Arc::clone(&self.0),
             store,
             context,
@@ -124,7 +122,7 @@ impl Source for S3Share {
             tree: Arc::default(),
             ended_trees: Arc::new(self.0.tree_locks.ended().into()),
             maker: self.0.new_names.for_request(),
-        }
+        })
     }
 
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
@@ -173,7 +171,7 @@ impl Shared {
 
 /// The bucket, for one request.
 #[derive(Debug, Clone)]
-pub struct S3FileSystem {
+struct S3FileSystem {
     shared: Arc<Shared>,
     /// Patient within this request's budget.
     store: Namespace,
@@ -265,10 +263,7 @@ impl FileSystem for S3FileSystem {
         })
         .await
     }
-}
 
-#[async_trait]
-impl View for S3FileSystem {
     async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
         let Some(located) = self.locate(path).await? else {
             self.note_absence(path);
@@ -291,13 +286,5 @@ impl View for S3FileSystem {
     /// An object is stored when its write is answered.
     async fn export(&self, _: &Resource) -> Result<Option<ExportStatus>, Failure> {
         Ok(None)
-    }
-
-    async fn patch_properties(
-        &self,
-        path: &ResourcePath,
-        changes: Vec<PropertyChange>,
-    ) -> Result<(), Failure> {
-        self.change_properties(path, changes).await
     }
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, now, shelf_path};
 use crate::fs::declared::DeclaredBody;
-use crate::fs::file_system::{FileSystem, Meta, OpenFile, Reading, Writing};
-use crate::fs::{Failure, ResourcePath, View};
+use crate::fs::file_system::{Meta, OpenFile, Reading, Writing};
+use crate::fs::{Failure, ResourcePath};
 use crate::state::{MOST_IN_ROW, NewContent, Place, ShelfRow, millis};
 
 /// An empty file of that name and date.
@@ -29,7 +29,7 @@ pub(super) fn empty(name: &str, modified: SystemTime) -> ShelfRow {
     }
 }
 
-impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
+impl ShelvedFileSystem {
     pub(super) async fn open_shelved(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
         let row = self.find(path)?;
         if row.is_folder {

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use futures_util::StreamExt;
 
 use super::{ShelvedFileSystem, shelf_path};
-use crate::fs::file_system::{FileSystem, OpenMode, Transfer};
-use crate::fs::{Failure, ResourcePath, View};
+use crate::fs::file_system::{OpenMode, Transfer};
+use crate::fs::{Failure, ResourcePath};
 
-impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
+impl ShelvedFileSystem {
     /// Puts what is on the shelf at `from` to `to`, which is not. What fails midway stays on the shelf.
     pub(super) async fn bring_out(
         &self,

@@ -9,11 +9,10 @@ use unicode_normalization::UnicodeNormalization;
 use super::{Shelf, ShelvedFileSystem, now, resource, shelf_path};
 use crate::fs::apple_files::owner_of;
 use crate::fs::error::log_failure;
-use crate::fs::file_system::FileSystem;
-use crate::fs::{Children, ResourcePath, View};
+use crate::fs::{Children, ResourcePath};
 use crate::state::{Absent, ShelfRow};
 
-impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
+impl ShelvedFileSystem {
     /// What is in a folder on the shelf.
     pub(super) fn shelved_children(&self, path: &ResourcePath) -> Children {
         let (folder, shelf) = (shelf_path(path), self.shelf.state.shelf());
