@@ -17,7 +17,8 @@ pub trait FileSystem: Send + Sync + 'static {
     /// What is at `path`, which the request is about to act on or to read.
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure>;
 
-    /// Opens a file, or makes it.
+    /// Opens a file, or makes it. One that the request surely reads is asked for its content at once, which also tells
+    /// what it is.
     async fn open(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure>;
 
     /// MKCOL.
@@ -87,7 +88,7 @@ pub enum OpenFile {
 
 /// One version of a file being read.
 #[async_trait]
-pub trait Reading: Send + Sync {
+pub trait Reading: Send {
     fn meta(&self) -> Meta;
 
     /// Up to `most` bytes, at least one where the range that was asked for goes on.
@@ -99,7 +100,7 @@ pub trait Reading: Send + Sync {
 
 /// A file on its way.
 #[async_trait]
-pub trait Writing: Send + Sync {
+pub trait Writing: Send {
     /// Of what has come so far.
     fn meta(&self) -> Meta;
 

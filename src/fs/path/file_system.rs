@@ -10,9 +10,6 @@ use crate::state::{PropertyChange, StoredProperty};
 #[async_trait]
 impl FileSystem for PathFileSystem {
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
-        if let Some(stat) = self.locate_by_opening(path).await? {
-            return Ok(stat.meta());
-        }
         let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
         if path.same_resource(&self.context.path) && !located.stat.is_folder {
             self.note_basis(&located.key, &located.stat);

@@ -148,7 +148,6 @@ impl Share for PathShare {
             shared: Arc::clone(&self.0),
             context,
             located: Arc::default(),
-            opened: Arc::default(),
             maker: self.0.new_names.for_request(),
         })
     }
@@ -210,8 +209,6 @@ struct PathFileSystem {
     context: Arc<RequestContext>,
     /// What was found in this request: the engine asks more than once.
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
-    /// The file that was opened to find out that it is one.
-    opened: Arc<Mutex<Option<file::Opened>>>,
     maker: Maker,
 }
 

@@ -1,21 +1,18 @@
-//! Open files: reading one version, writing one object.
+//! Opening files, and what is known of those that are written.
 
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
 use super::tree_locks::{Entered, Use};
 use super::upload::{Placed, Target, Upload};
-use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
-use crate::fs::file_system::{Meta, OpenFile, OpenMode, Reading, Writing};
+use super::{Failure, ResourcePath, S3FileSystem};
+use crate::fs::file_system::{Meta, OpenFile, OpenMode, Writing};
 use crate::fs::guessed_type;
 use crate::fs::new_names::Spot;
-use crate::object::{Attributes, Key, ObjectMeta, Written};
-use crate::store::StoreError;
-use crate::store::read_ahead::ReadAhead;
+use crate::object::{Attributes, ObjectMeta, Written};
 
 impl S3FileSystem {
     /// See [`FileSystem::open`](crate::fs::FileSystem::open).
@@ -41,14 +38,6 @@ impl S3FileSystem {
     async fn enter_target(&self, path: &ResourcePath) -> Result<(Target, Entered), Failure> {
         let entered = self.enter(&[(path, Use::Inside)])?;
         Ok((self.write_target(path).await?, entered))
-    }
-
-    async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
-        self.context.outcome.set_content_type(meta.content_type.clone());
-        let key = Key::new(key)?;
-        Ok(OpenFile::Reading(Box::new(Fetching { fs: self.clone(), key, meta, position: 0, reader: None })))
     }
 
     /// Where a new or replaced object goes.
@@ -141,66 +130,5 @@ fn meta_of(placed: Placed) -> Meta {
         Placed::Existing(ObjectMeta { size, etag, last_modified: modified, .. }) => {
             Meta { is_folder: false, size, etag: Some(etag), modified }
         }
-    }
-}
-
-/// One version of an object being read.
-struct Fetching {
-    fs: S3FileSystem,
-    key: Key,
-    meta: ObjectMeta,
-    position: u64,
-    /// Never locked: the engine wants files to be shareable, and a body's stream is not.
-    reader: Option<Mutex<ReadAhead>>,
-}
-
-#[async_trait]
-impl Reading for Fetching {
-    fn meta(&self) -> Meta {
-        Meta {
-            is_folder: false,
-            size: self.meta.size,
-            etag: Some(self.meta.etag.clone()),
-            modified: self.meta.last_modified,
-        }
-    }
-
-    async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
-        let fs = &self.fs;
-        let reader = self.reader.get_or_insert_with(|| {
-            let end = range_end(&fs.context, self.position, self.meta.size);
-            let version = (self.key.clone(), self.meta.etag.clone());
-            let begun = fs.begun();
-            Mutex::new(fs.shared.read_aheads.reader(
-                fs.patient_store().objects(),
-                version,
-                (self.position, end),
-                begun,
-            ))
-        });
-        let bytes = match reader.get_mut().read(count).await {
-            // The client set no such condition: the file was replaced while it was read.
-            Err(StoreError::ConditionFailed) => {
-                return Err(StoreError::Unavailable("the file was replaced while it was read".into()).into());
-            }
-            read => read?,
-        };
-        self.position += bytes.len() as u64;
-        Ok(bytes)
-    }
-
-    fn seek(&mut self, start: u64) {
-        self.position = start;
-        self.reader = None;
-    }
-}
-
-/// Where reading from `start` ends: the engine tells a file only where a range begins.
-fn range_end(context: &RequestContext, start: u64, size: u64) -> u64 {
-    match context.range {
-        Some(range) if range.first == start => {
-            range.last.map_or(size, |last| size.min(last.saturating_add(1)))
-        }
-        _ => size,
     }
 }

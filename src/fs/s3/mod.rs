@@ -33,12 +33,12 @@ use crate::metrics::Metrics;
 use crate::object::Key;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, State, StateError, StoredProperty};
+use crate::store::ListPage;
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::Uploads;
 use crate::store::namespace::Namespace;
 use crate::store::read_ahead::ReadAheads;
 use crate::store::stack::Stack;
-use crate::store::{Content, ListPage};
 
 use folder_dates::FolderDates;
 use metadata::{Located, folder_prefix};
@@ -118,7 +118,6 @@ impl Share for S3Share {
             store,
             context,
             located: Arc::default(),
-            begun: Arc::default(),
             tree: Arc::default(),
             ended_trees: Arc::new(self.0.tree_locks.ended().into()),
             maker: self.0.new_names.for_request(),
@@ -178,8 +177,6 @@ struct S3FileSystem {
     context: Arc<RequestContext>,
     /// What was found in this request: the engine asks more than once.
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
-    /// The content on its way that told that the target is a file.
-    begun: Arc<Mutex<Option<Content>>>,
     /// The first page of the tree that is to be deleted, with its prefix.
     tree: Arc<Mutex<Option<(String, ListPage)>>>,
     /// See [`TreeLocks::ended`]; as it was when this request began to look.
