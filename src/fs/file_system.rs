@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::{Children, ExportStatus, Failure, Resource, ResourcePath};
 use crate::object::ETag;
+use crate::spool::IntakeError;
 use crate::state::{PropertyChange, StoredProperty};
 
 /// What can be done to files and folders, in one request.
@@ -84,6 +85,8 @@ pub enum OpenFile {
     Writing(Box<dyn Writing>),
     /// It is in its place.
     Written(Meta),
+    /// It was being written, and nothing of it is left.
+    Failed,
 }
 
 /// One version of a file being read.
@@ -98,25 +101,23 @@ pub trait Reading: Send {
     fn seek(&mut self, start: u64);
 }
 
-/// A file on its way.
+/// A file on its way. Dropping it undoes everything.
 #[async_trait]
 pub trait Writing: Send {
-    /// Of what has come so far.
-    fn meta(&self) -> Meta;
-
+    /// Takes the next bytes of it. What has failed is dropped.
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure>;
 
-    /// Puts what was written in its place.
-    async fn commit(&mut self) -> Result<Meta, Failure>;
+    /// Puts what was written in its place. Once begun it goes on without the client.
+    async fn commit(self: Box<Self>) -> Result<Meta, Failure>;
 }
 
 impl OpenFile {
-    /// See [`Reading::meta`] and [`Writing::meta`].
-    pub fn meta(&self) -> Meta {
+    /// Of what is in its place.
+    pub fn meta(&self) -> Option<Meta> {
         match self {
-            Self::Reading(file) => file.meta(),
-            Self::Writing(file) => file.meta(),
-            Self::Written(meta) => meta.clone(),
+            Self::Reading(file) => Some(file.meta()),
+            Self::Written(meta) => Some(meta.clone()),
+            Self::Writing(_) | Self::Failed => None,
         }
     }
 
@@ -128,20 +129,33 @@ impl OpenFile {
         }
     }
 
-    /// See [`Writing::write`].
+    /// See [`Writing::write`]. After an error nothing more is taken.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         match self {
-            Self::Writing(file) => file.write(bytes).await,
+            Self::Writing(file) => {
+                let written = file.write(bytes).await;
+                if written.is_err() {
+                    *self = Self::Failed;
+                }
+                written
+            }
+            Self::Failed => Err(IntakeError::Ended.into()),
             _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
         }
     }
 
     /// See [`Writing::commit`].
-    pub async fn commit(&mut self) -> Result<(), Failure> {
-        if let Self::Writing(file) = self {
-            *self = Self::Written(file.commit().await?);
-        }
-        Ok(())
+    pub async fn commit(&mut self) -> Result<Meta, Failure> {
+        let meta = match std::mem::replace(self, Self::Failed) {
+            Self::Writing(file) => file.commit().await?,
+            Self::Written(meta) => meta,
+            Self::Failed => return Err(IntakeError::Ended.into()),
+            Self::Reading(_) => {
+                return Err(Failure::BadRequest("the file is not open for writing".to_owned()));
+            }
+        };
+        *self = Self::Written(meta.clone());
+        Ok(meta)
     }
 }
 

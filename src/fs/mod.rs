@@ -5,7 +5,6 @@
 //! PROPFIND.
 
 mod apple_files;
-mod body;
 mod conflict;
 pub mod context;
 mod declared;
@@ -37,7 +36,7 @@ pub use crate::client::Client;
 pub use context::RequestContext;
 pub use error::Failure;
 pub use export::{ExportState, ExportStatus, export_hint};
-pub use file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
+pub use file_system::{FileSystem, Meta, OpenFile, OpenMode, Reading, Transfer};
 pub use following::Locate;
 pub use resource_path::{PathError, ResourcePath};
 pub use url_prefix::{NoPrefix, UrlPrefix};

@@ -32,8 +32,10 @@ impl fmt::Debug for EngineFile {
 
 impl DavFile for EngineFile {
     fn metadata(&mut self) -> FsFuture<'_, Box<dyn DavMetaData>> {
-        let meta = EngineMeta { meta: self.file.get_mut().meta(), is_opaque: false };
-        Box::pin(async move { Ok(Box::new(meta) as Box<dyn DavMetaData>) })
+        let meta = self.file.get_mut().meta().ok_or(FsError::GeneralFailure);
+        Box::pin(
+            async move { Ok(Box::new(EngineMeta { meta: meta?, is_opaque: false }) as Box<dyn DavMetaData>) },
+        )
     }
 
     fn write_buf(&mut self, mut buffer: Box<dyn Buf + Send>) -> FsFuture<'_, ()> {
@@ -68,10 +70,10 @@ impl DavFile for EngineFile {
 
     fn flush(&mut self) -> FsFuture<'_, ()> {
         Box::pin(async move {
-            let file = self.file.get_mut();
-            file.commit().await.map_err(|failure| reported(&self.context, failure))?;
+            let committed = self.file.get_mut().commit().await;
+            let meta = committed.map_err(|failure| reported(&self.context, failure))?;
             // Where the source has not said so: it goes on without the client.
-            self.context.stored(file.meta().size).await;
+            self.context.stored(meta.size).await;
             Ok(())
         })
     }

@@ -15,7 +15,9 @@ use parking_lot::Mutex;
 use super::file::{EngineFile, EngineMeta};
 use super::reported;
 use crate::fs::context::Depth;
-use crate::fs::{Failure, FileSystem, Meta, OpenFile, OpenMode, RequestContext, ResourcePath, Transfer};
+use crate::fs::{
+    Failure, FileSystem, Meta, OpenFile, OpenMode, Reading, RequestContext, ResourcePath, Transfer,
+};
 use crate::state::{PropertyChange, PropertyName, StoredProperty};
 
 /// A file system that the engine has for one request. Cloning shares it.
@@ -25,7 +27,7 @@ pub(super) struct LentFileSystem {
     context: Arc<RequestContext>,
     /// The target of a GET, opened: the engine asks what it is before it opens it, and the first request for a file's
     /// content tells both.
-    opened: Arc<Mutex<Option<OpenFile>>>,
+    opened: Arc<Mutex<Option<Box<dyn Reading>>>>,
 }
 
 impl LentFileSystem {
@@ -33,25 +35,26 @@ impl LentFileSystem {
         Self { fs, context, opened: Arc::default() }
     }
 
+    /// What is at `path`. What is going to be read is opened.
     async fn look(&self, path: &ResourcePath) -> Result<Meta, Failure> {
-        if self.context.surely_reads(path) {
-            match self.fs.open(path.clone(), OpenMode::Read).await {
-                Ok(file) => {
-                    let meta = file.meta();
-                    *self.opened.lock() = Some(file);
-                    return Ok(meta);
-                }
-                Err(Failure::IsFolder) => {}
-                Err(failure) => return Err(failure),
-            }
+        if !self.context.surely_reads(path) {
+            return self.fs.metadata(path).await;
         }
-        self.fs.metadata(path).await
+        match self.fs.open(path.clone(), OpenMode::Read).await {
+            Ok(OpenFile::Reading(file)) => {
+                let meta = file.meta();
+                *self.opened.lock() = Some(file);
+                Ok(meta)
+            }
+            Ok(_) | Err(Failure::IsFolder) => self.fs.metadata(path).await,
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn open_file(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure> {
         let opened = if self.context.surely_reads(&path) { self.opened.lock().take() } else { None };
         match opened {
-            Some(file) => Ok(file),
+            Some(file) => Ok(OpenFile::Reading(file)),
             None => self.fs.open(path, mode).await,
         }
     }

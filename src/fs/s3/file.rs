@@ -1,18 +1,13 @@
 //! Opening files, and what is known of those that are written.
 
-use std::time::SystemTime;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-
 use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
 use super::tree_locks::{Entered, Use};
-use super::upload::{Placed, Target, Upload};
+use super::upload::Target;
 use super::{Failure, ResourcePath, S3FileSystem};
-use crate::fs::file_system::{Meta, OpenFile, OpenMode, Writing};
+use crate::fs::file_system::{OpenFile, OpenMode, Writing};
 use crate::fs::guessed_type;
 use crate::fs::new_names::Spot;
-use crate::object::{Attributes, ObjectMeta, Written};
+use crate::object::Attributes;
 
 impl S3FileSystem {
     /// See [`FileSystem::open`](crate::fs::FileSystem::open).
@@ -22,15 +17,17 @@ impl S3FileSystem {
             OpenMode::Write { size, create_new } => {
                 let target = self.enter_target(&path).await?;
                 let attributes = self.attributes(path.name());
-                let upload = self.begin_upload(target, attributes, create_new, size)?;
-                Ok(OpenFile::Writing(Box::new(Sending { fs: self.clone(), upload })))
+                Ok(OpenFile::Writing(Box::new(self.begin_upload(target, attributes, create_new, size)?)))
             }
             OpenMode::CreateEmpty if path.has_trailing_slash() => {
                 Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()))
             }
             OpenMode::CreateEmpty => {
                 let (target, entered) = self.enter_target(&path).await?;
-                Ok(OpenFile::Written(meta_of(self.create_empty(target, entered).await?)))
+                let attributes = self.attributes(target.key.rsplit('/').next().unwrap_or_default());
+                // Where somebody else is first, it is what is there then.
+                let upload = self.begin_upload((target, entered), attributes, false, Some(0))?;
+                Ok(OpenFile::Written(Box::new(upload).commit().await?))
             }
         }
     }
@@ -77,14 +74,6 @@ impl S3FileSystem {
         self.maker.spot(path, &self.context.client, again, prefix).await
     }
 
-    /// An empty object, unless somebody else was first; says what is there then.
-    async fn create_empty(&self, target: Target, entered: Entered) -> Result<Placed, Failure> {
-        let name = target.key.rsplit('/').next().unwrap_or_default();
-        let attributes = self.attributes(name);
-        let mut upload = self.begin_upload((target, entered), attributes, false, Some(0))?;
-        self.commit(&mut upload).await
-    }
-
     /// What is stored beside the content.
     fn attributes(&self, name: &str) -> Attributes {
         let sent = self.context.content_type.clone();
@@ -96,39 +85,5 @@ impl S3FileSystem {
             attributes.user.insert(KEPT_MTIME.to_owned(), mtime.clone());
         }
         attributes
-    }
-}
-
-/// An object being written.
-struct Sending {
-    fs: S3FileSystem,
-    upload: Upload,
-}
-
-#[async_trait]
-impl Writing for Sending {
-    fn meta(&self) -> Meta {
-        Meta { is_folder: false, size: 0, etag: None, modified: SystemTime::now() }
-    }
-
-    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        self.upload.write(bytes).await
-    }
-
-    async fn commit(&mut self) -> Result<Meta, Failure> {
-        Ok(meta_of(self.fs.commit(&mut self.upload).await?))
-    }
-}
-
-fn meta_of(placed: Placed) -> Meta {
-    match placed {
-        Placed::There { size, written: Written { etag, last_modified: modified } } => {
-            Meta { is_folder: false, size, etag: Some(etag), modified }
-        }
-        // The object's own ETag is not that of what the client sent.
-        Placed::Beside { size } => Meta { is_folder: false, size, etag: None, modified: SystemTime::now() },
-        Placed::Existing(ObjectMeta { size, etag, last_modified: modified, .. }) => {
-            Meta { is_folder: false, size, etag: Some(etag), modified }
-        }
     }
 }

@@ -193,17 +193,13 @@ impl Arriving {
 
 #[async_trait]
 impl Writing for Arriving {
-    fn meta(&self) -> Meta {
-        meta(&new_row(self.path.name(), self.declared.taken()))
-    }
-
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.declared.take(&bytes)?;
         self.buffer.extend_from_slice(&bytes);
         if self.buffer.len() > MOST_IN_ROW { self.spill().await } else { Ok(()) }
     }
 
-    async fn commit(&mut self) -> Result<Meta, Failure> {
+    async fn commit(mut self: Box<Self>) -> Result<Meta, Failure> {
         let size = self.declared.end()?;
         self.check_room(size)?;
         if self.file.is_some() {

@@ -43,7 +43,7 @@ impl ShelvedFileSystem {
             left = left.saturating_sub(bytes.len() as u64);
             target.write(bytes).await?;
         }
-        target.commit().await
+        target.commit().await.map(drop)
     }
 
     async fn bring_out_folder(&self, from: &ResourcePath, to: ResourcePath) -> Result<(), Failure> {
