@@ -54,9 +54,9 @@ impl Engine {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response<Body> {
-        let view = self.told.watch(self.share.view(Arc::clone(context)), context);
+        let fs = self.share.for_request(Arc::clone(context));
         let locks = self.locks.for_request(Arc::clone(context));
-        let answer = propfind::handle(context, view, locks, headers, body).await;
+        let answer = propfind::handle(context, fs, &self.told, locks, headers, body).await;
         self.note(context, answer.status());
         answer
     }
@@ -79,8 +79,8 @@ impl Engine {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made");
         };
         if !lost.is_empty() && proppatch::all_succeeded(&body) {
-            let view = self.share.view(Arc::clone(context));
-            if let Err(failure) = view.patch_properties(&context.path, lost).await {
+            let fs = self.share.for_request(Arc::clone(context));
+            if let Err(failure) = fs.change_properties(&context.path, lost).await {
                 return refuse(context, failure);
             }
         }
@@ -99,14 +99,14 @@ impl Engine {
             self.told.note(context, answer.status());
             return watched(&self.share, context, answer);
         }
-        let view = || self.share.view(Arc::clone(context));
-        if let Some(file) = self.saves.in_the_way(context, view).await {
+        let fs = || self.share.for_request(Arc::clone(context));
+        if let Some(file) = self.saves.in_the_way(context, fs).await {
             return refuse(context, Failure::Unstored { file });
         }
         if matches!(context.method.as_str(), "PUT" | "COPY" | "MOVE") {
             context.outcome.set_hints(self.told.hints(context));
         }
-        if lock_null::is_met(context, request.headers(), &self.locks, view).await {
+        if lock_null::is_met(context, request.headers(), &self.locks, fs).await {
             request.headers_mut().remove(header::IF_NONE_MATCH);
         }
         self.saves.begin(context).await;
@@ -148,7 +148,7 @@ impl Engine {
         let since = if is_read { request.headers_mut().remove(header::IF_MODIFIED_SINCE) } else { None };
         let since = since.filter(|_| !request.headers().contains_key(header::IF_NONE_MATCH));
         let wants_end = is_read && wants_end(request.headers());
-        let fs = self.share.file_system(Arc::clone(context));
+        let fs = self.share.for_request(Arc::clone(context));
         let locks = self.locks.for_request(Arc::clone(context));
         let carried_out = adapter::handle(context, fs, locks, request);
         let answer = AssertUnwindSafe(carried_out).catch_unwind().await;
@@ -241,8 +241,8 @@ impl Engine {
 
     /// What is at the path is a folder: a listing for browsers, 200 for all.
     async fn folder(&self, context: &Arc<RequestContext>, order: Order) -> Response<Body> {
-        let view = self.share.view(Arc::clone(context));
-        match index::answer(&*view, context, &self.source, order).await {
+        let fs = self.share.for_request(Arc::clone(context));
+        match index::answer(&*fs, context, &self.source, order).await {
             Ok(mut answer) if context.method == Method::HEAD => {
                 *answer.body_mut() = full("");
                 answer

@@ -5,17 +5,17 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 
 use super::href::{child_href, href};
 use super::{Body, full};
-use crate::fs::{Failure, RequestContext, Resource, View};
+use crate::fs::{Failure, FileSystem, RequestContext, Resource};
 use crate::page::{self, Entry, Listing, Order};
 
 /// Answers a GET of a folder of `source`.
 pub(super) async fn answer(
-    view: &dyn View,
+    fs: &dyn FileSystem,
     context: &RequestContext,
     source: &str,
     order: Order,
 ) -> Result<Response<Body>, Failure> {
-    let (folder, mut children) = view.list(&context.path).await?;
+    let (folder, mut children) = fs.list(&context.path).await?;
     if !folder.is_folder {
         return Err(Failure::NotFound);
     }

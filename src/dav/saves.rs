@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::interval;
 
 use super::locks::LockTable;
-use crate::fs::{RequestContext, ResourcePath, View};
+use crate::fs::{FileSystem, RequestContext, ResourcePath};
 use crate::logging::with_causes;
 use crate::path_key::PathKey;
 use crate::shutdown::Shutdown;
@@ -36,21 +36,21 @@ impl Saves {
     pub(super) async fn in_the_way(
         &self,
         context: &RequestContext,
-        view: impl Fn() -> Box<dyn View>,
+        fs: impl Fn() -> Arc<dyn FileSystem>,
     ) -> Option<PathKey> {
         if context.method.as_str() != "MOVE" || !context.client.quirks().hides_failed_close {
             return None;
         }
         let path = context.path.path_key();
         for row in self.state.lacking(&path) {
-            if has_come(&*view(), &row).await {
+            if has_come(&*fs(), &row).await {
                 self.state.forget_contents(&row.path);
             }
         }
         if let Some(row) = self.state.lacking(&path).into_iter().next() {
             return Some(row.path);
         }
-        self.would_empty(context, &path, view).await.then_some(path)
+        self.would_empty(context, &path, fs).await.then_some(path)
     }
 
     /// Whether a document would be replaced by a file that has been made empty, and that its program has still open.
@@ -59,13 +59,13 @@ impl Saves {
         &self,
         context: &RequestContext,
         path: &PathKey,
-        view: impl Fn() -> Box<dyn View>,
+        fs: impl Fn() -> Arc<dyn FileSystem>,
     ) -> bool {
         let Some(destination) = &context.destination else { return false };
         if !self.state.expects_content(path) || !self.locks.is_locked(path) {
             return false;
         }
-        view().stat(destination).await.is_ok_and(|there| !there.is_folder && there.size > 0)
+        fs().stat(destination).await.is_ok_and(|there| !there.is_folder && there.size > 0)
     }
 
     /// Notes that a save begins, if the request is one.
@@ -152,13 +152,13 @@ impl Saves {
 }
 
 /// Whether nothing is missing any more: the file is gone, or has been written since, by whomever.
-async fn has_come(view: &dyn View, row: &PendingRow) -> bool {
+async fn has_come(fs: &dyn FileSystem, row: &PendingRow) -> bool {
     if !matches!(row.phase, Phase::Missing | Phase::Failed) {
         return false;
     }
     let segments = row.path.segments().map(str::to_owned).collect();
     let path = ResourcePath::default().with_segments(segments);
-    match view.stat(&path).await {
+    match fs.stat(&path).await {
         Ok(there) => there.is_folder || (there.size > 0 && millis(there.modified) > row.since),
         Err(failure) => failure.is_absence(),
     }

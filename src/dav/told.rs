@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::StreamExt;
 use http::StatusCode;
 use moka::sync::Cache;
@@ -14,9 +13,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::fs::context::Hints;
-use crate::fs::{Children, Client, ExportStatus, Failure, RequestContext, Resource, ResourcePath, View};
+use crate::fs::{Children, Client, RequestContext};
 use crate::path_key::PathKey;
-use crate::state::{PropertyChange, StoredProperty};
 
 /// See the module. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -118,29 +116,10 @@ impl Told {
         }
     }
 
-    /// Takes note of what a PROPFIND shows.
-    pub(super) fn watch(&self, view: Box<dyn View>, context: &Arc<RequestContext>) -> Box<dyn View> {
-        Box::new(Watched { told: self.clone(), view, context: Arc::clone(context) })
-    }
-}
-
-/// A view of which is noted what it shows.
-struct Watched {
-    told: Told,
-    view: Box<dyn View>,
-    context: Arc<RequestContext>,
-}
-
-#[async_trait]
-impl View for Watched {
-    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
-        self.view.stat(path).await
-    }
-
-    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
-        let (resource, children) = self.view.list(path).await?;
-        let (told, client) = (self.told.clone(), self.context.client.clone());
-        let folder = path.path_key();
+    /// Takes note of what a PROPFIND of a folder shows, as it does.
+    pub(super) fn watch(&self, context: &RequestContext, children: Children) -> Children {
+        let (told, client) = (self.clone(), context.client.clone());
+        let folder = context.path.path_key();
         told.looked(&client, Look::Listing(folder.clone()));
         let noted = children.inspect(move |child| {
             if let Ok(child) = child
@@ -149,23 +128,7 @@ impl View for Watched {
                 told.shown(&client, folder.child(&child.name));
             }
         });
-        Ok((resource, noted.boxed()))
-    }
-
-    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure> {
-        self.view.properties(id).await
-    }
-
-    async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure> {
-        self.view.export(resource).await
-    }
-
-    async fn patch_properties(
-        &self,
-        path: &ResourcePath,
-        changes: Vec<PropertyChange>,
-    ) -> Result<(), Failure> {
-        self.view.patch_properties(path, changes).await
+        noted.boxed()
     }
 }
 

@@ -111,6 +111,14 @@ pub struct Offered {
 }
 
 impl RequestContext {
+    /// Whether it reads the file at `path`, if one is there, and nothing can make the content needless.
+    pub fn surely_reads(&self, path: &ResourcePath) -> bool {
+        self.method == Method::GET
+            && !self.is_conditional
+            && !path.has_trailing_slash()
+            && path.same_resource(&self.path)
+    }
+
     /// Whether it is a PUT of no content and under no lock, as a file is made that is written later.
     pub fn makes_empty(&self) -> bool {
         self.method == Method::PUT && !self.has_content && self.tokens.is_empty()

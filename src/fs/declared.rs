@@ -4,6 +4,15 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 
 use super::{Failure, RequestContext};
+use crate::spool::Intakes;
+
+/// Refuses a body that would have to pause. Only one that macOS streams, as it does when a file is copied: it
+/// gives that up after half a minute, and says so. Of a document that is saved a refusal is not even shown, and
+/// others just take longer.
+pub fn find_room(context: &RequestContext, intakes: &Intakes) -> Result<(), Failure> {
+    let is_full = context.streamed_length.is_some_and(|length| intakes.is_full_for(length));
+    if context.client.quirks().aborts_paused_uploads && is_full { Err(Failure::NoRoom) } else { Ok(()) }
+}
 
 /// The announced length and MD5 of a body, and what has come of it.
 pub struct DeclaredBody {

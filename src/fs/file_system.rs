@@ -7,17 +7,19 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Failure, ResourcePath};
+use super::{Children, ExportStatus, Failure, Resource, ResourcePath};
 use crate::object::ETag;
-use crate::state::PropertyChange;
+use crate::spool::IntakeError;
+use crate::state::{PropertyChange, StoredProperty};
 
 /// What can be done to files and folders, in one request.
 #[async_trait]
 pub trait FileSystem: Send + Sync + 'static {
-    /// What is at `path`.
+    /// What is at `path`, which the request is about to act on or to read.
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure>;
 
-    /// Opens a file, or makes it.
+    /// Opens a file, or makes it. One that the request surely reads is asked for its content at once, which also tells
+    /// what it is.
     async fn open(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure>;
 
     /// MKCOL.
@@ -33,12 +35,25 @@ pub trait FileSystem: Send + Sync + 'static {
     /// replaced.
     async fn transfer(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure>;
 
-    /// Changes dead properties, all or none.
+    /// Changes dead properties of what is at `path`, all or none.
     async fn change_properties(
         &self,
         path: &ResourcePath,
         changes: Vec<PropertyChange>,
     ) -> Result<(), Failure>;
+
+    /// What is at `path`, as a listing shows it.
+    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure>;
+
+    /// What is at `path`, and its children if it is a folder. The first page has been fetched when
+    /// this returns; an error later means that the listing is not complete.
+    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure>;
+
+    /// The dead properties of a resource.
+    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure>;
+
+    /// How far `resource` is on its way into a bucket, where that is another's work; `None` where nobody tells.
+    async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure>;
 }
 
 /// What a file is opened for.
@@ -70,11 +85,13 @@ pub enum OpenFile {
     Writing(Box<dyn Writing>),
     /// It is in its place.
     Written(Meta),
+    /// It was being written, and nothing of it is left.
+    Failed,
 }
 
 /// One version of a file being read.
 #[async_trait]
-pub trait Reading: Send + Sync {
+pub trait Reading: Send {
     fn meta(&self) -> Meta;
 
     /// Up to `most` bytes, at least one where the range that was asked for goes on.
@@ -84,25 +101,23 @@ pub trait Reading: Send + Sync {
     fn seek(&mut self, start: u64);
 }
 
-/// A file on its way.
+/// A file on its way. Dropping it undoes everything.
 #[async_trait]
-pub trait Writing: Send + Sync {
-    /// Of what has come so far.
-    fn meta(&self) -> Meta;
-
+pub trait Writing: Send {
+    /// Takes the next bytes of it. What has failed is dropped.
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure>;
 
-    /// Puts what was written in its place.
-    async fn commit(&mut self) -> Result<Meta, Failure>;
+    /// Puts what was written in its place. Once begun it goes on without the client.
+    async fn commit(self: Box<Self>) -> Result<Meta, Failure>;
 }
 
 impl OpenFile {
-    /// See [`Reading::meta`] and [`Writing::meta`].
-    pub fn meta(&self) -> Meta {
+    /// Of what is in its place.
+    pub fn meta(&self) -> Option<Meta> {
         match self {
-            Self::Reading(file) => file.meta(),
-            Self::Writing(file) => file.meta(),
-            Self::Written(meta) => meta.clone(),
+            Self::Reading(file) => Some(file.meta()),
+            Self::Written(meta) => Some(meta.clone()),
+            Self::Writing(_) | Self::Failed => None,
         }
     }
 
@@ -114,20 +129,33 @@ impl OpenFile {
         }
     }
 
-    /// See [`Writing::write`].
+    /// See [`Writing::write`]. After an error nothing more is taken.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         match self {
-            Self::Writing(file) => file.write(bytes).await,
+            Self::Writing(file) => {
+                let written = file.write(bytes).await;
+                if written.is_err() {
+                    *self = Self::Failed;
+                }
+                written
+            }
+            Self::Failed => Err(IntakeError::Ended.into()),
             _ => Err(Failure::BadRequest("the file is not open for writing".to_owned())),
         }
     }
 
     /// See [`Writing::commit`].
-    pub async fn commit(&mut self) -> Result<(), Failure> {
-        if let Self::Writing(file) = self {
-            *self = Self::Written(file.commit().await?);
-        }
-        Ok(())
+    pub async fn commit(&mut self) -> Result<Meta, Failure> {
+        let meta = match std::mem::replace(self, Self::Failed) {
+            Self::Writing(file) => file.commit().await?,
+            Self::Written(meta) => meta,
+            Self::Failed => return Err(IntakeError::Ended.into()),
+            Self::Reading(_) => {
+                return Err(Failure::BadRequest("the file is not open for writing".to_owned()));
+            }
+        };
+        *self = Self::Written(meta.clone());
+        Ok(meta)
     }
 }
 

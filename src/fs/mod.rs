@@ -1,11 +1,10 @@
 //! File systems as WebDAV sees them.
 //!
-//! A [`Source`] is what is served, a [`Share`] that with a shelf before it. For each request a share gives two things: a
-//! [`FileSystem`], which the engine works on, and a [`View`] for our own PROPFIND. Both know the request by its
-//! [`RequestContext`].
+//! A [`Share`] is what is served: buckets or a directory, or one of them with a shelf before it. For each request it
+//! gives a [`FileSystem`], which knows the request by its [`RequestContext`]: the engine works on it, and our own
+//! PROPFIND.
 
 mod apple_files;
-mod body;
 mod conflict;
 pub mod context;
 mod declared;
@@ -32,13 +31,12 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::object::ETag;
-use crate::state::{PropertyChange, StoredProperty};
 
 pub use crate::client::Client;
 pub use context::RequestContext;
 pub use error::Failure;
 pub use export::{ExportState, ExportStatus, export_hint};
-pub use file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
+pub use file_system::{FileSystem, Meta, OpenFile, OpenMode, Reading, Transfer};
 pub use following::Locate;
 pub use resource_path::{PathError, ResourcePath};
 pub use url_prefix::{NoPrefix, UrlPrefix};
@@ -46,8 +44,8 @@ pub use url_prefix::{NoPrefix, UrlPrefix};
 /// Something that can be served.
 #[async_trait]
 pub trait Share: Send + Sync {
-    /// The files and folders, for one request.
-    fn file_system(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem>;
+    /// The files and folders, for one request. What it finds it asks for once: who wants to look anew takes another.
+    fn for_request(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem>;
 
     /// The content of a file that is in memory and known to be the newest.
     async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
@@ -60,30 +58,6 @@ pub trait Share: Send + Sync {
 
     /// The request failed for no reason of its own: macOS takes that for an absence, until the folder's date
     /// is another one.
-    fn unanswered(&self, context: &RequestContext);
-
-    /// The same as [`Share::file_system`], for PROPFIND.
-    fn view(&self, context: Arc<RequestContext>) -> Box<dyn View>;
-}
-
-/// What is served, as files and folders.
-#[async_trait]
-pub trait Source: Locate + Clone + 'static {
-    type FileSystem: file_system::FileSystem + View + Clone;
-
-    /// For one request.
-    fn for_request(&self, context: Arc<RequestContext>) -> Self::FileSystem;
-
-    /// See [`Share::hot`].
-    async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
-
-    /// See [`Share::delivered`].
-    fn delivered(&self, context: &RequestContext, first: u64, count: u64);
-
-    /// See [`Share::unlocked`].
-    fn unlocked(&self, context: &RequestContext);
-
-    /// See [`Share::unanswered`].
     fn unanswered(&self, context: &RequestContext);
 }
 
@@ -116,7 +90,7 @@ pub struct Resource {
     pub content_type: Option<String>,
     /// The modification time that a client asked to keep, in seconds since 1970.
     pub kept_mtime: Option<String>,
-    /// See [`View::export`]: only where it was asked for.
+    /// See [`FileSystem::export`]: only where it was asked for.
     pub export: Option<ExportStatus>,
 }
 
@@ -127,30 +101,6 @@ fn guessed_type(name: &str) -> Option<String> {
 
 /// A folder's children, in an order of the store's choosing.
 pub type Children = BoxStream<'static, Result<Resource, Failure>>;
-
-/// What PROPFIND needs of a file system.
-#[async_trait]
-pub trait View: Send + Sync {
-    /// What is at `path`.
-    async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure>;
-
-    /// What is at `path`, and its children if it is a folder. The first page has been fetched when
-    /// this returns; an error later means that the listing is not complete.
-    async fn list(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure>;
-
-    /// The dead properties of a resource.
-    async fn properties(&self, id: &str) -> Result<Vec<StoredProperty>, Failure>;
-
-    /// How far `resource` is on its way into a bucket, where that is another's work; `None` where nobody tells.
-    async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure>;
-
-    /// Changes dead properties of what is at `path`.
-    async fn patch_properties(
-        &self,
-        path: &ResourcePath,
-        changes: Vec<PropertyChange>,
-    ) -> Result<(), Failure>;
-}
 
 #[cfg(test)]
 pub(crate) mod properties;

@@ -7,13 +7,21 @@ use std::time::SystemTime;
 
 use bytes::{Buf, Bytes};
 use dav_server::fs::{DavFile, DavMetaData, FsError, FsFuture, FsResult};
+use parking_lot::Mutex;
 
 use super::reported;
 use crate::fs::{Meta, OpenFile, RequestContext};
 
 pub(super) struct EngineFile {
-    pub(super) context: Arc<RequestContext>,
-    pub(super) file: OpenFile,
+    context: Arc<RequestContext>,
+    /// Never locked: the engine wants files to be shareable, and a body's stream is not.
+    file: Mutex<OpenFile>,
+}
+
+impl EngineFile {
+    pub(super) fn new(context: Arc<RequestContext>, file: OpenFile) -> Self {
+        Self { context, file: Mutex::new(file) }
+    }
 }
 
 impl fmt::Debug for EngineFile {
@@ -24,8 +32,10 @@ impl fmt::Debug for EngineFile {
 
 impl DavFile for EngineFile {
     fn metadata(&mut self) -> FsFuture<'_, Box<dyn DavMetaData>> {
-        let meta = EngineMeta { meta: self.file.meta(), is_opaque: false };
-        Box::pin(async move { Ok(Box::new(meta) as Box<dyn DavMetaData>) })
+        let meta = self.file.get_mut().meta().ok_or(FsError::GeneralFailure);
+        Box::pin(
+            async move { Ok(Box::new(EngineMeta { meta: meta?, is_opaque: false }) as Box<dyn DavMetaData>) },
+        )
     }
 
     fn write_buf(&mut self, mut buffer: Box<dyn Buf + Send>) -> FsFuture<'_, ()> {
@@ -34,19 +44,21 @@ impl DavFile for EngineFile {
     }
 
     fn write_bytes(&mut self, bytes: Bytes) -> FsFuture<'_, ()> {
+        let Self { context, file } = self;
         Box::pin(
-            async move { self.file.write(bytes).await.map_err(|failure| reported(&self.context, failure)) },
+            async move { file.get_mut().write(bytes).await.map_err(|failure| reported(context, failure)) },
         )
     }
 
     fn read_bytes(&mut self, count: usize) -> FsFuture<'_, Bytes> {
+        let Self { context, file } = self;
         Box::pin(
-            async move { self.file.read(count).await.map_err(|failure| reported(&self.context, failure)) },
+            async move { file.get_mut().read(count).await.map_err(|failure| reported(context, failure)) },
         )
     }
 
     fn seek(&mut self, to: SeekFrom) -> FsFuture<'_, u64> {
-        let sought = match (&mut self.file, to) {
+        let sought = match (self.file.get_mut(), to) {
             (OpenFile::Reading(file), SeekFrom::Start(start)) => {
                 file.seek(start);
                 Ok(start)
@@ -58,9 +70,10 @@ impl DavFile for EngineFile {
 
     fn flush(&mut self) -> FsFuture<'_, ()> {
         Box::pin(async move {
-            self.file.commit().await.map_err(|failure| reported(&self.context, failure))?;
+            let committed = self.file.get_mut().commit().await;
+            let meta = committed.map_err(|failure| reported(&self.context, failure))?;
             // Where the source has not said so: it goes on without the client.
-            self.context.stored(self.file.meta().size).await;
+            self.context.stored(meta.size).await;
             Ok(())
         })
     }

@@ -10,21 +10,55 @@ use dav_server::fs::{
     ReadDirMeta,
 };
 use http::StatusCode;
+use parking_lot::Mutex;
 
 use super::file::{EngineFile, EngineMeta};
 use super::reported;
 use crate::fs::context::Depth;
-use crate::fs::{Failure, FileSystem, OpenMode, RequestContext, ResourcePath, Transfer};
+use crate::fs::{
+    Failure, FileSystem, Meta, OpenFile, OpenMode, Reading, RequestContext, ResourcePath, Transfer,
+};
 use crate::state::{PropertyChange, PropertyName, StoredProperty};
 
 /// A file system that the engine has for one request. Cloning shares it.
 #[derive(Clone)]
 pub(super) struct LentFileSystem {
-    pub(super) fs: Arc<dyn FileSystem>,
-    pub(super) context: Arc<RequestContext>,
+    fs: Arc<dyn FileSystem>,
+    context: Arc<RequestContext>,
+    /// The target of a GET, opened: the engine asks what it is before it opens it, and the first request for a file's
+    /// content tells both.
+    opened: Arc<Mutex<Option<Box<dyn Reading>>>>,
 }
 
 impl LentFileSystem {
+    pub(super) fn new(fs: Arc<dyn FileSystem>, context: Arc<RequestContext>) -> Self {
+        Self { fs, context, opened: Arc::default() }
+    }
+
+    /// What is at `path`. What is going to be read is opened.
+    async fn look(&self, path: &ResourcePath) -> Result<Meta, Failure> {
+        if !self.context.surely_reads(path) {
+            return self.fs.metadata(path).await;
+        }
+        match self.fs.open(path.clone(), OpenMode::Read).await {
+            Ok(OpenFile::Reading(file)) => {
+                let meta = file.meta();
+                *self.opened.lock() = Some(file);
+                Ok(meta)
+            }
+            Ok(_) | Err(Failure::IsFolder) => self.fs.metadata(path).await,
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn open_file(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure> {
+        let opened = if self.context.surely_reads(&path) { self.opened.lock().take() } else { None };
+        match opened {
+            Some(file) => Ok(OpenFile::Reading(file)),
+            None => self.fs.open(path, mode).await,
+        }
+    }
+
     /// The engine's path as ours, if nothing has failed yet: a store that is away is not an absent file, for which the
     /// engine may have taken it. The front has refused what cannot be a path.
     fn begin(&self, path: &DavPath) -> Result<ResourcePath, FsError> {
@@ -76,8 +110,8 @@ impl DavFileSystem for LentFileSystem {
         Box::pin(async move {
             let path = self.begin(path)?;
             let mode = self.report(self.mode(&options))?;
-            let file = self.report(self.fs.open(path, mode).await)?;
-            Ok(Box::new(EngineFile { context: Arc::clone(&self.context), file }) as Box<dyn DavFile>)
+            let file = self.report(self.open_file(path, mode).await)?;
+            Ok(Box::new(EngineFile::new(Arc::clone(&self.context), file)) as Box<dyn DavFile>)
         })
     }
 
@@ -93,7 +127,7 @@ impl DavFileSystem for LentFileSystem {
     fn metadata<'a>(&'a self, path: &'a DavPath) -> FsFuture<'a, Box<dyn DavMetaData>> {
         Box::pin(async move {
             let path = self.path(path)?;
-            let meta = self.report(self.fs.metadata(&path).await)?;
+            let meta = self.report(self.look(&path).await)?;
             let is_opaque = meta.is_folder && is_opaque(&self.context, &path);
             Ok(Box::new(EngineMeta { meta, is_opaque }) as Box<dyn DavMetaData>)
         })

@@ -34,7 +34,7 @@ pub(super) async fn handle(
         DavConfig::new().strip_prefix(context.prefix.decoded())
     };
     let config = config
-        .filesystem(Box::new(LentFileSystem { fs, context: Arc::clone(context) }))
+        .filesystem(Box::new(LentFileSystem::new(fs, Arc::clone(context))))
         .locksystem(Box::new(locks))
         .read_buf_size(READ_SIZE);
     DavHandler::new().handle_with(config, request).await.map(BodyExt::boxed_unsync)

@@ -17,17 +17,19 @@ use hyper::body::Frame;
 
 use super::href::{child_href, own_href};
 use super::locks::RequestLocks;
+use super::told::Told;
 use super::{Body, full, refuse, report, text};
 use crate::fs::context::{Depth, RequestContext};
-use crate::fs::{Children, Failure, Resource, View};
+use crate::fs::{Children, Failure, FileSystem, Resource};
 
 pub use request::PropertyRequest;
 use response::Writer;
 
 /// Answers a PROPFIND. `body` has passed [`super::check_xml`].
-pub async fn handle(
+pub(super) async fn handle(
     context: &Arc<RequestContext>,
-    view: Box<dyn View>,
+    fs: Arc<dyn FileSystem>,
+    told: &Told,
     locks: RequestLocks,
     headers: &HeaderMap,
     body: &[u8],
@@ -38,10 +40,11 @@ pub async fn handle(
     };
     let found = match context.depth {
         Some(Depth::Infinity) => return infinite_depth(),
-        Some(Depth::Zero) => view.stat(&context.path).await.map(|resource| (resource, None)),
+        Some(Depth::Zero) => fs.stat(&context.path).await.map(|resource| (resource, None)),
         // Infinity would be the letter of the RFC; a level is what those who omit it want.
         Some(Depth::One) | None => {
-            view.list(&context.path).await.map(|(self_, children)| (self_, Some(children)))
+            let listed = fs.list(&context.path).await;
+            listed.map(|(folder, children)| (folder, Some(told.watch(context, children))))
         }
     };
     let (resource, children) = match found {
@@ -50,13 +53,13 @@ pub async fn handle(
     };
     let minimal = wants_minimal(headers);
     let base = own_href(context, resource.is_folder);
-    let multistatus = Multistatus { view, writer: Writer::new(wanted, locks, minimal), base };
+    let multistatus = Multistatus { fs, writer: Writer::new(wanted, locks, minimal), base };
     multistatus.answer(Arc::clone(context), resource, children).await
 }
 
 /// A listing being written.
 struct Multistatus {
-    view: Box<dyn View>,
+    fs: Arc<dyn FileSystem>,
     writer: Writer,
     /// The folder's own href, as the client spelled it.
     base: String,
@@ -110,9 +113,9 @@ impl Multistatus {
     }
 
     async fn write(&self, text: &mut String, href: &str, mut resource: Resource) -> Result<(), Failure> {
-        let dead = self.view.properties(&resource.id).await?;
+        let dead = self.fs.properties(&resource.id).await?;
         if self.writer.wants_export() {
-            resource.export = self.view.export(&resource).await?;
+            resource.export = self.fs.export(&resource).await?;
         }
         self.writer.write(text, href, &resource, &dead);
         Ok(())

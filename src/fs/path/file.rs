@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::at_once::{Local, SMALL, piece_at_once};
 use super::root::Root;
 use super::stat::Stat;
-use super::{Located, PathFileSystem, Shared};
+use super::{PathFileSystem, Shared};
 use crate::fs::disk_error::DiskError;
 use crate::fs::file_system::{Meta, OpenFile, Reading};
 use crate::fs::{Failure, RequestContext, ResourcePath};
@@ -19,58 +19,47 @@ use crate::object::ByteRange;
 use crate::open_file::Open;
 
 impl PathFileSystem {
-    /// Opens the target of the GET under way, with its first bytes, and keeps it for reading. `None`
-    /// where that would not do: it is no file, has another spelling, or may not be wanted.
-    pub(super) async fn locate_by_opening(&self, path: &ResourcePath) -> Result<Option<Stat>, Failure> {
-        let context = &self.context;
-        let is_target = context.method == http::Method::GET && path.same_resource(&context.path);
-        // A condition may make the content needless.
-        if !is_target
-            || context.is_conditional
-            || path.has_trailing_slash()
-            || self.located.lock().contains_key(path)
-        {
-            return Ok(None);
-        }
-        if super::is_unseen(path) || self.shared.is_conflict(path) {
-            return Ok(None);
-        }
-        let (key, range) = (path.key(), context.range);
-        let opened = match Opened::open_at_once(&self.shared, &key, range) {
-            Some(reading) => {
-                self.shared.metrics.note_trouble("the disk", None);
-                Ok(reading)
-            }
-            None => self.disk(move |shared| Opened::open(shared, key, range, true)).await,
-        };
-        let reading = match opened {
-            Ok(reading) => reading,
-            Err(Failure::NotFound | Failure::IsFolder) => return Ok(None),
-            Err(failure) => return Err(failure),
-        };
-        let stat = reading.stat.clone();
-        let located = Located { key: reading.key.clone(), stat: stat.clone(), is_link: false, shown: None };
-        self.located.lock().insert(path.clone(), Some(located));
-        *self.opened.lock() = Some(reading);
-        self.note_basis(&path.key(), &stat);
-        Ok(Some(stat))
-    }
-
     pub(super) async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
-        let opened = self.opened.lock().take().filter(|_| path.same_resource(&self.context.path));
-        let reading = match opened {
-            Some(reading) => reading,
+        let opened = match self.begin_reading(path).await? {
+            Some(opened) => opened,
             None => {
                 let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
+                if located.stat.is_folder {
+                    return Err(Failure::IsFolder);
+                }
                 // Content is wanted only if the conditions allow it, which the engine looks at next.
                 let range = self.context.range;
                 self.disk(move |shared| Opened::open(shared, located.key, range, false)).await?
             }
         };
-        let name = super::path_name(&reading.key);
+        if path.same_resource(&self.context.path) {
+            self.note_basis(&opened.key, &opened.stat);
+        }
+        let name = super::path_name(&opened.key);
         self.context.outcome.set_content_type(crate::fs::guessed_type(&name));
         let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
-        Ok(OpenFile::Reading(Box::new(Download { shared, context, opened: reading })))
+        Ok(OpenFile::Reading(Box::new(Download { shared, context, opened })))
+    }
+
+    /// Opens a file, with its first bytes, without a look before. `None` where that would not do: it is no file, has
+    /// another spelling, or may not be wanted.
+    async fn begin_reading(&self, path: &ResourcePath) -> Result<Option<Opened>, Failure> {
+        if !self.context.surely_reads(path) || super::is_unseen(path) || self.shared.is_conflict(path) {
+            return Ok(None);
+        }
+        let (key, range) = (path.key(), self.context.range);
+        let opened = match Opened::open_at_once(&self.shared, &key, range) {
+            Some(opened) => {
+                self.shared.metrics.note_trouble("the disk", None);
+                Ok(opened)
+            }
+            None => self.disk(move |shared| Opened::open(shared, key, range, true)).await,
+        };
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
+            Err(Failure::NotFound | Failure::IsFolder) => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     pub(super) async fn open_to_write(
@@ -116,7 +105,7 @@ impl Reading for Download {
 
 /// One version of a file being read, one piece ahead of the client.
 #[derive(Debug)]
-pub(super) struct Opened {
+struct Opened {
     key: String,
     content: Content,
     stat: Stat,
@@ -145,12 +134,7 @@ enum Content {
 
 impl Opened {
     /// Opens `key`; `begins`: reads the first piece, too, whole if it is small. Blocks.
-    pub(super) fn open(
-        shared: &Shared,
-        key: String,
-        range: Option<ByteRange>,
-        begins: bool,
-    ) -> Result<Self, Failure> {
+    fn open(shared: &Shared, key: String, range: Option<ByteRange>, begins: bool) -> Result<Self, Failure> {
         let (file, stat) = shared.root.file(&key)?;
         let first = if begins {
             let most = shared.first_piece(&stat);

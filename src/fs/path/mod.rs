@@ -7,6 +7,7 @@ mod copying;
 mod disk;
 mod exports;
 mod file;
+mod file_system;
 mod known_names;
 mod listing;
 mod looking;
@@ -21,7 +22,6 @@ mod spellings;
 mod stat;
 mod transfer;
 mod upload;
-mod view;
 mod walk;
 mod writer;
 
@@ -31,16 +31,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
+use super::file_system::FileSystem;
 use super::new_names::{Maker, NewNames};
 use super::seen_versions::SeenVersions;
-use super::{Failure, HotFile, RequestContext, ResourcePath, Source};
+use super::{Failure, HotFile, RequestContext, ResourcePath, Share};
 use crate::cache::ContentCache;
 use crate::metrics::Metrics;
 use crate::object::{Key, ObjectMeta};
 use crate::shutdown::Shutdown;
 use crate::spool::Intakes;
-use crate::state::{PropertyChange, State};
+use crate::state::State;
 use crate::sync::KeyedLock;
 
 use at_once::Buffers;
@@ -142,17 +142,14 @@ impl PathShare {
 }
 
 #[async_trait]
-impl Source for PathShare {
-    type FileSystem = PathFileSystem;
-
-    fn for_request(&self, context: Arc<RequestContext>) -> PathFileSystem {
-        PathFileSystem {
+impl Share for PathShare {
+    fn for_request(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem> {
+        Arc::new(PathFileSystem {
             shared: Arc::clone(&self.0),
             context,
             located: Arc::default(),
-            opened: Arc::default(),
             maker: self.0.new_names.for_request(),
-        }
+        })
     }
 
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
@@ -207,13 +204,11 @@ impl Located {
 
 /// The directory, for one request.
 #[derive(Debug, Clone)]
-pub struct PathFileSystem {
+struct PathFileSystem {
     shared: Arc<Shared>,
     context: Arc<RequestContext>,
     /// What was found in this request: the engine asks more than once.
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
-    /// The file that was opened to find out that it is one.
-    opened: Arc<Mutex<Option<file::Opened>>>,
     maker: Maker,
 }
 
@@ -292,57 +287,6 @@ impl PathFileSystem {
 /// Whether nothing is at `path` for a client, whatever is there.
 fn is_unseen(path: &ResourcePath) -> bool {
     path.is_reserved() || path.segments().iter().any(|name| names::is_unseen(name))
-}
-
-#[async_trait]
-impl FileSystem for PathFileSystem {
-    async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
-        if let Some(stat) = self.locate_by_opening(path).await? {
-            return Ok(stat.meta());
-        }
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        if path.same_resource(&self.context.path) && !located.stat.is_folder {
-            self.note_basis(&located.key, &located.stat);
-        }
-        Ok(located.stat.meta())
-    }
-
-    async fn open(&self, path: ResourcePath, mode: OpenMode) -> Result<OpenFile, Failure> {
-        match mode {
-            OpenMode::Read => self.open_to_read(&path).await,
-            OpenMode::Write { size, create_new } => self.open_to_write(&path, size, create_new).await,
-            OpenMode::CreateEmpty => self.create_empty(&path).await,
-        }
-    }
-
-    async fn make_folder(&self, path: &ResourcePath) -> Result<(), Failure> {
-        self.make_directory(path).await
-    }
-
-    async fn copy_folder_alone(&self, to: &ResourcePath) -> Result<(), Failure> {
-        self.copy_directory_alone(to).await
-    }
-
-    async fn delete(&self, path: &ResourcePath) -> Result<(), Failure> {
-        self.remove(path).await
-    }
-
-    async fn transfer(&self, from: ResourcePath, to: ResourcePath, kind: Transfer) -> Result<(), Failure> {
-        self.place_tree(from, to, kind).await
-    }
-
-    async fn change_properties(
-        &self,
-        path: &ResourcePath,
-        changes: Vec<PropertyChange>,
-    ) -> Result<(), Failure> {
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        if self.shared.is_conflict(path) {
-            self.refuse_protected(path, "changed")?;
-        }
-        let (state, id) = (self.shared.state.clone(), located.id());
-        self.detached(async move { Ok(state.change_properties(&id, changes).await?) }).await
-    }
 }
 
 impl Shared {

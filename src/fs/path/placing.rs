@@ -23,7 +23,7 @@ use crate::object::{Condition, parent_prefix};
 use crate::store::StoreError;
 
 /// Where a file goes.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Target {
     pub(super) key: String,
     /// As the client names it: another than `key` where that is what a link leads to.
@@ -31,17 +31,15 @@ pub(super) struct Target {
     /// The version that is there.
     pub(super) replaces: Option<Stat>,
     /// Of what is new; held until it is there.
-    pub(super) _new_name: Option<Arc<NewName>>,
+    pub(super) _new_name: Option<NewName>,
 }
 
-/// How a finished part comes to its place.
+/// Where a finished part comes, on what condition, and who is told. It outlives the client.
 pub(super) struct Placing {
     pub(super) shared: Arc<Shared>,
     pub(super) context: Arc<RequestContext>,
     pub(super) target: Target,
     pub(super) condition: WriteCondition,
-    /// Bytes.
-    pub(super) size: u64,
     pub(super) given_up: CancellationToken,
 }
 
@@ -52,8 +50,8 @@ pub(super) struct Placed {
 }
 
 impl Placing {
-    /// Blocks.
-    pub(super) fn run(self, part: Unfinished) -> Result<Placed, Failure> {
+    /// `size` in bytes. Blocks.
+    pub(super) fn run(self, part: Unfinished, size: u64) -> Result<Placed, Failure> {
         let (part, file) = part.complete()?;
         let old = self.target.replaces.as_ref();
         prepare(&file, old, self.context.mtime.as_deref())?;
@@ -82,17 +80,17 @@ impl Placing {
             (_, None) => match part.place()?.rename_new(&place) {
                 Ok(()) => self.placed(part, &place, true),
                 // Made by somebody else in this moment.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.taken(part, &place),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.taken(part, size, &place),
                 Err(error) => Err(error.into()),
             },
-            (false, Some(now)) => self.beside(part, &place, &now),
+            (false, Some(now)) => self.beside(part, size, &place, &now),
         }
     }
 
     /// Something came to the place in this moment, or something is there that no path can show.
-    fn taken(&self, part: Part, place: &DirEntry) -> Result<Placed, Failure> {
+    fn taken(&self, part: Part, size: u64, place: &DirEntry) -> Result<Placed, Failure> {
         match place.find(&self.shared.root, &self.target.key)? {
-            Some(now) => self.beside(part, place, &now),
+            Some(now) => self.beside(part, size, place, &now),
             None => Err(Failure::Conflict(
                 "something that cannot be served has this name: a link that leads outside or nowhere, or a \
                  special file"
@@ -122,10 +120,10 @@ impl Placing {
     }
 
     /// Somebody else's version is in the place: it stays, and this one is kept beside it.
-    fn beside(&self, part: Part, place: &DirEntry, winner: &Stat) -> Result<Placed, Failure> {
+    fn beside(&self, part: Part, size: u64, place: &DirEntry, winner: &Stat) -> Result<Placed, Failure> {
         self.context.outcome.set_lost();
         let key = &self.target.key;
-        if self.size == 0 && self.condition.condition == Condition::IfAbsent {
+        if size == 0 && self.condition.condition == Condition::IfAbsent {
             return Ok(Placed { key: key.clone(), is_new: false, meta: winner.meta() });
         }
         let (seen_versions, client, named) =
@@ -145,7 +143,7 @@ impl Placing {
         }
         part.done();
         // The file's own ETag is not that of what the client sent.
-        let meta = Meta { is_folder: false, size: self.size, etag: None, modified: SystemTime::now() };
+        let meta = Meta { is_folder: false, size, etag: None, modified: SystemTime::now() };
         Ok(Placed { key: copy, is_new: true, meta })
     }
 }

@@ -1,7 +1,7 @@
 //! PUT: a file written whole beside its target, to be put in its place when it is complete.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,21 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::placing::{Placing, Target};
 use super::writer::{Growing, PIECE, PartWriter, Plan};
-use super::{Located, PathFileSystem, Shared, names};
-use crate::fs::body::{Body, find_room};
+use super::{Located, PathFileSystem, names};
+use crate::fs::declared::{DeclaredBody, find_room};
 use crate::fs::error::log_failure;
 use crate::fs::file_system::{Meta, Writing};
 use crate::fs::new_names::Spot;
 use crate::fs::seen_versions::WriteCondition;
-use crate::fs::{Failure, RequestContext, ResourcePath};
+use crate::fs::{Failure, ResourcePath};
+use crate::spool::Intake;
 
-/// A file on its way.
+/// A file on its way: what takes it, as long as it is what the client declared.
 pub(super) struct Upload {
-    shared: Arc<Shared>,
-    context: Arc<RequestContext>,
-    body: Body<PartWriter>,
-    target: Target,
-    condition: WriteCondition,
+    declared: DeclaredBody,
+    intake: Intake<PartWriter>,
+    placing: Placing,
 }
 
 impl PathFileSystem {
@@ -54,11 +53,15 @@ impl PathFileSystem {
         };
         let writer = PartWriter::new(&self.shared, part, self.context.budget);
         Ok(Upload {
-            shared: Arc::clone(&self.shared),
-            context: Arc::clone(&self.context),
-            body: Body::new(&self.context, self.shared.intakes.begin(writer), length),
-            target,
-            condition,
+            declared: DeclaredBody::new(&self.context, length),
+            intake: self.shared.intakes.begin(writer),
+            placing: Placing {
+                shared: Arc::clone(&self.shared),
+                context: Arc::clone(&self.context),
+                target,
+                condition,
+                given_up: CancellationToken::new(),
+            },
         })
     }
 
@@ -80,7 +83,7 @@ impl PathFileSystem {
                 Ok(Target { named: key.clone(), key, replaces: Some(stat), _new_name: None })
             }
             Spot::New { key, name } => {
-                Ok(Target { named: key.clone(), key, replaces: None, _new_name: Some(Arc::new(name)) })
+                Ok(Target { named: key.clone(), key, replaces: None, _new_name: Some(name) })
             }
         }
     }
@@ -104,32 +107,22 @@ impl PathFileSystem {
 
 #[async_trait]
 impl Writing for Upload {
-    fn meta(&self) -> Meta {
-        Meta { is_folder: false, size: self.body.taken(), etag: None, modified: SystemTime::now() }
-    }
-
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        self.body.take(bytes).await
+        self.declared.take(&bytes)?;
+        self.intake.write(bytes).await
     }
 
-    /// Once begun it goes on without the client.
-    async fn commit(&mut self) -> Result<Meta, Failure> {
-        let (intake, size) = self.body.end()?;
-        let placing = Placing {
-            shared: Arc::clone(&self.shared),
-            context: Arc::clone(&self.context),
-            target: self.target.clone(),
-            condition: self.condition.clone(),
-            size,
-            given_up: CancellationToken::new(),
-        };
+    async fn commit(self: Box<Self>) -> Result<Meta, Failure> {
+        let Self { mut declared, intake, placing } = *self;
+        let size = declared.end()?;
+        let (shared, context) = (Arc::clone(&placing.shared), Arc::clone(&placing.context));
         // Syncing takes as long as writing would have.
-        let patience = self.context.budget + Duration::from_secs(size / SLOWEST);
-        let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
-        let placed = self.shared.shutdown.complete(async move {
+        let patience = context.budget + Duration::from_secs(size / SLOWEST);
+        let shutdown = shared.shutdown.clone();
+        let placed = shutdown.complete(async move {
             let part = intake.end().await?.finish().await?;
             let (disk, given_up) = (shared.disk.clone(), placing.given_up.clone());
-            let placed = disk.by(Instant::now() + patience, move || placing.run(part)).await;
+            let placed = disk.by(Instant::now() + patience, move || placing.run(part, size)).await;
             // Whoever was told that it failed may have sent something newer since.
             if placed.is_err() {
                 given_up.cancel();
@@ -140,13 +133,12 @@ impl Writing for Upload {
                 log_failure(shared.state.remove_properties(&placed.key).await);
             }
             context.stored(size).await;
+            if context.mtime.is_some() {
+                context.outcome.set_mtime_kept();
+            }
             Ok::<_, Failure>(placed.meta)
         });
-        let meta = placed.await??;
-        if self.context.mtime.is_some() {
-            self.context.outcome.set_mtime_kept();
-        }
-        Ok(meta)
+        placed.await?
     }
 }
 

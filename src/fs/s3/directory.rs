@@ -15,7 +15,7 @@ use crate::store::listing::{self, Entry, ShadowFilter};
 use crate::store::{ListPage, ListRequest, ObjectStore, StoreResult, seen};
 
 impl S3FileSystem {
-    /// See [`crate::fs::View::list`]. The listing itself is the proof that the folder exists; a
+    /// See [`crate::fs::FileSystem::list`]. The listing itself is the proof that the folder exists; a
     /// HEAD goes along where the path may be a file's.
     pub(super) async fn list_folder(&self, path: &ResourcePath) -> Result<(Resource, Children), Failure> {
         if path.is_reserved() {

@@ -1,19 +1,34 @@
-//! GET as its own stat: the first request for a file's content also tells that it is a file.
+//! GET: one version of an object, read. The first request for its content also tells that it is a file.
+
+use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::metadata::{Located, Node};
-use super::{Failure, ResourcePath, S3FileSystem};
-use crate::object::{Key, ReadCondition};
-use crate::store::read_ahead::ReadAheads;
+use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
+use crate::fs::file_system::{Meta, OpenFile, Reading};
+use crate::object::{Key, ObjectMeta, ReadCondition};
+use crate::store::read_ahead::{ReadAhead, ReadAheads};
 use crate::store::{Content, ObjectStore, StoreError};
 
 impl S3FileSystem {
-    /// Asks for the content of the GET under way and keeps it for reading. `None` where that would
-    /// not do: a folder's path, another spelling, or a condition that may make the content needless.
-    pub(super) async fn locate_by_reading(&self, path: &ResourcePath) -> Result<Option<Located>, Failure> {
+    pub(super) async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
+        let begun = self.begin_reading(path).await?;
+        let located = match &begun {
+            Some(content) => Located { key: path.key(), node: Node::File(content.meta.clone()) },
+            None => self.locate(path).await?.ok_or(Failure::NotFound)?,
+        };
+        self.note_basis(path, &located);
+        let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
+        self.context.outcome.set_content_type(meta.content_type.clone());
+        let (fs, key) = (self.clone(), Key::new(key)?);
+        Ok(OpenFile::Reading(Box::new(Fetching { fs, key, meta, position: 0, begun, reader: None })))
+    }
+
+    /// Asks for the content without a look before. `None` where that would not do: a folder's path, another spelling,
+    /// or a condition that may make the content needless.
+    async fn begin_reading(&self, path: &ResourcePath) -> Result<Option<Content>, Failure> {
         let context = &self.context;
-        let is_target = context.method == http::Method::GET && path.same_resource(&context.path);
-        let cannot_be_file = path.has_trailing_slash() || path.is_reserved() || self.is_protected(path);
-        if !is_target || cannot_be_file || context.is_conditional {
+        if !context.surely_reads(path) || path.is_reserved() || self.is_protected(path) {
             return Ok(None);
         }
         let key = Key::new(path.key())?;
@@ -25,22 +40,70 @@ impl S3FileSystem {
             }
             content => content,
         };
-        let content = match content {
-            Ok(content) => content,
+        match content {
+            Ok(content) => Ok(Some(content)),
             // What is not there may be denied, too, and so may what is a folder.
             Err(StoreError::NotFound | StoreError::RangeNotSatisfiable | StoreError::AccessDenied(_)) => {
-                return Ok(None);
+                Ok(None)
             }
-            Err(error) => return Err(error.into()),
-        };
-        let located = Located { key: path.key(), node: Node::File(content.meta.clone()) };
-        self.located.lock().insert(path.clone(), Some(located.clone()));
-        *self.begun.lock() = Some(content);
-        Ok(Some(located))
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// One version of an object being read.
+struct Fetching {
+    fs: S3FileSystem,
+    key: Key,
+    meta: ObjectMeta,
+    position: u64,
+    /// The content that was asked for already; whoever takes it sees whether it fits.
+    begun: Option<Content>,
+    reader: Option<ReadAhead>,
+}
+
+#[async_trait]
+impl Reading for Fetching {
+    fn meta(&self) -> Meta {
+        Meta {
+            is_folder: false,
+            size: self.meta.size,
+            etag: Some(self.meta.etag.clone()),
+            modified: self.meta.last_modified,
+        }
     }
 
-    /// The content that was asked for already; whoever takes it sees whether it fits.
-    pub(super) fn begun(&self) -> Option<Content> {
-        self.begun.lock().take()
+    async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
+        let fs = &self.fs;
+        let reader = self.reader.get_or_insert_with(|| {
+            let end = range_end(&fs.context, self.position, self.meta.size);
+            let version = (self.key.clone(), self.meta.etag.clone());
+            let (store, begun) = (fs.patient_store().objects(), self.begun.take());
+            fs.shared.read_aheads.reader(store, version, (self.position, end), begun)
+        });
+        let bytes = match reader.read(count).await {
+            // The client set no such condition: the file was replaced while it was read.
+            Err(StoreError::ConditionFailed) => {
+                return Err(StoreError::Unavailable("the file was replaced while it was read".into()).into());
+            }
+            read => read?,
+        };
+        self.position += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    fn seek(&mut self, start: u64) {
+        self.position = start;
+        self.reader = None;
+    }
+}
+
+/// Where reading from `start` ends: the engine tells a file only where a range begins.
+fn range_end(context: &RequestContext, start: u64, size: u64) -> u64 {
+    match context.range {
+        Some(range) if range.first == start => {
+            range.last.map_or(size, |last| size.min(last.saturating_add(1)))
+        }
+        _ => size,
     }
 }

@@ -1,20 +1,12 @@
-//! Open files: reading one version, writing one object.
-
-use std::time::SystemTime;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use parking_lot::Mutex;
+//! Opening files, and what is known of those that are written.
 
 use super::metadata::{KEPT_MTIME, Located, Node, folder_prefix};
-use super::upload::{Placed, Target, Upload};
-use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
-use crate::fs::file_system::{Meta, OpenFile, OpenMode, Reading, Writing};
+use super::upload::Target;
+use super::{Failure, ResourcePath, S3FileSystem};
+use crate::fs::file_system::{OpenFile, OpenMode, Writing};
 use crate::fs::guessed_type;
 use crate::fs::new_names::Spot;
-use crate::object::{Attributes, Key, ObjectMeta, Written};
-use crate::store::StoreError;
-use crate::store::read_ahead::ReadAhead;
+use crate::object::Attributes;
 use crate::sync::{Entered, Use};
 
 impl S3FileSystem {
@@ -25,15 +17,17 @@ impl S3FileSystem {
             OpenMode::Write { size, create_new } => {
                 let target = self.enter_target(&path).await?;
                 let attributes = self.attributes(path.name());
-                let upload = self.begin_upload(target, attributes, create_new, size)?;
-                Ok(OpenFile::Writing(Box::new(Sending { fs: self.clone(), upload })))
+                Ok(OpenFile::Writing(Box::new(self.begin_upload(target, attributes, create_new, size)?)))
             }
             OpenMode::CreateEmpty if path.has_trailing_slash() => {
                 Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()))
             }
             OpenMode::CreateEmpty => {
                 let (target, entered) = self.enter_target(&path).await?;
-                Ok(OpenFile::Written(meta_of(self.create_empty(target, entered).await?)))
+                let attributes = self.attributes(target.key.rsplit('/').next().unwrap_or_default());
+                // Where somebody else is first, it is what is there then.
+                let upload = self.begin_upload((target, entered), attributes, false, Some(0))?;
+                Ok(OpenFile::Written(Box::new(upload).commit().await?))
             }
         }
     }
@@ -41,14 +35,6 @@ impl S3FileSystem {
     async fn enter_target(&self, path: &ResourcePath) -> Result<(Target, Entered), Failure> {
         let entered = self.enter(&[(path, Use::Inside)])?;
         Ok((self.write_target(path).await?, entered))
-    }
-
-    async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
-        let located = self.locate(path).await?.ok_or(Failure::NotFound)?;
-        let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
-        self.context.outcome.set_content_type(meta.content_type.clone());
-        let key = Key::new(key)?;
-        Ok(OpenFile::Reading(Box::new(Fetching { fs: self.clone(), key, meta, position: 0, reader: None })))
     }
 
     /// Where a new or replaced object goes.
@@ -88,14 +74,6 @@ impl S3FileSystem {
         self.maker.spot(path, &self.context.client, again, prefix).await
     }
 
-    /// An empty object, unless somebody else was first; says what is there then.
-    async fn create_empty(&self, target: Target, entered: Entered) -> Result<Placed, Failure> {
-        let name = target.key.rsplit('/').next().unwrap_or_default();
-        let attributes = self.attributes(name);
-        let mut upload = self.begin_upload((target, entered), attributes, false, Some(0))?;
-        self.commit(&mut upload).await
-    }
-
     /// What is stored beside the content.
     fn attributes(&self, name: &str) -> Attributes {
         let sent = self.context.content_type.clone();
@@ -107,100 +85,5 @@ impl S3FileSystem {
             attributes.user.insert(KEPT_MTIME.to_owned(), mtime.clone());
         }
         attributes
-    }
-}
-
-/// An object being written.
-struct Sending {
-    fs: S3FileSystem,
-    upload: Upload,
-}
-
-#[async_trait]
-impl Writing for Sending {
-    fn meta(&self) -> Meta {
-        Meta { is_folder: false, size: 0, etag: None, modified: SystemTime::now() }
-    }
-
-    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        self.upload.write(bytes).await
-    }
-
-    async fn commit(&mut self) -> Result<Meta, Failure> {
-        Ok(meta_of(self.fs.commit(&mut self.upload).await?))
-    }
-}
-
-fn meta_of(placed: Placed) -> Meta {
-    match placed {
-        Placed::There { size, written: Written { etag, last_modified: modified } } => {
-            Meta { is_folder: false, size, etag: Some(etag), modified }
-        }
-        // The object's own ETag is not that of what the client sent.
-        Placed::Beside { size } => Meta { is_folder: false, size, etag: None, modified: SystemTime::now() },
-        Placed::Existing(ObjectMeta { size, etag, last_modified: modified, .. }) => {
-            Meta { is_folder: false, size, etag: Some(etag), modified }
-        }
-    }
-}
-
-/// One version of an object being read.
-struct Fetching {
-    fs: S3FileSystem,
-    key: Key,
-    meta: ObjectMeta,
-    position: u64,
-    /// Never locked: the engine wants files to be shareable, and a body's stream is not.
-    reader: Option<Mutex<ReadAhead>>,
-}
-
-#[async_trait]
-impl Reading for Fetching {
-    fn meta(&self) -> Meta {
-        Meta {
-            is_folder: false,
-            size: self.meta.size,
-            etag: Some(self.meta.etag.clone()),
-            modified: self.meta.last_modified,
-        }
-    }
-
-    async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
-        let fs = &self.fs;
-        let reader = self.reader.get_or_insert_with(|| {
-            let end = range_end(&fs.context, self.position, self.meta.size);
-            let version = (self.key.clone(), self.meta.etag.clone());
-            let begun = fs.begun();
-            Mutex::new(fs.shared.read_aheads.reader(
-                fs.patient_store().objects(),
-                version,
-                (self.position, end),
-                begun,
-            ))
-        });
-        let bytes = match reader.get_mut().read(count).await {
-            // The client set no such condition: the file was replaced while it was read.
-            Err(StoreError::ConditionFailed) => {
-                return Err(StoreError::Unavailable("the file was replaced while it was read".into()).into());
-            }
-            read => read?,
-        };
-        self.position += bytes.len() as u64;
-        Ok(bytes)
-    }
-
-    fn seek(&mut self, start: u64) {
-        self.position = start;
-        self.reader = None;
-    }
-}
-
-/// Where reading from `start` ends: the engine tells a file only where a range begins.
-fn range_end(context: &RequestContext, start: u64, size: u64) -> u64 {
-    match context.range {
-        Some(range) if range.first == start => {
-            range.last.map_or(size, |last| size.min(last.saturating_add(1)))
-        }
-        _ => size,
     }
 }

@@ -153,10 +153,6 @@ impl S3FileSystem {
 
     /// What the engine is told of a path.
     pub(super) async fn engine_metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
-        if let Some(located) = self.locate_by_reading(path).await? {
-            self.note_basis(path, &located);
-            return Ok(self.meta(&located));
-        }
         let creates = matches!(self.context.method.as_str(), "PUT" | "MKCOL");
         let located = if creates && path.same_resource(&self.context.path) {
             join(self.locate(path), self.locate(&path.parent())).await.0?
@@ -169,7 +165,7 @@ impl S3FileSystem {
     }
 
     /// See [`crate::fs::seen_versions::SeenVersions::note`].
-    fn note_basis(&self, path: &ResourcePath, located: &Located) {
+    pub(super) fn note_basis(&self, path: &ResourcePath, located: &Located) {
         if let Node::File(meta) = &located.node
             && path.same_resource(&self.context.path)
         {

@@ -27,17 +27,17 @@ use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 use super::names::other_spellings;
 use super::new_names::{Maker, NewNames};
 use super::seen_versions::SeenVersions;
-use super::{Children, ExportStatus, Failure, HotFile, RequestContext, Resource, ResourcePath, Source, View};
+use super::{Children, ExportStatus, Failure, HotFile, RequestContext, Resource, ResourcePath, Share};
 use crate::metrics::Metrics;
 use crate::object::Key;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, State, StateError, StoredProperty};
+use crate::store::ListPage;
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::Uploads;
 use crate::store::namespace::Namespace;
 use crate::store::read_ahead::ReadAheads;
 use crate::store::stack::Stack;
-use crate::store::{Content, ListPage};
 use crate::sync::{Entered, TreeLock, Use};
 
 use folder_dates::FolderDates;
@@ -104,26 +104,23 @@ impl S3Share {
 }
 
 #[async_trait]
-impl Source for S3Share {
-    type FileSystem = S3FileSystem;
-
-    fn for_request(&self, context: Arc<RequestContext>) -> S3FileSystem {
+impl Share for S3Share {
+    fn for_request(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem> {
         let policy = RetryPolicy {
             limit: Limit::At(context.deadline),
             for_credentials: context.client.quirks().takes_5xx_for_absence,
         };
         // What is saved is worth any wait, and so is all that must be known to store it.
         let store = self.0.store.for_request(policy, context.has_content);
-        S3FileSystem {
+        Arc::new(S3FileSystem {
             shared: Arc::clone(&self.0),
             store,
             context,
             located: Arc::default(),
-            begun: Arc::default(),
             tree: Arc::default(),
             ended_trees: Arc::new(self.0.tree_locks.ended().into()),
             maker: self.0.new_names.for_request(),
-        }
+        })
     }
 
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
@@ -172,15 +169,13 @@ impl Shared {
 
 /// The bucket, for one request.
 #[derive(Debug, Clone)]
-pub struct S3FileSystem {
+struct S3FileSystem {
     shared: Arc<Shared>,
     /// Patient within this request's budget.
     store: Namespace,
     context: Arc<RequestContext>,
     /// What was found in this request: the engine asks more than once.
     located: Arc<Mutex<HashMap<ResourcePath, Option<Located>>>>,
-    /// The content on its way that told that the target is a file.
-    begun: Arc<Mutex<Option<Content>>>,
     /// The first page of the tree that is to be deleted, with its prefix.
     tree: Arc<Mutex<Option<(String, ListPage)>>>,
     /// See [`TreeLock::ended`]; as it was when this request began to look.
@@ -265,10 +260,7 @@ impl FileSystem for S3FileSystem {
         })
         .await
     }
-}
 
-#[async_trait]
-impl View for S3FileSystem {
     async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
         let Some(located) = self.locate(path).await? else {
             self.note_absence(path);
@@ -291,13 +283,5 @@ impl View for S3FileSystem {
     /// An object is stored when its write is answered.
     async fn export(&self, _: &Resource) -> Result<Option<ExportStatus>, Failure> {
         Ok(None)
-    }
-
-    async fn patch_properties(
-        &self,
-        path: &ResourcePath,
-        changes: Vec<PropertyChange>,
-    ) -> Result<(), Failure> {
-        self.change_properties(path, changes).await
     }
 }

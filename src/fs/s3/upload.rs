@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::conflict::beside;
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::RequestContext;
-use crate::fs::body::{Body, find_room};
+use crate::fs::declared::{DeclaredBody, find_room};
 use crate::fs::error::log_failure;
+use crate::fs::file_system::{Meta, Writing};
 use crate::fs::new_names::NewName;
 use crate::fs::seen_versions::WriteCondition;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
@@ -30,9 +32,29 @@ pub(super) struct Target {
     pub(super) new_name: Option<NewName>,
 }
 
+/// An object on its way: what takes it, as long as it is what the client declared.
+pub(super) struct Upload {
+    declared: DeclaredBody,
+    intake: Intake<MultipartWriter>,
+    placement: Placement,
+}
+
+/// Where an object comes, on what condition, and who is told. It outlives the client.
+struct Placement {
+    shared: Arc<Shared>,
+    store: Namespace,
+    context: Arc<RequestContext>,
+    target: Target,
+    key: Key,
+    attributes: Attributes,
+    condition: WriteCondition,
+    /// Keeps its folder where it is.
+    entered: Entered,
+}
+
 /// What became of a body.
 #[derive(Debug)]
-pub(super) enum Placed {
+enum Placed {
     /// It is the object now.
     There { size: u64, written: Written },
     /// It lies beside the object, which somebody else changed.
@@ -41,27 +63,16 @@ pub(super) enum Placed {
     Existing(ObjectMeta),
 }
 
-/// An object on its way.
-pub(super) struct Upload {
-    body: Body<MultipartWriter>,
-    target: Target,
-    /// Keeps its folder where it is; gone when it is put in its place.
-    entered: Option<Entered>,
-    /// Everything that the end of it needs.
-    placement: Placement,
-}
-
-/// How a body is put in its place.
-#[derive(Debug, Clone)]
-struct Placement {
-    shared: Arc<Shared>,
-    store: Namespace,
-    context: Arc<RequestContext>,
-    key: Key,
-    attributes: Attributes,
-    condition: Condition,
-    /// The client asked for the condition itself, and is told when it does not hold.
-    is_clients_own: bool,
+impl Placed {
+    fn meta(self) -> Meta {
+        let (size, etag, modified) = match self {
+            Self::There { size, written } => (size, Some(written.etag), written.last_modified),
+            // The object's own ETag is not that of what the client sent.
+            Self::Beside { size } => (size, None, SystemTime::now()),
+            Self::Existing(meta) => (meta.size, Some(meta.etag), meta.last_modified),
+        };
+        Meta { is_folder: false, size, etag, modified }
+    }
 }
 
 impl S3FileSystem {
@@ -77,59 +88,48 @@ impl S3FileSystem {
         find_room(context, self.shared.uploads.intakes())?;
         let now = target.replaces.as_ref().map(|(etag, modified, size)| (etag, *modified, *size));
         let basis = self.shared.seen_versions.to_replace(context, &target.key, now);
-        let WriteCondition { condition, is_clients_own } = WriteCondition::of(context, basis, create_new);
         let placement = Placement {
             shared: Arc::clone(&self.shared),
             store: self.patient_store(),
             context: Arc::clone(context),
             key: Key::new(&target.key)?,
+            target,
             attributes,
-            condition,
-            is_clients_own,
+            condition: WriteCondition::of(context, basis, create_new),
+            entered,
         };
-        let what = (placement.key.clone(), placement.attributes.clone(), placement.condition.clone());
-        let store = placement.store.objects();
-        let intake = self.shared.uploads.intake(store, what, length, !is_clients_own)?;
-        let body = Body::new(context, intake, length);
-        Ok(Upload { body, target, entered: Some(entered), placement })
-    }
-
-    /// Puts the object in place; once begun it goes on without the client.
-    pub(super) async fn commit(&self, upload: &mut Upload) -> Result<Placed, Failure> {
-        let (intake, size) = upload.body.end()?;
-        let (placement, is_new) = (upload.placement.clone(), upload.target.replaces.is_none());
-        let (entered, new_name) = (upload.entered.take(), upload.target.new_name.take());
-        entered.as_ref().map_or(Ok(()), Entered::put_file)?;
-        let placed = self.detached(async move {
-            let _under_way = (entered, new_name);
-            placement.finish(intake, size, is_new).await
-        });
-        let placed = placed.await?;
-        if self.context.mtime.is_some() {
-            self.context.outcome.set_mtime_kept();
-        }
-        Ok(placed)
+        let Placement { store, key, attributes, condition, .. } = &placement;
+        let what = (key.clone(), attributes.clone(), condition.condition.clone());
+        let keep = !condition.is_clients_own;
+        let intake = self.shared.uploads.intake(store.objects(), what, length, keep)?;
+        Ok(Upload { declared: DeclaredBody::new(context, length), intake, placement })
     }
 }
 
-impl Upload {
-    /// Takes the next bytes of the body. After an error nothing more is taken.
-    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        self.body.take(bytes).await
+#[async_trait]
+impl Writing for Upload {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        self.declared.take(&bytes)?;
+        Ok(self.intake.write(bytes).await?)
+    }
+
+    async fn commit(self: Box<Self>) -> Result<Meta, Failure> {
+        let Self { mut declared, intake, placement } = *self;
+        let size = declared.end()?;
+        placement.entered.put_file()?;
+        let shutdown = placement.shared.shutdown.clone();
+        let placed = shutdown.complete(async move { placement.finish(intake, size).await });
+        Ok(placed.await??.meta())
     }
 }
 
 impl Placement {
-    async fn finish(
-        self,
-        intake: Intake<MultipartWriter>,
-        size: u64,
-        is_new: bool,
-    ) -> Result<Placed, Failure> {
+    async fn finish(self, intake: Intake<MultipartWriter>, size: u64) -> Result<Placed, Failure> {
+        let is_new = self.target.replaces.is_none();
         let is_put_off = size == 0
             && is_new
-            && self.condition == Condition::IfAbsent
-            && !self.is_clients_own
+            && self.condition.condition == Condition::IfAbsent
+            && !self.condition.is_clients_own
             && self.context.client.quirks().fills_later;
         let finished = if is_put_off {
             let created = self.store.create(&self.key, &self.attributes).await;
@@ -154,6 +154,9 @@ impl Placement {
             log_failure(shared.state.remove_properties(self.key.as_str()).await);
         }
         self.context.stored(size).await;
+        if self.context.mtime.is_some() {
+            self.context.outcome.set_mtime_kept();
+        }
         Ok(placed)
     }
 
@@ -162,7 +165,7 @@ impl Placement {
         let Unfinished { error, retained } = unfinished;
         let is_lost =
             matches!(error, StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone);
-        match (is_lost, self.is_clients_own, retained) {
+        match (is_lost, self.condition.is_clients_own, retained) {
             (false, ..) => Err(error.into()),
             // `If-Match` met no object at all, or another one.
             (true, true, _) => Err(StoreError::ConditionFailed.into()),
@@ -182,7 +185,7 @@ impl Placement {
         }
         if matches!(error, StoreError::UploadGone) {
             // Nothing may have changed: a delete at the same moment ends a conditional upload.
-            match self.store_at(&retained, &self.key, &self.condition).await {
+            match self.store_at(&retained, &self.key, &self.condition.condition).await {
                 Err(again @ (StoreError::ConditionFailed | StoreError::NotFound)) => error = again,
                 written => return Ok(Placed::There { size, written: written? }),
             }
@@ -194,7 +197,7 @@ impl Placement {
                 written => return Ok(Placed::There { size, written: written? }),
             }
         }
-        if size == 0 && self.condition == Condition::IfAbsent {
+        if size == 0 && self.condition.condition == Condition::IfAbsent {
             return Ok(Placed::Existing(self.store.head(&self.key).await?));
         }
         self.place_beside(&retained).await?;

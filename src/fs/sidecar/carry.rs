@@ -6,9 +6,9 @@ use moka::sync::Cache;
 
 use super::{Shelf, ShelvedFileSystem};
 use crate::fs::error::log_failure;
-use crate::fs::file_system::{FileSystem, Transfer};
+use crate::fs::file_system::Transfer;
 use crate::fs::following::{Following, carry_shelved, shelved_roots};
-use crate::fs::{Failure, ResourcePath, View};
+use crate::fs::{Failure, ResourcePath};
 use crate::path_key::PathKey;
 
 /// What went along lately, from where to where: macOS's kernel, which has looked before, then asks for the
@@ -22,7 +22,7 @@ impl Default for Carried {
     }
 }
 
-impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
+impl ShelvedFileSystem {
     /// Where the source of this MOVE is, if it went there with the file that it belongs to.
     pub(super) fn carried_to(&self, path: &ResourcePath) -> Result<ResourcePath, Failure> {
         let destination =

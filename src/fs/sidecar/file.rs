@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::{AppleMetadata, Shelf, ShelvedFileSystem, meta, now};
 use crate::fs::declared::DeclaredBody;
-use crate::fs::file_system::{FileSystem, Meta, OpenFile, Reading, Writing};
-use crate::fs::{Failure, ResourcePath, View};
+use crate::fs::file_system::{Meta, OpenFile, Reading, Writing};
+use crate::fs::{Failure, ResourcePath};
 use crate::state::{MOST_IN_ROW, NewContent, Place, ShelfRow, millis};
 
 /// An empty file of that name and date.
@@ -29,7 +29,7 @@ pub(super) fn empty(name: &str, modified: SystemTime) -> ShelfRow {
     }
 }
 
-impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
+impl ShelvedFileSystem {
     pub(super) async fn open_shelved(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
         let row = self.find(path)?;
         if row.is_folder {
@@ -193,17 +193,13 @@ impl Arriving {
 
 #[async_trait]
 impl Writing for Arriving {
-    fn meta(&self) -> Meta {
-        meta(&new_row(self.path.name(), self.declared.taken()))
-    }
-
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.declared.take(&bytes)?;
         self.buffer.extend_from_slice(&bytes);
         if self.buffer.len() > MOST_IN_ROW { self.spill().await } else { Ok(()) }
     }
 
-    async fn commit(&mut self) -> Result<Meta, Failure> {
+    async fn commit(mut self: Box<Self>) -> Result<Meta, Failure> {
         let size = self.declared.end()?;
         self.check_room(size)?;
         if self.file.is_some() {

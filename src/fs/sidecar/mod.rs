@@ -22,8 +22,7 @@ use super::apple_files::is_virtual;
 use super::file_system::{FileSystem, Meta, OpenFile, OpenMode, Transfer};
 use super::following::recover;
 use super::{
-    Children, ExportStatus, Failure, HotFile, Locate, RequestContext, Resource, ResourcePath, Share, Source,
-    View,
+    Children, ExportStatus, Failure, HotFile, Locate, RequestContext, Resource, ResourcePath, Share,
 };
 use crate::object::ETag;
 use crate::path_key::PathKey;
@@ -49,10 +48,9 @@ impl Default for ShelfOptions {
     }
 }
 
-/// What `S` serves, with a shelf for Finder's own files. Cloning shares it.
-#[derive(Debug, Clone)]
-pub struct Shelved<S> {
-    source: S,
+/// What is served, with a shelf for Finder's own files.
+pub struct Shelved {
+    inner: Arc<dyn Share>,
     shelf: Shelf,
 }
 
@@ -69,12 +67,18 @@ struct Shelf {
     started: SystemTime,
 }
 
-impl<S: Source> Shelved<S> {
+impl Shelved {
     /// Puts a shelf in `state` before `source`.
-    pub fn new(source: S, options: ShelfOptions, state: State, shutdown: Shutdown) -> Self {
+    pub fn new(
+        source: impl Share + Locate + 'static,
+        options: ShelfOptions,
+        state: State,
+        shutdown: Shutdown,
+    ) -> Self {
         let (carried, started) = (Carried::default(), SystemTime::now());
-        let locate = Arc::new(source.clone());
-        Self { source, shelf: Shelf { options, state, shutdown, carried, source: locate, started } }
+        let source = Arc::new(source);
+        let inner = Arc::<_>::clone(&source);
+        Self { inner, shelf: Shelf { options, state, shutdown, carried, source, started } }
     }
 
     /// Sees to what an earlier life was moving or deleting when it was cut. Returns when that is done, or when it
@@ -90,41 +94,33 @@ impl<S: Source> Shelved<S> {
         });
         let _ = timeout(RECOVERY_WAIT, is_done).await;
     }
-
-    fn for_request(&self, context: Arc<RequestContext>) -> ShelvedFileSystem<S::FileSystem> {
-        let inner = self.source.for_request(Arc::clone(&context));
-        ShelvedFileSystem { inner, shelf: self.shelf.clone(), context }
-    }
 }
 
 #[async_trait]
-impl<S: Source> Share for Shelved<S> {
-    fn file_system(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem> {
-        Arc::new(self.for_request(context))
+impl Share for Shelved {
+    fn for_request(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem> {
+        let inner = self.inner.for_request(Arc::clone(&context));
+        Arc::new(ShelvedFileSystem { inner, shelf: self.shelf.clone(), context })
     }
 
     async fn hot(&self, context: &RequestContext) -> Option<HotFile> {
         if self.shelf.options.metadata.shelves(&context.client, &context.path) {
             None
         } else {
-            self.source.hot(context).await
+            self.inner.hot(context).await
         }
     }
 
     fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
-        self.source.delivered(context, first, count);
+        self.inner.delivered(context, first, count);
     }
 
     fn unlocked(&self, context: &RequestContext) {
-        self.source.unlocked(context);
+        self.inner.unlocked(context);
     }
 
     fn unanswered(&self, context: &RequestContext) {
-        self.source.unanswered(context);
-    }
-
-    fn view(&self, context: Arc<RequestContext>) -> Box<dyn View> {
-        Box::new(self.for_request(context))
+        self.inner.unanswered(context);
     }
 }
 
@@ -137,13 +133,13 @@ impl Shelf {
 
 /// What is served and the shelf before it, for one request.
 #[derive(Clone)]
-struct ShelvedFileSystem<F> {
-    inner: F,
+struct ShelvedFileSystem {
+    inner: Arc<dyn FileSystem>,
     shelf: Shelf,
     context: Arc<RequestContext>,
 }
 
-impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
+impl ShelvedFileSystem {
     fn is_shelved(&self, path: &ResourcePath) -> bool {
         self.shelf.options.metadata.shelves(&self.context.client, path)
     }
@@ -183,7 +179,7 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
 }
 
 #[async_trait]
-impl<F: FileSystem + View + Clone> FileSystem for ShelvedFileSystem<F> {
+impl FileSystem for ShelvedFileSystem {
     async fn metadata(&self, path: &ResourcePath) -> Result<Meta, Failure> {
         if !self.is_shelved(path) {
             return if self.is_taken_for_granted(path) {
@@ -244,10 +240,7 @@ impl<F: FileSystem + View + Clone> FileSystem for ShelvedFileSystem<F> {
             self.inner.change_properties(path, changes).await
         }
     }
-}
 
-#[async_trait]
-impl<F: FileSystem + View + Clone> View for ShelvedFileSystem<F> {
     async fn stat(&self, path: &ResourcePath) -> Result<Resource, Failure> {
         if self.is_shelved(path) {
             Ok(resource(path.path_key(), self.find(path)?))
@@ -271,14 +264,6 @@ impl<F: FileSystem + View + Clone> View for ShelvedFileSystem<F> {
 
     async fn export(&self, resource: &Resource) -> Result<Option<ExportStatus>, Failure> {
         if resource.id.starts_with('/') { Ok(None) } else { self.inner.export(resource).await }
-    }
-
-    async fn patch_properties(
-        &self,
-        path: &ResourcePath,
-        changes: Vec<PropertyChange>,
-    ) -> Result<(), Failure> {
-        self.inner.patch_properties(path, changes).await
     }
 }
 

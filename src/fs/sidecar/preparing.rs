@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use futures_util::StreamExt;
 
 use super::ShelvedFileSystem;
-use crate::fs::file_system::{FileSystem, OpenMode, Transfer};
-use crate::fs::{Failure, ResourcePath, View};
+use crate::fs::file_system::{OpenMode, Transfer};
+use crate::fs::{Failure, ResourcePath};
 use crate::path_key::PathKey;
 
-impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
+impl ShelvedFileSystem {
     /// Puts what is on the shelf at `from` to `to`, which is not. What fails midway stays on the shelf.
     pub(super) async fn bring_out(
         &self,
@@ -44,7 +44,7 @@ impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
             left = left.saturating_sub(bytes.len() as u64);
             target.write(bytes).await?;
         }
-        target.commit().await
+        target.commit().await.map(drop)
     }
 
     async fn bring_out_folder(&self, from: &ResourcePath, to: ResourcePath) -> Result<(), Failure> {

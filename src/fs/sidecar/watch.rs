@@ -9,12 +9,11 @@ use unicode_normalization::UnicodeNormalization;
 use super::{Shelf, ShelvedFileSystem, now, resource};
 use crate::fs::apple_files::owner_of;
 use crate::fs::error::log_failure;
-use crate::fs::file_system::FileSystem;
-use crate::fs::{Children, ResourcePath, View};
+use crate::fs::{Children, ResourcePath};
 use crate::path_key::PathKey;
 use crate::state::{Absent, ShelfRow};
 
-impl<F: FileSystem + View + Clone> ShelvedFileSystem<F> {
+impl ShelvedFileSystem {
     /// What is in a folder on the shelf.
     pub(super) fn shelved_children(&self, path: &ResourcePath) -> Children {
         let (folder, shelf) = (path.path_key(), self.shelf.state.shelf());
