@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{
-    Cache, Export, Exports, LastEnd, Line, MountedAt, ParentStatus, Problem, Reply, Request, Save, SaveState,
-    Secret, Shelf, Status, VERSION,
+    Cache, Export, ExportState, Exports, LastEnd, Line, MountHealth, MountedAt, ParentStatus, Problem, Reply,
+    Request, Save, SaveState, Secret, Shelf, Status, VERSION,
 };
 use crate::testing::{any_text, config, near_text};
 

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::harness::raw::{exchange, status};
-use crate::harness::{TestGateway, eventually};
+use crate::harness::{TestGateway, eventually, xml};
 
 const PROPFIND: &str = "PROPFIND / HTTP/1.1\r\nHost: localhost\r\nDepth: 0\r\n";
 
@@ -122,7 +122,7 @@ fn cases() -> Vec<(String, Vec<u8>, Vec<u16>)> {
     }
     for value in ["soon", "Second-", "Second-x", "Second--1"] {
         let head = format!("LOCK /file HTTP/1.1\r\nHost: localhost\r\nTimeout: {value}\r\n");
-        let body = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+        let body = xml::EXCLUSIVE;
         case(&format!("Timeout: {value}"), with_body(&head, body), &[400]);
     }
     case("UNLOCK without a token", line("UNLOCK", "/file", ""), &[400]);
@@ -308,7 +308,7 @@ async fn what_looks_odd_but_is_right_is_served() {
                 "a timeout with a choice",
                 with_body(
                     "LOCK /file HTTP/1.1\r\nHost: localhost\r\nTimeout: Infinite, Second-4100000000\r\n",
-                    "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>",
+                    xml::EXCLUSIVE,
                 ),
                 200,
             ),

@@ -7,9 +7,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3dav::embedded::Action;
 use s3dav::object::{Attributes, Condition, Key};
 
-use crate::harness::{Bucket, TestGateway, buckets, embedded};
+use crate::harness::{Bucket, TestGateway, buckets, embedded, xml};
 
-const LOCK: &str = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+const LOCK: &str = xml::EXCLUSIVE;
 
 /// What races in a round.
 #[derive(Debug, Clone, Copy)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use s3dav::embedded::{Action, Gate};
 
-use crate::harness::{TestGateway, buckets, eventually};
+use crate::harness::{TestGateway, buckets, eventually, xml};
 
-const LOCK: &str = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+const LOCK: &str = xml::EXCLUSIVE;
 
 /// What S3 was asked for since the last look: `1 HeadObject, 1 ListObjectsV2`.
 fn asked(gateway: &TestGateway) -> String {

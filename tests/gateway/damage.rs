@@ -20,20 +20,21 @@ use crate::finder::client::{AGENT, Finder};
 use crate::harness::clients::{self, Tools};
 use crate::harness::dice::{self, Dice};
 use crate::harness::process::{Process, outcome, serve};
-use crate::harness::{BUCKET, TestGateway, client, config, embedded};
+use crate::harness::{BUCKET, TestGateway, client, config, embedded, xml};
 
 const FILES: usize = 10;
 /// Gateways.
 const AT_ONCE: usize = 4;
 /// Bytes of a content that is not kept in memory beside others.
 const MORE_THAN_IS_CACHED: usize = 15 << 20;
-const ASKED: &str = "<D:propfind xmlns:D=\"DAV:\"><D:prop><c xmlns=\"urn:t\"/></D:prop></D:propfind>";
+
+/// What asks for the property.
+fn asked() -> String {
+    xml::propfind("<c xmlns=\"urn:t\"/>")
+}
 
 fn patch(value: &str) -> String {
-    format!(
-        "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><c xmlns=\"urn:t\">{value}</c></D:prop></D:set>\
-         </D:propertyupdate>"
-    )
+    xml::set(&format!("<c xmlns=\"urn:t\">{value}</c>"))
 }
 
 fn large() -> Vec<u8> {
@@ -97,7 +98,7 @@ fn aside(state: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 async fn color(mac: &Finder, path: &str) -> Option<String> {
-    let text = mac.propfind(path, "0", ASKED).send().await.unwrap().text().await.unwrap();
+    let text = mac.propfind(path, "0", &asked()).send().await.unwrap().text().await.unwrap();
     text.split("color ").nth(1).and_then(|rest| Some(rest.split_once('<')?.0.to_owned()))
 }
 
@@ -313,7 +314,7 @@ async fn damage_that_comes_during_a_run_is_told_and_ends_nothing() {
             request.header("User-Agent", AGENT).header("Depth", "0")
         };
         request("GET", format!("/._f{n}")).send().await.unwrap();
-        request("PROPFIND", format!("/f{n}")).body(ASKED).send().await.unwrap();
+        request("PROPFIND", format!("/f{n}")).body(asked()).send().await.unwrap();
         request("PROPPATCH", format!("/f{n}")).body(patch("color new")).send().await.unwrap();
         let served = request("GET", format!("/f{n}")).send().await.unwrap();
         assert_eq!(served.status(), 200, "files are served");

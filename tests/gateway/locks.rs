@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use crate::harness::TestGateway;
+use crate::harness::{TestGateway, xml};
 
-const INFO: &str = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope>\
-    <D:locktype><D:write/></D:locktype><D:owner><D:href>http://someone/</D:href></D:owner></D:lockinfo>";
+/// What takes a lock.
+fn info() -> String {
+    xml::exclusive("<D:href>http://someone/</D:href>")
+}
 
 /// Takes a lock; returns status and token.
 async fn lock(gateway: &TestGateway, path: &str, depth: &str, timeout: &str, agent: &str) -> (u16, String) {
-    let info = INFO.to_owned();
+    let info = info();
     let request = gateway.request("LOCK", path).header("Depth", depth).header("Timeout", timeout);
     let answer = request.header("User-Agent", agent).body(info).send().await.unwrap();
     let token =
@@ -98,13 +100,7 @@ async fn locks_survive_a_restart() {
         let (behind, state) = gateway.end().await;
         let gateway = TestGateway::start_behind(behind, state, |_| {}).await;
         assert_eq!(gateway.put("/a", "2").await, 423);
-        let text = gateway
-            .propfind(
-                "/a",
-                "0",
-                "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:lockdiscovery/></D:prop></D:propfind>",
-            )
-            .await;
+        let text = gateway.propfind("/a", "0", &xml::propfind("<D:lockdiscovery/>")).await;
         let text = text.text().await.unwrap();
         assert!(text.contains(token.trim_matches(['<', '>'])) && text.contains("http://someone/"), "{text}");
         assert_eq!(put_with(&gateway, "/a", ("If", format!("({token})")), "3").await, 204);
@@ -147,7 +143,7 @@ async fn macos_is_never_locked_out_by_its_own_lock() {
 async fn shared_locks_share() {
     for gateway in TestGateway::both().await {
         gateway.put("/a", "1").await;
-        let shared = INFO.replace("exclusive", "shared");
+        let shared = info().replace("exclusive", "shared");
         let mut tokens = Vec::new();
         for _ in 0..2 {
             let answer =

@@ -2,7 +2,7 @@
 
 use s3dav::embedded::Action;
 
-use crate::harness::TestGateway;
+use crate::harness::{TestGateway, xml};
 
 fn some(properties: &str) -> String {
     format!("<D:propfind xmlns:D=\"DAV:\" xmlns:x=\"urn:x\"><D:prop>{properties}</D:prop></D:propfind>")
@@ -37,7 +37,8 @@ async fn found_and_missing_properties_have_propstats_of_their_own() {
 async fn dead_properties_come_once_and_only_if_asked() {
     for gateway in TestGateway::both().await {
         gateway.put("/a", "1").await;
-        let patch = "<D:propertyupdate xmlns:D=\"DAV:\" xmlns:x=\"urn:x\"><D:set><D:prop><x:one>eins &amp; &lt;zwei&gt;</x:one><x:two>2</x:two></D:prop></D:set></D:propertyupdate>";
+        let patch =
+            xml::set("<one xmlns=\"urn:x\">eins &amp; &lt;zwei&gt;</one><two xmlns=\"urn:x\">2</two>");
         let answer = gateway.request("PROPPATCH", "/a").body(patch).send().await.unwrap();
         assert_eq!(answer.status(), 207);
         let text = gateway.propfind("/a", "0", &some("<x:one/>")).await.text().await.unwrap();
@@ -66,7 +67,7 @@ async fn a_display_name_can_be_set_and_removed() {
     for gateway in TestGateway::both().await {
         gateway.put("/a", "1").await;
         let patch = |what: &str| {
-            let body = format!("<D:propertyupdate xmlns:D=\"DAV:\">{what}</D:propertyupdate>");
+            let body = xml::propertyupdate(what);
             gateway.request("PROPPATCH", "/a").body(body).send()
         };
         let name =

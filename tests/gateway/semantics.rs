@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use s3dav::embedded::Action;
 
-use crate::harness::{TestGateway, buckets, open_uploads};
+use crate::harness::{TestGateway, buckets, open_uploads, xml};
 
 const AWAY: Action =
     Action::Fail { status: 503, code: "SlowDown", message: "Please reduce your request rate" };
@@ -33,7 +33,7 @@ async fn one_key_is_one_plain_object() {
     assert_eq!(gateway.put("/Gr%C3%BC%C3%9Fe%20%26%20mehr.txt", "hallo").await, 201);
     assert_eq!(bucket.get("Grüße & mehr.txt").await.unwrap(), "hallo");
     assert_eq!(gateway.get("/from/elsewhere").await, (200, "x".into()));
-    let patch = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">1</x></D:prop></D:set></D:propertyupdate>";
+    let patch = xml::set("<x xmlns=\"urn:x\">1</x>");
     gateway.request("PROPPATCH", "/from/elsewhere").body(patch).send().await.unwrap();
     assert_eq!(bucket.keys().await, ["Grüße & mehr.txt", "from/elsewhere"], "nothing of ours");
 }
@@ -136,7 +136,9 @@ async fn dates() {
     let date = |answer: &reqwest::Response| answer.headers()["last-modified"].to_str().unwrap().to_owned();
     let head = gateway.request("HEAD", "/file").send().await.unwrap();
     let modified = date(&head);
-    let text = gateway.propfind("/file", "0", "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:getlastmodified/><mtime xmlns=\"urn:s3dav\"/></D:prop></D:propfind>").await;
+    let text = gateway
+        .propfind("/file", "0", &xml::propfind("<D:getlastmodified/><mtime xmlns=\"urn:s3dav\"/>"))
+        .await;
     let text = text.text().await.unwrap();
     assert!(text.contains(&modified) && text.contains(">1700000000<"), "{text}");
     let since =
@@ -319,7 +321,7 @@ async fn no_5xx_for_what_can_wait() {
         ("LOCK", "/file"),
     ];
     for (method, path) in requests {
-        let info = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+        let info = xml::EXCLUSIVE;
         let request = gateway.request(method, path);
         let request = if method == "LOCK" { request.body(info) } else { request };
         let answer = request.send().await.unwrap();
@@ -380,7 +382,7 @@ async fn losing_credentials_is_weather() {
 #[tokio::test(flavor = "multi_thread")]
 async fn properties_and_locks_stay_here() {
     let gateway = TestGateway::start().await;
-    let patch = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">kept</x></D:prop></D:set></D:propertyupdate>";
+    let patch = xml::set("<x xmlns=\"urn:x\">kept</x>");
     let has = |path: &'static str| {
         let gateway = &gateway;
         async move { gateway.propfind(path, "0", "").await.text().await.unwrap().contains("kept") }
@@ -388,7 +390,7 @@ async fn properties_and_locks_stay_here() {
     gateway.status("MKCOL", "/d").await;
     gateway.put("/d/f", "1").await;
     for path in ["/d", "/d/f"] {
-        assert_eq!(gateway.request("PROPPATCH", path).body(patch).send().await.unwrap().status(), 207);
+        assert_eq!(gateway.request("PROPPATCH", path).body(patch.clone()).send().await.unwrap().status(), 207);
     }
     assert_eq!(gateway.transfer("COPY", "/d", "/copy").await, 201);
     assert!(has("/copy").await && has("/copy/f").await && has("/d/f").await);

@@ -3,7 +3,7 @@
 use reqwest::Response;
 
 use crate::finder::client::{Finder, LOCK, STAT};
-use crate::harness::{BUCKET, TestGateway, config, embedded_with};
+use crate::harness::{BUCKET, TestGateway, config, embedded_with, xml};
 
 async fn lock(gateway: &TestGateway, path: &str) -> Response {
     gateway.request("LOCK", path).header("Depth", "0").body(LOCK).send().await.unwrap()
@@ -27,7 +27,7 @@ async fn every_method_takes_them_for_nothing() {
         let relative = gateway.request("COPY", "/a/f").header("Destination", "//a//i");
         assert_eq!(relative.send().await.unwrap().status(), 201, "a path, not another host");
         assert_eq!(gateway.bucket().await.keys().await.iter().filter(|key| key.ends_with('f')).count(), 1);
-        let patch = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">1</x></D:prop></D:set></D:propertyupdate>";
+        let patch = xml::set("<x xmlns=\"urn:x\">1</x>");
         let patched = gateway.request("PROPPATCH", "/a//f").body(patch).send().await.unwrap();
         assert_eq!(patched.status(), 207);
         assert_eq!(crate::harness::hrefs(&patched.text().await.unwrap()), ["/a//f"]);

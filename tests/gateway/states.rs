@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use crate::finder::client::LOCK;
 use crate::harness::process::{Process, command, outcome};
-use crate::harness::{BUCKET, client, embedded_with, eventually};
+use crate::harness::{BUCKET, client, embedded_with, eventually, xml};
 
 const OTHER: &str = "archive";
 const MAC: &str = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";
@@ -335,7 +335,7 @@ async fn properties_and_what_was_put_aside_are_kept() {
     let gateway = home.serving(BUCKET).await;
     let client = client();
     client.put(format!("{}/file", gateway.url)).body("x").send().await.unwrap();
-    let patch = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">1</x></D:prop></D:set></D:propertyupdate>";
+    let patch = xml::set("<x xmlns=\"urn:x\">1</x>");
     let method = reqwest::Method::from_bytes(b"PROPPATCH").unwrap();
     client.request(method, format!("{}/file", gateway.url)).body(patch).send().await.unwrap();
     end(gateway).await;

@@ -9,7 +9,7 @@ use tempfile::tempdir;
 use crate::finder::client::LOCK;
 use crate::harness::front::Front;
 use crate::harness::process::{command, outcome};
-use crate::harness::{Behind, TestGateway, embedded, hrefs};
+use crate::harness::{Behind, TestGateway, embedded, hrefs, xml};
 
 /// Where the proxy shows it.
 const SHOWN: &str = "/proxy/8330/";
@@ -119,9 +119,9 @@ async fn every_address_in_an_answer_has_the_prefix() {
             let expected: BTreeSet<String> = expected.iter().map(|path| format!("{SHOWN}{path}")).collect();
             assert_eq!(hrefs(&listed).into_iter().collect::<BTreeSet<_>>(), expected, "{asked}");
         }
-        let patch = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">1</x></D:prop></D:set></D:propertyupdate>";
+        let patch = xml::set("<x xmlns=\"urn:x\">1</x>");
         for path in ["d/e/file", "d//e/file"] {
-            let (_, patched) = text(request(&gateway, &front, "PROPPATCH", path).body(patch)).await;
+            let (_, patched) = text(request(&gateway, &front, "PROPPATCH", path).body(patch.clone())).await;
             assert_eq!(hrefs(&patched), [format!("{SHOWN}{path}")]);
         }
         let (at, links) = visit(&gateway, &format!("{}d", front.url)).await;

@@ -57,9 +57,9 @@ impl Finder {
         self.send(method, path).await.status().as_u16()
     }
 
-    pub fn propfind(&self, path: &str, depth: &str, body: &'static str) -> RequestBuilder {
+    pub fn propfind(&self, path: &str, depth: &str, body: &str) -> RequestBuilder {
         let request = self.request("PROPFIND", path).header("Depth", depth);
-        request.header("Content-Type", "text/xml").body(body)
+        request.header("Content-Type", "text/xml").body(body.to_owned())
     }
 
     /// A lookup: 207 or 404.

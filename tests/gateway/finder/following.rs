@@ -7,13 +7,10 @@ use tempfile::TempDir;
 
 use super::client::Finder;
 use crate::harness::process::{Process, command};
-use crate::harness::{TestGateway, buckets, client, embedded};
+use crate::harness::{TestGateway, buckets, client, embedded, xml};
 
 async fn tag(mac: &Finder, path: &str) {
-    let patch = format!(
-        "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><c xmlns=\"urn:t\">color of {path}</c></D:prop></D:set>\
-         </D:propertyupdate>"
-    );
+    let patch = xml::set(&format!("<c xmlns=\"urn:t\">color of {path}</c>"));
     let answer = mac.request("PROPPATCH", path).body(patch).send().await.unwrap();
     assert_eq!(answer.status(), 207, "{path}");
     assert_eq!(mac.status("PUT", &beside(path)).await, 201, "{path}");
@@ -29,8 +26,8 @@ fn beside(path: &str) -> String {
 
 /// Whose property and tags are at `path`.
 async fn tags(mac: &Finder, path: &str) -> (Option<String>, Option<String>) {
-    let asked = "<D:propfind xmlns:D=\"DAV:\"><D:prop><c xmlns=\"urn:t\"/></D:prop></D:propfind>";
-    let answer = mac.propfind(path, "0", asked).send().await.unwrap();
+    let asked = xml::propfind("<c xmlns=\"urn:t\"/>");
+    let answer = mac.propfind(path, "0", &asked).send().await.unwrap();
     assert_eq!(answer.status(), 207, "{path}");
     let text = answer.text().await.unwrap();
     let found = text.split("color of ").nth(1).and_then(|rest| Some(rest.split_once('<')?.0.to_owned()));

@@ -12,6 +12,7 @@ pub mod process;
 pub mod raw;
 pub mod tls;
 pub mod users;
+pub mod xml;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use reqwest::{Client, Method};
 
 use super::Check;
-use crate::harness::client;
 use crate::harness::dice::Dice;
+use crate::harness::{client, xml};
 
 /// The gateway died before it answered.
 pub struct Cut;
@@ -191,10 +191,7 @@ impl User {
         let value = format!("v{}", self.made);
         self.file(&path).properties.push(Some(value.clone()));
         self.begun = Some(Begun::Property(path.clone()));
-        let body = format!(
-            "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x:colour xmlns:x=\"urn:kills\">{value}</x:colour>\
-             </D:prop></D:set></D:propertyupdate>"
-        );
+        let body = xml::set(&format!("<colour xmlns=\"urn:kills\">{value}</colour>"));
         let patched = self.send(url, "PROPPATCH", &path, &[], body.into()).await?;
         self.expect(&[207], patched, "PROPPATCH", &path);
         self.file(&path).properties = vec![Some(value)];
@@ -453,7 +450,7 @@ impl User {
     }
 
     async fn property(&mut self, url: &str, path: &str) -> Result<Option<String>, Cut> {
-        let ask = "<D:propfind xmlns:D=\"DAV:\"><D:prop><colour xmlns=\"urn:kills\"/></D:prop></D:propfind>";
+        let ask = xml::propfind("<colour xmlns=\"urn:kills\"/>");
         let headers = [("Depth", "0".to_owned())];
         let request = self.request(url, "PROPFIND", path, &headers).body(ask);
         let answer = request.send().await.map_err(|_| Cut)?;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::harness::clients;
 use crate::harness::process::{Process, command, outcome};
-use crate::harness::{client, eventually};
+use crate::harness::{client, eventually, xml};
 
 const LOST: &str = ".s3files-lost+found-fs-0123456789abcdef0";
 
@@ -207,9 +207,8 @@ async fn what_lost_is_shown_where_it_lay() {
         let (status, answer) = files.request(method, path, &[("Destination", &destination)], "").await;
         assert_eq!(status, 403, "{method} {path}: {answer}");
     }
-    let patch =
-        r#"<propertyupdate xmlns="DAV:"><set><prop><x xmlns="urn:x">1</x></prop></set></propertyupdate>"#;
-    assert_eq!(files.request("PROPPATCH", mine, &[], patch).await.0, 403);
+    let patch = xml::set("<x xmlns=\"urn:x\">1</x>");
+    assert_eq!(files.request("PROPPATCH", mine, &[], &patch).await.0, 403);
     assert_eq!(fs::read_dir(files.root.path().join(LOST)).unwrap().count(), 3);
     // The way back.
     let original = format!("{}/data/report.csv", files.gateway.url);

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{Behind, TestGateway, eventually};
+use crate::harness::{Behind, TestGateway, eventually, xml};
 
 #[test]
 fn each_section_has_a_test() {
@@ -186,10 +186,8 @@ async fn names_of_others() {
     for path in [format!("/{nfs}"), format!("/e/{nfs}"), format!("/e/{nfs}/below")] {
         for method in ["GET", "HEAD", "PROPFIND", "PROPPATCH", "DELETE"] {
             let body = match method {
-                "PROPPATCH" => {
-                    "<D:propertyupdate xmlns:D=\"DAV:\"><D:remove><D:prop><a/></D:prop></D:remove></D:propertyupdate>"
-                }
-                _ => "",
+                "PROPPATCH" => xml::remove("<a/>"),
+                _ => String::new(),
             };
             let answer = gateway
                 .request(method, &path)
@@ -270,7 +268,7 @@ async fn a_lock_token_is_no_condition_of_the_content() {
     let gateway = TestGateway::on_a_path().await;
     let file = gateway.directory().join("a");
     gateway.put("/a", "1").await;
-    let body = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+    let body = xml::EXCLUSIVE;
     let lock = gateway.request("LOCK", "/a").body(body).send().await.unwrap();
     let token = lock.headers()["lock-token"].to_str().unwrap().to_owned();
     let put = async |body: &'static str| {
