@@ -517,6 +517,7 @@ mod tests {
         for tick in 1..=MAX_FACTS as u64 {
             folder.learn(&format!("d/{tick:05}"), What::Nothing, asked_before(tick, JUST_OLD), &TIMES);
         }
+        assert_eq!(folder.look("d/00001", Freshness::Any, &TIMES), Some(What::Nothing), "there is room");
         assert!(folder.learn("d/young", object("1"), asked(20_000), &TIMES));
         assert_eq!(look(&folder, "d/young"), Some(object("1")), "the old ones made room");
         for tick in 1..=MAX_FACTS as u64 {
@@ -525,6 +526,146 @@ mod tests {
         assert_eq!(folder.known.lock().facts.len(), 0, "all were young");
         assert!(!folder.learn("d/a", object("1"), asked(100), &TIMES), "asked for before that");
         assert!(!folder.learn_page(None, &page(&["d/a"], None), asked(100)));
+        assert!(!folder.learn("d/a", object("1"), asked(29_999), &TIMES));
+        // What the question that was one too many asked for, too, is believed.
+        assert!(folder.learn("d/a", object("1"), asked(30_000), &TIMES));
+        assert!(folder.learn_page(None, &page(&["d/a"], None), asked(30_000)));
         assert!(folder.learn("d/a", object("1"), asked(40_000), &TIMES));
+    }
+
+    #[test]
+    fn of_too_many_facts_those_are_kept_that_still_count() {
+        let folder = Folder::new("d/");
+        folder.learn("d/old", What::Nothing, asked_before(1, JUST_OLD), &TIMES);
+        for tick in 2..=MAX_FACTS as u64 + 1 {
+            folder.learn(&format!("d/{tick}"), What::Nothing, asked(tick), &TIMES);
+        }
+        assert_eq!(folder.known.lock().facts.len(), MAX_FACTS, "the old one made room");
+        // However old, what is newer than the listing counts as long as that.
+        let listed = Folder::new("d/");
+        listed.learn("d/before", object("1"), asked_before(1, JUST_OLD), &TIMES);
+        listed.learn_page(None, &page(&["d/0", "d/a"], Some("more")), asked_before(2, JUST_OLD));
+        listed.learn("d/before", object("1"), asked_before(1, JUST_OLD), &TIMES);
+        listed.learn("d/after", object("1"), asked_before(3, JUST_OLD), &TIMES);
+        for tick in 4..MAX_FACTS as u64 + 3 {
+            listed.learn(&format!("d/{tick}"), What::Nothing, asked(tick), &TIMES);
+        }
+        let known = listed.known.lock();
+        assert!(!known.facts.contains_key("d/before") && known.facts.contains_key("d/after"));
+    }
+
+    #[test]
+    fn what_lies_beyond_a_listings_end_is_believed_however_early_it_was_asked_for() {
+        let folder = Folder::new("d/");
+        folder.learn_page(None, &page(&["d/a", "d/c"], Some("more")), asked(5));
+        assert!(!folder.learn("d/b", object("1"), asked(3), &TIMES));
+        assert!(folder.learn("d/x", object("1"), asked(3), &TIMES));
+        assert!(folder.learn("d/y", object("1"), asked_before(4, JUST_OLD), &TIMES));
+        assert_eq!(look(&folder, "d/x"), Some(object("1")));
+        assert_eq!(look(&folder, "d/y"), None, "it has only its own time");
+        assert_eq!(folder.look("d/y", Freshness::Any, &TIMES), Some(object("1")));
+        // The next page is of the listing's question.
+        folder.learn_page(Some("more"), &page(&["d/y"], None), asked(6));
+        assert_eq!(look(&folder, "d/y"), Some(object("listed")));
+        assert_eq!(names(&folder.page(Some("more"), Freshness::Listed, &TIMES).unwrap()), ["d/y"]);
+        assert_eq!(folder.look("d/y", Freshness::Any, &TIMES), Some(object("listed")));
+    }
+
+    #[test]
+    fn answers_to_one_question_count_in_the_order_in_which_they_come() {
+        let folder = Folder::new("d/");
+        folder.learn("d/a", What::Nothing, asked(5), &TIMES);
+        assert!(folder.learn_page(None, &page(&["d/a"], None), asked(5)));
+        assert_eq!(look(&folder, "d/a"), Some(object("listed")));
+        assert!(folder.learn_page(None, &page(&["d/a", "d/b"], None), asked(5)));
+        assert!(folder.learn("d/b", object("1"), asked(5), &TIMES));
+        for freshness in [Freshness::Listed, Freshness::Single, Freshness::Any] {
+            assert_eq!(folder.look("d/b", freshness, &TIMES), Some(object("1")));
+        }
+        // The whole is what the listing told.
+        let listed = page(&["d/a", "d/b"], None);
+        assert_eq!(folder.page(None, Freshness::Listed, &TIMES), Some(listed.clone()));
+        folder.learn("d/b", What::Doubtful, asked(6), &TIMES);
+        assert_eq!(folder.page(None, Freshness::Any, &TIMES), Some(listed));
+        let gone = Folder::new("d/");
+        gone.learn_page(None, &page(&["d/a"], None), asked(5));
+        gone.learn("d/a", What::Nothing, asked(5), &TIMES);
+        assert_eq!(gone.is_empty(&TIMES), Some(false));
+    }
+
+    #[test]
+    fn a_listing_that_is_young_tells_of_single_children() {
+        let folder = Folder::new("d/");
+        folder.learn_page(None, &page(&["d/a"], None), asked_before(1, JUST_YOUNG));
+        for freshness in [Freshness::Single, Freshness::Listed, Freshness::Any] {
+            assert_eq!(folder.look("d/a", freshness, &TIMES), Some(object("listed")));
+        }
+        let old = Folder::new("d/");
+        old.learn_page(None, &page(&["d/a"], None), asked_before(1, JUST_OLD));
+        let looks = [Freshness::Single, Freshness::Listed, Freshness::Any]
+            .map(|freshness| old.look("d/a", freshness, &TIMES));
+        assert_eq!(looks, [None, None, Some(object("listed"))]);
+        assert_eq!(old.page(None, Freshness::Listed, &TIMES), None);
+        assert_eq!(old.page(None, Freshness::Any, &TIMES), Some(page(&["d/a"], None)));
+    }
+
+    #[test]
+    fn one_child_that_was_there_a_moment_ago_is_enough_for_a_folder_to_hold_something() {
+        for (age, known) in [(JUST_YOUNG, Some(false)), (JUST_OLD, None)] {
+            let folder = Folder::new("d/");
+            folder.learn("d/a", object("1"), asked_before(1, age), &TIMES);
+            assert_eq!(folder.is_empty(&TIMES), known);
+        }
+        let folder = Folder::new("d/");
+        folder.learn_page(None, &page(&["d/a", "d/b"], None), asked(1));
+        folder.learn("d/a", What::Nothing, asked(2), &TIMES);
+        assert_eq!(folder.is_empty(&TIMES), Some(false), "the other one is there");
+    }
+
+    #[test]
+    fn a_child_that_was_asked_for_long_ago_is_none_in_a_row() {
+        let none = Times { metadata: Duration::ZERO, ..TIMES };
+        let folder = Folder::new("d/");
+        assert!(!folder.is_asked_again("d/a", &none) && !folder.is_asked_again("d/b", &none));
+        assert!(folder.is_asked_again("d/\u{e9}", &TIMES));
+        assert!(!folder.is_asked_again("d/e\u{301}", &TIMES), "the same to Unicode");
+    }
+
+    #[test]
+    fn a_name_that_is_gone_is_no_spelling() {
+        let folder = Folder::new("d/");
+        folder.learn_page(None, &page(&[], None), asked(1));
+        folder.learn("d/\u{e9}", What::Nothing, asked(2), &TIMES);
+        assert_eq!(folder.spelling("e\u{301}", &TIMES), Spelling::Nowhere);
+        folder.learn("d/\u{fc}/", What::Prefix, asked(3), &TIMES);
+        assert_eq!(folder.spelling("u\u{308}", &TIMES), Spelling::Stored("\u{fc}".into()));
+        assert_eq!(folder.spelling("e\u{301}", &TIMES), Spelling::Nowhere);
+    }
+
+    #[test]
+    fn a_listing_takes_over_what_only_single_answers_tell() {
+        let typed = |etag: &str, kind: &str| ObjectMeta { content_type: Some(kind.into()), ..meta(etag) };
+        let folder = Folder::new("d/");
+        folder.learn("d/a", What::Object(typed("listed", "text/plain")), asked(1), &TIMES);
+        folder.learn_page(None, &page(&["d/a"], None), asked(2));
+        let kept = Some(What::Object(typed("listed", "text/plain")));
+        assert_eq!(look(&folder, "d/a"), kept);
+        folder.learn_page(None, &page(&["d/a"], None), asked(3));
+        assert_eq!(look(&folder, "d/a"), kept, "from the listing before it");
+        folder.learn("d/a", What::Object(typed("listed", "text/html")), asked(4), &TIMES);
+        assert_eq!(look(&folder, "d/a"), Some(What::Object(typed("listed", "text/html"))), "it tells one");
+    }
+
+    #[test]
+    fn a_folder_weighs_what_is_known_of_it() {
+        let folder = Folder::new("d/");
+        assert_eq!(folder.weight(), OVERHEAD + 2);
+        folder.learn("d/z", object("1"), asked(2), &TIMES);
+        assert_eq!(folder.weight(), OVERHEAD + 2 + FACT);
+        folder.learn("d/zz", object("1"), asked(3), &TIMES);
+        folder.learn_page(None, &page(&["d/abc", "d/\u{e9}", "d/x/"], Some("more")), asked(1));
+        let (names, composed) = (5 + 4 + 4, 1);
+        let expected = OVERHEAD + 2 + 2 * FACT + names + (3 + composed) * LISTED;
+        assert_eq!(folder.weight(), expected);
     }
 }

@@ -229,3 +229,37 @@ impl ResponseHints {
         self.0.lock().exists.get(path).copied()
     }
 }
+
+#[cfg(test)]
+impl RequestContext {
+    /// A request of `client` whose headers say nothing.
+    pub(crate) fn bare(method: Method, path: &str, client: Client) -> Self {
+        // The tests name paths that are.
+        let path = ResourcePath::parse(path).unwrap();
+        Self {
+            method,
+            path,
+            prefix: UrlPrefix::default(),
+            spelling: None,
+            destination: None,
+            depth: None,
+            omits_root: false,
+            overwrite: true,
+            range: None,
+            if_match: None,
+            has_own_condition: false,
+            is_conditional: false,
+            content_type: None,
+            has_content: false,
+            streamed_length: None,
+            declared: None,
+            content_md5: None,
+            tokens: Vec::new(),
+            mtime: None,
+            client,
+            budget: Duration::from_secs(60),
+            deadline: Instant::now() + Duration::from_secs(60),
+            outcome: ResponseHints::default(),
+        }
+    }
+}

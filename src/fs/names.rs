@@ -148,4 +148,39 @@ mod tests {
         assert_eq!(composed("\u{212b}"), "\u{212b}", "the Angstrom sign stays itself");
         assert_eq!(composed("A\u{30a}"), "\u{c5}");
     }
+
+    /// A name with the Angstrom sign, which Apple leaves alone.
+    const ANGSTROM: &str = "\u{212b}\u{e9}";
+
+    #[test]
+    fn each_other_spelling_is_tried_once_and_there_are_few() {
+        let spellings = |name: &str, depth| {
+            let path = ResourcePath::default().with_segments(vec![name.to_owned(); depth]);
+            let mut keys: Vec<String> = other_spellings(&path).iter().map(ResourcePath::key).collect();
+            assert!(!keys.contains(&path.key()), "its own");
+            keys.sort();
+            keys
+        };
+        assert_eq!(spellings("\u{e9}", 1), ["e\u{301}"]);
+        assert_eq!(spellings("\u{e9}", 2), ["e\u{301}/e\u{301}", "e\u{301}/\u{e9}", "\u{e9}/e\u{301}"]);
+        let mut many = spellings("\u{e9}", 5);
+        many.dedup();
+        assert_eq!(many.len(), MAX_SPELLINGS);
+        assert!(many.contains(&["e\u{301}"; 5].join("/")), "the same in all segments comes first");
+        let expected = ["A\u{30a}e\u{301}", "\u{c5}\u{e9}", "\u{212b}e\u{301}"];
+        assert_eq!(spellings(ANGSTROM, 1), expected);
+    }
+
+    #[test]
+    fn a_new_name_is_composed_for_a_client_that_decomposes() {
+        let new = |agent: &str| for_new("e\u{301}", &Client::new(None, [127, 0, 0, 1].into(), agent));
+        assert_eq!(new("WebDAVFS/3.0.0"), "\u{e9}");
+        assert_eq!(new("davfs2/1.6.1"), "e\u{301}", "as it was sent");
+    }
+
+    #[test]
+    fn what_apple_leaves_alone_stays_when_the_rest_is_decomposed() {
+        assert_eq!(decomposed(ANGSTROM), "\u{212b}e\u{301}");
+        assert_eq!(composed(&decomposed(ANGSTROM)), ANGSTROM);
+    }
 }

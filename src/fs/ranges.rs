@@ -63,4 +63,15 @@ mod tests {
         (0..1000).for_each(|at| ranges.add(1000 + at * 10, 1001 + at * 10));
         assert!(ranges.0.len() <= MOST && ranges.0.contains(&(0, 100)));
     }
+
+    #[test]
+    fn the_shortest_of_too_many_is_forgotten() {
+        let apart = |count: usize| -> Vec<(u64, u64)> {
+            (0..count as u64).map(|at| (at * 10, at * 10 + if at == 3 { 1 } else { 2 })).collect()
+        };
+        assert_eq!(of(&apart(MOST)).0, apart(MOST));
+        let mut left = apart(MOST + 1);
+        left.remove(3);
+        assert_eq!(of(&apart(MOST + 1)).0, left);
+    }
 }

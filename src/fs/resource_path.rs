@@ -248,4 +248,89 @@ mod tests {
             assert!(is_showable_key(shown), "{shown:?}");
         }
     }
+
+    fn path(text: &str) -> ResourcePath {
+        ResourcePath::parse(text).unwrap()
+    }
+
+    /// Names of so many bytes each, as a key.
+    fn names(lengths: &[usize]) -> String {
+        lengths.iter().map(|length| "n".repeat(*length)).collect::<Vec<_>>().join("/")
+    }
+
+    #[test]
+    fn the_longest_names_and_paths_leave_room_for_the_slash_of_a_marker() {
+        let (longest, longer) = (names(&[255, 255, 255, 253, 1]), names(&[255, 255, 255, 254, 1]));
+        assert_eq!((longest.len(), longer.len()), (1023, 1024));
+        for read in [ResourcePath::parse(&format!("/{longest}")).ok(), ResourcePath::of_key(&longest)] {
+            assert_eq!(read.unwrap().key(), longest);
+        }
+        assert_eq!(ResourcePath::parse(&format!("/{longer}")), Err(PathError::TooLong));
+        assert_eq!(ResourcePath::of_key(&longer), None);
+        assert_eq!(ResourcePath::of_key(&names(&[256])), None);
+        let most = "/n".repeat(MAX_SEGMENTS);
+        assert_eq!(path(&most).segments().len(), MAX_SEGMENTS);
+        assert_eq!(ResourcePath::parse(&(most + "/n")), Err(PathError::TooLong));
+    }
+
+    #[test]
+    fn escapes_have_two_digits() {
+        for broken in ["/%g0", "/%0g", "/a%", "/%+1", "/%%41"] {
+            assert_eq!(ResourcePath::parse(broken), Err(PathError::BrokenEscape), "{broken}");
+        }
+        assert_eq!(path("/%4a%4A%25").key(), "JJ%");
+    }
+
+    #[test]
+    fn a_path_is_its_segments() {
+        let file = path("/a/b c/d%20e");
+        assert_eq!(file.segments(), ["a", "b c", "d e"]);
+        assert_eq!((file.name(), file.to_string()), ("d e", "/a/b c/d e".to_owned()));
+        assert_eq!(file.parent(), path("/a/b%20c/"));
+        assert_eq!(path("/a").parent(), path("/"));
+        assert_eq!(path("/").parent(), path("/"), "the root holds itself");
+        assert_eq!(path("/").name(), "");
+        assert!(path("/").is_root() && !file.is_root());
+        let other = path("/a/b/").with_segments(vec!["x".to_owned()]);
+        assert_eq!(other, path("/x/"));
+    }
+
+    #[test]
+    fn keys_have_paths_unless_none_shows_them() {
+        assert_eq!(ResourcePath::of_key("a/b c").unwrap(), path("/a/b%20c"));
+        for hidden in ["a//b", "a/", "", "/a", "../a", "a\u{1}"] {
+            assert_eq!(ResourcePath::of_key(hidden), None, "{hidden:?}");
+        }
+    }
+
+    #[test]
+    fn the_gateways_own_folder_is_at_the_root() {
+        for own in ["/.s3dav", "/.s3dav/", "/.s3dav/a"] {
+            assert!(path(own).is_reserved(), "{own}");
+        }
+        for other in ["/", "/a", "/a/.s3dav", "/.s3davx"] {
+            assert!(!path(other).is_reserved(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_resource_is_the_same_with_a_slash_and_without() {
+        assert!(path("/a/b").same_resource(&path("/a/b/")));
+        assert!(!path("/a/b").same_resource(&path("/a")) && !path("/a").same_resource(&path("/A")));
+    }
+
+    #[test]
+    fn a_resource_has_one_spelling_that_tells_it_apart() {
+        let spelled = |text: &str| path(text).path_key().to_string();
+        assert_eq!(spelled("/e%CC%81/b/"), "/\u{e9}/b");
+        assert_eq!(spelled("/e%CC%81/b/"), spelled("/%C3%A9/b"));
+        assert_eq!(spelled("/"), "/");
+    }
+
+    #[test]
+    fn empty_segments_are_left_out() {
+        for (given, left) in [("/a/b/", "/a/b/"), ("//a////b///", "/a/b/"), ("", ""), ("//", "/")] {
+            assert_eq!(without_empty_segments(given), left, "{given}");
+        }
+    }
 }

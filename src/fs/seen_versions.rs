@@ -278,3 +278,343 @@ const MAX_PIECES: u64 = 10_000;
 const BESIDE: char = '\u{1}';
 /// Between this machine and S3.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::fs::context::Hints;
+    use crate::state::CreateRow;
+
+    async fn open(place: &tempfile::TempDir) -> (State, SeenVersions) {
+        let state = State::open(place.path(), "a test").await.unwrap();
+        (state.clone(), SeenVersions::load(state).await.unwrap())
+    }
+
+    async fn versions() -> (tempfile::TempDir, State, SeenVersions) {
+        let place = tempfile::tempdir().unwrap();
+        let (state, versions) = open(&place).await;
+        (place, state, versions)
+    }
+
+    /// What is known once it has been written down and read again.
+    async fn again(state: &State) -> SeenVersions {
+        state.sync().await.unwrap();
+        SeenVersions::load(state.clone()).await.unwrap()
+    }
+
+    fn client(name: &str) -> Client {
+        Client::new(Some(name.to_owned()), [127, 0, 0, 1].into(), "agent/1.0")
+    }
+
+    fn me() -> Client {
+        client("me")
+    }
+
+    fn tag(text: &str) -> ETag {
+        ETag::new(text)
+    }
+
+    fn get() -> RequestContext {
+        RequestContext::bare(Method::GET, "/a", me())
+    }
+
+    fn at(millis: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+    }
+
+    /// A version of a file that has a content, written long ago.
+    fn there(etag: &ETag) -> Option<(&ETag, SystemTime, u64)> {
+        Some((etag, at(1_000_000), 7))
+    }
+
+    #[tokio::test]
+    async fn each_client_has_seen_its_own_version_of_each_file() {
+        let (_place, state, versions) = versions().await;
+        versions.saw(&me(), "a", &tag("1"));
+        versions.saw(&me(), "b", &tag("2"));
+        versions.saw(&client("other"), "a", &tag("3"));
+        versions.saw(&me(), "a", &tag("1"));
+        versions.saw(&me(), "b", &tag("4"));
+        for versions in [&versions, &again(&state).await] {
+            assert_eq!(versions.of(&me(), "a"), Some(tag("1")));
+            assert_eq!(versions.of(&me(), "b"), Some(tag("4")));
+            assert_eq!(versions.of(&client("other"), "a"), Some(tag("3")));
+            assert_eq!(versions.of(&client("other"), "b"), None);
+            assert_eq!(versions.of(&client("third"), "a"), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_without_a_copy_is_found_as_the_name() {
+        let name = (me(), "a".to_owned());
+        assert!(Seen(&me(), "a").equivalent(&name));
+        assert!(!Seen(&me(), "b").equivalent(&name) && !Seen(&client("other"), "a").equivalent(&name));
+    }
+
+    #[tokio::test]
+    async fn a_write_means_to_replace_what_its_client_has_seen() {
+        let (_place, _state, versions) = versions().await;
+        let now = tag("now");
+        assert_eq!(versions.to_replace(&get(), "a", None), None, "there is nothing");
+        assert_eq!(versions.to_replace(&get(), "a", there(&now)), Some(now.clone()), "it can only mean this");
+        let absent = get();
+        absent.outcome.set_hints(Hints { was_told_absent: true, ..Hints::default() });
+        assert_eq!(versions.to_replace(&absent, "a", there(&now)), None, "it means to make a file");
+        versions.saw(&me(), "a", &tag("seen"));
+        for context in [&get(), &absent] {
+            for now in [there(&now), None] {
+                assert_eq!(versions.to_replace(context, "a", now), Some(tag("seen")));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn whose_version_lost_means_to_replace_none() {
+        let (_place, state, versions) = versions().await;
+        let now = tag("now");
+        versions.lost(&me(), "a", "a (conflict)", &tag("mine"));
+        for versions in [&versions, &again(&state).await] {
+            assert_eq!(versions.loser(&me(), "a"), Some(("a (conflict)".to_owned(), tag("mine"))));
+            assert_eq!(versions.to_replace(&get(), "a", there(&now)), None);
+            assert_eq!(versions.loser(&me(), "b"), None);
+            assert_eq!(versions.loser(&client("other"), "a"), None);
+            assert_eq!(versions.of(&me(), "a"), None);
+        }
+        versions.saw(&me(), "a", &now);
+        for versions in [&versions, &again(&state).await] {
+            assert_eq!(versions.loser(&me(), "a"), None, "it has seen the winner");
+            assert_eq!(versions.to_replace(&get(), "a", there(&now)), Some(now.clone()));
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_crash_nobody_is_taken_to_have_seen_what_may_be_newer() {
+        let place = tempfile::tempdir().unwrap();
+        {
+            let (state, versions) = open(&place).await;
+            versions.saw(&me(), "other", &tag("1"));
+            state.sync().await.unwrap();
+        }
+        let (state, versions) = open(&place).await;
+        let since = state.unsure_since().unwrap();
+        let now = tag("now");
+        let replaced = |context: &RequestContext, modified, size| {
+            versions.to_replace(context, "a", Some((&now, modified, size))).is_some()
+        };
+        let after = since + Duration::from_secs(1);
+        assert!(!replaced(&get(), after, 7) && !replaced(&get(), since - CLOCKS_DIFFER, 7));
+        assert!(replaced(&get(), since - CLOCKS_DIFFER - Duration::from_millis(1), 7), "it is older");
+        assert!(replaced(&get(), after, 0) && !replaced(&get(), after, 1), "it is nobody's work");
+        let looked = get();
+        looked.outcome.set_hints(Hints { has_looked: true, ..Hints::default() });
+        assert!(replaced(&looked, after, 7), "it was told what is there");
+        let new = RequestContext::bare(Method::PUT, "/a", client("new"));
+        assert!(replaced(&new, after, 7), "nothing is known of it");
+        assert_eq!(versions.to_replace(&get(), "other", Some((&now, after, 7))), Some(tag("1")));
+    }
+
+    #[tokio::test]
+    async fn after_an_orderly_end_nothing_is_unsure() {
+        let place = tempfile::tempdir().unwrap();
+        {
+            let (state, versions) = open(&place).await;
+            versions.saw(&me(), "other", &tag("1"));
+            state.close().await.unwrap();
+        }
+        let (state, versions) = open(&place).await;
+        assert!(versions.unsure.is_empty());
+        let (now, soon) = (tag("now"), SystemTime::now() + Duration::from_secs(60));
+        assert_eq!(versions.to_replace(&get(), "a", Some((&now, soon, 7))), Some(now));
+        assert_eq!(state.unsure_since(), None);
+    }
+
+    #[tokio::test]
+    async fn where_all_was_lost_it_may_have_been_anyones() {
+        let place = tempfile::tempdir().unwrap();
+        drop(open(&place).await);
+        std::fs::write(place.path().join("state.redb"), "damaged").unwrap();
+        let (state, versions) = open(&place).await;
+        assert!(state.is_unsure_of_all());
+        let now = tag("now");
+        assert_eq!(versions.to_replace(&get(), "a", there(&now)), None);
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_that_was_left_may_hold_something_by_now() {
+        let place = tempfile::tempdir().unwrap();
+        {
+            let (state, versions) = open(&place).await;
+            let key = "made".to_owned();
+            let row = CreateRow { key, content_type: None, user: Default::default(), made: 1 };
+            state.hold_create(row).await.unwrap();
+            versions.saw(&me(), "made", &tag("empty"));
+            versions.saw(&me(), "file", &tag("1"));
+            state.close().await.unwrap();
+        }
+        let (_state, versions) = open(&place).await;
+        assert_eq!(versions.of(&me(), "made"), None);
+        assert_eq!(versions.of(&me(), "file"), Some(tag("1")));
+    }
+
+    #[tokio::test]
+    async fn a_version_is_seen_when_all_of_it_was_delivered() {
+        let (_place, _state, versions) = versions().await;
+        let seen = || versions.of(&me(), "a");
+        versions.delivered(&get(), 0, 10);
+        assert_eq!(seen(), None, "nothing was offered");
+        let whole = get();
+        versions.offer(&whole, "a", &tag("1"), 10);
+        versions.delivered(&whole, 0, 9);
+        assert_eq!(seen(), None, "a part of it");
+        versions.delivered(&whole, 0, 10);
+        assert_eq!(seen(), Some(tag("1")));
+        let empty = get();
+        versions.offer(&empty, "a", &tag("2"), 0);
+        versions.delivered(&empty, 0, 0);
+        assert_eq!(seen(), Some(tag("2")));
+    }
+
+    #[tokio::test]
+    async fn the_pieces_of_one_version_make_it_up() {
+        let (_place, _state, versions) = versions().await;
+        let deliver = |etag: &str, first, count| {
+            let context = get();
+            versions.offer(&context, "a", &tag(etag), 10);
+            versions.delivered(&context, first, count);
+            versions.of(&me(), "a")
+        };
+        assert_eq!(deliver("1", 5, 5), None);
+        assert_eq!(deliver("2", 0, 5), None, "it is another version's");
+        assert_eq!(deliver("1", 0, 5), None, "it had been forgotten then");
+        assert_eq!(deliver("1", 5, 5), Some(tag("1")));
+        // What was seen whole, or removed, leaves no pieces.
+        assert_eq!(deliver("2", 0, 5), Some(tag("1")));
+        versions.saw(&me(), "a", &tag("3"));
+        assert_eq!(deliver("2", 5, 5), Some(tag("3")));
+        versions.forget(&me(), "a");
+        assert_eq!(deliver("2", 0, 5), None);
+    }
+
+    #[tokio::test]
+    async fn what_comes_late_does_not_undo_what_was_seen_meanwhile() {
+        let (_place, _state, versions) = versions().await;
+        let late = get();
+        versions.offer(&late, "a", &tag("old"), 10);
+        versions.saw(&me(), "a", &tag("new"));
+        versions.delivered(&late, 0, 10);
+        assert_eq!(versions.of(&me(), "a"), Some(tag("new")));
+        versions.offer(&late, "a", &tag("newest"), 10);
+        versions.delivered(&late, 0, 10);
+        assert_eq!(versions.of(&me(), "a"), Some(tag("newest")));
+    }
+
+    #[tokio::test]
+    async fn a_date_is_proof_while_it_is_one_versions_alone() {
+        let (_place, _state, versions) = versions().await;
+        assert!(versions.dates("a", &tag("1"), at(5_000)));
+        assert!(versions.dates("a", &tag("1"), at(5_000)), "the same version");
+        assert!(!versions.dates("a", &tag("2"), at(5_900)), "another one of that second");
+        assert!(!versions.dates("a", &tag("2"), at(5_900)), "still");
+        assert!(!versions.dates("a", &tag("1"), at(5_000)));
+        assert!(versions.dates("b", &tag("2"), at(5_000)), "another file");
+        assert!(versions.dates("a", &tag("3"), at(6_000)), "another second");
+        assert!(versions.dates("a", &tag("3"), at(7_000)));
+    }
+
+    #[tokio::test]
+    async fn a_look_tells_whether_the_date_is_proof_and_a_get_offers_the_version() {
+        let (_place, _state, versions) = versions().await;
+        let is_proof = |method: Method, etag: &str, modified| {
+            let context = RequestContext::bare(method, "/a", me());
+            versions.note(&context, "a", &tag(etag), 10, modified);
+            (!context.outcome.date_is_no_proof(), context.outcome.offered())
+        };
+        let (proof, offered) = is_proof(Method::HEAD, "1", at(5_000));
+        assert!(proof && offered.is_none());
+        let (proof, offered) = is_proof(Method::GET, "2", at(5_000));
+        let offered = offered.unwrap();
+        assert!(!proof, "two versions have it");
+        assert_eq!((offered.key.as_str(), offered.etag, offered.size), ("a", tag("2"), 10));
+        assert_eq!(offered.known, None);
+        versions.saw(&me(), "a", &tag("2"));
+        let (proof, offered) = is_proof(Method::GET, "3", at(9_000));
+        assert!(!proof, "the client has another version, whose date nobody knows");
+        assert_eq!(offered.unwrap().known, Some(tag("2")));
+        versions.saw(&me(), "a", &tag("3"));
+        assert!(is_proof(Method::GET, "3", at(9_000)).0);
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_in_a_folder_moves_and_goes_with_it() {
+        let (_place, state, versions) = versions().await;
+        for key in ["d/a", "d/e/b", "da", "d"] {
+            versions.saw(&me(), key, &tag(key));
+        }
+        versions.saw(&client("other"), "d/a", &tag("theirs"));
+        let below = |versions: &SeenVersions, folder: &str| {
+            let mut keys: Vec<String> =
+                versions.below(&me(), folder).into_iter().map(|(key, _)| key).collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(below(&versions, "d"), ["d/a", "d/e/b"]);
+        versions.moved(&me(), "d", "x/y");
+        for versions in [&versions, &again(&state).await] {
+            assert_eq!(below(versions, "d"), [""; 0]);
+            assert_eq!(below(versions, "x"), ["x/y/a", "x/y/e/b"]);
+            assert_eq!(versions.of(&me(), "x/y/e/b"), Some(tag("d/e/b")));
+            assert_eq!(versions.of(&client("other"), "d/a"), Some(tag("theirs")));
+            assert!(versions.of(&me(), "da").is_some() && versions.of(&me(), "d").is_some());
+        }
+        versions.forget_below(&me(), "x");
+        for versions in [&versions, &again(&state).await] {
+            assert_eq!(below(versions, "x"), [""; 0]);
+            assert!(versions.of(&me(), "da").is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_is_forgotten_with_the_copy_beside_it() {
+        let (_place, state, versions) = versions().await;
+        versions.saw(&me(), "a", &tag("1"));
+        versions.lost(&me(), "a", "copy", &tag("2"));
+        versions.saw(&me(), "b", &tag("3"));
+        versions.forget(&me(), "a");
+        for versions in [&versions, &again(&state).await] {
+            assert_eq!((versions.of(&me(), "a"), versions.loser(&me(), "a")), (None, None));
+            assert_eq!(versions.of(&me(), "b"), Some(tag("3")));
+        }
+        assert_eq!(state.seen().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_there_is_no_room_for_goes_from_the_disk_too() {
+        let (_place, state, versions) = versions().await;
+        for number in 0..MAX_PIECES + 1000 {
+            versions.lost(&me(), &number.to_string(), "copy", &tag("1"));
+        }
+        versions.beside.run_pending_tasks();
+        state.sync().await.unwrap();
+        let rows = state.seen().await.unwrap().len() as u64;
+        assert_eq!(rows, versions.beside.entry_count());
+        assert!(rows <= MAX_PIECES, "{rows}");
+    }
+
+    #[test]
+    fn a_body_takes_its_place_on_the_condition_of_its_client_or_of_what_it_has_seen() {
+        let condition = |context: &RequestContext, basis: Option<&str>, create_new| {
+            let write = WriteCondition::of(context, basis.map(tag), create_new);
+            (write.condition, write.is_clients_own)
+        };
+        let context = get();
+        assert_eq!(condition(&context, None, false), (Condition::IfAbsent, false));
+        assert_eq!(condition(&context, Some("1"), false), (Condition::IfMatch(tag("1")), false));
+        assert_eq!(condition(&context, Some("1"), true), (Condition::IfAbsent, true));
+        let named = RequestContext { if_match: Some(tag("2")), has_own_condition: true, ..get() };
+        assert_eq!(condition(&named, Some("1"), false), (Condition::IfMatch(tag("2")), true));
+        assert_eq!(condition(&named, None, false), (Condition::IfMatch(tag("2")), true));
+        assert_eq!(condition(&named, None, true), (Condition::IfAbsent, true));
+    }
+}

@@ -166,4 +166,9 @@ mod tests {
             assert_eq!(UrlPrefix::default().path(path), ResourcePath::parse(path));
         }
     }
+
+    #[test]
+    fn the_root_is_no_prefix() {
+        assert!(prefix("/").is_empty() && UrlPrefix::default().is_empty() && !prefix("/a/").is_empty());
+    }
 }

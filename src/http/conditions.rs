@@ -259,4 +259,145 @@ mod tests {
             assert!(etags(value).is_none(), "{value:?}");
         }
     }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    /// What the check says, and what is left of the headers.
+    fn checked(method: &Method, given: &[(&'static str, &str)]) -> (Result<Vec<String>, String>, HeaderMap) {
+        let mut headers = headers(given);
+        (check(method, &mut headers, &UrlPrefix::default()), headers)
+    }
+
+    fn refused(method: &Method, given: &[(&'static str, &str)]) -> String {
+        checked(method, given).0.unwrap_err()
+    }
+
+    #[test]
+    fn what_is_right_stays_as_it_is() {
+        for given in [
+            &[][..],
+            &[("if-match", "*")],
+            &[("if-match", " * ")],
+            &[("if-match", "\"a\", \"b\"")],
+            &[("if-none-match", "*")],
+            &[("if-none-match", " * ")],
+            &[("if-none-match", "\"a\", W/\"b\"")],
+            &[("range", "bytes=0-1")],
+            &[("range", "bytes=0-1"), ("if-range", "\"a\"")],
+            &[("range", "bytes=0-1"), ("if-range", "Sun, 06 Nov 1994 08:49:37 GMT")],
+        ] {
+            for method in [Method::GET, Method::PUT] {
+                assert_eq!(checked(&method, given), (Ok(Vec::new()), headers(given)), "{given:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_version_to_be_met_that_cannot_be_read_is_refused() {
+        for method in [Method::GET, Method::PUT] {
+            for value in ["", "a", "*, \"a\"", "\"a\" \"b\"", "\"a b\""] {
+                assert_eq!(refused(&method, &[("if-match", value)]), "if-match is malformed", "{value}");
+            }
+            let twice = [("if-match", "\"a\""), ("if-match", "\"b\"")];
+            assert_eq!(refused(&method, &twice), "if-match is given twice");
+            assert_eq!(refused(&method, &[("if-match", "\"\u{e9}\"")]), "if-match is not plain text");
+        }
+    }
+
+    #[test]
+    fn versions_to_be_avoided_that_cannot_be_read_match_nothing() {
+        let words = [("if-none-match", "JoplinIgnore-1")];
+        let stars = [("if-none-match", "words*")];
+        let twice = [("if-none-match", "\"a\""), ("if-none-match", "*")];
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+            assert_eq!(checked(&method, &words), (Ok(Vec::new()), HeaderMap::new()), "{method}");
+            for given in [&stars[..], &twice] {
+                if matches!(method, Method::GET | Method::HEAD) {
+                    assert_eq!(checked(&method, given), (Ok(Vec::new()), HeaderMap::new()), "{method}");
+                } else {
+                    assert_eq!(refused(&method, given), "if-none-match is malformed", "{method}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_version_that_cannot_be_read_the_whole_is_answered() {
+        for version in ["", "a", "*", "\"a\", \"b\"", "yesterday", "\u{e9}"] {
+            let given = [("range", "bytes=0-1"), ("if-range", version), ("accept", "x")];
+            assert_eq!(
+                checked(&Method::GET, &given),
+                (Ok(Vec::new()), headers(&[("accept", "x")])),
+                "{version}"
+            );
+        }
+        let twice = [("range", "bytes=0-1"), ("if-range", "\"a\""), ("if-range", "\"a\"")];
+        assert_eq!(checked(&Method::GET, &twice), (Ok(Vec::new()), HeaderMap::new()));
+    }
+
+    #[test]
+    fn an_if_header_is_written_as_the_engine_reads_it() {
+        let given = [("if", " (<urn:uuid:1>)  (Not <DAV:no-lock> [\"e\"]) ")];
+        let (tokens, left) = checked(&Method::PUT, &given);
+        assert_eq!(tokens.unwrap(), ["urn:uuid:1", "DAV:no-lock"]);
+        assert_eq!(left["if"], "(<urn:uuid:1>)(Not <urn:x-s3dav-negated:DAV:no-lock> [\"e\"])");
+        assert_eq!(refused(&Method::PUT, &[("if", "urn:uuid:1")]), "if is malformed");
+        assert_eq!(refused(&Method::PUT, &[("if", "(<t:1>)"), ("if", "(<t:2>)")]), "if is given twice");
+    }
+
+    #[test]
+    fn a_tag_names_a_resource_of_this_server() {
+        let prefix: UrlPrefix = "/proxy/".parse().unwrap();
+        let read = |tag: &str| lists(&format!("<{tag}> (<t:1>)"), &prefix).map(|lists| lists.canonical);
+        for tag in ["/a%20b/", "/proxy/a%20b/", "http://host:1/a%20b/", "https://host/proxy/a%20b/"] {
+            let expected = "<http://localhost/proxy/a%20b/>(<t:1>)";
+            assert_eq!(read(tag).as_deref(), Some(expected), "{tag}");
+        }
+        for other in ["ftp://host/a", "http://host", "a", "", "/a/../b", "/%zz"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_condition_is_any_of_six_headers() {
+        let names = [
+            ("if", true, false),
+            ("if-match", true, true),
+            ("if-none-match", true, true),
+            ("if-modified-since", true, false),
+            ("if-unmodified-since", true, true),
+            ("if-range", true, false),
+            ("range", false, false),
+        ];
+        for (name, is_any, is_of_target) in names {
+            let headers = headers(&[(name, "(<t:1>)")]);
+            assert_eq!((any(&headers), on_target(&headers)), (is_any, is_of_target), "{name}");
+        }
+        assert!(on_target(&headers(&[("if", "([\"e\"])")])), "it holds an ETag");
+        assert!(!any(&HeaderMap::new()) && !on_target(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_one_version_that_is_meant_is_a_strong_one() {
+        let version = |value: &str| if_match(&headers(&[("if-match", value)]));
+        assert_eq!(version(" \"a\" "), Some(ETag::new("a")));
+        for none in ["W/\"a\"", "\"a\", \"b\"", "*", "a", ""] {
+            assert_eq!(version(none), None, "{none}");
+        }
+        assert_eq!(if_match(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_tag_ends_with_its_quote() {
+        assert_eq!(etag("\"a\" x"), Some(("\"a\"".to_owned(), " x")));
+        assert_eq!(etag("W/\"abc\","), Some(("W/\"abc\"".to_owned(), ",")));
+        assert_eq!(etag("\"\""), Some(("\"\"".to_owned(), "")));
+        assert_eq!(etags("\"a\",").unwrap(), ["\"a\""], "a comma at the end does no harm");
+    }
 }

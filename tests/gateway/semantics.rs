@@ -390,7 +390,10 @@ async fn properties_and_locks_stay_here() {
     gateway.status("MKCOL", "/d").await;
     gateway.put("/d/f", "1").await;
     for path in ["/d", "/d/f"] {
-        assert_eq!(gateway.request("PROPPATCH", path).body(patch.clone()).send().await.unwrap().status(), 207);
+        assert_eq!(
+            gateway.request("PROPPATCH", path).body(patch.clone()).send().await.unwrap().status(),
+            207
+        );
     }
     assert_eq!(gateway.transfer("COPY", "/d", "/copy").await, 201);
     assert!(has("/copy").await && has("/copy/f").await && has("/d/f").await);

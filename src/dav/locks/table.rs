@@ -193,7 +193,10 @@ const MAX_LOCKS: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
+    use crate::fs::Client;
 
     async fn table() -> (tempfile::TempDir, LockTable) {
         let place = tempfile::tempdir().unwrap();
@@ -358,5 +361,43 @@ mod tests {
         let ends_in = |millis: u64| LockRow { expires_at: now() + millis, ..lock("1", "/a") };
         assert_eq!(seconds_left(&ends_in(59_500)), 60);
         assert_eq!(seconds_left(&expired("1", "/a")), 0);
+    }
+
+    #[tokio::test]
+    async fn who_has_the_token_of_a_lock_that_nobody_shares_holds_it_alone() {
+        let (_place, table) = table().await;
+        let request = |user: Option<&str>, tokens: &[&str]| {
+            let client = Client::new(user.map(str::to_owned), [127, 0, 0, 1].into(), "agent");
+            let tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
+            RequestContext { tokens, ..RequestContext::bare(Method::PUT, "/a/file", client) }
+        };
+        let alone = |user, tokens: &[&str]| table.is_held_alone(&request(user, tokens));
+        assert!(!alone(None, &["1"]), "it is not locked");
+        add(&table, &deep("1", "/a")).unwrap();
+        assert!(alone(None, &["1"]) && alone(None, &["0", "1"]));
+        assert!(!alone(None, &[]) && !alone(None, &["0"]) && !alone(Some("other"), &["1"]));
+        table.remove(|_| true);
+        add(&table, &LockRow { shared: true, ..lock("1", "/a/file") }).unwrap();
+        assert!(!alone(None, &["1"]), "others may have it, too");
+        assert_eq!(
+            tokens(&table.for_request(Arc::new(request(None, &[]))).table.covering(&path("/a/file"))),
+            ["1"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_place_with_several_locks_keeps_those_that_stay() {
+        let (_place, table) = table().await;
+        let shared = |token: &str| LockRow { shared: true, ..lock(token, "/a") };
+        for token in ["1", "2", "3"] {
+            add(&table, &shared(token)).unwrap();
+        }
+        assert_eq!(table.remove(|lock| lock.token == "2"), ["2"]);
+        assert_eq!(tokens(&table.covering(&path("/a"))), ["1", "3"]);
+        let replaced = table.insert(&shared("4"), |lock| lock.token == "1").unwrap();
+        assert_eq!(replaced, ["1"]);
+        assert_eq!(tokens(&table.covering(&path("/a"))), ["3", "4"]);
+        assert!(table.remove(|lock| lock.token == "none").is_empty());
+        assert!(table.is_locked(&path("/a")) && !table.is_empty());
     }
 }

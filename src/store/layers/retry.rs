@@ -344,6 +344,10 @@ mod tests {
         /// It is not carried out, and never will be.
         Denied,
         SignedOut,
+        /// It is not carried out, since the clocks differ.
+        Skewed,
+        /// It is not carried out, and takes so many seconds.
+        Slow(u64),
         /// It is not carried out, and somebody else writes the object meanwhile.
         Overtaken(&'static str),
         Hangs,
@@ -375,6 +379,11 @@ mod tests {
                 Some(Fault::AnswerLost) => work.await.and(Err(unavailable())),
                 Some(Fault::Denied) => Err(StoreError::AccessDenied("a policy".into())),
                 Some(Fault::SignedOut) => Err(StoreError::Credentials("expired".into())),
+                Some(Fault::Skewed) => Err(StoreError::ClockSkew),
+                Some(Fault::Slow(seconds)) => {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+                    Err(unavailable())
+                }
                 Some(Fault::Hangs) => std::future::pending().await,
                 Some(Fault::Overtaken(content)) => {
                     self.inner.put(key, content.into(), &Attributes::default(), &Condition::None).await?;
@@ -395,7 +404,24 @@ mod tests {
 
     #[async_trait]
     impl ObjectStore for Faulty {
-        forward!(inner: get, list, attributes, foresee, address);
+        forward!(inner: foresee, address);
+
+        async fn get(
+            &self,
+            key: &Key,
+            range: Option<ByteRange>,
+            condition: &ReadCondition,
+        ) -> StoreResult<Content> {
+            self.call(key, self.inner.get(key, range, condition)).await
+        }
+
+        async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+            self.call(&key("a list"), self.inner.list(request)).await
+        }
+
+        async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+            self.call(key, self.inner.attributes(key, version)).await
+        }
 
         async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
             self.call(key, self.inner.head(key)).await
@@ -432,7 +458,27 @@ mod tests {
 
     #[async_trait]
     impl MultipartStore for Faulty {
-        forward!(inner: upload_part, copy_part, abort_upload, list_uploads);
+        async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
+            self.call(&upload.key, self.inner.upload_part(upload, number, body)).await
+        }
+
+        async fn copy_part(
+            &self,
+            upload: &Upload,
+            number: u32,
+            source: &CopySource,
+            range: ByteRange,
+        ) -> StoreResult<Part> {
+            self.call(&upload.key, self.inner.copy_part(upload, number, source, range)).await
+        }
+
+        async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
+            self.call(&upload.key, self.inner.abort_upload(upload)).await
+        }
+
+        async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
+            self.call(key, self.inner.list_uploads(key)).await
+        }
 
         async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
             self.call(key, self.inner.create_upload(key, attributes)).await
@@ -591,5 +637,199 @@ mod tests {
         let failed = retry(&inner).delete_many(&objects).await.unwrap();
         assert_eq!(failed.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["b"]);
         assert_eq!(inner.calls(), 4, "three, and the first once more");
+    }
+
+    /// Of the object at `a`, of that many bytes.
+    fn source(etag: &ETag, size: u64) -> CopySource {
+        let address = ObjectAddress { bucket: "memory".to_owned(), key: key("a") };
+        CopySource { key: key("a"), address, etag: Some(etag.clone()), size, storage_class: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_is_asked_is_asked_again_and_answered() {
+        let inner = Faulty::with(&[]);
+        let store = retry(&inner);
+        let etag = put(&store, "content", Condition::None).await.unwrap().etag;
+        let fails = || inner.faults.lock().push_back(Fault::Refused);
+        fails();
+        let meta = store.head(&key("a")).await.unwrap();
+        assert_eq!((meta.etag, meta.size), (etag.clone(), 7));
+        fails();
+        let range = ByteRange { first: 1, last: Some(3) };
+        let got = store.get(&key("a"), Some(range), &ReadCondition::None).await.unwrap();
+        assert_eq!(got.collect().await.unwrap(), "ont");
+        fails();
+        assert_eq!(store.list(&ListRequest::children("")).await.unwrap().objects[0].key, key("a"));
+        fails();
+        let plain = Attributes { content_type: Some("text/plain".to_owned()), ..Attributes::default() };
+        let typed = store.put(&key("typed"), "t".into(), &plain, &Condition::None).await.unwrap();
+        fails();
+        assert_eq!(store.attributes(&key("typed"), &typed.etag).await.unwrap(), plain);
+        fails();
+        let upload = store.create_upload(&key("b"), &Attributes::default()).await.unwrap();
+        fails();
+        let first = store.upload_part(&upload, 1, "part".into()).await.unwrap();
+        fails();
+        let second = store.copy_part(&upload, 2, &source(&etag, 7), range).await.unwrap();
+        assert_eq!((first.number, second.number), (1, 2));
+        fails();
+        assert_eq!(store.list_uploads(&key("b")).await.unwrap().len(), 1);
+        fails();
+        store.complete_upload(&upload, &[first, second], 7, &Condition::IfAbsent).await.unwrap();
+        assert_eq!(inner.holds("b").await.unwrap(), "partont");
+        let upload = store.create_upload(&key("c"), &Attributes::default()).await.unwrap();
+        fails();
+        store.abort_upload(&upload).await.unwrap();
+        assert_eq!(inner.inner.open_uploads(), 0);
+        fails();
+        let copied = store.copy(&source(&etag, 7), &key("c"), &Condition::IfAbsent).await.unwrap();
+        assert_eq!(copied.etag, etag);
+        fails();
+        store.delete(&key("c"), &Condition::IfMatch(etag)).await.unwrap();
+        assert_eq!(inner.holds("c").await, None);
+        assert!(inner.faults.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_surely_not_carried_out_wrote_nothing() {
+        let inner = Faulty::with(&[]);
+        let store = retry(&inner);
+        put(&store, "mine", Condition::None).await.unwrap();
+        inner.faults.lock().push_back(Fault::Skewed);
+        let written = put(&store, "mine", Condition::IfAbsent).await;
+        assert!(matches!(written, Err(StoreError::ConditionFailed)), "{written:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_attempt_of_many_without_an_answer_is_enough() {
+        for faults in [
+            &[Fault::AnswerLost, Fault::Skewed][..],
+            &[Fault::Refused, Fault::AnswerLost],
+            &[Fault::Refused, Fault::Refused, Fault::AnswerLost],
+        ] {
+            let inner = Faulty::with(faults);
+            put(&retry(&inner), "mine", Condition::IfAbsent).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_fails_proves_nothing() {
+        let inner = Faulty::with(&[Fault::AnswerLost]);
+        let store = retry(&inner);
+        inner.faults.lock().extend([Fault::Refused, Fault::Denied]);
+        let written = put(&store, "mine", Condition::IfAbsent).await;
+        assert!(matches!(written, Err(StoreError::AccessDenied(_))), "{written:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_taken_for_ones_own_where_nothing_was_lost() {
+        let inner = Faulty::with(&[]);
+        let store = retry(&inner);
+        let etag = put(&store, "content", Condition::None).await.unwrap().etag;
+        store.copy(&source(&etag, 7), &key("b"), &Condition::IfAbsent).await.unwrap();
+        let copied = store.copy(&source(&etag, 7), &key("b"), &Condition::IfAbsent).await;
+        assert!(matches!(copied, Err(StoreError::ConditionFailed)), "{copied:?}");
+        let deleted = store.delete(&key("a"), &Condition::IfMatch(ETag::new("older"))).await;
+        assert!(matches!(deleted, Err(StoreError::ConditionFailed)), "{deleted:?}");
+        let upload = store.create_upload(&key("c"), &Attributes::default()).await.unwrap();
+        let part = store.upload_part(&upload, 1, "part".into()).await.unwrap();
+        let complete = || store.complete_upload(&upload, std::slice::from_ref(&part), 4, &Condition::None);
+        complete().await.unwrap();
+        let again = complete().await;
+        assert!(matches!(again, Err(StoreError::UploadGone)), "{again:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_that_tell_nothing_leave_the_size_and_the_date() {
+        let inner = Faulty::with(&[]);
+        let store = retry(&inner);
+        put(&store, "content", Condition::None).await.unwrap();
+        let date = inner.inner.head(&key("a")).await.unwrap().last_modified;
+        let part = Part { number: 1, etag: ETag::new("no MD5"), crc32: None };
+        for (begun, size, is_own) in
+            [(date, 7, true), (date, 8, false), (date + Duration::from_secs(1), 7, false)]
+        {
+            // It is gone, as one that is complete.
+            let upload = Upload { key: key("a"), id: "gone".to_owned(), begun, may_have_twin: false };
+            inner.faults.lock().push_back(Fault::Refused);
+            let completed =
+                store.complete_upload(&upload, std::slice::from_ref(&part), size, &Condition::None).await;
+            assert_eq!(completed.is_ok(), is_own, "{completed:?}");
+        }
+        let nowhere = Upload { key: key("b"), id: "gone".to_owned(), begun: date, may_have_twin: false };
+        inner.faults.lock().push_back(Fault::Refused);
+        let completed = store.complete_upload(&nowhere, &[part], 7, &Condition::None).await;
+        assert!(matches!(completed, Err(StoreError::UploadGone)), "{completed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_twin_that_a_lower_layer_may_have_made_is_told() {
+        let inner = Faulty::with(&[Fault::AnswerLost]);
+        let policy = RetryPolicy { limit: Limit::Each(Duration::from_secs(60)), for_credentials: false };
+        let store = Retry::new(Arc::new(retry(&inner)), policy);
+        assert!(store.create_upload(&key("a"), &Attributes::default()).await.unwrap().may_have_twin);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_has_its_time_from_its_first_failure_on() {
+        let inner = Faulty::with(&[]);
+        let store = retry(&inner);
+        let upload = store.create_upload(&key("a"), &Attributes::default()).await.unwrap();
+        // Each takes as long as the line makes it: the first one does not count.
+        inner.faults.lock().extend([Fault::Slow(600), Fault::Slow(40), Fault::Slow(40), Fault::Slow(40)]);
+        let begun = Instant::now();
+        assert!(store.upload_part(&upload, 1, "part".into()).await.is_err());
+        assert_eq!(begun.elapsed().as_secs(), 680, "two more within a minute");
+        inner.faults.lock().clear();
+        inner.faults.lock().extend([Fault::Slow(600), Fault::Refused]);
+        store.upload_part(&upload, 1, "part".into()).await.unwrap();
+        // Of other writes it does.
+        inner.faults.lock().push_back(Fault::Slow(61));
+        assert!(put(&store, "content", Condition::None).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_s3_is_out_of_reach_reads_wait_for_a_short_time_alone() {
+        let reach = Reach::new(Duration::from_secs(10));
+        let patient = |inner: &Arc<Faulty>, saves| retry(inner).minding(reach.clone(), saves);
+        let always = [Fault::Refused; 100];
+        let waited = async |store: &Retry, writes: bool| {
+            let begun = Instant::now();
+            let failed = if writes {
+                put(store, "content", Condition::None).await.map(drop)
+            } else {
+                store.head(&key("a")).await.map(drop)
+            };
+            assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+            begun.elapsed().as_secs()
+        };
+        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 56, "it is not lost yet");
+        assert!(reach.is_lost(), "nobody heard of it in that time");
+        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 6);
+        assert_eq!(waited(&patient(&Faulty::with(&always), false), true).await, 56, "a write");
+        assert_eq!(waited(&patient(&Faulty::with(&always), true), false).await, 56, "something is saved");
+        let hangs = patient(&Faulty::with(&[Fault::Hangs]), false);
+        assert_eq!(waited(&hangs, false).await, 10);
+        reach.heard();
+        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 56, "it is back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_silence_says_that_s3_is_out_of_reach() {
+        let reach = Reach::default();
+        let denied = retry(&Faulty::with(&[Fault::Denied])).minding(reach.clone(), false);
+        assert!(denied.head(&key("a")).await.is_err());
+        let skewed = retry(&Faulty::with(&[Fault::Skewed; 100])).minding(reach.clone(), false);
+        assert!(matches!(skewed.head(&key("a")).await, Err(StoreError::ClockSkew)));
+        assert!(!reach.is_lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deletes_that_do_not_pass_are_told_when_there_is_no_time_left() {
+        let inner = Faulty::with(&[Fault::Refused; 100]);
+        let begun = Instant::now();
+        let failed = retry(&inner).delete_many(&[key("a").into()]).await.unwrap();
+        assert!(matches!(&failed[..], [(_, StoreError::Unavailable(_))]), "{failed:?}");
+        assert_eq!((inner.calls(), begun.elapsed().as_secs()), (16, 56));
     }
 }
