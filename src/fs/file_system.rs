@@ -168,3 +168,60 @@ pub struct Meta {
     pub etag: Option<ETag>,
     pub modified: SystemTime,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Takes so many writes.
+    struct Takes {
+        left: usize,
+        _held: Arc<()>,
+    }
+
+    #[async_trait]
+    impl Writing for Takes {
+        async fn write(&mut self, _: Bytes) -> Result<(), Failure> {
+            self.left = self.left.checked_sub(1).ok_or(Failure::NoRoom)?;
+            Ok(())
+        }
+
+        async fn commit(self: Box<Self>) -> Result<Meta, Failure> {
+            let meta = Meta { is_folder: false, size: 7, etag: None, modified: SystemTime::UNIX_EPOCH };
+            if self.left == 0 { Ok(meta) } else { Err(Failure::NoRoom) }
+        }
+    }
+
+    fn has_ended<T>(result: Result<T, Failure>) -> bool {
+        matches!(result, Err(Failure::Intake(IntakeError::Ended)))
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_dropped_and_takes_nothing_more() {
+        let held = Arc::new(());
+        for fails_late in [false, true] {
+            let takes = Takes { left: 1 + usize::from(fails_late), _held: Arc::clone(&held) };
+            let mut file = OpenFile::Writing(Box::new(takes));
+            file.write(Bytes::new()).await.unwrap();
+            assert!(file.meta().is_none() && Arc::strong_count(&held) == 2);
+            let failed =
+                if fails_late { file.commit().await.map(drop) } else { file.write(Bytes::new()).await };
+            assert!(matches!(failed, Err(Failure::NoRoom)));
+            assert_eq!(Arc::strong_count(&held), 1);
+            assert!(has_ended(file.write(Bytes::new()).await) && has_ended(file.commit().await));
+            assert!(file.meta().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_its_place_stays_there() {
+        let mut file = OpenFile::Writing(Box::new(Takes { left: 0, _held: Arc::default() }));
+        for _ in 0..2 {
+            assert_eq!(file.commit().await.unwrap().size, 7);
+            assert_eq!(file.meta().unwrap().size, 7);
+            assert!(matches!(file.write(Bytes::new()).await, Err(Failure::BadRequest(_))));
+        }
+    }
+}
