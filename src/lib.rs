@@ -67,8 +67,6 @@ pub mod parent;
 pub mod peer;
 pub mod process;
 pub mod relay;
-#[doc(hidden)]
-pub mod seeded;
 pub mod service;
 pub mod shutdown;
 pub mod sockets;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Cached;
 use crate::cache::{Freshness, Held};
 use crate::object::{ByteRange, Key, ObjectMeta, ReadCondition, parent_prefix};
-use crate::seeded::{self, Bug};
 use crate::store::{Content, StoreError, StoreResult};
 
 impl Cached {
@@ -100,13 +99,5 @@ impl Cached {
 
 /// What is held, or a range of it.
 fn serve(held: &Held, range: Option<ByteRange>) -> StoreResult<Content> {
-    let asked = range.map(|range| {
-        if range.first > 0 && seeded::has(Bug::WrongRange) {
-            ByteRange { first: range.first - 1, last: range.last.map(|last| last - 1) }
-        } else {
-            range
-        }
-    });
-    let content = Content::of_memory(held.meta.clone(), &held.content, asked)?;
-    Ok(Content { first: range.map_or(0, |range| range.first), ..content })
+    Content::of_memory(held.meta.clone(), &held.content, range)
 }

@@ -20,7 +20,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("shutdown", &["tally"]),
     ("tally", &[]),
     ("logging", &["named"]),
-    ("seeded", &[]),
     ("spelling", &[]),
     ("words", &[]),
     ("units", &[]),
@@ -37,14 +36,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("iam", &["named"]),
     ("aws_cli", &["process"]),
     ("stack", &["named"]),
-    ("cache", &["object", "seeded"]),
+    ("cache", &["object"]),
     ("state", &["logging"]),
     ("spool", &["state", "open_file", "tally"]),
     (
         "store",
         &[
-            "object", "metrics", "shutdown", "logging", "seeded", "spelling", "state", "cache", "spool",
-            "tally", "named",
+            "object", "metrics", "shutdown", "logging", "spelling", "state", "cache", "spool", "tally",
+            "named",
         ],
     ),
     (
@@ -56,7 +55,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "metrics",
             "shutdown",
             "logging",
-            "seeded",
             "state",
             "store",
             "cache",
