@@ -2,9 +2,9 @@
 
 use super::metadata::{Located, Node};
 use super::{Failure, ResourcePath, S3FileSystem};
-use crate::object::{Key, ReadCondition};
+use crate::object::Key;
 use crate::store::read_ahead::ReadAheads;
-use crate::store::{Content, ObjectStore, StoreError};
+use crate::store::{Content, GetObject, ObjectStore, StoreError};
 
 impl S3FileSystem {
     /// Asks for the content of the GET under way and keeps it for reading. `None` where that would
@@ -18,11 +18,10 @@ impl S3FileSystem {
         }
         let key = Key::new(path.key())?;
         let range = ReadAheads::first_range(context.range);
-        let content = match self.store.get(&key, Some(range), &ReadCondition::None).await {
+        let whole = GetObject::whole(&key);
+        let content = match self.store.get(GetObject { range: Some(range), ..whole }).await {
             // An empty object has no first byte.
-            Err(StoreError::RangeNotSatisfiable) if context.range.is_none() => {
-                self.store.get(&key, None, &ReadCondition::None).await
-            }
+            Err(StoreError::RangeNotSatisfiable) if context.range.is_none() => self.store.get(whole).await,
             content => content,
         };
         let content = match content {

@@ -16,9 +16,9 @@ use crate::fs::seen_versions::WriteCondition;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
 use crate::spool::Intake;
 use crate::store::comparing::is_same;
-use crate::store::multipart::{MultipartWriter, RetainedBody, Unfinished};
+use crate::store::multipart::{MultipartWriter, NewObject, RetainedBody, Unfinished};
 use crate::store::namespace::Namespace;
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{GetObject, ObjectStore, StoreError};
 
 /// Where an object is written to.
 #[derive(Debug)]
@@ -87,9 +87,14 @@ impl S3FileSystem {
             condition,
             is_clients_own,
         };
-        let what = (placement.key.clone(), placement.attributes.clone(), placement.condition.clone());
-        let store = placement.store.objects();
-        let intake = self.shared.uploads.intake(store, what, length, !is_clients_own)?;
+        let object = NewObject {
+            key: placement.key.clone(),
+            attributes: placement.attributes.clone(),
+            condition: placement.condition.clone(),
+            length,
+            keep: !is_clients_own,
+        };
+        let intake = self.shared.uploads.intake(placement.store.objects(), object)?;
         let body = Body::new(context, intake, length);
         Ok(Upload { body, target, entered: Some(entered), placement })
     }
@@ -225,8 +230,8 @@ impl Placement {
     /// its like is no conflict. A look that fails proves nothing.
     async fn is_there(&self, retained: &RetainedBody) -> Option<Written> {
         let meta = self.store.head(&self.key).await.ok().filter(|meta| meta.size == retained.size())?;
-        let version = ReadCondition::IfMatch(meta.etag.clone());
-        let there = self.store.get(&self.key, None, &version).await.ok()?;
+        let condition = &ReadCondition::IfMatch(meta.etag.clone());
+        let there = self.store.get(GetObject { condition, ..GetObject::whole(&self.key) }).await.ok()?;
         let is_same = is_same(retained.chunks(), there.body).await.unwrap_or(false);
         is_same.then_some(Written { etag: meta.etag, last_modified: meta.last_modified })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Cached;
 use crate::cache::{Freshness, Held};
 use crate::object::{ByteRange, Key, ObjectMeta, ReadCondition, parent_prefix};
-use crate::store::{Content, StoreError, StoreResult};
+use crate::store::{Content, GetObject, StoreError, StoreResult};
 
 impl Cached {
     /// The newest version's content: from memory if it is known to be the newest, else from the
@@ -69,7 +69,7 @@ impl Cached {
         condition: &ReadCondition,
     ) -> StoreResult<Content> {
         let question = self.metadata.ask(parent_prefix(key.as_str()));
-        let content = match self.inner.get(key, range, condition).await {
+        let content = match self.inner.get(GetObject { key, range, condition }).await {
             Err(StoreError::NotFound) => {
                 question.object(key, None);
                 return Err(StoreError::NotFound);

@@ -12,15 +12,12 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::logging::milliseconds;
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectMeta, Written};
 use crate::store::comparing::{Expected, composite_etag};
 use crate::store::reach::Reach;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload, existing,
+    CompleteUpload, Content, CopyObject, CopyPart, GetObject, ListPage, ListRequest, MultipartStore,
+    ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart, existing,
 };
 
 /// How long to go on. No attempt is begun, and no read waited for, beyond the limit.
@@ -175,34 +172,24 @@ impl ObjectStore for Retry {
         self.retry(Kind::Read, || self.inner.head(key)).await
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        self.retry(Kind::Read, || self.inner.get(key, range, condition)).await
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        self.retry(Kind::Read, || self.inner.get(request)).await
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
         self.retry(Kind::Read, || self.inner.list(request)).await
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let attempt = || self.inner.put(key, body.clone(), attributes, condition);
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let attempt = || self.inner.put(request.clone());
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
             // The own-retry trap: an attempt whose answer was lost may have written, and the next one then met
             // our own object.
             Err(error @ StoreError::ConditionFailed) if maybe_applied => {
+                let PutObject { key, body, .. } = &request;
                 match existing(self.head(key).await)? {
-                    Some(meta) if Expected::Body(&body).is_at(self, key, &meta).await => Ok(written(meta)),
+                    Some(meta) if Expected::Body(body).is_at(self, key, &meta).await => Ok(written(meta)),
                     _ => Err(error),
                 }
             }
@@ -210,9 +197,9 @@ impl ObjectStore for Retry {
         }
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let begun = SystemTime::now();
-        let attempt = || self.inner.copy(source, to, condition);
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let (begun, CopyObject { source, to, .. }) = (SystemTime::now(), request);
+        let attempt = || self.inner.copy(request);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
             // A doubtful copy must not cost a MOVE its source.
@@ -276,28 +263,17 @@ impl MultipartStore for Retry {
         result.map(|upload| Upload { may_have_twin: upload.may_have_twin || maybe_applied, ..upload })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.retry(Kind::Part, || self.inner.upload_part(upload, number, body.clone())).await
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+        self.retry(Kind::Part, || self.inner.upload_part(request.clone())).await
     }
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.retry(Kind::Write, || self.inner.copy_part(upload, number, source, range)).await
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        self.retry(Kind::Write, || self.inner.copy_part(request)).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let attempt = || self.inner.complete_upload(upload, parts, size, condition);
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let CompleteUpload { upload, parts, size, .. } = request;
+        let attempt = || self.inner.complete_upload(request);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
             Err(error @ (StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone))
@@ -331,8 +307,8 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::store::CopySource;
     use crate::store::memory::MemoryStore;
-    use crate::store::payload::Payload;
 
     /// What goes wrong with a call.
     #[derive(Debug, Clone, Copy, PartialEq)]
@@ -377,14 +353,15 @@ mod tests {
                 Some(Fault::SignedOut) => Err(StoreError::Credentials("expired".into())),
                 Some(Fault::Hangs) => std::future::pending().await,
                 Some(Fault::Overtaken(content)) => {
-                    self.inner.put(key, content.into(), &Attributes::default(), &Condition::None).await?;
+                    let (attributes, condition) = (&Attributes::default(), &Condition::None);
+                    self.inner.put(PutObject { key, body: content.into(), attributes, condition }).await?;
                     Err(unavailable())
                 }
             }
         }
 
         async fn holds(&self, name: &str) -> Option<bytes::Bytes> {
-            let got = existing(self.inner.get(&key(name), None, &ReadCondition::None).await).unwrap()?;
+            let got = existing(self.inner.get(GetObject::whole(&key(name))).await).unwrap()?;
             Some(got.collect().await.unwrap())
         }
 
@@ -401,18 +378,12 @@ mod tests {
             self.call(key, self.inner.head(key)).await
         }
 
-        async fn put(
-            &self,
-            key: &Key,
-            body: Payload,
-            attributes: &Attributes,
-            condition: &Condition,
-        ) -> StoreResult<Written> {
-            self.call(key, self.inner.put(key, body, attributes, condition)).await
+        async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+            self.call(request.key, self.inner.put(request)).await
         }
 
-        async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-            self.call(to, self.inner.copy(source, to, condition)).await
+        async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+            self.call(request.to, self.inner.copy(request)).await
         }
 
         async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -438,14 +409,8 @@ mod tests {
             self.call(key, self.inner.create_upload(key, attributes)).await
         }
 
-        async fn complete_upload(
-            &self,
-            upload: &Upload,
-            parts: &[Part],
-            size: u64,
-            condition: &Condition,
-        ) -> StoreResult<Written> {
-            self.call(&upload.key, self.inner.complete_upload(upload, parts, size, condition)).await
+        async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+            self.call(&request.upload.key, self.inner.complete_upload(request)).await
         }
     }
 
@@ -460,7 +425,8 @@ mod tests {
     }
 
     async fn put(store: &Retry, content: &'static str, condition: Condition) -> StoreResult<Written> {
-        store.put(&key("a"), content.into(), &Attributes::default(), &condition).await
+        let (key, body, attributes) = (&key("a"), content.into(), &Attributes::default());
+        store.put(PutObject { key, body, attributes, condition: &condition }).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -502,7 +468,9 @@ mod tests {
                 size: 7,
                 storage_class: None,
             };
-            let copied = store.copy(&source, &key("b"), &Condition::IfAbsent).await;
+            let copied = store
+                .copy(CopyObject { source: &source, to: &key("b"), condition: &Condition::IfAbsent })
+                .await;
             assert_eq!(copied.is_ok(), is_own, "{copied:?}");
         }
     }
@@ -534,9 +502,11 @@ mod tests {
             let store = retry(&inner);
             let upload = store.create_upload(&key("a"), &Attributes::default()).await.unwrap();
             assert!(!upload.may_have_twin);
-            let part = store.upload_part(&upload, 1, "part".into()).await.unwrap();
+            let part = store.upload_part(UploadPart { upload: &upload, number: 1, body: "part".into() });
+            let part = part.await.unwrap();
             inner.faults.lock().push_back(fault);
-            let completed = store.complete_upload(&upload, &[part], 4, &Condition::IfAbsent).await;
+            let (upload, parts, condition) = (&upload, &[part], &Condition::IfAbsent);
+            let completed = store.complete_upload(CompleteUpload { upload, parts, size: 4, condition }).await;
             assert_eq!(completed.is_ok(), is_own, "{completed:?}");
         }
         let inner = Faulty::with(&[Fault::AnswerLost]);

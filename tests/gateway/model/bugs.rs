@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use s3dav::object::{
     Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ListPage, ListedObject, ObjectAddress,
-    ObjectMeta, ReadCondition, Written, parent_prefix,
+    ObjectMeta, Written, parent_prefix,
 };
 use s3dav::store::{
-    Content, CopySource, Foreseen, ListRequest, MultipartStore, ObjectStore, Part, Payload, StoreError,
-    StoreResult, Upload,
+    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListRequest, MultipartStore,
+    ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
 };
 
 /// What can be wrong.
@@ -128,19 +128,14 @@ impl ObjectStore for Buggy {
         Ok(meta)
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        match range.filter(|range| range.first > 0 && self.has(Bug::WrongRange)) {
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        match request.range.filter(|range| range.first > 0 && self.has(Bug::WrongRange)) {
             Some(ByteRange { first, last }) => {
                 let early = ByteRange { first: first - 1, last: last.map(|last| last - 1) };
-                let content = self.inner.get(key, Some(early), condition).await?;
+                let content = self.inner.get(GetObject { range: Some(early), ..request }).await?;
                 Ok(Content { first, ..content })
             }
-            None => self.inner.get(key, range, condition).await,
+            None => self.inner.get(request).await,
         }
     }
 
@@ -162,23 +157,17 @@ impl ObjectStore for Buggy {
         Ok(page)
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let condition = self.kept(condition);
-        self.change(vec![key], self.inner.put(key, body, attributes, condition)).await
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let condition = self.kept(request.condition);
+        self.change(vec![request.key], self.inner.put(PutObject { condition, ..request })).await
     }
 
     async fn foresee(&self, copies: &[Foreseen]) {
         self.inner.foresee(copies).await;
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        self.change(vec![to], self.inner.copy(source, to, condition)).await
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        self.change(vec![request.to], self.inner.copy(request)).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -211,29 +200,17 @@ impl MultipartStore for Buggy {
         self.inner.create_upload(key, attributes).await
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.inner.upload_part(upload, number, body).await
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+        self.inner.upload_part(request).await
     }
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.inner.copy_part(upload, number, source, range).await
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        self.inner.copy_part(request).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let completion = self.inner.complete_upload(upload, parts, size, self.kept(condition));
-        self.change(vec![&upload.key], completion).await
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let completion = CompleteUpload { condition: self.kept(request.condition), ..request };
+        self.change(vec![&request.upload.key], self.inner.complete_upload(completion)).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
