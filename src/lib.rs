@@ -68,8 +68,6 @@ pub mod path_key;
 pub mod peer;
 pub mod process;
 pub mod relay;
-#[doc(hidden)]
-pub mod seeded;
 pub mod service;
 pub mod shutdown;
 pub mod sockets;

@@ -12,7 +12,6 @@ use super::Times;
 use super::knowledge::{Asked, Freshness, Tick, What};
 use super::listing::{Listing, Page, apply, is_ordered, last_name};
 use crate::object::{ListPage, ListedObject, ObjectMeta, Spelling};
-use crate::seeded::{self, Bug};
 
 /// See the module.
 #[derive(Debug)]
@@ -145,7 +144,7 @@ impl Folder {
         let is_stale = asked < known.barrier
             || known.facts.get(name).is_some_and(|fact| fact.asked >= asked)
             || known.listing.as_ref().is_some_and(newer);
-        if is_stale && !seeded::has(Bug::StaleFill) {
+        if is_stale {
             return false;
         }
         if let What::Object(meta) = &mut what {
@@ -183,7 +182,7 @@ impl Folder {
         match (continuation, &mut known.listing) {
             (None, Some(listing)) if listing.asked > asked => return false,
             (None, _) => {
-                known.facts.retain(|_, fact| fact.asked > asked && !seeded::has(Bug::StaleFill));
+                known.facts.retain(|_, fact| fact.asked > asked);
                 known.listing =
                     Some(Listing { asked, learned, pages: Vec::new(), spellings: HashMap::new() });
             }

@@ -12,7 +12,6 @@ use super::context::Offered;
 use super::ranges::Ranges;
 use super::{Client, RequestContext};
 use crate::object::{Condition, ETag};
-use crate::seeded::{self, Bug};
 use crate::state::{State, StateError};
 
 /// The version that a client last got or made, by client and key. It is kept in the state; what it lost of an
@@ -259,7 +258,6 @@ impl WriteCondition {
     /// `basis`: the version that the client means to replace, as far as is known.
     pub fn of(context: &RequestContext, basis: Option<ETag>, create_new: bool) -> Self {
         let condition = match (&context.if_match, basis) {
-            _ if seeded::has(Bug::LostCondition) => Condition::None,
             _ if create_new => Condition::IfAbsent,
             (Some(etag), _) => Condition::IfMatch(etag.clone()),
             (None, Some(basis)) => Condition::IfMatch(basis),

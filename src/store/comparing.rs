@@ -10,7 +10,7 @@ use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 use md5::{Digest, Md5};
 
-use super::{CopySource, ListRequest, ObjectStore, Part, Payload, StoreResult};
+use super::{CopySource, GetObject, ListRequest, ObjectStore, Part, Payload, StoreResult};
 use crate::object::{ETag, Key, ObjectMeta, ReadCondition};
 
 /// What a write should leave.
@@ -51,7 +51,8 @@ async fn holds<S: ObjectStore + ?Sized>(store: &S, key: &Key, meta: &ObjectMeta,
         return true;
     }
     let ours = stream::iter(body.pieces().iter().cloned().map(Ok)).boxed();
-    match store.get(key, None, &ReadCondition::IfMatch(meta.etag.clone())).await {
+    let condition = &ReadCondition::IfMatch(meta.etag.clone());
+    match store.get(GetObject { condition, ..GetObject::whole(key) }).await {
         Ok(content) => is_same(ours, content.body).await.unwrap_or(false),
         Err(_) => false,
     }
@@ -74,8 +75,9 @@ async fn is_copy<S: ObjectStore + ?Sized>(
         return is_since(meta, begun);
     }
     let version = source.etag.clone().map_or(ReadCondition::None, ReadCondition::IfMatch);
-    let original = store.get(&source.key, None, &version).await;
-    let copy = store.get(to, None, &ReadCondition::IfMatch(meta.etag.clone())).await;
+    let original = store.get(GetObject { condition: &version, ..GetObject::whole(&source.key) }).await;
+    let version = ReadCondition::IfMatch(meta.etag.clone());
+    let copy = store.get(GetObject { condition: &version, ..GetObject::whole(to) }).await;
     match (original, copy) {
         (Ok(original), Ok(copy)) => is_same(original.body, copy.body).await.unwrap_or(false),
         _ => false,

@@ -5,116 +5,95 @@
 macro_rules! forward {
     ($inner:ident: $($method:ident),+) => { $(forward!(@$method $inner);)+ };
     (@head $inner:ident) => {
-        forward!(@async $inner head(key: &'life1 Key) -> ObjectMeta);
-    };
-    (@list $inner:ident) => {
-        forward!(@async $inner list(request: &'life1 ListRequest) -> ListPage);
-    };
-    (@abort_upload $inner:ident) => {
-        forward!(@async $inner abort_upload(upload: &'life1 Upload) -> ());
-    };
-    (@list_uploads $inner:ident) => {
-        forward!(@async $inner list_uploads(key: &'life1 Key) -> Vec<Upload>);
-    };
-    (@upload_part $inner:ident) => {
-        forward!(@async $inner upload_part(upload: &'life1 Upload, number: u32, body: Payload) -> Part);
-    };
-    (@attributes $inner:ident) => {
-        forward!(@async2 $inner attributes(key: &'life1 Key, version: &'life2 ETag) -> Attributes);
-    };
-    (@create_upload $inner:ident) => {
-        forward!(@async2 $inner create_upload(key: &'life1 Key, attributes: &'life2 Attributes) -> Upload);
+        forward!(@async $inner head(key: &'life1 $crate::object::Key) -> $crate::object::ObjectMeta);
     };
     (@get $inner:ident) => {
-        forward!(@async2 $inner get(
-            key: &'life1 Key, range: Option<ByteRange>, condition: &'life2 ReadCondition
-        ) -> Content);
+        forward!(@async $inner get(request: $crate::store::GetObject<'life1>) -> $crate::store::Content);
     };
-    (@copy_part $inner:ident) => {
-        forward!(@async2 $inner copy_part(
-            upload: &'life1 Upload, number: u32, source: &'life2 CopySource, range: ByteRange
-        ) -> Part);
-    };
-    (@delete $inner:ident) => {
-        forward!(@async2 $inner delete(key: &'life1 Key, condition: &'life2 Condition) -> ());
-    };
-    (@delete_many $inner:ident) => {
-        forward!(@async $inner delete_many(objects: &'life1 [DeleteTarget]) -> Vec<(Key, StoreError)>);
+    (@list $inner:ident) => {
+        forward!(@async $inner list(request: &'life1 $crate::store::ListRequest) -> $crate::store::ListPage);
     };
     (@put $inner:ident) => {
-        forward!(@async3 $inner put(
-            key: &'life1 Key, body: Payload, attributes: &'life2 Attributes, condition: &'life3 Condition
-        ) -> Written);
+        forward!(@async $inner put(request: $crate::store::PutObject<'life1>) -> $crate::object::Written);
     };
     (@copy $inner:ident) => {
-        forward!(@async3 $inner copy(
-            source: &'life1 CopySource, to: &'life2 Key, condition: &'life3 Condition
-        ) -> Written);
+        forward!(@async $inner copy(request: $crate::store::CopyObject<'life1>) -> $crate::object::Written);
+    };
+    (@delete $inner:ident) => {
+        forward!(@async $inner delete(
+            key: &'life1 $crate::object::Key, condition: &'life2 $crate::object::Condition
+        ) -> ());
+    };
+    (@delete_many $inner:ident) => {
+        forward!(@async $inner delete_many(
+            objects: &'life1 [$crate::object::DeleteTarget]
+        ) -> Vec<($crate::object::Key, $crate::store::StoreError)>);
+    };
+    (@attributes $inner:ident) => {
+        forward!(@async $inner attributes(
+            key: &'life1 $crate::object::Key, version: &'life2 $crate::object::ETag
+        ) -> $crate::object::Attributes);
+    };
+    (@create_upload $inner:ident) => {
+        forward!(@async $inner create_upload(
+            key: &'life1 $crate::object::Key, attributes: &'life2 $crate::object::Attributes
+        ) -> $crate::store::Upload);
+    };
+    (@upload_part $inner:ident) => {
+        forward!(@async $inner upload_part(request: $crate::store::UploadPart<'life1>) -> $crate::store::Part);
+    };
+    (@copy_part $inner:ident) => {
+        forward!(@async $inner copy_part(request: $crate::store::CopyPart<'life1>) -> $crate::store::Part);
     };
     (@complete_upload $inner:ident) => {
-        forward!(@async3 $inner complete_upload(
-            upload: &'life1 Upload, parts: &'life2 [Part], size: u64, condition: &'life3 Condition
-        ) -> Written);
+        forward!(@async $inner complete_upload(
+            request: $crate::store::CompleteUpload<'life1>
+        ) -> $crate::object::Written);
+    };
+    (@abort_upload $inner:ident) => {
+        forward!(@async $inner abort_upload(upload: &'life1 $crate::store::Upload) -> ());
+    };
+    (@list_uploads $inner:ident) => {
+        forward!(@async $inner list_uploads(key: &'life1 $crate::object::Key) -> Vec<$crate::store::Upload>);
     };
     (@foresee $inner:ident) => {
-        fn foresee<'life0, 'life1, 'async_trait>(
-            &'life0 self,
-            copies: &'life1 [Foreseen],
-        ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'async_trait>>
-        where
-            'life0: 'async_trait,
-            'life1: 'async_trait,
-            Self: 'async_trait,
-        {
-            self.$inner.foresee(copies)
-        }
+        forward!(@boxed $inner foresee(copies: &'life1 [$crate::store::Foreseen]) -> ());
     };
     (@address $inner:ident) => {
-        fn address(&self, key: &Key) -> ObjectAddress {
+        fn address(&self, key: &$crate::object::Key) -> $crate::object::ObjectAddress {
             self.$inner.address(key)
         }
     };
-    // As `async_trait` writes them: with one to three borrowed arguments.
     (@async $inner:ident $method:ident($($name:ident: $kind:ty),+) -> $answer:ty) => {
+        forward!(@boxed $inner $method($($name: $kind),+) -> $crate::store::StoreResult<$answer>);
+    };
+    // As `async_trait` writes it, with one borrowed argument or two.
+    (@boxed $inner:ident $method:ident($one:ident: $first:ty) -> $answer:ty) => {
         fn $method<'life0, 'life1, 'async_trait>(
             &'life0 self,
-            $($name: $kind),+
-        ) -> std::pin::Pin<Box<dyn Future<Output = StoreResult<$answer>> + Send + 'async_trait>>
+            $one: $first,
+        ) -> std::pin::Pin<Box<dyn Future<Output = $answer> + Send + 'async_trait>>
         where
             'life0: 'async_trait,
             'life1: 'async_trait,
             Self: 'async_trait,
         {
-            self.$inner.$method($($name),+)
+            self.$inner.$method($one)
         }
     };
-    (@async2 $inner:ident $method:ident($($name:ident: $kind:ty),+) -> $answer:ty) => {
+    (@boxed $inner:ident $method:ident($one:ident: $first:ty, $other:ident: $second:ty) -> $answer:ty) => {
         fn $method<'life0, 'life1, 'life2, 'async_trait>(
             &'life0 self,
-            $($name: $kind),+
-        ) -> std::pin::Pin<Box<dyn Future<Output = StoreResult<$answer>> + Send + 'async_trait>>
+            $one: $first,
+            $other: $second,
+        ) -> std::pin::Pin<Box<dyn Future<Output = $answer> + Send + 'async_trait>>
         where
             'life0: 'async_trait,
             'life1: 'async_trait,
             'life2: 'async_trait,
             Self: 'async_trait,
         {
-            self.$inner.$method($($name),+)
-        }
-    };
-    (@async3 $inner:ident $method:ident($($name:ident: $kind:ty),+) -> $answer:ty) => {
-        fn $method<'life0, 'life1, 'life2, 'life3, 'async_trait>(
-            &'life0 self,
-            $($name: $kind),+
-        ) -> std::pin::Pin<Box<dyn Future<Output = StoreResult<$answer>> + Send + 'async_trait>>
-        where
-            'life0: 'async_trait,
-            'life1: 'async_trait,
-            'life2: 'async_trait,
-            'life3: 'async_trait,
-            Self: 'async_trait,
-        {
-            self.$inner.$method($($name),+)
+            self.$inner.$method($one, $other)
         }
     };
 }

@@ -10,12 +10,12 @@ use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
 use super::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload,
+    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListPage, ListRequest,
+    MultipartStore, ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
 };
 use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ListedObject, ObjectAddress, ObjectMeta,
-    ReadCondition, Written,
+    Attributes, Condition, DeleteTarget, ETag, Key, ListedObject, ObjectAddress, ObjectMeta, ReadCondition,
+    Written,
 };
 
 /// See the module. Cloning shares the objects.
@@ -83,14 +83,9 @@ impl ObjectStore for MemoryStore {
         Ok(self.0.lock().get(key)?.meta.clone())
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        let object = self.0.lock().get(key)?.clone();
-        match condition {
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        let object = self.0.lock().get(request.key)?.clone();
+        match request.condition {
             ReadCondition::IfMatch(etag) if *etag != object.meta.etag => {
                 return Err(StoreError::ConditionFailed);
             }
@@ -99,7 +94,7 @@ impl ObjectStore for MemoryStore {
             }
             _ => {}
         }
-        Content::of_memory(object.meta, &object.content, range)
+        Content::of_memory(object.meta, &object.content, request.range)
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -133,13 +128,8 @@ impl ObjectStore for MemoryStore {
         Ok(page)
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let PutObject { key, body, attributes, condition } = request;
         let body = body.to_bytes();
         let etag = ETag::new(hex::encode(Md5::digest(&body)));
         let mut shelves = self.0.lock();
@@ -147,7 +137,8 @@ impl ObjectStore for MemoryStore {
         Ok(shelves.store(key, body, attributes, etag))
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let CopyObject { source, to, condition } = request;
         let mut shelves = self.0.lock();
         let object = shelves.get(&source.address.key)?.clone();
         if source.etag.as_ref().is_some_and(|etag| *etag != object.meta.etag) {
@@ -212,39 +203,30 @@ impl MultipartStore for MemoryStore {
         Ok(upload)
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+        let UploadPart { upload, number, body } = request;
         let body = body.to_bytes();
         let etag = ETag::new(hex::encode(Md5::digest(&body)));
         self.0.lock().upload(upload)?.parts.insert(number, body);
         Ok(Part { number, etag, crc32: None })
     }
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        let content = {
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        let CopyPart { upload, number, source, range } = request;
+        let body = {
             let shelves = self.0.lock();
             let object = shelves.get(&source.address.key)?;
             if source.etag.as_ref().is_some_and(|etag| *etag != object.meta.etag) {
                 return Err(StoreError::ConditionFailed);
             }
             let end = range.last.map_or(object.meta.size, |last| object.meta.size.min(last + 1));
-            object.content.slice(range.first as usize..end as usize)
+            object.content.slice(range.first as usize..end as usize).into()
         };
-        self.upload_part(upload, number, content.into()).await
+        self.upload_part(UploadPart { upload, number, body }).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let CompleteUpload { upload, parts, size, condition } = request;
         let mut shelves = self.0.lock();
         shelves.upload(upload)?;
         shelves.check(&upload.key, condition)?;

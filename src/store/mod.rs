@@ -23,6 +23,7 @@ mod payload;
 pub mod reach;
 pub mod read_ahead;
 mod reader;
+mod requests;
 pub mod s3;
 pub mod stack;
 pub mod tree;
@@ -39,6 +40,7 @@ use crate::object::{ByteRange, ETag, Key, ObjectAddress, ObjectMeta};
 pub use crate::object::ListPage;
 
 pub use payload::{Payload, PayloadBuffer};
+pub use requests::{CompleteUpload, CopyObject, CopyPart, GetObject, PutObject, UploadPart};
 pub use wire::{MultipartStore, ObjectStore};
 
 pub use error::{NotFoundAnywhere, NotSignedIn, Setting, StoreError, StoreResult, existing};

@@ -7,14 +7,8 @@ use async_trait::async_trait;
 use super::creates::WithCreates;
 use super::layers::retry::{Kind, Retry, RetryPolicy};
 use super::reach::Reach;
-use super::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload, existing,
-};
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Spelling, Stat, Written,
-};
+use super::{ListPage, MultipartStore, ObjectStore, StoreError, StoreResult, existing};
+use crate::object::{Attributes, Key, Spelling, Stat, Written};
 
 /// Files and folders by name, for one request or one piece of work: whatever is asked is tried again for as long as
 /// that may wait. Cheap to make and to clone.

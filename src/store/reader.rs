@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::{Content, MultipartStore, StoreError, StoreResult};
+use super::{Content, GetObject, MultipartStore, StoreError, StoreResult};
 use crate::object::{ByteRange, ETag, Key, ReadCondition};
 
 /// Reads an object's bytes in order. Every request carries the ETag, so that what is read is one
@@ -55,10 +55,8 @@ impl ObjectReader {
             Some(content) => content,
             None => {
                 let range = ByteRange { first: self.position, last: self.end.checked_sub(1) };
-                let content = self
-                    .store
-                    .get(&self.key, Some(range), &ReadCondition::IfMatch(self.etag.clone()))
-                    .await?;
+                let (key, condition) = (&self.key, &ReadCondition::IfMatch(self.etag.clone()));
+                let content = self.store.get(GetObject { key, range: Some(range), condition }).await?;
                 if content.first != self.position {
                     return Err(StoreError::InvalidAnswer("another range came than was asked for".into()));
                 }

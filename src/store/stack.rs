@@ -12,7 +12,9 @@
 //! 7. [`Cached`]: above all that changes objects, so that it learns of each change; below the creates, since what is held
 //!    is not S3's.
 //! 8. [`WithCreates`]: what is held is shown to everybody, and goes to the store through the cache.
-//! 9. `Retry`, made for each request as part of its [`Namespace`]: the time of a request ends all of the above.
+//! 9. `Retry`, made for each request as part of its [`Namespace`]: the time of a request ends all of the above. It is a value
+//!    that holds that time, and not an argument of the methods: the layers below have no use for it, and whatever works on
+//!    a store (writers, readers, walks, looks at what an attempt left) has one word to hand on, not two.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,12 +8,10 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use super::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, Part, Payload, StoreError, StoreResult, Upload,
+    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListPage, ListRequest, Part,
+    PutObject, StoreError, StoreResult, Upload, UploadPart,
 };
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, Written};
 
 /// A bucket, or something that behaves like one.
 ///
@@ -28,31 +26,20 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// The object's content, or a range of it. A condition that does not hold is
     /// [`StoreError::ConditionFailed`] (another version than wanted) or
     /// [`StoreError::NotModified`] (still the version that is known).
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content>;
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content>;
 
     /// One page of keys, in byte order.
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage>;
 
     /// Writes a whole object.
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written>;
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written>;
 
     /// Many copies are going to be made, soon and in about this order: where their conditions must be made up for by
     /// looks, one serves many of them.
     async fn foresee(&self, copies: &[Foreseen]);
 
     /// Copies an object within the store's reach, keeping its attributes.
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written>;
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written>;
 
     /// Deletes one object. Without a condition a missing object is a success.
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()>;
@@ -64,7 +51,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Everything that is stored beside a version's content, for a copy in parts.
     async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes>;
 
-    /// Where the object at `key` lies, for [`ObjectStore::copy`].
+    /// Where the object at `key` lies, for a [`CopySource`](super::CopySource).
     fn address(&self, key: &Key) -> ObjectAddress;
 }
 
@@ -74,26 +61,14 @@ pub trait MultipartStore: ObjectStore {
     /// Begins a multipart upload.
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload>;
 
-    /// Uploads one part; `number` counts from 1.
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part>;
+    /// Uploads one part.
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part>;
 
     /// Makes a part of a range of another object.
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part>;
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part>;
 
-    /// Makes the object from its parts, in order. `size` is the whole object's length in bytes.
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written>;
+    /// Makes the object from its parts.
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written>;
 
     /// Gives an upload up. An upload that is gone already is a success.
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()>;

@@ -9,7 +9,7 @@ use s3dav::metrics::Metrics;
 use s3dav::object::{Attributes, Condition, Key};
 use s3dav::store::looked::{self, LookTooOld};
 use s3dav::store::s3::S3Store;
-use s3dav::store::{ObjectStore, StoreError};
+use s3dav::store::{ObjectStore, PutObject, StoreError};
 use tempfile::TempDir;
 
 use crate::harness::clients::{Moto, needs};
@@ -293,8 +293,8 @@ async fn what_relies_on_an_old_look_is_not_sent() {
     let s3 = embedded().await;
     let store = S3Store::new(BUCKET, s3_options(&s3.endpoint_url()), Metrics::default()).await.unwrap();
     let (key, now) = (Key::new("key").unwrap(), tokio::time::Instant::now());
-    let (attributes, condition) = (Attributes::default(), Condition::None);
-    let put = || store.put(&key, "x".into(), &attributes, &condition);
+    let (attributes, condition) = (&Attributes::default(), &Condition::None);
+    let put = || store.put(PutObject { key: &key, body: "x".into(), attributes, condition });
     let late = looked::until(now, put()).await.unwrap_err();
     assert!(matches!(&late, StoreError::Unavailable(cause) if cause.is::<LookTooOld>()), "{late:?}");
     assert_eq!(s3.hooks().total(), 0);
@@ -460,9 +460,10 @@ async fn what_relies_on_a_look_is_sent_once() {
     let s3 = embedded().await;
     let store = S3Store::new(BUCKET, s3_options(&s3.endpoint_url()), Metrics::default()).await.unwrap();
     let (key, end) = (Key::new("key").unwrap(), tokio::time::Instant::now() + Duration::from_secs(60));
-    let (attributes, condition) = (Attributes::default(), Condition::None);
+    let (attributes, condition) = (&Attributes::default(), &Condition::None);
     s3.hooks().always(Action::ApplyThenFail);
-    let lost = looked::until(end, store.put(&key, "x".into(), &attributes, &condition)).await.unwrap_err();
+    let put = store.put(PutObject { key: &key, body: "x".into(), attributes, condition });
+    let lost = looked::until(end, put).await.unwrap_err();
     assert!(lost.may_have_been_applied(), "{lost:?}");
     let lost = looked::until(end, store.delete(&key, &condition)).await.unwrap_err();
     assert!(lost.may_have_been_applied(), "{lost:?}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3dav::embedded::Action;
 use s3dav::object::{Attributes, Condition, Key};
+use s3dav::store::PutObject;
 
 use crate::harness::{Bucket, TestGateway, buckets, embedded, xml};
 
@@ -52,7 +53,8 @@ async fn jitter(seed: usize) {
 
 async fn plain_put(bucket: &Bucket, key: &str, body: &str, replaces: &Condition) -> bool {
     let body = body.to_owned().into();
-    bucket.store().put(&Key::new(key).unwrap(), body, &Attributes::default(), replaces).await.is_ok()
+    let (key, attributes) = (&Key::new(key).unwrap(), &Attributes::default());
+    bucket.store().put(PutObject { key, body, attributes, condition: replaces }).await.is_ok()
 }
 
 /// Runs one round below `r{n}/`; returns what was acknowledged and must be found.

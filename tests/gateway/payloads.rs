@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use s3dav::metrics::Metrics;
 use s3dav::object::{Attributes, Condition, Key};
 use s3dav::store::s3::{Checksums, S3Store};
-use s3dav::store::{MultipartStore, ObjectStore, Payload, Upload};
+use s3dav::store::{MultipartStore, ObjectStore, Payload, PutObject, Upload, UploadPart};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -63,10 +63,11 @@ impl Takes {
         let store = S3Store::new("bucket", options, Metrics::default()).await.unwrap();
         self.seen.lock().clear();
         let key = Key::new("key").unwrap();
-        store.put(&key, payload.clone(), &Attributes::default(), &Condition::None).await.unwrap();
+        let (body, attributes, condition) = (payload.clone(), &Attributes::default(), &Condition::None);
+        store.put(PutObject { key: &key, body, attributes, condition }).await.unwrap();
         let begun = std::time::SystemTime::now();
         let upload = Upload { key, id: "1".into(), begun, may_have_twin: false };
-        store.upload_part(&upload, 1, payload).await.unwrap();
+        store.upload_part(UploadPart { upload: &upload, number: 1, body: payload }).await.unwrap();
         std::mem::take(&mut *self.seen.lock())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use s3dav::config::BucketSpec;
 use s3dav::embedded::{ACTIONS, Action, EmbeddedS3, Hooks, Listable};
 use s3dav::iam;
-use s3dav::object::{Attributes, Condition, Key};
+use s3dav::object::{Attributes, Key};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -58,10 +58,7 @@ async fn bucket_of(gateway: &TestGateway) -> Bucket {
 
 async fn put_tagged(bucket: &Bucket, key: &str) {
     let attributes = Attributes { tagging: Some("colour=red".to_owned()), ..Attributes::default() };
-    let (store, key) = (bucket.store(), Key::new(key).unwrap());
-    let upload = store.create_upload(&key, &attributes).await.unwrap();
-    let part = store.upload_part(&upload, 1, "content".into()).await.unwrap();
-    store.complete_upload(&upload, &[part], 7, &Condition::None).await.unwrap();
+    bucket.upload(key, "content".into(), &attributes).await;
 }
 
 async fn tags(bucket: &Bucket, key: &str) -> Option<String> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use s3dav::object::{Attributes, Condition, Key};
-use s3dav::store::Payload;
+use s3dav::store::{Payload, PutObject};
 use sha2::{Digest, Sha256};
 
 use crate::harness::process::Process;
@@ -23,7 +23,9 @@ async fn a_folder_of_100_000_lists_completely_in_little_memory() {
         let store = Arc::clone(&store);
         async move {
             let key = Key::new(format!("many/picture-{n:06}.jpeg")).unwrap();
-            store.put(&key, Payload::default(), &Attributes::default(), &Condition::None).await.unwrap();
+            let (body, attributes, condition) =
+                (Payload::default(), &Attributes::default(), &Condition::None);
+            store.put(PutObject { key: &key, body, attributes, condition }).await.unwrap();
         }
     });
     puts.buffer_unordered(16).collect::<Vec<()>>().await;

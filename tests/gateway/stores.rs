@@ -10,7 +10,7 @@ use bytes::Bytes;
 use s3dav::cache::{CacheOptions, Times};
 use s3dav::embedded::Quirks;
 use s3dav::metrics::Metrics;
-use s3dav::object::{Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ReadCondition};
+use s3dav::object::{Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ReadCondition, Written};
 use s3dav::shutdown::Shutdown;
 use s3dav::state::State;
 use s3dav::store::cached::Cached;
@@ -25,7 +25,10 @@ use s3dav::store::namespace::Namespace;
 use s3dav::store::reach::Reach;
 use s3dav::store::s3::S3Store;
 use s3dav::store::stack::{BucketStore, Stack, StackOptions};
-use s3dav::store::{CopySource, ListRequest, MultipartStore, Payload, StoreError};
+use s3dav::store::{
+    CompleteUpload, Content, CopyObject, CopySource, GetObject, ListRequest, MultipartStore, Part, Payload,
+    PutObject, StoreError, StoreResult, Upload, UploadPart,
+};
 
 use crate::harness::clients::{Moto, needs};
 use crate::harness::{BUCKET, embedded, embedded_options, s3_options};
@@ -53,13 +56,40 @@ fn key(text: &str) -> Key {
     Key::new(text).unwrap()
 }
 
+async fn write(
+    store: &Store,
+    name: &str,
+    body: Payload,
+    attributes: &Attributes,
+    condition: &Condition,
+) -> StoreResult<Written> {
+    store.put(PutObject { key: &key(name), body, attributes, condition }).await
+}
+
+async fn copy(store: &Store, source: &CopySource, to: &str, condition: Condition) -> StoreResult<Written> {
+    store.copy(CopyObject { source, to: &key(to), condition: &condition }).await
+}
+
+async fn send_part(store: &Store, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
+    store.upload_part(UploadPart { upload, number, body }).await
+}
+
+/// The bytes from `first` to `last`, both included.
+async fn get_range(
+    store: &Store,
+    name: &str,
+    (first, last): (u64, Option<u64>),
+    condition: &ReadCondition,
+) -> StoreResult<Content> {
+    store.get(GetObject { key: &key(name), range: Some(ByteRange { first, last }), condition }).await
+}
+
 async fn put(store: &Store, name: &str, body: &str) -> ETag {
-    let body = body.to_owned().into();
-    store.put(&key(name), body, &Attributes::default(), &Condition::None).await.unwrap().etag
+    write(store, name, body.to_owned().into(), &Attributes::default(), &Condition::None).await.unwrap().etag
 }
 
 async fn read(store: &Store, name: &str) -> Bytes {
-    store.get(&key(name), None, &ReadCondition::None).await.unwrap().collect().await.unwrap()
+    store.get(GetObject::whole(&key(name))).await.unwrap().collect().await.unwrap()
 }
 
 async fn suite(store: Store, deviations: &[Deviation]) {
@@ -77,10 +107,8 @@ async fn suite(store: Store, deviations: &[Deviation]) {
 async fn contents_and_attributes(store: &Store) {
     let mut attributes = Attributes { content_type: Some("text/x-test".into()), ..Default::default() };
     attributes.user.insert("mtime".into(), "1.5".into());
-    let written = store
-        .put(&key("attr"), ["bo", "dy"].map(Bytes::from).into_iter().collect(), &attributes, &Condition::None)
-        .await
-        .unwrap();
+    let body = ["bo", "dy"].map(Bytes::from).into_iter().collect();
+    let written = write(store, "attr", body, &attributes, &Condition::None).await.unwrap();
     let meta = store.head(&key("attr")).await.unwrap();
     assert_eq!((meta.size, &meta.etag), (4, &written.etag));
     assert_eq!(meta.content_type.as_deref(), Some("text/x-test"));
@@ -91,10 +119,7 @@ async fn contents_and_attributes(store: &Store) {
     put(store, "empty", "").await;
     assert_eq!(read(store, "empty").await, "");
     assert!(matches!(store.head(&key("nothing")).await, Err(StoreError::NotFound)));
-    assert!(matches!(
-        store.get(&key("nothing"), None, &ReadCondition::None).await,
-        Err(StoreError::NotFound)
-    ));
+    assert!(matches!(store.get(GetObject::whole(&key("nothing"))).await, Err(StoreError::NotFound)));
 }
 
 async fn ranges(store: &Store) {
@@ -102,17 +127,15 @@ async fn ranges(store: &Store) {
     for (first, last, expected) in
         [(0, Some(0), "0"), (3, Some(5), "345"), (8, Some(99), "89"), (4, None, "456789")]
     {
-        let content = store
-            .get(&key("range"), Some(ByteRange { first, last }), &ReadCondition::IfMatch(etag.clone()))
-            .await
-            .unwrap();
+        let condition = &ReadCondition::IfMatch(etag.clone());
+        let content = get_range(store, "range", (first, last), condition).await.unwrap();
         assert_eq!((content.first, content.length, content.meta.size), (first, expected.len() as u64, 10));
         assert_eq!(content.collect().await.unwrap(), expected);
     }
-    let beyond =
-        store.get(&key("range"), Some(ByteRange { first: 10, last: None }), &ReadCondition::None).await;
+    let beyond = get_range(store, "range", (10, None), &ReadCondition::None).await;
     assert!(matches!(beyond, Err(StoreError::RangeNotSatisfiable)));
-    let other = store.get(&key("range"), None, &ReadCondition::IfMatch(ETag::new("other"))).await;
+    let condition = &ReadCondition::IfMatch(ETag::new("other"));
+    let other = store.get(GetObject { condition, ..GetObject::whole(&key("range")) }).await;
     assert!(matches!(other, Err(StoreError::ConditionFailed)));
 }
 
@@ -120,7 +143,7 @@ async fn conditions(store: &Store, deviations: &BTreeSet<Deviation>) {
     let attributes = Attributes::default();
     let put_if = |body: &'static str, condition: Condition| {
         let (store, attributes) = (Arc::clone(store), attributes.clone());
-        async move { store.put(&key("cond"), body.into(), &attributes, &condition).await }
+        async move { write(&store, "cond", body.into(), &attributes, &condition).await }
     };
     let first = put_if("1", Condition::IfAbsent).await.unwrap().etag;
     assert!(matches!(put_if("2", Condition::IfAbsent).await, Err(StoreError::ConditionFailed)));
@@ -128,7 +151,8 @@ async fn conditions(store: &Store, deviations: &BTreeSet<Deviation>) {
     assert!(matches!(put_if("4", Condition::IfMatch(first.clone())).await, Err(StoreError::ConditionFailed)));
     assert_eq!(read(store, "cond").await, "3");
     assert_ne!(first, second);
-    let missing = store.put(&key("gone"), Payload::default(), &attributes, &Condition::IfMatch(first)).await;
+    let wanted = Condition::IfMatch(first);
+    let missing = write(store, "gone", Payload::default(), &attributes, &wanted).await;
     if deviations.contains(&MissingKeyIsPrecondition) {
         assert!(matches!(missing, Err(StoreError::ConditionFailed)))
     } else {
@@ -217,8 +241,9 @@ async fn deletes(store: &Store) {
 async fn copies(store: &Store, deviations: &BTreeSet<Deviation>) {
     let mut attributes = Attributes { content_type: Some("image/x-test".into()), ..Default::default() };
     attributes.user.insert("mtime".into(), "7".into());
-    let name = key("copy/s ö+urce%");
-    let etag = store.put(&name, "copied".into(), &attributes, &Condition::None).await.unwrap().etag;
+    let text = "copy/s ö+urce%";
+    let etag = write(store, text, "copied".into(), &attributes, &Condition::None).await.unwrap().etag;
+    let name = key(text);
     let source = CopySource {
         key: name.clone(),
         address: store.address(&name),
@@ -226,13 +251,13 @@ async fn copies(store: &Store, deviations: &BTreeSet<Deviation>) {
         size: 6,
         storage_class: None,
     };
-    store.copy(&source, &key("copy/target"), &Condition::None).await.unwrap();
+    copy(store, &source, "copy/target", Condition::None).await.unwrap();
     let meta = store.head(&key("copy/target")).await.unwrap();
     assert_eq!(meta.content_type.as_deref(), Some("image/x-test"));
     assert_eq!(meta.user.get("mtime").map(String::as_str), Some("7"));
     assert_eq!(read(store, "copy/target").await, "copied");
     let other = CopySource { etag: Some(ETag::new("0123456789abcdef0123456789abcdef")), ..source.clone() };
-    let copied = store.copy(&other, &key("copy/other"), &Condition::None).await;
+    let copied = copy(store, &other, "copy/other", Condition::None).await;
     if deviations.contains(&IgnoresCopySourceCondition) {
         assert!(copied.is_ok())
     } else {
@@ -245,10 +270,7 @@ async fn copies(store: &Store, deviations: &BTreeSet<Deviation>) {
         size: 0,
         storage_class: None,
     };
-    assert!(matches!(
-        store.copy(&missing, &key("copy/x"), &Condition::None).await,
-        Err(StoreError::NotFound)
-    ));
+    assert!(matches!(copy(store, &missing, "copy/x", Condition::None).await, Err(StoreError::NotFound)));
 }
 
 async fn multipart(store: &Store, deviations: &BTreeSet<Deviation>) {
@@ -257,35 +279,35 @@ async fn multipart(store: &Store, deviations: &BTreeSet<Deviation>) {
     let upload = store.create_upload(&name, &attributes).await.unwrap();
     // In two pieces, as bodies arrive in several.
     let body = |n: usize, byte: u8| [n / 3, n - n / 3].map(|n| vec![byte; n].into()).into_iter().collect();
-    let second = store.upload_part(&upload, 2, body(10, b'b')).await.unwrap();
-    let first = store.upload_part(&upload, 1, body(5 << 20, b'a')).await.unwrap();
+    let second = send_part(store, &upload, 2, body(10, b'b')).await.unwrap();
+    let first = send_part(store, &upload, 1, body(5 << 20, b'a')).await.unwrap();
     assert!(matches!(store.head(&name).await, Err(StoreError::NotFound)), "nothing is seen before the end");
     let size = (5 << 20) + 10;
-    let written = store.complete_upload(&upload, &[first, second], size, &Condition::IfAbsent).await.unwrap();
+    let (upload, parts, condition) = (&upload, &[first, second], &Condition::IfAbsent);
+    let written = store.complete_upload(CompleteUpload { upload, parts, size, condition }).await.unwrap();
     let meta = store.head(&name).await.unwrap();
     assert_eq!((meta.size, meta.etag.clone()), (size, written.etag));
     assert!(meta.etag.unquoted().ends_with("-2"));
     assert_eq!(meta.content_type.as_deref(), Some("video/x-test"));
-    let tail = store
-        .get(&name, Some(ByteRange { first: (5 << 20) - 2, last: Some((5 << 20) + 1) }), &ReadCondition::None)
-        .await
-        .unwrap();
+    let range = ((5 << 20) - 2, Some((5 << 20) + 1));
+    let tail = get_range(store, name.as_str(), range, &ReadCondition::None).await.unwrap();
     assert_eq!(tail.collect().await.unwrap(), "aabb");
 
     let again = store.create_upload(&name, &attributes).await.unwrap();
-    let part = store.upload_part(&again, 1, body(3, b'c')).await.unwrap();
+    let part = send_part(store, &again, 1, body(3, b'c')).await.unwrap();
     let wrong = Condition::IfMatch(ETag::new("0123456789abcdef0123456789abcdef"));
-    let completed = store.complete_upload(&again, &[part], 3, &wrong).await;
+    let (upload, parts, condition) = (&again, &[part], &wrong);
+    let completed = store.complete_upload(CompleteUpload { upload, parts, size: 3, condition }).await;
     if deviations.contains(&IgnoresIfMatchOnComplete) {
         assert!(completed.is_ok())
     } else {
         assert!(matches!(completed, Err(StoreError::ConditionFailed)), "{completed:?}")
     }
     let third = store.create_upload(&name, &attributes).await.unwrap();
-    store.upload_part(&third, 1, body(3, b'd')).await.unwrap();
+    send_part(store, &third, 1, body(3, b'd')).await.unwrap();
     store.abort_upload(&third).await.unwrap();
     store.abort_upload(&third).await.unwrap();
-    assert!(store.upload_part(&third, 2, body(3, b'd')).await.is_err());
+    assert!(send_part(store, &third, 2, body(3, b'd')).await.is_err());
 }
 
 #[tokio::test]
@@ -388,7 +410,7 @@ async fn the_source_of_a_copy_is_found_below_a_prefix_and_in_one_of_several_buck
         size: 7,
         storage_class: None,
     };
-    store.copy(&source, &key("a/copy"), &Condition::IfAbsent).await.unwrap();
+    copy(&store, &source, "a/copy", Condition::IfAbsent).await.unwrap();
     assert_eq!(read(&store, "a/copy").await, "content");
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use s3dav::embedded::{Action, Rule};
-use s3dav::object::{Attributes, Condition, Key};
+use s3dav::object::{Attributes, Key};
 
 use crate::harness::{TestGateway, buckets, eventually, open_uploads};
 
@@ -34,11 +34,7 @@ async fn put_with_attributes(gateway: &TestGateway, key: &str, size: usize) -> B
         user: [("mtime".to_owned(), "1700000000".to_owned())].into(),
         ..Attributes::default()
     };
-    let store = gateway.bucket().await.store().clone();
-    let key = Key::new(key).unwrap();
-    let upload = store.create_upload(&key, &attributes).await.unwrap();
-    let part = store.upload_part(&upload, 1, body.clone().into()).await.unwrap();
-    store.complete_upload(&upload, &[part], size as u64, &Condition::None).await.unwrap();
+    gateway.bucket().await.upload(key, body.clone(), &attributes).await;
     body
 }
 

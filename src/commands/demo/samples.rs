@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::commands::CommandError;
 use crate::object::{Attributes, Condition, Key};
-use crate::store::{ListRequest, MultipartStore, ObjectStore};
+use crate::store::{ListRequest, MultipartStore, ObjectStore, PutObject};
 
 /// Puts them into an empty bucket.
 pub(super) async fn add(store: &Arc<dyn MultipartStore>) -> Result<(), CommandError> {
@@ -31,7 +31,8 @@ async fn put(store: &dyn ObjectStore, key: String, content: Bytes) -> Result<(),
         })
     };
     let attributes = Attributes { content_type, ..Attributes::default() };
-    store.put(&Key::new(key)?, content.into(), &attributes, &Condition::None).await?;
+    let (key, body, attributes, condition) = (&Key::new(key)?, content.into(), &attributes, &Condition::None);
+    store.put(PutObject { key, body, attributes, condition }).await?;
     Ok(())
 }
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use super::metadata::{Located, Node};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::fs::file_system::{Meta, OpenFile, Reading};
-use crate::object::{Key, ObjectMeta, ReadCondition};
+use crate::object::{Key, ObjectMeta};
 use crate::store::read_ahead::{ReadAhead, ReadAheads};
-use crate::store::{Content, ObjectStore, StoreError};
+use crate::store::{Content, GetObject, ObjectStore, StoreError};
 
 impl S3FileSystem {
     pub(super) async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
@@ -33,11 +33,10 @@ impl S3FileSystem {
         }
         let key = Key::new(path.key())?;
         let range = ReadAheads::first_range(context.range);
-        let content = match self.store.get(&key, Some(range), &ReadCondition::None).await {
+        let whole = GetObject::whole(&key);
+        let content = match self.store.get(GetObject { range: Some(range), ..whole }).await {
             // An empty object has no first byte.
-            Err(StoreError::RangeNotSatisfiable) if context.range.is_none() => {
-                self.store.get(&key, None, &ReadCondition::None).await
-            }
+            Err(StoreError::RangeNotSatisfiable) if context.range.is_none() => self.store.get(whole).await,
             content => content,
         };
         match content {

@@ -15,7 +15,7 @@ use crate::fs::following::Following;
 use crate::object::{Condition, Key, Written};
 use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
-use crate::store::{Foreseen, ObjectStore, StoreError};
+use crate::store::{CopyObject, Foreseen, ObjectStore, StoreError};
 
 /// One object to copy or move.
 #[derive(Debug, Clone)]
@@ -167,8 +167,8 @@ impl Placing {
     }
 
     async fn copy_to(&self, from: &Leaf, to: &Key, condition: &Condition) -> Result<Written, StoreError> {
-        let source = from.source(&self.store);
-        self.shared.uploads.copy(&self.store.objects(), &source, to, condition).await
+        let source = &from.source(&self.store);
+        self.shared.uploads.copy(&self.store.objects(), CopyObject { source, to, condition }).await
     }
 
     fn placed(&self, job: Job, written: Written) -> Placed {

@@ -14,7 +14,7 @@ use crate::fs::following::Following;
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, parent_prefix};
 use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
-use crate::store::{ListPage, ObjectStore, Payload, StoreError};
+use crate::store::{ListPage, ObjectStore, Payload, PutObject, StoreError};
 use crate::sync::Use;
 
 impl S3FileSystem {
@@ -182,6 +182,7 @@ pub(super) async fn put_marker(store: &dyn ObjectStore, prefix: &str) -> Result<
     let key = Key::new(prefix)?;
     let attributes =
         Attributes { content_type: Some("application/x-directory".to_owned()), ..Attributes::default() };
-    store.put(&key, Payload::default(), &attributes, &Condition::IfAbsent).await?;
+    let (body, condition) = (Payload::default(), &Condition::IfAbsent);
+    store.put(PutObject { key: &key, body, attributes: &attributes, condition }).await?;
     Ok(())
 }

@@ -17,9 +17,9 @@ use crate::fs::seen_versions::WriteCondition;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
 use crate::spool::Intake;
 use crate::store::comparing::is_same;
-use crate::store::multipart::{MultipartWriter, RetainedBody, Unfinished};
+use crate::store::multipart::{MultipartWriter, NewObject, RetainedBody, Unfinished};
 use crate::store::namespace::Namespace;
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{GetObject, ObjectStore, StoreError};
 use crate::sync::Entered;
 
 /// Where an object is written to.
@@ -98,10 +98,14 @@ impl S3FileSystem {
             condition: WriteCondition::of(context, basis, create_new),
             entered,
         };
-        let Placement { store, key, attributes, condition, .. } = &placement;
-        let what = (key.clone(), attributes.clone(), condition.condition.clone());
-        let keep = !condition.is_clients_own;
-        let intake = self.shared.uploads.intake(store.objects(), what, length, keep)?;
+        let object = NewObject {
+            key: placement.key.clone(),
+            attributes: placement.attributes.clone(),
+            condition: placement.condition.condition.clone(),
+            length,
+            keep: !placement.condition.is_clients_own,
+        };
+        let intake = self.shared.uploads.intake(placement.store.objects(), object)?;
         Ok(Upload { declared: DeclaredBody::new(context, length), intake, placement })
     }
 }
@@ -228,8 +232,8 @@ impl Placement {
     /// its like is no conflict. A look that fails proves nothing.
     async fn is_there(&self, retained: &RetainedBody) -> Option<Written> {
         let meta = self.store.head(&self.key).await.ok().filter(|meta| meta.size == retained.size())?;
-        let version = ReadCondition::IfMatch(meta.etag.clone());
-        let there = self.store.get(&self.key, None, &version).await.ok()?;
+        let condition = &ReadCondition::IfMatch(meta.etag.clone());
+        let there = self.store.get(GetObject { condition, ..GetObject::whole(&self.key) }).await.ok()?;
         let is_same = is_same(retained.chunks(), there.body).await.unwrap_or(false);
         is_same.then_some(Written { etag: meta.etag, last_modified: meta.last_modified })
     }

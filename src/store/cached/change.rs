@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use crate::cache::{ContentCache, MetadataCache};
 use crate::object::{Key, ObjectMeta};
-use crate::seeded::{self, Bug};
 use crate::store::{Payload, StoreError};
 
 /// A write to some keys. Dropped before its outcome is known, it leaves them in doubt: a request
@@ -47,7 +46,7 @@ impl<'a> Change<'a> {
             self.content.remove(&key);
             if failed.contains(&key) {
                 self.metadata.doubt(&key);
-            } else if !seeded::has(Bug::MissedInvalidation) {
+            } else {
                 self.metadata.removed(&key, self.begun);
             }
         }

@@ -19,16 +19,14 @@ use tokio::time::timeout;
 use super::listing;
 use super::reach::Reach;
 use super::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload, existing, seen,
+    CompleteUpload, Content, CopyObject, GetObject, ListPage, ListRequest, MultipartStore, ObjectStore,
+    PutObject, StoreError, StoreResult, existing, seen,
 };
 use crate::cache::{CacheOptions, ContentCache, Freshness, MetadataCache};
 use crate::metrics::Metrics;
 use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Spelling, Stat, Written, parent_prefix,
+    Condition, DeleteTarget, Key, ObjectMeta, ReadCondition, Spelling, Stat, Written, parent_prefix,
 };
-use crate::seeded::{self, Bug};
 use crate::sync::{KeyedGuard, KeyedLock};
 
 use change::Change;
@@ -119,10 +117,7 @@ impl Cached {
             return Ok(page);
         }
         let question = self.metadata.ask(prefix);
-        let page = match self.inner.list(request).await {
-            Err(_) if seeded::has(Bug::SwallowedListError) => ListPage::default(),
-            page => page?,
-        };
+        let page = self.inner.list(request).await?;
         question.page(token, &page);
         Ok(page)
     }
@@ -267,15 +262,10 @@ impl ObjectStore for Cached {
         }
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        match condition {
-            ReadCondition::None => self.read(key, range).await,
-            other => self.inner.get(key, range, other).await,
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        match request.condition {
+            ReadCondition::None => self.read(request.key, request.range).await,
+            _ => self.inner.get(request).await,
         }
     }
 
@@ -299,15 +289,10 @@ impl ObjectStore for Cached {
         }
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let change = self.change([key.clone()]);
-        let written = self.inner.put(key, body.clone(), attributes, condition).await?;
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let change = self.change([request.key.clone()]);
+        let (body, attributes) = (request.body.clone(), request.attributes);
+        let written = self.inner.put(request).await?;
         let meta = ObjectMeta {
             size: body.len() as u64,
             etag: written.etag.clone(),
@@ -320,9 +305,9 @@ impl ObjectStore for Cached {
         Ok(written)
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let change = self.change([to.clone()]);
-        let copied = self.inner.copy(source, to, condition).await;
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let (change, source) = (self.change([request.to.clone()]), request.source);
+        let copied = self.inner.copy(request).await;
         if matches!(copied, Err(StoreError::ConditionFailed | StoreError::NotFound)) {
             // Either end is another than was believed.
             self.metadata.doubt(&source.key);
@@ -352,16 +337,10 @@ impl ObjectStore for Cached {
 impl MultipartStore for Cached {
     forward!(inner: create_upload, upload_part, copy_part, abort_upload, list_uploads);
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let change = self.change([upload.key.clone()]);
-        let written = self.inner.complete_upload(upload, parts, size, condition).await?;
-        change.wrote(listed(size, &written, None), None);
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let change = self.change([request.upload.key.clone()]);
+        let written = self.inner.complete_upload(request).await?;
+        change.wrote(listed(request.size, &written, None), None);
         Ok(written)
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::{Asked, Cached};
 use crate::cache::{Freshness, Held};
 use crate::object::{ByteRange, Key, ObjectMeta, ReadCondition, parent_prefix};
-use crate::seeded::{self, Bug};
-use crate::store::{Content, StoreError, StoreResult};
+use crate::store::{Content, GetObject, StoreError, StoreResult};
 
 impl Cached {
     /// The newest version's content: from memory if it is known to be the newest, else from the
@@ -70,7 +69,7 @@ impl Cached {
         condition: &ReadCondition,
     ) -> StoreResult<Content> {
         let question = self.metadata.ask(parent_prefix(key.as_str()));
-        let content = match self.inner.get(key, range, condition).await {
+        let content = match self.inner.get(GetObject { key, range, condition }).await {
             Err(StoreError::NotFound) => {
                 question.object(key, None);
                 return Err(StoreError::NotFound);
@@ -100,13 +99,5 @@ impl Cached {
 
 /// What is held, or a range of it.
 fn serve(held: &Held, range: Option<ByteRange>) -> StoreResult<Content> {
-    let asked = range.map(|range| {
-        if range.first > 0 && seeded::has(Bug::WrongRange) {
-            ByteRange { first: range.first - 1, last: range.last.map(|last| last - 1) }
-        } else {
-            range
-        }
-    });
-    let content = Content::of_memory(held.meta.clone(), &held.content, asked)?;
-    Ok(Content { first: range.map_or(0, |range| range.first), ..content })
+    Content::of_memory(held.meta.clone(), &held.content, range)
 }

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 
 use super::layers::retry::{Limit, Retry, RetryPolicy};
-use super::{MultipartStore, ObjectStore, Payload, StoreError, StoreResult, existing};
+use super::{MultipartStore, ObjectStore, Payload, PutObject, StoreError, StoreResult, existing};
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::path_key::PathKey;
@@ -118,7 +118,8 @@ impl Creates {
             user: row.create.user.clone(),
             ..Attributes::default()
         };
-        let left = match store.put(key, Payload::default(), &attributes, &Condition::IfAbsent).await {
+        let (body, attributes, condition) = (Payload::default(), &attributes, &Condition::IfAbsent);
+        let left = match store.put(PutObject { key, body, attributes, condition }).await {
             Ok(written) => self.left_empty(key, &written.etag),
             // Somebody else made it, or an earlier try, or an earlier life: with a content or without.
             Err(StoreError::ConditionFailed) => match existing(store.head(key).await)? {

@@ -11,15 +11,14 @@ use super::rows::{Row, last_name};
 use super::{Creates, empty_etag, meta};
 use crate::logging::with_causes;
 use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Spelling, Stat, Written,
+    Attributes, Condition, DeleteTarget, Key, ObjectMeta, ReadCondition, Spelling, Stat, Written,
 };
 use crate::path_key::PathKey;
 use crate::state::Left;
 use crate::store::cached::Cached;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload, existing,
+    CompleteUpload, Content, CopyObject, CopySource, GetObject, ListPage, ListRequest, MultipartStore,
+    ObjectStore, Payload, PutObject, StoreError, StoreResult, existing,
 };
 
 /// See the module above.
@@ -191,7 +190,8 @@ impl WithCreates {
                 held => return held,
             }
         }
-        self.inner.put(key, Payload::default(), attributes, &Condition::IfAbsent).await
+        let (body, condition) = (Payload::default(), &Condition::IfAbsent);
+        self.inner.put(PutObject { key, body, attributes, condition }).await
     }
 
     pub async fn release(&self, path: &PathKey) -> StoreResult<()> {
@@ -221,15 +221,11 @@ impl ObjectStore for WithCreates {
         }
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        let GetObject { key, range, condition } = request;
         let meta = match self.told(key) {
             Some(meta) => meta,
-            None => match (self.inner.get(key, range, condition).await, self.held_after_all(key)) {
+            None => match (self.inner.get(request).await, self.held_after_all(key)) {
                 (Err(StoreError::NotFound), Some(meta)) => meta,
                 (got, _) => return got,
             },
@@ -255,18 +251,15 @@ impl ObjectStore for WithCreates {
         Ok(page)
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let write = |condition| async move { self.inner.put(key, body, attributes, &condition).await };
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let (key, condition) = (request.key, request.condition);
+        let write =
+            |condition| async move { self.inner.put(PutObject { condition: &condition, ..request }).await };
         self.write(key, condition, write).await
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let CopyObject { source, to, condition } = request;
         for key in [&source.key, to] {
             self.creates.settle(key).await?;
         }
@@ -275,8 +268,9 @@ impl ObjectStore for WithCreates {
             Condition::IfMatch(etag) => Some(etag),
             _ => None,
         };
-        let source = CopySource { etag, ..source.clone() };
-        self.inner.copy(&source, to, &self.current_of_old(to, condition).await?).await
+        let source = &CopySource { etag, ..source.clone() };
+        let condition = &self.current_of_old(to, condition).await?;
+        self.inner.copy(CopyObject { source, to, condition }).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -317,16 +311,11 @@ impl ObjectStore for WithCreates {
 impl MultipartStore for WithCreates {
     forward!(inner: create_upload, upload_part, copy_part, abort_upload, list_uploads);
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let write =
-            |condition| async move { self.inner.complete_upload(upload, parts, size, &condition).await };
-        self.write(&upload.key, condition, write).await
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let write = |condition| async move {
+            self.inner.complete_upload(CompleteUpload { condition: &condition, ..request }).await
+        };
+        self.write(&request.upload.key, request.condition, write).await
     }
 }
 

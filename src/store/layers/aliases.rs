@@ -7,14 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, Written};
 use crate::store::comparing::own_etag;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload,
+    CompleteUpload, CopyObject, CopyPart, CopySource, MultipartStore, ObjectStore, Part, PutObject,
+    StoreError, StoreResult,
 };
 
 /// See the module.
@@ -59,33 +56,28 @@ impl Aliases {
 impl ObjectStore for Aliases {
     forward!(inner: head, get, list, address, foresee);
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let written = self.inner.put(key, body.clone(), attributes, condition).await;
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let written = self.inner.put(request.clone()).await;
         if matches!(written, Err(StoreError::ConditionFailed))
-            && let Some(meant) = self.meant(key, condition).await
+            && let Some(meant) = self.meant(request.key, request.condition).await
         {
-            return self.inner.put(key, body, attributes, &meant).await;
+            return self.inner.put(PutObject { condition: &meant, ..request }).await;
         }
         written
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let written = self.inner.copy(source, to, condition).await;
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let written = self.inner.copy(request).await;
         if !matches!(written, Err(StoreError::ConditionFailed)) {
             return written;
         }
+        let CopyObject { source, to, condition } = request;
         let (other, meant) = (self.meant_source(source).await, self.meant(to, condition).await);
         if other.is_none() && meant.is_none() {
             return written;
         }
         let (source, condition) = (other.as_ref().unwrap_or(source), meant.as_ref().unwrap_or(condition));
-        self.inner.copy(source, to, condition).await
+        self.inner.copy(CopyObject { source, to, condition }).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -129,34 +121,22 @@ impl ObjectStore for Aliases {
 impl MultipartStore for Aliases {
     forward!(inner: create_upload, upload_part, abort_upload, list_uploads);
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        let part = self.inner.copy_part(upload, number, source, range).await;
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        let part = self.inner.copy_part(request).await;
         if matches!(part, Err(StoreError::ConditionFailed))
-            && let Some(meant) = self.meant_source(source).await
+            && let Some(meant) = self.meant_source(request.source).await
         {
-            return self.inner.copy_part(upload, number, &meant, range).await;
+            return self.inner.copy_part(CopyPart { source: &meant, ..request }).await;
         }
         part
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let written = self.inner.complete_upload(upload, parts, size, condition).await;
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let written = self.inner.complete_upload(request).await;
         if matches!(written, Err(StoreError::ConditionFailed))
-            && let Some(meant) = self.meant(&upload.key, condition).await
+            && let Some(meant) = self.meant(&request.upload.key, request.condition).await
         {
-            return self.inner.complete_upload(upload, parts, size, &meant).await;
+            return self.inner.complete_upload(CompleteUpload { condition: &meant, ..request }).await;
         }
         written
     }

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, Written};
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload,
+    CompleteUpload, Content, CopyObject, CopyPart, CopySource, Foreseen, GetObject, ListPage, ListRequest,
+    MultipartStore, ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
 };
 
 /// See the module. `prefix` ends with a slash.
@@ -55,13 +52,8 @@ impl ObjectStore for PrefixStore {
         self.inner.head(&self.full(key)?).await
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        self.inner.get(&self.full(key)?, range, condition).await
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        self.inner.get(GetObject { key: &self.full(request.key)?, ..request }).await
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -83,18 +75,13 @@ impl ObjectStore for PrefixStore {
         Ok(shown)
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        self.inner.put(&self.full(key)?, body, attributes, condition).await
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        self.inner.put(PutObject { key: &self.full(request.key)?, ..request }).await
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        self.inner.copy(&self.source(source)?, &self.full(to)?, condition).await
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let (source, to) = (&self.source(request.source)?, &self.full(request.to)?);
+        self.inner.copy(CopyObject { source, to, ..request }).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -144,28 +131,17 @@ impl MultipartStore for PrefixStore {
         Ok(Upload { key: key.clone(), ..upload })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.inner.upload_part(&self.upload(upload)?, number, body).await
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+        self.inner.upload_part(UploadPart { upload: &self.upload(request.upload)?, ..request }).await
     }
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.inner.copy_part(&self.upload(upload)?, number, &self.source(source)?, range).await
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        let (upload, source) = (&self.upload(request.upload)?, &self.source(request.source)?);
+        self.inner.copy_part(CopyPart { upload, source, ..request }).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        self.inner.complete_upload(&self.upload(upload)?, parts, size, condition).await
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        self.inner.complete_upload(CompleteUpload { upload: &self.upload(request.upload)?, ..request }).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {

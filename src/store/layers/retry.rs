@@ -12,15 +12,12 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::logging::milliseconds;
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectMeta, Written};
 use crate::store::comparing::{Expected, composite_etag};
 use crate::store::reach::Reach;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload, existing,
+    CompleteUpload, Content, CopyObject, CopyPart, GetObject, ListPage, ListRequest, MultipartStore,
+    ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart, existing,
 };
 
 /// How long to go on. No attempt is begun, and no read waited for, beyond the limit.
@@ -175,34 +172,24 @@ impl ObjectStore for Retry {
         self.retry(Kind::Read, || self.inner.head(key)).await
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        self.retry(Kind::Read, || self.inner.get(key, range, condition)).await
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        self.retry(Kind::Read, || self.inner.get(request)).await
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
         self.retry(Kind::Read, || self.inner.list(request)).await
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let attempt = || self.inner.put(key, body.clone(), attributes, condition);
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let attempt = || self.inner.put(request.clone());
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
             // The own-retry trap: an attempt whose answer was lost may have written, and the next one then met
             // our own object.
             Err(error @ StoreError::ConditionFailed) if maybe_applied => {
+                let PutObject { key, body, .. } = &request;
                 match existing(self.head(key).await)? {
-                    Some(meta) if Expected::Body(&body).is_at(self, key, &meta).await => Ok(written(meta)),
+                    Some(meta) if Expected::Body(body).is_at(self, key, &meta).await => Ok(written(meta)),
                     _ => Err(error),
                 }
             }
@@ -210,9 +197,9 @@ impl ObjectStore for Retry {
         }
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let begun = SystemTime::now();
-        let attempt = || self.inner.copy(source, to, condition);
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let (begun, CopyObject { source, to, .. }) = (SystemTime::now(), request);
+        let attempt = || self.inner.copy(request);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
             // A doubtful copy must not cost a MOVE its source.
@@ -276,28 +263,17 @@ impl MultipartStore for Retry {
         result.map(|upload| Upload { may_have_twin: upload.may_have_twin || maybe_applied, ..upload })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.retry(Kind::Part, || self.inner.upload_part(upload, number, body.clone())).await
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+        self.retry(Kind::Part, || self.inner.upload_part(request.clone())).await
     }
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.retry(Kind::Write, || self.inner.copy_part(upload, number, source, range)).await
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        self.retry(Kind::Write, || self.inner.copy_part(request)).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let attempt = || self.inner.complete_upload(upload, parts, size, condition);
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let CompleteUpload { upload, parts, size, .. } = request;
+        let attempt = || self.inner.complete_upload(request);
         let (result, maybe_applied) = self.retry_noting(Kind::Write, attempt).await;
         match result {
             Err(error @ (StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone))
@@ -331,8 +307,9 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::object::{ByteRange, ObjectAddress};
+    use crate::store::CopySource;
     use crate::store::memory::MemoryStore;
-    use crate::store::payload::Payload;
 
     /// What goes wrong with a call.
     #[derive(Debug, Clone, Copy, PartialEq)]
@@ -386,14 +363,15 @@ mod tests {
                 }
                 Some(Fault::Hangs) => std::future::pending().await,
                 Some(Fault::Overtaken(content)) => {
-                    self.inner.put(key, content.into(), &Attributes::default(), &Condition::None).await?;
+                    let (attributes, condition) = (&Attributes::default(), &Condition::None);
+                    self.inner.put(PutObject { key, body: content.into(), attributes, condition }).await?;
                     Err(unavailable())
                 }
             }
         }
 
         async fn holds(&self, name: &str) -> Option<bytes::Bytes> {
-            let got = existing(self.inner.get(&key(name), None, &ReadCondition::None).await).unwrap()?;
+            let got = existing(self.inner.get(GetObject::whole(&key(name))).await).unwrap()?;
             Some(got.collect().await.unwrap())
         }
 
@@ -406,13 +384,8 @@ mod tests {
     impl ObjectStore for Faulty {
         forward!(inner: foresee, address);
 
-        async fn get(
-            &self,
-            key: &Key,
-            range: Option<ByteRange>,
-            condition: &ReadCondition,
-        ) -> StoreResult<Content> {
-            self.call(key, self.inner.get(key, range, condition)).await
+        async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+            self.call(request.key, self.inner.get(request)).await
         }
 
         async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -427,18 +400,12 @@ mod tests {
             self.call(key, self.inner.head(key)).await
         }
 
-        async fn put(
-            &self,
-            key: &Key,
-            body: Payload,
-            attributes: &Attributes,
-            condition: &Condition,
-        ) -> StoreResult<Written> {
-            self.call(key, self.inner.put(key, body, attributes, condition)).await
+        async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+            self.call(request.key, self.inner.put(request)).await
         }
 
-        async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-            self.call(to, self.inner.copy(source, to, condition)).await
+        async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+            self.call(request.to, self.inner.copy(request)).await
         }
 
         async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -458,18 +425,12 @@ mod tests {
 
     #[async_trait]
     impl MultipartStore for Faulty {
-        async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-            self.call(&upload.key, self.inner.upload_part(upload, number, body)).await
+        async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+            self.call(&request.upload.key, self.inner.upload_part(request)).await
         }
 
-        async fn copy_part(
-            &self,
-            upload: &Upload,
-            number: u32,
-            source: &CopySource,
-            range: ByteRange,
-        ) -> StoreResult<Part> {
-            self.call(&upload.key, self.inner.copy_part(upload, number, source, range)).await
+        async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+            self.call(&request.upload.key, self.inner.copy_part(request)).await
         }
 
         async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
@@ -484,14 +445,8 @@ mod tests {
             self.call(key, self.inner.create_upload(key, attributes)).await
         }
 
-        async fn complete_upload(
-            &self,
-            upload: &Upload,
-            parts: &[Part],
-            size: u64,
-            condition: &Condition,
-        ) -> StoreResult<Written> {
-            self.call(&upload.key, self.inner.complete_upload(upload, parts, size, condition)).await
+        async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+            self.call(&request.upload.key, self.inner.complete_upload(request)).await
         }
     }
 
@@ -506,7 +461,8 @@ mod tests {
     }
 
     async fn put(store: &Retry, content: &'static str, condition: Condition) -> StoreResult<Written> {
-        store.put(&key("a"), content.into(), &Attributes::default(), &condition).await
+        let (key, body, attributes) = (&key("a"), content.into(), &Attributes::default());
+        store.put(PutObject { key, body, attributes, condition: &condition }).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -548,7 +504,9 @@ mod tests {
                 size: 7,
                 storage_class: None,
             };
-            let copied = store.copy(&source, &key("b"), &Condition::IfAbsent).await;
+            let copied = store
+                .copy(CopyObject { source: &source, to: &key("b"), condition: &Condition::IfAbsent })
+                .await;
             assert_eq!(copied.is_ok(), is_own, "{copied:?}");
         }
     }
@@ -580,9 +538,11 @@ mod tests {
             let store = retry(&inner);
             let upload = store.create_upload(&key("a"), &Attributes::default()).await.unwrap();
             assert!(!upload.may_have_twin);
-            let part = store.upload_part(&upload, 1, "part".into()).await.unwrap();
+            let part = store.upload_part(UploadPart { upload: &upload, number: 1, body: "part".into() });
+            let part = part.await.unwrap();
             inner.faults.lock().push_back(fault);
-            let completed = store.complete_upload(&upload, &[part], 4, &Condition::IfAbsent).await;
+            let (upload, parts, condition) = (&upload, &[part], &Condition::IfAbsent);
+            let completed = store.complete_upload(CompleteUpload { upload, parts, size: 4, condition }).await;
             assert_eq!(completed.is_ok(), is_own, "{completed:?}");
         }
         let inner = Faulty::with(&[Fault::AnswerLost]);
@@ -656,33 +616,56 @@ mod tests {
         assert_eq!((meta.etag, meta.size), (etag.clone(), 7));
         fails();
         let range = ByteRange { first: 1, last: Some(3) };
-        let got = store.get(&key("a"), Some(range), &ReadCondition::None).await.unwrap();
+        let got = store.get(GetObject { range: Some(range), ..GetObject::whole(&key("a")) }).await.unwrap();
         assert_eq!(got.collect().await.unwrap(), "ont");
         fails();
         assert_eq!(store.list(&ListRequest::children("")).await.unwrap().objects[0].key, key("a"));
         fails();
         let plain = Attributes { content_type: Some("text/plain".to_owned()), ..Attributes::default() };
-        let typed = store.put(&key("typed"), "t".into(), &plain, &Condition::None).await.unwrap();
+        let typed = store
+            .put(PutObject {
+                key: &key("typed"),
+                body: "t".into(),
+                attributes: &plain,
+                condition: &Condition::None,
+            })
+            .await
+            .unwrap();
         fails();
         assert_eq!(store.attributes(&key("typed"), &typed.etag).await.unwrap(), plain);
         fails();
         let upload = store.create_upload(&key("b"), &Attributes::default()).await.unwrap();
         fails();
-        let first = store.upload_part(&upload, 1, "part".into()).await.unwrap();
+        let first =
+            store.upload_part(UploadPart { upload: &upload, number: 1, body: "part".into() }).await.unwrap();
         fails();
-        let second = store.copy_part(&upload, 2, &source(&etag, 7), range).await.unwrap();
+        let second = store
+            .copy_part(CopyPart { upload: &upload, number: 2, source: &source(&etag, 7), range })
+            .await
+            .unwrap();
         assert_eq!((first.number, second.number), (1, 2));
         fails();
         assert_eq!(store.list_uploads(&key("b")).await.unwrap().len(), 1);
         fails();
-        store.complete_upload(&upload, &[first, second], 7, &Condition::IfAbsent).await.unwrap();
+        store
+            .complete_upload(CompleteUpload {
+                upload: &upload,
+                parts: &[first, second],
+                size: 7,
+                condition: &Condition::IfAbsent,
+            })
+            .await
+            .unwrap();
         assert_eq!(inner.holds("b").await.unwrap(), "partont");
         let upload = store.create_upload(&key("c"), &Attributes::default()).await.unwrap();
         fails();
         store.abort_upload(&upload).await.unwrap();
         assert_eq!(inner.inner.open_uploads(), 0);
         fails();
-        let copied = store.copy(&source(&etag, 7), &key("c"), &Condition::IfAbsent).await.unwrap();
+        let copied = store
+            .copy(CopyObject { source: &source(&etag, 7), to: &key("c"), condition: &Condition::IfAbsent })
+            .await
+            .unwrap();
         assert_eq!(copied.etag, etag);
         fails();
         store.delete(&key("c"), &Condition::IfMatch(etag)).await.unwrap();
@@ -726,14 +709,27 @@ mod tests {
         let inner = Faulty::with(&[]);
         let store = retry(&inner);
         let etag = put(&store, "content", Condition::None).await.unwrap().etag;
-        store.copy(&source(&etag, 7), &key("b"), &Condition::IfAbsent).await.unwrap();
-        let copied = store.copy(&source(&etag, 7), &key("b"), &Condition::IfAbsent).await;
+        store
+            .copy(CopyObject { source: &source(&etag, 7), to: &key("b"), condition: &Condition::IfAbsent })
+            .await
+            .unwrap();
+        let copied = store
+            .copy(CopyObject { source: &source(&etag, 7), to: &key("b"), condition: &Condition::IfAbsent })
+            .await;
         assert!(matches!(copied, Err(StoreError::ConditionFailed)), "{copied:?}");
         let deleted = store.delete(&key("a"), &Condition::IfMatch(ETag::new("older"))).await;
         assert!(matches!(deleted, Err(StoreError::ConditionFailed)), "{deleted:?}");
         let upload = store.create_upload(&key("c"), &Attributes::default()).await.unwrap();
-        let part = store.upload_part(&upload, 1, "part".into()).await.unwrap();
-        let complete = || store.complete_upload(&upload, std::slice::from_ref(&part), 4, &Condition::None);
+        let part =
+            store.upload_part(UploadPart { upload: &upload, number: 1, body: "part".into() }).await.unwrap();
+        let complete = || {
+            store.complete_upload(CompleteUpload {
+                upload: &upload,
+                parts: std::slice::from_ref(&part),
+                size: 4,
+                condition: &Condition::None,
+            })
+        };
         complete().await.unwrap();
         let again = complete().await;
         assert!(matches!(again, Err(StoreError::UploadGone)), "{again:?}");
@@ -752,13 +748,26 @@ mod tests {
             // It is gone, as one that is complete.
             let upload = Upload { key: key("a"), id: "gone".to_owned(), begun, may_have_twin: false };
             inner.faults.lock().push_back(Fault::Refused);
-            let completed =
-                store.complete_upload(&upload, std::slice::from_ref(&part), size, &Condition::None).await;
+            let completed = store
+                .complete_upload(CompleteUpload {
+                    upload: &upload,
+                    parts: std::slice::from_ref(&part),
+                    size: size,
+                    condition: &Condition::None,
+                })
+                .await;
             assert_eq!(completed.is_ok(), is_own, "{completed:?}");
         }
         let nowhere = Upload { key: key("b"), id: "gone".to_owned(), begun: date, may_have_twin: false };
         inner.faults.lock().push_back(Fault::Refused);
-        let completed = store.complete_upload(&nowhere, &[part], 7, &Condition::None).await;
+        let completed = store
+            .complete_upload(CompleteUpload {
+                upload: &nowhere,
+                parts: &[part],
+                size: 7,
+                condition: &Condition::None,
+            })
+            .await;
         assert!(matches!(completed, Err(StoreError::UploadGone)), "{completed:?}");
     }
 
@@ -778,11 +787,13 @@ mod tests {
         // Each takes as long as the line makes it: the first one does not count.
         inner.faults.lock().extend([Fault::Slow(600), Fault::Slow(40), Fault::Slow(40), Fault::Slow(40)]);
         let begun = Instant::now();
-        assert!(store.upload_part(&upload, 1, "part".into()).await.is_err());
+        assert!(
+            store.upload_part(UploadPart { upload: &upload, number: 1, body: "part".into() }).await.is_err()
+        );
         assert_eq!(begun.elapsed().as_secs(), 680, "two more within a minute");
         inner.faults.lock().clear();
         inner.faults.lock().extend([Fault::Slow(600), Fault::Refused]);
-        store.upload_part(&upload, 1, "part".into()).await.unwrap();
+        store.upload_part(UploadPart { upload: &upload, number: 1, body: "part".into() }).await.unwrap();
         // Of other writes it does.
         inner.faults.lock().push_back(Fault::Slow(61));
         assert!(put(&store, "content", Condition::None).await.is_err());

@@ -5,13 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, Written};
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload,
+    CompleteUpload, Content, CopyObject, CopyPart, CopySource, Foreseen, GetObject, ListPage, ListRequest,
+    MultipartStore, ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
 };
 
 /// See the module.
@@ -55,14 +52,9 @@ impl ObjectStore for RoutedStore {
         store.head(&key).await
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        let (store, key) = self.route(key)?;
-        store.get(&key, range, condition).await
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        let (store, key) = self.route(request.key)?;
+        store.get(GetObject { key: &key, ..request }).await
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
@@ -94,20 +86,14 @@ impl ObjectStore for RoutedStore {
         Ok(page)
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let (store, key) = self.route(key)?;
-        store.put(&key, body, attributes, condition).await
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let (store, key) = self.route(request.key)?;
+        store.put(PutObject { key: &key, ..request }).await
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let (store, to) = self.route(to)?;
-        store.copy(&self.source(source)?, &to, condition).await
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let (store, to) = self.route(request.to)?;
+        store.copy(CopyObject { source: &self.source(request.source)?, to: &to, ..request }).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -168,31 +154,20 @@ impl MultipartStore for RoutedStore {
         Ok(Upload { key: key.clone(), ..upload })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        let (store, upload) = self.route_upload(upload)?;
-        store.upload_part(&upload, number, body).await
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+        let (store, upload) = self.route_upload(request.upload)?;
+        store.upload_part(UploadPart { upload: &upload, ..request }).await
     }
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        let (store, upload) = self.route_upload(upload)?;
-        store.copy_part(&upload, number, &self.source(source)?, range).await
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        let (store, upload) = self.route_upload(request.upload)?;
+        let source = &self.source(request.source)?;
+        store.copy_part(CopyPart { upload: &upload, source, ..request }).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let (store, upload) = self.route_upload(upload)?;
-        store.complete_upload(&upload, parts, size, condition).await
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let (store, upload) = self.route_upload(request.upload)?;
+        store.complete_upload(CompleteUpload { upload: &upload, ..request }).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {

@@ -11,13 +11,10 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Attributes, Condition, DeleteTarget, Key, Written};
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload,
+    CompleteUpload, CopyObject, CopyPart, MultipartStore, ObjectStore, Part, PutObject, StoreError,
+    StoreResult, Upload, UploadPart,
 };
 
 /// See the module. Reads are not held back: somebody waits for them.
@@ -103,18 +100,12 @@ impl ConcurrencyLimit {
 impl ObjectStore for Throttle {
     forward!(inner: head, get, list, foresee, attributes, address);
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        self.throttled(self.inner.put(key, body, attributes, condition)).await
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        self.throttled(self.inner.put(request)).await
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        self.throttled(self.inner.copy(source, to, condition)).await
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        self.throttled(self.inner.copy(request)).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
@@ -135,28 +126,16 @@ impl MultipartStore for Throttle {
         self.throttled(self.inner.create_upload(key, attributes)).await
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
-        self.throttled(self.inner.upload_part(upload, number, body)).await
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+        self.throttled(self.inner.upload_part(request)).await
     }
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.throttled(self.inner.copy_part(upload, number, source, range)).await
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        self.throttled(self.inner.copy_part(request)).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        self.throttled(self.inner.complete_upload(upload, parts, size, condition)).await
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        self.throttled(self.inner.complete_upload(request)).await
     }
 
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::open::{OpenUpload, Target};
 use super::{MAX_PARTS, Uploads};
-use crate::object::{ByteRange, Condition, Key, Written};
-use crate::store::{CopySource, MultipartStore, StoreResult};
+use crate::object::{ByteRange, Written};
+use crate::store::{CopyObject, MultipartStore, StoreResult};
 
 impl Uploads {
     /// Whether an object of this size, in bytes, is copied in one step.
@@ -18,12 +18,11 @@ impl Uploads {
     pub async fn copy(
         &self,
         store: &Arc<dyn MultipartStore>,
-        source: &CopySource,
-        to: &Key,
-        condition: &Condition,
+        request: CopyObject<'_>,
     ) -> StoreResult<Written> {
+        let CopyObject { source, to, condition } = request;
         let Some(etag) = source.etag.as_ref().filter(|_| !self.is_copied_whole(source.size)) else {
-            return store.copy(source, to, condition).await;
+            return store.copy(request).await;
         };
         let mut attributes = store.attributes(&source.key, etag).await?;
         attributes.storage_class.clone_from(&source.storage_class);

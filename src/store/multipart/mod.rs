@@ -63,6 +63,18 @@ impl Default for UploadOptions {
     }
 }
 
+/// An object that is going to be written.
+#[derive(Debug)]
+pub struct NewObject {
+    pub key: Key,
+    pub attributes: Attributes,
+    pub condition: Condition,
+    /// Bytes, if the client told.
+    pub length: Option<u64>,
+    /// A body that is not stored because its condition is lost is handed back.
+    pub keep: bool,
+}
+
 /// What all writers of a source share.
 #[derive(Debug, Clone)]
 pub struct Uploads {
@@ -92,22 +104,14 @@ impl Uploads {
     pub fn intake(
         &self,
         store: Arc<dyn MultipartStore>,
-        target: (Key, Attributes, Condition),
-        length: Option<u64>,
-        keep: bool,
+        object: NewObject,
     ) -> StoreResult<Intake<MultipartWriter>> {
-        Ok(self.intakes.begin(self.writer(store, target, length, keep)?))
+        Ok(self.intakes.begin(self.writer(store, object)?))
     }
 
-    /// A writer to a key. `length` in bytes if the client told it. With `keep`, a body that is not
-    /// stored because its condition is lost is handed back. Nothing is sent yet.
-    fn writer(
-        &self,
-        store: Arc<dyn MultipartStore>,
-        (key, attributes, condition): (Key, Attributes, Condition),
-        length: Option<u64>,
-        keep: bool,
-    ) -> StoreResult<MultipartWriter> {
+    /// A writer of `object`. Nothing is sent yet.
+    fn writer(&self, store: Arc<dyn MultipartStore>, object: NewObject) -> StoreResult<MultipartWriter> {
+        let NewObject { key, attributes, condition, length, keep } = object;
         let largest = self.largest_object();
         if let Some(length) = length.filter(|length| *length > largest) {
             return Err(StoreError::TooLarge(format!(

@@ -10,7 +10,10 @@ use super::{MAX_PARTS, Uploads};
 use crate::logging::with_causes;
 use crate::object::{Attributes, ByteRange, Condition, Key, Written};
 use crate::state::UploadRow;
-use crate::store::{CopySource, MultipartStore, Part, Payload, StoreError, StoreResult, Upload};
+use crate::store::{
+    CompleteUpload, CopyPart, CopySource, MultipartStore, Part, Payload, StoreError, StoreResult, Upload,
+    UploadPart,
+};
 use crate::sync::Held;
 use crate::tally::carried;
 
@@ -96,7 +99,8 @@ impl OpenUpload {
                     spool.write(position, &body).await;
                 }
             };
-            let (part, ()) = join(store.upload_part(&upload, number, body.clone()), keeping).await;
+            let request = UploadPart { upload: &upload, number, body: body.clone() };
+            let (part, ()) = join(store.upload_part(request), keeping).await;
             drop((body, memory));
             part
         }));
@@ -107,7 +111,9 @@ impl OpenUpload {
     pub(super) async fn send_copy(&mut self, source: &CopySource, range: ByteRange) -> StoreResult<()> {
         let number = self.next_number().await?;
         let (store, upload, source) = (Arc::clone(&self.store), self.upload.clone(), source.clone());
-        self.running.spawn(carried(async move { store.copy_part(&upload, number, &source, range).await }));
+        self.running.spawn(carried(async move {
+            store.copy_part(CopyPart { upload: &upload, number, source: &source, range }).await
+        }));
         Ok(())
     }
 
@@ -133,7 +139,8 @@ impl OpenUpload {
             self.done.push(joined(part)?);
         }
         self.done.sort_by_key(|part| part.number);
-        let written = self.store.complete_upload(&self.upload, &self.done, size, condition).await?;
+        let (upload, parts) = (&self.upload, self.done.as_slice());
+        let written = self.store.complete_upload(CompleteUpload { upload, parts, size, condition }).await?;
         self.ended = true;
         self.shared.state.end_upload(&self.row);
         Ok(written)

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::Uploads;
+use super::{NewObject, Uploads};
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{Scratch, Sink};
-use crate::store::{MultipartStore, Payload, StoreError, StoreResult};
+use crate::store::{MultipartStore, Payload, PutObject, StoreError, StoreResult};
 use crate::sync::{Budget, Held};
 
 /// A body that was not stored where it should be.
@@ -66,11 +66,20 @@ impl RetainedBody {
         condition: &Condition,
     ) -> StoreResult<Written> {
         let size = match self {
-            Self::Memory { body, .. } => return store.put(key, body.clone(), attributes, condition).await,
+            Self::Memory { body, .. } => {
+                let body = body.clone();
+                return store.put(PutObject { key, body, attributes, condition }).await;
+            }
             Self::Disk { size, .. } => *size,
         };
-        let target = (key.clone(), attributes.clone(), condition.clone());
-        let mut writer = uploads.writer(Arc::clone(store), target, Some(size), false)?;
+        let object = NewObject {
+            key: key.clone(),
+            attributes: attributes.clone(),
+            condition: condition.clone(),
+            length: Some(size),
+            keep: false,
+        };
+        let mut writer = uploads.writer(Arc::clone(store), object)?;
         let mut chunks = self.chunks();
         while let Some(chunk) = chunks.next().await {
             writer.write(chunk?).await?;

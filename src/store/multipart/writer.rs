@@ -7,7 +7,7 @@ use super::open::{OpenUpload, Target};
 use super::retained::{RetainedBody, Spool};
 use crate::object::{Condition, Written};
 use crate::spool::Sink;
-use crate::store::{PayloadBuffer, StoreError, StoreResult};
+use crate::store::{PayloadBuffer, PutObject, StoreError, StoreResult};
 use crate::sync::Held;
 
 /// One object being written; see the module. Nothing is visible before [`Self::finish`].
@@ -96,7 +96,8 @@ impl MultipartWriter {
             }
             None => {
                 let body = self.buffer.split_to(usize::MAX);
-                let written = store.put(key, body.clone(), attributes, &self.condition).await;
+                let (content, condition) = (body.clone(), &self.condition);
+                let written = store.put(PutObject { key, body: content, attributes, condition }).await;
                 let reserved = self.reserved.take();
                 let retained = self.keep.then_some(RetainedBody::Memory { body, reserved });
                 written.map_err(|error| Unfinished { error, retained })

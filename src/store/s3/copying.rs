@@ -8,18 +8,13 @@ use super::class::Class;
 use super::convert::{copy_source, etag, invalid};
 use super::operations::{SERVER_SIDE_WORK, once, within};
 use super::{S3Store, StoreError, StoreResult};
-use crate::object::{Attributes, ByteRange, ETag, Key};
-use crate::store::{CopySource, Part, Upload};
+use crate::object::{Attributes, ETag, Key};
+use crate::store::{CopyPart, Part};
 
 impl S3Store {
     /// UploadPartCopy.
-    pub(super) async fn upload_part_copy(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
+    pub(super) async fn upload_part_copy(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        let CopyPart { upload, number, source, range } = request;
         let output = self
             .call(Class::Write, |client| {
                 client

@@ -13,8 +13,8 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserialization
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::{S3Store, StoreError, StoreResult};
-use crate::object::{ByteRange, Key, ObjectMeta, ReadCondition};
-use crate::store::ObjectStore;
+use crate::object::{ByteRange, Key, ObjectMeta};
+use crate::store::{GetObject, ObjectStore};
 
 /// Whether the endpoint has named an answer yet. Cloning shares it.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +54,7 @@ impl S3Store {
     /// What HEAD would say, from an answer whose body tells whose it is.
     pub(super) async fn head_by_get(&self, key: &Key) -> StoreResult<ObjectMeta> {
         let first_byte = ByteRange { first: 0, last: Some(0) };
-        match self.get(key, Some(first_byte), &ReadCondition::None).await {
+        match self.get(GetObject { range: Some(first_byte), ..GetObject::whole(key) }).await {
             Ok(content) => Ok(content.meta),
             // An empty object has no first byte.
             Err(StoreError::RangeNotSatisfiable) => Err(StoreError::Unavailable(NotS3s.into())),

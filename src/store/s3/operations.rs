@@ -19,14 +19,12 @@ use super::naming::NotS3s;
 use super::payload::Outgoing;
 use super::sending::Progress;
 use super::version_1;
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, Written};
 use crate::store::comparing::Expected;
 use crate::store::looked;
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, ObjectStore, Payload, StoreError, StoreResult,
+    Content, CopyObject, Foreseen, GetObject, ListPage, ListRequest, ObjectStore, PutObject, StoreError,
+    StoreResult,
 };
 
 /// A request's own time limit, in place of the client's.
@@ -82,13 +80,8 @@ impl ObjectStore for S3Store {
         })
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
-        let (output, permit) = self.get_object(key, range, condition).await?;
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        let (output, permit) = self.get_object(request).await?;
         let length = length(output.content_length())?;
         let (first, size) = match output.content_range() {
             Some(range) => content_range(range)?,
@@ -137,13 +130,8 @@ impl ObjectStore for S3Store {
         }
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let PutObject { key, body, attributes, condition } = request;
         let (date, outgoing) = (AnswerDate::default(), Outgoing::new(&body, &self.options));
         let output = self
             .call(Class::Write, |client| {
@@ -173,8 +161,8 @@ impl ObjectStore for S3Store {
         self.confirmed(key, answered, Expected::Body(&body)).await
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
-        let begun = SystemTime::now();
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let (begun, CopyObject { source, to, condition }) = (SystemTime::now(), request);
         let output = self
             .call(Class::Write, |client| {
                 client

@@ -9,24 +9,19 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterce
 use super::class::Class;
 use super::errors::Unexplained;
 use super::{S3Store, StoreError, StoreResult};
-use crate::object::{ByteRange, ETag, Key, ReadCondition};
-use crate::store::{ListRequest, ObjectStore};
+use crate::object::{ETag, Key, ReadCondition};
+use crate::store::{GetObject, ListRequest, ObjectStore};
 use crate::sync::Held;
 
 impl S3Store {
     /// GetObject. The permit is to be kept until the body has been read.
-    pub(super) async fn get_object(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<(GetObjectOutput, Held)> {
-        let (output, permit) = self.get_coded(key, range, condition, Coding::AsItComes).await?;
+    pub(super) async fn get_object(&self, request: GetObject<'_>) -> StoreResult<(GetObjectOutput, Held)> {
+        let (output, permit) = self.get_coded(request, Coding::AsItComes).await?;
         if !is_unpacked(output.content_length(), output.e_tag()) {
             return Ok((output, permit));
         }
         drop((output, permit));
-        let (output, permit) = self.get_coded(key, range, condition, Coding::Gzip).await?;
+        let (output, permit) = self.get_coded(request, Coding::Gzip).await?;
         let is_unpacked = is_unpacked(output.content_length(), output.e_tag());
         // A captive portal's page has no such date.
         if is_unpacked && output.last_modified().is_some() {
@@ -37,11 +32,10 @@ impl S3Store {
 
     async fn get_coded(
         &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
+        request: GetObject<'_>,
         coding: Coding,
     ) -> StoreResult<(GetObjectOutput, Held)> {
+        let GetObject { key, range, condition } = request;
         let (wanted, known) = match condition {
             ReadCondition::None => (None, None),
             ReadCondition::IfMatch(etag) => (Some(etag), None),

@@ -12,9 +12,11 @@ use super::counting::AnswerDate;
 use super::operations::{LONGEST_SENDING, SERVER_SIDE_WORK, once, send, within};
 use super::payload::Outgoing;
 use super::sending::Progress;
-use crate::object::{Attributes, ByteRange, Condition, Key, Written};
+use crate::object::{Attributes, Key, Written};
 use crate::store::comparing::Expected;
-use crate::store::{CopySource, MultipartStore, Part, Payload, StoreError, StoreResult, Upload};
+use crate::store::{
+    CompleteUpload, CopyPart, MultipartStore, Part, StoreError, StoreResult, Upload, UploadPart,
+};
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
@@ -55,7 +57,8 @@ impl MultipartStore for S3Store {
         Ok(Upload { key: key.clone(), id, begun: date.get(), may_have_twin: false })
     }
 
-    async fn upload_part(&self, upload: &Upload, number: u32, body: Payload) -> StoreResult<Part> {
+    async fn upload_part(&self, request: UploadPart<'_>) -> StoreResult<Part> {
+        let UploadPart { upload, number, body } = request;
         let outgoing = Outgoing::new(&body, &self.options);
         let output = self
             .call(Class::Write, |client| {
@@ -77,23 +80,12 @@ impl MultipartStore for S3Store {
         Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })
     }
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        self.upload_part_copy(upload, number, source, range).await
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        self.upload_part_copy(request).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let CompleteUpload { upload, parts, size, condition } = request;
         let named = parts.iter().map(|part| {
             CompletedPart::builder()
                 .part_number(part.number as i32)

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use s3dav::metrics::Metrics;
-use s3dav::object::{Attributes, Condition, Key, ReadCondition};
+use s3dav::object::{Attributes, Condition, Key};
 use s3dav::store::s3::S3Store;
-use s3dav::store::{MultipartStore, StoreError};
+use s3dav::store::{CompleteUpload, GetObject, MultipartStore, PutObject, StoreError, UploadPart};
 
 use super::s3_options;
 
@@ -41,7 +41,8 @@ impl Bucket {
         match self {
             Self::S3(store) => {
                 let key = Key::new(key).unwrap();
-                store.put(&key, body.into(), &Attributes::default(), &Condition::None).await.unwrap();
+                let (body, attributes, condition) = (body.into(), &Attributes::default(), &Condition::None);
+                store.put(PutObject { key: &key, body, attributes, condition }).await.unwrap();
             }
             Self::Directory(root) if key.ends_with('/') => fs::create_dir_all(root.join(key)).unwrap(),
             Self::Directory(root) => {
@@ -50,6 +51,15 @@ impl Bucket {
                 fs::write(path, body).unwrap();
             }
         }
+    }
+
+    /// Makes an object of one part: what has tags can be made in no other way.
+    pub async fn upload(&self, key: &str, body: Bytes, attributes: &Attributes) {
+        let (store, size) = (self.store(), body.len() as u64);
+        let upload = &store.create_upload(&Key::new(key).unwrap(), attributes).await.unwrap();
+        let part = store.upload_part(UploadPart { upload, number: 1, body: body.into() }).await.unwrap();
+        let (parts, condition) = (&[part], &Condition::None);
+        store.complete_upload(CompleteUpload { upload, parts, size, condition }).await.unwrap();
     }
 
     pub async fn delete(&self, key: &str) {
@@ -67,7 +77,7 @@ impl Bucket {
     /// The content of an object; `None` if there is none.
     pub async fn get(&self, key: &str) -> Option<Bytes> {
         match self {
-            Self::S3(store) => match store.get(&Key::new(key).unwrap(), None, &ReadCondition::None).await {
+            Self::S3(store) => match store.get(GetObject::whole(&Key::new(key).unwrap())).await {
                 Ok(content) => Some(content.collect().await.unwrap()),
                 Err(StoreError::NotFound) => None,
                 Err(error) => panic!("{error}"),

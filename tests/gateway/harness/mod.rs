@@ -8,6 +8,7 @@ pub mod docker;
 pub mod faults;
 pub mod front;
 pub mod held;
+mod layered;
 pub mod process;
 pub mod raw;
 pub mod tls;

@@ -22,7 +22,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("shutdown", &["tally"]),
     ("tally", &[]),
     ("logging", &["named"]),
-    ("seeded", &[]),
     ("spelling", &[]),
     ("words", &[]),
     ("units", &[]),
@@ -39,14 +38,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("iam", &["named"]),
     ("aws_cli", &["process"]),
     ("stack", &["named"]),
-    ("cache", &["object", "seeded"]),
+    ("cache", &["object"]),
     ("state", &["logging", "path_key"]),
     ("spool", &["state", "open_file", "sync", "tally"]),
     (
         "store",
         &[
-            "object", "path_key", "metrics", "shutdown", "logging", "seeded", "spelling", "state", "cache",
-            "spool", "sync", "tally", "named",
+            "object", "path_key", "metrics", "shutdown", "logging", "spelling", "state", "cache", "spool",
+            "sync", "tally", "named",
         ],
     ),
     (
@@ -58,7 +57,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "metrics",
             "shutdown",
             "logging",
-            "seeded",
             "state",
             "store",
             "cache",

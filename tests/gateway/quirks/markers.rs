@@ -2,15 +2,20 @@
 
 use s3dav::embedded::{Action, Rule};
 use s3dav::object::{Attributes, Condition, Key};
-use s3dav::store::Payload;
+use s3dav::store::{Payload, PutObject};
 
 use crate::harness::{Bucket, TestGateway};
+
+async fn put(bucket: &Bucket, key: &Key, body: Payload, attributes: &Attributes) {
+    let condition = &Condition::None;
+    bucket.store().put(PutObject { key, body, attributes, condition }).await.unwrap();
+}
 
 /// An empty object that stands for a folder.
 async fn mark(bucket: &Bucket, key: &str, content_type: &str) {
     let attributes = Attributes { content_type: Some(content_type.to_owned()), ..Attributes::default() };
     let key = Key::new(key).unwrap();
-    bucket.store().put(&key, Payload::default(), &attributes, &Condition::None).await.unwrap();
+    put(bucket, &key, Payload::default(), &attributes).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +55,7 @@ async fn an_object_beside_its_folder_that_is_no_marker_stays() {
         let attributes = Attributes { content_type: Some(content_type.to_owned()), ..Attributes::default() };
         for key in ["x", "t/x"] {
             let key = Key::new(key).unwrap();
-            bucket.store().put(&key, body.into(), &attributes, &Condition::None).await.unwrap();
+            put(&bucket, &key, body.into(), &attributes).await;
         }
         for key in ["x/a", "t/x/a"] {
             bucket.put(key, "content").await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use reqwest::{Client, Method, Response};
 use s3dav::object::{Attributes, Condition, Key};
-use s3dav::store::StoreError;
+use s3dav::store::{PutObject, StoreError};
 
 use super::{Race, TTL};
 use crate::harness::client;
@@ -196,7 +196,8 @@ impl Race {
             dice.pause(TTL * 2).await;
             let content = format!("save {save} of a plain program to {key}");
             let (begun, version) = (Instant::now(), version_of(content.as_bytes()));
-            match store.put(&name, content.into(), &Attributes::default(), &condition).await {
+            let (body, attributes, condition) = (content.into(), &Attributes::default(), &condition);
+            match store.put(PutObject { key: &name, body, attributes, condition }).await {
                 Ok(_) => log.note(begun, What::Put { version, answer: Answer::Acknowledged }),
                 Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
                 Err(error) => panic!("{error}"),

@@ -6,7 +6,10 @@ use super::Kind;
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key};
 use crate::state::{QuestionRow, State};
-use crate::store::{CopySource, ListRequest, MultipartStore, StoreError, StoreResult, Upload, existing};
+use crate::store::{
+    CompleteUpload, CopyObject, CopySource, ListRequest, MultipartStore, PutObject, StoreError, StoreResult,
+    Upload, UploadPart, existing,
+};
 
 /// Deletes what an earlier life asked with, and aborts the uploads that it began there.
 pub async fn forget_question(
@@ -161,7 +164,8 @@ impl Probe<'_> {
     }
 
     async fn put(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        self.store.put(key, CONTENT.into(), &Attributes::default(), condition).await.map(drop)
+        let (body, attributes) = (CONTENT.into(), &Attributes::default());
+        self.store.put(PutObject { key, body, attributes, condition }).await.map(drop)
     }
 
     /// Whether an upload to a key that is there is completed neither if absent nor in another's place.
@@ -178,11 +182,12 @@ impl Probe<'_> {
     }
 
     async fn refuses_to_complete(&self, upload: &Upload) -> StoreResult<bool> {
-        let part = self.store.upload_part(upload, 1, CONTENT.into()).await?;
+        let part = self.store.upload_part(UploadPart { upload, number: 1, body: CONTENT.into() }).await?;
         let parts = [part];
         for condition in [Condition::IfAbsent, wrong()] {
-            let size = CONTENT.len() as u64;
-            let completed = self.store.complete_upload(upload, &parts, size, &condition).await;
+            let (size, parts, condition) = (CONTENT.len() as u64, &parts, &condition);
+            let completed =
+                self.store.complete_upload(CompleteUpload { upload, parts, size, condition }).await;
             // Where a refused completion ends its upload, the next one finds none.
             let is_gone = matches!(completed, Err(StoreError::UploadGone));
             if !is_gone && !is_refused(completed.map(drop))? {
@@ -197,7 +202,8 @@ impl Probe<'_> {
         let address = self.store.address(&scratch.key);
         let size = CONTENT.len() as u64;
         let source = CopySource { key: scratch.key.clone(), address, etag, size, storage_class: None };
-        self.store.copy(&source, &scratch.other, condition).await.map(drop)
+        let (source, to) = (&source, &scratch.other);
+        self.store.copy(CopyObject { source, to, condition }).await.map(drop)
     }
 
     async fn delete_many(&self, key: &Key) -> StoreResult<()> {

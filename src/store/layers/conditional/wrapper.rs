@@ -4,13 +4,10 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{Conditional, Kind, in_time};
-use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, ReadCondition,
-    Written,
-};
+use crate::object::{Condition, DeleteTarget, Key, ObjectMeta, Written};
 use crate::store::{
-    Content, CopySource, Foreseen, ListPage, ListRequest, MultipartStore, ObjectStore, Part, Payload,
-    StoreError, StoreResult, Upload,
+    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, MultipartStore, ObjectStore, Part,
+    PutObject, StoreError, StoreResult,
 };
 
 #[deny(clippy::missing_trait_methods)]
@@ -29,31 +26,20 @@ impl ObjectStore for Conditional {
         meta
     }
 
-    async fn get(
-        &self,
-        key: &Key,
-        range: Option<ByteRange>,
-        condition: &ReadCondition,
-    ) -> StoreResult<Content> {
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
         let asked = Instant::now();
-        let content = self.inner.get(key, range, condition).await?;
-        self.seen.note(key, Some(content.meta.etag.clone()), asked);
+        let content = self.inner.get(request).await?;
+        self.seen.note(request.key, Some(content.meta.etag.clone()), asked);
         Ok(content)
     }
 
-    async fn put(
-        &self,
-        key: &Key,
-        body: Payload,
-        attributes: &Attributes,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
         let send = |condition| {
-            let body = body.clone();
-            async move { self.inner.put(key, body, attributes, &condition).await }
+            let request = request.clone();
+            async move { self.inner.put(PutObject { condition: &condition, ..request }).await }
         };
-        let written = self.write(Kind::Put, key, condition, send).await;
-        self.note(key, &written, |written| Some(written.etag.clone()));
+        let written = self.write(Kind::Put, request.key, request.condition, send).await;
+        self.note(request.key, &written, |written| Some(written.etag.clone()));
         written
     }
 
@@ -65,10 +51,13 @@ impl ObjectStore for Conditional {
         }
     }
 
-    async fn copy(&self, source: &CopySource, to: &Key, condition: &Condition) -> StoreResult<Written> {
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let CopyObject { source, to, condition } = request;
         let send = |condition: Condition| async move {
             let condition = &condition;
-            self.copied(source, |source| async move { self.inner.copy(&source, to, condition).await }).await
+            let copy =
+                |source| async move { self.inner.copy(CopyObject { source: &source, to, condition }).await };
+            self.copied(source, copy).await
         };
         let written = in_time(|| self.write(Kind::CopyDestination, to, condition, &send)).await;
         self.note(to, &written, |written| Some(written.etag.clone()));
@@ -98,28 +87,18 @@ impl ObjectStore for Conditional {
 impl MultipartStore for Conditional {
     forward!(inner: create_upload, upload_part, abort_upload, list_uploads);
 
-    async fn copy_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        source: &CopySource,
-        range: ByteRange,
-    ) -> StoreResult<Part> {
-        let copy = |source| async move { self.inner.copy_part(upload, number, &source, range).await };
-        in_time(|| self.copied(source, copy)).await
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
+        let copy =
+            |source| async move { self.inner.copy_part(CopyPart { source: &source, ..request }).await };
+        in_time(|| self.copied(request.source, copy)).await
     }
 
-    async fn complete_upload(
-        &self,
-        upload: &Upload,
-        parts: &[Part],
-        size: u64,
-        condition: &Condition,
-    ) -> StoreResult<Written> {
-        let key = &upload.key;
-        let send =
-            |condition| async move { self.inner.complete_upload(upload, parts, size, &condition).await };
-        let written = self.write(Kind::Complete, key, condition, send).await;
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let key = &request.upload.key;
+        let send = |condition| async move {
+            self.inner.complete_upload(CompleteUpload { condition: &condition, ..request }).await
+        };
+        let written = self.write(Kind::Complete, key, request.condition, send).await;
         self.note(key, &written, |written| Some(written.etag.clone()));
         written
     }
