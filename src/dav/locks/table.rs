@@ -400,4 +400,11 @@ mod tests {
         assert!(table.remove(|lock| lock.token == "none").is_empty());
         assert!(table.is_locked(&path("/a")) && !table.is_empty());
     }
+
+    #[test]
+    fn locks_end_by_the_clock() {
+        let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+        let (before, told, after) = (clock(), now(), clock());
+        assert!((before..=after).contains(&told), "{told}");
+    }
 }

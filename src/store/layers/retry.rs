@@ -327,6 +327,10 @@ mod tests {
         Slow(u64),
         /// It is not carried out, and somebody else writes the object meanwhile.
         Overtaken(&'static str),
+        /// Somebody else deletes the object, and then it is carried out.
+        Late,
+        /// There is none.
+        Well,
         Hangs,
     }
 
@@ -351,7 +355,11 @@ mod tests {
             *self.calls.lock() += 1;
             let fault = self.faults.lock().pop_front();
             match fault {
-                None => work.await,
+                None | Some(Fault::Well) => work.await,
+                Some(Fault::Late) => {
+                    self.inner.delete(key, &Condition::None).await?;
+                    work.await
+                }
                 Some(Fault::Refused) => Err(unavailable()),
                 Some(Fault::AnswerLost) => work.await.and(Err(unavailable())),
                 Some(Fault::Denied) => Err(StoreError::AccessDenied("a policy".into())),
@@ -527,6 +535,9 @@ mod tests {
         inner.faults.lock().push_back(Fault::Overtaken("else"));
         let deleted = store.delete(&key("a"), &Condition::IfMatch(etag)).await;
         assert!(matches!(deleted, Err(StoreError::ConditionFailed)), "{deleted:?}");
+        let etag = inner.inner.head(&key("a")).await.unwrap().etag;
+        inner.faults.lock().extend([Fault::Overtaken("another"), Fault::Well, Fault::Late]);
+        store.delete(&key("a"), &Condition::IfMatch(etag)).await.unwrap();
         let deleted = store.delete(&key("none"), &Condition::IfMatch(ETag::new("1"))).await;
         assert!(matches!(deleted, Err(StoreError::NotFound)), "nothing was lost: {deleted:?}");
     }
