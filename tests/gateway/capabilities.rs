@@ -465,7 +465,7 @@ async fn what_relies_on_a_look_is_sent_once() {
     let put = store.put(PutObject { key: &key, body: "x".into(), attributes, condition });
     let lost = looked::until(end, put).await.unwrap_err();
     assert!(lost.may_have_been_applied(), "{lost:?}");
-    let lost = looked::until(end, store.delete(&key, &condition)).await.unwrap_err();
+    let lost = looked::until(end, store.delete(&key, condition)).await.unwrap_err();
     assert!(lost.may_have_been_applied(), "{lost:?}");
     assert_eq!((s3.hooks().count("PutObject"), s3.hooks().count("DeleteObject")), (1, 1));
 }

@@ -763,7 +763,7 @@ mod tests {
                 .complete_upload(CompleteUpload {
                     upload: &upload,
                     parts: std::slice::from_ref(&part),
-                    size: size,
+                    size,
                     condition: &Condition::None,
                 })
                 .await;
