@@ -11,7 +11,7 @@ use super::answering::Answering;
 use super::share::CacheUse;
 use crate::config::Caution;
 use crate::control::{
-    self, Cache, Export, ExportState, Exports, Operated, Problem, Reply, Request, Save, SaveState, Shelf,
+    self, Cache, Export, Exports, FileState, Operated, Problem, Reply, Request, Save, SaveState, Shelf,
     Status,
 };
 use crate::fs::path::PathShare;
@@ -211,7 +211,7 @@ impl ControlHandler {
         }
         let file = |(path, why): (String, Option<String>)| Export {
             path,
-            state: if why.is_some() { ExportState::Failed } else { ExportState::Pending },
+            state: if why.is_some() { FileState::Failed } else { FileState::Pending },
             hint: why.as_deref().map(|why| export_hint(why).to_owned()),
             why: why.map(|why| notify::plain(&why, MOST_OF_REASON)),
         };
@@ -235,9 +235,9 @@ impl ControlHandler {
         for save in saves.into_iter().filter(is_below) {
             let is_pending = save.state == SaveState::Waiting;
             let (count, state, hint) = if is_pending {
-                (&mut exports.pending, ExportState::Pending, "leave the gateway running")
+                (&mut exports.pending, FileState::Pending, "leave the gateway running")
             } else {
-                (&mut exports.failed, ExportState::Failed, "save it again")
+                (&mut exports.failed, FileState::Failed, "save it again")
             };
             *count += 1;
             exports.files.push(Export { path: save.path, state, why: save.why, hint: Some(hint.to_owned()) });

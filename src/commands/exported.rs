@@ -7,7 +7,7 @@ use super::CommandError;
 use super::running;
 use super::words::counted;
 use crate::cli::StatusArgs;
-use crate::control::{ControlError, Export, ExportState, Exports, Reply, Request, Status, ask};
+use crate::control::{ControlError, Export, Exports, FileState, Reply, Request, Status, ask};
 use crate::notify;
 
 pub(super) async fn run(path: &Path, args: &StatusArgs) -> Result<(), CommandError> {
@@ -99,8 +99,9 @@ fn text(exports: &Exports) -> String {
 fn line(file: &Export) -> String {
     let why = file.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let state = match file.state {
-        ExportState::Pending => "pending",
-        ExportState::Failed => "failed",
+        FileState::Pending => "pending",
+        FileState::Failed => "failed",
+        FileState::Unknown => "unknown",
     };
     format!("{state:<10} {}{why}", notify::plain(&file.path, MOST_OF_PATH))
 }

@@ -228,9 +228,10 @@ async fn attach(status: &Status, is_new: bool, config: Config) -> Result<(), Com
     let Some(mut options) = config.mount else { return Err(running::unexpected()) };
     // What the gateway would refuse must be refused where programs see it.
     options.read_only |= status.read_only;
-    let is_let_in = running::auth_of(status) == Some(AuthMode::Peer) && lets_in(&config.state_dir).await?;
+    let auth = running::auth_of(status);
+    let is_let_in = auth == Some(AuthMode::Peer) && lets_in(&config.state_dir).await?;
     let is_given = config.login.is_some();
-    let login = match (shows_password(running::auth_of(status), is_let_in), config.login) {
+    let login = match (shows_password(auth, is_let_in), config.login) {
         (false, _) => None,
         (true, Some(login)) => Some(login),
         (true, None) => {

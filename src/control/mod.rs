@@ -206,7 +206,7 @@ pub struct Exports {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Export {
     pub path: String,
-    pub state: ExportState,
+    pub state: FileState,
     pub why: Option<String>,
     pub hint: Option<String>,
 }
@@ -214,11 +214,14 @@ pub struct Export {
 /// Why it is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ExportState {
+pub enum FileState {
     /// It waits.
     Pending,
     /// It was tried.
     Failed,
+    /// A newer gateway has another word.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A mount, and how it is.

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{
-    Cache, Export, ExportState, Exports, LastEnd, Line, MountHealth, MountedAt, ParentStatus, Problem, Reply,
+    Cache, Export, Exports, FileState, LastEnd, Line, MountHealth, MountedAt, ParentStatus, Problem, Reply,
     Request, Save, SaveState, Secret, Shelf, Status, VERSION,
 };
 use crate::testing::{any_text, config, near_text};
@@ -83,7 +83,7 @@ prop_compose! {
             problems: problems.into_iter().map(|(message, hint, since)| Problem { message, hint, since }).collect(),
             saves,
             more_saves: numbers[5],
-            mounts: vec![MountedAt { point: texts[4].clone().into(), health: MountHealth::Hung }],
+            mounts: vec![MountedAt { point: texts[4].clone().into(), health: [MountHealth::Well, MountHealth::Dead, MountHealth::Hung][numbers[0] as usize % 3] }],
             held_by: None,
             ending: false,
         }
@@ -124,7 +124,7 @@ prop_compose! {
         is_cut in any::<bool>(),
     ) -> Exports {
         let file = |(path, has_failed, why, hint)| {
-            let state = if has_failed { ExportState::Failed } else { ExportState::Pending };
+            let state = if has_failed { FileState::Failed } else { FileState::Pending };
             Export { path, state, why, hint }
         };
         let files = files.into_iter().map(file).collect();

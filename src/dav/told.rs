@@ -137,3 +137,43 @@ const ABSENCE_TIME: Duration = Duration::from_secs(600);
 /// About 200 bytes each. Whoever is told of more has no write in mind for each.
 const MOST_ABSENT: usize = 10_000;
 const MOST_LOOKED: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http::Method;
+
+    use super::*;
+
+    fn request(method: &str, path: &str) -> RequestContext {
+        let client = Client::new(None, [127, 0, 0, 1].into(), "a client");
+        RequestContext::bare(Method::from_bytes(method.as_bytes()).unwrap(), path, client)
+    }
+
+    #[tokio::test]
+    async fn a_look_at_a_folder_is_none_at_what_is_in_it_and_a_listing_is() {
+        for (folder, child) in [("/", "/x"), ("/d/", "/d/x")] {
+            let (told, look) = (Told::new(true), request("PROPFIND", folder));
+            let has_looked = |path: &str| told.hints(&request("PUT", path)).has_looked;
+            told.note(&look, StatusCode::MULTI_STATUS);
+            assert!(has_looked(folder) && !has_looked(child), "{folder}");
+            let children = told.watch(&look, stream::empty().boxed());
+            assert!(children.collect::<Vec<_>>().await.is_empty());
+            assert!(has_looked(child) && !has_looked("/other/x"), "{folder}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_absence_counts_until_the_name_is_shown() {
+        let told = Told::new(false);
+        let was_told_absent = || told.hints(&request("PUT", "/d/caf%C3%A9")).was_told_absent;
+        told.note(&request("HEAD", "/d/cafe%CC%81"), StatusCode::NOT_FOUND);
+        assert!(was_told_absent(), "however it is spelled");
+        told.note(&request("GET", "/d/caf%C3%A9"), StatusCode::OK);
+        assert!(!was_told_absent());
+        told.note(&request("PROPFIND", "/d/caf%C3%A9"), StatusCode::NOT_FOUND);
+        let copy = RequestContext { destination: Some(request("GET", "/d").path), ..request("COPY", "/e") };
+        told.note(&copy, StatusCode::CREATED);
+        assert!(!was_told_absent(), "a folder comes with all in it");
+    }
+}

@@ -10,7 +10,7 @@ use crate::store::tree::DeleteFailure;
 
 pub use super::disk_error::DiskError;
 use crate::store::StoreError;
-use crate::sync::Conflict;
+use crate::sync::TreeConflict;
 
 /// A failure, named by its meaning.
 #[derive(Debug, thiserror::Error)]
@@ -66,11 +66,11 @@ pub enum Failure {
     Intake(#[from] IntakeError),
 }
 
-impl From<Conflict> for Failure {
-    fn from(conflict: Conflict) -> Self {
+impl From<TreeConflict> for Failure {
+    fn from(conflict: TreeConflict) -> Self {
         match conflict {
-            Conflict::UnderWay => Self::UnderWay,
-            Conflict::IsFolder => Self::IsFolder,
+            TreeConflict::UnderWay => Self::UnderWay,
+            TreeConflict::IsFolder => Self::IsFolder,
         }
     }
 }

@@ -12,7 +12,7 @@ use rustix::io::pwritev;
 use tokio::sync::futures::Notified;
 
 use crate::open_file::{Open, forget, write_pieces};
-use crate::sync::{Budget, Held};
+use crate::sync::{Budget, Portion};
 
 /// A file that vanishes with the process, or with the last that holds it.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ struct Inner {
     /// Bytes on disk that many files may use together.
     room: Budget,
     /// What of the room it uses.
-    used: Mutex<Option<Held>>,
+    used: Mutex<Option<Portion>>,
     /// Held by the one that has the system forget some of it.
     forgetting: Mutex<()>,
 }

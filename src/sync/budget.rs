@@ -21,15 +21,15 @@ struct Shared {
 
 /// A part of a budget, given back when it is dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct Portion {
     permit: Option<OwnedSemaphorePermit>,
     budget: Budget,
 }
 
 impl Budget {
-    /// Of `most` places, each taken by one.
+    /// Of `most` places, each taken by one; there is always one.
     pub fn of_places(most: usize) -> Self {
-        Self::new(most.min(Semaphore::MAX_PERMITS) as u64, 1)
+        Self::new(most.clamp(1, Semaphore::MAX_PERMITS) as u64, 1)
     }
 
     /// Of so many bytes, counted in KiB.
@@ -59,22 +59,22 @@ impl Budget {
     }
 
     /// Waits for one place.
-    pub async fn place(&self) -> Held {
+    pub async fn place(&self) -> Portion {
         self.take(self.0.unit).await
     }
 
     /// Waits for so much of it, or for all of it where it is smaller.
-    pub async fn take(&self, amount: u64) -> Held {
+    pub async fn take(&self, amount: u64) -> Portion {
         let permits = self.permits(amount.min(self.0.all));
         // The semaphore is never closed.
         let permit = Arc::clone(&self.0.permits).acquire_many_owned(permits).await.ok();
-        Held { permit, budget: self.clone() }
+        Portion { permit, budget: self.clone() }
     }
 
     /// So much of it, if it is there at once.
-    pub fn try_take(&self, amount: u64) -> Option<Held> {
+    pub fn try_take(&self, amount: u64) -> Option<Portion> {
         let permit = Arc::clone(&self.0.permits).try_acquire_many_owned(self.permits(amount)).ok()?;
-        Some(Held { permit: Some(permit), budget: self.clone() })
+        Some(Portion { permit: Some(permit), budget: self.clone() })
     }
 
     /// When somebody gives something back, once this is enabled.
@@ -87,7 +87,7 @@ impl Budget {
     }
 }
 
-impl Held {
+impl Portion {
     /// How much it is.
     pub fn amount(&self) -> u64 {
         self.permit.as_ref().map_or(0, |permit| permit.num_permits() as u64 * self.budget.0.unit)
@@ -108,9 +108,11 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Portion {
     fn drop(&mut self) {
-        if self.permit.take().is_some() {
+        if let Some(permit) = self.permit.take() {
+            // First it is there, then it is told.
+            drop(permit);
             self.budget.0.returned.notify_waiters();
         }
     }
@@ -145,6 +147,7 @@ mod tests {
         assert!(budget.try_take(3 * KIB).is_none(), "at once there is not so much");
         assert_eq!(Budget::of_bytes(0).take(1).await.amount(), 0);
         assert!(Budget::of_bytes(u64::MAX).left() >= 1 << 50);
+        assert_eq!(Budget::of_places(0).left(), 1);
     }
 
     #[tokio::test]

@@ -9,9 +9,9 @@ use tokio::sync::OwnedMutexGuard;
 
 type Lane = tokio::sync::Mutex<()>;
 
-/// Locks by key, made as they are asked for. Whoever waits gets his turn in order. Cloning shares them.
+/// Locks by key, made as they are asked for. Whoever waits gets his turn in order.
 #[derive(Debug)]
-pub struct KeyedLock<K>(Arc<Mutex<HashMap<K, Weak<Lane>>>>);
+pub struct KeyedLock<K>(Mutex<HashMap<K, Weak<Lane>>>);
 
 /// A key's turn; ends when dropped.
 #[derive(Debug)]
@@ -19,13 +19,7 @@ pub struct KeyedGuard(#[expect(dead_code, reason = "held, and let go of")] Owned
 
 impl<K> Default for KeyedLock<K> {
     fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<K> Clone for KeyedLock<K> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(Mutex::default())
     }
 }
 

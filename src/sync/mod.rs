@@ -5,6 +5,6 @@ mod budget;
 mod keyed_lock;
 mod tree_lock;
 
-pub use budget::{Budget, Held};
+pub use budget::{Budget, Portion};
 pub use keyed_lock::{KeyedGuard, KeyedLock};
-pub use tree_lock::{Conflict, Entered, TreeLock, Use};
+pub use tree_lock::{Entered, TreeConflict, TreeLock, Use};

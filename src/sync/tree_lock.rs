@@ -28,7 +28,7 @@ pub enum Use {
 
 /// Why something cannot be begun, or put in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Conflict {
+pub enum TreeConflict {
     #[error("something else is under way there")]
     UnderWay,
     #[error("a folder of this name was made meanwhile")]
@@ -61,13 +61,13 @@ struct Doing {
 impl TreeLock {
     /// Begins with `uses`, which end when what this returns is dropped; refuses them if something under way
     /// is in the way.
-    pub fn enter(&self, uses: impl IntoIterator<Item = (PathKey, Use)>) -> Result<Entered, Conflict> {
+    pub fn enter(&self, uses: impl IntoIterator<Item = (PathKey, Use)>) -> Result<Entered, TreeConflict> {
         let mut under_way = self.0.lock();
         let number = under_way.begun;
         let doing = |(path, what)| Doing { number, path, what, is_overtaken: false };
         let doings: Vec<Doing> = uses.into_iter().map(doing).collect();
         if doings.iter().any(|new| under_way.doings.iter().any(|old| new.excludes(old))) {
-            return Err(Conflict::UnderWay);
+            return Err(TreeConflict::UnderWay);
         }
         under_way.begun += 1;
         under_way.doings.extend(doings);
@@ -105,16 +105,16 @@ pub struct Entered {
 
 impl Entered {
     /// The content has come, and the file is put in its place: if that is free.
-    pub fn put_file(&self) -> Result<(), Conflict> {
+    pub fn put_file(&self) -> Result<(), TreeConflict> {
         let mut under_way = self.trees.0.lock();
         let UnderWay { doings, .. } = &mut *under_way;
         let Some(at) = doings.iter().position(|doing| doing.number == self.number) else { return Ok(()) };
         if doings[at].is_overtaken {
-            return Err(Conflict::IsFolder);
+            return Err(TreeConflict::IsFolder);
         }
         let is_made = |other: &Doing| other.what == Use::Folder && other.path == doings[at].path;
         if doings.iter().any(is_made) {
-            return Err(Conflict::UnderWay);
+            return Err(TreeConflict::UnderWay);
         }
         doings[at].what = Use::File;
         Ok(())
@@ -194,7 +194,7 @@ mod tests {
         let name = path("/n");
         let coming = trees.enter([(name.clone(), Use::Inside)]).unwrap();
         let making = trees.enter([(name.clone(), Use::Folder)]).unwrap();
-        assert!(matches!(coming.put_file(), Err(Conflict::UnderWay)));
+        assert!(matches!(coming.put_file(), Err(TreeConflict::UnderWay)));
         drop(making);
         coming.put_file().unwrap();
         assert!(!is_free(&trees, "/n", Use::Folder) && is_free(&trees, "/n/m", Use::Folder));
@@ -202,7 +202,7 @@ mod tests {
         let (late, other) =
             (trees.enter([(name.clone(), Use::Inside)]), trees.enter([(path("/m"), Use::Inside)]));
         trees.enter([(name.clone(), Use::Folder)]).unwrap().made_folder();
-        assert!(matches!(late.unwrap().put_file(), Err(Conflict::IsFolder)));
+        assert!(matches!(late.unwrap().put_file(), Err(TreeConflict::IsFolder)));
         other.unwrap().put_file().unwrap();
         trees.enter([(name.clone(), Use::Inside)]).unwrap().put_file().unwrap();
     }

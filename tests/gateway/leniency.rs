@@ -2,8 +2,8 @@
 
 use reqwest::StatusCode;
 
+use crate::harness::TestGateway;
 use crate::harness::raw::{exchange, status};
-use crate::harness::{TestGateway, xml};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_if_none_match_that_is_none_matches_nothing() {
@@ -128,11 +128,11 @@ async fn a_blank_body_is_no_body() {
 async fn what_windows_says_of_a_file_is_kept() {
     for gateway in TestGateway::both().await {
         gateway.put("/file", "content").await;
-        let update = xml::set(
-            "<Win32CreationTime xmlns=\"urn:schemas-microsoft-com:\">Fri, 27 Nov 2026 02:38:51 GMT</Win32CreationTime>\
-             <Win32FileAttributes xmlns=\"urn:schemas-microsoft-com:\">00000022</Win32FileAttributes>",
-        );
-        let answer = gateway.request("PROPPATCH", "/file").body(update.clone()).send().await.unwrap();
+        // As Windows writes it: with a prefix of the root's.
+        let update = "<D:propertyupdate xmlns:D=\"DAV:\" xmlns:Z=\"urn:schemas-microsoft-com:\"><D:set><D:prop>\
+             <Z:Win32CreationTime>Fri, 27 Nov 2026 02:38:51 GMT</Z:Win32CreationTime>\
+             <Z:Win32FileAttributes>00000022</Z:Win32FileAttributes></D:prop></D:set></D:propertyupdate>";
+        let answer = gateway.request("PROPPATCH", "/file").body(update).send().await.unwrap();
         assert_eq!(answer.status(), 207);
         assert_eq!(answer.text().await.unwrap().matches("HTTP/1.1 200").count(), 1);
         let shown = async |path: &str| gateway.propfind(path, "0", "").await.text().await.unwrap();

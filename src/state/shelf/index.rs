@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::path_key::PathKey;
 
@@ -45,7 +45,13 @@ pub struct Absent {
     /// Milliseconds since 1970.
     pub since: u64,
     /// The folder that was listed.
+    #[serde(serialize_with = "root_is_empty")]
     pub folder: PathKey,
+}
+
+/// As all versions of this program read it.
+fn root_is_empty<S: Serializer>(folder: &PathKey, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if folder.is_root() { "" } else { folder.as_str() })
 }
 
 /// A name in a folder that the shelf holds something for.
@@ -147,6 +153,15 @@ mod tests {
             modified: 0,
             place: Place::Row,
             absent: None,
+        }
+    }
+
+    #[test]
+    fn a_listing_of_the_root_is_written_as_older_programs_read_it() {
+        for (folder, text) in [("/", r#"{"since":7,"folder":""}"#), ("/a", r#"{"since":7,"folder":"/a"}"#)] {
+            let absent = Absent { since: 7, folder: PathKey::of_text(folder) };
+            assert_eq!(serde_json::to_string(&absent).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Absent>(text).unwrap(), absent);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::store::{
     CompleteUpload, CopyPart, CopySource, MultipartStore, Part, Payload, StoreError, StoreResult, Upload,
     UploadPart,
 };
-use crate::sync::Held;
+use crate::sync::Portion;
 use crate::tally::carried;
 
 /// Where the object goes, for the tasks.
@@ -88,7 +88,7 @@ impl OpenUpload {
     }
 
     /// Sends the next part; `memory` is what its body uses.
-    pub(super) async fn send(&mut self, body: Payload, memory: Option<Held>) -> StoreResult<()> {
+    pub(super) async fn send(&mut self, body: Payload, memory: Option<Portion>) -> StoreResult<()> {
         let number = self.next_number().await?;
         let (store, upload) = (Arc::clone(&self.store), self.upload.clone());
         let (spool, position) = (self.spool.clone(), self.position);

@@ -15,7 +15,7 @@ use super::{NewObject, Uploads};
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{Scratch, Sink};
 use crate::store::{MultipartStore, Payload, PutObject, StoreError, StoreResult};
-use crate::sync::{Budget, Held};
+use crate::sync::{Budget, Portion};
 
 /// A body that was not stored where it should be.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub enum RetainedBody {
     Memory {
         body: Payload,
         /// The memory that it uses.
-        reserved: Option<Held>,
+        reserved: Option<Portion>,
     },
     Disk {
         spool: Spool,

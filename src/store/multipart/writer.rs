@@ -8,7 +8,7 @@ use super::retained::{RetainedBody, Spool};
 use crate::object::{Condition, Written};
 use crate::spool::Sink;
 use crate::store::{PayloadBuffer, PutObject, StoreError, StoreResult};
-use crate::sync::Held;
+use crate::sync::Portion;
 
 /// One object being written; see the module. Nothing is visible before [`Self::finish`].
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct MultipartWriter {
     written: u64,
     buffer: PayloadBuffer,
     /// The memory that `buffer` may use.
-    reserved: Option<Held>,
+    reserved: Option<Portion>,
     parts: Option<OpenUpload>,
     keep: bool,
 }
@@ -108,7 +108,7 @@ impl MultipartWriter {
     /// How many more bytes the buffer may take; makes room if there is none.
     async fn room(&mut self) -> StoreResult<usize> {
         loop {
-            let held = self.reserved.as_ref().map_or(0, Held::amount);
+            let held = self.reserved.as_ref().map_or(0, Portion::amount);
             let limit = self.buffer_limit().min(held);
             let filled = self.buffer.len() as u64;
             if filled < limit {

@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::reader::ObjectReader;
 use super::{Content, MultipartStore, StoreError, StoreResult};
 use crate::object::{ByteRange, ETag, Key};
-use crate::sync::{Budget, Held};
+use crate::sync::{Budget, Portion};
 use crate::tally::carried;
 
 use growth::Growth;
@@ -139,7 +139,7 @@ struct Piece {
     batches: mpsc::UnboundedReceiver<StoreResult<VecDeque<Bytes>>>,
     /// Ends with the reader.
     fetching: AbortOnDropHandle<()>,
-    _memory: Held,
+    _memory: Portion,
 }
 
 impl ReadAhead {
@@ -195,7 +195,7 @@ impl ReadAhead {
         }
     }
 
-    fn fetch(&self, length: u64, memory: Held) -> Piece {
+    fn fetch(&self, length: u64, memory: Portion) -> Piece {
         let (start, end) = (self.next, self.next + length);
         let (store, key, etag) = (Arc::clone(&self.store), self.key.clone(), self.etag.clone());
         let (sender, batches) = mpsc::unbounded_channel();

@@ -41,7 +41,7 @@ use tokio::time::timeout;
 use super::reach::Reach;
 use super::{StoreError, StoreResult};
 use crate::metrics::Metrics;
-use crate::sync::{Budget, Held};
+use crate::sync::{Budget, Portion};
 
 pub use chain::{Chain, Keys, NoKeys};
 pub use connect_error::ConnectError;
@@ -126,7 +126,7 @@ impl S3Store {
         places: &Budget,
         class: Class,
         call: impl Fn(Client) -> F,
-    ) -> StoreResult<(T, Held)>
+    ) -> StoreResult<(T, Portion)>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -150,7 +150,7 @@ impl S3Store {
         places: &Budget,
         class: Class,
         call: impl Fn(Client) -> F,
-    ) -> StoreResult<(T, Held)>
+    ) -> StoreResult<(T, Portion)>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,

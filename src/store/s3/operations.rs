@@ -81,7 +81,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
-        let (output, permit) = self.get_object(request).await?;
+        let (output, place) = self.get_object(request).await?;
         let length = length(output.content_length())?;
         let (first, size) = match output.content_range() {
             Some(range) => content_range(range)?,
@@ -95,9 +95,9 @@ impl ObjectStore for S3Store {
             storage_class: output.storage_class.map(|class| class.as_str().to_owned()),
             user: output.metadata.unwrap_or_default().into_iter().collect(),
         };
-        let body = stream::unfold((output.body, permit), |(mut body, permit)| async move {
+        let body = stream::unfold((output.body, place), |(mut body, place)| async move {
             let chunk = body.next().await?;
-            Some((chunk.map_err(|e| StoreError::Unavailable(e.into())), (body, permit)))
+            Some((chunk.map_err(|e| StoreError::Unavailable(e.into())), (body, place)))
         });
         Ok(Content { meta, first, length, body: Box::pin(body) })
     }

@@ -11,30 +11,30 @@ use super::errors::Unexplained;
 use super::{S3Store, StoreError, StoreResult};
 use crate::object::{ETag, Key, ReadCondition};
 use crate::store::{GetObject, ListRequest, ObjectStore};
-use crate::sync::Held;
+use crate::sync::Portion;
 
 impl S3Store {
-    /// GetObject. The permit is to be kept until the body has been read.
-    pub(super) async fn get_object(&self, request: GetObject<'_>) -> StoreResult<(GetObjectOutput, Held)> {
-        let (output, permit) = self.get_coded(request, Coding::AsItComes).await?;
+    /// GetObject. The place is to be kept until the body has been read.
+    pub(super) async fn get_object(&self, request: GetObject<'_>) -> StoreResult<(GetObjectOutput, Portion)> {
+        let (output, place) = self.get_coded(request, Coding::AsItComes).await?;
         if !is_unpacked(output.content_length(), output.e_tag()) {
-            return Ok((output, permit));
+            return Ok((output, place));
         }
-        drop((output, permit));
-        let (output, permit) = self.get_coded(request, Coding::Gzip).await?;
+        drop((output, place));
+        let (output, place) = self.get_coded(request, Coding::Gzip).await?;
         let is_unpacked = is_unpacked(output.content_length(), output.e_tag());
         // A captive portal's page has no such date.
         if is_unpacked && output.last_modified().is_some() {
             return Err(changed_on_its_way());
         }
-        Ok((output, permit))
+        Ok((output, place))
     }
 
     async fn get_coded(
         &self,
         request: GetObject<'_>,
         coding: Coding,
-    ) -> StoreResult<(GetObjectOutput, Held)> {
+    ) -> StoreResult<(GetObjectOutput, Portion)> {
         let GetObject { key, range, condition } = request;
         let (wanted, known) = match condition {
             ReadCondition::None => (None, None),

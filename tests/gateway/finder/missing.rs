@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use s3dav::embedded::{Action, EmbeddedS3, Gate, Rule};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::client::{AGENT, Finder, LOCK};
@@ -76,10 +76,15 @@ async fn send_half(mac: &Finder, path: &str, token: &str) -> TcpStream {
     let mut stream = TcpStream::connect(mac.url.trim_start_matches("http://")).await.unwrap();
     let head = format!(
         "PUT {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {AGENT}\r\nIf: (<{token}>)\r\n\
-         Transfer-Encoding: chunked\r\nX-Expected-Entity-Length: 20\r\n\r\na\r\n0123456789\r\n"
+         Transfer-Encoding: chunked\r\nX-Expected-Entity-Length: 20\r\nExpect: 100-continue\r\n\r\n\
+         a\r\n0123456789\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // It is under way when it keeps the file from being moved; a document is there, and not replaced.
+    // Whoever is told to go on is being listened to.
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    // It is under way, and keeps the file from being moved; a document is there, and not replaced.
     let to = format!("{}/document", mac.url);
     let move_it = || mac.request("MOVE", path).header("Overwrite", "F").header("Destination", &to).send();
     eventually("the content is on its way", || async { move_it().await.unwrap().status() == 424 }).await;

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::far::{PASSWORD, Pair, TestFar};
-use crate::harness::{TestGateway, eventually, xml};
+use crate::harness::{TestGateway, eventually};
 
 /// A way that carries bytes to the far end, and breaks with all its connections: when it is dropped, or by itself.
 struct Line {
@@ -225,7 +225,9 @@ async fn what_cannot_be_done_twice_is_done_once_and_has_its_first_answer() {
     assert_eq!(stored.keys().await, ["b", "c"]);
     assert!(stored.get("c").await.unwrap() == body);
 
-    let info = xml::EXCLUSIVE;
+    // Without a prefix.
+    let info =
+        "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>";
     let locked = answered_late(&pair, pair.near.request("LOCK", "/c").body(info)).await;
     assert_eq!(locked.status(), 200);
     let token = locked.headers()["lock-token"].to_str().unwrap().to_owned();
