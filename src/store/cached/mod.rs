@@ -359,3 +359,86 @@ fn listed(size: u64, written: &Written, storage_class: Option<String>) -> Object
         user: Default::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::object::{Attributes, ETag};
+    use crate::store::memory::MemoryStore;
+
+    /// A store that lists nothing while it is away.
+    #[derive(Debug, Default)]
+    struct Unlisted {
+        inner: MemoryStore,
+        is_away: AtomicBool,
+    }
+
+    #[async_trait]
+    impl ObjectStore for Unlisted {
+        forward!(inner: head, get, put, copy, delete, delete_many, attributes, foresee, address);
+
+        async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+            if self.is_away.load(Ordering::Relaxed) {
+                return Err(StoreError::Unavailable("a test".into()));
+            }
+            self.inner.list(request).await
+        }
+    }
+
+    #[async_trait]
+    impl MultipartStore for Unlisted {
+        forward!(inner: create_upload, upload_part, copy_part, complete_upload, abort_upload, list_uploads);
+    }
+
+    fn over(store: Arc<dyn MultipartStore>) -> Cached {
+        Cached::new(store, CacheOptions::default(), Metrics::default())
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new(name).unwrap()
+    }
+
+    async fn write(store: &dyn ObjectStore, name: &str) {
+        let attributes = &Attributes { content_type: Some("text/plain".into()), ..Attributes::default() };
+        let (key, body, condition) = (&key(name), "content".into(), &Condition::None);
+        store.put(PutObject { key, body, attributes, condition }).await.unwrap();
+    }
+
+    /// The names in the folder `d`.
+    async fn listed(store: &Cached) -> StoreResult<Vec<String>> {
+        let page = store.list(&ListRequest::children("d/")).await?;
+        Ok(page.objects.into_iter().map(|object| object.key.to_string()).collect())
+    }
+
+    #[tokio::test]
+    async fn what_is_deleted_is_neither_listed_nor_found_any_more() {
+        let store = over(Arc::new(MemoryStore::default()));
+        for name in ["d/a", "d/b", "d/c"] {
+            write(&store, name).await;
+        }
+        assert_eq!(listed(&store).await.unwrap(), ["d/a", "d/b", "d/c"]);
+        store.delete(&key("d/a"), &Condition::None).await.unwrap();
+        assert!(matches!(store.head(&key("d/a")).await, Err(StoreError::NotFound)));
+        assert!(store.cached_content(&key("d/a")).is_none());
+        assert_eq!(listed(&store).await.unwrap(), ["d/b", "d/c"]);
+        // The one that stays is another version than was meant.
+        let other = DeleteTarget { key: key("d/c"), etag: Some(ETag::new("other")) };
+        let failed = store.delete_many(&[key("d/b").into(), other]).await.unwrap();
+        assert_eq!(failed.len(), 1);
+        assert_eq!(listed(&store).await.unwrap(), ["d/c"]);
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_failed_is_an_error_and_tells_of_nothing() {
+        let below = Arc::new(Unlisted::default());
+        write(&below.inner, "d/a").await;
+        let store = over(Arc::clone(&below) as Arc<dyn MultipartStore>);
+        below.is_away.store(true, Ordering::Relaxed);
+        assert!(matches!(listed(&store).await, Err(StoreError::Unavailable(_))));
+        assert!(store.head(&key("d/a")).await.is_ok());
+        below.is_away.store(false, Ordering::Relaxed);
+        assert_eq!(listed(&store).await.unwrap(), ["d/a"]);
+    }
+}

@@ -101,3 +101,39 @@ impl Cached {
 fn serve(held: &Held, range: Option<ByteRange>) -> StoreResult<Content> {
     Content::of_memory(held.meta.clone(), &held.content, range)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheOptions;
+    use crate::metrics::Metrics;
+    use crate::object::{Attributes, Condition};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{ObjectStore, PutObject};
+
+    #[tokio::test]
+    async fn a_range_from_memory_has_the_bytes_that_were_asked_for() {
+        let below = MemoryStore::default();
+        let store = Cached::new(Arc::new(below.clone()), CacheOptions::default(), Metrics::default());
+        let (key, body) = (&Key::new("a").unwrap(), "0123456789".into());
+        let (attributes, condition) = (&Attributes::default(), &Condition::None);
+        store.put(PutObject { key, body, attributes, condition }).await.unwrap();
+        // Now it can only come from memory.
+        below.delete(key, condition).await.unwrap();
+        for (first, last, expected) in [
+            (0, Some(0), "0"),
+            (0, None, "0123456789"),
+            (2, Some(4), "234"),
+            (7, None, "789"),
+            (9, Some(20), "9"),
+        ] {
+            let range = Some(ByteRange { first, last });
+            let content = store.get(GetObject { range, ..GetObject::whole(key) }).await.unwrap();
+            assert_eq!((content.first, content.length), (first, expected.len() as u64));
+            assert_eq!(content.collect().await.unwrap(), expected);
+        }
+        let range = Some(ByteRange { first: 10, last: None });
+        let beyond = store.get(GetObject { range, ..GetObject::whole(key) }).await;
+        assert!(matches!(beyond, Err(StoreError::RangeNotSatisfiable)));
+    }
+}
