@@ -11,7 +11,7 @@ use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
 use super::words::{counted, lasted, size};
 use crate::cli::StatusArgs;
-use crate::control::{MountHealth, MountedAt, Save, SaveState, Status};
+use crate::control::{MountedAt, Save, SaveState, Status};
 use crate::http::auth::AuthMode;
 use crate::mount::{self, Health};
 use crate::notify;
@@ -95,11 +95,7 @@ async fn add_mounts(running: &mut [Status]) {
 }
 
 async fn mounted_at(point: PathBuf) -> MountedAt {
-    let health = match mount::health(&point).await {
-        Health::Well => MountHealth::Well,
-        Health::Dead => MountHealth::Dead,
-        Health::Hung => MountHealth::Hung,
-    };
+    let health = mount::health(&point).await;
     MountedAt { point, health }
 }
 
@@ -139,9 +135,9 @@ fn text(status: &Status) -> String {
     lines.extend(numbers(status));
     for mount in &status.mounts {
         let health = match mount.health {
-            MountHealth::Well => "",
-            MountHealth::Dead => ": its program has ended; `s3dav mount` mounts it again",
-            MountHealth::Hung => {
+            Health::Well => "",
+            Health::Dead => ": its program has ended; `s3dav mount` mounts it again",
+            Health::Hung => {
                 ": it does not answer: it is busy, or its server is gone; `s3dav unmount --force` removes it"
             }
         };

@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::mount::Health;
+
 pub use client::{ControlError, ask, ask_of, is_there, mark};
 pub use place::Who;
 pub use server::{Door, open};
@@ -228,18 +230,7 @@ pub enum FileState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MountedAt {
     pub point: PathBuf,
-    pub health: MountHealth,
-}
-
-/// Whether a mount answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MountHealth {
-    Well,
-    /// Its program has ended.
-    Dead,
-    /// It does not answer now.
-    Hung,
+    pub health: Health,
 }
 
 /// What is remembered, in bytes.

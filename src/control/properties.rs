@@ -5,9 +5,10 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{
-    Cache, Export, Exports, FileState, LastEnd, Line, MountHealth, MountedAt, ParentStatus, Problem, Reply,
-    Request, Save, SaveState, Secret, Shelf, Status, VERSION,
+    Cache, Export, Exports, FileState, LastEnd, Line, MountedAt, ParentStatus, Problem, Reply, Request, Save,
+    SaveState, Secret, Shelf, Status, VERSION,
 };
+use crate::mount::Health;
 use crate::testing::{any_text, config, near_text};
 
 fn request() -> impl Strategy<Value = Request> {
@@ -83,7 +84,7 @@ prop_compose! {
             problems: problems.into_iter().map(|(message, hint, since)| Problem { message, hint, since }).collect(),
             saves,
             more_saves: numbers[5],
-            mounts: vec![MountedAt { point: texts[4].clone().into(), health: [MountHealth::Well, MountHealth::Dead, MountHealth::Hung][numbers[0] as usize % 3] }],
+            mounts: vec![MountedAt { point: texts[4].clone().into(), health: [Health::Well, Health::Dead, Health::Hung][numbers[0] as usize % 3] }],
             held_by: None,
             ending: false,
         }

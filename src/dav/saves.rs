@@ -156,9 +156,7 @@ async fn has_come(fs: &dyn FileSystem, row: &PendingRow) -> bool {
     if !matches!(row.phase, Phase::Missing | Phase::Failed) {
         return false;
     }
-    let segments = row.path.segments().map(str::to_owned).collect();
-    let path = ResourcePath::default().with_segments(segments);
-    match fs.stat(&path).await {
+    match fs.stat(&ResourcePath::from(&row.path)).await {
         Ok(there) => there.is_folder || (there.size > 0 && millis(there.modified) > row.since),
         Err(failure) => failure.is_absence(),
     }

@@ -56,7 +56,7 @@ pub enum Failure {
     NoRoom,
     #[error("the file exists and is not empty; open it before you write to it")]
     Unexpected,
-    #[error("the content of {:?} has not been stored; save it again", file.as_str())]
+    #[error("the content of {file:?} has not been stored; save it again")]
     Unstored { file: PathKey },
     #[error("it, or something in it, is being written, copied, moved or deleted; wait until that is done")]
     UnderWay,

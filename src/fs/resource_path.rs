@@ -130,6 +130,13 @@ pub fn without_empty_segments(path: &str) -> Cow<'_, str> {
     path
 }
 
+/// As the resource is kept: in the one spelling, without a slash at the end.
+impl From<&PathKey> for ResourcePath {
+    fn from(path: &PathKey) -> Self {
+        Self { segments: path.segments().map(str::to_owned).collect(), trailing_slash: false }
+    }
+}
+
 impl fmt::Display for ResourcePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}", self.key())

@@ -242,8 +242,7 @@ fn granted(asked: Option<Duration>) -> Duration {
 
 /// The href of a folder by its lock's path.
 fn folder_href(path: &PathKey) -> String {
-    let segments = path.segments().map(str::to_owned).collect();
-    href(&ResourcePath::default().with_segments(segments), true)
+    href(&ResourcePath::from(path), true)
 }
 
 fn active_lock(row: &LockRow, root: &str) -> String {

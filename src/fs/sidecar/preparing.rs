@@ -8,7 +8,6 @@ use futures_util::StreamExt;
 use super::ShelvedFileSystem;
 use crate::fs::file_system::{OpenMode, Transfer};
 use crate::fs::{Failure, ResourcePath};
-use crate::path_key::PathKey;
 
 impl ShelvedFileSystem {
     /// Puts what is on the shelf at `from` to `to`, which is not. What fails midway stays on the shelf.
@@ -68,7 +67,7 @@ impl ShelvedFileSystem {
                 self.make_room_for(&target).await?;
                 places.insert(path, target);
             } else {
-                self.bring_out_file(&parse(&path), target, row.size).await?;
+                self.bring_out_file(&ResourcePath::from(&path), target, row.size).await?;
             }
         }
         // A copy of them: the originals go with the folder.
@@ -91,10 +90,6 @@ fn child(folder: &ResourcePath, name: &str) -> ResourcePath {
     let mut segments = folder.segments().to_vec();
     segments.push(name.to_owned());
     ResourcePath::default().with_segments(segments)
-}
-
-fn parse(path: &PathKey) -> ResourcePath {
-    ResourcePath::default().with_segments(path.segments().map(str::to_owned).collect())
 }
 
 /// Bytes read at once.

@@ -129,7 +129,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("embedded", &[]),
-    ("control", &["state", "sync"]),
+    ("control", &["mount", "state", "sync"]),
     ("container", &["control", "logging", "mount", "named", "process", "state", "store"]),
     ("parent", &["control", "logging", "mount", "process", "shutdown", "sockets", "state"]),
     (
