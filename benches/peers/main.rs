@@ -47,6 +47,11 @@ async fn main() {
     let is_wanted = |work: &Work| only.as_ref().is_none_or(|only| work.name == only);
     let shaped = measure(&s3, SHAPED, |work| is_wanted(work) && work.name != work::CROWD).await;
     let is_about_cpu = |work: &Work| work.gib > 0.0 || work.name == "list 10,000";
+    // To compare two builds of this program, run in turn.
+    if is_once() {
+        println!("{}", table(&measure(&s3, UNSHAPED, |work| is_wanted(work) && is_about_cpu(work)).await));
+        return;
+    }
     let unshaped = measure(&s3, UNSHAPED, |work| is_wanted(work) && is_about_cpu(work)).await;
     if only.is_some() {
         println!("{}{}", table(&shaped), table(&unshaped));
@@ -69,7 +74,8 @@ async fn measure(s3: &S3, shape: Shape, which: impl Fn(&Work) -> bool) -> Vec<Me
     let mut all = Vec::new();
     for work in Work::all().into_iter().filter(which) {
         // With a shape the times stand; without one they are as noisy as the machine.
-        let rounds = if shape.round_trip.is_zero() && work.name != work::CROWD { ROUNDS } else { 1 };
+        let is_once = !shape.round_trip.is_zero() || work.name == work::CROWD || is_once();
+        let rounds = if is_once { 1 } else { ROUNDS };
         for contender in Contender::ALL.into_iter().filter(|contender| does(*contender, &work, shape)) {
             let mut measured = Vec::new();
             for _ in 0..rounds {
@@ -91,6 +97,7 @@ async fn measure(s3: &S3, shape: Shape, which: impl Fn(&Work) -> bool) -> Vec<Me
 fn does(contender: Contender, work: &Work, shape: Shape) -> bool {
     match contender {
         Contender::S3dav => true,
+        Contender::Rclone | Contender::RcloneTuned | Contender::RcloneCached if is_once() => false,
         _ if work.name == work::CROWD => false,
         // A HEAD for each entry, one after the other: minutes, and 1,000 entries show it as well.
         Contender::Rclone | Contender::RcloneTuned | Contender::RcloneCached => {
@@ -138,6 +145,11 @@ fn medians(rounds: Vec<Vec<Measured>>) -> Vec<Measured> {
         same[same.len() / 2].clone()
     };
     (0..rows).map(median).collect()
+}
+
+/// Whether each work is done once without a shape, by this program and the bare SDK alone.
+fn is_once() -> bool {
+    std::env::var_os("S3DAV_ONCE").is_some()
 }
 
 /// How often work is done that nothing slows down.
