@@ -5,6 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
 tokio::task_local! {
     /// Of the request that this task works for.
     static CURRENT: Option<Tally>;
@@ -19,12 +22,15 @@ struct Counts {
     number: u64,
     s3_requests: AtomicU64,
     received: AtomicU64,
+    /// When S3 last took something of what the request sends.
+    taken: Mutex<Option<Instant>>,
 }
 
 impl Tally {
     /// `number`: by which the log names the request.
     pub fn new(number: u64) -> Self {
-        Self(Arc::new(Counts { number, s3_requests: AtomicU64::new(0), received: AtomicU64::new(0) }))
+        let (s3_requests, received, taken) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
+        Self(Arc::new(Counts { number, s3_requests, received, taken }))
     }
 
     pub fn number(&self) -> u64 {
@@ -47,6 +53,15 @@ impl Tally {
 
     pub fn add_received(&self, bytes: u64) {
         self.0.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// When S3 last took bytes of what the request sends that it had not taken before, or all of an object or a part.
+    pub fn taken(&self) -> Option<Instant> {
+        *self.0.taken.lock()
+    }
+
+    pub fn note_taken(&self) {
+        *self.0.taken.lock() = Some(Instant::now());
     }
 
     /// Does `work` for this request.

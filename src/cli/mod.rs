@@ -7,6 +7,7 @@ mod manual;
 mod mistakes;
 mod parsing;
 mod part;
+mod pending;
 mod resolved;
 mod s3files;
 mod serve;
@@ -32,6 +33,7 @@ pub use iam::IamPolicyArgs;
 pub use mistakes::{log_format, mistake};
 pub use parsing::{Invocation, ParseError, default_in_words, option_names, parse, parse_again};
 pub use part::variables_of;
+pub use pending::{PendingArgs, PendingCommand, PendingPath};
 pub use resolved::{Kind, Layer, Origin, ResolvedOption};
 pub use s3files::{FileSystemArgs, MounterArgs, S3FilesArgs, SessionArgs};
 pub use serve::{FileArgs, MountingArgs, S3Args, ServeArgs, served_names};
@@ -138,6 +140,8 @@ pub enum Command {
     Container(Box<ContainerArgs>),
     /// Set up Amazon S3 Files on a bucket, as a CloudFormation stack
     Stack(StackArgs),
+    /// Show and manage files that were accepted on this machine and are not in S3 yet
+    Pending(PendingArgs),
     /// Manage Finder's own files, which are kept on this machine
     Shelf(ShelfArgs),
     /// List and clean up what is kept on this machine for each source

@@ -10,10 +10,11 @@ use clap::{ArgGroup, Args, Command, Id};
 use super::part::{COMMON, SERVED};
 use super::value::named;
 use super::{S3FilesArgs, SessionArgs, part};
-use crate::fs::path;
+use crate::fs::{self, path};
 use crate::fs::sidecar::{self, AppleMetadata};
 use crate::http::auth::AuthMode;
 use crate::notify::Switch;
+use crate::store::journal::OnOutage;
 use crate::store::layers::conditional::ConditionalWrites;
 use crate::store::s3::Checksums;
 use crate::store::{multipart, read_ahead};
@@ -330,6 +331,20 @@ pub struct S3Args {
     /// Disk quota for copies of large uploads, kept in case someone else changes the file meanwhile
     #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", default_value_t = Size(multipart::DEFAULT_SPOOL), help_heading = "S3")]
     pub upload_spool: Size,
+
+    /// What to do with files saved in Finder while S3 is away [default: keep, where the state directory survives a
+    /// restart]
+    #[arg(long, env = "S3DAV_ON_OUTAGE", value_name = "WHAT", value_parser = named::<OnOutage>(), help_heading = "Uploads")]
+    pub on_outage: Option<OnOutage>,
+
+    /// How long S3 may take nothing of a file before that counts as an outage
+    #[arg(long, env = "S3DAV_STORE_PATIENCE", value_name = "TIME", default_value_t = Timespan(fs::s3::DEFAULT_STORE_PATIENCE), help_heading = "Uploads")]
+    pub store_patience: Timespan,
+
+    /// Disk quota for files that were accepted and are not in S3 yet [default: 10GiB, or a tenth of the free disk if
+    /// that is less]
+    #[arg(long, env = "S3DAV_JOURNAL_SIZE", value_name = "SIZE", help_heading = "Uploads")]
+    pub journal_size: Option<Size>,
 
     /// Make all parts of an upload the same size, as Cloudflare R2 requires
     #[arg(long, env = "S3DAV_EQUAL_PARTS", help_heading = "S3", value_parser = BoolishValueParser::new())]

@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 
 use super::answering::Answering;
+use super::pending;
 use super::share::CacheUse;
 use crate::config::Caution;
 use crate::control::{
-    self, Cache, Export, Exports, FileState, Operated, Problem, Reply, Request, Save, SaveState, Shelf,
-    Status,
+    self, Cache, Export, Exports, FileState, Operated, PendingAction, Problem, Reply, Request, Save, SaveState,
+    Shelf, Status,
 };
 use crate::fs::path::PathShare;
 use crate::fs::{ResourcePath, export_hint, sidecar};
@@ -28,6 +29,7 @@ use crate::sockets::Holder;
 use crate::spool::Intakes;
 use crate::state::{Phase, State, Unstored, millis};
 use crate::store::creates::Creates;
+use crate::store::journal::Journal;
 
 /// What a gateway keeps mounted, unless its user has unmounted it.
 #[derive(Debug, Default)]
@@ -56,6 +58,7 @@ pub(super) struct ControlHandler {
     pub(super) shutdown: Shutdown,
     pub(super) cache: CacheUse,
     pub(super) creates: Option<Creates>,
+    pub(super) journal: Option<Journal>,
     pub(super) intakes: Intakes,
     /// Bytes.
     pub(super) shelf_limit: u64,
@@ -128,6 +131,7 @@ impl Operated for ControlHandler {
                 Err(error) => failed(&error),
             },
             Request::Exports { path } => self.exports(&path).await,
+            Request::Pending { path, action } => self.pending(&path, action).await,
             Request::Credentials { .. } => {
                 Reply::Failed { message: "this request is for the container process".to_owned() }
             }
@@ -192,6 +196,14 @@ impl ControlHandler {
             mounts: Vec::new(),
             held_by: None,
             ending: self.shutdown.is_ending(),
+        }
+    }
+
+    async fn pending(&self, path: &str, action: PendingAction) -> Reply {
+        let Some(journal) = &self.journal else { return Reply::Pending { changes: Vec::new() } };
+        match pending::carry_out(journal, path, action).await {
+            Ok(changes) => Reply::Pending { changes },
+            Err(error) => failed(&error),
         }
     }
 
@@ -289,12 +301,13 @@ fn warned(caution: &Caution) -> control::Caution {
 
 fn told(save: Unstored) -> Save {
     let state = match save.phase {
-        Phase::Failed => SaveState::Failed,
+        Phase::Failed | Phase::Refused => SaveState::Failed,
         Phase::Incomplete => SaveState::Incomplete,
         Phase::Missing => SaveState::Missing,
-        Phase::Begun | Phase::Held | Phase::Expected => SaveState::Waiting,
+        Phase::Begun | Phase::Held | Phase::Expected | Phase::Queued => SaveState::Waiting,
     };
-    let why = save.why.map(|why| notify::plain(&why, MOST_OF_REASON));
+    let is_kept = (save.phase == Phase::Queued).then(|| KEPT.to_owned());
+    let why = save.why.or(is_kept).map(|why| notify::plain(&why, MOST_OF_REASON));
     Save { path: save.path.to_string(), state, bytes: save.bytes, since: save.since / 1000, why }
 }
 
@@ -306,6 +319,7 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+const KEPT: &str = "S3 takes nothing; it is kept on this machine";
 /// So that the answer fits its limit, and a terminal.
 const MOST_SAVES: usize = 100;
 /// Characters.

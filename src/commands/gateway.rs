@@ -82,7 +82,7 @@ impl Gateway {
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let left = state.recover();
-        let Served { content, cache, creates, intakes, cautions, answering, directory } = match config.source
+        let Served { content, cache, creates, journal, intakes, cautions, answering, directory } = match config.source
         {
             Source::Buckets(source) => {
                 let locks = locks.clone();
@@ -117,6 +117,7 @@ impl Gateway {
             shutdown: shutdown.clone(),
             cache,
             creates,
+            journal,
             intakes,
             shelf_limit: shelf.limit,
             slow_save,

@@ -49,6 +49,7 @@ mod running;
 mod serve;
 mod service;
 mod share;
+mod pending;
 mod shelf;
 mod spawned;
 mod stack;
@@ -231,6 +232,7 @@ async fn carry_out(
         Command::Stop(args) => stop::run(args).await,
         Command::Restart(args) => restart::run(args).await,
         Command::Stack(args) => stack::run(args).await,
+        Command::Pending(args) => pending::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,
         Command::State(args) => states::run(args).await,
         #[cfg(feature = "demo")]

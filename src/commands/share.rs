@@ -17,9 +17,10 @@ use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::relay::{FarError, Relay};
 use crate::shutdown::Shutdown;
-use crate::spool::Intakes;
+use crate::spool::{Bodies, Intakes};
 use crate::state::{QuestionRow, Recovered, State, UploadRow};
 use crate::store::creates::{Creates, IsOpen};
+use crate::store::journal::Journal;
 use crate::store::layers::conditional::{Endpoint, forget_question};
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::Uploads;
@@ -35,6 +36,7 @@ pub(super) struct Served {
     pub(super) cache: CacheUse,
     /// Of buckets.
     pub(super) creates: Option<Creates>,
+    pub(super) journal: Option<Journal>,
     pub(super) intakes: Intakes,
     /// What may be a mistake.
     pub(super) cautions: Vec<Caution>,
@@ -82,7 +84,7 @@ pub(super) async fn of_path(
     let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
     let (content, cautions) = (Content::Share(Arc::new(share)), Vec::new());
-    Ok(Served { content, cache, creates: None, intakes, cautions, answering, directory })
+    Ok(Served { content, cache, creates: None, journal: None, intakes, cautions, answering, directory })
 }
 
 /// What another gateway serves. The first start must succeed; later ones have clients, who wait.
@@ -113,7 +115,7 @@ pub(super) async fn of_far(
     let answering = Answering::new(Asked::Far(relay.clone()), metrics.clone(), shutdown.clone());
     let cache = CacheUse { used: Box::new(|| 0), limit: 0 };
     let content = Content::Relay(FarEnd { relay, _kept: kept });
-    Ok(Served { content, cache, creates: None, intakes, cautions: Vec::new(), answering, directory: None })
+    Ok(Served { content, cache, creates: None, journal: None, intakes, cautions: Vec::new(), answering, directory: None })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
@@ -142,6 +144,7 @@ pub(super) async fn of_buckets(
     let manner = startup::Manner { is_patient: source.is_patient || state.was_reached(), path };
     let cautions = startup::check(&asked, &manner).await?;
     let trusts = source.trusts_conditions || is_aws;
+    let bodies = Bodies::new(state, source.journal_size);
     let options = StackOptions {
         cache: source.cache,
         endpoint: (!trusts).then(|| endpoint(&source, &url, &reach)),
@@ -149,11 +152,12 @@ pub(super) async fn of_buckets(
         create_wait: source.create_wait,
         is_open,
         left: left.creates,
+        journal: Journal::load(state.clone(), bodies, left.accepted).await,
         state: state.clone(),
         metrics: metrics.clone(),
     };
     let store = Stack::assemble(stores, options, shutdown);
-    let (cached, creates) = (store.clone(), store.creates().clone());
+    let (cached, creates, journal) = (store.clone(), store.creates().clone(), store.journal().clone());
     let cache = CacheUse { used: Box::new(move || cached.cache_used()), limit: source.cache.size };
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
     let intakes = uploads.intakes().clone();
@@ -170,11 +174,12 @@ pub(super) async fn of_buckets(
     );
     let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
-    let (content, creates) = (Content::Share(Arc::new(share)), Some(creates));
+    let content = Content::Share(Arc::new(share));
     let asked = asked.into_iter().map(|(bucket, store)| (startup::below(&bucket), store)).collect();
     let asked = Asked::Buckets(asked);
     let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
-    Ok(Served { content, cache, creates, intakes, cautions, answering, directory: None })
+    let (creates, journal) = (Some(creates), Some(journal));
+    Ok(Served { content, cache, creates, journal, intakes, cautions, answering, directory: None })
 }
 
 /// Whom to ask what it can.

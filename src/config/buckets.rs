@@ -1,6 +1,7 @@
 //! Buckets as what is served.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use super::Source;
@@ -10,12 +11,15 @@ use crate::cli::S3Args;
 use crate::fs::s3::S3FileSystemOptions;
 use crate::mistake::Mistake;
 use crate::spool::IntakeOptions;
+use crate::state;
 use crate::store::creates::WAIT;
+use crate::store::journal::OnOutage;
 use crate::store::layers::conditional::{ConditionalWrites, LOOK_AGE};
 use crate::store::multipart::UploadOptions;
 use crate::store::reach::LOST_WAIT;
 use crate::store::read_ahead::ReadAheadOptions;
 use crate::store::s3::S3Options;
+use crate::units::Size;
 
 /// Buckets, and how they are reached, written and remembered.
 #[derive(Debug, Clone)]
@@ -28,6 +32,10 @@ pub struct BucketSource {
     pub uploads: UploadOptions,
     pub read_ahead: ReadAheadOptions,
     pub file_system: S3FileSystemOptions,
+    /// Whether saves are kept on this machine in an outage, where that was said.
+    pub on_outage: Option<OnOutage>,
+    /// Bytes on disk for what was accepted; see [`crate::spool::Bodies::new`].
+    pub journal_size: Option<u64>,
     /// How long an empty file waits for its content.
     pub create_wait: Duration,
     /// How long a look at an object counts, where the endpoint ignores conditions.
@@ -39,6 +47,13 @@ pub struct BucketSource {
 }
 
 impl BucketSource {
+    /// Decides whether saves are kept in an outage, now that it is known where.
+    pub(super) fn decide(&mut self, state_dir: &Path, read_only: bool) {
+        let survives = || state::survives(state_dir);
+        self.file_system.keeps = self.on_outage.map_or_else(survives, |what| what == OnOutage::Keep);
+        self.file_system.read_only = read_only;
+    }
+
     /// With the defaults.
     pub fn new(buckets: Vec<BucketSpec>, s3: S3Options) -> Self {
         let file_system =
@@ -51,6 +66,8 @@ impl BucketSource {
             uploads: UploadOptions::default(),
             read_ahead: ReadAheadOptions::default(),
             file_system,
+            on_outage: None,
+            journal_size: None,
             create_wait: WAIT,
             look_age: LOOK_AGE,
             lost_wait: LOST_WAIT,
@@ -77,10 +94,19 @@ pub(super) fn source(
     let (trusts_conditions, uploads) =
         (args.conditional_writes == ConditionalWrites::Yes, uploads(&args, intake)?);
     let read_ahead = ReadAheadOptions { window: args.read_ahead.0, total: args.read_ahead_total.0 };
+    let (on_outage, patience) = (args.on_outage, args.store_patience.0);
+    let journal_size = args.journal_size.map(|Size(bytes)| bytes);
     let s3 = s3(args, &buckets)?;
-    let mut source =
-        BucketSource { cache, trusts_conditions, uploads, read_ahead, ..BucketSource::new(buckets, s3) };
-    source.file_system.delete_hidden = delete_hidden;
+    let mut source = BucketSource {
+        cache,
+        trusts_conditions,
+        uploads,
+        read_ahead,
+        on_outage,
+        journal_size,
+        ..BucketSource::new(buckets, s3)
+    };
+    (source.file_system.delete_hidden, source.file_system.store_patience) = (delete_hidden, patience);
     Ok(Source::Buckets(Box::new(source)))
 }
 

@@ -133,7 +133,7 @@ impl Config {
         };
         let intake =
             IntakeOptions { spill: args.spill_limit.map(|Size(bytes)| bytes), ..IntakeOptions::default() };
-        let source = match (far::source(&args, intake)?, &args.path) {
+        let mut source = match (far::source(&args, intake)?, &args.path) {
             (Some(source), _) => source,
             (None, Some(path)) => path::source(path, cache, intake, &args)?,
             (None, None) if args.show_conflicts => {
@@ -155,6 +155,9 @@ impl Config {
             Mistake::new(message, directory_hint(&error))
         })?;
         path::check_state(&source, &state_dir)?;
+        if let Source::Buckets(source) = &mut source {
+            source.decide(&state_dir, args.read_only);
+        }
         let mount = args.mounting.mount.map(|point| MountOptions {
             point: std::path::absolute(&point).unwrap_or(point),
             volume_name: args.mounting.volume_name.unwrap_or_else(|| volume_name(&source)),

@@ -52,6 +52,8 @@ pub enum Request {
     ExportShelf { directory: PathBuf },
     /// How far the files below a path of what is served are on their way into the bucket.
     Exports { path: String },
+    /// About what was accepted and is not in the store, at a path of what is served, or below it.
+    Pending { path: String, action: PendingAction },
     /// For the container: credentials, as a `credential_process` prints them.
     Credentials { json: Secret },
 }
@@ -71,6 +73,10 @@ pub enum Reply {
         bytes: u64,
     },
     Exports(Box<Exports>),
+    /// Those that were asked for, or of which what was asked for was done.
+    Pending {
+        changes: Vec<PendingChange>,
+    },
     Failed {
         message: String,
     },
@@ -184,6 +190,49 @@ pub struct LastEnd {
     pub how: String,
     /// Seconds since 1970.
     pub at: u64,
+}
+
+/// What is to be done with what is pending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum PendingAction {
+    List,
+    /// To try once more what S3 refused.
+    Retry,
+    /// To write the contents below a directory, given as an absolute path.
+    Save { directory: PathBuf },
+    /// To give it up.
+    Discard,
+}
+
+/// A change that was accepted and is not in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingChange {
+    pub path: String,
+    pub change: ChangeKind,
+    /// Where a moved file was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Of the file.
+    pub bytes: u64,
+    /// Seconds since 1970.
+    pub since: u64,
+    /// Why S3 refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// It is being sent.
+    #[serde(default)]
+    pub sending: bool,
+}
+
+/// What was done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    Saved,
+    Moved,
+    Deleted,
+    FolderMade,
 }
 
 /// What became of the files below a path.

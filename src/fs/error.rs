@@ -6,6 +6,7 @@ use crate::object::InvalidKey;
 use crate::path_key::PathKey;
 use crate::spool::IntakeError;
 use crate::state::StateError;
+use crate::store::journal::AcceptError;
 use crate::store::tree::DeleteFailure;
 
 pub use super::disk_error::DiskError;
@@ -78,6 +79,16 @@ impl From<TreeConflict> for Failure {
 impl From<InvalidKey> for Failure {
     fn from(error: InvalidKey) -> Self {
         Self::Store(error.into())
+    }
+}
+
+impl From<AcceptError> for Failure {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Disk(error) => Self::OwnDisk(error),
+            AcceptError::State(error) => Self::State(error),
+            AcceptError::Key(error) => error.into(),
+        }
     }
 }
 

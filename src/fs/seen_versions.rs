@@ -162,6 +162,26 @@ impl SeenVersions {
         self.state.note_seen(&client.to_row(), &beside_row(key), Some(&place));
     }
 
+    /// What clients know as the version `pending` of `key` was stored as `etag`, at `place`. Looks through all that is
+    /// remembered.
+    pub fn stored(&self, key: &str, pending: &ETag, place: &str, etag: &ETag) {
+        let seen = self.seen.iter().filter(|(name, seen)| name.1 == key && seen == pending);
+        let clients: Vec<Client> = seen.map(|(name, _)| name.0.clone()).collect();
+        for client in clients {
+            if place == key {
+                self.saw(&client, key, etag);
+            } else {
+                self.forget_version(&client, key);
+                self.lost(&client, key, place, etag);
+            }
+        }
+    }
+
+    fn forget_version(&self, client: &Client, key: &str) {
+        self.seen.invalidate(&Seen(client, key));
+        self.state.note_seen(&client.to_row(), key, None);
+    }
+
     fn forget_loser(&self, client: &Client, key: &str) {
         if self.loser(client, key).is_some() {
             self.beside.invalidate(&Seen(client, key));
@@ -233,8 +253,7 @@ impl SeenVersions {
     /// The client has removed the object, or moved it away.
     pub fn forget(&self, client: &Client, key: &str) {
         if self.of(client, key).is_some() {
-            self.seen.invalidate(&Seen(client, key));
-            self.state.note_seen(&client.to_row(), key, None);
+            self.forget_version(client, key);
         }
         self.pieces.invalidate(&Seen(client, key));
         self.forget_loser(client, key);

@@ -36,7 +36,7 @@ impl Told {
         self.slow.retain(|path, _| paths.contains(path));
         let mut news = News::default();
         for save in unstored {
-            let (is_told, begun, patience) = match save.sending_since {
+            let (is_told, begun, patience) = match waits_since(save) {
                 Some(begun) => (self.slow.get(&save.path) == Some(&begun), begun, patience(save, slow)),
                 // macOS sends what it could not send while the gateway was away.
                 None if save.since < self.begun => (save.is_told, self.begun, slow),
@@ -48,7 +48,7 @@ impl Told {
             }
             if !rest.is_zero() {
                 news.next = Some(news.next.map_or(rest, |next| next.min(rest)));
-            } else if save.sending_since.is_some() {
+            } else if waits_since(save).is_some() {
                 news.slow.push(save.clone());
             } else {
                 news.lost.push(save.clone());
@@ -59,7 +59,7 @@ impl Told {
 
     /// They were told.
     pub(super) fn note(&mut self, news: &News) {
-        let slow = news.slow.iter().filter_map(|save| Some((save.path.clone(), save.sending_since?)));
+        let slow = news.slow.iter().filter_map(|save| Some((save.path.clone(), waits_since(save)?)));
         self.slow.extend(slow);
     }
 }
@@ -83,6 +83,11 @@ impl News {
         };
         Some(plain(&text, MOST))
     }
+}
+
+/// Since when it is on its way, or kept until the store takes it.
+fn waits_since(save: &Unstored) -> Option<u64> {
+    save.sending_since.or_else(|| (save.phase == Phase::Queued).then_some(save.since))
 }
 
 /// How long a save may take.

@@ -7,6 +7,7 @@
 //! it.
 
 mod backlog;
+mod bodies;
 mod scratch;
 
 use std::future::poll_fn;
@@ -27,6 +28,7 @@ use crate::sync::Budget;
 use crate::tally::carried;
 use backlog::{Backlog, SLOT};
 
+pub use bodies::{Bodies, BodyCopy, DEFAULT_ROOM, KeptBody};
 pub use scratch::Scratch;
 
 /// What a body goes to, in its own time.
@@ -204,6 +206,11 @@ impl<S: Sink> Intake<S> {
             timer.as_mut().poll(cx).map(|()| None)
         })
         .await
+    }
+
+    /// Whether the sink has let it wait.
+    pub fn is_behind(&self) -> bool {
+        matches!(self.stage, Stage::Behind { .. })
     }
 
     /// Waits until everything was taken, and gives the sink back.

@@ -32,13 +32,17 @@ struct Inner {
 impl Scratch {
     /// A file in `directory`, which uses no room yet. Blocks, for a moment.
     pub fn new(directory: &Path, room: &Budget) -> io::Result<Self> {
-        let file = Open::new(tempfile::tempfile_in(directory)?);
-        Ok(Self(Arc::new(Inner {
-            file,
+        Ok(Self::of(tempfile::tempfile_in(directory)?, room))
+    }
+
+    /// The same of a file that has a name, and stays for as long as that.
+    pub(super) fn of(file: File, room: &Budget) -> Self {
+        Self(Arc::new(Inner {
+            file: Open::new(file),
             room: room.clone(),
             used: Mutex::default(),
             forgetting: Mutex::new(()),
-        })))
+        }))
     }
 
     /// Takes room for so many more bytes, if there is any; it is given back when the file is gone.

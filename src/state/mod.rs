@@ -25,6 +25,7 @@ mod schema;
 mod seen;
 mod shelf;
 mod source;
+mod surviving;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +47,8 @@ pub use holdings::{Holdings, Removed, remove, remove_bare, remove_new, remove_wi
 pub use identity::{SourceIdentity, default_directory, is_named_after};
 pub use locks::LockRow;
 pub use pending::{
-    Coming, CreateRow, Kept, Left, Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered,
-    TransferRow, Unstored, UploadRow,
+    Acceptance, AcceptedRow, Basis, BodyRow, Change, Coming, CreateRow, Kept, Left, LeftChange,
+    Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered, TransferRow, Unstored, UploadRow,
 };
 pub use private::{
     create_private, directory_hint, open_private, private_directory, read_private, write_private,
@@ -56,6 +57,7 @@ pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use seen::SeenRow;
 pub use shelf::{Absent, Child, Index as Shelf, MEMORY_TIME, MOST_IN_ROW, NewContent, Place, ShelfRow};
 pub use source::{SourceNote, last_use};
+pub use surviving::survives;
 
 use damage::Damage;
 use database::DatabaseFile;

@@ -2,7 +2,8 @@
 //!
 //! [`ObjectStore`] is S3 reduced to what a file system needs. [`s3`] speaks to a real endpoint and
 //! is the only place that sees the SDK; [`memory`] is complete and serves tests. New behaviour is a
-//! layer ([`layers`]) or keeps state over one ([`cached`], [`creates`], [`multipart`], [`read_ahead`]); it is not an `if`.
+//! layer ([`layers`]) or keeps state over one ([`cached`], [`creates`], [`journal`], [`multipart`], [`read_ahead`]); it
+//! is not an `if`.
 
 #[macro_use]
 mod forward;
@@ -12,6 +13,7 @@ pub mod cached;
 pub mod comparing;
 pub mod creates;
 mod error;
+pub mod journal;
 pub mod layers;
 pub mod listing;
 pub mod looked;
@@ -19,6 +21,7 @@ pub mod memory;
 pub mod multipart;
 pub mod namespace;
 pub mod obstacle;
+mod overlay;
 mod payload;
 pub mod reach;
 pub mod read_ahead;

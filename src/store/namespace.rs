@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::creates::WithCreates;
+use super::journal::WithJournal;
 use super::layers::retry::{Kind, Retry, RetryPolicy};
 use super::reach::Reach;
 use super::{ListPage, MultipartStore, ObjectStore, StoreError, StoreResult, existing};
@@ -16,19 +16,19 @@ use crate::object::{Attributes, Key, Spelling, Stat, Written};
 /// It is a store, too, so that what works on objects works on it: see [`Namespace::objects`].
 #[derive(Debug, Clone)]
 pub struct Namespace {
-    names: Arc<WithCreates>,
+    names: Arc<WithJournal>,
     retry: Arc<Retry>,
 }
 
 impl Namespace {
     /// Of `names`, for as long as `policy` lets it wait.
-    pub fn new(names: Arc<WithCreates>, policy: RetryPolicy) -> Self {
+    pub fn new(names: Arc<WithJournal>, policy: RetryPolicy) -> Self {
         let retry = Arc::new(Retry::new(Arc::clone(&names) as Arc<dyn MultipartStore>, policy));
         Self { names, retry }
     }
 
     /// See [`Retry::minding`].
-    pub fn minding(names: Arc<WithCreates>, policy: RetryPolicy, reach: Reach, saves: bool) -> Self {
+    pub fn minding(names: Arc<WithJournal>, policy: RetryPolicy, reach: Reach, saves: bool) -> Self {
         let retry = Retry::new(Arc::clone(&names) as Arc<dyn MultipartStore>, policy);
         Self { names, retry: Arc::new(retry.minding(reach, saves)) }
     }

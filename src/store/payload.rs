@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
@@ -16,6 +17,8 @@ pub struct Payload {
     pieces: Arc<[Bytes]>,
     /// Bytes of all of them.
     length: usize,
+    /// How much of it was sent at most, of all attempts.
+    reached: Arc<AtomicUsize>,
 }
 
 impl Payload {
@@ -31,6 +34,11 @@ impl Payload {
     /// The pieces, in order; none of them is empty.
     pub fn pieces(&self) -> &[Bytes] {
         &self.pieces
+    }
+
+    /// An attempt to send it has come as far as so many bytes; whether none had before.
+    pub fn has_come_further(&self, sent: usize) -> bool {
+        self.reached.fetch_max(sent, Ordering::Relaxed) < sent
     }
 
     /// The content, if it lies in one piece.
@@ -56,7 +64,7 @@ impl FromIterator<Bytes> for Payload {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
         let pieces: Arc<[Bytes]> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let length = pieces.iter().map(Bytes::len).sum();
-        Self { pieces, length }
+        Self { pieces, length, reached: Arc::default() }
     }
 }
 
@@ -170,6 +178,14 @@ mod tests {
         assert_eq!((payload.to_bytes(), payload.as_one()), ("abc".into(), None));
         assert!(Payload::default().is_empty() && Payload::from("").pieces().is_empty());
         assert_eq!(Payload::default().as_one(), Some(Bytes::new()));
+    }
+
+    #[test]
+    fn what_is_sent_again_is_no_progress() {
+        let payload = Payload::from_iter(["ab", "cd"].map(Bytes::from));
+        let again = payload.clone();
+        assert_eq!([2, 1, 2, 4, 3, 4].map(|sent| again.has_come_further(sent)), [true, false, false, true, false, false]);
+        assert!(!payload.has_come_further(4), "it is the same");
     }
 
     #[test]

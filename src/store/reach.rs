@@ -1,8 +1,8 @@
 //! Whether S3 can be reached: a circuit breaker.
 //!
-//! A request that has waited for S3 to its end, and nobody heard anything of S3 in that time, says that S3 is
+//! A request that has waited for S3 for a while, and nobody heard anything of S3 in that time, says that S3 is
 //! out of reach. From then on look-ups and reads wait for a short time only, since each holds a client up, and
-//! others behind it. Each of them is a probe all the same: the first answer, to whatever request of whomever,
+//! others behind it, and what is saved may be accepted on this machine. Each of them is a probe all the same: the first answer, to whatever request of whomever,
 //! says that S3 is back.
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Default for Reach {
 }
 
 impl Reach {
-    /// `wait`: how long a look-up or a read may wait while S3 is out of reach.
+    /// `wait`: how long S3 may be silent before it is out of reach, and a look-up or a read may wait then.
     pub fn new(wait: Duration) -> Self {
         Self(Arc::new(Inner { wait, heard: Mutex::default(), server: Mutex::default() }))
     }
@@ -66,7 +66,7 @@ impl Reach {
     }
 
     /// A request that has waited since `begun` gives up.
-    pub(super) fn gave_up(&self, begun: Instant) {
+    pub fn gave_up(&self, begun: Instant) {
         let is_new = {
             let mut heard = self.0.heard.lock();
             let is_new = !heard.is_lost && heard.last.is_none_or(|last| last < begun);
@@ -99,7 +99,7 @@ impl Reach {
 }
 
 /// Beyond the time for a connection, so that each is a probe; a Mac's five workers and its user stand it.
-pub const LOST_WAIT: Duration = Duration::from_secs(10);
+pub const LOST_WAIT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -12,9 +12,11 @@
 //! 7. [`Cached`]: above all that changes objects, so that it learns of each change; below the creates, since what is held
 //!    is not S3's.
 //! 8. [`WithCreates`]: what is held is shown to everybody, and goes to the store through the cache.
-//! 9. `Retry`, made for each request as part of its [`Namespace`]: the time of a request ends all of the above. It is a value
-//!    that holds that time, and not an argument of the methods: the layers below have no use for it, and whatever works on
-//!    a store (writers, readers, walks, looks at what an attempt left) has one word to hand on, not two.
+//! 9. [`WithJournal`]: what was accepted is shown to everybody, over what is held; whoever stores it works below this
+//!    layer.
+//! 10. `Retry`, made for each request as part of its [`Namespace`]: the time of a request ends all of the above. It is a value
+//!     that holds that time, and not an argument of the methods: the layers below have no use for it, and whatever works
+//!     on a store (writers, readers, walks, looks at what an attempt left) has one word to hand on, not two.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +28,8 @@ use super::creates::{Creates, IsOpen, WithCreates};
 use super::layers::aliases::Aliases;
 use super::layers::conditional::{Conditional, Endpoint};
 use super::layers::prefix::PrefixStore;
-use super::layers::retry::RetryPolicy;
+use super::journal::{Journal, WithJournal};
+use super::layers::retry::{Retry, RetryPolicy};
 use super::layers::routed::RoutedStore;
 use super::layers::throttle::Throttle;
 use super::namespace::Namespace;
@@ -59,6 +62,8 @@ pub struct StackOptions {
     pub is_open: IsOpen,
     /// Those that an earlier life held.
     pub left: Vec<CreateRow>,
+    /// What was accepted and is not stored yet.
+    pub journal: Journal,
     pub state: State,
     pub metrics: Metrics,
 }
@@ -66,7 +71,8 @@ pub struct StackOptions {
 /// All layers, one over the other. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Stack {
-    names: Arc<WithCreates>,
+    names: Arc<WithJournal>,
+    with_creates: Arc<WithCreates>,
     cached: Arc<Cached>,
     creates: Creates,
     reach: Reach,
@@ -86,7 +92,8 @@ impl Stack {
                 Arc::new(RoutedStore::new(buckets))
             }
         };
-        let StackOptions { cache, endpoint, reach, create_wait, is_open, left, state, metrics } = options;
+        let StackOptions { cache, endpoint, reach, create_wait, is_open, left, journal, state, metrics } =
+            options;
         let store: Arc<dyn MultipartStore> = match endpoint {
             Some(endpoint) => Arc::new(Conditional::new(store, endpoint, state.clone())),
             None => store,
@@ -95,8 +102,9 @@ impl Stack {
         let cached = Arc::new(Cached::new(store, cache, metrics).minding(reach.clone()));
         let below = Arc::clone(&cached) as Arc<dyn MultipartStore>;
         let creates = Creates::load(below, state, left, is_open, create_wait, shutdown);
-        let names = Arc::new(WithCreates::new(Arc::clone(&cached), creates.clone()));
-        Self { names, cached, creates, reach }
+        let with_creates = Arc::new(WithCreates::new(Arc::clone(&cached), creates.clone()));
+        let names = Arc::new(WithJournal::new(Arc::clone(&with_creates), journal));
+        Self { names, with_creates, cached, creates, reach }
     }
 
     /// For work that may wait as long as `policy` says.
@@ -110,8 +118,22 @@ impl Stack {
         Namespace::minding(Arc::clone(&self.names), policy, self.reach.clone(), saves)
     }
 
+    /// For whoever stores what was accepted: it does not see that.
+    pub fn below_journal(&self, policy: RetryPolicy) -> Arc<dyn MultipartStore> {
+        let below = Arc::clone(&self.with_creates) as Arc<dyn MultipartStore>;
+        Arc::new(Retry::new(below, policy).minding(self.reach.clone(), true))
+    }
+
+    pub fn journal(&self) -> &Journal {
+        self.names.journal()
+    }
+
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
     /// What is held and remembered, without waiting for anything.
-    pub fn names(&self) -> &WithCreates {
+    pub fn names(&self) -> &WithJournal {
         &self.names
     }
 

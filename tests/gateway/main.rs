@@ -43,6 +43,7 @@ mod packages;
 mod pages;
 mod parent;
 mod path;
+mod pending;
 mod payloads;
 mod permissions;
 mod platforms;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use s3dav::embedded::Action;
 
-use crate::harness::{TestGateway, buckets, open_uploads, xml};
+use crate::harness::{TestGateway, buckets, eventually, open_uploads, xml};
+use crate::pending::Away;
 
 const AWAY: Action =
     Action::Fail { status: 503, code: "SlowDown", message: "Please reduce your request rate" };
@@ -66,6 +67,32 @@ async fn success_means_stored() {
     gateway.hooks().heal();
     assert_eq!(gateway.transfer("MOVE", "/source", "/file").await, 204);
     assert_eq!(bucket.keys().await, ["file"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_saved_while_s3_is_away_is_kept() {
+    let budget = |config: &mut s3dav::config::Config| {
+        config.service.request_budget = Some(Duration::from_secs(1));
+    };
+    let mut away = Away::start_with(budget).await;
+    for (key, content) in [("d/doc", "old"), ("d/old", "x"), ("e/unseen", "x")] {
+        away.bucket.put(key, content).await;
+    }
+    assert_eq!(away.mac.list("/d/").await.len(), 3);
+    away.door.shut().await;
+    assert_eq!(away.gateway.put("/d/doc", "others are told").await, 503);
+    let own = away.mac.request("PUT", "/d/doc").header("If-Match", "\"x\"").body("own condition");
+    assert!(!own.send().await.unwrap().status().is_success());
+    assert_eq!(away.mac.look("/e/unseen").await, 503, "nothing is known of it");
+    assert_eq!(away.save("/d/doc", "kept").await, 204);
+    assert_eq!(away.mac.rename("/d/old", "/d/moved").await, 201);
+    assert_eq!(away.gateway.get("/d/doc").await, (200, "kept".into()), "all clients see it");
+    let mut away = away.restarted().await;
+    assert_eq!(away.gateway.get("/d/doc").await, (200, "kept".into()), "after a restart, too");
+    away.door.open().await;
+    away.drained().await;
+    eventually("everything is made", || async { away.bucket.keys().await == ["d/doc", "d/moved", "e/unseen"] }).await;
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

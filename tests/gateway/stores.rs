@@ -12,8 +12,10 @@ use s3dav::embedded::Quirks;
 use s3dav::metrics::Metrics;
 use s3dav::object::{Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ReadCondition, Written};
 use s3dav::shutdown::Shutdown;
+use s3dav::spool::Bodies;
 use s3dav::state::State;
 use s3dav::store::cached::Cached;
+use s3dav::store::journal::Journal;
 use s3dav::store::layers::aliases::Aliases;
 use s3dav::store::layers::conditional::{Conditional, Endpoint, LOOK_AGE};
 use s3dav::store::layers::prefix::PrefixStore;
@@ -380,6 +382,7 @@ async fn the_assembled_stack_passes_the_suite() {
             create_wait: Duration::from_secs(30),
             is_open: Arc::new(|_| false),
             left: Vec::new(),
+            journal: Journal::load(state.clone(), Bodies::new(&state, None), Vec::new()).await,
             state,
             metrics: Metrics::default(),
         };

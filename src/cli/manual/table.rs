@@ -128,6 +128,21 @@ pub(super) const ROWS: &[Row] = &[
     row("stack stop", &[("stop the costs of the task", "s3dav stack stop files")], Uses::Aws, "S3-FILES.md"),
     row("stack start", &[("start the task again", "s3dav stack start files")], Uses::Aws, "S3-FILES.md"),
     row("stack down", &[("delete all but the bucket", "s3dav stack down files")], Uses::Aws, "S3-FILES.md"),
+    row("pending", &[("show what is not in S3 yet", "s3dav pending")], Uses::State, "STATE.md"),
+    row("pending list", &[("for programs", "s3dav pending list --json")], Uses::State, "STATE.md"),
+    row("pending retry", &[("try everything again", "s3dav pending retry --all")], Uses::State, "STATE.md"),
+    row(
+        "pending save-to",
+        &[("save what S3 refuses elsewhere", "s3dav pending save-to ./saved --all")],
+        Uses::State,
+        "STATE.md",
+    ),
+    row(
+        "pending discard",
+        &[("give up what was saved there", "s3dav pending discard /folder/file")],
+        Uses::State,
+        "STATE.md",
+    ),
     row("shelf", &[("save Finder's own files", "s3dav shelf export ./shelf")], Uses::State, "STATE.md"),
     row(
         "shelf export",

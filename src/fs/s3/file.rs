@@ -17,7 +17,8 @@ impl S3FileSystem {
             OpenMode::Write { size, create_new } => {
                 let target = self.enter_target(&path).await?;
                 let attributes = self.attributes(path.name());
-                Ok(OpenFile::Writing(Box::new(self.begin_upload(target, attributes, create_new, size)?)))
+                let upload = self.begin_upload(target, attributes, create_new, size).await?;
+                Ok(OpenFile::Writing(Box::new(upload)))
             }
             OpenMode::CreateEmpty if path.has_trailing_slash() => {
                 Err(Failure::Conflict("there is no such folder; make it with MKCOL".to_owned()))
@@ -26,7 +27,7 @@ impl S3FileSystem {
                 let (target, entered) = self.enter_target(&path).await?;
                 let attributes = self.attributes(target.key.rsplit('/').next().unwrap_or_default());
                 // Where somebody else is first, it is what is there then.
-                let upload = self.begin_upload((target, entered), attributes, false, Some(0))?;
+                let upload = self.begin_upload((target, entered), attributes, false, Some(0)).await?;
                 Ok(OpenFile::Written(Box::new(upload).commit().await?))
             }
         }

@@ -1,8 +1,10 @@
 //! A bucket as a file system. What it promises stands in `SEMANTICS.md` beside this file.
 
 mod conflict;
+mod delivery;
 mod directory;
 mod download;
+mod drain;
 mod file;
 mod folder_dates;
 mod hidden;
@@ -11,6 +13,7 @@ mod markers;
 mod metadata;
 mod placing;
 mod removal;
+mod silence;
 mod spellings;
 mod transfer;
 mod upload;
@@ -19,6 +22,7 @@ mod watched;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -45,12 +49,33 @@ use metadata::{Located, folder_prefix};
 use watched::Watched;
 
 /// What the file system is to do with doubtful wishes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct S3FileSystemOptions {
     /// The root holds the folders of several buckets, which cannot be deleted, moved or written beside.
     pub bucket_folders: bool,
     /// DELETE of a folder takes along what no path can show.
     pub delete_hidden: bool,
+    /// What a client saves that cannot be told of a failure is accepted on this machine's disk when S3 takes nothing.
+    pub keeps: bool,
+    /// How long S3 may take nothing before that.
+    pub store_patience: Duration,
+    /// The longest pause between two attempts to make what was accepted.
+    pub drain_pause: Duration,
+    /// What was accepted is not sent: nothing is to be changed.
+    pub read_only: bool,
+}
+
+impl Default for S3FileSystemOptions {
+    fn default() -> Self {
+        Self {
+            bucket_folders: false,
+            delete_hidden: false,
+            keeps: false,
+            store_patience: DEFAULT_STORE_PATIENCE,
+            drain_pause: DRAIN_PAUSE,
+            read_only: false,
+        }
+    }
 }
 
 /// A bucket (or several, as folders) that can be served.
@@ -86,7 +111,7 @@ impl S3Share {
         options: S3FileSystemOptions,
     ) -> Result<Self, StateError> {
         let dates = FolderDates::load(state.clone(), shutdown.clone()).await?;
-        Ok(Self(Arc::new(Shared {
+        let share = Self(Arc::new(Shared {
             store,
             uploads,
             read_aheads,
@@ -99,7 +124,9 @@ impl S3Share {
             tree_locks: TreeLock::default(),
             new_names: NewNames::default(),
             watched: Watched::default(),
-        })))
+        }));
+        drain::start(&share.0);
+        Ok(share)
     }
 }
 
@@ -285,3 +312,8 @@ impl FileSystem for S3FileSystem {
         Ok(None)
     }
 }
+
+/// A save of a small file takes a second at most when all is well, and whoever waits for it begins to wonder.
+pub const DEFAULT_STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// An end of an outage is noticed within this time.
+const DRAIN_PAUSE: Duration = Duration::from_secs(15);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::hidden::{hidden_keys, possible_markers, refusal};
 use super::markers;
 use super::metadata::{Located, Node};
+use super::silence::{Silence, writer};
 use super::upload::Target;
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::Client;
@@ -12,6 +13,7 @@ use crate::fs::context::Depth;
 use crate::fs::error::log_failure;
 use crate::fs::following::Following;
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, parent_prefix};
+use crate::store::journal::NewFile;
 use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
 use crate::store::{ListPage, ObjectStore, Payload, PutObject, StoreError};
@@ -27,9 +29,14 @@ impl S3FileSystem {
         let Target { key, new_name, .. } = self.write_target(path).await?;
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         let folder = Located { key: key.clone(), node: Node::Folder { covers_object: false } };
+        let may_accept = self.may_accept().then(|| self.context.client.clone());
         let made = self.detached(async move {
             let (prefix, _name) = (format!("{key}/"), new_name);
-            match put_marker(&store, &prefix).await {
+            let made = match may_accept {
+                Some(client) => put_or_accept_marker(&store, &shared, &client, &prefix).await,
+                None => put_marker(&store, &prefix).await,
+            };
+            match made {
                 // Made by somebody else in this moment.
                 Err(Failure::Store(StoreError::ConditionFailed)) => return Err(Failure::Exists),
                 made => made?,
@@ -61,19 +68,32 @@ impl S3FileSystem {
         let (store, shared) = (self.patient_store(), Arc::clone(&self.shared));
         let tree = self.tree.lock().take().filter(|(prefix, _)| *prefix == located.prefix());
         let (client, own_condition) = (self.context.client.clone(), self.context.if_match.clone());
+        let may_accept = self.may_accept() && !self.context.has_own_condition && !is_folder;
         self.detached(async move {
             let _entered = entered;
             let following = Following::of_properties(&shared.state, &located.id(), None).await;
             let removing = Removing { store: &store, shared: &shared, client: &client, located: &located };
-            if let Err(failure) = removing.run(own_condition, tree).await {
-                if let Some(following) = following {
-                    following.failed(&failure, &shared.looking(), &shared.shutdown).await;
+            let removed = if may_accept {
+                removing.run_or_accept().await
+            } else {
+                removing.run(own_condition, tree).await.map(|()| Made::InStore)
+            };
+            let made = match removed {
+                Ok(made) => made,
+                Err(failure) => {
+                    if let Some(following) = following {
+                        following.failed(&failure, &shared.looking(), &shared.shutdown).await;
+                    }
+                    return Err(failure);
                 }
-                return Err(failure);
-            }
+            };
             log_failure(shared.state.remove_properties(&located.id()).await);
             following.into_iter().for_each(Following::end);
-            log_failure(keep_parent(&store, &shared, &located.key).await);
+            if made == Made::InStore {
+                log_failure(keep_parent(&store, &shared, &located.key).await);
+            } else {
+                shared.dates.touch_parent(&located.key);
+            }
             Ok(())
         })
         .await
@@ -92,12 +112,33 @@ impl S3FileSystem {
 /// A DELETE that nothing interrupts.
 struct Removing<'a> {
     store: &'a Namespace,
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     client: &'a Client,
     located: &'a Located,
 }
 
+/// Where a change is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    InStore,
+    /// On this machine, and in the store later.
+    Accepted,
+}
+
 impl Removing<'_> {
+    /// Deletes a file, or accepts that it is deleted where S3 takes nothing.
+    async fn run_or_accept(&self) -> Result<Made, Failure> {
+        let Node::File(meta) = &self.located.node else { return Err(Failure::IsFolder) };
+        if let Some(removed) = Silence::begin(self.shared).or_none(self.run(None, None)).await {
+            return removed.map(|()| Made::InStore);
+        }
+        let key = Key::new(&self.located.key)?;
+        self.shared.store.journal().accept_deletion(&key, &meta.etag, &writer(self.client)).await?;
+        tracing::warn!(%key, "S3 takes nothing; a file is deleted there when it does");
+        self.shared.seen_versions.forget(self.client, &self.located.key);
+        Ok(Made::Accepted)
+    }
+
     /// `tree` is the first page of the folder, with its prefix, if it is known.
     async fn run(
         &self,
@@ -177,11 +218,30 @@ pub(super) async fn keep_parent(store: &Namespace, shared: &Shared, key: &str) -
     }
 }
 
+/// Writes a folder's marker, or accepts it where S3 takes nothing.
+async fn put_or_accept_marker(
+    store: &Namespace,
+    shared: &Arc<Shared>,
+    client: &Client,
+    prefix: &str,
+) -> Result<(), Failure> {
+    if let Some(made) = Silence::begin(shared).or_none(put_marker(store, prefix)).await {
+        return made;
+    }
+    let (key, attributes) = (Key::new(prefix)?, marker_attributes());
+    let marker = NewFile { key, attributes, condition: Condition::IfAbsent, body: None };
+    shared.store.names().accept_file(marker, &writer(client)).await?;
+    tracing::warn!(prefix, "S3 takes nothing; a folder is made there when it does");
+    Ok(())
+}
+
+fn marker_attributes() -> Attributes {
+    Attributes { content_type: Some("application/x-directory".to_owned()), ..Attributes::default() }
+}
+
 /// Writes a folder's marker if there is none.
 pub(super) async fn put_marker(store: &dyn ObjectStore, prefix: &str) -> Result<(), Failure> {
-    let key = Key::new(prefix)?;
-    let attributes =
-        Attributes { content_type: Some("application/x-directory".to_owned()), ..Attributes::default() };
+    let (key, attributes) = (Key::new(prefix)?, marker_attributes());
     let (body, condition) = (Payload::default(), &Condition::IfAbsent);
     store.put(PutObject { key: &key, body, attributes: &attributes, condition }).await?;
     Ok(())

@@ -8,6 +8,7 @@ use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
 use super::placing::{Job, Placing};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
+use super::silence::{Silence, writer};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::RequestContext;
 use crate::fs::error::log_failure;
@@ -16,6 +17,7 @@ use crate::fs::following::Following;
 use crate::fs::new_names::{NewName, Spot};
 use crate::object::{Condition, DeleteTarget, ETag, Key};
 use crate::store::StoreError;
+use crate::store::journal::MovedFile;
 use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
 use crate::sync::Use;
@@ -35,6 +37,10 @@ impl S3FileSystem {
         if uses != self::uses(&source, &target, kind) {
             return Err(Failure::UnderWay);
         }
+        let may_accept = kind == Transfer::Move
+            && !source.is_folder()
+            && target.old.as_ref().is_none_or(|old| !old.is_folder())
+            && self.may_accept();
         let work = Transferring {
             store: self.patient_store(),
             shared: Arc::clone(&self.shared),
@@ -46,7 +52,7 @@ impl S3FileSystem {
         };
         let run = async move {
             let _entered = entered;
-            work.run().await
+            if may_accept { work.run_or_accept().await } else { work.run().await }
         };
         self.detached(run).await
     }
@@ -167,7 +173,38 @@ struct Transferring {
 }
 
 impl Transferring {
-    async fn run(self) -> Result<(), Failure> {
+    /// Moves a file, or accepts that it is moved where S3 takes nothing.
+    async fn run_or_accept(&self) -> Result<(), Failure> {
+        match Silence::begin(&self.shared).or_none(self.run()).await {
+            Some(moved) => moved,
+            None => self.accept().await,
+        }
+    }
+
+    async fn accept(&self) -> Result<(), Failure> {
+        let Node::File(meta) = &self.source.node else { return Err(Failure::IsFolder) };
+        let (from, to) = (Key::new(&self.source.key)?, Key::new(&self.target.key)?);
+        let old = match &self.target.old {
+            Some(Located { node: Node::File(old), .. }) => Some(&old.etag),
+            _ => None,
+        };
+        let condition = self.condition(&to, old);
+        let (version, size, content_type) = (meta.etag.clone(), meta.size, meta.content_type.clone());
+        let moved = MovedFile { from, version, size, content_type, to, condition };
+        let (shared, client) = (&self.shared, &self.context.client);
+        let written = shared.store.journal().accept_move(moved, &writer(client)).await?;
+        let (from, to) = (&self.source.key, &self.target.key);
+        tracing::warn!(from, to, "S3 takes nothing; a file is moved there when it does");
+        shared.seen_versions.saw(client, to, &written.etag);
+        shared.seen_versions.forget(client, from);
+        shared.dates.touch_parent(from);
+        shared.dates.touch_parent(to);
+        log_failure(shared.state.remove_properties(to).await);
+        log_failure(shared.state.transfer_properties(from, to, false).await);
+        Ok(())
+    }
+
+    async fn run(&self) -> Result<(), Failure> {
         let beside = self.markers().await?;
         let old = self.target.old_objects(&self.store, &self.shared).await?;
         let jobs = self.jobs(beside, &old).await?;

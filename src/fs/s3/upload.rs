@@ -1,25 +1,29 @@
 //! PUT: an object written whole, on the condition that nobody else's change is replaced.
+//!
+//! What a client cannot be told of is copied to this machine's disk while it arrives, and accepted there when S3 takes
+//! nothing of it for a while: see [`crate::store::journal`].
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-
-use super::conflict::beside;
-use super::{Failure, S3FileSystem, Shared};
+use super::delivery::{Delivery, Placed};
+use super::silence::{Silence, writer};
+use super::{Failure, S3FileSystem};
 use crate::fs::RequestContext;
 use crate::fs::declared::{DeclaredBody, find_room};
 use crate::fs::error::log_failure;
 use crate::fs::file_system::{Meta, Writing};
 use crate::fs::new_names::NewName;
 use crate::fs::seen_versions::WriteCondition;
-use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
-use crate::spool::Intake;
-use crate::store::comparing::is_same;
+use crate::logging::with_causes;
+use crate::object::{Attributes, Condition, ETag, Key};
+use crate::spool::{BodyCopy, Intake, KeptBody};
+use crate::store::journal::NewFile;
 use crate::store::multipart::{MultipartWriter, NewObject, RetainedBody, Unfinished};
 use crate::store::namespace::Namespace;
-use crate::store::{GetObject, ObjectStore, StoreError};
 use crate::sync::Entered;
 
 /// Where an object is written to.
@@ -35,49 +39,57 @@ pub(super) struct Target {
 /// An object on its way: what takes it, as long as it is what the client declared.
 pub(super) struct Upload {
     declared: DeclaredBody,
-    intake: Intake<MultipartWriter>,
+    route: Route,
+    silence: Silence,
     placement: Placement,
 }
 
+/// Where a body goes as it comes.
+enum Route {
+    /// To S3. `copy`: and to this machine's disk, of what may be accepted before S3 has it.
+    Sent { intake: Intake<MultipartWriter>, copy: Option<BodyCopy> },
+    /// To the disk alone: S3 takes nothing.
+    Kept(BodyCopy),
+}
+
+/// A body that has come.
+enum Arrived {
+    /// `accepted`: what of it may be accepted before S3 has it.
+    Sent { intake: Intake<MultipartWriter>, accepted: Option<Acceptable> },
+    Kept(Acceptable),
+}
+
+/// A file that may be accepted; without a body it is empty.
+#[derive(Debug, Clone)]
+struct Acceptable(Option<KeptBody>);
+
 /// Where an object comes, on what condition, and who is told. It outlives the client.
 struct Placement {
-    shared: Arc<Shared>,
-    store: Namespace,
+    names: Namespace,
     context: Arc<RequestContext>,
     target: Target,
-    key: Key,
-    attributes: Attributes,
-    condition: WriteCondition,
+    delivery: Delivery,
+    is_clients_own: bool,
+    /// Whether it may be accepted before S3 has it.
+    is_acceptable: bool,
     /// Keeps its folder where it is.
     entered: Entered,
 }
 
-/// What became of a body.
-#[derive(Debug)]
-enum Placed {
-    /// It is the object now.
-    There { size: u64, written: Written },
-    /// It lies beside the object, which somebody else changed.
-    Beside { size: u64 },
-    /// It was empty, and somebody else made the object first.
-    Existing(ObjectMeta),
-}
-
-impl Placed {
-    fn meta(self) -> Meta {
-        let (size, etag, modified) = match self {
-            Self::There { size, written } => (size, Some(written.etag), written.last_modified),
-            // The object's own ETag is not that of what the client sent.
-            Self::Beside { size } => (size, None, SystemTime::now()),
-            Self::Existing(meta) => (meta.size, Some(meta.etag), meta.last_modified),
-        };
-        Meta { is_folder: false, size, etag, modified }
-    }
+/// What is answered of it.
+fn meta(placed: Placed) -> Meta {
+    let (size, etag, modified) = match placed {
+        Placed::There { size, written } => (size, Some(written.etag), written.last_modified),
+        // The object's own ETag is not that of what the client sent.
+        Placed::Beside { size, .. } => (size, None, SystemTime::now()),
+        Placed::Existing(meta) => (meta.size, Some(meta.etag), meta.last_modified),
+    };
+    Meta { is_folder: false, size, etag, modified }
 }
 
 impl S3FileSystem {
     /// Begins to write to `target`, which was entered; `length` in bytes if the client told it.
-    pub(super) fn begin_upload(
+    pub(super) async fn begin_upload(
         &self,
         (target, entered): (Target, Entered),
         attributes: Attributes,
@@ -88,25 +100,40 @@ impl S3FileSystem {
         find_room(context, self.shared.uploads.intakes())?;
         let now = target.replaces.as_ref().map(|(etag, modified, size)| (etag, *modified, *size));
         let basis = self.shared.seen_versions.to_replace(context, &target.key, now);
-        let placement = Placement {
+        let WriteCondition { condition, is_clients_own } = WriteCondition::of(context, basis, create_new);
+        let names = self.patient_store();
+        let delivery = Delivery {
             shared: Arc::clone(&self.shared),
-            store: self.patient_store(),
-            context: Arc::clone(context),
+            store: names.objects(),
+            client: context.client.clone(),
             key: Key::new(&target.key)?,
-            target,
             attributes,
-            condition: WriteCondition::of(context, basis, create_new),
-            entered,
+            condition,
         };
+        let is_acceptable = self.may_accept() && !is_clients_own;
+        let copy = if is_acceptable { self.copy(length).await } else { None };
+        let silence = Silence::begin(&self.shared);
         let object = NewObject {
-            key: placement.key.clone(),
-            attributes: placement.attributes.clone(),
-            condition: placement.condition.condition.clone(),
+            key: delivery.key.clone(),
+            attributes: delivery.attributes.clone(),
+            condition: delivery.condition.clone(),
             length,
-            keep: !placement.condition.is_clients_own,
+            keep: !is_clients_own && copy.is_none(),
         };
-        let intake = self.shared.uploads.intake(placement.store.objects(), object)?;
-        Ok(Upload { declared: DeclaredBody::new(context, length), intake, placement })
+        let route = match copy {
+            Some(copy) if self.shared.store.reach().is_lost() => Route::Kept(copy),
+            copy => Route::Sent { intake: self.shared.uploads.intake(names.objects(), object)?, copy },
+        };
+        let context = Arc::clone(context);
+        let declared = DeclaredBody::new(&context, length);
+        let placement = Placement { names, context, target, delivery, is_clients_own, is_acceptable, entered };
+        Ok(Upload { declared, route, silence, placement })
+    }
+
+    /// A place for its body; an empty one needs none.
+    async fn copy(&self, length: Option<u64>) -> Option<BodyCopy> {
+        let declared = self.context.declared.or(length);
+        if declared == Some(0) { None } else { self.shared.store.journal().copy(declared.unwrap_or_default()).await }
     }
 }
 
@@ -114,136 +141,147 @@ impl S3FileSystem {
 impl Writing for Upload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.declared.take(&bytes)?;
-        Ok(self.intake.write(bytes).await?)
+        match &mut self.route {
+            Route::Kept(copy) => copy.write(bytes).await.map_err(Failure::OwnDisk),
+            Route::Sent { intake, copy } => {
+                if let Some(kept) = copy
+                    && let Err(error) = kept.write(bytes.clone()).await
+                {
+                    tracing::info!(%error, "what is saved cannot be kept on this machine");
+                    *copy = None;
+                }
+                intake.write(bytes).await?;
+                let is_over = intake.is_behind() && self.silence.is_long();
+                // From here on the copy stands for it, and need not wait.
+                if let Some(copy) = copy.take_if(|_| is_over) {
+                    self.route = Route::Kept(copy);
+                }
+                Ok(())
+            }
+        }
     }
 
     async fn commit(self: Box<Self>) -> Result<Meta, Failure> {
-        let Self { mut declared, intake, placement } = *self;
+        let Self { mut declared, route, mut silence, placement } = *self;
         let size = declared.end()?;
         placement.entered.put_file()?;
-        let shutdown = placement.shared.shutdown.clone();
-        let placed = shutdown.complete(async move { placement.finish(intake, size).await });
-        Ok(placed.await??.meta())
+        silence.begin_again();
+        let shutdown = placement.delivery.shared.shutdown.clone();
+        let placed = shutdown.complete(async move {
+            let arrived = route.end(size, placement.is_acceptable).await?;
+            placement.finish(arrived, size, silence).await
+        });
+        Ok(meta(placed.await??))
+    }
+}
+
+impl Route {
+    async fn end(self, size: u64, is_acceptable: bool) -> Result<Arrived, Failure> {
+        match self {
+            Self::Kept(copy) => {
+                let body = copy.end().await.map_err(Failure::OwnDisk)?;
+                Ok(Arrived::Kept(Acceptable(Some(body))))
+            }
+            Self::Sent { intake, copy: None } => {
+                let accepted = (is_acceptable && size == 0).then_some(Acceptable(None));
+                Ok(Arrived::Sent { intake, accepted })
+            }
+            Self::Sent { intake, copy: Some(copy) } => {
+                let body = copy.end().await;
+                let body = body.inspect_err(|error| {
+                    tracing::info!(%error, "what is saved cannot be kept on this machine");
+                });
+                let accepted = body.ok().map(|body| Acceptable((size > 0).then_some(body)));
+                Ok(Arrived::Sent { intake, accepted })
+            }
+        }
     }
 }
 
 impl Placement {
-    async fn finish(self, intake: Intake<MultipartWriter>, size: u64) -> Result<Placed, Failure> {
-        let is_new = self.target.replaces.is_none();
+    async fn finish(self, arrived: Arrived, size: u64, silence: Silence) -> Result<Placed, Failure> {
+        let placed = match arrived {
+            Arrived::Kept(accepted) => self.accept(accepted, size).await?,
+            Arrived::Sent { intake, accepted: None } => self.store(intake, None, size).await?,
+            Arrived::Sent { intake, accepted: Some(accepted) } => {
+                let mut storing = pin!(self.store(intake, accepted.0.clone(), size));
+                let early = tokio::select! {
+                    placed = &mut storing => Some(placed?),
+                    () = silence.grown() => None,
+                };
+                match early {
+                    Some(placed) => placed,
+                    None => match self.accept(accepted, size).await {
+                        Ok(placed) => placed,
+                        // Then it waits for S3.
+                        Err(failure) => {
+                            let (key, error) = (&self.delivery.key, with_causes(&failure));
+                            tracing::warn!(%key, error, "what is saved cannot be kept on this machine");
+                            storing.await?
+                        }
+                    },
+                }
+            }
+        };
+        self.note(&placed, size).await;
+        Ok(placed)
+    }
+
+    /// Stores it, or finds it another place if its own was taken and the client did not ask to be told.
+    async fn store(
+        &self,
+        intake: Intake<MultipartWriter>,
+        body: Option<KeptBody>,
+        size: u64,
+    ) -> Result<Placed, Failure> {
+        let Delivery { key, attributes, condition, .. } = &self.delivery;
         let is_put_off = size == 0
-            && is_new
-            && self.condition.condition == Condition::IfAbsent
-            && !self.condition.is_clients_own
+            && self.target.replaces.is_none()
+            && *condition == Condition::IfAbsent
+            && !self.is_clients_own
             && self.context.client.quirks().fills_later;
         let finished = if is_put_off {
-            let created = self.store.create(&self.key, &self.attributes).await;
+            let created = self.names.create(key, attributes).await;
             created.map_err(|error| Unfinished { error, retained: Some(RetainedBody::nothing()) })
         } else {
             intake.end().await?.finish().await
         };
-        let placed = match finished {
-            Ok(written) => Placed::There { size, written },
-            Err(unfinished) => self.settle(unfinished).await?,
-        };
-        let shared = &self.shared;
-        if let Placed::There { written, .. } = &placed {
-            shared.seen_versions.saw(&self.context.client, self.key.as_str(), &written.etag);
-            shared.seen_versions.dates(self.key.as_str(), &written.etag, written.last_modified);
+        match finished {
+            Ok(written) => Ok(Placed::There { size, written }),
+            Err(Unfinished { error, retained }) => {
+                let retained = retained.or(body.map(RetainedBody::Kept));
+                self.delivery.settle(Unfinished { error, retained }, self.is_clients_own).await
+            }
+        }
+    }
+
+    /// Has the journal store it, since S3 takes nothing.
+    async fn accept(&self, Acceptable(body): Acceptable, size: u64) -> Result<Placed, Failure> {
+        let Delivery { shared, client, key, attributes, condition, .. } = &self.delivery;
+        let (key, attributes, condition) = (key.clone(), attributes.clone(), condition.clone());
+        let file = NewFile { key: key.clone(), attributes, condition, body };
+        let written = shared.store.names().accept_file(file, &writer(client)).await?;
+        tracing::warn!(%key, size, "S3 takes nothing; what is saved is kept on this machine, and stored when it does");
+        Ok(Placed::There { size, written })
+    }
+
+    /// Takes note of what became of it.
+    async fn note(&self, placed: &Placed, size: u64) {
+        let Delivery { shared, client, key, .. } = &self.delivery;
+        if let Placed::There { written, .. } = placed {
+            shared.seen_versions.saw(client, key.as_str(), &written.etag);
+            shared.seen_versions.dates(key.as_str(), &written.etag, written.last_modified);
         } else {
             self.context.outcome.set_lost();
         }
-        if is_new {
-            shared.dates.touch_parent(self.key.as_str());
+        if self.target.replaces.is_none() {
+            shared.dates.touch_parent(key.as_str());
             // A file of this name may have been deleted by others.
-            log_failure(shared.state.remove_properties(self.key.as_str()).await);
+            log_failure(shared.state.remove_properties(key.as_str()).await);
         }
         self.context.stored(size).await;
         if self.context.mtime.is_some() {
             self.context.outcome.set_mtime_kept();
         }
-        Ok(placed)
-    }
-
-    /// Finds the body another place, if its own was taken and the client did not ask to be told.
-    async fn settle(&self, unfinished: Unfinished) -> Result<Placed, Failure> {
-        let Unfinished { error, retained } = unfinished;
-        let is_lost =
-            matches!(error, StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone);
-        match (is_lost, self.condition.is_clients_own, retained) {
-            (false, ..) => Err(error.into()),
-            // `If-Match` met no object at all, or another one.
-            (true, true, _) => Err(StoreError::ConditionFailed.into()),
-            (true, false, Some(retained)) => self.place_again(retained, error).await,
-            (true, false, None) => Err(Failure::Conflict(
-                "someone else changed the file during the upload, and there was no room to keep this version \
-                 beside it; upload it again, or raise --upload-spool"
-                    .to_owned(),
-            )),
-        }
-    }
-
-    async fn place_again(&self, retained: RetainedBody, mut error: StoreError) -> Result<Placed, Failure> {
-        let size = retained.size();
-        if let Some(written) = self.is_there(&retained).await {
-            return Ok(Placed::There { size, written });
-        }
-        if matches!(error, StoreError::UploadGone) {
-            // Nothing may have changed: a delete at the same moment ends a conditional upload.
-            match self.store_at(&retained, &self.key, &self.condition.condition).await {
-                Err(again @ (StoreError::ConditionFailed | StoreError::NotFound)) => error = again,
-                written => return Ok(Placed::There { size, written: written? }),
-            }
-        }
-        if matches!(error, StoreError::NotFound) {
-            // The version that it should replace was deleted: there is nobody's change to lose.
-            match self.store_at(&retained, &self.key, &Condition::IfAbsent).await {
-                Err(StoreError::ConditionFailed) => {}
-                written => return Ok(Placed::There { size, written: written? }),
-            }
-        }
-        if size == 0 && self.condition.condition == Condition::IfAbsent {
-            return Ok(Placed::Existing(self.store.head(&self.key).await?));
-        }
-        self.place_beside(&retained).await?;
-        Ok(Placed::Beside { size })
-    }
-
-    /// Keeps the body beside the object; a client that has lost before and saves again has one copy.
-    async fn place_beside(&self, retained: &RetainedBody) -> Result<(), Failure> {
-        let (shared, client, key) = (&self.shared, &self.context.client, self.key.as_str());
-        if let Some((copy, etag)) = shared.seen_versions.loser(client, key) {
-            match self.store_at(retained, &Key::new(&copy)?, &Condition::IfMatch(etag)).await {
-                // Somebody has changed the copy, or taken it away: it is theirs.
-                Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
-                written => {
-                    shared.seen_versions.lost(client, key, &copy, &written?.etag);
-                    return Ok(());
-                }
-            }
-        }
-        let write = |key: Key| async move { self.store_at(retained, &key, &Condition::IfAbsent).await };
-        let (copy, written) = beside(&self.store, &self.key, write).await?;
-        shared.seen_versions.lost(client, key, copy.as_str(), &written.etag);
-        shared.report_conflict(key, copy.as_str());
-        Ok(())
-    }
-
-    /// The object, if it holds this very body: what loses against itself, since an answer was lost, or against
-    /// its like is no conflict. A look that fails proves nothing.
-    async fn is_there(&self, retained: &RetainedBody) -> Option<Written> {
-        let meta = self.store.head(&self.key).await.ok().filter(|meta| meta.size == retained.size())?;
-        let condition = &ReadCondition::IfMatch(meta.etag.clone());
-        let there = self.store.get(GetObject { condition, ..GetObject::whole(&self.key) }).await.ok()?;
-        let is_same = is_same(retained.chunks(), there.body).await.unwrap_or(false);
-        is_same.then_some(Written { etag: meta.etag, last_modified: meta.last_modified })
-    }
-
-    async fn store_at(
-        &self,
-        retained: &RetainedBody,
-        key: &Key,
-        condition: &Condition,
-    ) -> Result<Written, StoreError> {
-        retained.store(&self.shared.uploads, &self.store.objects(), key, &self.attributes, condition).await
     }
 }

@@ -134,10 +134,14 @@ impl Rows {
 
     /// The user was told of what is lost there since then.
     pub(super) fn note_told(&mut self, path: &PathKey, since: u64) {
-        let id = content_id(path);
-        if let Some(row) = self.all.get_mut(&id).filter(|row| row.since == since) {
-            row.is_told = true;
-            self.changed.insert(id);
+        let is_meant = |row: &PendingRow| row.path == *path && row.since == since;
+        let content = self.all.get(&content_id(path)).into_iter();
+        let meant = content.chain(self.of_kind(Kind::Accepted)).filter(|row| is_meant(row));
+        for id in meant.map(PendingRow::id).collect::<Vec<_>>() {
+            if let Some(row) = self.all.get_mut(&id) {
+                row.is_told = true;
+                self.changed.insert(id);
+            }
         }
     }
 

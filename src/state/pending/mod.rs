@@ -1,10 +1,12 @@
 //! What was accepted and is not wholly in the store, or on the directory's disk, yet.
 //!
 //! One table holds all of it: empty files whose content is waited for, contents that have not been stored,
-//! multipart uploads that somebody must end, trees that are being moved, and what an endpoint was asked with.
+//! changes that are made later, multipart uploads that somebody must end, trees that are being moved, and what
+//! an endpoint was asked with.
 //! All rows are in memory, too. A row is on disk before what it stands for is begun or acknowledged, unless it
 //! says otherwise, and is removed when that has ended. After a crash [`State::recover`] hands out what is left.
 
+mod accepted;
 mod coming_at;
 mod contents;
 mod index;
@@ -22,6 +24,7 @@ use uuid::Uuid;
 use super::{JsonTable, State, StateError, millis, rows};
 use crate::path_key::PathKey;
 
+pub use accepted::{Acceptance, AcceptedRow, Basis, BodyRow, Change, LeftChange};
 pub use contents::Coming;
 pub(super) use index::Index;
 pub use questions::QuestionRow;
@@ -72,6 +75,8 @@ pub enum Operation {
     Transfer(TransferRow),
     /// What an endpoint is asked with.
     Question(QuestionRow),
+    /// A change of a file that was accepted, and is made later.
+    Accepted(AcceptedRow),
 }
 
 /// An empty object that a client was told is there.
@@ -119,6 +124,10 @@ pub enum Phase {
     Missing,
     /// What was stored is shorter than what was announced.
     Incomplete,
+    /// It waits for the store.
+    Queued,
+    /// The store refuses it.
+    Refused,
 }
 
 /// What the store has of a file that was made empty, when that is no longer held.
@@ -140,6 +149,8 @@ pub struct Recovered {
     /// Oldest first.
     pub transfers: Vec<TransferRow>,
     pub questions: Vec<QuestionRow>,
+    /// In the order in which they were accepted.
+    pub accepted: Vec<LeftChange>,
 }
 
 impl UploadRow {
@@ -173,6 +184,7 @@ impl PendingRow {
             Operation::Upload(upload) => (Kind::Upload, upload.name()),
             Operation::Question(question) => (Kind::Question, question.name()),
             Operation::Transfer(transfer) => (Kind::Transfer, transfer.id()),
+            Operation::Accepted(row) => return row.id(),
         };
         id(kind, name)
     }
@@ -207,6 +219,7 @@ impl State {
         let mut rows = self.pending();
         rows.sort_by_key(|row| row.since);
         for row in rows {
+            let since = row.since;
             match row.operation {
                 Operation::Create(create) => recovered.creates.push(create),
                 Operation::Upload(upload) => recovered.uploads.push(upload),
@@ -214,8 +227,10 @@ impl State {
                 Operation::Question(question) => recovered.questions.push(question),
                 // It stands until the file is written, replaced or deleted.
                 Operation::Content { .. } => {}
+                Operation::Accepted(row) => recovered.accepted.push(LeftChange { row, since }),
             }
         }
+        recovered.accepted.sort_by_key(|left| left.row.number);
         recovered
     }
 
@@ -248,6 +263,11 @@ impl State {
             return Ok(());
         }
         self.sync().await
+    }
+
+    /// Forgets one whose content is accepted: on disk with that.
+    pub fn hand_over_create(&self, key: &str) {
+        self.0.pending.end_create(&id(Kind::Create, key), Left::Content);
     }
 
     /// Notes an upload before it is asked for, and once more when its id is known; it is on disk when this
@@ -292,6 +312,7 @@ enum Kind {
     Upload,
     Transfer,
     Question,
+    Accepted,
 }
 
 impl Kind {
@@ -303,6 +324,7 @@ impl Kind {
             Self::Upload => "upload",
             Self::Transfer => "transfer",
             Self::Question => "question",
+            Self::Accepted => "accepted",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use super::index::Rows;
-use super::{Kind, Operation, PendingRow, Phase};
+use super::{Change, Kind, Operation, PendingRow, Phase};
 use crate::path_key::PathKey;
 use crate::state::State;
 
@@ -13,7 +13,8 @@ use crate::state::State;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unstored {
     pub path: PathKey,
-    /// Neither `Held` nor `Expected`: a file without a content lacks none.
+    /// Neither `Held` nor `Expected`: a file without a content lacks none. `Queued` and `Refused`: its content is kept
+    /// on this machine.
     pub phase: Phase,
     /// As far as the client told.
     pub bytes: Option<u64>,
@@ -56,6 +57,9 @@ impl Rows {
                 found.insert(&row.path, Unstored::of(row));
             }
         }
+        for row in self.of_kind(Kind::Accepted) {
+            found.entry(&row.path).or_insert_with(|| Unstored::of(row));
+        }
         for (path, at) in self.coming.iter().filter(|(_, at)| at.matters()) {
             // The row of an empty file may stand for it.
             let save = found.entry(path).or_insert_with(|| Unstored {
@@ -78,10 +82,13 @@ impl Unstored {
     fn of(row: &PendingRow) -> Self {
         let (bytes, is_told) = match row.operation {
             Operation::Content { bytes } => (bytes, row.is_told),
+            Operation::Accepted(ref change) => (Some(change.size()), row.is_told),
             // The store is asked first what became of an empty file.
             _ => (None, true),
         };
-        let (path, phase, why) = (row.path.clone(), row.phase, row.why.clone());
+        let (path, phase) = (row.path.clone(), row.phase);
+        let is_deleted = matches!(&row.operation, Operation::Accepted(row) if row.change == Change::Delete);
+        let why = row.why.clone().or_else(|| is_deleted.then(|| "it is to be deleted".to_owned()));
         Self { path, phase, bytes, why, since: row.since, sending_since: None, is_told }
     }
 }

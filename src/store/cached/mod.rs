@@ -2,8 +2,8 @@
 //!
 //! What is known and young enough is answered from memory; what several ask for at once is asked
 //! for once. Every write tells the caches what became of it, also when it failed or was given up.
-//! While S3 is away what was known is better than nothing, however old, but for absences: those
-//! must be proven.
+//! While S3 is away what was known is better than nothing, however old. Absences count only where the folder's whole
+//! listing is known: what is made there then is made on the condition that it is absent.
 
 mod change;
 mod read;
@@ -77,11 +77,31 @@ impl Cached {
         self.metadata.used() + self.content.used()
     }
 
+    /// What is known of a name, however old. Of a file that was read it need not be known that nothing lies below its
+    /// name, nor of a folder that was listed that it covers no file.
+    fn recalled_stat(&self, name: &Key) -> Option<Stat> {
+        let object = self.metadata.object(name, Freshness::Any);
+        match (object, self.metadata.prefix(&format!("{name}/"), Freshness::Any)) {
+            (object, Some(true)) => Some(Stat { object: object.flatten(), is_prefix: true }),
+            (Some(Some(meta)), _) => Some(Stat { object: Some(meta), is_prefix: false }),
+            (Some(None), Some(false)) => {
+                self.is_known_whole(name).then_some(Stat { object: None, is_prefix: false })
+            }
+            _ => None,
+        }
+    }
+
     /// What is known of a name without asking.
     fn known_stat(&self, name: &Key, freshness: Freshness) -> Option<Stat> {
         let object = self.metadata.object(name, freshness)?;
         let is_prefix = self.metadata.prefix(&format!("{name}/"), freshness)?;
         Some(Stat { object, is_prefix })
+    }
+
+    /// Whether all of the folder that would hold a name is known, however old that is.
+    fn is_known_whole(&self, name: &Key) -> bool {
+        let page = self.metadata.page(parent_prefix(name.as_str()), None, Freshness::Any);
+        page.is_some_and(|page| page.continuation.is_none() && page.unreadable == 0)
     }
 
     async fn ask_stat(&self, name: &Key) -> StoreResult<Stat> {
@@ -208,8 +228,7 @@ impl Cached {
         if let Some(stat) = self.known_stat(name, Freshness::Listed) {
             return Ok(stat);
         }
-        let known =
-            || self.known_stat(name, Freshness::Any).filter(|stat| stat.is_prefix || stat.object.is_some());
+        let known = || self.recalled_stat(name);
         match self.reached(known().is_some(), self.ask_stat(name)).await {
             Err(error) => self.recalled(error, known()),
             answer => answer,

@@ -106,6 +106,28 @@ impl Creates {
         }
     }
 
+    /// Forgets a row whose content was accepted elsewhere, so that nothing of it comes to the store; unless it is just going
+    /// there, or may have gone. That is on disk with what the caller writes next.
+    pub(super) fn hand_over(&self, key: &Key) -> Option<CreateRow> {
+        let row = self.0.rows.get(key)?;
+        let _turn = row.turn.try_lock().ok()?;
+        if row.attempted() || !self.0.rows.has(key, &row) {
+            return None;
+        }
+        self.0.rows.remove(key);
+        self.0.state.hand_over_create(key.as_str());
+        Some(row.create.clone())
+    }
+
+    /// It was not accepted after all.
+    pub(super) async fn take_back(&self, key: &Key, create: CreateRow) {
+        if let Err(error) = self.0.state.hold_create(create.clone()).await {
+            tracing::warn!(%key, error = with_causes(&error), "a file that was made empty is not noted on disk");
+        }
+        self.0.rows.insert(key.clone(), create, self.0.wait);
+        self.0.changed.notify_one();
+    }
+
     /// Puts an object to the store, unless its content is just being written.
     async fn store_now(&self, key: &Key, row: &Row) -> StoreResult<()> {
         let Ok(_turn) = row.turn.try_lock() else { return Ok(()) };

@@ -9,9 +9,8 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::object::{Key, ListPage, ListedObject};
+use crate::object::{Key, ObjectMeta};
 use crate::state::CreateRow;
-use crate::store::ListRequest;
 
 /// One of them.
 #[derive(Debug)]
@@ -98,76 +97,8 @@ impl Rows {
         self.all().into_iter().filter(|(key, _)| key.as_str().starts_with(prefix)).collect()
     }
 
-    /// Adds to a page what belongs there: behind `lower`, and, if others follow, before the page's end.
-    pub(super) fn add_to(&self, page: &mut ListPage, request: &ListRequest, lower: Option<&str>) {
-        let upper = page.continuation.is_some().then(|| last_name(page)).flatten().map(str::to_owned);
-        for (key, row) in self.below(&request.prefix) {
-            let name = key.as_str();
-            let is_here = lower.is_none_or(|lower| name > lower)
-                && upper.as_deref().is_none_or(|upper| name <= upper)
-                && request.start_after.as_deref().is_none_or(|start| name > start);
-            let rest = &name[request.prefix.len()..];
-            match rest.find('/').filter(|_| request.delimited) {
-                _ if !is_here => {}
-                Some(slash) => {
-                    let prefix = &name[..request.prefix.len() + slash + 1];
-                    if let Err(at) = page.prefixes.binary_search_by(|other| other.as_str().cmp(prefix)) {
-                        page.prefixes.insert(at, prefix.to_owned());
-                    }
-                }
-                None => {
-                    let meta = super::meta(&row.create);
-                    if let Err(at) = page.objects.binary_search_by(|other| other.key.as_str().cmp(name)) {
-                        page.objects.insert(at, ListedObject { key, meta });
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The last name on a page, in byte order.
-pub(super) fn last_name(page: &ListPage) -> Option<&str> {
-    let object = page.objects.last().map(|object| object.key.as_str());
-    object.max(page.prefixes.last().map(String::as_str))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows(keys: &[&str]) -> Rows {
-        let rows = Rows::default();
-        for key in keys {
-            let create =
-                CreateRow { key: key.to_string(), content_type: None, user: BTreeMap::new(), made: 0 };
-            rows.insert(Key::new(key).unwrap(), create, Duration::ZERO);
-        }
-        rows
-    }
-
-    fn page(keys: &[&str], continuation: Option<&str>) -> ListPage {
-        let rows = rows(keys);
-        let mut page = ListPage::default();
-        rows.add_to(&mut page, &ListRequest::tree(""), None);
-        ListPage { continuation: continuation.map(str::to_owned), ..page }
-    }
-
-    #[test]
-    fn each_page_gets_its_own() {
-        let held = rows(&["d/a", "d/c", "d/e/f", "d/g", "e"]);
-        let names = |page: &ListPage| -> Vec<String> {
-            page.objects.iter().map(|object| object.key.to_string()).chain(page.prefixes.clone()).collect()
-        };
-        let request = ListRequest::children("d/");
-        let mut first = page(&["d/b", "d/d"], Some("more"));
-        held.add_to(&mut first, &request, None);
-        assert_eq!(names(&first), ["d/a", "d/b", "d/c", "d/d"]);
-        let mut second = page(&["d/f"], None);
-        held.add_to(&mut second, &request, Some("d/d"));
-        assert_eq!(names(&second), ["d/f", "d/g", "d/e/"]);
-        let mut tree = page(&["d/c"], None);
-        held.add_to(&mut tree, &ListRequest::tree("d/"), None);
-        assert_eq!(names(&tree), ["d/a", "d/c", "d/e/f", "d/g"]);
+    /// What is told of them.
+    pub(super) fn shown_below(&self, prefix: &str) -> impl Iterator<Item = (Key, ObjectMeta)> {
+        self.below(prefix).into_iter().map(|(key, row)| (key, super::meta(&row.create)))
     }
 }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use moka::sync::Cache;
 use unicode_normalization::UnicodeNormalization;
 
-use super::rows::{Row, last_name};
+use super::rows::Row;
 use super::{Creates, empty_etag, meta};
 use crate::logging::with_causes;
 use crate::object::{
     Attributes, Condition, DeleteTarget, Key, ObjectMeta, ReadCondition, Spelling, Stat, Written,
 };
 use crate::path_key::PathKey;
-use crate::state::Left;
+use crate::state::{CreateRow, Left};
 use crate::store::cached::Cached;
+use crate::store::overlay::PageEnds;
 use crate::store::{
     CompleteUpload, Content, CopyObject, CopySource, GetObject, ListPage, ListRequest, MultipartStore,
     ObjectStore, Payload, PutObject, StoreError, StoreResult, existing,
@@ -26,14 +26,13 @@ use crate::store::{
 pub struct WithCreates {
     inner: Arc<Cached>,
     creates: Creates,
-    /// Where the page ended that a continuation belongs to.
-    ends: Cache<String, String>,
+    ends: PageEnds,
 }
 
 impl WithCreates {
     /// Wraps `inner`, the store that `creates` go to.
     pub fn new(inner: Arc<Cached>, creates: Creates) -> Self {
-        Self { inner, creates, ends: Cache::new(MOST_PAGES) }
+        Self { inner, creates, ends: PageEnds::default() }
     }
 
     fn row(&self, key: &Key) -> Option<Arc<Row>> {
@@ -149,8 +148,7 @@ impl WithCreates {
         let (mut stat, mut page) = self.listed(&request.prefix, || self.inner.stat_tree(name)).await?;
         stat.object = stat.object.or_else(|| self.held_after_all(name));
         if let Some(page) = &mut page {
-            self.creates.0.rows.add_to(page, &request, None);
-            self.note_end(page);
+            self.lay(page, &request);
         }
         stat.is_prefix |= !self.creates.0.rows.below(&request.prefix).is_empty();
         Ok((stat, page))
@@ -192,6 +190,15 @@ impl WithCreates {
         }
         let (body, condition) = (Payload::default(), &Condition::IfAbsent);
         self.inner.put(PutObject { key, body, attributes, condition }).await
+    }
+
+    /// What stands for a held object until its content was accepted; see [`Creates::hand_over`].
+    pub fn hand_over(&self, key: &Key, condition: &Condition) -> Option<CreateRow> {
+        if *condition == Condition::IfMatch(empty_etag()) { self.creates.hand_over(key) } else { None }
+    }
+
+    pub async fn take_back(&self, key: &Key, create: CreateRow) {
+        self.creates.take_back(key, create).await;
     }
 
     pub async fn release(&self, path: &PathKey) -> StoreResult<()> {
@@ -242,12 +249,7 @@ impl ObjectStore for WithCreates {
         if self.creates.count() == 0 && page.continuation.is_none() {
             return Ok(page);
         }
-        let before = request.continuation.as_ref().map(|token| {
-            let first = || page.objects.first().map(|object| object.key.to_string());
-            self.ends.get(token).or_else(first).unwrap_or_default()
-        });
-        self.note_end(&page);
-        self.creates.0.rows.add_to(&mut page, request, before.as_deref());
+        self.lay(&mut page, request);
         Ok(page)
     }
 
@@ -337,10 +339,10 @@ impl WithCreates {
         list().await
     }
 
-    fn note_end(&self, page: &ListPage) {
-        if let (Some(token), Some(end)) = (&page.continuation, last_name(page)) {
-            self.ends.insert(token.clone(), end.to_owned());
-        }
+    /// Shows on a page what is held.
+    fn lay(&self, page: &mut ListPage, request: &ListRequest) {
+        let bounds = self.ends.of(page, request);
+        bounds.lay(self.creates.0.rows.shown_below(&request.prefix), page, request, false);
     }
 }
 
@@ -348,5 +350,3 @@ impl WithCreates {
 const MOST_LISTINGS: usize = 3;
 /// Held at once; each is a row on disk. One Finder copies one file at a time.
 const MOST_HELD: usize = 1000;
-/// Pages whose ends are remembered: those of listings under way.
-const MOST_PAGES: u64 = 10_000;

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -109,12 +110,7 @@ impl Retry {
         let mut maybe_applied = false;
         loop {
             let result = match kind {
-                Kind::Read => {
-                    let end = self.end(kind, deadline).max(Instant::now() + LEAST_READ);
-                    timeout_at(end, attempt()).await.unwrap_or_else(|_| {
-                        Err(StoreError::Unavailable("no answer within the request's budget".into()))
-                    })
-                }
+                Kind::Read => self.read(deadline, attempt()).await,
                 Kind::Write | Kind::Part => attempt().await,
             };
             let error = match result {
@@ -125,6 +121,7 @@ impl Retry {
                 deadline = self.policy.limit.deadline();
             }
             maybe_applied |= error.may_have_been_applied();
+            self.note_silence();
             let next = Instant::now() + pause;
             if next >= self.end(kind, deadline) {
                 return (Err(self.given_up(error)), maybe_applied);
@@ -132,6 +129,40 @@ impl Retry {
             tracing::debug!(%error, pause_ms = milliseconds(pause), "asking the store again");
             sleep_until(next).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits for a read, until the deadline, or until S3 proves to be out of reach.
+    async fn read<T>(
+        &self,
+        deadline: Instant,
+        attempt: impl Future<Output = StoreResult<T>>,
+    ) -> StoreResult<T> {
+        let mut attempt = pin!(attempt);
+        let least = Instant::now() + LEAST_READ;
+        if let Some((end, _)) = self.patience().filter(|(end, reach)| *end < deadline && !reach.is_lost()) {
+            if let Ok(answer) = timeout_at(end.max(least), &mut attempt).await {
+                return answer;
+            }
+            self.note_silence();
+        }
+        let end = self.end(Kind::Read, deadline).max(least);
+        timeout_at(end, attempt).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("no answer within the request's budget".into()))
+        })
+    }
+
+    /// Until when S3 may be silent before it counts as out of reach, of a request that saves nothing.
+    fn patience(&self) -> Option<(Instant, &Reach)> {
+        Some((self.reads_end?, self.reach.as_ref()?))
+    }
+
+    /// S3 is out of reach if it has been silent for as long as that.
+    fn note_silence(&self) {
+        if let Some((end, reach)) = self.patience()
+            && Instant::now() >= end
+        {
+            reach.gave_up(self.made);
         }
     }
 

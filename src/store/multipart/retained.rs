@@ -13,7 +13,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::{NewObject, Uploads};
 use crate::object::{Attributes, Condition, Key, Written};
-use crate::spool::{Scratch, Sink};
+use crate::spool::{KeptBody, Scratch, Sink};
 use crate::store::{MultipartStore, Payload, PutObject, StoreError, StoreResult};
 use crate::sync::{Budget, Portion};
 
@@ -30,6 +30,8 @@ pub enum RetainedBody {
         /// Bytes.
         size: u64,
     },
+    /// In a file of its own.
+    Kept(KeptBody),
 }
 
 impl RetainedBody {
@@ -43,6 +45,7 @@ impl RetainedBody {
         match self {
             Self::Memory { body, .. } => body.len() as u64,
             Self::Disk { size, .. } => *size,
+            Self::Kept(body) => body.size(),
         }
     }
 
@@ -51,6 +54,10 @@ impl RetainedBody {
         let (spool, size) = match self {
             Self::Memory { body, .. } => return stream::iter(body.pieces().iter().cloned().map(Ok)).boxed(),
             Self::Disk { spool, size } => (spool, *size),
+            Self::Kept(body) => {
+                let pieces = body.read(0, body.size());
+                return pieces.map(|piece| piece.map_err(|error| StoreError::Lost(error.into()))).boxed();
+            }
         };
         let pieces = stream::iter((0..size).step_by(CHUNK as usize));
         pieces.then(move |position| spool.read(position, CHUNK.min(size - position))).boxed()
@@ -70,7 +77,7 @@ impl RetainedBody {
                 let body = body.clone();
                 return store.put(PutObject { key, body, attributes, condition }).await;
             }
-            Self::Disk { size, .. } => *size,
+            Self::Disk { .. } | Self::Kept(_) => self.size(),
         };
         let object = NewObject {
             key: key.clone(),

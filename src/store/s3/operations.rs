@@ -46,15 +46,15 @@ fn once_if(conditional: bool, config: Builder) -> Builder {
 
 /// Sends an operation's builder, with options that the builder itself does not have.
 macro_rules! send {
-    ($store:expr, $builder:expr, $config:expr, $date:expr, $outgoing:expr, $length:expr) => {{
-        let progress = Progress::default();
+    ($store:expr, $builder:expr, $config:expr, $date:expr, $outgoing:expr, $body:expr) => {{
+        let progress = Progress::of($body);
         let operation = $builder.customize().config_override($config);
         let operation = operation.interceptor($date.clone()).interceptor(progress.clone());
         let operation = operation.interceptor($outgoing.signature.clone());
         // Over TLS the payload's hash protects nothing that TLS and the checksum do not.
         let operation =
             if $store.options.is_https() { operation.disable_payload_signing() } else { operation };
-        progress.watch($store.options.silence($length), operation.send())
+        progress.watch($store.options.silence($body.len()), operation.send())
     }};
 }
 pub(super) use send;
@@ -153,7 +153,7 @@ impl ObjectStore for S3Store {
                     .set_checksum_crc32(outgoing.crc32.clone())
                     .body(outgoing.stream());
                 let config = once_if(*condition != Condition::None, within(LONGEST_SENDING));
-                send!(self, builder, config, date, outgoing, body.len())
+                send!(self, builder, config, date, outgoing, &body)
             })
             .await;
         let answered =

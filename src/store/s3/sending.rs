@@ -20,17 +20,28 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
+use crate::store::Payload;
+use crate::tally::{self, Tally};
+
 /// When something of a request's body went out last.
 #[derive(Debug, Clone)]
-pub(super) struct Progress(Arc<Mutex<Instant>>);
+pub(super) struct Progress(Arc<Inner>);
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
+#[derive(Debug)]
+struct Inner {
+    last: Mutex<Instant>,
+    payload: Payload,
+    /// Of the request that it is sent for: the connection reads the body, in a task of its own.
+    tally: Option<Tally>,
 }
 
 impl Progress {
+    /// Of a request that sends `payload`.
+    pub(super) fn of(payload: &Payload) -> Self {
+        let (last, payload) = (Mutex::new(Instant::now()), payload.clone());
+        Self(Arc::new(Inner { last, payload, tally: tally::current() }))
+    }
+
     /// Waits for the answer, as long as there is something of the body, or the answer itself, every `silence`.
     pub(super) async fn watch<T, E>(
         self,
@@ -39,21 +50,29 @@ impl Progress {
     ) -> Result<T, SdkError<E, HttpResponse>> {
         let silent = async {
             loop {
-                let end = *self.0.lock() + silence;
+                let end = *self.0.last.lock() + silence;
                 if end <= Instant::now() {
                     return;
                 }
                 sleep_until(end).await;
             }
         };
+        let tally = self.0.tally.clone();
         tokio::select! {
-            answer = sent => answer,
+            answer = sent => {
+                tally.iter().filter(|_| answer.is_ok()).for_each(Tally::note_taken);
+                answer
+            }
             () = silent => Err(SdkError::timeout_error(format!("nothing was sent or received for {silence:?}"))),
         }
     }
 
-    fn note(&self) {
-        *self.0.lock() = Instant::now();
+    /// So many bytes have gone out in this attempt.
+    fn note(&self, sent: usize) {
+        *self.0.last.lock() = Instant::now();
+        if self.0.payload.has_come_further(sent) {
+            self.0.tally.iter().for_each(Tally::note_taken);
+        }
     }
 }
 
@@ -68,9 +87,9 @@ impl Intercept for Progress {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.note();
+        self.note(0);
         let request = context.request_mut();
-        let body = Watched { body: request.take_body(), piece: Bytes::new(), progress: self.clone() };
+        let body = Watched { body: request.take_body(), piece: Bytes::new(), sent: 0, progress: self.clone() };
         *request.body_mut() = SdkBody::from_body_1_x(body);
         Ok(())
     }
@@ -81,6 +100,8 @@ struct Watched {
     body: SdkBody,
     /// What the body has given, and nobody has taken yet.
     piece: Bytes,
+    /// Bytes that were taken.
+    sent: usize,
     progress: Progress,
 }
 
@@ -103,8 +124,10 @@ impl Body for Watched {
                 },
             }
         }
-        this.progress.note();
+        // Whoever asks for the next piece has taken those before.
+        this.progress.note(this.sent);
         let next = this.piece.split_to(this.piece.len().min(PIECE));
+        this.sent += next.len();
         Poll::Ready(Some(Ok(Frame::data(next))))
     }
 

@@ -74,7 +74,7 @@ impl MultipartStore for S3Store {
                     .set_checksum_algorithm(outgoing.algorithm())
                     .set_checksum_crc32(outgoing.crc32.clone())
                     .body(outgoing.stream());
-                send!(self, builder, within(LONGEST_SENDING), AnswerDate::default(), outgoing, body.len())
+                send!(self, builder, within(LONGEST_SENDING), AnswerDate::default(), outgoing, &body)
             })
             .await?;
         Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })

@@ -8,12 +8,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
 
 use super::mac::{Closed, Mac, Mode};
 use crate::harness::process::{Process, command};
+use crate::harness::door::Door;
 use crate::harness::{BUCKET, Bucket, embedded, eventually};
 
 /// Random numbers of a seed that is told (SplitMix64).
@@ -26,45 +24,6 @@ impl Random {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % end
-    }
-}
-
-/// The way to S3; shut, all connections are cut and new ones refused.
-struct Door {
-    address: String,
-    target: String,
-    open: Option<JoinHandle<()>>,
-}
-
-impl Door {
-    async fn before(target: &str) -> Self {
-        let target = target.trim_start_matches("http://").to_owned();
-        let mut door = Self { address: "127.0.0.1:0".to_owned(), target, open: None };
-        door.open().await;
-        door
-    }
-
-    async fn open(&mut self) {
-        let listener = TcpListener::bind(&self.address).await.unwrap();
-        self.address = listener.local_addr().unwrap().to_string();
-        let target = self.target.clone();
-        self.open = Some(tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((mut client, _)) = listener.accept().await {
-                let target = target.clone();
-                connections.spawn(async move {
-                    let mut server = TcpStream::connect(target).await.unwrap();
-                    let _ = copy_bidirectional(&mut client, &mut server).await;
-                });
-            }
-        }));
-    }
-
-    async fn shut(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.abort();
-            let _ = open.await;
-        }
     }
 }
 

@@ -11,8 +11,10 @@ use s3dav::fs::sidecar::Shelved;
 use s3dav::http::{Behind as Carrier, Readiness, Server, Service};
 use s3dav::metrics::Metrics;
 use s3dav::shutdown::Shutdown;
+use s3dav::spool::Bodies;
 use s3dav::state::State;
 use s3dav::store::MultipartStore;
+use s3dav::store::journal::Journal;
 use s3dav::store::multipart::Uploads;
 use s3dav::store::reach::Reach;
 use s3dav::store::read_ahead::ReadAheads;
@@ -57,6 +59,7 @@ impl TestGateway {
                 move |path: &s3dav::path_key::PathKey| locks.is_locked(path)
             }),
             left: Vec::new(),
+            journal: Journal::load(state.clone(), Bodies::new(&state, source.journal_size), Vec::new()).await,
             state: state.clone(),
             metrics: metrics.clone(),
         };

@@ -5,6 +5,7 @@ mod bucket;
 pub mod clients;
 pub mod dice;
 pub mod docker;
+pub mod door;
 pub mod faults;
 pub mod front;
 pub mod held;

@@ -1,0 +1,201 @@
+//! `s3dav pending`: what was accepted on this machine and is not in S3 yet.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::states::{Known, known};
+use super::words::{counted, lasted, quoted, size};
+use super::{CommandError, running};
+use crate::cli::{PendingArgs, PendingCommand, PendingPath};
+use crate::control::{ChangeKind, ControlError, PendingAction, PendingChange, Reply, Request, ask};
+use crate::notify;
+use crate::path_key::PathKey;
+use crate::spool::Bodies;
+use crate::state::{Change, State, is_state_directory};
+use crate::store::journal::{Journal, SaveError, Told};
+
+pub(super) async fn run(args: PendingArgs) -> Result<(), CommandError> {
+    let PendingArgs { command, gateway } = args;
+    match command {
+        None => list("", false, gateway.state_dir.as_deref()).await,
+        Some(PendingCommand::List { path, json, gateway }) => {
+            list(&path.unwrap_or_default(), json, gateway.state_dir.as_deref()).await
+        }
+        Some(PendingCommand::Retry { meant, gateway }) => {
+            act(meant, PendingAction::Retry, gateway.state_dir.as_deref(), "to be tried again").await
+        }
+        Some(PendingCommand::SaveTo { directory, meant, gateway }) => {
+            let directory = std::path::absolute(&directory)?;
+            let done = format!("written to {}", directory.display());
+            act(meant, PendingAction::Save { directory }, gateway.state_dir.as_deref(), &done).await
+        }
+        Some(PendingCommand::Discard { meant, gateway }) => {
+            act(meant, PendingAction::Discard, gateway.state_dir.as_deref(), "discarded").await
+        }
+    }
+}
+
+/// Carries out what is asked for with what is pending at a path, or below it.
+pub(super) async fn carry_out(
+    journal: &Journal,
+    path: &str,
+    action: PendingAction,
+) -> Result<Vec<PendingChange>, SaveError> {
+    let folder = PathKey::of_text(path);
+    let fits = |key: &str| PathKey::of_text(key).is_within(&folder);
+    let told = match action {
+        PendingAction::List => journal.told(fits),
+        PendingAction::Retry => journal.retry(fits),
+        PendingAction::Discard => journal.discard(fits).await,
+        PendingAction::Save { directory } => journal.save(&directory, fits).await?,
+    };
+    Ok(told.into_iter().map(shown).collect())
+}
+
+fn shown(told: Told) -> PendingChange {
+    let (change, from, bytes) = match told.change {
+        Change::Put { .. } if told.key.ends_with('/') => (ChangeKind::FolderMade, None, 0),
+        Change::Put { body } => (ChangeKind::Saved, None, body.map_or(0, |body| body.size)),
+        Change::Copy { from, size, .. } => (ChangeKind::Moved, Some(PathKey::of_text(&from).to_string()), size),
+        Change::Delete => (ChangeKind::Deleted, None, 0),
+    };
+    PendingChange {
+        path: PathKey::of_text(&told.key).to_string(),
+        change,
+        from,
+        bytes,
+        since: told.since / 1000,
+        refused: told.refused,
+        sending: told.is_under_way,
+    }
+}
+
+/// All states where something is pending, each with its own.
+async fn list(path: &str, json: bool, named: Option<&Path>) -> Result<(), CommandError> {
+    let mut found = Vec::new();
+    for known in meant(named).await? {
+        let changes = carried_out(&known.state_dir, path, PendingAction::List).await?;
+        if !changes.is_empty() {
+            found.push((known, changes));
+        }
+    }
+    if json {
+        let all = found.iter().map(|(known, changes)| {
+            serde_json::json!({ "source": known.place(), "state_dir": known.state_dir, "pending": changes })
+        });
+        say!("{}", serde_json::to_string_pretty(&all.collect::<Vec<_>>())?);
+        return Ok(());
+    }
+    let texts: Vec<String> = found.iter().map(|(known, changes)| text(known, changes)).collect();
+    if texts.is_empty() {
+        tell!("nothing is pending");
+    } else {
+        say!("{}", texts.join("\n").trim_end());
+    }
+    Ok(())
+}
+
+fn text(known: &Known, changes: &[PendingChange]) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut lines = vec![format!("source     {}", known.place())];
+    lines.extend(changes.iter().map(|change| line(change, now)));
+    if changes.iter().any(|change| change.refused.is_some()) {
+        lines.push(
+            "hint       see to the reason, then `s3dav pending retry`; or `s3dav pending save-to DIR`, then \
+             `s3dav pending discard`"
+                .to_owned(),
+        );
+    }
+    if !known.in_use {
+        lines.push("hint       no gateway serves this source; serve it again to store what is pending".to_owned());
+    }
+    lines.join("\n") + "\n"
+}
+
+fn line(change: &PendingChange, now: u64) -> String {
+    let word = match (&change.refused, change.sending) {
+        (Some(_), _) => "refused",
+        (None, true) => "sending",
+        (None, false) => "pending",
+    };
+    let what = match change.change {
+        ChangeKind::Saved => size(change.bytes),
+        ChangeKind::Moved => match &change.from {
+            Some(from) => format!("moved from {}", notify::plain(from, MOST_OF_PATH)),
+            None => "moved".to_owned(),
+        },
+        ChangeKind::Deleted => "deleted".to_owned(),
+        ChangeKind::FolderMade => "folder".to_owned(),
+    };
+    let why = change.refused.as_ref().map(|why| format!(": {}", notify::plain(why, MOST_OF_PATH)));
+    let (path, span) = (notify::plain(&change.path, MOST_OF_PATH), lasted(now.saturating_sub(change.since)));
+    format!("{word:<10} {path} ({what}, for {span}){}", why.unwrap_or_default())
+}
+
+async fn act(
+    meant_paths: PendingPath,
+    action: PendingAction,
+    named: Option<&Path>,
+    done: &str,
+) -> Result<(), CommandError> {
+    let known = one(meant(named).await?)?;
+    let path = meant_paths.path.unwrap_or_default();
+    let changes = carried_out(&known.state_dir, &path, action).await?;
+    if changes.is_empty() {
+        let place = if path.is_empty() { String::new() } else { format!(" at {path}") };
+        let error = anyhow::anyhow!("nothing that this can be done with is pending{place}");
+        return Err(CommandError::hinted(error, "`s3dav pending` lists what is; what is being sent is left alone"));
+    }
+    for change in &changes {
+        say!("{done}: {}", notify::plain(&change.path, MOST_OF_PATH));
+    }
+    Ok(())
+}
+
+/// The running gateway does it, since it holds them; without one it is done here.
+async fn carried_out(
+    state_dir: &Path,
+    path: &str,
+    action: PendingAction,
+) -> Result<Vec<PendingChange>, CommandError> {
+    let request = Request::Pending { path: path.to_owned(), action: action.clone() };
+    match ask(state_dir, request, PATIENCE).await {
+        Ok(Reply::Pending { changes }) => return Ok(changes),
+        Ok(_) => return Err(running::unexpected()),
+        Err(ControlError::NotRunning { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let state = State::open(state_dir, "s3dav pending").await?;
+    let (left, bodies) = (state.recover().accepted, Bodies::new(&state, None));
+    let journal = Journal::load(state.clone(), bodies, left).await;
+    let done = carry_out(&journal, path, action).await;
+    state.close().await?;
+    Ok(done.map_err(anyhow::Error::new)?)
+}
+
+/// Those in which something may be pending.
+async fn meant(named: Option<&Path>) -> Result<Vec<Known>, CommandError> {
+    let mut all = known(named).await?;
+    all.retain(|known| is_state_directory(&known.state_dir) && known.holds.is_none_or(|holds| holds.pending > 0));
+    Ok(all)
+}
+
+fn one(mut known: Vec<Known>) -> Result<Known, CommandError> {
+    match (known.pop(), known.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (None, _) => Err(CommandError::hinted(anyhow::anyhow!("nothing is pending"), "`s3dav status` shows the gateways")),
+        (Some(last), false) => {
+            let place = |directory: &PathBuf| quoted(&directory.display().to_string());
+            let all = known.iter().chain([&last]);
+            let lines = all.map(|known| format!("  {}: --state-dir {}", known.place(), place(&known.state_dir)));
+            let message = format!("{} have something pending", counted(known.len() as u64 + 1, "source"));
+            let hint = format!("name one:\n{}", lines.collect::<Vec<_>>().join("\n"));
+            Err(CommandError::hinted(anyhow::anyhow!(message), hint))
+        }
+    }
+}
+
+/// Gigabytes may be written.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Characters: that of the longest key.
+const MOST_OF_PATH: usize = 1025;

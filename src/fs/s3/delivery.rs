@@ -1,0 +1,127 @@
+//! An object that was sent, on its way to its place: nobody else's change is replaced, and nothing is lost.
+
+use std::sync::Arc;
+
+use super::conflict::beside;
+use super::{Failure, Shared};
+use crate::fs::Client;
+use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
+use crate::store::comparing::is_same;
+use crate::store::multipart::{RetainedBody, Unfinished};
+use crate::store::{GetObject, MultipartStore, StoreError};
+
+/// Where an object comes, and on what condition.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) shared: Arc<Shared>,
+    pub(super) store: Arc<dyn MultipartStore>,
+    /// Whose it is.
+    pub(super) client: Client,
+    pub(super) key: Key,
+    pub(super) attributes: Attributes,
+    pub(super) condition: Condition,
+}
+
+/// What became of an object.
+#[derive(Debug)]
+pub(super) enum Placed {
+    /// It is there.
+    There { size: u64, written: Written },
+    /// It lies beside the object, which somebody else changed.
+    Beside { size: u64, copy: Key, etag: ETag },
+    /// It was empty, and somebody else made the object first.
+    Existing(ObjectMeta),
+}
+
+impl Delivery {
+    /// Finds a body that was not stored its place, or says why it has none. `is_clients_own`: the client set the
+    /// condition, and is told that it does not hold.
+    pub(super) async fn settle(
+        &self,
+        unfinished: Unfinished,
+        is_clients_own: bool,
+    ) -> Result<Placed, Failure> {
+        let Unfinished { error, retained } = unfinished;
+        let is_lost =
+            matches!(error, StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone);
+        match (is_lost, is_clients_own, retained) {
+            (false, ..) => Err(error.into()),
+            // `If-Match` met no object at all, or another one.
+            (true, true, _) => Err(StoreError::ConditionFailed.into()),
+            (true, false, Some(retained)) => self.place_again(retained, error).await,
+            (true, false, None) => Err(Failure::Conflict(
+                "someone else changed the file during the upload, and there was no room to keep this version \
+                 beside it; upload it again, or raise --upload-spool"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    async fn place_again(&self, retained: RetainedBody, mut error: StoreError) -> Result<Placed, Failure> {
+        let size = retained.size();
+        if let Some(written) = self.is_there(&retained).await {
+            return Ok(Placed::There { size, written });
+        }
+        if matches!(error, StoreError::UploadGone) {
+            // Nothing may have changed: a delete at the same moment ends a conditional upload.
+            match self.store_at(&retained, &self.key, &self.condition).await {
+                Err(again @ (StoreError::ConditionFailed | StoreError::NotFound)) => error = again,
+                written => return Ok(Placed::There { size, written: written? }),
+            }
+        }
+        if matches!(error, StoreError::NotFound) {
+            // The version that it should replace was deleted: there is nobody's change to lose.
+            match self.store_at(&retained, &self.key, &Condition::IfAbsent).await {
+                Err(StoreError::ConditionFailed) => {}
+                written => return Ok(Placed::There { size, written: written? }),
+            }
+        }
+        if size == 0 && self.condition == Condition::IfAbsent {
+            return Ok(Placed::Existing(self.store.head(&self.key).await?));
+        }
+        let (copy, etag) = self.place_beside(&retained).await?;
+        Ok(Placed::Beside { size, copy, etag })
+    }
+
+    /// Keeps the body beside the object; a client that has lost before and saves again has one copy.
+    async fn place_beside(&self, retained: &RetainedBody) -> Result<(Key, ETag), Failure> {
+        let (shared, client, key) = (&self.shared, &self.client, self.key.as_str());
+        if let Some((copy, etag)) = shared.seen_versions.loser(client, key) {
+            let copy = Key::new(&copy)?;
+            match self.store_at(retained, &copy, &Condition::IfMatch(etag)).await {
+                // Somebody has changed the copy, or taken it away: it is theirs.
+                Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
+                written => {
+                    let etag = written?.etag;
+                    shared.seen_versions.lost(client, key, copy.as_str(), &etag);
+                    return Ok((copy, etag));
+                }
+            }
+        }
+        let write = |key: Key| async move { self.store_at(retained, &key, &Condition::IfAbsent).await };
+        let (copy, written) = beside(&*self.store, &self.key, write).await?;
+        shared.seen_versions.lost(client, key, copy.as_str(), &written.etag);
+        shared.report_conflict(key, copy.as_str());
+        Ok((copy, written.etag))
+    }
+
+    /// The object, if it holds this very body: what loses against itself, since an answer was lost, or against
+    /// its like is no conflict. A look that fails proves nothing.
+    async fn is_there(&self, retained: &RetainedBody) -> Option<Written> {
+        let meta = self.store.head(&self.key).await.ok().filter(|meta| meta.size == retained.size())?;
+        let condition = &ReadCondition::IfMatch(meta.etag.clone());
+        let there = self.store.get(GetObject { condition, ..GetObject::whole(&self.key) }).await.ok()?;
+        let is_same = is_same(retained.chunks(), there.body).await.unwrap_or(false);
+        is_same.then_some(Written { etag: meta.etag, last_modified: meta.last_modified })
+    }
+
+    /// Stores a body at a key, maybe another than it was meant for.
+    pub(super) async fn store_at(
+        &self,
+        retained: &RetainedBody,
+        key: &Key,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        retained.store(&self.shared.uploads, &self.store, key, &self.attributes, condition).await
+    }
+}

@@ -1,0 +1,244 @@
+//! Making what was accepted: in its order, key by key, until S3 has it or refuses it.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::delivery::{Delivery, Placed};
+use super::removal::keep_parent;
+use super::{Failure, Shared};
+use crate::fs::Client;
+use crate::fs::error::log_failure;
+use crate::logging::with_causes;
+use crate::object::{Condition, ETag, Key, Written};
+use crate::state::Change;
+use crate::store::comparing::Expected;
+use crate::store::journal::Pending;
+use crate::store::layers::retry::{Limit, RetryPolicy};
+use crate::store::multipart::{RetainedBody, Unfinished};
+use crate::store::tree::Leaf;
+use crate::store::{CopyObject, StoreError, existing};
+
+/// Makes what is pending from now on, until the end.
+pub(super) fn start(shared: &Arc<Shared>) {
+    if shared.options.read_only {
+        return;
+    }
+    let (weak, stop) = (Arc::downgrade(shared), shared.shutdown.clone());
+    shared.shutdown.background(async move {
+        tokio::select! {
+            () = stop.begun() => {}
+            () = drain(weak) => {}
+        }
+    });
+}
+
+/// In rounds: as many at once as there may be, and a pause when one of them fails for a passing reason.
+async fn drain(shared: Weak<Shared>) {
+    let mut pause = Duration::ZERO;
+    loop {
+        let Some(shared) = shared.upgrade() else { return };
+        let (first, longest) = (FIRST_PAUSE.min(shared.options.drain_pause), shared.options.drain_pause);
+        let journal = shared.store.journal().clone();
+        let mut has_failed = !is_reached(&shared).await;
+        let mut storing = JoinSet::new();
+        for change in journal.begin(if has_failed { 0 } else { PARALLEL }) {
+            storing.spawn(make(Arc::clone(&shared), change));
+        }
+        let any = !storing.is_empty();
+        while let Some(stored) = storing.join_next().await {
+            has_failed |= !stored.unwrap_or(false);
+        }
+        drop(shared);
+        if has_failed {
+            pause = (pause * 2).clamp(first, longest);
+            tokio::select! {
+                () = sleep(pause) => {}
+                // Somebody waits: but S3 is not asked all the time.
+                () = async { journal.wanted().await; sleep(first).await } => {}
+            }
+        } else {
+            pause = Duration::ZERO;
+            if !any {
+                journal.wanted().await;
+            }
+        }
+    }
+}
+
+/// Whether S3 is in reach, as far as is known, or answers now. What is not begun before that is in nobody's doubt, and may
+/// give way to what is accepted meanwhile.
+async fn is_reached(shared: &Shared) -> bool {
+    let Some(key) = shared.store.journal().next().filter(|_| shared.store.reach().is_lost()) else { return true };
+    // This is asked and never answered from memory; that the version is none does not matter.
+    match shared.store.below_journal(ATTEMPT).attributes(&key, &ETag::new("none")).await {
+        Err(error) if error.is_transient() => {
+            shared.store.journal().unreachable(&with_causes(&error));
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Makes one of them. Whether S3 could be asked.
+async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
+    let journal = shared.store.journal();
+    match Making::new(&shared, &change).run().await {
+        Ok(Made::At(key, written)) => {
+            let (meant, etag) = (change.key().as_str(), &written.etag);
+            shared.seen_versions.stored(meant, &change.etag(), key.as_str(), etag);
+            shared.seen_versions.dates(key.as_str(), etag, written.last_modified);
+            journal.made(&change, &key, Some(&written)).await;
+            tracing::info!(%key, "what was saved on this machine is stored in S3");
+            true
+        }
+        Ok(Made::Gone) => {
+            let store = shared.store.namespace(ATTEMPT);
+            log_failure(keep_parent(&store, &shared, change.key().as_str()).await);
+            journal.made(&change, change.key(), None).await;
+            true
+        }
+        Ok(Made::Otherwise) => {
+            let waiting = journal.given_up(&change).await;
+            let others = waiting.iter().map(|other| other.key().as_str());
+            let keys = std::iter::once(change.key().as_str()).chain(others);
+            keys.for_each(|key| shared.dates.touch_parent(key));
+            tracing::warn!(
+                key = %change.key(),
+                "someone else has changed a file that was moved or deleted while S3 was away; it stays"
+            );
+            shared.metrics.conflict();
+            true
+        }
+        Err(Failure::Store(error)) if !is_refusal(&error) => {
+            let why = with_causes(&error);
+            tracing::info!(key = %change.key(), error = why, "a change waits for S3 on this machine");
+            journal.failed(&change, &why);
+            false
+        }
+        Err(failure) => {
+            let why = with_causes(&failure);
+            tracing::warn!(key = %change.key(), error = why, "S3 refuses a change, which is kept on this machine");
+            journal.refused(&change, why);
+            true
+        }
+    }
+}
+
+/// What became of a change.
+enum Made {
+    /// The object is there.
+    At(Key, Written),
+    Gone,
+    /// Nothing: something else is there than was to be changed.
+    Otherwise,
+}
+
+/// A change that is made.
+struct Making<'a> {
+    change: &'a Pending,
+    delivery: Delivery,
+}
+
+impl<'a> Making<'a> {
+    fn new(shared: &Arc<Shared>, change: &'a Pending) -> Self {
+        let writer = Client::of_row(&change.row.writer);
+        let delivery = Delivery {
+            shared: Arc::clone(shared),
+            store: shared.store.below_journal(ATTEMPT),
+            client: writer.unwrap_or_else(|| Client::new(None, HERE.into(), "")),
+            key: change.key().clone(),
+            attributes: change.attributes(),
+            condition: change.condition().unwrap_or(Condition::IfAbsent),
+        };
+        Self { change, delivery }
+    }
+
+    async fn run(&self) -> Result<Made, Failure> {
+        match &self.change.row.change {
+            Change::Put { .. } => self.put().await,
+            Change::Delete => self.delete().await,
+            Change::Copy { from, version, size } => self.copy(from, version, *size).await,
+        }
+    }
+
+    async fn put(&self) -> Result<Made, Failure> {
+        let Self { change, delivery } = self;
+        let body = || change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
+        let key = delivery.key.clone();
+        let error = match delivery.store_at(&body(), &key, &delivery.condition).await {
+            Ok(written) => return Ok(Made::At(key, written)),
+            Err(error) => error,
+        };
+        let placed = delivery.settle(Unfinished { error, retained: Some(body()) }, false).await?;
+        Ok(match placed {
+            Placed::There { written, .. } => Made::At(key, written),
+            Placed::Beside { copy, etag, .. } => {
+                Made::At(copy, Written { etag, last_modified: SystemTime::now() })
+            }
+            Placed::Existing(meta) => {
+                Made::At(key, Written { etag: meta.etag, last_modified: meta.last_modified })
+            }
+        })
+    }
+
+    async fn delete(&self) -> Result<Made, Failure> {
+        let Delivery { store, key, condition, .. } = &self.delivery;
+        match store.delete(key, condition).await {
+            Ok(()) | Err(StoreError::NotFound) => Ok(Made::Gone),
+            Err(StoreError::ConditionFailed) => Ok(Made::Otherwise),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn copy(&self, from: &str, version: &str, size: u64) -> Result<Made, Failure> {
+        let Delivery { shared, store, key, condition, .. } = &self.delivery;
+        let leaf = Leaf { key: Key::new(from)?, etag: ETag::new(version), size, storage_class: None };
+        let source = &leaf.source(&**store);
+        let copied = shared.uploads.copy(store, CopyObject { source, to: key, condition }).await;
+        match copied {
+            Ok(written) => Ok(Made::At(key.clone(), written)),
+            // An attempt whose answer was lost may have made it.
+            Err(StoreError::ConditionFailed | StoreError::NotFound) => {
+                let there = existing(store.head(key).await)?;
+                let expected = Expected::Copy(source, self.change.since());
+                match there {
+                    Some(meta) if expected.is_at(&**store, key, &meta).await => {
+                        Ok(Made::At(key.clone(), Written { etag: meta.etag, last_modified: meta.last_modified }))
+                    }
+                    _ => Ok(Made::Otherwise),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether S3 will not take it, whenever it is asked: somebody must see to it.
+fn is_refusal(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::AccessDenied(_)
+            | StoreError::Rejected(_)
+            | StoreError::TooLarge(_)
+            | StoreError::InvalidKey(_)
+            | StoreError::Unsupported(_)
+            | StoreError::ChecksumDemanded(_)
+            | StoreError::SettingRefused { .. }
+            | StoreError::InvalidBucket(_)
+            | StoreError::Lost(_)
+            | StoreError::ConditionFailed
+            | StoreError::Archived(_)
+    )
+}
+
+/// For each request: whoever waits for a file is told soon that it fails.
+const ATTEMPT: RetryPolicy =
+    RetryPolicy { limit: Limit::Each(Duration::from_secs(2)), for_credentials: false };
+const HERE: [u8; 4] = [127, 0, 0, 1];
+/// Files at once: small ones take a round trip each, and large ones are sent in parts at once anyway.
+const PARALLEL: usize = 4;
+/// Between two attempts, at the begin of an outage.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,388 @@
+//! Bodies that outlive this program: the content of what is pending.
+//!
+//! A body is copied into a file while it arrives. Whoever promises to store it later has it kept first: its bytes are
+//! on the disk then, under a name that the row of the promise tells. A file that nobody keeps goes with its last owner,
+//! or at the next start. A kept one that no row tells of is put aside and never deleted: its row may be what was lost.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use uuid::Uuid;
+
+use super::scratch::Scratch;
+use crate::state::{BodyRow, State};
+use crate::sync::{Budget, Portion};
+
+/// Where bodies are kept, and how much room there is. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Bodies {
+    directory: PathBuf,
+    room: Budget,
+}
+
+/// A body on its way into a file. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct BodyCopy {
+    file: Scratch,
+    body: Stored,
+    room: Budget,
+    /// What is not written yet, up to [`PIECE`].
+    pieces: Vec<Bytes>,
+    held: usize,
+    digest: Digest,
+}
+
+/// A body in its file. Cloning shares it; the file goes with the last one, unless it is kept.
+#[derive(Debug, Clone)]
+pub struct KeptBody(Arc<Stored>);
+
+#[derive(Debug)]
+struct Stored {
+    directory: PathBuf,
+    /// The file's, once it is kept.
+    name: String,
+    /// Bytes.
+    size: u64,
+    crc32c: u32,
+    is_kept: AtomicBool,
+    /// Of the room for all.
+    portion: Option<Portion>,
+}
+
+impl Bodies {
+    /// In the directory of `state`, `most` bytes of them: `None` for [`DEFAULT_ROOM`], or a tenth of the free disk if
+    /// that is less.
+    pub fn new(state: &State, most: Option<u64>) -> Self {
+        let most = most.unwrap_or_else(|| DEFAULT_ROOM.min(state.free_disk() / 10));
+        Self { directory: state.directory().join(DIRECTORY), room: Budget::of_bytes(most) }
+    }
+
+    /// Bytes that may still come.
+    pub fn left(&self) -> u64 {
+        self.room.left()
+    }
+
+    /// A file for a body. Blocks, for a moment.
+    pub fn copy(&self) -> io::Result<BodyCopy> {
+        make_directory(&self.directory)?;
+        let (directory, name) = (self.directory.clone(), Uuid::new_v4().simple().to_string());
+        let is_kept = AtomicBool::new(false);
+        let body = Stored { directory, name, size: 0, crc32c: 0, is_kept, portion: None };
+        let path = body.path();
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        let (file, room, digest) = (Scratch::of(file, &self.room), self.room.clone(), Digest::new(CRC32C));
+        Ok(BodyCopy { file, body, room, pieces: Vec::new(), held: 0, digest })
+    }
+
+    /// The body that an earlier life kept, if its file is there.
+    pub fn of_row(&self, row: &BodyRow) -> io::Result<KeptBody> {
+        let length = fs::symlink_metadata(self.directory.join(&row.name))?.len();
+        if length != row.size {
+            let why = format!("{length} bytes of {} are left", row.size);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        // What was accepted stays, also where less is allowed now.
+        let portion = self.room.try_take(row.size.min(self.room.left()));
+        let (directory, name, is_kept) = (self.directory.clone(), row.name.clone(), AtomicBool::new(true));
+        let (size, crc32c) = (row.size, row.crc32c);
+        Ok(KeptBody(Arc::new(Stored { directory, name, size, crc32c, is_kept, portion })))
+    }
+
+    /// Deletes what nobody kept, and puts aside what was kept and is in none of `rows`. How many are put aside. Blocks.
+    pub fn sweep(&self, rows: &HashSet<&str>) -> io::Result<usize> {
+        let mut aside = 0;
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !entry.file_type()?.is_file() || rows.contains(name.as_str()) || name.starts_with('.') {
+                continue;
+            }
+            if name.ends_with(UNKEPT) {
+                fs::remove_file(entry.path())?;
+            } else {
+                let place = self.directory.join(ASIDE);
+                make_private(&place)?;
+                fs::rename(entry.path(), place.join(&name))?;
+                aside += 1;
+            }
+        }
+        Ok(aside)
+    }
+
+    /// Where bodies lie that no row tells of.
+    pub fn aside(&self) -> PathBuf {
+        self.directory.join(ASIDE)
+    }
+}
+
+impl BodyCopy {
+    /// Takes the next bytes.
+    pub async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.digest.update(&bytes);
+        self.held += bytes.len();
+        self.pieces.push(bytes);
+        if self.held < PIECE { Ok(()) } else { self.flush().await }
+    }
+
+    /// The body; nothing more comes.
+    pub async fn end(mut self) -> io::Result<KeptBody> {
+        self.flush().await?;
+        // The CRC-32C of the algorithm has 32 bits.
+        self.body.crc32c = self.digest.finalize() as u32;
+        Ok(KeptBody(Arc::new(self.body)))
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let (pieces, length) = (std::mem::take(&mut self.pieces), std::mem::take(&mut self.held) as u64);
+        let Some(more) = self.room.try_take(length) else { return Err(io::ErrorKind::QuotaExceeded.into()) };
+        match &mut self.body.portion {
+            Some(portion) => portion.merge(more),
+            none => *none = Some(more),
+        }
+        self.file.write_aside(self.body.size, pieces).await?;
+        self.body.size += length;
+        Ok(())
+    }
+}
+
+impl KeptBody {
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    /// For the row of what it is promised to.
+    pub fn row(&self) -> BodyRow {
+        let Stored { name, size, crc32c, .. } = &*self.0;
+        BodyRow { name: name.clone(), size: *size, crc32c: *crc32c }
+    }
+
+    /// Has it survive this program and a power cut. From then on whoever forgets its row calls [`Self::remove`].
+    pub async fn keep(&self) -> io::Result<()> {
+        let stored = Arc::clone(&self.0);
+        let keeping = move || {
+            File::open(stored.path())?.sync_all()?;
+            fs::rename(stored.path(), stored.directory.join(&stored.name))?;
+            stored.is_kept.store(true, Ordering::Release);
+            File::open(&stored.directory)?.sync_all()
+        };
+        tokio::task::spawn_blocking(keeping).await?
+    }
+
+    /// Deletes its file: nothing tells of it any more.
+    pub async fn remove(&self) -> io::Result<()> {
+        let stored = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || fs::remove_file(stored.path())).await?
+    }
+
+    /// Bytes from `first` up to `end`, in pieces. All of it is compared with what arrived: the last piece comes only
+    /// where that is the same.
+    pub fn read(&self, first: u64, end: u64) -> BoxStream<'static, io::Result<Bytes>> {
+        let is_all = first == 0 && end == self.0.size;
+        let expected = is_all.then_some(self.0.crc32c);
+        let begun = Reading { body: self.clone(), file: None, position: first, end, digest: Digest::new(CRC32C) };
+        stream::try_unfold(begun, move |reading| reading.next(expected)).boxed()
+    }
+}
+
+/// A body that is read.
+struct Reading {
+    body: KeptBody,
+    file: Option<Scratch>,
+    position: u64,
+    end: u64,
+    digest: Digest,
+}
+
+impl Reading {
+    async fn next(mut self, expected: Option<u32>) -> io::Result<Option<(Bytes, Self)>> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let stored = Arc::clone(&self.body.0);
+                let file = tokio::task::spawn_blocking(move || File::open(stored.path())).await??;
+                Scratch::of(file, &Budget::of_bytes(0))
+            }
+        };
+        let length = (self.end - self.position).min(PIECE as u64);
+        let piece = file.read(self.position, length).await?;
+        (self.position, self.file) = (self.position + length, Some(file));
+        if let Some(expected) = expected {
+            self.digest.update(&piece);
+            if self.position == self.end && self.digest.finalize() as u32 != expected {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "its file is damaged"));
+            }
+        }
+        Ok(Some((piece, self)))
+    }
+}
+
+impl Stored {
+    fn path(&self) -> PathBuf {
+        if self.is_kept.load(Ordering::Acquire) {
+            self.directory.join(&self.name)
+        } else {
+            self.directory.join(format!("{}{UNKEPT}", self.name))
+        }
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        if self.is_kept.load(Ordering::Acquire) {
+            return;
+        }
+        let path = self.path();
+        // What stays behind is deleted at the next start.
+        let remove = move || drop(fs::remove_file(path));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+/// The directory for bodies; a search index has no business there, nor has a backup: what lies there is on its way.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    if directory.exists() {
+        return Ok(());
+    }
+    make_private(directory)?;
+    fs::write(directory.join(".metadata_never_index"), "")
+}
+
+fn make_private(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Bytes on disk for pending bodies by default: a video, or many photos.
+pub const DEFAULT_ROOM: u64 = 10 << 30;
+/// Bytes that are written and read at once.
+const PIECE: usize = 1 << 20;
+const CRC32C: CrcAlgorithm = CrcAlgorithm::Crc32Iscsi;
+/// In the state's directory.
+const DIRECTORY: &str = "pending.noindex";
+/// Of bodies that no row tells of.
+const ASIDE: &str = "unclaimed";
+/// At the end of the name of a file that nobody keeps.
+const UNKEPT: &str = ".part";
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+
+    use super::*;
+
+    async fn bodies(most: u64) -> (tempfile::TempDir, Bodies) {
+        let place = tempfile::tempdir().unwrap();
+        let state = State::open(place.path(), "a test").await.unwrap();
+        (place, Bodies::new(&state, Some(most)))
+    }
+
+    async fn body(bodies: &Bodies, pieces: &[&'static [u8]]) -> KeptBody {
+        let mut copy = bodies.copy().unwrap();
+        for piece in pieces {
+            copy.write(Bytes::from_static(piece)).await.unwrap();
+        }
+        copy.end().await.unwrap()
+    }
+
+    async fn read(body: &KeptBody, first: u64, end: u64) -> io::Result<Vec<u8>> {
+        let pieces: Vec<Bytes> = body.read(first, end).try_collect().await?;
+        Ok(pieces.concat())
+    }
+
+    fn names(bodies: &Bodies) -> Vec<String> {
+        let entries = fs::read_dir(&bodies.directory).unwrap().map(Result::unwrap);
+        let names = entries.filter(|entry| entry.file_type().unwrap().is_file());
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.starts_with('.')).collect()
+    }
+
+    /// Until its last owner's file is gone.
+    async fn gone(bodies: &Bodies) {
+        while !names(bodies).is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_as_it_came_whole_or_in_part() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        let body = body(&bodies, &[b"one ", b"two ", b"three"]).await;
+        body.keep().await.unwrap();
+        assert_eq!((body.size(), names(&bodies)), (13, vec![body.row().name]));
+        assert_eq!(read(&body, 0, 13).await.unwrap(), b"one two three");
+        assert_eq!(read(&body, 4, 7).await.unwrap(), b"two");
+        // As `printf 'one two three' | crc32c` has it.
+        assert_eq!(body.row().crc32c, crc_fast::checksum(CRC32C, b"one two three") as u32);
+        body.remove().await.unwrap();
+        assert!(names(&bodies).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_keeps_goes_with_its_owner_and_gives_its_room_back() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        let body = body(&bodies, &[&[7; 100_000]]).await;
+        assert!(names(&bodies)[0].ends_with(UNKEPT) && bodies.left() < 1 << 20);
+        drop(body);
+        gone(&bodies).await;
+        assert_eq!(bodies.left(), 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_body_without_room_is_refused() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        let mut copy = bodies.copy().unwrap();
+        let written = async {
+            copy.write(Bytes::from(vec![0; 2 << 20])).await?;
+            copy.end().await
+        };
+        assert_eq!(written.await.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        gone(&bodies).await;
+    }
+
+    #[tokio::test]
+    async fn damage_is_found_before_the_last_piece() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        let body = body(&bodies, &[b"content"]).await;
+        body.keep().await.unwrap();
+        let file = bodies.directory.join(body.row().name);
+        fs::write(&file, b"CONTENT").unwrap();
+        assert_eq!(read(&body, 0, 7).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(bodies.of_row(&body.row()).unwrap().row(), body.row(), "only reading shows it");
+        fs::write(&file, b"short").unwrap();
+        assert_eq!(bodies.of_row(&body.row()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        fs::remove_file(&file).unwrap();
+        assert_eq!(bodies.of_row(&body.row()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn at_the_start_nothing_that_was_kept_is_deleted() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        assert_eq!(bodies.sweep(&HashSet::new()).unwrap(), 0, "there is no directory yet");
+        let (known, unknown) = (body(&bodies, &[b"known"]).await, body(&bodies, &[b"unknown"]).await);
+        (known.keep().await.unwrap(), unknown.keep().await.unwrap());
+        let unkept = body(&bodies, &[b"unkept"]).await;
+        let rows = [known.row(), unknown.row()];
+        assert_eq!(bodies.sweep(&HashSet::from([rows[0].name.as_str()])).unwrap(), 1);
+        assert_eq!(names(&bodies), [rows[0].name.clone()]);
+        assert_eq!(fs::read(bodies.aside().join(&rows[1].name)).unwrap(), b"unknown");
+        drop(unkept);
+    }
+}

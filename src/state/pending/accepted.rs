@@ -1,0 +1,262 @@
+//! Changes of files that were accepted and wait for the store.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Operation, PendingRow, Phase, id};
+use crate::path_key::PathKey;
+use crate::state::{State, StateError};
+
+/// A change that is going to be made to an object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AcceptedRow {
+    /// Counts all that were accepted, in order.
+    pub number: u64,
+    pub key: String,
+    pub change: Change,
+    /// What clients are told that the object is, until the store has given it another.
+    pub etag: String,
+    /// A [`PendingRow`] has a basis of its own.
+    #[serde(rename = "builds_on")]
+    pub basis: Basis,
+    pub content_type: Option<String>,
+    /// User metadata.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub user: BTreeMap<String, String>,
+    /// Who made it, as rows name clients.
+    pub writer: String,
+    /// Another that must have been made before, by its number; one that is not pending any more has been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+/// What is done to an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// `None`: it is empty.
+    Put { body: Option<BodyRow> },
+    /// It is made of a version of another object, of `size` bytes.
+    Copy { from: String, version: String, size: u64 },
+    Delete,
+}
+
+/// What an object is to be when it is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// Not there.
+    Absent,
+    /// The version with this ETag.
+    Version(String),
+    /// What the accepted change of this number makes of it.
+    After(u64),
+}
+
+/// A body on this machine's disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyRow {
+    /// The file's name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    pub crc32c: u32,
+}
+
+/// One that an earlier life left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftChange {
+    pub row: AcceptedRow,
+    /// When it was accepted: milliseconds since 1970.
+    pub since: u64,
+}
+
+/// Changes that become known together, or not at all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Acceptance {
+    /// With the client of each, as people are told.
+    pub accepted: Vec<(AcceptedRow, String)>,
+    /// Those that are there and become others.
+    pub changed: Vec<AcceptedRow>,
+    /// The numbers of those that are not needed any more.
+    pub needless: Vec<u64>,
+}
+
+impl AcceptedRow {
+    /// Bytes of the object.
+    pub fn size(&self) -> u64 {
+        match &self.change {
+            Change::Put { body } => body.as_ref().map_or(0, |body| body.size),
+            Change::Copy { size, .. } => *size,
+            Change::Delete => 0,
+        }
+    }
+
+    /// The body that it needs.
+    pub fn body(&self) -> Option<&BodyRow> {
+        match &self.change {
+            Change::Put { body } => body.as_ref(),
+            Change::Copy { .. } | Change::Delete => None,
+        }
+    }
+
+    pub(super) fn id(&self) -> String {
+        number_id(self.number)
+    }
+}
+
+impl State {
+    /// Notes changes that wait for the store, accepted at `since` (milliseconds since 1970); they are on disk when this
+    /// returns, or nowhere.
+    pub async fn accept(&self, acceptance: Acceptance, since: u64) -> Result<(), StateError> {
+        let before = {
+            let mut rows = self.0.pending.0.lock();
+            let Acceptance { accepted, changed, needless } = &acceptance;
+            let touched = accepted.iter().map(|(row, _)| row.id()).chain(changed.iter().map(AcceptedRow::id));
+            let touched = touched.chain(needless.iter().map(|number| number_id(*number)));
+            let before: Vec<_> = touched.map(|id| (rows.all.get(&id).cloned(), id)).collect();
+            for (row, client) in accepted {
+                let path = PathKey::of_text(&row.key);
+                let client = (!client.is_empty()).then(|| client.clone());
+                let new = PendingRow::new(Operation::Accepted(row.clone()), path, Phase::Queued);
+                rows.put(PendingRow { client, since, ..new });
+            }
+            changed.iter().for_each(|row| rows.change_accepted(row));
+            needless.iter().for_each(|number| drop(rows.remove(&number_id(*number))));
+            before
+        };
+        let written = self.sync().await;
+        if written.is_err() {
+            let mut rows = self.0.pending.0.lock();
+            for (row, id) in before {
+                match row {
+                    Some(row) => rows.put(row),
+                    None => drop(rows.remove(&id)),
+                }
+            }
+        }
+        written
+    }
+
+    /// The changes of these numbers are made, or are not to be made any more. `changed`: those that build on them, as
+    /// they are now. Synced: what they needed may be deleted then.
+    pub async fn end_accepted(&self, numbers: &[u64], changed: &[AcceptedRow]) -> Result<(), StateError> {
+        {
+            let mut rows = self.0.pending.0.lock();
+            changed.iter().for_each(|row| rows.change_accepted(row));
+            numbers.iter().for_each(|number| drop(rows.remove(&number_id(*number))));
+        }
+        self.sync().await
+    }
+
+    /// The store refuses it, and will until somebody changes something; or it is tried again: `None`.
+    pub fn note_refusal(&self, number: u64, why: Option<String>) {
+        let mut rows = self.0.pending.0.lock();
+        let Some(row) = rows.all.get(&number_id(number)).cloned() else { return };
+        let phase = if why.is_some() { Phase::Refused } else { Phase::Queued };
+        rows.put(PendingRow { phase, why, is_told: false, ..row });
+        drop(rows);
+        self.sync_soon();
+    }
+}
+
+impl super::index::Rows {
+    fn change_accepted(&mut self, row: &AcceptedRow) {
+        let Some(known) = self.all.get(&row.id()).cloned() else { return };
+        let path = PathKey::of_text(&row.key);
+        self.put(PendingRow { operation: Operation::Accepted(row.clone()), path, ..known });
+    }
+}
+
+fn number_id(number: u64) -> String {
+    // In order of their numbers, as text too.
+    id(Kind::Accepted, &format!("{number:020}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(number: u64, basis: Basis) -> AcceptedRow {
+        let body = Some(BodyRow { name: number.to_string(), size: 7, crc32c: 1 });
+        AcceptedRow {
+            number,
+            key: "d/file".to_owned(),
+            change: Change::Put { body },
+            etag: format!("pending-{number}"),
+            basis,
+            content_type: None,
+            user: BTreeMap::new(),
+            writer: "127.0.0.1 mac -".to_owned(),
+            after: None,
+        }
+    }
+
+    async fn open(place: &tempfile::TempDir) -> State {
+        State::open(place.path(), "test").await.unwrap()
+    }
+
+    async fn accept(state: &State, rows: impl IntoIterator<Item = AcceptedRow>, since: u64) {
+        let accepted = rows.into_iter().map(|row| (row, "mac".to_owned())).collect();
+        state.accept(Acceptance { accepted, ..Acceptance::default() }, since).await.unwrap();
+    }
+
+    async fn left(place: &tempfile::TempDir) -> Vec<AcceptedRow> {
+        open(place).await.recover().accepted.into_iter().map(|left| left.row).collect()
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_is_known_in_the_next_life_in_order() {
+        let place = tempfile::tempdir().unwrap();
+        let state = open(&place).await;
+        let copy = Change::Copy { from: "d/from".into(), version: "v".into(), size: 3 };
+        let rows = [
+            row(2, Basis::Absent),
+            AcceptedRow { change: copy, after: Some(2), ..row(10, Basis::After(2)) },
+            AcceptedRow { change: Change::Delete, ..row(11, Basis::Version("v".into())) },
+        ];
+        accept(&state, rows.clone(), 1).await;
+        drop(state);
+        assert_eq!(left(&place).await, rows);
+        assert_eq!(rows.map(|row| row.size()), [7, 3, 0]);
+    }
+
+    #[tokio::test]
+    async fn what_is_made_is_gone_and_what_builds_on_it_knows_the_version() {
+        let place = tempfile::tempdir().unwrap();
+        let state = open(&place).await;
+        accept(&state, [row(1, Basis::Absent), row(2, Basis::After(1))], 6).await;
+        let changed = AcceptedRow { key: "d/copy".into(), ..row(2, Basis::Version("stored".into())) };
+        state.end_accepted(&[1], &[changed.clone(), row(9, Basis::Absent)]).await.unwrap();
+        let pending = state.pending();
+        assert_eq!((pending.len(), pending[0].path.as_str(), pending[0].since), (1, "/d/copy", 6));
+        drop(state);
+        assert_eq!(left(&place).await, [changed]);
+    }
+
+    #[tokio::test]
+    async fn one_takes_the_place_of_others_in_the_same_step() {
+        let place = tempfile::tempdir().unwrap();
+        let state = open(&place).await;
+        accept(&state, [row(1, Basis::Absent), row(2, Basis::Absent)], 5).await;
+        let accepted = vec![(row(3, Basis::Absent), "mac".to_owned())];
+        let changed = vec![AcceptedRow { after: Some(3), ..row(2, Basis::Absent) }];
+        state.accept(Acceptance { accepted, changed: changed.clone(), needless: vec![1] }, 6).await.unwrap();
+        drop(state);
+        assert_eq!(left(&place).await, [changed[0].clone(), row(3, Basis::Absent)]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_has_its_reason_until_it_is_tried_again() {
+        let place = tempfile::tempdir().unwrap();
+        let state = open(&place).await;
+        accept(&state, [row(1, Basis::Absent)], 5).await;
+        state.note_refusal(1, Some("denied".to_owned()));
+        state.note_refusal(2, Some("there is none".to_owned()));
+        let told = || state.pending().into_iter().map(|row| (row.phase, row.why)).collect::<Vec<_>>();
+        assert_eq!(told(), [(Phase::Refused, Some("denied".to_owned()))]);
+        state.note_refusal(1, None);
+        assert_eq!(told(), [(Phase::Queued, None)]);
+    }
+}

@@ -1,0 +1,482 @@
+//! Changes of files that were accepted while the store took nothing, and are made later.
+//!
+//! Each is a row, and a body if there is a content, on this machine's disk; both are synced before it is accepted, and what
+//! it makes of the file is shown to everybody who asks this gateway ([`WithJournal`]). Changes of one key are made in the
+//! order in which they were accepted; one that builds on another is made on the condition that the other is there. A file
+//! that is moved is made at its new place first, and then deleted at its old one. One that nobody has begun to make may give
+//! way to another that makes it needless. Whoever makes them says what became of each.
+
+mod chains;
+mod operating;
+mod wrapper;
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use super::{StoreError, StoreResult};
+use crate::logging::with_causes;
+use crate::named::names;
+use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, Written};
+use crate::spool::{Bodies, BodyCopy, KeptBody};
+use crate::state::{Acceptance, AcceptedRow, Basis, Change, LeftChange, State, StateError, millis};
+use crate::sync::KeyedLock;
+
+pub use chains::Pending;
+pub use operating::{SaveError, Told};
+pub use wrapper::WithJournal;
+
+use chains::Chains;
+
+/// What becomes of a save that its client cannot be told of while S3 is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnOutage {
+    Keep,
+    Fail,
+}
+
+names!(OnOutage {
+    Keep = "keep": "accept it on this machine's disk, and store it later",
+    Fail = "fail": "wait for S3",
+});
+
+/// See the module. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Journal(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    bodies: Bodies,
+    chains: Mutex<Chains>,
+    /// Held while a change of a key is accepted, or ends.
+    turns: KeyedLock<Key>,
+    /// What accepted files were stored as, by what clients were told.
+    stored_as: Cache<ETag, ETag>,
+    /// For whoever waits for a key.
+    changes: watch::Sender<u64>,
+    /// For whoever makes them: there is more, or somebody waits.
+    wanted: Notify,
+}
+
+/// Who makes a change.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// As rows name clients.
+    pub row: String,
+    /// As people are told.
+    pub name: String,
+}
+
+/// A file to accept.
+#[derive(Debug)]
+pub struct NewFile {
+    pub key: Key,
+    pub attributes: Attributes,
+    /// What must hold.
+    pub condition: Condition,
+    /// `None`: it is empty.
+    pub body: Option<KeptBody>,
+}
+
+/// A file that is moved, in the version that its client saw.
+#[derive(Debug)]
+pub struct MovedFile {
+    pub from: Key,
+    pub version: ETag,
+    /// Bytes.
+    pub size: u64,
+    pub content_type: Option<String>,
+    pub to: Key,
+    /// What must hold there.
+    pub condition: Condition,
+}
+
+/// Why a change cannot be accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    #[error("its content cannot be kept on this machine's disk")]
+    Disk(#[from] io::Error),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
+}
+
+/// What is accepted together, and what of that memory needs.
+#[derive(Debug, Default)]
+struct Accepting {
+    rows: Vec<(AcceptedRow, Option<KeptBody>)>,
+    changed: Vec<AcceptedRow>,
+    needless: Vec<Arc<Pending>>,
+}
+
+impl Journal {
+    /// Takes up what an earlier life accepted.
+    pub async fn load(state: State, bodies: Bodies, left: Vec<LeftChange>) -> Self {
+        let mut chains = Chains::default();
+        for LeftChange { row, since } in &left {
+            let body = row.body().map(|body| bodies.of_row(body)).transpose();
+            let lost = body.as_ref().err().map(|error| format!("its content is lost: {error}"));
+            let Ok(pending) = Pending::new(row.clone(), *since, body.unwrap_or_default()) else { continue };
+            // What was refused is tried once more: somebody may have seen to it.
+            state.note_refusal(row.number, lost.clone());
+            lost.into_iter().for_each(|why| pending.set_refused(why));
+            chains.push(pending);
+        }
+        sweep(&bodies, left).await;
+        let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
+        let (turns, changes, wanted) = (KeyedLock::default(), watch::Sender::new(0), Notify::new());
+        let chains = Mutex::new(chains);
+        Self(Arc::new(Inner { state, bodies, chains, turns, stored_as, changes, wanted }))
+    }
+
+    /// A place for a body that may be accepted, of which at least `length` bytes come; `None`: there is no room.
+    pub async fn copy(&self, length: u64) -> Option<BodyCopy> {
+        if length > self.0.bodies.left() {
+            return None;
+        }
+        let bodies = self.0.bodies.clone();
+        let copy = tokio::task::spawn_blocking(move || bodies.copy()).await.map_err(io::Error::from);
+        let copy = copy.flatten();
+        copy.inspect_err(|error| tracing::info!(%error, "what is saved cannot be kept on this machine")).ok()
+    }
+
+    /// Accepts a file: when this returns it survives a crash, is shown, and will be stored.
+    async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
+        let NewFile { key, attributes, condition, body } = file;
+        if let Some(body) = &body {
+            body.keep().await?;
+        }
+        let turn = self.0.turns.lock(key.clone()).await;
+        let (etag, accepting) = {
+            let mut chains = self.0.chains.lock();
+            let (basis, after, needless) = self.building_on(&chains, &key, &condition);
+            let row = AcceptedRow {
+                change: Change::Put { body: body.as_ref().map(KeptBody::row) },
+                content_type: attributes.content_type,
+                user: attributes.user,
+                after,
+                ..self.row(&mut chains, &key, basis, writer)
+            };
+            let changed = handed_over(&chains, needless.as_deref(), row.number);
+            let needless = needless.into_iter().collect();
+            (ETag::new(&row.etag), Accepting { rows: vec![(row, body.clone())], changed, needless })
+        };
+        let accepted = self.accept(accepting, writer).await;
+        drop(turn);
+        if accepted.is_err() {
+            remove(body.as_ref()).await;
+        }
+        Ok(Written { etag, last_modified: whole_seconds(accepted?) })
+    }
+
+    /// Accepts that a file is deleted, in the version `seen`.
+    pub async fn accept_deletion(&self, key: &Key, seen: &ETag, writer: &Writer) -> Result<(), AcceptError> {
+        let _turn = self.0.turns.lock(key.clone()).await;
+        let accepting = {
+            let mut chains = self.0.chains.lock();
+            let (rows, needless) = self.deletion(&mut chains, key, seen, None, writer);
+            Accepting { rows, changed: Vec::new(), needless: needless.into_iter().collect() }
+        };
+        self.accept(accepting, writer).await.map(drop)
+    }
+
+    /// Accepts that a file is moved.
+    pub async fn accept_move(&self, moved: MovedFile, writer: &Writer) -> Result<Written, AcceptError> {
+        let MovedFile { from, version, size, content_type, to, condition } = moved;
+        let (first, second) = if from < to { (&from, &to) } else { (&to, &from) };
+        let _turns = (self.0.turns.lock(first.clone()).await, self.0.turns.lock(second.clone()).await);
+        let (etag, accepting) = {
+            let mut chains = self.0.chains.lock();
+            let source = chains.shown(&from).filter(|source| source.etag() == version);
+            let (basis, after, replaced) = self.building_on(&chains, &to, &condition);
+            let mut row = AcceptedRow { content_type, after, ..self.row(&mut chains, &to, basis, writer) };
+            let mut body = None;
+            match &source {
+                // Its content is here: it need not be in the store before.
+                Some(source) if matches!(source.row.change, Change::Put { .. }) => {
+                    body = source.body().cloned();
+                    row.change = source.row.change.clone();
+                    row.content_type.clone_from(&source.row.content_type);
+                    row.user.clone_from(&source.row.user);
+                }
+                other => {
+                    let stored = self.0.stored_as.get(&version).unwrap_or(version.clone());
+                    let version = stored.quoted().to_owned();
+                    row.change = Change::Copy { from: from.as_str().to_owned(), version, size };
+                    row.after = other.as_ref().map(|source| source.row.number).or(row.after);
+                }
+            }
+            let (deletions, gone) =
+                self.deletion(&mut chains, &from, &version, Some(row.number), writer);
+            // What was to be copied is copied to the new place at once.
+            if let Some(gone) = gone.as_ref().filter(|gone| matches!(gone.row.change, Change::Copy { .. })) {
+                row.change = gone.row.change.clone();
+                row.after = gone.row.after;
+            }
+            let mut changed = handed_over(&chains, replaced.as_deref(), row.number);
+            changed.extend(handed_over(&chains, gone.as_deref(), row.number));
+            let etag = ETag::new(&row.etag);
+            let rows = std::iter::once((row, body)).chain(deletions).collect();
+            (etag, Accepting { rows, changed, needless: replaced.into_iter().chain(gone).collect() })
+        };
+        let at = self.accept(accepting, writer).await?;
+        Ok(Written { etag, last_modified: whole_seconds(at) })
+    }
+
+    /// The row that deletes what a client saw as `seen`, unless nothing of it is in the store; and the change that is
+    /// not needed then.
+    fn deletion(
+        &self,
+        chains: &mut Chains,
+        key: &Key,
+        seen: &ETag,
+        after: Option<u64>,
+        writer: &Writer,
+    ) -> (Vec<(AcceptedRow, Option<KeptBody>)>, Option<Arc<Pending>>) {
+        let (basis, before, needless) = self.building_on(chains, key, &Condition::IfMatch(seen.clone()));
+        if basis == Basis::Absent {
+            return (Vec::new(), needless);
+        }
+        let row = self.row(chains, key, basis, writer);
+        (vec![(AcceptedRow { after: after.or(before), ..row }, None)], needless)
+    }
+
+    /// What a change with this condition builds on, what it comes after, and the change that it makes needless.
+    fn building_on(
+        &self,
+        chains: &Chains,
+        key: &Key,
+        condition: &Condition,
+    ) -> (Basis, Option<u64>, Option<Arc<Pending>>) {
+        let seen = match condition {
+            Condition::IfMatch(seen) => Some(seen),
+            Condition::IfAbsent | Condition::None => None,
+        };
+        let stored = |etag: &ETag| self.0.stored_as.get(etag).unwrap_or(etag.clone());
+        let basis = chains.basis(key, seen, stored);
+        match chains.take_back(key, &basis) {
+            Some(needless) => (needless.row.basis.clone(), needless.row.after, Some(needless)),
+            None => (basis, None, None),
+        }
+    }
+
+    fn row(&self, chains: &mut Chains, key: &Key, basis: Basis, writer: &Writer) -> AcceptedRow {
+        AcceptedRow {
+            number: chains.next_number(),
+            key: key.as_str().to_owned(),
+            change: Change::Delete,
+            etag: format!("\"pending-{}\"", Uuid::new_v4().simple()),
+            basis,
+            content_type: None,
+            user: BTreeMap::new(),
+            writer: writer.row.clone(),
+            after: None,
+        }
+    }
+
+    /// Writes it down, and then has it known. The turns of its keys are held. When that was.
+    async fn accept(&self, accepting: Accepting, writer: &Writer) -> Result<SystemTime, AcceptError> {
+        let Accepting { rows, changed, needless } = accepting;
+        let now = SystemTime::now();
+        let acceptance = Acceptance {
+            accepted: rows.iter().map(|(row, _)| (row.clone(), writer.name.clone())).collect(),
+            changed: changed.clone(),
+            needless: needless.iter().map(|change| change.row.number).collect(),
+        };
+        if let Err(error) = self.0.state.accept(acceptance, millis(now)).await {
+            needless.iter().for_each(|change| change.set_waiting());
+            return Err(error.into());
+        }
+        {
+            let mut chains = self.0.chains.lock();
+            needless.iter().for_each(|change| chains.remove(change));
+            changed.iter().for_each(|row| chains.replace(row));
+            for (row, body) in rows {
+                chains.push(Pending::new(row, millis(now), body)?);
+            }
+        }
+        for change in &needless {
+            self.release(change).await;
+        }
+        self.note_change();
+        self.0.wanted.notify_one();
+        Ok(now)
+    }
+
+    /// The key of something that waits to be made.
+    pub fn next(&self) -> Option<Key> {
+        self.0.chains.lock().waiting().first().map(|head| head.key().clone())
+    }
+
+    /// The store is out of reach: nothing was begun.
+    pub fn unreachable(&self, why: &str) {
+        self.0.chains.lock().waiting().iter().for_each(|head| head.set_failed(why));
+        self.note_change();
+    }
+
+    /// What can be made now, in the order in which it was accepted. What is returned is under way.
+    pub fn begin(&self, most: usize) -> Vec<Arc<Pending>> {
+        self.0.chains.lock().begin(most)
+    }
+
+    /// It is made: the object is at `key`, which may be another than it was meant for, or gone.
+    pub async fn made(&self, change: &Pending, key: &Key, written: Option<&Written>) {
+        let etag = written.map(|written| &written.etag);
+        etag.iter().for_each(|etag| self.0.stored_as.insert(change.etag(), (*etag).clone()));
+        let _turn = self.0.turns.lock(change.key().clone()).await;
+        let followers = self.0.chains.lock().followers(change, key, etag);
+        self.end(&[change], &followers).await;
+    }
+
+    /// It is not made, since something else is there than its client saw; nor is what should come after it. Returns what
+    /// that is.
+    pub async fn given_up(&self, change: &Arc<Pending>) -> Vec<Arc<Pending>> {
+        let _turn = self.0.turns.lock(change.key().clone()).await;
+        let (waiting, followers) = {
+            let chains = self.0.chains.lock();
+            (chains.waiting_for(change.row.number), chains.followers(change, change.key(), None))
+        };
+        let all: Vec<&Pending> = std::iter::once(&**change).chain(waiting.iter().map(|other| &**other)).collect();
+        self.end(&all, &followers).await;
+        waiting
+    }
+
+    /// The store could not be asked.
+    pub fn failed(&self, change: &Pending, why: &str) {
+        change.set_failed(why);
+        self.note_change();
+    }
+
+    /// The store will not take it, whenever it is asked.
+    pub fn refused(&self, change: &Pending, why: String) {
+        self.0.state.note_refusal(change.row.number, Some(why.clone()));
+        change.set_refused(why);
+        self.note_change();
+    }
+
+    /// What was accepted for `key` was replaced by what its client wrote since.
+    async fn superseded(&self, key: &Key, written: &Written) {
+        let _turn = self.0.turns.lock(key.clone()).await;
+        let all = self.0.chains.lock().all(key);
+        all.iter().for_each(|change| self.0.stored_as.insert(change.etag(), written.etag.clone()));
+        self.end(&all.iter().map(|change| &**change).collect::<Vec<_>>(), &[]).await;
+    }
+
+    /// These are not pending any more, and `changed` are others now.
+    async fn end(&self, changes: &[&Pending], changed: &[AcceptedRow]) {
+        let numbers: Vec<u64> = changes.iter().map(|change| change.row.number).collect();
+        let ended = self.0.state.end_accepted(&numbers, changed).await;
+        {
+            let mut chains = self.0.chains.lock();
+            changes.iter().for_each(|change| chains.remove(change));
+            changed.iter().for_each(|row| chains.replace(row));
+        }
+        for change in changes {
+            match &ended {
+                Ok(()) => self.release(change).await,
+                // The next start finds that the store has it.
+                Err(error) => {
+                    let (key, error) = (change.key(), with_causes(error));
+                    tracing::warn!(%key, error, "cannot record on disk that a file is stored");
+                }
+            }
+        }
+        self.note_change();
+        self.0.wanted.notify_one();
+    }
+
+    /// Deletes the body of what is not pending any more, unless something else needs it.
+    async fn release(&self, change: &Pending) {
+        let is_needed = |body: &&KeptBody| self.0.chains.lock().needs(body);
+        remove(change.body().filter(|body| !is_needed(body))).await;
+    }
+
+    /// Waits until nothing of `key` is on its way, or until that fails.
+    async fn settle(&self, key: &Key) -> StoreResult<()> {
+        let mut changes = self.0.changes.subscribe();
+        let Some(tries) = self.head(key).map(|head| head.tries()) else { return Ok(()) };
+        self.0.wanted.notify_one();
+        loop {
+            let Some(head) = self.head(key) else { return Ok(()) };
+            if let Some(why) = head.refusal() {
+                return Err(StoreError::Rejected(why.into()));
+            }
+            if head.tries() > tries {
+                return Err(StoreError::Unavailable(head.failure().into()));
+            }
+            // Its sender lives in `self`.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// The first that is to be made of `key`.
+    fn head(&self, key: &Key) -> Option<Arc<Pending>> {
+        self.0.chains.lock().first(key)
+    }
+
+    /// Waits until there is something to make, or somebody waits for it.
+    pub async fn wanted(&self) {
+        self.0.wanted.notified().await;
+    }
+
+    /// How many are pending, and how many bytes they have on this machine's disk.
+    pub fn count(&self) -> (u64, u64) {
+        self.0.chains.lock().count()
+    }
+
+    fn note_change(&self) {
+        self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// Those that wait for one that is not needed any more wait for what took its place.
+fn handed_over(chains: &Chains, needless: Option<&Pending>, number: u64) -> Vec<AcceptedRow> {
+    needless.map(|needless| chains.handed_over(needless.row.number, number)).unwrap_or_default()
+}
+
+/// As S3 tells of dates.
+fn whole_seconds(at: SystemTime) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(millis(at) / 1000)
+}
+
+async fn remove(body: Option<&KeptBody>) {
+    if let Some(body) = body
+        && let Err(error) = body.remove().await
+    {
+        tracing::info!(%error, "the copy of a stored file stays on this machine's disk");
+    }
+}
+
+async fn sweep(bodies: &Bodies, left: Vec<LeftChange>) {
+    let place = bodies.clone();
+    let sweeping = move || {
+        let names = left.iter().filter_map(|left| left.row.body());
+        place.sweep(&names.map(|body| body.name.as_str()).collect::<HashSet<_>>())
+    };
+    match tokio::task::spawn_blocking(sweeping).await.map_err(io::Error::from).flatten() {
+        Ok(0) => {}
+        Ok(count) => {
+            let place = bodies.aside();
+            tracing::warn!(
+                count,
+                place = %place.display(),
+                hint = "look through them; nothing deletes them",
+                "contents of files were found of which nothing else is known"
+            );
+        }
+        Err(error) => tracing::warn!(%error, "contents that an earlier run left cannot be looked through"),
+    }
+}
+
+/// As long as a client may remember what it was told.
+const STORED_TIME: Duration = Duration::from_secs(24 * 3600);
+/// About 200 bytes each.
+const MOST_STORED: u64 = 10_000;

@@ -1,0 +1,113 @@
+//! What is pending, for the user: looked at, tried again, written elsewhere, or given up.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use tokio::fs;
+use tokio::io::AsyncWriteExt;
+
+use super::{Journal, Pending};
+use crate::state::Change;
+
+/// A change that was accepted and is not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub key: String,
+    pub change: Change,
+    /// Milliseconds since 1970.
+    pub since: u64,
+    /// Why S3 refuses it.
+    pub refused: Option<String>,
+    /// It is being made.
+    pub is_under_way: bool,
+}
+
+/// Why what is pending could not be written elsewhere.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    #[error("cannot write {path}")]
+    Write { path: String, source: io::Error },
+    #[error("{path} exists already")]
+    Exists { path: String },
+}
+
+impl Journal {
+    /// What is pending of the keys that fit, oldest first.
+    pub fn told(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
+        self.meant(fits).iter().map(|change| change.told()).collect()
+    }
+
+    /// Has those tried again at once that S3 refused; returns them.
+    pub fn retry(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
+        let refused = self.meant(fits).into_iter().filter(|change| change.refusal().is_some());
+        let told = refused.map(|change| {
+            self.0.state.note_refusal(change.row.number, None);
+            change.set_retried();
+            change.told()
+        });
+        let told = told.collect();
+        self.note_change();
+        self.0.wanted.notify_one();
+        told
+    }
+
+    /// Gives those up that are not being made, with all that builds on them; returns what is given up. What S3 has is
+    /// shown again.
+    pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
+        let mut discarded = Vec::new();
+        for change in self.meant(fits) {
+            let _turn = self.0.turns.lock(change.key().clone()).await;
+            let taken = self.0.chains.lock().take_with_followers(&change);
+            let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
+            discarded.extend(taken.iter().map(|change| change.told()));
+            self.end(&refs, &[]).await;
+        }
+        discarded
+    }
+
+    /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what was written.
+    pub async fn save(
+        &self,
+        directory: &Path,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Told>, SaveError> {
+        let mut saved = Vec::new();
+        for change in self.meant(fits) {
+            // What is shown of a key is its newest content.
+            let is_shown = self.0.chains.lock().shown(change.key()).is_some_and(|shown| Arc::ptr_eq(&shown, &change));
+            if !is_shown || !matches!(change.row.change, Change::Put { .. }) || change.row.key.ends_with('/') {
+                continue;
+            }
+            let path = directory.join(&change.row.key);
+            write(&path, &change).await.map_err(|source| match source.kind() {
+                io::ErrorKind::AlreadyExists => SaveError::Exists { path: path.display().to_string() },
+                _ => SaveError::Write { path: path.display().to_string(), source },
+            })?;
+            saved.push(change.told());
+        }
+        Ok(saved)
+    }
+
+    fn meant(&self, fits: impl Fn(&str) -> bool) -> Vec<Arc<Pending>> {
+        let mut meant = self.0.chains.lock().below("");
+        meant.retain(|change| fits(&change.row.key));
+        meant.sort_by_key(|change| change.row.number);
+        meant
+    }
+}
+
+async fn write(path: &PathBuf, change: &Pending) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).await?;
+    }
+    let mut file = fs::File::options().write(true).create_new(true).open(path).await?;
+    if let Some(body) = change.body() {
+        let mut pieces = body.read(0, body.size());
+        while let Some(piece) = pieces.try_next().await? {
+            file.write_all(&piece).await?;
+        }
+    }
+    file.sync_all().await
+}

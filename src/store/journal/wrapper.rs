@@ -1,0 +1,345 @@
+//! The store with what was accepted laid over it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use unicode_normalization::UnicodeNormalization;
+
+use super::{AcceptError, Journal, NewFile, Pending, Writer};
+use crate::object::{
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectMeta, ReadCondition, Spelling, Stat, Written,
+};
+use crate::path_key::PathKey;
+use crate::spool::KeptBody;
+use crate::state::Change;
+use crate::store::creates::WithCreates;
+use crate::store::overlay::PageEnds;
+use crate::store::{
+    CompleteUpload, Content, CopyObject, CopyPart, CopySource, GetObject, ListPage, ListRequest,
+    MultipartStore, ObjectStore, PutObject, StoreError, StoreResult,
+};
+
+/// See the module above.
+#[derive(Debug)]
+pub struct WithJournal {
+    inner: Arc<WithCreates>,
+    journal: Journal,
+    ends: PageEnds,
+}
+
+impl WithJournal {
+    /// Wraps `inner`, the store that what is in `journal` goes to.
+    pub fn new(inner: Arc<WithCreates>, journal: Journal) -> Self {
+        Self { inner, journal, ends: PageEnds::default() }
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Accepts a file; see [`Journal::accept_file`]. Where its name is held empty, nothing of it is in the store.
+    pub async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
+        let key = file.key.clone();
+        let Some(create) = self.inner.hand_over(&key, &file.condition) else {
+            return self.journal.accept_file(file, writer).await;
+        };
+        let accepted = self.journal.accept_file(NewFile { condition: Condition::IfAbsent, ..file }, writer).await;
+        if accepted.is_err() {
+            self.inner.take_back(&key, create).await;
+        }
+        accepted
+    }
+
+    fn shown(&self, key: &Key) -> Option<Arc<Pending>> {
+        self.journal.0.chains.lock().shown(key)
+    }
+
+    fn below(&self, prefix: &str) -> Vec<Arc<Pending>> {
+        self.journal.0.chains.lock().shown_below(prefix)
+    }
+
+    /// Whether something is pending below a prefix that is there then.
+    fn has_below(&self, prefix: &str) -> bool {
+        self.below(prefix).iter().any(|change| change.meta().is_some())
+    }
+
+    /// Whether a name lies in a folder that nobody has begun to make in the store: nothing of it is there.
+    fn is_in_new_folder(&self, name: &str) -> bool {
+        let chains = self.journal.0.chains.lock();
+        let slashes = name.match_indices('/').map(|(at, _)| &name[..=at]);
+        slashes.filter_map(|prefix| Key::new(prefix).ok()).any(|marker| chains.is_new(&marker))
+    }
+
+    /// A version as the store knows it, if what was accepted as that is stored.
+    fn stored(&self, etag: ETag) -> ETag {
+        self.journal.0.stored_as.get(&etag).unwrap_or(etag)
+    }
+
+    fn current(&self, condition: &Condition) -> Condition {
+        match condition {
+            Condition::IfMatch(etag) => Condition::IfMatch(self.stored(etag.clone())),
+            other => other.clone(),
+        }
+    }
+
+    fn current_source(&self, source: &CopySource) -> CopySource {
+        CopySource { etag: source.etag.clone().map(|etag| self.stored(etag)), ..source.clone() }
+    }
+
+    /// Writes an object by `write`, after what was accepted before. What the store refuses to take gives way to what is
+    /// written over it.
+    async fn write<F: Future<Output = StoreResult<Written>>>(
+        &self,
+        key: &Key,
+        condition: &Condition,
+        write: impl FnOnce(Condition) -> F,
+    ) -> StoreResult<Written> {
+        let settled = self.journal.settle(key).await;
+        if settled.is_ok() {
+            return write(self.current(condition)).await;
+        }
+        let (first, shown) = (self.journal.head(key), self.shown(key));
+        let over = first.filter(|first| first.refusal().is_some()).zip(shown);
+        let Some((first, shown)) = over else { return Err(settled.err().unwrap_or(StoreError::ConditionFailed)) };
+        if *condition != Condition::IfMatch(shown.etag()) {
+            return Err(StoreError::ConditionFailed);
+        }
+        let written = write(first.condition().unwrap_or(Condition::IfAbsent)).await?;
+        self.journal.superseded(key, &written).await;
+        Ok(written)
+    }
+
+    /// The answer to a listing, made again if what was pending below `prefix` has gone to the store meanwhile: it may be
+    /// neither on the listing nor pending any more.
+    async fn listed<T, F>(&self, prefix: &str, list: impl Fn() -> F) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        for _ in 0..MOST_LISTINGS {
+            let before = self.below(prefix);
+            let answer = list().await?;
+            if before.iter().all(|change| self.shown(change.key()).is_some()) {
+                return Ok(answer);
+            }
+        }
+        list().await
+    }
+
+    fn lay(&self, page: &mut ListPage, request: &ListRequest) {
+        let bounds = self.ends.of(page, request);
+        let (mut laid, mut gone) = (Vec::new(), HashSet::new());
+        for change in self.below(&request.prefix) {
+            match change.meta() {
+                Some(meta) => laid.push((change.key().clone(), meta)),
+                None => drop(gone.insert(change.key().clone())),
+            }
+        }
+        page.objects.retain(|object| !gone.contains(&object.key));
+        bounds.lay(laid, page, request, true);
+    }
+}
+
+/// The content of a body, or a range of it.
+fn content(meta: ObjectMeta, body: Option<&KeptBody>, range: Option<ByteRange>) -> StoreResult<Content> {
+    let (size, Some(body)) = (meta.size, body) else { return Content::of_memory(meta, &Bytes::new(), range) };
+    let first = range.map_or(0, |range| range.first);
+    let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
+    if range.is_some() && first >= end {
+        return Err(StoreError::RangeNotSatisfiable);
+    }
+    let pieces = body.read(first, end).map(|piece| piece.map_err(|error| StoreError::Lost(error.into())));
+    Ok(Content { meta, first, length: end - first, body: pieces.boxed() })
+}
+
+impl WithJournal {
+    /// What is pending of a key, or a range of it.
+    async fn pending_content(&self, change: &Pending, range: Option<ByteRange>) -> StoreResult<Content> {
+        let meta = change.meta().ok_or(StoreError::NotFound)?;
+        let Change::Copy { from, version, .. } = &change.row.change else {
+            return content(meta, change.body(), range);
+        };
+        let (from, version) = (Key::new(from)?, self.stored(ETag::new(version)));
+        let source = self.journal.0.chains.lock().of_etag(&version);
+        let there = match source {
+            Some(source) => Box::pin(self.pending_content(&source, range)).await?,
+            // Without a condition it is answered from memory, too.
+            None => {
+                let there = self.inner.get(GetObject { range, ..GetObject::whole(&from) }).await?;
+                if there.meta.etag != version {
+                    return Err(StoreError::ConditionFailed);
+                }
+                there
+            }
+        };
+        Ok(Content { meta, ..there })
+    }
+}
+
+impl WithJournal {
+    pub async fn stat(&self, name: &Key) -> StoreResult<Stat> {
+        let is_prefix = self.has_below(&format!("{name}/"));
+        match self.shown(name).map(|change| change.meta()) {
+            Some(Some(meta)) => Ok(Stat { object: Some(meta), is_prefix }),
+            _ if is_prefix => Ok(Stat { object: None, is_prefix }),
+            _ if self.is_in_new_folder(name.as_str()) => Ok(Stat { object: None, is_prefix }),
+            Some(None) => Ok(Stat { object: None, is_prefix: self.inner.is_prefix(&format!("{name}/")).await? }),
+            None => self.inner.stat(name).await,
+        }
+    }
+
+    pub async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        let shown = self.shown(name).map(|change| change.meta());
+        if let Some(Some(meta)) = shown {
+            return Ok((Stat { object: Some(meta), is_prefix: false }, None));
+        }
+        let request = ListRequest::tree(&format!("{name}/"));
+        let (mut stat, mut page) = if self.is_in_new_folder(&request.prefix) {
+            (Stat { object: None, is_prefix: false }, Some(ListPage::default()))
+        } else {
+            self.listed(&request.prefix, || self.inner.stat_tree(name)).await?
+        };
+        if let Some(page) = &mut page {
+            self.lay(page, &request);
+        }
+        stat.is_prefix |= self.has_below(&request.prefix);
+        stat.object = stat.object.filter(|_| shown.is_none());
+        Ok((stat, page))
+    }
+
+    pub async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
+        if self.has_below(prefix) {
+            return Ok(true);
+        }
+        if self.is_in_new_folder(prefix) { Ok(false) } else { self.inner.is_prefix(prefix).await }
+    }
+
+    pub fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
+        let stored = self.inner.find_normalized(prefix, name);
+        if matches!(stored, Spelling::Stored(_)) {
+            return stored;
+        }
+        let there = self.below(prefix).into_iter().filter(|change| change.meta().is_some());
+        let mut names = there.map(|change| change.key().as_str()[prefix.len()..].to_owned());
+        names.find(|pending| pending.nfc().eq(name.nfc())).map_or(stored, Spelling::Stored)
+    }
+
+    pub async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
+        match self.shown(key).map(|change| change.meta()) {
+            Some(Some(_)) => return Err(StoreError::ConditionFailed),
+            // What is to be deleted there is there still.
+            Some(None) => self.journal.settle(key).await?,
+            None => {}
+        }
+        self.inner.create(key, attributes).await
+    }
+
+    pub async fn release(&self, path: &PathKey) -> StoreResult<()> {
+        self.inner.release(path).await
+    }
+
+    pub fn cached_content(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
+        if self.shown(key).is_some() { None } else { self.inner.cached_content(key) }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl ObjectStore for WithJournal {
+    forward!(inner: foresee, address);
+
+    async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
+        match self.shown(key) {
+            Some(change) => change.meta().ok_or(StoreError::NotFound),
+            None => self.inner.head(key).await,
+        }
+    }
+
+    async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
+        let GetObject { key, range, condition } = request;
+        let Some(change) = self.shown(key) else {
+            let condition = match condition {
+                ReadCondition::IfMatch(etag) => ReadCondition::IfMatch(self.stored(etag.clone())),
+                ReadCondition::IfNoneMatch(etag) => ReadCondition::IfNoneMatch(self.stored(etag.clone())),
+                ReadCondition::None => ReadCondition::None,
+            };
+            return self.inner.get(GetObject { condition: &condition, ..request }).await;
+        };
+        match condition {
+            ReadCondition::IfMatch(etag) if *etag != change.etag() => Err(StoreError::ConditionFailed),
+            ReadCondition::IfNoneMatch(etag) if *etag == change.etag() => Err(StoreError::NotModified),
+            _ => self.pending_content(&change, range).await,
+        }
+    }
+
+    async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
+        let mut page = if self.is_in_new_folder(&request.prefix) {
+            ListPage::default()
+        } else {
+            self.listed(&request.prefix, || self.inner.list(request)).await?
+        };
+        if self.journal.count().0 > 0 || page.continuation.is_some() {
+            self.lay(&mut page, request);
+        }
+        Ok(page)
+    }
+
+    async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
+        let (key, condition) = (request.key, request.condition);
+        let write =
+            |condition| async move { self.inner.put(PutObject { condition: &condition, ..request }).await };
+        self.write(key, condition, write).await
+    }
+
+    async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
+        let CopyObject { source, to, condition } = request;
+        for key in [&source.key, to] {
+            self.journal.settle(key).await?;
+        }
+        let (source, condition) = (&self.current_source(source), &self.current(condition));
+        self.inner.copy(CopyObject { source, to, condition }).await
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
+        self.journal.settle(key).await?;
+        self.inner.delete(key, &self.current(condition)).await
+    }
+
+    async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {
+        let mut current = Vec::with_capacity(objects.len());
+        for object in objects {
+            self.journal.settle(&object.key).await?;
+            let etag = object.etag.clone().map(|etag| self.stored(etag));
+            current.push(DeleteTarget { key: object.key.clone(), etag });
+        }
+        self.inner.delete_many(&current).await
+    }
+
+    async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
+        self.journal.settle(key).await?;
+        self.inner.attributes(key, &self.stored(version.clone())).await
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl MultipartStore for WithJournal {
+    forward!(inner: create_upload, upload_part, abort_upload, list_uploads);
+
+    async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<crate::store::Part> {
+        self.journal.settle(&request.source.key).await?;
+        self.inner.copy_part(CopyPart { source: &self.current_source(request.source), ..request }).await
+    }
+
+    async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
+        let write = |condition| async move {
+            self.inner.complete_upload(CompleteUpload { condition: &condition, ..request }).await
+        };
+        self.write(&request.upload.key, request.condition, write).await
+    }
+}
+
+/// Of one page, while more and more goes to the store.
+const MOST_LISTINGS: usize = 3;
