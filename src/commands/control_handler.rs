@@ -12,8 +12,8 @@ use super::pending;
 use super::share::CacheUse;
 use crate::config::Caution;
 use crate::control::{
-    self, Cache, Export, Exports, FileState, Operated, PendingAction, Problem, Reply, Request, Save, SaveState,
-    Shelf, Status,
+    self, Cache, Export, Exports, FileState, Operated, PendingAction, Problem, Reply, Request, Save,
+    SaveState, Shelf, Status,
 };
 use crate::fs::path::PathShare;
 use crate::fs::{ResourcePath, export_hint, sidecar};
@@ -28,8 +28,7 @@ use crate::shutdown::{End, Shutdown};
 use crate::sockets::Holder;
 use crate::spool::Intakes;
 use crate::state::{Phase, State, Unstored, millis};
-use crate::store::creates::Creates;
-use crate::store::journal::Journal;
+use crate::store::stack::Stack;
 
 /// What a gateway keeps mounted, unless its user has unmounted it.
 #[derive(Debug, Default)]
@@ -57,8 +56,8 @@ pub(super) struct ControlHandler {
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
     pub(super) cache: CacheUse,
-    pub(super) creates: Option<Creates>,
-    pub(super) journal: Option<Journal>,
+    /// Of buckets.
+    pub(super) store: Option<Stack>,
     pub(super) intakes: Intakes,
     /// Bytes.
     pub(super) shelf_limit: u64,
@@ -187,7 +186,7 @@ impl ControlHandler {
             s3_requests: requests.map(|(operation, count)| (operation.to_owned(), count)).collect(),
             conflicts: self.metrics.conflicts(),
             cache: Cache { used: (self.cache.used)(), limit: self.cache.limit },
-            held_creates: self.creates.as_ref().map_or(0, Creates::count) as u64,
+            held_creates: self.store.as_ref().map_or(0, |store| store.creates().count()) as u64,
             spilled: self.intakes.spilled(),
             shelf: Shelf { entries, bytes, limit: self.shelf_limit },
             problems: self.problems(),
@@ -200,8 +199,8 @@ impl ControlHandler {
     }
 
     async fn pending(&self, path: &str, action: PendingAction) -> Reply {
-        let Some(journal) = &self.journal else { return Reply::Pending { changes: Vec::new() } };
-        match pending::carry_out(journal, path, action).await {
+        let Some(store) = &self.store else { return Reply::Pending { changes: Vec::new() } };
+        match pending::carry_out(store.journal(), path, action).await {
             Ok(changes) => Reply::Pending { changes },
             Err(error) => failed(&error),
         }

@@ -82,8 +82,7 @@ impl Gateway {
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let left = state.recover();
-        let Served { content, cache, creates, journal, intakes, cautions, answering, directory } = match config.source
-        {
+        let Served { content, cache, store, intakes, cautions, answering, directory } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &PathKey| locks.is_locked(path));
@@ -116,8 +115,7 @@ impl Gateway {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
             cache,
-            creates,
-            journal,
+            store,
             intakes,
             shelf_limit: shelf.limit,
             slow_save,

@@ -56,7 +56,9 @@ fn shown(told: Told) -> PendingChange {
     let (change, from, bytes) = match told.change {
         Change::Put { .. } if told.key.ends_with('/') => (ChangeKind::FolderMade, None, 0),
         Change::Put { body } => (ChangeKind::Saved, None, body.map_or(0, |body| body.size)),
-        Change::Copy { from, size, .. } => (ChangeKind::Moved, Some(PathKey::of_text(&from).to_string()), size),
+        Change::Copy { from, size, .. } => {
+            (ChangeKind::Moved, Some(PathKey::of_text(&from).to_string()), size)
+        }
         Change::Delete => (ChangeKind::Deleted, None, 0),
     };
     PendingChange {
@@ -107,7 +109,9 @@ fn text(known: &Known, changes: &[PendingChange]) -> String {
         );
     }
     if !known.in_use {
-        lines.push("hint       no gateway serves this source; serve it again to store what is pending".to_owned());
+        lines.push(
+            "hint       no gateway serves this source; serve it again to store what is pending".to_owned(),
+        );
     }
     lines.join("\n") + "\n"
 }
@@ -144,7 +148,10 @@ async fn act(
     if changes.is_empty() {
         let place = if path.is_empty() { String::new() } else { format!(" at {path}") };
         let error = anyhow::anyhow!("nothing that this can be done with is pending{place}");
-        return Err(CommandError::hinted(error, "`s3dav pending` lists what is; what is being sent is left alone"));
+        return Err(CommandError::hinted(
+            error,
+            "`s3dav pending` lists what is; what is being sent is left alone",
+        ));
     }
     for change in &changes {
         say!("{done}: {}", notify::plain(&change.path, MOST_OF_PATH));
@@ -176,18 +183,24 @@ async fn carried_out(
 /// Those in which something may be pending.
 async fn meant(named: Option<&Path>) -> Result<Vec<Known>, CommandError> {
     let mut all = known(named).await?;
-    all.retain(|known| is_state_directory(&known.state_dir) && known.holds.is_none_or(|holds| holds.pending > 0));
+    all.retain(|known| {
+        is_state_directory(&known.state_dir) && known.holds.is_none_or(|holds| holds.pending > 0)
+    });
     Ok(all)
 }
 
 fn one(mut known: Vec<Known>) -> Result<Known, CommandError> {
     match (known.pop(), known.is_empty()) {
         (Some(only), true) => Ok(only),
-        (None, _) => Err(CommandError::hinted(anyhow::anyhow!("nothing is pending"), "`s3dav status` shows the gateways")),
+        (None, _) => Err(CommandError::hinted(
+            anyhow::anyhow!("nothing is pending"),
+            "`s3dav status` shows the gateways",
+        )),
         (Some(last), false) => {
             let place = |directory: &PathBuf| quoted(&directory.display().to_string());
             let all = known.iter().chain([&last]);
-            let lines = all.map(|known| format!("  {}: --state-dir {}", known.place(), place(&known.state_dir)));
+            let lines =
+                all.map(|known| format!("  {}: --state-dir {}", known.place(), place(&known.state_dir)));
             let message = format!("{} have something pending", counted(known.len() as u64 + 1, "source"));
             let hint = format!("name one:\n{}", lines.collect::<Vec<_>>().join("\n"));
             Err(CommandError::hinted(anyhow::anyhow!(message), hint))

@@ -19,7 +19,7 @@ use crate::relay::{FarError, Relay};
 use crate::shutdown::Shutdown;
 use crate::spool::{Bodies, Intakes};
 use crate::state::{QuestionRow, Recovered, State, UploadRow};
-use crate::store::creates::{Creates, IsOpen};
+use crate::store::creates::IsOpen;
 use crate::store::journal::Journal;
 use crate::store::layers::conditional::{Endpoint, forget_question};
 use crate::store::layers::retry::{Limit, RetryPolicy};
@@ -35,8 +35,7 @@ pub(super) struct Served {
     pub(super) content: Content,
     pub(super) cache: CacheUse,
     /// Of buckets.
-    pub(super) creates: Option<Creates>,
-    pub(super) journal: Option<Journal>,
+    pub(super) store: Option<Stack>,
     pub(super) intakes: Intakes,
     /// What may be a mistake.
     pub(super) cautions: Vec<Caution>,
@@ -84,7 +83,7 @@ pub(super) async fn of_path(
     let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
     let (content, cautions) = (Content::Share(Arc::new(share)), Vec::new());
-    Ok(Served { content, cache, creates: None, journal: None, intakes, cautions, answering, directory })
+    Ok(Served { content, cache, store: None, intakes, cautions, answering, directory })
 }
 
 /// What another gateway serves. The first start must succeed; later ones have clients, who wait.
@@ -115,7 +114,7 @@ pub(super) async fn of_far(
     let answering = Answering::new(Asked::Far(relay.clone()), metrics.clone(), shutdown.clone());
     let cache = CacheUse { used: Box::new(|| 0), limit: 0 };
     let content = Content::Relay(FarEnd { relay, _kept: kept });
-    Ok(Served { content, cache, creates: None, journal: None, intakes, cautions: Vec::new(), answering, directory: None })
+    Ok(Served { content, cache, store: None, intakes, cautions: Vec::new(), answering, directory: None })
 }
 
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
@@ -157,7 +156,7 @@ pub(super) async fn of_buckets(
         metrics: metrics.clone(),
     };
     let store = Stack::assemble(stores, options, shutdown);
-    let (cached, creates, journal) = (store.clone(), store.creates().clone(), store.journal().clone());
+    let (cached, stack) = (store.clone(), Some(store.clone()));
     let cache = CacheUse { used: Box::new(move || cached.cache_used()), limit: source.cache.size };
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
     let intakes = uploads.intakes().clone();
@@ -178,8 +177,7 @@ pub(super) async fn of_buckets(
     let asked = asked.into_iter().map(|(bucket, store)| (startup::below(&bucket), store)).collect();
     let asked = Asked::Buckets(asked);
     let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
-    let (creates, journal) = (Some(creates), Some(journal));
-    Ok(Served { content, cache, creates, journal, intakes, cautions, answering, directory: None })
+    Ok(Served { content, cache, store: stack, intakes, cautions, answering, directory: None })
 }
 
 /// Whom to ask what it can.

@@ -397,6 +397,7 @@ mod tests {
             ("shelf-limit", size(config.shelf.limit)),
             ("show-conflicts", false.to_string()),
             ("shutdown-timeout", time(config.shutdown_timeout)),
+            ("store-patience", time(source.file_system.store_patience)),
             ("upload-memory", size(uploads.memory)),
             ("upload-spool", size(uploads.spool)),
         ];
@@ -433,6 +434,7 @@ mod tests {
             ("engine", engines.join(", else ")),
             ("listen", addresses.join(" and ")),
             ("spill-limit", Size(spool::DEFAULT_SPILL).to_string()),
+            ("journal-size", Size(spool::DEFAULT_ROOM).to_string()),
         ] {
             let words = default_in_words(name).unwrap();
             assert!(words.contains(&value), "{name}: {words}");

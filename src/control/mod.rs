@@ -200,7 +200,9 @@ pub enum PendingAction {
     /// To try once more what S3 refused.
     Retry,
     /// To write the contents below a directory, given as an absolute path.
-    Save { directory: PathBuf },
+    Save {
+        directory: PathBuf,
+    },
     /// To give it up.
     Discard,
 }

@@ -192,7 +192,8 @@ impl KeptBody {
     pub fn read(&self, first: u64, end: u64) -> BoxStream<'static, io::Result<Bytes>> {
         let is_all = first == 0 && end == self.0.size;
         let expected = is_all.then_some(self.0.crc32c);
-        let begun = Reading { body: self.clone(), file: None, position: first, end, digest: Digest::new(CRC32C) };
+        let begun =
+            Reading { body: self.clone(), file: None, position: first, end, digest: Digest::new(CRC32C) };
         stream::try_unfold(begun, move |reading| reading.next(expected)).boxed()
     }
 }
@@ -377,7 +378,8 @@ mod tests {
         let (_place, bodies) = bodies(1 << 20).await;
         assert_eq!(bodies.sweep(&HashSet::new()).unwrap(), 0, "there is no directory yet");
         let (known, unknown) = (body(&bodies, &[b"known"]).await, body(&bodies, &[b"unknown"]).await);
-        (known.keep().await.unwrap(), unknown.keep().await.unwrap());
+        known.keep().await.unwrap();
+        unknown.keep().await.unwrap();
         let unkept = body(&bodies, &[b"unkept"]).await;
         let rows = [known.row(), unknown.row()];
         assert_eq!(bodies.sweep(&HashSet::from([rows[0].name.as_str()])).unwrap(), 1);

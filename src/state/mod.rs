@@ -48,7 +48,8 @@ pub use identity::{SourceIdentity, default_directory, is_named_after};
 pub use locks::LockRow;
 pub use pending::{
     Acceptance, AcceptedRow, Basis, BodyRow, Change, Coming, CreateRow, Kept, Left, LeftChange,
-    Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered, TransferRow, Unstored, UploadRow,
+    Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered, TransferRow, Unstored,
+    UploadRow,
 };
 pub use private::{
     create_private, directory_hint, open_private, private_directory, read_private, write_private,

@@ -25,12 +25,7 @@ pub enum Expected<'a> {
 
 impl Expected<'_> {
     /// Whether the object at `key` is what was written, or just as good. A look that fails proves nothing.
-    pub async fn is_at<S: ObjectStore + ?Sized>(
-        self,
-        store: &S,
-        key: &Key,
-        meta: &ObjectMeta,
-    ) -> bool {
+    pub async fn is_at<S: ObjectStore + ?Sized>(self, store: &S, key: &Key, meta: &ObjectMeta) -> bool {
         match self {
             Self::Body(body) => holds(store, key, meta, body).await,
             Self::Copy(source, begun) => is_copy(store, source, key, meta, begun).await,

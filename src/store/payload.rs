@@ -184,7 +184,10 @@ mod tests {
     fn what_is_sent_again_is_no_progress() {
         let payload = Payload::from_iter(["ab", "cd"].map(Bytes::from));
         let again = payload.clone();
-        assert_eq!([2, 1, 2, 4, 3, 4].map(|sent| again.has_come_further(sent)), [true, false, false, true, false, false]);
+        assert_eq!(
+            [2, 1, 2, 4, 3, 4].map(|sent| again.has_come_further(sent)),
+            [true, false, false, true, false, false]
+        );
         assert!(!payload.has_come_further(4), "it is the same");
     }
 

@@ -91,7 +91,10 @@ async fn what_is_saved_while_s3_is_away_is_kept() {
     assert_eq!(away.gateway.get("/d/doc").await, (200, "kept".into()), "after a restart, too");
     away.door.open().await;
     away.drained().await;
-    eventually("everything is made", || async { away.bucket.keys().await == ["d/doc", "d/moved", "e/unseen"] }).await;
+    eventually("everything is made", || async {
+        away.bucket.keys().await == ["d/doc", "d/moved", "e/unseen"]
+    })
+    .await;
     assert_eq!(away.bucket.get("d/doc").await.unwrap(), "kept");
 }
 

@@ -71,7 +71,9 @@ async fn drain(shared: Weak<Shared>) {
 /// Whether S3 is in reach, as far as is known, or answers now. What is not begun before that is in nobody's doubt, and may
 /// give way to what is accepted meanwhile.
 async fn is_reached(shared: &Shared) -> bool {
-    let Some(key) = shared.store.journal().next().filter(|_| shared.store.reach().is_lost()) else { return true };
+    let Some(key) = shared.store.journal().next().filter(|_| shared.store.reach().is_lost()) else {
+        return true;
+    };
     // This is asked and never answered from memory; that the version is none does not matter.
     match shared.store.below_journal(ATTEMPT).attributes(&key, &ETag::new("none")).await {
         Err(error) if error.is_transient() => {
@@ -205,9 +207,10 @@ impl<'a> Making<'a> {
                 let there = existing(store.head(key).await)?;
                 let expected = Expected::Copy(source, self.change.since());
                 match there {
-                    Some(meta) if expected.is_at(&**store, key, &meta).await => {
-                        Ok(Made::At(key.clone(), Written { etag: meta.etag, last_modified: meta.last_modified }))
-                    }
+                    Some(meta) if expected.is_at(&**store, key, &meta).await => Ok(Made::At(
+                        key.clone(),
+                        Written { etag: meta.etag, last_modified: meta.last_modified },
+                    )),
                     _ => Ok(Made::Otherwise),
                 }
             }

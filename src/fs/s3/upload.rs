@@ -7,8 +7,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use super::delivery::{Delivery, Placed};
 use super::silence::{Silence, writer};
 use super::{Failure, S3FileSystem};
@@ -25,6 +23,8 @@ use crate::store::journal::NewFile;
 use crate::store::multipart::{MultipartWriter, NewObject, RetainedBody, Unfinished};
 use crate::store::namespace::Namespace;
 use crate::sync::Entered;
+use async_trait::async_trait;
+use bytes::Bytes;
 
 /// Where an object is written to.
 #[derive(Debug)]
@@ -55,7 +55,10 @@ enum Route {
 /// A body that has come.
 enum Arrived {
     /// `accepted`: what of it may be accepted before S3 has it.
-    Sent { intake: Intake<MultipartWriter>, accepted: Option<Acceptable> },
+    Sent {
+        intake: Intake<MultipartWriter>,
+        accepted: Option<Acceptable>,
+    },
     Kept(Acceptable),
 }
 
@@ -126,14 +129,19 @@ impl S3FileSystem {
         };
         let context = Arc::clone(context);
         let declared = DeclaredBody::new(&context, length);
-        let placement = Placement { names, context, target, delivery, is_clients_own, is_acceptable, entered };
+        let placement =
+            Placement { names, context, target, delivery, is_clients_own, is_acceptable, entered };
         Ok(Upload { declared, route, silence, placement })
     }
 
     /// A place for its body; an empty one needs none.
     async fn copy(&self, length: Option<u64>) -> Option<BodyCopy> {
         let declared = self.context.declared.or(length);
-        if declared == Some(0) { None } else { self.shared.store.journal().copy(declared.unwrap_or_default()).await }
+        if declared == Some(0) {
+            None
+        } else {
+            self.shared.store.journal().copy(declared.unwrap_or_default()).await
+        }
     }
 }
 

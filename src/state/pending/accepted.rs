@@ -36,9 +36,15 @@ pub struct AcceptedRow {
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// `None`: it is empty.
-    Put { body: Option<BodyRow> },
+    Put {
+        body: Option<BodyRow>,
+    },
     /// It is made of a version of another object, of `size` bytes.
-    Copy { from: String, version: String, size: u64 },
+    Copy {
+        from: String,
+        version: String,
+        size: u64,
+    },
     Delete,
 }
 

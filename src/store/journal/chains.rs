@@ -266,12 +266,7 @@ impl Chains {
     }
 
     /// What a client builds on that has seen `seen` of a key, or nothing there. `stored`: a version as the store knows it.
-    pub(super) fn basis(
-        &self,
-        key: &Key,
-        seen: Option<&ETag>,
-        stored: impl FnOnce(&ETag) -> ETag,
-    ) -> Basis {
+    pub(super) fn basis(&self, key: &Key, seen: Option<&ETag>, stored: impl FnOnce(&ETag) -> ETag) -> Basis {
         let shown = self.shown(key);
         let is_seen = |shown: &Arc<Pending>| match seen {
             Some(seen) => shown.meta().is_some() && shown.etag() == *seen,
@@ -313,7 +308,11 @@ impl Chains {
                 other.row.basis == Basis::After(number) || other.row.after == Some(number)
             };
             let new: Vec<_> = self.everything().filter(builds).cloned().collect();
-            meant.extend(new.into_iter().filter(|new| meant.iter().all(|old| !Arc::ptr_eq(old, new))).collect::<Vec<_>>());
+            meant.extend(
+                new.into_iter()
+                    .filter(|new| meant.iter().all(|old| !Arc::ptr_eq(old, new)))
+                    .collect::<Vec<_>>(),
+            );
             at += 1;
         }
         for (index, change) in meant.iter().enumerate() {
@@ -474,7 +473,8 @@ mod tests {
         let followers = chains.followers(&first, &copy, Some(&ETag::new("stored")));
         chains.remove(&first);
         followers.iter().for_each(|row| chains.replace(row));
-        let rows: Vec<_> = chains.all(&copy).iter().map(|other| (other.row.number, other.row.basis.clone())).collect();
+        let rows: Vec<_> =
+            chains.all(&copy).iter().map(|other| (other.row.number, other.row.basis.clone())).collect();
         assert_eq!(rows, [(2, Basis::Version("\"stored\"".into())), (4, Basis::After(2))]);
         assert_eq!(number(chains.first(&key())), Some(3), "it is no part of it");
         assert_eq!((chains.next_number(), chains.count()), (5, (3, 0)));
@@ -485,7 +485,8 @@ mod tests {
     #[test]
     fn a_copy_of_what_is_pending_is_made_of_what_that_became() {
         let copy = Change::Copy { from: "d/file".into(), version: "\"1\"".into(), size: 3 };
-        let copy = AcceptedRow { key: "d/copy".into(), change: copy, after: Some(1), ..row(2, Basis::Absent) };
+        let copy =
+            AcceptedRow { key: "d/copy".into(), change: copy, after: Some(1), ..row(2, Basis::Absent) };
         let chains = chains([change(1, Basis::Absent), of_row(copy)]);
         assert_eq!(chains.begin(9).len(), 1, "it waits");
         let followers = chains.followers(&chains.first(&key()).unwrap(), &key(), Some(&ETag::new("stored")));

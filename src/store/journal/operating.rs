@@ -68,16 +68,14 @@ impl Journal {
     }
 
     /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what was written.
-    pub async fn save(
-        &self,
-        directory: &Path,
-        fits: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Told>, SaveError> {
+    pub async fn save(&self, directory: &Path, fits: impl Fn(&str) -> bool) -> Result<Vec<Told>, SaveError> {
         let mut saved = Vec::new();
         for change in self.meant(fits) {
             // What is shown of a key is its newest content.
-            let is_shown = self.0.chains.lock().shown(change.key()).is_some_and(|shown| Arc::ptr_eq(&shown, &change));
-            if !is_shown || !matches!(change.row.change, Change::Put { .. }) || change.row.key.ends_with('/') {
+            let is_shown =
+                self.0.chains.lock().shown(change.key()).is_some_and(|shown| Arc::ptr_eq(&shown, &change));
+            if !is_shown || !matches!(change.row.change, Change::Put { .. }) || change.row.key.ends_with('/')
+            {
                 continue;
             }
             let path = directory.join(&change.row.key);

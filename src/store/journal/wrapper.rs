@@ -10,7 +10,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::{AcceptError, Journal, NewFile, Pending, Writer};
 use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectMeta, ReadCondition, Spelling, Stat, Written,
+    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectMeta, ReadCondition, Spelling, Stat,
+    Written,
 };
 use crate::path_key::PathKey;
 use crate::spool::KeptBody;
@@ -46,7 +47,8 @@ impl WithJournal {
         let Some(create) = self.inner.hand_over(&key, &file.condition) else {
             return self.journal.accept_file(file, writer).await;
         };
-        let accepted = self.journal.accept_file(NewFile { condition: Condition::IfAbsent, ..file }, writer).await;
+        let accepted =
+            self.journal.accept_file(NewFile { condition: Condition::IfAbsent, ..file }, writer).await;
         if accepted.is_err() {
             self.inner.take_back(&key, create).await;
         }
@@ -103,7 +105,9 @@ impl WithJournal {
         }
         let (first, shown) = (self.journal.head(key), self.shown(key));
         let over = first.filter(|first| first.refusal().is_some()).zip(shown);
-        let Some((first, shown)) = over else { return Err(settled.err().unwrap_or(StoreError::ConditionFailed)) };
+        let Some((first, shown)) = over else {
+            return Err(settled.err().unwrap_or(StoreError::ConditionFailed));
+        };
         if *condition != Condition::IfMatch(shown.etag()) {
             return Err(StoreError::ConditionFailed);
         }
@@ -185,7 +189,9 @@ impl WithJournal {
             Some(Some(meta)) => Ok(Stat { object: Some(meta), is_prefix }),
             _ if is_prefix => Ok(Stat { object: None, is_prefix }),
             _ if self.is_in_new_folder(name.as_str()) => Ok(Stat { object: None, is_prefix }),
-            Some(None) => Ok(Stat { object: None, is_prefix: self.inner.is_prefix(&format!("{name}/")).await? }),
+            Some(None) => {
+                Ok(Stat { object: None, is_prefix: self.inner.is_prefix(&format!("{name}/")).await? })
+            }
             None => self.inner.stat(name).await,
         }
     }

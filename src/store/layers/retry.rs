@@ -121,7 +121,9 @@ impl Retry {
                 deadline = self.policy.limit.deadline();
             }
             maybe_applied |= error.may_have_been_applied();
-            self.note_silence();
+            if matches!(error, StoreError::Unavailable(_) | StoreError::Blocked(_)) {
+                self.note_silence();
+            }
             let next = Instant::now() + pause;
             if next >= self.end(kind, deadline) {
                 return (Err(self.given_up(error)), maybe_applied);
@@ -147,9 +149,9 @@ impl Retry {
             self.note_silence();
         }
         let end = self.end(Kind::Read, deadline).max(least);
-        timeout_at(end, attempt).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable("no answer within the request's budget".into()))
-        })
+        timeout_at(end, attempt)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer within the request's budget".into())))
     }
 
     /// Until when S3 may be silent before it counts as out of reach, of a request that saves nothing.
@@ -856,7 +858,11 @@ mod tests {
             assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
             begun.elapsed().as_secs()
         };
-        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 56, "it is not lost yet");
+        assert_eq!(
+            waited(&patient(&Faulty::with(&always), false), false).await,
+            11,
+            "so long it may be silent"
+        );
         assert!(reach.is_lost(), "nobody heard of it in that time");
         assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 6);
         assert_eq!(waited(&patient(&Faulty::with(&always), false), true).await, 56, "a write");
@@ -864,7 +870,8 @@ mod tests {
         let hangs = patient(&Faulty::with(&[Fault::Hangs]), false);
         assert_eq!(waited(&hangs, false).await, 10);
         reach.heard();
-        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 56, "it is back");
+        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 11, "it is back");
+        assert!(reach.is_lost(), "and silent again");
     }
 
     #[tokio::test(start_paused = true)]

@@ -89,7 +89,8 @@ impl Intercept for Progress {
     ) -> Result<(), BoxError> {
         self.note(0);
         let request = context.request_mut();
-        let body = Watched { body: request.take_body(), piece: Bytes::new(), sent: 0, progress: self.clone() };
+        let body =
+            Watched { body: request.take_body(), piece: Bytes::new(), sent: 0, progress: self.clone() };
         *request.body_mut() = SdkBody::from_body_1_x(body);
         Ok(())
     }

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::mac::{Closed, Mac, Mode};
-use crate::harness::process::{Process, command};
 use crate::harness::door::Door;
+use crate::harness::process::{Process, command};
 use crate::harness::{BUCKET, Bucket, embedded, eventually};
 
 /// Random numbers of a seed that is told (SplitMix64).

@@ -99,7 +99,11 @@ async fn a_file_that_is_moved_is_shown_at_its_new_place_and_moved_later() {
     let mut away = away.restarted().await;
     let (requests, left) = away.outcome().await;
     assert_eq!(left, objects(&[("d/", ""), ("e/moved again", "content"), ("e/other", "x")]));
-    assert_eq!(requests, ["CopyObject", "DeleteObject", "PutObject"], "one copy, and a marker for its folder");
+    assert_eq!(
+        requests,
+        ["CopyObject", "DeleteObject", "PutObject"],
+        "one copy, and a marker for its folder"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

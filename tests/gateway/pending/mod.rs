@@ -102,8 +102,10 @@ impl Away {
 
     /// Until nothing is pending any more.
     pub async fn drained(&self) {
-        eventually("everything is stored, and nothing is left of it here", || async { self.bodies().is_empty() })
-            .await;
+        eventually("everything is stored, and nothing is left of it here", || async {
+            self.bodies().is_empty()
+        })
+        .await;
     }
 }
 

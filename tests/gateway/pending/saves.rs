@@ -51,8 +51,10 @@ async fn a_new_file_in_a_folder_that_is_known_is_accepted() {
     assert_eq!(away.mac.list("/d/").await.len(), 3);
     assert_eq!(away.gateway.get("/d/new").await, (200, "content".into()));
     away.door.open().await;
-    eventually("it is stored", || async { away.bucket.get("d/new").await.is_some_and(|new| new == "content") })
-        .await;
+    eventually("it is stored", || async {
+        away.bucket.get("d/new").await.is_some_and(|new| new == "content")
+    })
+    .await;
     away.drained().await;
     assert_eq!(away.bucket.keys().await, ["d/new", "d/other"]);
 }
@@ -127,9 +129,12 @@ async fn an_outage_in_the_middle_of_a_large_file_loses_nothing_of_it() {
     assert_eq!(away.mac.status("PUT", "/large").await, 201);
     let token = away.mac.lock("/large").await;
     let (sender, receiver) = mpsc::channel::<Bytes>(1);
-    let pieces = stream::unfold(receiver, |mut pieces| async { Some((Ok::<_, Infallible>(pieces.recv().await?), pieces)) });
+    let pieces = stream::unfold(receiver, |mut pieces| async {
+        Some((Ok::<_, Infallible>(pieces.recv().await?), pieces))
+    });
     let request = away.mac.request("PUT", "/large").header("If", format!("(<{token}>)"));
-    let request = request.header("X-Expected-Entity-Length", whole.len()).body(reqwest::Body::wrap_stream(pieces));
+    let request =
+        request.header("X-Expected-Entity-Length", whole.len()).body(reqwest::Body::wrap_stream(pieces));
     let saving = tokio::spawn(request.send());
     for (number, piece) in (0..whole.len()).step_by(1 << 20).enumerate() {
         if number == 24 {
@@ -143,8 +148,12 @@ async fn an_outage_in_the_middle_of_a_large_file_loses_nothing_of_it() {
     assert!(status.is_success(), "{status}");
     let told = away.mac.get("/large").await;
     assert!(told.0 == 200 && told.1 == whole, "it is shown");
-    let part = away.gateway.request("GET", "/large").header("Range", "bytes=5000000-5000009").send().await.unwrap();
-    assert_eq!((part.status().as_u16(), part.bytes().await.unwrap()), (206, whole.slice(5_000_000..5_000_010)));
+    let part =
+        away.gateway.request("GET", "/large").header("Range", "bytes=5000000-5000009").send().await.unwrap();
+    assert_eq!(
+        (part.status().as_u16(), part.bytes().await.unwrap()),
+        (206, whole.slice(5_000_000..5_000_010))
+    );
     away.door.open().await;
     away.drained().await;
     assert!(away.bucket.get("large").await.unwrap() == whole);
