@@ -24,13 +24,20 @@ struct Counts {
     received: AtomicU64,
     /// When S3 last took something of what the request sends.
     taken: Mutex<Option<Instant>>,
+    /// When S3 last failed it for a passing reason.
+    failed: Mutex<Option<Instant>>,
 }
 
 impl Tally {
     /// `number`: by which the log names the request.
     pub fn new(number: u64) -> Self {
-        let (s3_requests, received, taken) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
-        Self(Arc::new(Counts { number, s3_requests, received, taken }))
+        Self(Arc::new(Counts {
+            number,
+            s3_requests: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            taken: Mutex::default(),
+            failed: Mutex::default(),
+        }))
     }
 
     pub fn number(&self) -> u64 {
@@ -62,6 +69,15 @@ impl Tally {
 
     pub fn note_taken(&self) {
         *self.0.taken.lock() = Some(Instant::now());
+    }
+
+    /// When S3 last failed the request for a passing reason.
+    pub fn failed(&self) -> Option<Instant> {
+        *self.0.failed.lock()
+    }
+
+    pub fn note_failed(&self) {
+        *self.0.failed.lock() = Some(Instant::now());
     }
 
     /// Does `work` for this request.

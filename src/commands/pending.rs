@@ -173,7 +173,7 @@ async fn carried_out(
         Err(error) => return Err(error.into()),
     }
     let state = State::open(state_dir, "s3dav pending").await?;
-    let (left, bodies) = (state.recover().accepted, Bodies::new(&state, None));
+    let (left, bodies) = (state.accepted(), Bodies::new(&state, None));
     let journal = Journal::load(state.clone(), bodies, left).await;
     let done = carry_out(&journal, path, action).await;
     state.close().await?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm, Digest};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use uuid::Uuid;
@@ -34,9 +34,8 @@ pub struct BodyCopy {
     file: Scratch,
     body: Stored,
     room: Budget,
-    /// What is not written yet, up to [`PIECE`].
-    pieces: Vec<Bytes>,
-    held: usize,
+    /// What is not written yet, up to [`PIECE`]: copied, since short pieces keep long buffers.
+    buffer: BytesMut,
     digest: Digest,
 }
 
@@ -79,7 +78,7 @@ impl Bodies {
         let path = body.path();
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         let (file, room, digest) = (Scratch::of(file, &self.room), self.room.clone(), Digest::new(CRC32C));
-        Ok(BodyCopy { file, body, room, pieces: Vec::new(), held: 0, digest })
+        Ok(BodyCopy { file, body, room, buffer: BytesMut::new(), digest })
     }
 
     /// The body that an earlier life kept, if its file is there.
@@ -131,9 +130,8 @@ impl BodyCopy {
     /// Takes the next bytes.
     pub async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         self.digest.update(&bytes);
-        self.held += bytes.len();
-        self.pieces.push(bytes);
-        if self.held < PIECE { Ok(()) } else { self.flush().await }
+        self.buffer.extend_from_slice(&bytes);
+        if self.buffer.len() < PIECE { Ok(()) } else { self.flush().await }
     }
 
     /// The body; nothing more comes.
@@ -145,13 +143,14 @@ impl BodyCopy {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        let (pieces, length) = (std::mem::take(&mut self.pieces), std::mem::take(&mut self.held) as u64);
+        let bytes = self.buffer.split().freeze();
+        let length = bytes.len() as u64;
         let Some(more) = self.room.try_take(length) else { return Err(io::ErrorKind::QuotaExceeded.into()) };
         match &mut self.body.portion {
             Some(portion) => portion.merge(more),
             none => *none = Some(more),
         }
-        self.file.write_aside(self.body.size, pieces).await?;
+        self.file.write_aside(self.body.size, vec![bytes]).await?;
         self.body.size += length;
         Ok(())
     }

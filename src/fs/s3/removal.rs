@@ -129,10 +129,10 @@ impl Removing<'_> {
     /// Deletes a file, or accepts that it is deleted where S3 takes nothing.
     async fn run_or_accept(&self) -> Result<Made, Failure> {
         let Node::File(meta) = &self.located.node else { return Err(Failure::IsFolder) };
-        if let Some(removed) = Silence::begin(self.shared).or_none(self.run(None, None)).await {
+        let key = Key::new(&self.located.key)?;
+        if let Some(removed) = Silence::begin(self.shared, &key).or_none(self.run(None, None)).await {
             return removed.map(|()| Made::InStore);
         }
-        let key = Key::new(&self.located.key)?;
         self.shared.store.journal().accept_deletion(&key, &meta.etag, &writer(self.client)).await?;
         tracing::warn!(%key, "S3 takes nothing; a file is deleted there when it does");
         self.shared.seen_versions.forget(self.client, &self.located.key);
@@ -225,10 +225,10 @@ async fn put_or_accept_marker(
     client: &Client,
     prefix: &str,
 ) -> Result<(), Failure> {
-    if let Some(made) = Silence::begin(shared).or_none(put_marker(store, prefix)).await {
+    let (key, attributes) = (Key::new(prefix)?, marker_attributes());
+    if let Some(made) = Silence::begin(shared, &key).or_none(put_marker(store, prefix)).await {
         return made;
     }
-    let (key, attributes) = (Key::new(prefix)?, marker_attributes());
     let marker = NewFile { key, attributes, condition: Condition::IfAbsent, body: None };
     shared.store.names().accept_file(marker, &writer(client)).await?;
     tracing::warn!(prefix, "S3 takes nothing; a folder is made there when it does");

@@ -3,24 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{S3FileSystem, Shared};
 use crate::fs::Client;
+use crate::object::{ETag, Key};
 use crate::store::journal::Writer;
+use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::tally;
 
 /// How long S3 has taken nothing of a change. Cloning goes on from the same begin.
 #[derive(Debug, Clone)]
 pub(super) struct Silence {
     shared: Arc<Shared>,
+    /// What is changed.
+    key: Key,
     /// Since when it is looked at.
     begun: Instant,
 }
 
 impl Silence {
-    pub(super) fn begin(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), begun: Instant::now() }
+    pub(super) fn begin(shared: &Arc<Shared>, key: &Key) -> Self {
+        Self { shared: Arc::clone(shared), key: key.clone(), begun: Instant::now() }
     }
 
     /// What was before does not count.
@@ -28,24 +32,55 @@ impl Silence {
         self.begun = Instant::now();
     }
 
+    fn patience(&self) -> Duration {
+        self.shared.options.store_patience
+    }
+
+    fn is_lost(&self) -> bool {
+        self.shared.store.reach().is_lost()
+    }
+
     /// When S3 last took something.
     fn since(&self) -> Instant {
         tally::current().and_then(|tally| tally.taken()).map_or(self.begun, |taken| taken.max(self.begun))
     }
 
-    /// Whether S3 has taken nothing for longer than it is waited for, or is known to be away.
+    /// Whether S3 is known to be away, or has failed since it last took something, for longer than it is waited for.
     pub(super) fn is_long(&self) -> bool {
-        self.shared.store.reach().is_lost() || self.since().elapsed() >= self.shared.options.store_patience
+        let since = self.since();
+        let has_failed = || tally::current().and_then(|tally| tally.failed()).is_some_and(|at| at >= since);
+        self.is_lost() || (since.elapsed() >= self.patience() && has_failed())
     }
 
-    /// Waits until it is.
+    /// Waits until S3 has taken nothing for longer than it is waited for. One that is at work, such as on a copy or on
+    /// putting parts together, may take its time: it answers other questions meanwhile.
     pub(super) async fn grown(&self) {
+        let mut asked = self.begun;
         while !self.is_long() {
-            let end = self.since() + self.shared.options.store_patience;
-            sleep_until(end.min(Instant::now() + LOOK)).await;
+            let since = self.since().max(asked);
+            // The last fifth is for asking.
+            if since.elapsed() < self.patience().mul_f64(0.8) {
+                sleep(LOOK.min(self.patience() / 5)).await;
+            } else if self.is_silent().await {
+                break;
+            } else {
+                asked = Instant::now();
+            }
         }
         // Others need not find that out by themselves.
         self.shared.store.reach().gave_up(self.since());
+    }
+
+    /// Whether S3 does not even answer a question.
+    async fn is_silent(&self) -> bool {
+        let limit = Limit::Each(self.patience() / 5);
+        let store = self.shared.store.below_journal(RetryPolicy { limit, for_credentials: false });
+        // This is asked and never answered from memory; that the version is none does not matter.
+        let asked = store.attributes(&self.key, &ETag::new("none"));
+        match timeout(self.patience() / 5, asked).await {
+            Err(_) => true,
+            Ok(answer) => answer.is_err_and(|error| error.is_transient()),
+        }
     }
 
     /// What `work` comes to; `None`: S3 takes nothing, and it was broken off, whatever S3 has of it.

@@ -175,7 +175,7 @@ struct Transferring {
 impl Transferring {
     /// Moves a file, or accepts that it is moved where S3 takes nothing.
     async fn run_or_accept(&self) -> Result<(), Failure> {
-        match Silence::begin(&self.shared).or_none(self.run()).await {
+        match Silence::begin(&self.shared, &Key::new(&self.target.key)?).or_none(self.run()).await {
             Some(moved) => moved,
             None => self.accept().await,
         }

@@ -115,7 +115,7 @@ impl S3FileSystem {
         };
         let is_acceptable = self.may_accept() && !is_clients_own;
         let copy = if is_acceptable { self.copy(length).await } else { None };
-        let silence = Silence::begin(&self.shared);
+        let silence = Silence::begin(&self.shared, &delivery.key);
         let object = NewObject {
             key: delivery.key.clone(),
             attributes: delivery.attributes.clone(),

@@ -145,6 +145,19 @@ impl State {
         written
     }
 
+    /// What was accepted and is not made, in order.
+    pub fn accepted(&self) -> Vec<LeftChange> {
+        let rows = self.0.pending.0.lock();
+        let mut left: Vec<LeftChange> = Vec::new();
+        for pending in rows.of_kind(Kind::Accepted) {
+            if let Operation::Accepted(row) = &pending.operation {
+                left.push(LeftChange { row: row.clone(), since: pending.since });
+            }
+        }
+        left.sort_by_key(|left| left.row.number);
+        left
+    }
+
     /// The changes of these numbers are made, or are not to be made any more. `changed`: those that build on them, as
     /// they are now. Synced: what they needed may be deleted then.
     pub async fn end_accepted(&self, numbers: &[u64], changed: &[AcceptedRow]) -> Result<(), StateError> {

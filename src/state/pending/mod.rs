@@ -219,7 +219,6 @@ impl State {
         let mut rows = self.pending();
         rows.sort_by_key(|row| row.since);
         for row in rows {
-            let since = row.since;
             match row.operation {
                 Operation::Create(create) => recovered.creates.push(create),
                 Operation::Upload(upload) => recovered.uploads.push(upload),
@@ -227,10 +226,10 @@ impl State {
                 Operation::Question(question) => recovered.questions.push(question),
                 // It stands until the file is written, replaced or deleted.
                 Operation::Content { .. } => {}
-                Operation::Accepted(row) => recovered.accepted.push(LeftChange { row, since }),
+                Operation::Accepted(_) => {}
             }
         }
-        recovered.accepted.sort_by_key(|left| left.row.number);
+        recovered.accepted = self.accepted();
         recovered
     }
 

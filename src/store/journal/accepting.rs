@@ -50,7 +50,7 @@ pub struct MovedFile {
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
     #[error("its content cannot be kept on this machine's disk")]
-    Disk(#[from] io::Error),
+    Disk(#[source] io::Error),
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
@@ -73,7 +73,7 @@ impl Journal {
     pub(super) async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
         let NewFile { key, attributes, condition, body } = file;
         if let Some(body) = &body {
-            body.keep().await?;
+            body.keep().await.map_err(AcceptError::Disk)?;
         }
         let turn = self.0.turns.lock(key.clone()).await;
         let (etag, accepting) = {

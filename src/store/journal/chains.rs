@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::Told;
 use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta};
 use crate::spool::KeptBody;
 use crate::state::{AcceptedRow, Basis, Change};
@@ -20,6 +19,19 @@ pub struct Pending {
     since: u64,
     body: Option<KeptBody>,
     progress: Mutex<Progress>,
+}
+
+/// One of them, as the user is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub key: String,
+    pub change: Change,
+    /// Milliseconds since 1970.
+    pub since: u64,
+    /// Why S3 refuses it.
+    pub refused: Option<String>,
+    /// It is being made.
+    pub is_under_way: bool,
 }
 
 #[derive(Debug, Default)]

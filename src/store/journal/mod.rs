@@ -29,8 +29,8 @@ use crate::state::{AcceptedRow, LeftChange, State};
 use crate::sync::KeyedLock;
 
 pub use accepting::{AcceptError, MovedFile, NewFile, Writer};
-pub use chains::Pending;
-pub use operating::{SaveError, Told};
+pub use chains::{Pending, Told};
+pub use operating::SaveError;
 pub use wrapper::WithJournal;
 
 use chains::Chains;

@@ -8,21 +8,9 @@ use futures_util::TryStreamExt;
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
-use super::{Journal, Pending};
+use super::Journal;
+use super::chains::{Pending, Told};
 use crate::state::Change;
-
-/// A change that was accepted and is not made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    pub key: String,
-    pub change: Change,
-    /// Milliseconds since 1970.
-    pub since: u64,
-    /// Why S3 refuses it.
-    pub refused: Option<String>,
-    /// It is being made.
-    pub is_under_way: bool,
-}
 
 /// Why what is pending could not be written elsewhere.
 #[derive(Debug, thiserror::Error)]

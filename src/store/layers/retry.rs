@@ -20,6 +20,7 @@ use crate::store::{
     CompleteUpload, Content, CopyObject, CopyPart, GetObject, ListPage, ListRequest, MultipartStore,
     ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart, existing,
 };
+use crate::tally::{self, Tally};
 
 /// How long to go on. No attempt is begun, and no read waited for, beyond the limit.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +122,7 @@ impl Retry {
                 deadline = self.policy.limit.deadline();
             }
             maybe_applied |= error.may_have_been_applied();
+            tally::current().iter().for_each(Tally::note_failed);
             if matches!(error, StoreError::Unavailable(_) | StoreError::Blocked(_)) {
                 self.note_silence();
             }

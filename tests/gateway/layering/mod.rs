@@ -64,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "open_file",
             "path_key",
             "sync",
+            "tally",
         ],
     ),
     // For people: above what is served, it only shows.

@@ -1,8 +1,11 @@
 //! What is saved while S3 is away: accepted on this machine, shown, and stored later.
 
 mod changes;
+mod crashes;
+mod orders;
 mod refusals;
 mod saves;
+mod silence;
 
 use std::fs;
 use std::sync::Arc;

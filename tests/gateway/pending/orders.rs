@@ -1,0 +1,68 @@
+//! `s3dav pending`, with a gateway and without.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::finder::client::Finder;
+use crate::harness::door::Door;
+use crate::harness::process::{Process, command, outcome, send_signal};
+use crate::harness::{BUCKET, Bucket, embedded, eventually};
+
+async fn pending(state: &TempDir, arguments: &[&str]) -> (i32, String, String) {
+    let mut pending = command(&["pending"]);
+    pending.args(arguments).arg("--state-dir").arg(state.path().join("state"));
+    outcome(pending).await
+}
+
+async fn serve(door: &Door, state: &TempDir) -> Process {
+    let mut serve = command(&["serve", "--bucket", BUCKET, "--force-path-style", "--listen", "127.0.0.1:0"]);
+    serve.args(["--endpoint-url", &format!("http://{}", door.address)]);
+    serve.args(["--on-outage", "keep", "--store-patience", "300ms", "--state-dir"]);
+    serve.arg(state.path().join("state"));
+    Process::serving(serve).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pending_is_listed_written_elsewhere_and_given_up() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let (bucket, mut door) =
+        (Bucket::of(&s3.endpoint_url(), BUCKET).await, Door::before(&s3.endpoint_url()).await);
+    bucket.put("d/doc", "old").await;
+    bucket.put("d/gone", "x").await;
+    let mut gateway = serve(&door, &state).await;
+    let mac = Finder::at(&gateway.url);
+    assert_eq!((mac.list("/d/").await.len(), mac.get("/d/doc").await.0), (3, 200));
+    assert_eq!(pending(&state, &[]).await, (0, String::new(), "nothing is pending\n".to_owned()));
+    door.shut().await;
+    let token = mac.lock("/d/doc").await;
+    assert_eq!(mac.put("/d/doc", &token, "newer").await, 204);
+    assert_eq!(mac.status("DELETE", "/d/gone").await, 204);
+    let (code, said, _) = pending(&state, &[]).await;
+    assert_eq!(code, 0);
+    for line in ["pending    /d/doc (5 bytes, for ", "pending    /d/gone (deleted, for "] {
+        assert!(said.contains(line), "{said}");
+    }
+    let json = pending(&state, &["list", "--json", "/d/doc"]).await.1;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["pending"][0]["path"], "/d/doc");
+    assert_eq!(json[0]["pending"].as_array().unwrap().len(), 1);
+    let place = tempfile::tempdir().unwrap();
+    let saved = pending(&state, &["save-to", place.path().to_str().unwrap(), "--all"]).await;
+    assert_eq!((saved.0, std::fs::read_to_string(place.path().join("d/doc")).unwrap()), (0, "newer".into()));
+    let again = pending(&state, &["save-to", place.path().to_str().unwrap(), "--all"]).await;
+    assert!(again.0 == 1 && again.2.contains("exists already"), "{again:?}");
+    assert_eq!(pending(&state, &["retry", "/d/doc"]).await.0, 1, "nothing is refused");
+    // The same without a gateway.
+    send_signal("TERM", &gateway.child.id().unwrap().to_string());
+    gateway.child.wait().await.unwrap();
+    assert!(pending(&state, &[]).await.1.contains("no gateway serves this source"));
+    let (code, said, _) = pending(&state, &["discard", "/d/doc"]).await;
+    assert_eq!((code, said.as_str()), (0, "discarded: /d/doc\n"));
+    assert_eq!(pending(&state, &["discard"]).await.0, 2, "which one?");
+    let _gateway = serve(&door, &state).await;
+    door.open().await;
+    eventually("the rest is made", || async { bucket.get("d/gone").await.is_none() }).await;
+    assert_eq!(bucket.get("d/doc").await.unwrap(), "old");
+    tokio::time::sleep(Duration::ZERO).await;
+}

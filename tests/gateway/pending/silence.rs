@@ -1,0 +1,79 @@
+//! What counts as an outage, and what is S3 at work.
+
+use std::time::{Duration, Instant};
+
+use s3dav::embedded::{Action, Gate};
+
+use super::Away;
+use crate::harness::eventually;
+
+const BUSY: Action = Action::Fail { status: 503, code: "SlowDown", message: "" };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_takes_long_is_waited_for() {
+    let away = Away::start().await;
+    away.bucket.put("doc", "content").await;
+    assert_eq!(away.mac.get("/doc").await.0, 200);
+    let gate = Gate::default();
+    away.s3.hooks().next(1, "CopyObject", Action::Hold(gate.clone()));
+    let request =
+        away.mac.request("MOVE", "/doc").header("Destination", format!("{}/moved", away.gateway.url));
+    let moving = tokio::spawn(request.send());
+    gate.reached().await;
+    tokio::time::sleep(super::PATIENCE * 5).await;
+    assert!(!moving.is_finished(), "S3 answers other questions");
+    gate.open();
+    assert_eq!(moving.await.unwrap().unwrap().status(), 201);
+    assert_eq!(away.bucket.keys().await, ["moved"]);
+    assert_eq!(away.s3.hooks().count("CopyObject"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_are_put_together_slowly_are_waited_for() {
+    let away = Away::start().await;
+    assert_eq!(away.mac.status("PUT", "/large").await, 201);
+    let (gate, token) = (Gate::default(), away.mac.lock("/large").await);
+    away.s3.hooks().next(1, "CompleteMultipartUpload", Action::Hold(gate.clone()));
+    let request = away.mac.request("PUT", "/large").header("If", format!("(<{token}>)"));
+    let saving = tokio::spawn(request.body(vec![7_u8; 20 << 20]).send());
+    gate.reached().await;
+    tokio::time::sleep(super::PATIENCE * 5).await;
+    assert!(!saving.is_finished());
+    gate.open();
+    assert!(saving.await.unwrap().unwrap().status().is_success());
+    assert_eq!(away.s3.hooks().count("CompleteMultipartUpload"), 1);
+    assert_eq!(away.bucket.get("large").await.unwrap().len(), 20 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_answers_and_takes_nothing_is_away_for_what_is_saved() {
+    let away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    assert_eq!(away.mac.get("/doc").await.0, 200);
+    away.s3.hooks().next(usize::MAX, "PutObject", BUSY);
+    assert_eq!(away.save("/doc", "newer").await, 204);
+    assert_eq!(away.bodies().len(), 1, "it is accepted");
+    assert_eq!(away.gateway.get("/doc").await, (200, "newer".into()));
+    away.s3.hooks().heal();
+    away.drained().await;
+    assert_eq!(away.bucket.get("doc").await.unwrap(), "newer");
+    assert_eq!(away.bucket.keys().await, ["doc"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_silent_is_away() {
+    let away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    assert_eq!(away.mac.get("/doc").await.0, 200);
+    let gate = Gate::default();
+    away.s3.hooks().always(Action::HoldFirst(gate.clone()));
+    let begun = Instant::now();
+    assert_eq!(away.save("/doc", "newer").await, 204);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert_eq!(away.bodies().len(), 1);
+    gate.open();
+    away.s3.hooks().heal();
+    away.drained().await;
+    eventually("it is stored", || async { away.bucket.get("doc").await.unwrap() == "newer" }).await;
+    assert_eq!(away.bucket.keys().await, ["doc"], "once");
+}
