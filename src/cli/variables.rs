@@ -53,6 +53,7 @@ const FILTER_OF_LOG: &str = "S3DAV_LOG";
 const LIKE_ENOUGH: f64 = 0.85;
 /// What tests, benchmarks and builds read, without the start.
 const OF_TESTS: &[&str] = &[
+    "S3DAV_ONCE",
     "ACTIONLINT",
     "APPLE_FRAMEWORKS",
     "ATTACK_SECONDS",

@@ -129,7 +129,7 @@ pub(super) async fn of_buckets(
     shutdown: &Shutdown,
 ) -> Result<Served, CommandError> {
     let mut stores = Vec::new();
-    let (reach, mut asked) = (Reach::new(source.lost_wait), Vec::new());
+    let (reach, mut asked) = (Reach::new(source.lost_wait, source.file_system.store_patience), Vec::new());
     let (mut is_aws, mut path, mut url) = (true, None, String::new());
     for bucket in &source.buckets {
         let store = S3Store::telling(reach.clone(), &bucket.bucket, source.s3.clone(), metrics.clone());

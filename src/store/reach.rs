@@ -18,6 +18,7 @@ pub struct Reach(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     wait: Duration,
+    silence: Duration,
     heard: Mutex<Heard>,
     server: Mutex<Option<String>>,
 }
@@ -30,14 +31,15 @@ struct Heard {
 
 impl Default for Reach {
     fn default() -> Self {
-        Self::new(LOST_WAIT)
+        Self::new(LOST_WAIT, SILENCE)
     }
 }
 
 impl Reach {
-    /// `wait`: how long S3 may be silent before it is out of reach, and a look-up or a read may wait then.
-    pub fn new(wait: Duration) -> Self {
-        Self(Arc::new(Inner { wait, heard: Mutex::default(), server: Mutex::default() }))
+    /// `wait`: how long a look-up or a read may wait while S3 is out of reach. `silence`: how long S3 may say nothing
+    /// before it is asked whether it is there.
+    pub fn new(wait: Duration, silence: Duration) -> Self {
+        Self(Arc::new(Inner { wait, silence, heard: Mutex::default(), server: Mutex::default() }))
     }
 
     /// S3 has answered, whatever.
@@ -82,6 +84,16 @@ impl Reach {
         }
     }
 
+    /// Whether S3 has said nothing since then.
+    pub(super) fn is_silent_since(&self, begun: Instant) -> bool {
+        self.0.heard.lock().last.is_none_or(|last| last < begun)
+    }
+
+    /// How long S3 may say nothing before it is asked whether it is there.
+    pub(super) fn silence(&self) -> Duration {
+        self.0.silence
+    }
+
     /// Whether S3 has ever answered.
     pub fn has_heard(&self) -> bool {
         self.0.heard.lock().last.is_some()
@@ -100,6 +112,8 @@ impl Reach {
 
 /// Beyond the time for a connection, so that each is a probe; a Mac's five workers and its user stand it.
 pub const LOST_WAIT: Duration = Duration::from_secs(5);
+/// A look-up takes a fraction of a second when all is well.
+const SILENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

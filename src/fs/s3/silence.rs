@@ -76,7 +76,8 @@ impl Silence {
         let limit = Limit::Each(self.patience() / 5);
         let store = self.shared.store.below_journal(RetryPolicy { limit, for_credentials: false });
         // This is asked and never answered from memory; that the version is none does not matter.
-        let asked = store.attributes(&self.key, &ETag::new("none"));
+        let none = ETag::new("none");
+        let asked = store.attributes(&self.key, &none);
         match timeout(self.patience() / 5, asked).await {
             Err(_) => true,
             Ok(answer) => answer.is_err_and(|error| error.is_transient()),

@@ -2,8 +2,8 @@
 //!
 //! What is known and young enough is answered from memory; what several ask for at once is asked
 //! for once. Every write tells the caches what became of it, also when it failed or was given up.
-//! While S3 is away what was known is better than nothing, however old. Absences count only where the folder's whole
-//! listing is known: what is made there then is made on the condition that it is absent.
+//! While S3 is away what was known is better than nothing, however old. Absences count only while S3 is out of reach, and
+//! where the folder's whole listing is known: what is made there then is made on the condition that it is absent.
 
 mod change;
 mod read;
@@ -84,7 +84,7 @@ impl Cached {
         match (object, self.metadata.prefix(&format!("{name}/"), Freshness::Any)) {
             (object, Some(true)) => Some(Stat { object: object.flatten(), is_prefix: true }),
             (Some(Some(meta)), _) => Some(Stat { object: Some(meta), is_prefix: false }),
-            (Some(None), Some(false)) => {
+            (Some(None), Some(false)) if self.reach.is_lost() => {
                 self.is_known_whole(name).then_some(Stat { object: None, is_prefix: false })
             }
             _ => None,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::logging::milliseconds;
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectMeta, Written};
@@ -82,6 +82,10 @@ impl Retry {
         }
     }
 
+    fn is_lost(&self) -> bool {
+        self.reach.as_ref().is_some_and(Reach::is_lost)
+    }
+
     /// The error of a call that is given up.
     fn given_up(&self, error: StoreError) -> StoreError {
         if let (StoreError::Unavailable(_) | StoreError::Blocked(_), Some(reach)) = (&error, &self.reach) {
@@ -110,6 +114,7 @@ impl Retry {
         let mut pause = FIRST_PAUSE;
         let mut maybe_applied = false;
         loop {
+            let was_lost = self.is_lost();
             let result = match kind {
                 Kind::Read => self.read(deadline, attempt()).await,
                 Kind::Write | Kind::Part => attempt().await,
@@ -124,7 +129,11 @@ impl Retry {
             maybe_applied |= error.may_have_been_applied();
             tally::current().iter().for_each(Tally::note_failed);
             if matches!(error, StoreError::Unavailable(_) | StoreError::Blocked(_)) {
-                self.note_silence();
+                self.note_silence().await;
+            }
+            // What is known may be answered from memory now.
+            if matches!(kind, Kind::Read) && self.reads_end.is_some() && !was_lost && self.is_lost() {
+                continue;
             }
             let next = Instant::now() + pause;
             if next >= self.end(kind, deadline) {
@@ -148,7 +157,7 @@ impl Retry {
             if let Ok(answer) = timeout_at(end.max(least), &mut attempt).await {
                 return answer;
             }
-            self.note_silence();
+            self.note_silence().await;
         }
         let end = self.end(Kind::Read, deadline).max(least);
         timeout_at(end, attempt)
@@ -156,18 +165,25 @@ impl Retry {
             .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer within the request's budget".into())))
     }
 
-    /// Until when S3 may be silent before it counts as out of reach, of a request that saves nothing.
+    /// Until when S3 may be silent before it is asked whether it is there, for a request that saves nothing.
     fn patience(&self) -> Option<(Instant, &Reach)> {
-        Some((self.reads_end?, self.reach.as_ref()?))
+        let reach = self.reach.as_ref().filter(|_| self.reads_end.is_some())?;
+        Some((self.made + reach.silence(), reach))
     }
 
-    /// S3 is out of reach if it has been silent for as long as that.
-    fn note_silence(&self) {
-        if let Some((end, reach)) = self.patience()
-            && Instant::now() >= end
-        {
-            reach.gave_up(self.made);
+    /// S3 is out of reach if it has been silent for as long as that, and does not answer a question either: one answer may
+    /// just take long.
+    async fn note_silence(&self) {
+        let Some((end, reach)) = self.patience() else { return };
+        if Instant::now() < end || reach.is_lost() || !reach.is_silent_since(self.made) {
+            return;
         }
+        if let Ok(key) = Key::new(QUESTION) {
+            // It is never answered from memory. Whoever hears an answer says so.
+            let question = ETag::new(QUESTION);
+            let _ = timeout(QUESTION_TIME, self.inner.attributes(&key, &question)).await;
+        }
+        reach.gave_up(self.made);
     }
 
     fn worth_waiting(&self, error: &StoreError) -> bool {
@@ -191,6 +207,10 @@ pub(in crate::store) enum Kind {
     Part,
 }
 
+/// The object that is asked for, to hear whether S3 is there; that there is none does not matter.
+const QUESTION: &str = "s3dav-is-there";
+/// A question is small.
+const QUESTION_TIME: Duration = Duration::from_secs(1);
 /// Work that outlived its request's budget still gets this long for a read.
 const LEAST_READ: Duration = Duration::from_secs(1);
 /// Short beside a round trip to S3, so that a blip costs little.
@@ -847,7 +867,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_s3_is_out_of_reach_reads_wait_for_a_short_time_alone() {
-        let reach = Reach::new(Duration::from_secs(10));
+        let reach = Reach::new(Duration::from_secs(10), Duration::from_secs(10));
         let patient = |inner: &Arc<Faulty>, saves| retry(inner).minding(reach.clone(), saves);
         let always = [Fault::Refused; 100];
         let waited = async |store: &Retry, writes: bool| {

@@ -52,7 +52,7 @@ impl TestGateway {
         let options = StackOptions {
             cache: source.cache,
             endpoint: None,
-            reach: Reach::new(source.lost_wait),
+            reach: Reach::new(source.lost_wait, source.file_system.store_patience),
             create_wait: source.create_wait,
             is_open: Arc::new({
                 let locks = locks.clone();
