@@ -53,18 +53,14 @@ pub(super) async fn carry_out(
 }
 
 fn shown(told: Told) -> PendingChange {
-    let (change, from, bytes) = match told.change {
-        Change::Put { .. } if told.key.ends_with('/') => (ChangeKind::FolderMade, None, 0),
-        Change::Put { body } => (ChangeKind::Saved, None, body.map_or(0, |body| body.size)),
-        Change::Copy { from, size, .. } => {
-            (ChangeKind::Moved, Some(PathKey::of_text(&from).to_string()), size)
-        }
-        Change::Delete => (ChangeKind::Deleted, None, 0),
+    let (change, bytes) = match told.change {
+        Change::Put { .. } if told.key.ends_with('/') => (ChangeKind::FolderMade, 0),
+        Change::Put { body } => (ChangeKind::Saved, body.map_or(0, |body| body.size)),
+        Change::Delete => (ChangeKind::Deleted, 0),
     };
     PendingChange {
         path: PathKey::of_text(&told.key).to_string(),
         change,
-        from,
         bytes,
         since: told.since / 1000,
         refused: told.refused,
@@ -124,10 +120,6 @@ fn line(change: &PendingChange, now: u64) -> String {
     };
     let what = match change.change {
         ChangeKind::Saved => size(change.bytes),
-        ChangeKind::Moved => match &change.from {
-            Some(from) => format!("moved from {}", notify::plain(from, MOST_OF_PATH)),
-            None => "moved".to_owned(),
-        },
         ChangeKind::Deleted => "deleted".to_owned(),
         ChangeKind::FolderMade => "folder".to_owned(),
     };

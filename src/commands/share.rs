@@ -1,5 +1,6 @@
 //! What is served, put together from its configuration.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::relay::{FarError, Relay};
 use crate::shutdown::Shutdown;
 use crate::spool::{Bodies, Intakes};
-use crate::state::{QuestionRow, Recovered, State, UploadRow};
+use crate::state::{CreateRow, Left, LeftChange, QuestionRow, Recovered, State, UploadRow};
 use crate::store::creates::IsOpen;
 use crate::store::journal::Journal;
 use crate::store::layers::conditional::{Endpoint, forget_question};
@@ -150,7 +151,7 @@ pub(super) async fn of_buckets(
         reach,
         create_wait: source.create_wait,
         is_open,
-        left: left.creates,
+        left: unaccepted(left.creates, &left.accepted, state).await,
         journal: Journal::load(state.clone(), bodies, left.accepted).await,
         state: state.clone(),
         metrics: metrics.clone(),
@@ -178,6 +179,18 @@ pub(super) async fn of_buckets(
     let asked = Asked::Buckets(asked);
     let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
     Ok(Served { content, cache, store: stack, intakes, cautions, answering, directory: None })
+}
+
+/// The empty files whose content was not accepted: the row of that stands for the others.
+async fn unaccepted(mut creates: Vec<CreateRow>, accepted: &[LeftChange], state: &State) -> Vec<CreateRow> {
+    let keys: HashSet<&str> = accepted.iter().map(|left| left.row.key.as_str()).collect();
+    for create in creates.extract_if(.., |create| keys.contains(create.key.as_str())) {
+        if let Err(error) = state.end_create(&create.key, Left::Content).await {
+            let (key, error) = (&create.key, with_causes(&error));
+            tracing::warn!(key, error, "a file that was made empty is noted on disk still");
+        }
+    }
+    creates
 }
 
 /// Whom to ask what it can.

@@ -212,9 +212,6 @@ pub enum PendingAction {
 pub struct PendingChange {
     pub path: String,
     pub change: ChangeKind,
-    /// Where a moved file was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
     /// Of the file.
     pub bytes: u64,
     /// Seconds since 1970.
@@ -232,7 +229,6 @@ pub struct PendingChange {
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeKind {
     Saved,
-    Moved,
     Deleted,
     FolderMade,
 }

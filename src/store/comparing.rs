@@ -15,7 +15,7 @@ use crate::object::{ETag, Key, ObjectMeta, ReadCondition};
 
 /// What a write should leave.
 #[derive(Debug, Clone, Copy)]
-pub enum Expected<'a> {
+pub(super) enum Expected<'a> {
     Body(&'a Payload),
     /// Begun then.
     Copy(&'a CopySource, SystemTime),
@@ -25,7 +25,12 @@ pub enum Expected<'a> {
 
 impl Expected<'_> {
     /// Whether the object at `key` is what was written, or just as good. A look that fails proves nothing.
-    pub async fn is_at<S: ObjectStore + ?Sized>(self, store: &S, key: &Key, meta: &ObjectMeta) -> bool {
+    pub(super) async fn is_at<S: ObjectStore + ?Sized>(
+        self,
+        store: &S,
+        key: &Key,
+        meta: &ObjectMeta,
+    ) -> bool {
         match self {
             Self::Body(body) => holds(store, key, meta, body).await,
             Self::Copy(source, begun) => is_copy(store, source, key, meta, begun).await,

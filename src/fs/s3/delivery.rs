@@ -84,7 +84,7 @@ impl Delivery {
     }
 
     /// Keeps the body beside the object; a client that has lost before and saves again has one copy.
-    async fn place_beside(&self, retained: &RetainedBody) -> Result<(Key, ETag), Failure> {
+    pub(super) async fn place_beside(&self, retained: &RetainedBody) -> Result<(Key, ETag), Failure> {
         let (shared, client, key) = (&self.shared, &self.client, self.key.as_str());
         if let Some((copy, etag)) = shared.seen_versions.loser(client, key) {
             let copy = Key::new(&copy)?;

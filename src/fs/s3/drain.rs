@@ -14,12 +14,11 @@ use crate::fs::error::log_failure;
 use crate::logging::with_causes;
 use crate::object::{Condition, ETag, Key, Written};
 use crate::state::Change;
-use crate::store::comparing::Expected;
 use crate::store::journal::Pending;
 use crate::store::layers::retry::{Limit, RetryPolicy};
+use crate::store::listing;
 use crate::store::multipart::{RetainedBody, Unfinished};
-use crate::store::tree::Leaf;
-use crate::store::{CopyObject, StoreError, existing};
+use crate::store::{StoreError, existing};
 
 /// Makes what is pending from now on, until the end.
 pub(super) fn start(shared: &Arc<Shared>) {
@@ -103,13 +102,12 @@ async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
             true
         }
         Ok(Made::Otherwise) => {
-            let waiting = journal.given_up(&change).await;
-            let others = waiting.iter().map(|other| other.key().as_str());
-            let keys = std::iter::once(change.key().as_str()).chain(others);
-            keys.for_each(|key| shared.dates.touch_parent(key));
+            journal.given_up(&change).await;
+            shared.dates.touch_parent(change.key().as_str());
             tracing::warn!(
                 key = %change.key(),
-                "someone else has changed a file that was moved or deleted while S3 was away; it stays"
+                "someone else has changed what was deleted, or made a file where a folder was made, while S3 was away; \
+                 theirs stays"
             );
             shared.metrics.conflict();
             true
@@ -162,7 +160,6 @@ impl<'a> Making<'a> {
         match &self.change.row.change {
             Change::Put { .. } => self.put().await,
             Change::Delete => self.delete().await,
-            Change::Copy { from, version, size } => self.copy(from, version, *size).await,
         }
     }
 
@@ -170,6 +167,13 @@ impl<'a> Making<'a> {
         let Self { change, delivery } = self;
         let body = || change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
         let key = delivery.key.clone();
+        if delivery.condition == Condition::IfAbsent && self.is_covered().await? {
+            if key.as_str().ends_with('/') {
+                return Ok(Made::Otherwise);
+            }
+            let (copy, etag) = delivery.place_beside(&body()).await?;
+            return Ok(Made::At(copy, Written { etag, last_modified: SystemTime::now() }));
+        }
         let error = match delivery.store_at(&body(), &key, &delivery.condition).await {
             Ok(written) => return Ok(Made::At(key, written)),
             Err(error) => error,
@@ -186,34 +190,20 @@ impl<'a> Making<'a> {
         })
     }
 
+    /// Whether somebody has made a folder where a file is to be, or a file where a folder is: one would hide the other.
+    async fn is_covered(&self) -> Result<bool, Failure> {
+        let Delivery { store, key, .. } = &self.delivery;
+        match key.as_str().strip_suffix('/') {
+            Some(name) => Ok(existing(store.head(&Key::new(name)?).await)?.is_some()),
+            None => Ok(listing::any(&**store, &format!("{key}/")).await?),
+        }
+    }
+
     async fn delete(&self) -> Result<Made, Failure> {
         let Delivery { store, key, condition, .. } = &self.delivery;
         match store.delete(key, condition).await {
             Ok(()) | Err(StoreError::NotFound) => Ok(Made::Gone),
             Err(StoreError::ConditionFailed) => Ok(Made::Otherwise),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn copy(&self, from: &str, version: &str, size: u64) -> Result<Made, Failure> {
-        let Delivery { shared, store, key, condition, .. } = &self.delivery;
-        let leaf = Leaf { key: Key::new(from)?, etag: ETag::new(version), size, storage_class: None };
-        let source = &leaf.source(&**store);
-        let copied = shared.uploads.copy(store, CopyObject { source, to: key, condition }).await;
-        match copied {
-            Ok(written) => Ok(Made::At(key.clone(), written)),
-            // An attempt whose answer was lost may have made it.
-            Err(StoreError::ConditionFailed | StoreError::NotFound) => {
-                let there = existing(store.head(key).await)?;
-                let expected = Expected::Copy(source, self.change.since());
-                match there {
-                    Some(meta) if expected.is_at(&**store, key, &meta).await => Ok(Made::At(
-                        key.clone(),
-                        Written { etag: meta.etag, last_modified: meta.last_modified },
-                    )),
-                    _ => Ok(Made::Otherwise),
-                }
-            }
             Err(error) => Err(error.into()),
         }
     }

@@ -229,7 +229,7 @@ async fn put_or_accept_marker(
     if let Some(made) = Silence::begin(shared, &key).or_none(put_marker(store, prefix)).await {
         return made;
     }
-    let marker = NewFile { key, attributes, condition: Condition::IfAbsent, body: None };
+    let marker = NewFile { key, attributes, condition: Condition::IfAbsent, body: None, was_sent: false };
     shared.store.names().accept_file(marker, &writer(client)).await?;
     tracing::warn!(prefix, "S3 takes nothing; a folder is made there when it does");
     Ok(())

@@ -15,7 +15,7 @@ use crate::fs::error::log_failure;
 use crate::fs::file_system::Transfer;
 use crate::fs::following::Following;
 use crate::fs::new_names::{NewName, Spot};
-use crate::object::{Condition, DeleteTarget, ETag, Key};
+use crate::object::{Condition, DeleteTarget, ETag, Key, Written};
 use crate::store::StoreError;
 use crate::store::journal::MovedFile;
 use crate::store::namespace::Namespace;
@@ -173,35 +173,43 @@ struct Transferring {
 }
 
 impl Transferring {
-    /// Moves a file, or accepts that it is moved where S3 takes nothing.
+    /// Moves a file, or accepts that it is moved, if S3 has nothing of it yet and takes nothing. What S3 has is moved there
+    /// alone: while it is away that is refused at once.
     async fn run_or_accept(&self) -> Result<(), Failure> {
-        match Silence::begin(&self.shared, &Key::new(&self.target.key)?).or_none(self.run()).await {
-            Some(moved) => moved,
-            None => self.accept().await,
+        let Node::File(meta) = &self.source.node else { return self.run().await };
+        let (from, journal) = (Key::new(&self.source.key)?, self.shared.store.journal());
+        if !journal.is_new(&from, &meta.etag) {
+            if self.shared.store.reach().is_lost() {
+                return Err(StoreError::Unavailable("what S3 has is moved when it answers".into()).into());
+            }
+            return self.run().await;
         }
-    }
-
-    async fn accept(&self) -> Result<(), Failure> {
-        let Node::File(meta) = &self.source.node else { return Err(Failure::IsFolder) };
-        let (from, to) = (Key::new(&self.source.key)?, Key::new(&self.target.key)?);
+        let to = Key::new(&self.target.key)?;
+        if let Some(moved) = Silence::begin(&self.shared, &to).or_none(self.run()).await {
+            return moved;
+        }
         let old = match &self.target.old {
             Some(Located { node: Node::File(old), .. }) => Some(&old.etag),
             _ => None,
         };
         let condition = self.condition(&to, old);
-        let (version, size, content_type) = (meta.etag.clone(), meta.size, meta.content_type.clone());
-        let moved = MovedFile { from, version, size, content_type, to, condition };
+        let (version, client) = (meta.etag.clone(), &self.context.client);
+        let moved = MovedFile { from, version, to, condition };
+        let written = journal.accept_move(moved, &writer(client)).await?;
+        self.note_accepted(&written).await;
+        Ok(())
+    }
+
+    async fn note_accepted(&self, written: &Written) {
         let (shared, client) = (&self.shared, &self.context.client);
-        let written = shared.store.journal().accept_move(moved, &writer(client)).await?;
         let (from, to) = (&self.source.key, &self.target.key);
-        tracing::warn!(from, to, "S3 takes nothing; a file is moved there when it does");
+        tracing::warn!(from, to, "S3 takes nothing; a new file is stored at its new name when it does");
         shared.seen_versions.saw(client, to, &written.etag);
         shared.seen_versions.forget(client, from);
         shared.dates.touch_parent(from);
         shared.dates.touch_parent(to);
         log_failure(shared.state.remove_properties(to).await);
         log_failure(shared.state.transfer_properties(from, to, false).await);
-        Ok(())
     }
 
     async fn run(&self) -> Result<(), Failure> {

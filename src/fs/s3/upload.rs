@@ -209,8 +209,9 @@ impl Route {
 impl Placement {
     async fn finish(self, arrived: Arrived, size: u64, silence: Silence) -> Result<Placed, Failure> {
         let placed = match arrived {
-            Arrived::Kept(accepted) => self.accept(accepted, size).await?,
+            Arrived::Kept(accepted) => self.accept(accepted, size, false).await?,
             Arrived::Sent { intake, accepted: None } => self.store(intake, None, size).await?,
+            Arrived::Sent { intake, .. } if self.is_put_off(size) => self.store(intake, None, size).await?,
             Arrived::Sent { intake, accepted: Some(accepted) } => {
                 let mut storing = pin!(self.store(intake, accepted.0.clone(), size));
                 let early = tokio::select! {
@@ -219,7 +220,7 @@ impl Placement {
                 };
                 match early {
                     Some(placed) => placed,
-                    None => match self.accept(accepted, size).await {
+                    None => match self.accept(accepted, size, true).await {
                         Ok(placed) => placed,
                         // Then it waits for S3.
                         Err(failure) => {
@@ -235,6 +236,15 @@ impl Placement {
         Ok(placed)
     }
 
+    /// Whether it is an empty file that its client fills right after: that is noted on this machine's disk anyway.
+    fn is_put_off(&self, size: u64) -> bool {
+        size == 0
+            && self.target.replaces.is_none()
+            && self.delivery.condition == Condition::IfAbsent
+            && !self.is_clients_own
+            && self.context.client.quirks().fills_later
+    }
+
     /// Stores it, or finds it another place if its own was taken and the client did not ask to be told.
     async fn store(
         &self,
@@ -242,13 +252,8 @@ impl Placement {
         body: Option<KeptBody>,
         size: u64,
     ) -> Result<Placed, Failure> {
-        let Delivery { key, attributes, condition, .. } = &self.delivery;
-        let is_put_off = size == 0
-            && self.target.replaces.is_none()
-            && *condition == Condition::IfAbsent
-            && !self.is_clients_own
-            && self.context.client.quirks().fills_later;
-        let finished = if is_put_off {
+        let Delivery { key, attributes, .. } = &self.delivery;
+        let finished = if self.is_put_off(size) {
             let created = self.names.create(key, attributes).await;
             created.map_err(|error| Unfinished { error, retained: Some(RetainedBody::nothing()) })
         } else {
@@ -264,10 +269,15 @@ impl Placement {
     }
 
     /// Has the journal store it, since S3 takes nothing.
-    async fn accept(&self, Acceptable(body): Acceptable, size: u64) -> Result<Placed, Failure> {
+    async fn accept(
+        &self,
+        Acceptable(body): Acceptable,
+        size: u64,
+        was_sent: bool,
+    ) -> Result<Placed, Failure> {
         let Delivery { shared, client, key, attributes, condition, .. } = &self.delivery;
         let (key, attributes, condition) = (key.clone(), attributes.clone(), condition.clone());
-        let file = NewFile { key: key.clone(), attributes, condition, body };
+        let file = NewFile { key: key.clone(), attributes, condition, body, was_sent };
         let written = shared.store.names().accept_file(file, &writer(client)).await?;
         tracing::warn!(%key, size, "S3 takes nothing; what is saved is kept on this machine, and stored when it does");
         Ok(Placed::There { size, written })

@@ -26,9 +26,6 @@ pub struct AcceptedRow {
     pub user: BTreeMap<String, String>,
     /// Who made it, as rows name clients.
     pub writer: String,
-    /// Another that must have been made before, by its number; one that is not pending any more has been.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<u64>,
 }
 
 /// What is done to an object.
@@ -38,12 +35,6 @@ pub enum Change {
     /// `None`: it is empty.
     Put {
         body: Option<BodyRow>,
-    },
-    /// It is made of a version of another object, of `size` bytes.
-    Copy {
-        from: String,
-        version: String,
-        size: u64,
     },
     Delete,
 }
@@ -83,8 +74,6 @@ pub struct LeftChange {
 pub struct Acceptance {
     /// With the client of each, as people are told.
     pub accepted: Vec<(AcceptedRow, String)>,
-    /// Those that are there and become others.
-    pub changed: Vec<AcceptedRow>,
     /// The numbers of those that are not needed any more.
     pub needless: Vec<u64>,
 }
@@ -94,7 +83,6 @@ impl AcceptedRow {
     pub fn size(&self) -> u64 {
         match &self.change {
             Change::Put { body } => body.as_ref().map_or(0, |body| body.size),
-            Change::Copy { size, .. } => *size,
             Change::Delete => 0,
         }
     }
@@ -103,7 +91,7 @@ impl AcceptedRow {
     pub fn body(&self) -> Option<&BodyRow> {
         match &self.change {
             Change::Put { body } => body.as_ref(),
-            Change::Copy { .. } | Change::Delete => None,
+            Change::Delete => None,
         }
     }
 
@@ -118,8 +106,8 @@ impl State {
     pub async fn accept(&self, acceptance: Acceptance, since: u64) -> Result<(), StateError> {
         let before = {
             let mut rows = self.0.pending.0.lock();
-            let Acceptance { accepted, changed, needless } = &acceptance;
-            let touched = accepted.iter().map(|(row, _)| row.id()).chain(changed.iter().map(AcceptedRow::id));
+            let Acceptance { accepted, needless } = &acceptance;
+            let touched = accepted.iter().map(|(row, _)| row.id());
             let touched = touched.chain(needless.iter().map(|number| number_id(*number)));
             let before: Vec<_> = touched.map(|id| (rows.all.get(&id).cloned(), id)).collect();
             for (row, client) in accepted {
@@ -128,7 +116,6 @@ impl State {
                 let new = PendingRow::new(Operation::Accepted(row.clone()), path, Phase::Queued);
                 rows.put(PendingRow { client, since, ..new });
             }
-            changed.iter().for_each(|row| rows.change_accepted(row));
             needless.iter().for_each(|number| drop(rows.remove(&number_id(*number))));
             before
         };
@@ -208,7 +195,6 @@ mod tests {
             content_type: None,
             user: BTreeMap::new(),
             writer: "127.0.0.1 mac -".to_owned(),
-            after: None,
         }
     }
 
@@ -229,16 +215,15 @@ mod tests {
     async fn what_was_accepted_is_known_in_the_next_life_in_order() {
         let place = tempfile::tempdir().unwrap();
         let state = open(&place).await;
-        let copy = Change::Copy { from: "d/from".into(), version: "v".into(), size: 3 };
         let rows = [
             row(2, Basis::Absent),
-            AcceptedRow { change: copy, after: Some(2), ..row(10, Basis::After(2)) },
+            row(10, Basis::After(2)),
             AcceptedRow { change: Change::Delete, ..row(11, Basis::Version("v".into())) },
         ];
         accept(&state, rows.clone(), 1).await;
         drop(state);
         assert_eq!(left(&place).await, rows);
-        assert_eq!(rows.map(|row| row.size()), [7, 3, 0]);
+        assert_eq!(rows.map(|row| row.size()), [7, 7, 0]);
     }
 
     #[tokio::test]
@@ -260,10 +245,9 @@ mod tests {
         let state = open(&place).await;
         accept(&state, [row(1, Basis::Absent), row(2, Basis::Absent)], 5).await;
         let accepted = vec![(row(3, Basis::Absent), "mac".to_owned())];
-        let changed = vec![AcceptedRow { after: Some(3), ..row(2, Basis::Absent) }];
-        state.accept(Acceptance { accepted, changed: changed.clone(), needless: vec![1] }, 6).await.unwrap();
+        state.accept(Acceptance { accepted, needless: vec![1] }, 6).await.unwrap();
         drop(state);
-        assert_eq!(left(&place).await, [changed[0].clone(), row(3, Basis::Absent)]);
+        assert_eq!(left(&place).await, [row(2, Basis::Absent), row(3, Basis::Absent)]);
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ pub struct NewFile {
     pub condition: Condition,
     /// `None`: it is empty.
     pub body: Option<KeptBody>,
+    /// It was on its way to the store, which may have it.
+    pub was_sent: bool,
 }
 
 /// A file that is moved, in the version that its client saw.
@@ -38,9 +40,6 @@ pub struct NewFile {
 pub struct MovedFile {
     pub from: Key,
     pub version: ETag,
-    /// Bytes.
-    pub size: u64,
-    pub content_type: Option<String>,
     pub to: Key,
     /// What must hold there.
     pub condition: Condition,
@@ -55,6 +54,9 @@ pub enum AcceptError {
     State(#[from] StateError),
     #[error(transparent)]
     Key(#[from] InvalidKey),
+    /// It is in the store, or may be.
+    #[error("the store is away, and must be asked for this")]
+    NotHere,
 }
 
 /// A change with its body.
@@ -64,31 +66,30 @@ type NewRow = (AcceptedRow, Option<KeptBody>);
 #[derive(Debug, Default)]
 struct Accepting {
     rows: Vec<NewRow>,
-    changed: Vec<AcceptedRow>,
     needless: Vec<Arc<Pending>>,
+    /// The store may have it.
+    was_sent: bool,
 }
 
 impl Journal {
     /// Accepts a file: when this returns it survives a crash, is shown, and will be stored.
     pub(super) async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
-        let NewFile { key, attributes, condition, body } = file;
+        let NewFile { key, attributes, condition, body, was_sent } = file;
         if let Some(body) = &body {
             body.keep().await.map_err(AcceptError::Disk)?;
         }
         let turn = self.0.turns.lock(key.clone()).await;
         let (etag, accepting) = {
             let mut chains = self.0.chains.lock();
-            let (basis, after, needless) = self.building_on(&chains, &key, &condition);
+            let (basis, needless) = self.building_on(&chains, &key, &condition);
             let row = AcceptedRow {
                 change: Change::Put { body: body.as_ref().map(KeptBody::row) },
                 content_type: attributes.content_type,
                 user: attributes.user,
-                after,
                 ..self.row(&mut chains, &key, basis, writer)
             };
-            let changed = handed_over(&chains, needless.as_deref(), row.number);
             let needless = needless.into_iter().collect();
-            (ETag::new(&row.etag), Accepting { rows: vec![(row, body.clone())], changed, needless })
+            (ETag::new(&row.etag), Accepting { rows: vec![(row, body.clone())], needless, was_sent })
         };
         let accepted = self.accept(accepting, writer).await;
         drop(turn);
@@ -103,79 +104,52 @@ impl Journal {
         let _turn = self.0.turns.lock(key.clone()).await;
         let accepting = {
             let mut chains = self.0.chains.lock();
-            let (rows, needless) = self.deletion(&mut chains, key, seen, None, writer);
-            Accepting { rows, changed: Vec::new(), needless: needless.into_iter().collect() }
+            let (basis, needless) = self.building_on(&chains, key, &Condition::IfMatch(seen.clone()));
+            // What the store has nothing of is gone with its row.
+            let is_there = basis != Basis::Absent;
+            let rows = is_there.then(|| (self.row(&mut chains, key, basis, writer), None));
+            let needless = needless.into_iter().collect();
+            Accepting { rows: rows.into_iter().collect(), needless, was_sent: false }
         };
         self.accept(accepting, writer).await.map(drop)
     }
 
-    /// Accepts that a file is moved.
+    /// Accepts that a file is moved whose content is here alone: nobody has begun to store it, and nothing was at its name.
+    /// It is stored at its new name then. Every other move needs the store.
     pub async fn accept_move(&self, moved: MovedFile, writer: &Writer) -> Result<Written, AcceptError> {
-        let MovedFile { from, version, size, content_type, to, condition } = moved;
+        let MovedFile { from, version, to, condition } = moved;
         let (first, second) = if from < to { (&from, &to) } else { (&to, &from) };
         let _turns = (self.0.turns.lock(first.clone()).await, self.0.turns.lock(second.clone()).await);
         let (etag, accepting) = {
             let mut chains = self.0.chains.lock();
-            let source = chains.shown(&from).filter(|source| source.etag() == version);
-            let (basis, after, replaced) = self.building_on(&chains, &to, &condition);
-            let mut row = AcceptedRow { content_type, after, ..self.row(&mut chains, &to, basis, writer) };
-            let mut body = None;
-            match &source {
-                // Its content is here: it need not be in the store before.
-                Some(source) if matches!(source.row.change, Change::Put { .. }) => {
-                    body = source.body().cloned();
-                    row.change = source.row.change.clone();
-                    row.content_type.clone_from(&source.row.content_type);
-                    row.user.clone_from(&source.row.user);
-                }
-                other => {
-                    let stored = self.0.stored_as.get(&version).unwrap_or(version.clone());
-                    let version = stored.quoted().to_owned();
-                    row.change = Change::Copy { from: from.as_str().to_owned(), version, size };
-                    row.after = other.as_ref().map(|source| source.row.number).or(row.after);
-                }
-            }
-            let (deletions, gone) = self.deletion(&mut chains, &from, &version, Some(row.number), writer);
-            // What was to be copied is copied to the new place at once.
-            if let Some(gone) = gone.as_ref().filter(|gone| matches!(gone.row.change, Change::Copy { .. })) {
-                row.change = gone.row.change.clone();
-                row.after = gone.row.after;
-            }
-            let mut changed = handed_over(&chains, replaced.as_deref(), row.number);
-            changed.extend(handed_over(&chains, gone.as_deref(), row.number));
-            let etag = ETag::new(&row.etag);
-            let rows = std::iter::once((row, body)).chain(deletions).collect();
-            (etag, Accepting { rows, changed, needless: replaced.into_iter().chain(gone).collect() })
+            let source = chains.take_new(&from, &version).ok_or(AcceptError::NotHere)?;
+            let (basis, replaced) = self.building_on(&chains, &to, &condition);
+            let row = AcceptedRow {
+                change: source.row.change.clone(),
+                content_type: source.row.content_type.clone(),
+                user: source.row.user.clone(),
+                ..self.row(&mut chains, &to, basis, writer)
+            };
+            let (etag, body) = (ETag::new(&row.etag), source.body().cloned());
+            let needless = replaced.into_iter().chain([source]).collect();
+            (etag, Accepting { rows: vec![(row, body)], needless, was_sent: false })
         };
         let at = self.accept(accepting, writer).await?;
         Ok(Written { etag, last_modified: whole_seconds(at) })
     }
 
-    /// The row that deletes what a client saw as `seen`, unless nothing of it is in the store; and the change that is
-    /// not needed then.
-    fn deletion(
-        &self,
-        chains: &mut Chains,
-        key: &Key,
-        seen: &ETag,
-        after: Option<u64>,
-        writer: &Writer,
-    ) -> (Vec<NewRow>, Option<Arc<Pending>>) {
-        let (basis, before, needless) = self.building_on(chains, key, &Condition::IfMatch(seen.clone()));
-        if basis == Basis::Absent {
-            return (Vec::new(), needless);
-        }
-        let row = self.row(chains, key, basis, writer);
-        (vec![(AcceptedRow { after: after.or(before), ..row }, None)], needless)
+    /// Whether that is such a file.
+    pub fn is_new(&self, key: &Key, version: &ETag) -> bool {
+        self.0.chains.lock().new_at(key, version).is_some()
     }
 
-    /// What a change with this condition builds on, what it comes after, and the change that it makes needless.
+    /// What a change with this condition builds on, and the change that it makes needless.
     fn building_on(
         &self,
         chains: &Chains,
         key: &Key,
         condition: &Condition,
-    ) -> (Basis, Option<u64>, Option<Arc<Pending>>) {
+    ) -> (Basis, Option<Arc<Pending>>) {
         let seen = match condition {
             Condition::IfMatch(seen) => Some(seen),
             Condition::IfAbsent | Condition::None => None,
@@ -183,8 +157,8 @@ impl Journal {
         let stored = |etag: &ETag| self.0.stored_as.get(etag).unwrap_or(etag.clone());
         let basis = chains.basis(key, seen, stored);
         match chains.take_back(key, &basis) {
-            Some(needless) => (needless.row.basis.clone(), needless.row.after, Some(needless)),
-            None => (basis, None, None),
+            Some(needless) => (needless.row.basis.clone(), Some(needless)),
+            None => (basis, None),
         }
     }
 
@@ -198,17 +172,15 @@ impl Journal {
             content_type: None,
             user: BTreeMap::new(),
             writer: writer.row.clone(),
-            after: None,
         }
     }
 
     /// Writes it down, and then has it known. The turns of its keys are held. When that was.
     async fn accept(&self, accepting: Accepting, writer: &Writer) -> Result<SystemTime, AcceptError> {
-        let Accepting { rows, changed, needless } = accepting;
+        let Accepting { rows, needless, was_sent } = accepting;
         let now = SystemTime::now();
         let acceptance = Acceptance {
             accepted: rows.iter().map(|(row, _)| (row.clone(), writer.name.clone())).collect(),
-            changed: changed.clone(),
             needless: needless.iter().map(|change| change.row.number).collect(),
         };
         if let Err(error) = self.0.state.accept(acceptance, millis(now)).await {
@@ -218,9 +190,9 @@ impl Journal {
         {
             let mut chains = self.0.chains.lock();
             needless.iter().for_each(|change| chains.remove(change));
-            changed.iter().for_each(|row| chains.replace(row));
             for (row, body) in rows {
-                chains.push(Pending::new(row, millis(now), body)?);
+                let pending = Pending::new(row, millis(now), body)?;
+                chains.push(if was_sent { pending.begun() } else { pending });
             }
         }
         for change in &needless {
@@ -230,11 +202,6 @@ impl Journal {
         self.0.wanted.notify_one();
         Ok(now)
     }
-}
-
-/// Those that wait for one that is not needed any more wait for what took its place.
-fn handed_over(chains: &Chains, needless: Option<&Pending>, number: u64) -> Vec<AcceptedRow> {
-    needless.map(|needless| chains.handed_over(needless.row.number, number)).unwrap_or_default()
 }
 
 /// As S3 tells of dates.

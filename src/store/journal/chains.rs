@@ -1,6 +1,6 @@
 //! What is pending, in memory: for each key the changes that were accepted, oldest first.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +49,12 @@ impl Pending {
     pub(super) fn new(row: AcceptedRow, since: u64, body: Option<KeptBody>) -> Result<Self, InvalidKey> {
         let key = Key::new(&row.key)?;
         Ok(Self { row, key, since, body, progress: Mutex::default() })
+    }
+
+    /// The same; the store may have it.
+    pub(super) fn begun(self) -> Self {
+        self.progress.lock().was_begun = true;
+        self
     }
 
     /// The same change, as it is now.
@@ -234,11 +240,6 @@ impl Chains {
         self.everything().find(|other| other.row.number == number).cloned()
     }
 
-    /// The one that clients know by this ETag.
-    pub(super) fn of_etag(&self, etag: &ETag) -> Option<Arc<Pending>> {
-        self.everything().find(|other| other.etag() == *etag).cloned()
-    }
-
     /// Whether a body is needed still.
     pub(super) fn needs(&self, body: &KeptBody) -> bool {
         let name = body.row().name;
@@ -263,6 +264,19 @@ impl Chains {
             }
         }
         Some(Arc::clone(shown))
+    }
+
+    /// The file that clients know by this version, if the store has nothing at its name, and nobody has begun to store it.
+    pub(super) fn new_at(&self, key: &Key, version: &ETag) -> Option<Arc<Pending>> {
+        let chain = self.by_key.get(key)?;
+        let only = chain.first().filter(|only| chain.len() == 1 && only.etag() == *version)?;
+        let is_new = only.row.basis == Basis::Absent && only.row.change != Change::Delete;
+        (is_new && only.is_untouched()).then(|| Arc::clone(only))
+    }
+
+    /// Takes it: nobody stores it any more.
+    pub(super) fn take_new(&self, key: &Key, version: &ETag) -> Option<Arc<Pending>> {
+        self.new_at(key, version).filter(|new| new.take_back())
     }
 
     /// Whether it was not there when it was accepted, and nobody has begun to make it.
@@ -298,27 +312,13 @@ impl Chains {
         change.take_back().then(|| Arc::clone(change))
     }
 
-    /// Those that are made after the one of this number, as rows that say so of `other`.
-    pub(super) fn handed_over(&self, number: u64, other: u64) -> Vec<AcceptedRow> {
-        let waiting = self.everything().filter(|change| change.row.after == Some(number));
-        waiting.map(|change| AcceptedRow { after: Some(other), ..change.row.clone() }).collect()
-    }
-
-    /// The numbers of those that are made after this one only.
-    pub(super) fn waiting_for(&self, number: u64) -> Vec<Arc<Pending>> {
-        self.everything().filter(|change| change.row.after == Some(number)).cloned().collect()
-    }
-
-    /// A change that is not being made, and all that is pending only because of it: what builds on it, and what comes after
-    /// one of these. Nobody makes them any more. None if one of them is being made.
+    /// A change that is not being made, and all that is pending only because of it: what builds on it. Nobody makes them any more. None if one of them is being made.
     pub(super) fn take_with_followers(&self, change: &Arc<Pending>) -> Vec<Arc<Pending>> {
         let Some(first) = self.numbered(change.row.number) else { return Vec::new() };
         let mut meant = vec![first];
         let mut at = 0;
         while let Some(number) = meant.get(at).map(|change| change.row.number) {
-            let builds = |other: &&Arc<Pending>| {
-                other.row.basis == Basis::After(number) || other.row.after == Some(number)
-            };
+            let builds = |other: &&Arc<Pending>| other.row.basis == Basis::After(number);
             let new: Vec<_> = self.everything().filter(builds).cloned().collect();
             meant.extend(
                 new.into_iter()
@@ -349,14 +349,10 @@ impl Chains {
 
     /// See [`super::Journal::begin`].
     pub(super) fn begin(&self, most: usize) -> Vec<Arc<Pending>> {
-        let numbers: HashSet<u64> = self.everything().map(|change| change.row.number).collect();
         let mut heads: Vec<_> = self.by_key.values().filter_map(|chain| chain.first()).collect();
         heads.sort_by_key(|head| head.row.number);
-        let is_ready = |head: &&Arc<Pending>| {
-            let waits = head.row.after.is_some_and(|number| numbers.contains(&number));
-            !waits && head.condition().is_some()
-        };
-        heads.into_iter().filter(is_ready).filter(|head| head.begin()).take(most).cloned().collect()
+        let ready = heads.into_iter().filter(|head| head.condition().is_some() && head.begin());
+        ready.take(most).cloned().collect()
     }
 
     /// Those that build on `change`, as they are once that is made: what it made is at `key`, as `etag`, or gone.
@@ -374,16 +370,6 @@ impl Chains {
             };
             before = follower.row.number;
             followers.push(AcceptedRow { key: key.as_str().to_owned(), basis, ..follower.row.clone() });
-        }
-        // What is copied from it is copied from where it is.
-        for other in self.everything() {
-            if let (Change::Copy { version, size, .. }, Some(etag)) = (&other.row.change, etag)
-                && ETag::new(version) == change.etag()
-            {
-                let (from, version) = (key.as_str().to_owned(), etag.quoted().to_owned());
-                let copy = Change::Copy { from, version, size: *size };
-                followers.push(AcceptedRow { change: copy, ..other.row.clone() });
-            }
         }
         followers
     }
@@ -414,7 +400,6 @@ mod tests {
             content_type: None,
             user: BTreeMap::new(),
             writer: String::new(),
-            after: None,
         }
     }
 
@@ -495,29 +480,20 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_what_is_pending_is_made_of_what_that_became() {
-        let copy = Change::Copy { from: "d/file".into(), version: "\"1\"".into(), size: 3 };
-        let copy =
-            AcceptedRow { key: "d/copy".into(), change: copy, after: Some(1), ..row(2, Basis::Absent) };
-        let chains = chains([change(1, Basis::Absent), of_row(copy)]);
-        assert_eq!(chains.begin(9).len(), 1, "it waits");
-        let followers = chains.followers(&chains.first(&key()).unwrap(), &key(), Some(&ETag::new("stored")));
-        let wanted = Change::Copy { from: "d/file".into(), version: "\"stored\"".into(), size: 3 };
-        assert_eq!(followers[0].change, wanted);
-    }
-
-    #[test]
-    fn what_waits_for_another_goes_when_that_is_gone() {
-        let delete = AcceptedRow { after: Some(1), ..row(2, Basis::Version("v".into())) };
-        let moved = change(1, Basis::Absent);
-        let to = Pending::new(AcceptedRow { key: "d/to".into(), ..moved.row.clone() }, 1, None).unwrap();
-        let mut chains = chains([to, of_row(delete)]);
-        assert_eq!(chains.begin(9).len(), 1);
-        assert_eq!(chains.waiting_for(1).len(), 1);
-        assert_eq!(chains.handed_over(1, 9)[0].after, Some(9));
-        let made = chains.first(&Key::new("d/to").unwrap()).unwrap();
-        chains.remove(&made);
-        assert_eq!(chains.begin(9).len(), 1);
+    fn a_new_file_is_taken_as_long_as_nobody_has_begun_to_store_it() {
+        let (seen, other) = (ETag::new("1"), ETag::new("2"));
+        let new = chains([change(1, Basis::Absent)]);
+        assert!(new.new_at(&key(), &seen).is_some() && new.new_at(&key(), &other).is_none());
+        assert!(new.take_new(&key(), &seen).is_some());
+        assert!(new.take_new(&key(), &seen).is_none() && new.begin(9).is_empty());
+        for not_new in [
+            chains([change(1, Basis::Version("v".into()))]),
+            chains([change(1, Basis::Absent).begun()]),
+            chains([change(1, Basis::Absent), change(2, Basis::After(1))]),
+            chains([of_row(row(1, Basis::Absent))]),
+        ] {
+            assert!(not_new.take_new(&key(), &seen).is_none());
+        }
     }
 
     #[test]

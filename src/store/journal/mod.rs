@@ -2,9 +2,10 @@
 //!
 //! Each is a row, and a body if there is a content, on this machine's disk; both are synced before it is accepted, and what
 //! it makes of the file is shown to everybody who asks this gateway ([`WithJournal`]). Changes of one key are made in the
-//! order in which they were accepted; one that builds on another is made on the condition that the other is there. A file
-//! that is moved is made at its new place first, and then deleted at its old one. One that nobody has begun to make may give
-//! way to another that makes it needless. Whoever makes them says what became of each.
+//! order in which they were accepted; one that builds on another is made on the condition that the other is there. One that
+//! nobody has begun to make may give way to another that makes it needless. Nothing is made of two objects, such as a
+//! move of what is in the store: what happens to one of them meanwhile would lose the other. Whoever makes them says what
+//! became of each.
 
 mod accepting;
 mod chains;
@@ -77,7 +78,8 @@ impl Journal {
             // What was refused is tried once more: somebody may have seen to it.
             state.note_refusal(row.number, lost.clone());
             lost.into_iter().for_each(|why| pending.set_refused(why));
-            chains.push(pending);
+            // That life may have begun to make it.
+            chains.push(pending.begun());
         }
         sweep(&bodies, left).await;
         let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
@@ -122,18 +124,11 @@ impl Journal {
         self.end(&[change], &followers).await;
     }
 
-    /// It is not made, since something else is there than its client saw; nor is what should come after it. Returns what
-    /// that is.
-    pub async fn given_up(&self, change: &Arc<Pending>) -> Vec<Arc<Pending>> {
+    /// It is not made, since something else is there than its client saw.
+    pub async fn given_up(&self, change: &Pending) {
         let _turn = self.0.turns.lock(change.key().clone()).await;
-        let (waiting, followers) = {
-            let chains = self.0.chains.lock();
-            (chains.waiting_for(change.row.number), chains.followers(change, change.key(), None))
-        };
-        let all: Vec<&Pending> =
-            std::iter::once(&**change).chain(waiting.iter().map(|other| &**other)).collect();
-        self.end(&all, &followers).await;
-        waiting
+        let followers = self.0.chains.lock().followers(change, change.key(), None);
+        self.end(&[change], &followers).await;
     }
 
     /// The store could not be asked.

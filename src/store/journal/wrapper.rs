@@ -15,7 +15,6 @@ use crate::object::{
 };
 use crate::path_key::PathKey;
 use crate::spool::KeptBody;
-use crate::state::Change;
 use crate::store::creates::WithCreates;
 use crate::store::overlay::PageEnds;
 use crate::store::{
@@ -159,30 +158,6 @@ fn content(meta: ObjectMeta, body: Option<&KeptBody>, range: Option<ByteRange>) 
 }
 
 impl WithJournal {
-    /// What is pending of a key, or a range of it.
-    async fn pending_content(&self, change: &Pending, range: Option<ByteRange>) -> StoreResult<Content> {
-        let meta = change.meta().ok_or(StoreError::NotFound)?;
-        let Change::Copy { from, version, .. } = &change.row.change else {
-            return content(meta, change.body(), range);
-        };
-        let (from, version) = (Key::new(from)?, self.stored(ETag::new(version)));
-        let source = self.journal.0.chains.lock().of_etag(&version);
-        let there = match source {
-            Some(source) => Box::pin(self.pending_content(&source, range)).await?,
-            // Without a condition it is answered from memory, too.
-            None => {
-                let there = self.inner.get(GetObject { range, ..GetObject::whole(&from) }).await?;
-                if there.meta.etag != version {
-                    return Err(StoreError::ConditionFailed);
-                }
-                there
-            }
-        };
-        Ok(Content { meta, ..there })
-    }
-}
-
-impl WithJournal {
     pub async fn stat(&self, name: &Key) -> StoreResult<Stat> {
         let is_prefix = self.has_below(&format!("{name}/"));
         match self.shown(name).map(|change| change.meta()) {
@@ -276,7 +251,7 @@ impl ObjectStore for WithJournal {
         match condition {
             ReadCondition::IfMatch(etag) if *etag != change.etag() => Err(StoreError::ConditionFailed),
             ReadCondition::IfNoneMatch(etag) if *etag == change.etag() => Err(StoreError::NotModified),
-            _ => self.pending_content(&change, range).await,
+            _ => content(change.meta().ok_or(StoreError::NotFound)?, change.body(), range),
         }
     }
 

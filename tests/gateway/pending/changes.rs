@@ -1,5 +1,7 @@
 //! Files that are moved and deleted, and folders that are made, while S3 is away.
 
+use std::time::{Duration, Instant};
+
 use super::Away;
 use crate::harness::eventually;
 
@@ -90,55 +92,6 @@ async fn a_document_that_is_replaced_by_a_new_file_costs_one_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_moved_is_shown_at_its_new_place_and_moved_later() {
-    let away = away(&[("d/doc", "content"), ("e/other", "x")]).await;
-    assert_eq!(away.mac.rename("/d/doc", "/e/moved").await, 201);
-    assert_eq!(away.mac.get("/e/moved").await, (200, "content".into()), "it is in memory");
-    assert_eq!(away.mac.look("/d/doc").await, 404);
-    assert_eq!(away.mac.rename("/e/moved", "/e/moved again").await, 201, "and it is moved on");
-    let mut away = away.restarted().await;
-    let (requests, left) = away.outcome().await;
-    assert_eq!(left, objects(&[("d/", ""), ("e/moved again", "content"), ("e/other", "x")]));
-    assert_eq!(
-        requests,
-        ["CopyObject", "DeleteObject", "PutObject"],
-        "one copy, and a marker for its folder"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backup_and_a_swap_keep_both_versions() {
-    let away = away(&[("d/doc", "old")]).await;
-    away.save_new("/d/new", "newer").await;
-    assert_eq!(away.mac.rename("/d/doc", "/d/doc~").await, 201);
-    assert_eq!(away.mac.rename("/d/new", "/d/doc").await, 201);
-    assert_eq!(away.mac.get("/d/doc").await.1, "newer");
-    assert_eq!(away.mac.get("/d/doc~").await.1, "old");
-    let mut away = away.restarted().await;
-    assert_eq!(away.outcome().await.1, objects(&[("d/doc", "newer"), ("d/doc~", "old")]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_backup_of_a_swap_may_go_at_once() {
-    let mut away = away(&[("d/doc", "old")]).await;
-    away.save_new("/d/new", "newer").await;
-    assert_eq!(away.mac.rename("/d/doc", "/d/doc~").await, 201);
-    assert_eq!(away.mac.rename("/d/new", "/d/doc").await, 201);
-    assert_eq!(away.mac.status("DELETE", "/d/doc~").await, 204);
-    assert_eq!(away.mac.get("/d/doc").await.1, "newer");
-    assert_eq!(away.outcome().await.1, objects(&[("d/doc", "newer")]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_move_that_lost_changes_nothing() {
-    let mut away = away(&[("a", "content"), ("b", "old")]).await;
-    assert_eq!(away.mac.rename("/a", "/b").await, 204);
-    away.bucket.put("b", "theirs").await;
-    assert_eq!(away.outcome().await.1, objects(&[("a", "content"), ("b", "theirs")]));
-    assert_eq!(away.mac.get("/a").await, (200, "content".into()), "it is shown again");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_and_what_is_saved_in_it_are_accepted() {
     let away = away(&[("d/doc", "old")]).await;
     assert_eq!(away.mac.look("/d/new").await, 404);
@@ -184,4 +137,59 @@ async fn what_nothing_is_known_of_is_neither_made_nor_changed() {
     assert_eq!(away.mac.status("MKCOL", "/e/folder").await, 503);
     assert_eq!(away.mac.rename("/d/doc", "/e/unseen").await, 503);
     assert_eq!(away.mac.get("/d/doc").await.1, "old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_s3_has_is_not_moved_while_it_is_away() {
+    let mut away = away(&[("d/doc", "content"), ("d/other", "x")]).await;
+    let begun = Instant::now();
+    assert_eq!(away.mac.rename("/d/doc", "/d/moved").await, 503);
+    assert_eq!(away.mac.rename("/d/doc", "/d/other").await, 503);
+    assert_eq!(away.save("/d/doc", "newer").await, 204);
+    assert_eq!(away.mac.rename("/d/doc", "/d/moved").await, 503, "nor is what was saved over it");
+    assert!(begun.elapsed() < Duration::from_secs(6), "at once");
+    assert_eq!(away.outcome().await.1, objects(&[("d/doc", "newer"), ("d/other", "x")]));
+    assert_eq!(away.mac.rename("/d/doc", "/d/moved").await, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_is_moved_as_often_as_is_wanted() {
+    let mut away = away(&[("d/doc", "old")]).await;
+    away.save_new("/d/a", "first").await;
+    for (from, to) in [("/d/a", "/d/b"), ("/d/b", "/d/a"), ("/d/a", "/d/c")] {
+        assert_eq!(away.mac.rename(from, to).await, 201, "{from} {to}");
+    }
+    away.save_new("/d/a", "second").await;
+    assert_eq!(away.mac.rename("/d/c", "/d/doc").await, 204);
+    let (requests, left) = away.outcome().await;
+    assert_eq!(left, objects(&[("d/a", "second"), ("d/doc", "first")]));
+    assert_eq!(requests, ["PutObject", "PutObject"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_files_are_what_they_are_after_a_restart() {
+    let away = away(&[("d/doc", "old")]).await;
+    for number in 0..6 {
+        away.save_new(&format!("/d/new{number}"), "content").await;
+    }
+    away.save_new("/d/temporary", "newer").await;
+    assert_eq!(away.mac.rename("/d/temporary", "/d/doc").await, 204);
+    let mut away = away.restarted().await;
+    let mut wanted = objects(&[("d/doc", "newer")]);
+    wanted.extend((0..6).map(|number| (format!("d/new{number}"), "content".to_owned())));
+    assert_eq!(away.outcome().await.1, wanted, "nothing lies beside, and the temporary file is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_somebody_made_is_not_hidden_nor_a_file() {
+    let mut away = away(&[("d/doc", "old")]).await;
+    away.save_new("/d/new", "mine").await;
+    assert_eq!(away.mac.look("/d/folder").await, 404);
+    assert_eq!(away.mac.status("MKCOL", "/d/folder").await, 201);
+    away.bucket.put("d/new/file", "theirs").await;
+    away.bucket.put("d/folder", "their file").await;
+    let left = away.outcome().await.1;
+    assert!(left.contains(&("d/folder".to_owned(), "their file".to_owned())), "{left:?}");
+    assert!(!left.iter().any(|(key, _)| key == "d/folder/" || key == "d/new"), "{left:?}");
+    assert!(left.iter().any(|(key, content)| key.starts_with("d/new (") && content == "mine"), "{left:?}");
 }

@@ -190,3 +190,26 @@ async fn where_nothing_is_kept_a_save_waits_for_s3() {
     assert_eq!(saving.await.unwrap().unwrap().status(), 204);
     assert_eq!(away.bucket.get("doc").await.unwrap(), "newer");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_whose_answer_was_lost_is_no_conflict_for_the_next() {
+    let mut away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    assert_eq!((away.mac.list("/").await.len(), away.mac.get("/doc").await.0), (2, 200));
+    // S3 has it, and answers no more.
+    let gate = s3dav::embedded::Gate::default();
+    away.s3.hooks().next(1, "PutObject", s3dav::embedded::Action::Hold(gate.clone()));
+    let token = away.mac.lock("/doc").await;
+    let request = away.mac.request("PUT", "/doc").header("If", format!("(<{token}>)")).body("newer").send();
+    let saving = tokio::spawn(request);
+    gate.reached().await;
+    away.door.shut().await;
+    gate.open();
+    assert_eq!(saving.await.unwrap().unwrap().status(), 204);
+    assert_eq!(away.bucket.get("doc").await.unwrap(), "newer");
+    assert_eq!(away.mac.put("/doc", &token, "newest").await, 204);
+    away.door.open().await;
+    away.drained().await;
+    assert_eq!(away.bucket.get("doc").await.unwrap(), "newest");
+    assert_eq!(away.bucket.keys().await, ["doc"], "nothing lies beside it");
+}
