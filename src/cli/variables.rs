@@ -53,7 +53,6 @@ const FILTER_OF_LOG: &str = "S3DAV_LOG";
 const LIKE_ENOUGH: f64 = 0.85;
 /// What tests, benchmarks and builds read, without the start.
 const OF_TESTS: &[&str] = &[
-    "S3DAV_ONCE",
     "ACTIONLINT",
     "APPLE_FRAMEWORKS",
     "ATTACK_SECONDS",
@@ -82,6 +81,7 @@ const OF_TESTS: &[&str] = &[
     "NFS",
     "NONE",
     "NPM_WEBDAV",
+    "ONCE",
     "PACKAGING",
     "PICTURES",
     "PROPERTY_CASES",

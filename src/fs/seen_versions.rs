@@ -162,17 +162,17 @@ impl SeenVersions {
         self.state.note_seen(&client.to_row(), &beside_row(key), Some(&place));
     }
 
-    /// What clients know as the version `pending` of `key` was stored as `etag`, at `place`. Looks through all that is
-    /// remembered.
-    pub fn stored(&self, key: &str, pending: &ETag, place: &str, etag: &ETag) {
-        let seen = self.seen.iter().filter(|(name, seen)| name.1 == key && seen == pending);
-        let clients: Vec<Client> = seen.map(|(name, _)| name.0.clone()).collect();
-        for client in clients {
+    /// What clients know as the version `pending` was stored as `etag`, at `place`, which may be another than it was meant
+    /// for. Looks through all that is remembered.
+    pub fn stored(&self, pending: &ETag, place: &str, etag: &ETag) {
+        let seen = self.seen.iter().filter(|(_, seen)| seen == pending);
+        let names: Vec<(Client, String)> = seen.map(|(name, _)| (*name).clone()).collect();
+        for (client, key) in names {
             if place == key {
-                self.saw(&client, key, etag);
+                self.saw(&client, &key, etag);
             } else {
-                self.forget_version(&client, key);
-                self.lost(&client, key, place, etag);
+                self.forget_version(&client, &key);
+                self.lost(&client, &key, place, etag);
             }
         }
     }

@@ -51,7 +51,10 @@ struct Stored {
     /// Bytes.
     size: u64,
     crc32c: u32,
+    /// It outlives its owners.
     is_kept: AtomicBool,
+    /// It has its own name, by which no start takes it for what nobody kept.
+    is_named: AtomicBool,
     /// Of the room for all.
     portion: Option<Portion>,
 }
@@ -73,8 +76,8 @@ impl Bodies {
     pub fn copy(&self) -> io::Result<BodyCopy> {
         make_directory(&self.directory)?;
         let (directory, name) = (self.directory.clone(), Uuid::new_v4().simple().to_string());
-        let is_kept = AtomicBool::new(false);
-        let body = Stored { directory, name, size: 0, crc32c: 0, is_kept, portion: None };
+        let (is_kept, is_named) = (AtomicBool::new(false), AtomicBool::new(false));
+        let body = Stored { directory, name, size: 0, crc32c: 0, is_kept, is_named, portion: None };
         let path = body.path();
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         let (file, room, digest) = (Scratch::of(file, &self.room), self.room.clone(), Digest::new(CRC32C));
@@ -83,16 +86,23 @@ impl Bodies {
 
     /// The body that an earlier life kept, if its file is there.
     pub fn of_row(&self, row: &BodyRow) -> io::Result<KeptBody> {
-        let length = fs::symlink_metadata(self.directory.join(&row.name))?.len();
+        let path = self.directory.join(&row.name);
+        let unnamed = self.directory.join(format!("{}{UNKEPT}", row.name));
+        if !path.exists() && unnamed.exists() {
+            // That life ended before it could name it.
+            fs::rename(unnamed, &path)?;
+        }
+        let length = fs::symlink_metadata(path)?.len();
         if length != row.size {
             let why = format!("{length} bytes of {} are left", row.size);
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         // What was accepted stays, also where less is allowed now.
         let portion = self.room.try_take(row.size.min(self.room.left()));
-        let (directory, name, is_kept) = (self.directory.clone(), row.name.clone(), AtomicBool::new(true));
+        let (directory, name) = (self.directory.clone(), row.name.clone());
+        let (is_kept, is_named) = (AtomicBool::new(true), AtomicBool::new(true));
         let (size, crc32c) = (row.size, row.crc32c);
-        Ok(KeptBody(Arc::new(Stored { directory, name, size, crc32c, is_kept, portion })))
+        Ok(KeptBody(Arc::new(Stored { directory, name, size, crc32c, is_kept, is_named, portion })))
     }
 
     /// Deletes what nobody kept, and puts aside what was kept and is in none of `rows`. How many are put aside. Blocks.
@@ -168,16 +178,26 @@ impl KeptBody {
         BodyRow { name: name.clone(), size: *size, crc32c: *crc32c }
     }
 
-    /// Has it survive this program and a power cut. From then on whoever forgets its row calls [`Self::remove`].
+    /// Has it survive this program and a power cut, if a row tells of it by then; otherwise the next start deletes it.
     pub async fn keep(&self) -> io::Result<()> {
         let stored = Arc::clone(&self.0);
         let keeping = move || {
             File::open(stored.path())?.sync_all()?;
-            fs::rename(stored.path(), stored.directory.join(&stored.name))?;
-            stored.is_kept.store(true, Ordering::Release);
             File::open(&stored.directory)?.sync_all()
         };
         tokio::task::spawn_blocking(keeping).await?
+    }
+
+    /// A row tells of it, on disk: from then on it is never deleted but by [`Self::remove`].
+    pub async fn claim(&self) -> io::Result<()> {
+        let stored = Arc::clone(&self.0);
+        stored.is_kept.store(true, Ordering::Release);
+        let naming = move || {
+            fs::rename(stored.path(), stored.directory.join(&stored.name))?;
+            stored.is_named.store(true, Ordering::Release);
+            Ok(())
+        };
+        tokio::task::spawn_blocking(naming).await?
     }
 
     /// Deletes its file: nothing tells of it any more.
@@ -189,10 +209,28 @@ impl KeptBody {
     /// Bytes from `first` up to `end`, in pieces. All of it is compared with what arrived: the last piece comes only
     /// where that is the same.
     pub fn read(&self, first: u64, end: u64) -> BoxStream<'static, io::Result<Bytes>> {
+        self.read_of(None, first, end)
+    }
+
+    /// The same of a file that is open already: it is read to its end though somebody removes it meanwhile.
+    pub async fn open_and_read(
+        &self,
+        first: u64,
+        end: u64,
+    ) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+        Ok(self.read_of(Some(self.open().await?), first, end))
+    }
+
+    async fn open(&self) -> io::Result<Scratch> {
+        let stored = Arc::clone(&self.0);
+        let file = tokio::task::spawn_blocking(move || stored.open()).await??;
+        Ok(Scratch::of(file, &Budget::of_bytes(0)))
+    }
+
+    fn read_of(&self, file: Option<Scratch>, first: u64, end: u64) -> BoxStream<'static, io::Result<Bytes>> {
         let is_all = first == 0 && end == self.0.size;
         let expected = is_all.then_some(self.0.crc32c);
-        let begun =
-            Reading { body: self.clone(), file: None, position: first, end, digest: Digest::new(CRC32C) };
+        let begun = Reading { body: self.clone(), file, position: first, end, digest: Digest::new(CRC32C) };
         stream::try_unfold(begun, move |reading| reading.next(expected)).boxed()
     }
 }
@@ -213,11 +251,7 @@ impl Reading {
         }
         let file = match self.file.take() {
             Some(file) => file,
-            None => {
-                let stored = Arc::clone(&self.body.0);
-                let file = tokio::task::spawn_blocking(move || File::open(stored.path())).await??;
-                Scratch::of(file, &Budget::of_bytes(0))
-            }
+            None => self.body.open().await?,
         };
         let length = (self.end - self.position).min(PIECE as u64);
         let piece = file.read(self.position, length).await?;
@@ -233,8 +267,14 @@ impl Reading {
 }
 
 impl Stored {
+    /// It may be named in this moment.
+    fn open(&self) -> io::Result<File> {
+        let named = self.directory.join(&self.name);
+        File::open(&named).or_else(|_| File::open(self.path())).or_else(|_| File::open(&named))
+    }
+
     fn path(&self) -> PathBuf {
-        if self.is_kept.load(Ordering::Acquire) {
+        if self.is_named.load(Ordering::Acquire) {
             self.directory.join(&self.name)
         } else {
             self.directory.join(format!("{}{UNKEPT}", self.name))
@@ -326,6 +366,7 @@ mod tests {
         let (_place, bodies) = bodies(1 << 20).await;
         let body = body(&bodies, &[b"one ", b"two ", b"three"]).await;
         body.keep().await.unwrap();
+        body.claim().await.unwrap();
         assert_eq!((body.size(), names(&bodies)), (13, vec![body.row().name]));
         assert_eq!(read(&body, 0, 13).await.unwrap(), b"one two three");
         assert_eq!(read(&body, 4, 7).await.unwrap(), b"two");
@@ -362,6 +403,7 @@ mod tests {
         let (_place, bodies) = bodies(1 << 20).await;
         let body = body(&bodies, &[b"content"]).await;
         body.keep().await.unwrap();
+        body.claim().await.unwrap();
         let file = bodies.directory.join(body.row().name);
         fs::write(&file, b"CONTENT").unwrap();
         assert_eq!(read(&body, 0, 7).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
@@ -377,13 +419,26 @@ mod tests {
         let (_place, bodies) = bodies(1 << 20).await;
         assert_eq!(bodies.sweep(&HashSet::new()).unwrap(), 0, "there is no directory yet");
         let (known, unknown) = (body(&bodies, &[b"known"]).await, body(&bodies, &[b"unknown"]).await);
-        known.keep().await.unwrap();
-        unknown.keep().await.unwrap();
+        known.claim().await.unwrap();
+        unknown.claim().await.unwrap();
         let unkept = body(&bodies, &[b"unkept"]).await;
         let rows = [known.row(), unknown.row()];
         assert_eq!(bodies.sweep(&HashSet::from([rows[0].name.as_str()])).unwrap(), 1);
         assert_eq!(names(&bodies), [rows[0].name.clone()]);
         assert_eq!(fs::read(bodies.aside().join(&rows[1].name)).unwrap(), b"unknown");
         drop(unkept);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_not_named_in_time_is_found_by_its_row() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        let body = body(&bodies, &[b"content"]).await;
+        body.keep().await.unwrap();
+        let row = body.row();
+        // As if it were killed.
+        std::mem::forget(body);
+        let found = bodies.of_row(&row).unwrap();
+        assert_eq!(bodies.sweep(&HashSet::from([row.name.as_str()])).unwrap(), 0);
+        assert_eq!(read(&found, 0, 7).await.unwrap(), b"content");
     }
 }

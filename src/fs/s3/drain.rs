@@ -14,11 +14,11 @@ use crate::fs::error::log_failure;
 use crate::logging::with_causes;
 use crate::object::{Condition, ETag, Key, Written};
 use crate::state::Change;
+use crate::store::StoreError;
 use crate::store::journal::Pending;
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::listing;
 use crate::store::multipart::{RetainedBody, Unfinished};
-use crate::store::{StoreError, existing};
 
 /// Makes what is pending from now on, until the end.
 pub(super) fn start(shared: &Arc<Shared>) {
@@ -88,8 +88,8 @@ async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
     let journal = shared.store.journal();
     match Making::new(&shared, &change).run().await {
         Ok(Made::At(key, written)) => {
-            let (meant, etag) = (change.key().as_str(), &written.etag);
-            shared.seen_versions.stored(meant, &change.etag(), key.as_str(), etag);
+            let etag = &written.etag;
+            shared.seen_versions.stored(&change.etag(), key.as_str(), etag);
             shared.seen_versions.dates(key.as_str(), etag, written.last_modified);
             journal.made(&change, &key, Some(&written)).await;
             tracing::info!(%key, "what was saved on this machine is stored in S3");
@@ -194,7 +194,12 @@ impl<'a> Making<'a> {
     async fn is_covered(&self) -> Result<bool, Failure> {
         let Delivery { store, key, .. } = &self.delivery;
         match key.as_str().strip_suffix('/') {
-            Some(name) => Ok(existing(store.head(&Key::new(name)?).await)?.is_some()),
+            // Asked so that it is not answered from memory; no version is called so.
+            Some(name) => match store.attributes(&Key::new(name)?, &ETag::new("none")).await {
+                Err(StoreError::NotFound) => Ok(false),
+                Ok(_) | Err(StoreError::ConditionFailed) => Ok(true),
+                Err(error) => Err(error.into()),
+            },
             None => Ok(listing::any(&**store, &format!("{key}/")).await?),
         }
     }

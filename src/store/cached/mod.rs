@@ -365,7 +365,7 @@ impl MultipartStore for Cached {
 }
 
 /// A connection that has not come by then does not come.
-const KNOWN_WAIT: Duration = Duration::from_secs(4);
+const KNOWN_WAIT: Duration = Duration::from_millis(500);
 
 /// What is known of a new object as a listing would tell it.
 fn listed(size: u64, written: &Written, storage_class: Option<String>) -> ObjectMeta {

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
+use super::Journal;
 use super::chains::{Chains, Pending};
-use super::{Journal, remove};
 use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, Written};
 use crate::spool::KeptBody;
 use crate::state::{Acceptance, AcceptedRow, Basis, Change, StateError, millis};
@@ -93,8 +93,12 @@ impl Journal {
         };
         let accepted = self.accept(accepting, writer).await;
         drop(turn);
-        if accepted.is_err() {
-            remove(body.as_ref()).await;
+        // One that was not accepted goes with its last owner.
+        if accepted.is_ok()
+            && let Some(body) = &body
+            && let Err(error) = body.claim().await
+        {
+            tracing::warn!(%error, "the content of an accepted file cannot be given its name");
         }
         Ok(Written { etag, last_modified: whole_seconds(accepted?) })
     }

@@ -58,6 +58,10 @@ impl WithJournal {
         self.journal.0.chains.lock().shown(key)
     }
 
+    fn is_shown(&self, change: &Arc<Pending>) -> bool {
+        self.shown(change.key()).is_some_and(|shown| Arc::ptr_eq(&shown, change))
+    }
+
     fn below(&self, prefix: &str) -> Vec<Arc<Pending>> {
         self.journal.0.chains.lock().shown_below(prefix)
     }
@@ -146,14 +150,20 @@ impl WithJournal {
 }
 
 /// The content of a body, or a range of it.
-fn content(meta: ObjectMeta, body: Option<&KeptBody>, range: Option<ByteRange>) -> StoreResult<Content> {
+async fn content(
+    meta: ObjectMeta,
+    body: Option<&KeptBody>,
+    range: Option<ByteRange>,
+) -> StoreResult<Content> {
     let (size, Some(body)) = (meta.size, body) else { return Content::of_memory(meta, &Bytes::new(), range) };
     let first = range.map_or(0, |range| range.first);
     let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
     if range.is_some() && first >= end {
         return Err(StoreError::RangeNotSatisfiable);
     }
-    let pieces = body.read(first, end).map(|piece| piece.map_err(|error| StoreError::Lost(error.into())));
+    let lost = |error: std::io::Error| StoreError::Lost(error.into());
+    let pieces = body.open_and_read(first, end).await.map_err(lost)?;
+    let pieces = pieces.map(move |piece| piece.map_err(lost));
     Ok(Content { meta, first, length: end - first, body: pieces.boxed() })
 }
 
@@ -251,7 +261,11 @@ impl ObjectStore for WithJournal {
         match condition {
             ReadCondition::IfMatch(etag) if *etag != change.etag() => Err(StoreError::ConditionFailed),
             ReadCondition::IfNoneMatch(etag) if *etag == change.etag() => Err(StoreError::NotModified),
-            _ => content(change.meta().ok_or(StoreError::NotFound)?, change.body(), range),
+            _ => match content(change.meta().ok_or(StoreError::NotFound)?, change.body(), range).await {
+                // It has just been stored, or replaced.
+                Err(StoreError::Lost(_)) if !self.is_shown(&change) => self.get(request).await,
+                content => content,
+            },
         }
     }
 
