@@ -200,6 +200,18 @@ impl KeptBody {
         tokio::task::spawn_blocking(naming).await?
     }
 
+    /// Its row is about to go: what ends this program after that leaves a file that the next start deletes. Until then the
+    /// row finds it still.
+    pub async fn disown(&self) -> io::Result<()> {
+        let stored = Arc::clone(&self.0);
+        let naming = move || {
+            fs::rename(stored.path(), stored.unkept_path())?;
+            stored.is_named.store(false, Ordering::Release);
+            Ok(())
+        };
+        tokio::task::spawn_blocking(naming).await?
+    }
+
     /// Deletes its file: nothing tells of it any more.
     pub async fn remove(&self) -> io::Result<()> {
         let stored = Arc::clone(&self.0);
@@ -267,18 +279,22 @@ impl Reading {
 }
 
 impl Stored {
-    /// It may be named in this moment.
+    /// It may get another name in this moment.
     fn open(&self) -> io::Result<File> {
         let named = self.directory.join(&self.name);
-        File::open(&named).or_else(|_| File::open(self.path())).or_else(|_| File::open(&named))
+        File::open(&named).or_else(|_| File::open(self.unkept_path())).or_else(|_| File::open(&named))
     }
 
     fn path(&self) -> PathBuf {
         if self.is_named.load(Ordering::Acquire) {
             self.directory.join(&self.name)
         } else {
-            self.directory.join(format!("{}{UNKEPT}", self.name))
+            self.unkept_path()
         }
+    }
+
+    fn unkept_path(&self) -> PathBuf {
+        self.directory.join(format!("{}{UNKEPT}", self.name))
     }
 }
 
@@ -427,6 +443,18 @@ mod tests {
         assert_eq!(names(&bodies), [rows[0].name.clone()]);
         assert_eq!(fs::read(bodies.aside().join(&rows[1].name)).unwrap(), b"unknown");
         drop(unkept);
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_row_is_gone_is_deleted_at_the_next_start() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        let body = body(&bodies, &[b"content"]).await;
+        body.keep().await.unwrap();
+        body.claim().await.unwrap();
+        body.disown().await.unwrap();
+        assert_eq!(read(&body, 0, 7).await.unwrap(), b"content", "until then it is there");
+        assert_eq!(bodies.sweep(&HashSet::new()).unwrap(), 0, "nothing is put aside");
+        assert!(names(&bodies).is_empty());
     }
 
     #[tokio::test]

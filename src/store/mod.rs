@@ -156,15 +156,17 @@ impl Debug for Content {
     }
 }
 
+/// The first byte of a range of so many bytes, and the one behind its last.
+fn bounds(size: u64, range: Option<ByteRange>) -> StoreResult<(u64, u64)> {
+    let first = range.map_or(0, |range| range.first);
+    let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
+    if range.is_some() && first >= end { Err(StoreError::RangeNotSatisfiable) } else { Ok((first, end)) }
+}
+
 impl Content {
     /// Content that lies in memory, or a range of it.
     pub fn of_memory(meta: ObjectMeta, content: &Bytes, range: Option<ByteRange>) -> StoreResult<Self> {
-        let size = content.len() as u64;
-        let first = range.map_or(0, |range| range.first);
-        let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
-        if range.is_some() && first >= end {
-            return Err(StoreError::RangeNotSatisfiable);
-        }
+        let (first, end) = bounds(content.len() as u64, range)?;
         let body = content.slice(first as usize..end as usize);
         let chunks: Vec<StoreResult<Bytes>> = (!body.is_empty()).then_some(Ok(body)).into_iter().collect();
         Ok(Self { meta, first, length: end - first, body: Box::pin(stream::iter(chunks)) })

@@ -2,7 +2,7 @@
 
 use moka::sync::Cache;
 
-use super::{ListPage, ListRequest};
+use super::{ListPage, ListRequest, StoreResult};
 use crate::object::{Key, ListedObject, ObjectMeta};
 
 /// Where pages of listings ended: what is laid over one must fall between its ends.
@@ -71,12 +71,31 @@ impl Bounds {
     }
 }
 
+/// The answer to a listing, made again if what was laid over it has gone to the store meanwhile: it may be neither on the
+/// listing nor laid over it any more.
+pub(super) async fn steady<L, T, F: Future<Output = StoreResult<T>>>(
+    laid: impl Fn() -> L,
+    is_laid: impl Fn(&L) -> bool,
+    list: impl Fn() -> F,
+) -> StoreResult<T> {
+    for _ in 0..MOST_LISTINGS {
+        let before = laid();
+        let answer = list().await?;
+        if is_laid(&before) {
+            return Ok(answer);
+        }
+    }
+    list().await
+}
+
 /// The last name on a page, in byte order.
 fn last_name(page: &ListPage) -> Option<&str> {
     let object = page.objects.last().map(|object| object.key.as_str());
     object.max(page.prefixes.last().map(String::as_str))
 }
 
+/// Of one page, while more and more goes to the store.
+const MOST_LISTINGS: usize = 3;
 /// Pages whose ends are remembered: those of listings under way.
 const MOST_PAGES: u64 = 10_000;
 

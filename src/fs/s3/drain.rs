@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::delivery::{Delivery, Placed};
 use super::removal::keep_parent;
+use super::silence::ask;
 use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::fs::error::log_failure;
@@ -73,14 +74,8 @@ async fn is_reached(shared: &Shared) -> bool {
     let Some(key) = shared.store.journal().next().filter(|_| shared.store.reach().is_lost()) else {
         return true;
     };
-    // This is asked and never answered from memory; that the version is none does not matter.
-    match shared.store.below_journal(ATTEMPT).attributes(&key, &ETag::new("none")).await {
-        Err(error) if error.is_transient() => {
-            shared.store.journal().unreachable(&with_causes(&error));
-            false
-        }
-        _ => true,
-    }
+    let asked = ask(shared, &key, ATTEMPT).await;
+    asked.inspect_err(|error| shared.store.journal().unreachable(&with_causes(error))).is_ok()
 }
 
 /// Makes one of them. Whether S3 could be asked.
@@ -91,18 +86,18 @@ async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
             let etag = &written.etag;
             shared.seen_versions.stored(&change.etag(), key.as_str(), etag);
             shared.seen_versions.dates(key.as_str(), etag, written.last_modified);
-            journal.made(&change, &key, Some(&written)).await;
+            journal.ended(&change, &key, Some(&written)).await;
             tracing::info!(%key, "what was saved on this machine is stored in S3");
             true
         }
         Ok(Made::Gone) => {
             let store = shared.store.namespace(ATTEMPT);
             log_failure(keep_parent(&store, &shared, change.key().as_str()).await);
-            journal.made(&change, change.key(), None).await;
+            journal.ended(&change, change.key(), None).await;
             true
         }
         Ok(Made::Otherwise) => {
-            journal.given_up(&change).await;
+            journal.ended(&change, change.key(), None).await;
             shared.dates.touch_parent(change.key().as_str());
             tracing::warn!(
                 key = %change.key(),

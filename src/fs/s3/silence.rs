@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{S3FileSystem, Shared};
 use crate::fs::Client;
 use crate::object::{ETag, Key};
+use crate::store::StoreResult;
 use crate::store::journal::Writer;
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::tally;
@@ -73,15 +74,9 @@ impl Silence {
 
     /// Whether S3 does not even answer a question.
     async fn is_silent(&self) -> bool {
-        let limit = Limit::Each(self.patience() / 5);
-        let store = self.shared.store.below_journal(RetryPolicy { limit, for_credentials: false });
-        // This is asked and never answered from memory; that the version is none does not matter.
-        let none = ETag::new("none");
-        let asked = store.attributes(&self.key, &none);
-        match timeout(self.patience() / 5, asked).await {
-            Err(_) => true,
-            Ok(answer) => answer.is_err_and(|error| error.is_transient()),
-        }
+        let time = self.patience() / 5;
+        let policy = RetryPolicy { limit: Limit::Each(time), for_credentials: false };
+        timeout(time, ask(&self.shared, &self.key, policy)).await.map_or(true, |asked| asked.is_err())
     }
 
     /// What `work` comes to; `None`: S3 takes nothing, and it was broken off, whatever S3 has of it.
@@ -99,6 +94,15 @@ impl S3FileSystem {
     /// not repeat it.
     pub(super) fn may_accept(&self) -> bool {
         self.shared.options.keeps && self.context.client.quirks().hides_failed_close
+    }
+}
+
+/// Asks S3 something that is never answered from memory: whatever it answers, it is there. Why not, otherwise.
+pub(super) async fn ask(shared: &Shared, key: &Key, policy: RetryPolicy) -> StoreResult<()> {
+    // No version is called so.
+    match shared.store.below_journal(policy).attributes(key, &ETag::new("none")).await {
+        Err(error) if error.is_transient() => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+
 use super::delivery::{Delivery, Placed};
 use super::silence::{Silence, writer};
 use super::{Failure, S3FileSystem};
@@ -23,8 +26,6 @@ use crate::store::journal::NewFile;
 use crate::store::multipart::{MultipartWriter, NewObject, RetainedBody, Unfinished};
 use crate::store::namespace::Namespace;
 use crate::sync::Entered;
-use async_trait::async_trait;
-use bytes::Bytes;
 
 /// Where an object is written to.
 #[derive(Debug)]

@@ -161,6 +161,9 @@ impl State {
         let mut rows = self.0.pending.0.lock();
         let Some(row) = rows.all.get(&number_id(number)).cloned() else { return };
         let phase = if why.is_some() { Phase::Refused } else { Phase::Queued };
+        if phase == Phase::Queued && row.phase == phase {
+            return;
+        }
         rows.put(PendingRow { phase, why, is_told: false, ..row });
         drop(rows);
         self.sync_soon();

@@ -15,7 +15,7 @@ use crate::object::{
 use crate::path_key::PathKey;
 use crate::state::{CreateRow, Left};
 use crate::store::cached::Cached;
-use crate::store::overlay::PageEnds;
+use crate::store::overlay::{PageEnds, steady};
 use crate::store::{
     CompleteUpload, Content, CopyObject, CopySource, GetObject, ListPage, ListRequest, MultipartStore,
     ObjectStore, Payload, PutObject, StoreError, StoreResult, existing,
@@ -329,14 +329,8 @@ impl WithCreates {
         F: Future<Output = StoreResult<T>>,
     {
         let rows = &self.creates.0.rows;
-        for _ in 0..MOST_LISTINGS {
-            let held = rows.below(prefix);
-            let answer = list().await?;
-            if held.iter().all(|(key, row)| rows.has(key, row)) {
-                return Ok(answer);
-            }
-        }
-        list().await
+        let is_held = |held: &Vec<(Key, Arc<Row>)>| held.iter().all(|(key, row)| rows.has(key, row));
+        steady(|| rows.below(prefix), is_held, list).await
     }
 
     /// Shows on a page what is held.
@@ -346,7 +340,5 @@ impl WithCreates {
     }
 }
 
-/// Of one page, while more and more goes to the store.
-const MOST_LISTINGS: usize = 3;
 /// Held at once; each is a row on disk. One Finder copies one file at a time.
 const MOST_HELD: usize = 1000;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use super::Journal;
 use super::chains::{Chains, Pending};
+use super::{Journal, disown};
 use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, Written};
 use crate::spool::KeptBody;
 use crate::state::{Acceptance, AcceptedRow, Basis, Change, StateError, millis};
@@ -78,7 +78,7 @@ impl Journal {
         if let Some(body) = &body {
             body.keep().await.map_err(AcceptError::Disk)?;
         }
-        let turn = self.0.turns.lock(key.clone()).await;
+        let _turn = self.0.turns.lock(key.clone()).await;
         let (etag, accepting) = {
             let mut chains = self.0.chains.lock();
             let (basis, needless) = self.building_on(&chains, &key, &condition);
@@ -89,18 +89,10 @@ impl Journal {
                 ..self.row(&mut chains, &key, basis, writer)
             };
             let needless = needless.into_iter().collect();
-            (ETag::new(&row.etag), Accepting { rows: vec![(row, body.clone())], needless, was_sent })
+            (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent })
         };
-        let accepted = self.accept(accepting, writer).await;
-        drop(turn);
-        // One that was not accepted goes with its last owner.
-        if accepted.is_ok()
-            && let Some(body) = &body
-            && let Err(error) = body.claim().await
-        {
-            tracing::warn!(%error, "the content of an accepted file cannot be given its name");
-        }
-        Ok(Written { etag, last_modified: whole_seconds(accepted?) })
+        let at = self.accept(accepting, writer).await?;
+        Ok(Written { etag, last_modified: whole_seconds(at) })
     }
 
     /// Accepts that a file is deleted, in the version `seen`.
@@ -187,7 +179,22 @@ impl Journal {
             accepted: rows.iter().map(|(row, _)| (row.clone(), writer.name.clone())).collect(),
             needless: needless.iter().map(|change| change.row.number).collect(),
         };
-        if let Err(error) = self.0.state.accept(acceptance, millis(now)).await {
+        // A moved file's body goes on with its new row, and is claimed by that.
+        for change in &needless {
+            disown(change.body()).await;
+        }
+        let accepted = self.0.state.accept(acceptance, millis(now)).await;
+        let owned: Vec<&KeptBody> = match &accepted {
+            Ok(()) => rows.iter().filter_map(|(_, body)| body.as_ref()).collect(),
+            Err(_) => needless.iter().filter_map(|change| change.body()).collect(),
+        };
+        for body in owned {
+            // Before anybody reads or removes it.
+            if let Err(error) = body.claim().await {
+                tracing::warn!(%error, "the content of an accepted file cannot be given its name");
+            }
+        }
+        if let Err(error) = accepted {
             needless.iter().for_each(|change| change.set_waiting());
             return Err(error.into());
         }

@@ -75,11 +75,6 @@ impl Pending {
         ETag::new(&self.row.etag)
     }
 
-    /// When it was accepted.
-    pub fn since(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_millis(self.since)
-    }
-
     /// What must hold where it is made; `None`: what it builds on is not there yet.
     pub fn condition(&self) -> Option<Condition> {
         match &self.row.basis {
@@ -178,7 +173,7 @@ impl Pending {
     }
 
     /// Takes it, unless it is being made.
-    fn take_refused(&self) -> bool {
+    fn take_anyway(&self) -> bool {
         let mut progress = self.progress.lock();
         !std::mem::replace(&mut progress.is_under_way, true)
     }
@@ -312,7 +307,8 @@ impl Chains {
         change.take_back().then(|| Arc::clone(change))
     }
 
-    /// A change that is not being made, and all that is pending only because of it: what builds on it. Nobody makes them any more. None if one of them is being made.
+    /// A change that is not being made, and all that builds on it. Nobody makes them any more. None if one of them is being
+    /// made.
     pub(super) fn take_with_followers(&self, change: &Arc<Pending>) -> Vec<Arc<Pending>> {
         let Some(first) = self.numbered(change.row.number) else { return Vec::new() };
         let mut meant = vec![first];
@@ -328,7 +324,7 @@ impl Chains {
             at += 1;
         }
         for (index, change) in meant.iter().enumerate() {
-            if !change.take_refused() {
+            if !change.take_anyway() {
                 meant[..index].iter().for_each(|taken| taken.set_waiting());
                 return Vec::new();
             }

@@ -72,7 +72,7 @@ impl Journal {
     pub async fn load(state: State, bodies: Bodies, left: Vec<LeftChange>) -> Self {
         let mut chains = Chains::default();
         for LeftChange { row, since } in &left {
-            let body = row.body().map(|body| bodies.of_row(body)).transpose();
+            let body = body_of(&bodies, row).await;
             let lost = body.as_ref().err().map(|error| format!("its content is lost: {error}"));
             let Ok(pending) = Pending::new(row.clone(), *since, body.unwrap_or_default()) else { continue };
             // What was refused is tried once more: somebody may have seen to it.
@@ -115,19 +115,13 @@ impl Journal {
         self.0.chains.lock().begin(most)
     }
 
-    /// It is made: the object is at `key`, which may be another than it was meant for, or gone.
-    pub async fn made(&self, change: &Pending, key: &Key, written: Option<&Written>) {
+    /// It has come to its end: the object is at `key`, which may be another than it was meant for; or there is none of it,
+    /// since it is deleted, or somebody else's is there.
+    pub async fn ended(&self, change: &Pending, key: &Key, written: Option<&Written>) {
         let etag = written.map(|written| &written.etag);
         etag.iter().for_each(|etag| self.0.stored_as.insert(change.etag(), (*etag).clone()));
         let _turn = self.0.turns.lock(change.key().clone()).await;
         let followers = self.0.chains.lock().followers(change, key, etag);
-        self.end(&[change], &followers).await;
-    }
-
-    /// It is not made, since something else is there than its client saw.
-    pub async fn given_up(&self, change: &Pending) {
-        let _turn = self.0.turns.lock(change.key().clone()).await;
-        let followers = self.0.chains.lock().followers(change, change.key(), None);
         self.end(&[change], &followers).await;
     }
 
@@ -155,6 +149,9 @@ impl Journal {
     /// These are not pending any more, and `changed` are others now.
     async fn end(&self, changes: &[&Pending], changed: &[AcceptedRow]) {
         let numbers: Vec<u64> = changes.iter().map(|change| change.row.number).collect();
+        for change in changes {
+            disown(change.body()).await;
+        }
         let ended = self.0.state.end_accepted(&numbers, changed).await;
         {
             let mut chains = self.0.chains.lock();
@@ -216,6 +213,22 @@ impl Journal {
 
     fn note_change(&self) {
         self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// The body of a row, if its file is there.
+async fn body_of(bodies: &Bodies, row: &AcceptedRow) -> io::Result<Option<KeptBody>> {
+    let Some(body) = row.body().cloned() else { return Ok(None) };
+    let bodies = bodies.clone();
+    tokio::task::spawn_blocking(move || bodies.of_row(&body)).await?.map(Some)
+}
+
+/// Before the row of a body goes.
+async fn disown(body: Option<&KeptBody>) {
+    if let Some(body) = body
+        && let Err(error) = body.disown().await
+    {
+        tracing::info!(%error, "the copy of a stored file stays on this machine's disk if this program ends now");
     }
 }
 

@@ -16,10 +16,10 @@ use crate::object::{
 use crate::path_key::PathKey;
 use crate::spool::KeptBody;
 use crate::store::creates::WithCreates;
-use crate::store::overlay::PageEnds;
+use crate::store::overlay::{PageEnds, steady};
 use crate::store::{
     CompleteUpload, Content, CopyObject, CopyPart, CopySource, GetObject, ListPage, ListRequest,
-    MultipartStore, ObjectStore, PutObject, StoreError, StoreResult,
+    MultipartStore, ObjectStore, PutObject, StoreError, StoreResult, bounds,
 };
 
 /// See the module above.
@@ -125,14 +125,9 @@ impl WithJournal {
     where
         F: Future<Output = StoreResult<T>>,
     {
-        for _ in 0..MOST_LISTINGS {
-            let before = self.below(prefix);
-            let answer = list().await?;
-            if before.iter().all(|change| self.shown(change.key()).is_some()) {
-                return Ok(answer);
-            }
-        }
-        list().await
+        let is_laid =
+            |before: &Vec<Arc<Pending>>| before.iter().all(|change| self.shown(change.key()).is_some());
+        steady(|| self.below(prefix), is_laid, list).await
     }
 
     fn lay(&self, page: &mut ListPage, request: &ListRequest) {
@@ -155,12 +150,8 @@ async fn content(
     body: Option<&KeptBody>,
     range: Option<ByteRange>,
 ) -> StoreResult<Content> {
-    let (size, Some(body)) = (meta.size, body) else { return Content::of_memory(meta, &Bytes::new(), range) };
-    let first = range.map_or(0, |range| range.first);
-    let end = range.and_then(|range| range.last).map_or(size, |last| size.min(last.saturating_add(1)));
-    if range.is_some() && first >= end {
-        return Err(StoreError::RangeNotSatisfiable);
-    }
+    let Some(body) = body else { return Content::of_memory(meta, &Bytes::new(), range) };
+    let (first, end) = bounds(meta.size, range)?;
     let lost = |error: std::io::Error| StoreError::Lost(error.into());
     let pieces = body.open_and_read(first, end).await.map_err(lost)?;
     let pieces = pieces.map(move |piece| piece.map_err(lost));
@@ -335,6 +326,3 @@ impl MultipartStore for WithJournal {
         self.write(&request.upload.key, request.condition, write).await
     }
 }
-
-/// Of one page, while more and more goes to the store.
-const MOST_LISTINGS: usize = 3;
