@@ -53,14 +53,20 @@ pub(super) async fn carry_out(
 }
 
 fn shown(told: Told) -> PendingChange {
-    let (change, bytes) = match told.change {
+    let (change, bytes) = match &told.change {
         Change::Put { .. } if told.key.ends_with('/') => (ChangeKind::FolderMade, 0),
-        Change::Put { body } => (ChangeKind::Saved, body.map_or(0, |body| body.size)),
+        Change::Put { body } => (ChangeKind::Saved, body.as_ref().map_or(0, |body| body.size)),
         Change::Delete => (ChangeKind::Deleted, 0),
+        Change::Move(moved) => (ChangeKind::Moved, moved.size),
+    };
+    let from = match &told.change {
+        Change::Move(moved) => Some(PathKey::of_text(&moved.from).to_string()),
+        Change::Put { .. } | Change::Delete => None,
     };
     PendingChange {
         path: PathKey::of_text(&told.key).to_string(),
         change,
+        from,
         bytes,
         since: told.since / 1000,
         refused: told.refused,
@@ -122,6 +128,10 @@ fn line(change: &PendingChange, now: u64) -> String {
         ChangeKind::Saved => size(change.bytes),
         ChangeKind::Deleted => "deleted".to_owned(),
         ChangeKind::FolderMade => "folder".to_owned(),
+        ChangeKind::Moved => {
+            let from = change.from.as_deref().unwrap_or_default();
+            format!("moved from {}", notify::plain(from, MOST_OF_PATH))
+        }
     };
     let why = change.refused.as_ref().map(|why| format!(": {}", notify::plain(why, MOST_OF_PATH)));
     let (path, span) = (notify::plain(&change.path, MOST_OF_PATH), lasted(now.saturating_sub(change.since)));

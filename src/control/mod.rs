@@ -212,6 +212,9 @@ pub enum PendingAction {
 pub struct PendingChange {
     pub path: String,
     pub change: ChangeKind,
+    /// Of what is moved: where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Of the file.
     pub bytes: u64,
     /// Seconds since 1970.
@@ -231,6 +234,7 @@ pub enum ChangeKind {
     Saved,
     Deleted,
     FolderMade,
+    Moved,
 }
 
 /// What became of the files below a path.

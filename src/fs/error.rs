@@ -88,7 +88,7 @@ impl From<AcceptError> for Failure {
             AcceptError::Disk(error) => Self::OwnDisk(error),
             AcceptError::State(error) => Self::State(error),
             AcceptError::Key(error) => error.into(),
-            AcceptError::NotHere => StoreError::Unavailable(error.into()).into(),
+            AcceptError::Changed => Self::Changed,
         }
     }
 }

@@ -47,7 +47,7 @@ pub use holdings::{Holdings, Removed, remove, remove_bare, remove_new, remove_wi
 pub use identity::{SourceIdentity, default_directory, is_named_after};
 pub use locks::LockRow;
 pub use pending::{
-    Acceptance, AcceptedRow, Basis, BodyRow, Change, Coming, CreateRow, Kept, Left, LeftChange,
+    Acceptance, AcceptedRow, Basis, BodyRow, Change, Coming, CreateRow, Kept, Left, LeftChange, MoveRow,
     Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered, TransferRow, Unstored,
     UploadRow,
 };

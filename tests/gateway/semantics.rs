@@ -75,24 +75,26 @@ async fn what_is_saved_while_s3_is_away_is_kept() {
         config.service.request_budget = Some(Duration::from_secs(1));
     };
     let mut away = Away::start_with(budget).await;
-    for (key, content) in [("d/doc", "old"), ("d/old", "x"), ("e/unseen", "x")] {
+    for (key, content) in [("d/doc", "old"), ("d/gone", "x"), ("d/old", "x"), ("e/unseen", "x")] {
         away.bucket.put(key, content).await;
     }
-    assert_eq!(away.mac.list("/d/").await.len(), 3);
+    assert_eq!(away.mac.list("/d/").await.len(), 4);
     away.door.shut().await;
     assert_eq!(away.gateway.put("/d/doc", "others are told").await, 503);
     let own = away.mac.request("PUT", "/d/doc").header("If-Match", "\"x\"").body("own condition");
     assert!(!own.send().await.unwrap().status().is_success());
     assert_eq!(away.mac.look("/e/unseen").await, 503, "nothing is known of it");
     assert_eq!(away.save("/d/doc", "kept").await, 204);
-    assert_eq!(away.mac.rename("/d/old", "/d/moved").await, 503, "only S3 can do that");
-    assert_eq!(away.mac.status("DELETE", "/d/old").await, 204);
+    assert_eq!(away.mac.rename("/d/old", "/d/moved").await, 201);
+    assert_eq!(away.mac.status("DELETE", "/d/gone").await, 204);
+    assert_eq!(away.mac.rename("/d", "/f").await, 503, "only S3 can do that");
     assert_eq!(away.gateway.get("/d/doc").await, (200, "kept".into()), "all clients see it");
     let mut away = away.restarted().await;
     assert_eq!(away.gateway.get("/d/doc").await, (200, "kept".into()), "after a restart, too");
     away.door.open().await;
     away.drained().await;
-    eventually("everything is made", || async { away.bucket.keys().await == ["d/doc", "e/unseen"] }).await;
+    let wanted = ["d/doc", "d/moved", "e/unseen"];
+    eventually("everything is made", || async { away.bucket.keys().await == wanted }).await;
     assert_eq!(away.bucket.get("d/doc").await.unwrap(), "kept");
 }
 

@@ -8,7 +8,7 @@ use crate::fs::Client;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
 use crate::store::comparing::is_same;
 use crate::store::multipart::{RetainedBody, Unfinished};
-use crate::store::{GetObject, MultipartStore, StoreError};
+use crate::store::{GetObject, MultipartStore, StoreError, listing};
 
 /// Where an object comes, and on what condition.
 #[derive(Debug)]
@@ -33,7 +33,30 @@ pub(super) enum Placed {
     Existing(ObjectMeta),
 }
 
+/// What became of a change that was accepted.
+pub(super) enum Made {
+    /// The object is there.
+    At(Key, Written),
+    Gone,
+    /// Nothing: something else is there than was to be changed.
+    Otherwise,
+}
+
 impl Delivery {
+    /// Whether somebody has made a folder where a file is to be, or a file where a folder is: one would hide the other.
+    pub(super) async fn is_covered(&self) -> Result<bool, Failure> {
+        let Self { store, key, .. } = self;
+        match key.as_str().strip_suffix('/') {
+            // Asked so that it is not answered from memory; no version is called so.
+            Some(name) => match store.attributes(&Key::new(name)?, &ETag::new("none")).await {
+                Err(StoreError::NotFound) => Ok(false),
+                Ok(_) | Err(StoreError::ConditionFailed) => Ok(true),
+                Err(error) => Err(error.into()),
+            },
+            None => Ok(listing::any(&**store, &format!("{key}/")).await?),
+        }
+    }
+
     /// Finds a body that was not stored its place, or says why it has none. `is_clients_own`: the client set the
     /// condition, and is told that it does not hold.
     pub(super) async fn settle(

@@ -6,19 +6,19 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::delivery::{Delivery, Placed};
+use super::delivery::{Delivery, Made, Placed};
+use super::relocation::Relocation;
 use super::removal::keep_parent;
 use super::silence::ask;
 use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::fs::error::log_failure;
 use crate::logging::with_causes;
-use crate::object::{Condition, ETag, Key, Written};
+use crate::object::{Condition, Written};
 use crate::state::Change;
 use crate::store::StoreError;
 use crate::store::journal::Pending;
 use crate::store::layers::retry::{Limit, RetryPolicy};
-use crate::store::listing;
 use crate::store::multipart::{RetainedBody, Unfinished};
 
 /// Makes what is pending from now on, until the end.
@@ -83,6 +83,10 @@ async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
     let journal = shared.store.journal();
     match Making::new(&shared, &change).run().await {
         Ok(Made::At(key, written)) => {
+            if let Some(from) = change.from() {
+                let store = shared.store.namespace(ATTEMPT);
+                log_failure(keep_parent(&store, &shared, from.as_str()).await);
+            }
             let etag = &written.etag;
             shared.seen_versions.stored(&change.etag(), key.as_str(), etag);
             shared.seen_versions.dates(key.as_str(), etag, written.last_modified);
@@ -98,11 +102,11 @@ async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
         }
         Ok(Made::Otherwise) => {
             journal.ended(&change, change.key(), None).await;
-            shared.dates.touch_parent(change.key().as_str());
+            undo(&shared, &change).await;
             tracing::warn!(
                 key = %change.key(),
-                "someone else has changed what was deleted, or made a file where a folder was made, while S3 was away; \
-                 theirs stays"
+                "someone else has changed what was deleted or moved, or made something where it was to be, while S3 was \
+                 away; theirs stays, and nothing is done"
             );
             shared.metrics.conflict();
             true
@@ -122,13 +126,14 @@ async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
     }
 }
 
-/// What became of a change.
-enum Made {
-    /// The object is there.
-    At(Key, Written),
-    Gone,
-    /// Nothing: something else is there than was to be changed.
-    Otherwise,
+/// What went along with a change that came to nothing.
+async fn undo(shared: &Shared, change: &Pending) {
+    let key = change.key().as_str();
+    if let Some(from) = change.from() {
+        log_failure(shared.state.transfer_properties(key, from.as_str(), false).await);
+        shared.dates.touch_parent(from.as_str());
+    }
+    shared.dates.touch_parent(key);
 }
 
 /// A change that is made.
@@ -155,6 +160,10 @@ impl<'a> Making<'a> {
         match &self.change.row.change {
             Change::Put { .. } => self.put().await,
             Change::Delete => self.delete().await,
+            Change::Move(_) => match Relocation::new(self.change, &self.delivery) {
+                Some(relocation) => relocation.run().await,
+                None => Ok(Made::Otherwise),
+            },
         }
     }
 
@@ -162,7 +171,7 @@ impl<'a> Making<'a> {
         let Self { change, delivery } = self;
         let body = || change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
         let key = delivery.key.clone();
-        if delivery.condition == Condition::IfAbsent && self.is_covered().await? {
+        if delivery.condition == Condition::IfAbsent && delivery.is_covered().await? {
             if key.as_str().ends_with('/') {
                 return Ok(Made::Otherwise);
             }
@@ -179,28 +188,17 @@ impl<'a> Making<'a> {
             Placed::Beside { copy, etag, .. } => {
                 Made::At(copy, Written { etag, last_modified: SystemTime::now() })
             }
-            Placed::Existing(meta) => {
-                Made::At(key, Written { etag: meta.etag, last_modified: meta.last_modified })
-            }
+            // What was saved on the empty file is not to be saved on somebody else's.
+            Placed::Existing(_) => Made::Otherwise,
         })
-    }
-
-    /// Whether somebody has made a folder where a file is to be, or a file where a folder is: one would hide the other.
-    async fn is_covered(&self) -> Result<bool, Failure> {
-        let Delivery { store, key, .. } = &self.delivery;
-        match key.as_str().strip_suffix('/') {
-            // Asked so that it is not answered from memory; no version is called so.
-            Some(name) => match store.attributes(&Key::new(name)?, &ETag::new("none")).await {
-                Err(StoreError::NotFound) => Ok(false),
-                Ok(_) | Err(StoreError::ConditionFailed) => Ok(true),
-                Err(error) => Err(error.into()),
-            },
-            None => Ok(listing::any(&**store, &format!("{key}/")).await?),
-        }
     }
 
     async fn delete(&self) -> Result<Made, Failure> {
         let Delivery { store, key, condition, .. } = &self.delivery;
+        if *condition == Condition::IfAbsent {
+            // What was to be deleted did not come about.
+            return Ok(Made::Otherwise);
+        }
         match store.delete(key, condition).await {
             Ok(()) | Err(StoreError::NotFound) => Ok(Made::Gone),
             Err(StoreError::ConditionFailed) => Ok(Made::Otherwise),

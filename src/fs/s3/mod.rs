@@ -12,6 +12,7 @@ mod looking;
 mod markers;
 mod metadata;
 mod placing;
+mod relocation;
 mod removal;
 mod silence;
 mod spellings;

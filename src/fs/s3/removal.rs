@@ -69,7 +69,8 @@ impl S3FileSystem {
         let tree = self.tree.lock().take().filter(|(prefix, _)| *prefix == located.prefix());
         let (client, own_condition) = (self.context.client.clone(), self.context.if_match.clone());
         let may_accept = self.may_accept() && !self.context.has_own_condition && !is_folder;
-        self.detached(async move {
+        let key = Key::new(&located.key)?;
+        let remove = async move {
             let _entered = entered;
             let following = Following::of_properties(&shared.state, &located.id(), None).await;
             let removing = Removing { store: &store, shared: &shared, client: &client, located: &located };
@@ -95,8 +96,8 @@ impl S3FileSystem {
                 shared.dates.touch_parent(&located.key);
             }
             Ok(())
-        })
-        .await
+        };
+        if may_accept { self.detached(remove).await } else { self.unless_silent(&key, remove).await }
     }
 
     /// A bucket is never emptied by a slip.

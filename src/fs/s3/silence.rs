@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{S3FileSystem, Shared};
+use super::{Failure, S3FileSystem, Shared};
 use crate::fs::Client;
 use crate::object::{ETag, Key};
-use crate::store::StoreResult;
 use crate::store::journal::Writer;
 use crate::store::layers::retry::{Limit, RetryPolicy};
+use crate::store::{StoreError, StoreResult};
 use crate::tally;
 
 /// How long S3 has taken nothing of a change. Cloning goes on from the same begin.
@@ -79,8 +79,11 @@ impl Silence {
         timeout(time, ask(&self.shared, &self.key, policy)).await.map_or(true, |asked| asked.is_err())
     }
 
-    /// What `work` comes to; `None`: S3 takes nothing, and it was broken off, whatever S3 has of it.
+    /// What `work` comes to; `None`: S3 takes nothing, and it was not begun, or broken off, whatever S3 has of it.
     pub(super) async fn or_none<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        if self.is_lost() {
+            return None;
+        }
         tokio::select! {
             biased;
             done = work => Some(done),
@@ -90,6 +93,28 @@ impl Silence {
 }
 
 impl S3FileSystem {
+    /// What `work` on `key` comes to, which nothing interrupts. A client that is not to be held up is told when S3 takes
+    /// nothing of it, and it is not begun while S3 is away.
+    pub(super) async fn unless_silent<T: Send + 'static>(
+        &self,
+        key: &Key,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if !self.may_accept() {
+            return self.detached(work).await;
+        }
+        let silence = Silence::begin(&self.shared, key);
+        let away = || StoreError::Unavailable("S3 takes nothing".into()).into();
+        if silence.is_lost() && silence.is_silent().await {
+            return Err(away());
+        }
+        tokio::select! {
+            biased;
+            done = self.detached(work) => done,
+            () = silence.grown() => Err(away()),
+        }
+    }
+
     /// Whether changes of this client may be accepted before S3 has them: it cannot be told of all that fails, and does
     /// not repeat it.
     pub(super) fn may_accept(&self) -> bool {

@@ -40,6 +40,7 @@ impl S3FileSystem {
         let may_accept = kind == Transfer::Move
             && !source.is_folder()
             && target.old.as_ref().is_none_or(|old| !old.is_folder())
+            && !self.context.has_own_condition
             && self.may_accept();
         let work = Transferring {
             store: self.patient_store(),
@@ -50,11 +51,19 @@ impl S3FileSystem {
             kind,
             overwrite: self.context.overwrite,
         };
+        let key = Key::new(&work.target.key)?;
+        if may_accept {
+            let run = async move {
+                let _entered = entered;
+                work.run_or_accept().await
+            };
+            return self.detached(run).await;
+        }
         let run = async move {
             let _entered = entered;
-            if may_accept { work.run_or_accept().await } else { work.run().await }
+            work.run().await
         };
-        self.detached(run).await
+        self.unless_silent(&key, run).await
     }
 
     /// COPY of a folder with `Depth: 0`: the folder and its properties, none of its children.
@@ -173,18 +182,10 @@ struct Transferring {
 }
 
 impl Transferring {
-    /// Moves a file, or accepts that it is moved, if S3 has nothing of it yet and takes nothing. What S3 has is moved there
-    /// alone: while it is away that is refused at once.
+    /// Moves a file, or accepts that it is moved if S3 takes nothing.
     async fn run_or_accept(&self) -> Result<(), Failure> {
         let Node::File(meta) = &self.source.node else { return self.run().await };
-        let (from, journal) = (Key::new(&self.source.key)?, self.shared.store.journal());
-        if !journal.is_new(&from, &meta.etag) {
-            if self.shared.store.reach().is_lost() {
-                return Err(StoreError::Unavailable("what S3 has is moved when it answers".into()).into());
-            }
-            return self.run().await;
-        }
-        let to = Key::new(&self.target.key)?;
+        let (from, to) = (Key::new(&self.source.key)?, Key::new(&self.target.key)?);
         if let Some(moved) = Silence::begin(&self.shared, &to).or_none(self.run()).await {
             return moved;
         }
@@ -193,9 +194,9 @@ impl Transferring {
             _ => None,
         };
         let condition = self.condition(&to, old);
-        let (version, client) = (meta.etag.clone(), &self.context.client);
-        let moved = MovedFile { from, version, to, condition };
-        let written = journal.accept_move(moved, &writer(client)).await?;
+        let moved = MovedFile { from, meta: meta.clone(), to, condition };
+        let writer = writer(&self.context.client);
+        let written = self.shared.store.journal().accept_move(moved, &writer).await?;
         self.note_accepted(&written).await;
         Ok(())
     }
@@ -203,7 +204,7 @@ impl Transferring {
     async fn note_accepted(&self, written: &Written) {
         let (shared, client) = (&self.shared, &self.context.client);
         let (from, to) = (&self.source.key, &self.target.key);
-        tracing::warn!(from, to, "S3 takes nothing; a new file is stored at its new name when it does");
+        tracing::warn!(from, to, "S3 takes nothing; a file is moved there when it does");
         shared.seen_versions.saw(client, to, &written.etag);
         shared.seen_versions.forget(client, from);
         shared.dates.touch_parent(from);

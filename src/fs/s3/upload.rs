@@ -189,7 +189,7 @@ impl Route {
         match self {
             Self::Kept(copy) => {
                 let body = copy.end().await.map_err(Failure::OwnDisk)?;
-                Ok(Arrived::Kept(Acceptable(Some(body))))
+                Ok(Arrived::Kept(Acceptable((size > 0).then_some(body))))
             }
             Self::Sent { intake, copy: None } => {
                 let accepted = (is_acceptable && size == 0).then_some(Acceptable(None));
@@ -210,9 +210,9 @@ impl Route {
 impl Placement {
     async fn finish(self, arrived: Arrived, size: u64, silence: Silence) -> Result<Placed, Failure> {
         let placed = match arrived {
+            _ if self.is_put_off(size) => self.put_off().await?,
             Arrived::Kept(accepted) => self.accept(accepted, size, false).await?,
             Arrived::Sent { intake, accepted: None } => self.store(intake, None, size).await?,
-            Arrived::Sent { intake, .. } if self.is_put_off(size) => self.store(intake, None, size).await?,
             Arrived::Sent { intake, accepted: Some(accepted) } => {
                 let mut storing = pin!(self.store(intake, accepted.0.clone(), size));
                 let early = tokio::select! {
@@ -244,6 +244,18 @@ impl Placement {
             && self.delivery.condition == Condition::IfAbsent
             && !self.is_clients_own
             && self.context.client.quirks().fills_later
+            && !self.delivery.shared.store.journal().has(&self.delivery.key)
+    }
+
+    async fn put_off(&self) -> Result<Placed, Failure> {
+        let Delivery { key, attributes, .. } = &self.delivery;
+        match self.names.create(key, attributes).await {
+            Ok(written) => Ok(Placed::There { size: 0, written }),
+            Err(error) => {
+                let retained = Some(RetainedBody::nothing());
+                self.delivery.settle(Unfinished { error, retained }, self.is_clients_own).await
+            }
+        }
     }
 
     /// Stores it, or finds it another place if its own was taken and the client did not ask to be told.
@@ -253,14 +265,7 @@ impl Placement {
         body: Option<KeptBody>,
         size: u64,
     ) -> Result<Placed, Failure> {
-        let Delivery { key, attributes, .. } = &self.delivery;
-        let finished = if self.is_put_off(size) {
-            let created = self.names.create(key, attributes).await;
-            created.map_err(|error| Unfinished { error, retained: Some(RetainedBody::nothing()) })
-        } else {
-            intake.end().await?.finish().await
-        };
-        match finished {
+        match intake.end().await?.finish().await {
             Ok(written) => Ok(Placed::There { size, written }),
             Err(Unfinished { error, retained }) => {
                 let retained = retained.or(body.map(RetainedBody::Kept));

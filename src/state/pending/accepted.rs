@@ -37,6 +37,36 @@ pub enum Change {
         body: Option<BodyRow>,
     },
     Delete,
+    /// What is at another key comes here, and goes there.
+    Move(MoveRow),
+}
+
+impl Change {
+    /// As people are told of it, if it is no save.
+    pub(super) fn told(&self) -> Option<String> {
+        match self {
+            Self::Put { .. } => None,
+            Self::Delete => Some("it is to be deleted".to_owned()),
+            Self::Move(moved) => {
+                Some(format!("it is to be moved here from {}", PathKey::of_text(&moved.from)))
+            }
+        }
+    }
+}
+
+/// What is moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRow {
+    /// The key that it has.
+    pub from: String,
+    /// What it is to be there.
+    pub basis: Basis,
+    /// Bytes.
+    pub size: u64,
+    pub storage_class: Option<String>,
+    /// The ETag of the copy: it is there, and its source is to be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<String>,
 }
 
 /// What an object is to be when it is changed.
@@ -84,14 +114,41 @@ impl AcceptedRow {
         match &self.change {
             Change::Put { body } => body.as_ref().map_or(0, |body| body.size),
             Change::Delete => 0,
+            Change::Move(moved) => moved.size,
         }
+    }
+
+    /// What it moves, if it does.
+    pub fn moved(&self) -> Option<&MoveRow> {
+        match &self.change {
+            Change::Move(moved) => Some(moved),
+            Change::Put { .. } | Change::Delete => None,
+        }
+    }
+
+    /// What `key` is to be when this is made; `None`: it does nothing to it.
+    pub fn basis_at(&self, key: &str) -> Option<&Basis> {
+        let source = self.moved().filter(|moved| moved.from == key).map(|moved| &moved.basis);
+        source.or_else(|| (self.key == key).then_some(&self.basis))
+    }
+
+    /// The same, where what it found at `key` is at `now` instead, and is to be `basis` there.
+    pub fn rebased(&self, key: &str, now: &str, basis: Basis) -> Self {
+        let mut row = self.clone();
+        match &mut row.change {
+            Change::Move(moved) if moved.from == key => {
+                (moved.from, moved.basis) = (now.to_owned(), basis);
+            }
+            _ => (row.key, row.basis) = (now.to_owned(), basis),
+        }
+        row
     }
 
     /// The body that it needs.
     pub fn body(&self) -> Option<&BodyRow> {
         match &self.change {
             Change::Put { body } => body.as_ref(),
-            Change::Delete => None,
+            Change::Delete | Change::Move(_) => None,
         }
     }
 
@@ -153,6 +210,12 @@ impl State {
             changed.iter().for_each(|row| rows.change_accepted(row));
             numbers.iter().for_each(|number| drop(rows.remove(&number_id(*number))));
         }
+        self.sync().await
+    }
+
+    /// Notes how far a change has come; it is on disk when this returns.
+    pub async fn note_progress(&self, row: &AcceptedRow) -> Result<(), StateError> {
+        self.0.pending.0.lock().change_accepted(row);
         self.sync().await
     }
 

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::{JsonTable, State, StateError, millis, rows};
 use crate::path_key::PathKey;
 
-pub use accepted::{Acceptance, AcceptedRow, Basis, BodyRow, Change, LeftChange};
+pub use accepted::{Acceptance, AcceptedRow, Basis, BodyRow, Change, LeftChange, MoveRow};
 pub use contents::Coming;
 pub(super) use index::Index;
 pub use questions::QuestionRow;

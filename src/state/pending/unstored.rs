@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use super::index::Rows;
-use super::{Change, Kind, Operation, PendingRow, Phase};
+use super::{Kind, Operation, PendingRow, Phase};
 use crate::path_key::PathKey;
 use crate::state::State;
 
@@ -87,8 +87,11 @@ impl Unstored {
             _ => (None, true),
         };
         let (path, phase) = (row.path.clone(), row.phase);
-        let is_deleted = matches!(&row.operation, Operation::Accepted(row) if row.change == Change::Delete);
-        let why = row.why.clone().or_else(|| is_deleted.then(|| "it is to be deleted".to_owned()));
+        let change = match &row.operation {
+            Operation::Accepted(row) => row.change.told(),
+            _ => None,
+        };
+        let why = row.why.clone().or(change);
         Self { path, phase, bytes, why, since: row.since, sending_since: None, is_told }
     }
 }

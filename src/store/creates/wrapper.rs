@@ -132,7 +132,7 @@ impl WithCreates {
         match self.told(name) {
             Some(meta) => Ok(Stat { object: Some(meta), is_prefix: false }),
             None => {
-                let is_prefix = !self.creates.0.rows.below(&format!("{name}/")).is_empty();
+                let is_prefix = self.has_held_below(&format!("{name}/"));
                 let stat = self.inner.stat(name).await?;
                 let object = stat.object.or_else(|| self.held_after_all(name));
                 Ok(Stat { is_prefix: stat.is_prefix || is_prefix, object })
@@ -150,16 +150,29 @@ impl WithCreates {
         if let Some(page) = &mut page {
             self.lay(page, &request);
         }
-        stat.is_prefix |= !self.creates.0.rows.below(&request.prefix).is_empty();
+        stat.is_prefix |= self.has_held_below(&request.prefix);
         Ok((stat, page))
     }
 
+    /// What is held of `name`, where the store has nothing of it.
+    pub fn held_stat(&self, name: &Key) -> Stat {
+        Stat { object: self.held_after_all(name), is_prefix: self.has_held_below(&format!("{name}/")) }
+    }
+
+    /// The same of a listing.
+    pub fn held_page(&self, request: &ListRequest) -> ListPage {
+        let mut page = ListPage::default();
+        self.lay(&mut page, request);
+        page
+    }
+
+    /// Whether any is held below a prefix.
+    pub fn has_held_below(&self, prefix: &str) -> bool {
+        !self.creates.0.rows.below(prefix).is_empty()
+    }
+
     pub async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
-        if !self.creates.0.rows.below(prefix).is_empty() {
-            Ok(true)
-        } else {
-            self.inner.is_prefix(prefix).await
-        }
+        if self.has_held_below(prefix) { Ok(true) } else { self.inner.is_prefix(prefix).await }
     }
 
     pub fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {

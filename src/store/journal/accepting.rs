@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use super::chains::{Chains, Pending};
+use super::chains::Chains;
+use super::change::Pending;
 use super::{Journal, disown};
-use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, Written};
+use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta, Written};
 use crate::spool::KeptBody;
-use crate::state::{Acceptance, AcceptedRow, Basis, Change, StateError, millis};
+use crate::state::{Acceptance, AcceptedRow, Basis, Change, MoveRow, StateError, millis};
 
 /// Who makes a change.
 #[derive(Debug, Clone)]
@@ -35,11 +36,11 @@ pub struct NewFile {
     pub was_sent: bool,
 }
 
-/// A file that is moved, in the version that its client saw.
+/// A file that is moved, as its client saw it.
 #[derive(Debug)]
 pub struct MovedFile {
     pub from: Key,
-    pub version: ETag,
+    pub meta: ObjectMeta,
     pub to: Key,
     /// What must hold there.
     pub condition: Condition,
@@ -54,9 +55,8 @@ pub enum AcceptError {
     State(#[from] StateError),
     #[error(transparent)]
     Key(#[from] InvalidKey),
-    /// It is in the store, or may be.
-    #[error("the store is away, and must be asked for this")]
-    NotHere,
+    #[error("the file has just changed")]
+    Changed,
 }
 
 /// A change with its body.
@@ -110,33 +110,51 @@ impl Journal {
         self.accept(accepting, writer).await.map(drop)
     }
 
-    /// Accepts that a file is moved whose content is here alone: nobody has begun to store it, and nothing was at its name.
-    /// It is stored at its new name then. Every other move needs the store.
+    /// Accepts that a file is moved. One whose content is here alone, since nobody has begun to store it, and that replaced
+    /// nothing, is stored at its new name then. Any other is copied and deleted by the store, which may have begun to.
     pub async fn accept_move(&self, moved: MovedFile, writer: &Writer) -> Result<Written, AcceptError> {
-        let MovedFile { from, version, to, condition } = moved;
-        let (first, second) = if from < to { (&from, &to) } else { (&to, &from) };
-        let _turns = (self.0.turns.lock(first.clone()).await, self.0.turns.lock(second.clone()).await);
+        let MovedFile { from, meta, to, condition } = moved;
+        let _turns = self.turns([&from, &to].into_iter()).await;
         let (etag, accepting) = {
             let mut chains = self.0.chains.lock();
-            let source = chains.take_new(&from, &version).ok_or(AcceptError::NotHere)?;
+            if chains.shown(&from).is_some_and(|shown| shown.etag() != meta.etag) {
+                return Err(AcceptError::Changed);
+            }
+            let source = chains.take_new(&from, &meta.etag);
             let (basis, replaced) = self.building_on(&chains, &to, &condition);
-            let row = AcceptedRow {
-                change: source.row.change.clone(),
-                content_type: source.row.content_type.clone(),
-                user: source.row.user.clone(),
-                ..self.row(&mut chains, &to, basis, writer)
+            let was_sent = source.is_none();
+            let row = match &source {
+                Some(new) => AcceptedRow {
+                    change: new.row.change.clone(),
+                    content_type: new.row.content_type.clone(),
+                    user: new.row.user.clone(),
+                    ..self.row(&mut chains, &to, basis, writer)
+                },
+                None => AcceptedRow {
+                    change: Change::Move(self.moved(&chains, &from, &meta)),
+                    content_type: meta.content_type,
+                    user: meta.user,
+                    ..self.row(&mut chains, &to, basis, writer)
+                },
             };
-            let (etag, body) = (ETag::new(&row.etag), source.body().cloned());
-            let needless = replaced.into_iter().chain([source]).collect();
-            (etag, Accepting { rows: vec![(row, body)], needless, was_sent: false })
+            let etag = ETag::new(&row.etag);
+            let body = source.as_ref().and_then(|new| new.body().cloned());
+            let needless = replaced.into_iter().chain(source).collect();
+            (etag, Accepting { rows: vec![(row, body)], needless, was_sent })
         };
         let at = self.accept(accepting, writer).await?;
         Ok(Written { etag, last_modified: whole_seconds(at) })
     }
 
-    /// Whether that is such a file.
-    pub fn is_new(&self, key: &Key, version: &ETag) -> bool {
-        self.0.chains.lock().new_at(key, version).is_some()
+    fn moved(&self, chains: &Chains, from: &Key, meta: &ObjectMeta) -> MoveRow {
+        let basis = chains.basis(from, Some(&meta.etag), |etag| self.stored(etag));
+        let (size, storage_class) = (meta.size, meta.storage_class.clone());
+        MoveRow { from: from.as_str().to_owned(), basis, size, storage_class, copied: None }
+    }
+
+    /// A version as the store knows it, if what was accepted as that is stored.
+    pub(super) fn stored(&self, etag: &ETag) -> ETag {
+        self.0.stored_as.get(etag).unwrap_or_else(|| etag.clone())
     }
 
     /// What a change with this condition builds on, and the change that it makes needless.
@@ -150,8 +168,7 @@ impl Journal {
             Condition::IfMatch(seen) => Some(seen),
             Condition::IfAbsent | Condition::None => None,
         };
-        let stored = |etag: &ETag| self.0.stored_as.get(etag).unwrap_or(etag.clone());
-        let basis = chains.basis(key, seen, stored);
+        let basis = chains.basis(key, seen, |etag| self.stored(etag));
         match chains.take_back(key, &basis) {
             Some(needless) => (needless.row.basis.clone(), Some(needless)),
             None => (basis, None),

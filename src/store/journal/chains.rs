@@ -2,191 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
-
-use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta};
+use super::change::Pending;
+use crate::object::{ETag, Key};
 use crate::spool::KeptBody;
 use crate::state::{AcceptedRow, Basis, Change};
-
-/// A change that was accepted and is not made.
-#[derive(Debug)]
-pub struct Pending {
-    pub row: AcceptedRow,
-    key: Key,
-    /// When it was accepted: milliseconds since 1970.
-    since: u64,
-    body: Option<KeptBody>,
-    progress: Mutex<Progress>,
-}
-
-/// One of them, as the user is told of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    pub key: String,
-    pub change: Change,
-    /// Milliseconds since 1970.
-    pub since: u64,
-    /// Why S3 refuses it.
-    pub refused: Option<String>,
-    /// It is being made.
-    pub is_under_way: bool,
-}
-
-#[derive(Debug, Default)]
-struct Progress {
-    is_under_way: bool,
-    /// The store may have it already.
-    was_begun: bool,
-    /// How often it was tried in vain, and why the last time.
-    tries: u32,
-    why: Option<String>,
-    is_refused: bool,
-}
-
-impl Pending {
-    pub(super) fn new(row: AcceptedRow, since: u64, body: Option<KeptBody>) -> Result<Self, InvalidKey> {
-        let key = Key::new(&row.key)?;
-        Ok(Self { row, key, since, body, progress: Mutex::default() })
-    }
-
-    /// The same; the store may have it.
-    pub(super) fn begun(self) -> Self {
-        self.progress.lock().was_begun = true;
-        self
-    }
-
-    /// The same change, as it is now.
-    fn changed(&self, row: AcceptedRow) -> Result<Self, InvalidKey> {
-        Self::new(row, self.since, self.body.clone())
-    }
-
-    pub fn key(&self) -> &Key {
-        &self.key
-    }
-
-    pub fn body(&self) -> Option<&KeptBody> {
-        self.body.as_ref()
-    }
-
-    /// What clients are told that the object is.
-    pub fn etag(&self) -> ETag {
-        ETag::new(&self.row.etag)
-    }
-
-    /// What must hold where it is made; `None`: what it builds on is not there yet.
-    pub fn condition(&self) -> Option<Condition> {
-        match &self.row.basis {
-            Basis::Absent => Some(Condition::IfAbsent),
-            Basis::Version(etag) => Some(Condition::IfMatch(ETag::new(etag))),
-            Basis::After(_) => None,
-        }
-    }
-
-    pub fn attributes(&self) -> Attributes {
-        let (content_type, user) = (self.row.content_type.clone(), self.row.user.clone());
-        Attributes { content_type, user, ..Attributes::default() }
-    }
-
-    /// What is told of the object; `None`: it is deleted.
-    pub(super) fn meta(&self) -> Option<ObjectMeta> {
-        (self.row.change != Change::Delete).then(|| ObjectMeta {
-            size: self.row.size(),
-            etag: self.etag(),
-            // S3 has whole seconds.
-            last_modified: SystemTime::UNIX_EPOCH + Duration::from_secs(self.since / 1000),
-            content_type: self.row.content_type.clone(),
-            storage_class: None,
-            user: self.row.user.clone(),
-        })
-    }
-
-    pub(super) fn tries(&self) -> u32 {
-        self.progress.lock().tries
-    }
-
-    pub(super) fn refusal(&self) -> Option<String> {
-        let progress = self.progress.lock();
-        progress.why.clone().filter(|_| progress.is_refused)
-    }
-
-    /// Why it could not be made the last time.
-    pub(super) fn failure(&self) -> String {
-        self.progress.lock().why.clone().unwrap_or_default()
-    }
-
-    pub(super) fn set_failed(&self, why: &str) {
-        let mut progress = self.progress.lock();
-        progress.is_under_way = false;
-        progress.tries = progress.tries.saturating_add(1);
-        progress.why = Some(why.to_owned());
-    }
-
-    pub(super) fn set_refused(&self, why: String) {
-        let mut progress = self.progress.lock();
-        (progress.is_under_way, progress.is_refused, progress.why) = (false, true, Some(why));
-    }
-
-    /// It is tried again.
-    pub(super) fn set_retried(&self) {
-        let mut progress = self.progress.lock();
-        (progress.is_refused, progress.why) = (false, None);
-    }
-
-    pub(super) fn told(&self) -> Told {
-        let progress = self.progress.lock();
-        Told {
-            key: self.row.key.clone(),
-            change: self.row.change.clone(),
-            since: self.since,
-            refused: progress.why.clone().filter(|_| progress.is_refused),
-            is_under_way: progress.is_under_way,
-        }
-    }
-
-    pub(super) fn set_waiting(&self) {
-        self.progress.lock().is_under_way = false;
-    }
-
-    fn is_waiting(&self) -> bool {
-        let progress = self.progress.lock();
-        !progress.is_under_way && !progress.is_refused
-    }
-
-    /// Takes it, unless somebody has, or the store refuses it.
-    fn take(&self) -> bool {
-        let mut progress = self.progress.lock();
-        if progress.is_under_way || progress.is_refused {
-            return false;
-        }
-        progress.is_under_way = true;
-        true
-    }
-
-    fn begin(&self) -> bool {
-        let is_taken = self.take();
-        if is_taken {
-            self.progress.lock().was_begun = true;
-        }
-        is_taken
-    }
-
-    /// Takes it, unless it is being made.
-    fn take_anyway(&self) -> bool {
-        let mut progress = self.progress.lock();
-        !std::mem::replace(&mut progress.is_under_way, true)
-    }
-
-    /// Takes it away from who would make it, if nobody has begun to.
-    fn take_back(&self) -> bool {
-        self.is_untouched() && self.take()
-    }
-
-    fn is_untouched(&self) -> bool {
-        !self.progress.lock().was_begun
-    }
-}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -204,16 +24,21 @@ impl Chains {
 
     pub(super) fn push(&mut self, change: Pending) {
         self.number = self.number.max(change.row.number);
-        let chain = self.by_key.entry(change.key.clone()).or_default();
-        let at = chain.partition_point(|other| other.row.number < change.row.number);
-        chain.insert(at, Arc::new(change));
+        let change = Arc::new(change);
+        for key in change.keys() {
+            let chain = self.by_key.entry(key.clone()).or_default();
+            let at = chain.partition_point(|other| other.row.number < change.row.number);
+            chain.insert(at, Arc::clone(&change));
+        }
     }
 
     pub(super) fn remove(&mut self, change: &Pending) {
-        let Some(chain) = self.by_key.get_mut(&change.key) else { return };
-        chain.retain(|other| other.row.number != change.row.number);
-        if chain.is_empty() {
-            self.by_key.remove(&change.key);
+        for key in change.keys() {
+            let Some(chain) = self.by_key.get_mut(key) else { continue };
+            chain.retain(|other| other.row.number != change.row.number);
+            if chain.is_empty() {
+                self.by_key.remove(key);
+            }
         }
     }
 
@@ -227,11 +52,22 @@ impl Chains {
         }
     }
 
+    /// Each once.
     fn everything(&self) -> impl Iterator<Item = &Arc<Pending>> {
-        self.by_key.values().flatten()
+        self.by_key.iter().flat_map(|(key, chain)| chain.iter().filter(move |change| change.key() == key))
     }
 
-    fn numbered(&self, number: u64) -> Option<Arc<Pending>> {
+    /// Whether nothing is to be made before it.
+    fn is_first(&self, change: &Arc<Pending>) -> bool {
+        let first = |key| self.by_key.get(key).and_then(|chain| chain.first());
+        change.keys().all(|key| first(key).is_some_and(|first| Arc::ptr_eq(first, change)))
+    }
+
+    fn heads(&self) -> impl Iterator<Item = &Arc<Pending>> {
+        self.everything().filter(|change| self.is_first(change))
+    }
+
+    pub(super) fn numbered(&self, number: u64) -> Option<Arc<Pending>> {
         self.everything().find(|other| other.row.number == number).cloned()
     }
 
@@ -245,8 +81,15 @@ impl Chains {
         self.by_key.get(key).cloned().unwrap_or_default()
     }
 
+    /// The first that is to be made before anything else can become of a key. What is moved to or from it may wait for
+    /// what is to become of its other end.
     pub(super) fn first(&self, key: &Key) -> Option<Arc<Pending>> {
-        self.by_key.get(key)?.first().cloned()
+        let mut first = self.by_key.get(key)?.first()?;
+        while !self.is_first(first) {
+            let firsts = first.keys().filter_map(|key| self.by_key.get(key)?.first());
+            first = firsts.min_by_key(|other| other.row.number)?;
+        }
+        Some(Arc::clone(first))
     }
 
     /// What is shown of a key: the newest that builds on all before it. One that does not build on them will lie beside.
@@ -254,7 +97,7 @@ impl Chains {
         let chain = self.by_key.get(key)?;
         let mut shown = chain.first()?;
         for change in &chain[1..] {
-            if change.row.basis == Basis::After(shown.row.number) {
+            if change.builds_on(key, shown.row.number) {
                 shown = change;
             }
         }
@@ -265,7 +108,7 @@ impl Chains {
     pub(super) fn new_at(&self, key: &Key, version: &ETag) -> Option<Arc<Pending>> {
         let chain = self.by_key.get(key)?;
         let only = chain.first().filter(|only| chain.len() == 1 && only.etag() == *version)?;
-        let is_new = only.row.basis == Basis::Absent && only.row.change != Change::Delete;
+        let is_new = only.row.basis == Basis::Absent && matches!(only.row.change, Change::Put { .. });
         (is_new && only.is_untouched()).then(|| Arc::clone(only))
     }
 
@@ -280,18 +123,18 @@ impl Chains {
         first.is_some_and(|first| first.row.basis == Basis::Absent && first.is_untouched())
     }
 
-    /// What is shown below a prefix.
-    pub(super) fn shown_below(&self, prefix: &str) -> Vec<Arc<Pending>> {
+    /// What is shown of each key below a prefix.
+    pub(super) fn shown_below(&self, prefix: &str) -> Vec<(Key, Arc<Pending>)> {
         let keys = self.by_key.keys().filter(|key| key.as_str().starts_with(prefix));
-        keys.filter_map(|key| self.shown(key)).collect()
+        keys.filter_map(|key| Some((key.clone(), self.shown(key)?))).collect()
     }
 
     /// What a client builds on that has seen `seen` of a key, or nothing there. `stored`: a version as the store knows it.
     pub(super) fn basis(&self, key: &Key, seen: Option<&ETag>, stored: impl FnOnce(&ETag) -> ETag) -> Basis {
         let shown = self.shown(key);
         let is_seen = |shown: &Arc<Pending>| match seen {
-            Some(seen) => shown.meta().is_some() && shown.etag() == *seen,
-            None => shown.meta().is_none(),
+            Some(seen) => shown.meta_at(key).is_some() && shown.etag() == *seen,
+            None => shown.meta_at(key).is_none(),
         };
         match (shown.filter(is_seen), seen) {
             (Some(shown), _) => Basis::After(shown.row.number),
@@ -307,20 +150,25 @@ impl Chains {
         change.take_back().then(|| Arc::clone(change))
     }
 
-    /// A change that is not being made, and all that builds on it. Nobody makes them any more. None if one of them is being
-    /// made.
-    pub(super) fn take_with_followers(&self, change: &Arc<Pending>) -> Vec<Arc<Pending>> {
-        let Some(first) = self.numbered(change.row.number) else { return Vec::new() };
-        let mut meant = vec![first];
+    /// A change that is not being made, and what of all that builds on it `is_meant`. Nobody makes them any more. None if
+    /// one of them is being made.
+    pub(super) fn take_with_followers(
+        &self,
+        change: &Arc<Pending>,
+        is_meant: impl Fn(&Pending) -> bool,
+    ) -> Vec<Arc<Pending>> {
+        let mut meant: Vec<_> = self.numbered(change.row.number).into_iter().collect();
         let mut at = 0;
         while let Some(number) = meant.get(at).map(|change| change.row.number) {
-            let builds = |other: &&Arc<Pending>| other.row.basis == Basis::After(number);
-            let new: Vec<_> = self.everything().filter(builds).cloned().collect();
-            meant.extend(
-                new.into_iter()
-                    .filter(|new| meant.iter().all(|old| !Arc::ptr_eq(old, new)))
-                    .collect::<Vec<_>>(),
-            );
+            let builds = |other: &Pending| other.keys().any(|key| other.builds_on(key, number));
+            let is_new = |other: &&Arc<Pending>| meant.iter().all(|old| !Arc::ptr_eq(old, other));
+            let new: Vec<_> = self
+                .everything()
+                .filter(|other| builds(other) && is_meant(other))
+                .filter(is_new)
+                .cloned()
+                .collect();
+            meant.extend(new);
             at += 1;
         }
         for (index, change) in meant.iter().enumerate() {
@@ -337,37 +185,61 @@ impl Chains {
         self.everything().filter(|change| change.row.key.starts_with(prefix)).cloned().collect()
     }
 
-    /// The first of each key, unless it is being made or the store refuses it.
+    /// What can be made next, unless it is being made or the store refuses it.
     pub(super) fn waiting(&self) -> Vec<Arc<Pending>> {
-        let heads = self.by_key.values().filter_map(|chain| chain.first());
-        heads.filter(|head| head.is_waiting()).cloned().collect()
+        self.heads().filter(|head| head.is_waiting()).cloned().collect()
     }
 
     /// See [`super::Journal::begin`].
     pub(super) fn begin(&self, most: usize) -> Vec<Arc<Pending>> {
-        let mut heads: Vec<_> = self.by_key.values().filter_map(|chain| chain.first()).collect();
+        let mut heads: Vec<_> = self.heads().collect();
         heads.sort_by_key(|head| head.row.number);
-        let ready = heads.into_iter().filter(|head| head.condition().is_some() && head.begin());
+        let ready = heads.into_iter().filter(|head| head.is_grounded() && head.begin());
         ready.take(most).cloned().collect()
     }
 
-    /// Those that build on `change`, as they are once that is made: what it made is at `key`, as `etag`, or gone.
-    pub(super) fn followers(&self, change: &Pending, key: &Key, etag: Option<&ETag>) -> Vec<AcceptedRow> {
-        let mut followers = Vec::new();
+    /// Those that build on `change`, as they are once that is made: what is to be at its key is at `now`, as `etag`, or
+    /// there is nothing. Where something was moved from there is nothing either.
+    pub(super) fn followers(&self, change: &Pending, now: &Key, etag: Option<&ETag>) -> Vec<AcceptedRow> {
+        let mut rows = BTreeMap::new();
+        self.rebase(&mut rows, change, change.key(), (now, etag));
+        if let Some(from) = change.from() {
+            self.rebase(&mut rows, change, from, (from, None));
+        }
+        rows.into_values().collect()
+    }
+
+    /// Those that build on what is given up: they are to be made where nothing is.
+    pub(super) fn left_by(&self, changes: &[Arc<Pending>]) -> Vec<AcceptedRow> {
+        let mut rows = BTreeMap::new();
+        for change in changes {
+            change.keys().for_each(|key| self.rebase(&mut rows, change, key, (key, None)));
+        }
+        changes.iter().for_each(|change| drop(rows.remove(&change.row.number)));
+        rows.into_values().collect()
+    }
+
+    fn rebase(
+        &self,
+        rows: &mut BTreeMap<u64, AcceptedRow>,
+        change: &Pending,
+        key: &Key,
+        (now, etag): (&Key, Option<&ETag>),
+    ) {
         let mut before = change.row.number;
-        for follower in self.by_key.get(&change.key).into_iter().flatten() {
-            if follower.row.basis != Basis::After(before) {
+        for follower in self.by_key.get(key).into_iter().flatten() {
+            if !follower.builds_on(key, before) {
                 continue;
             }
             let basis = match etag {
-                _ if before != change.row.number => follower.row.basis.clone(),
+                _ if before != change.row.number => Basis::After(before),
                 Some(etag) => Basis::Version(etag.quoted().to_owned()),
                 None => Basis::Absent,
             };
             before = follower.row.number;
-            followers.push(AcceptedRow { key: key.as_str().to_owned(), basis, ..follower.row.clone() });
+            let row = rows.entry(before).or_insert_with(|| follower.row.clone());
+            *row = row.rebased(key.as_str(), now.as_str(), basis);
         }
-        followers
     }
 
     /// See [`super::Journal::count`].
@@ -380,7 +252,10 @@ impl Chains {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::state::MoveRow;
 
     fn change(number: u64, basis: Basis) -> Pending {
         of_row(AcceptedRow { change: Change::Put { body: None }, ..row(number, basis) })
@@ -490,6 +365,58 @@ mod tests {
         ] {
             assert!(not_new.take_new(&key(), &seen).is_none());
         }
+    }
+
+    fn moving(number: u64, ends: (&str, Basis), to: (&str, Basis)) -> Pending {
+        let (from, basis) = (ends.0.to_owned(), ends.1);
+        let moved = MoveRow { from, basis, size: 7, storage_class: None, copied: None };
+        of_row(AcceptedRow { key: to.0.to_owned(), change: Change::Move(moved), ..row(number, to.1) })
+    }
+
+    #[test]
+    fn a_move_waits_at_both_of_its_ends() {
+        let (file, other) = (key(), Key::new("d/other").unwrap());
+        let chains = chains([
+            change(1, Basis::Absent),
+            moving(2, ("d/file", Basis::After(1)), ("d/other", Basis::Absent)),
+            change(3, Basis::After(2)),
+        ]);
+        assert_eq!((number(chains.first(&other)), number(chains.first(&file))), (Some(1), Some(1)));
+        assert_eq!((number(chains.shown(&other)), number(chains.shown(&file))), (Some(2), Some(3)));
+        assert_eq!(chains.shown(&other).unwrap().meta_at(&other).unwrap().size, 7);
+        assert_eq!(chains.all(&file)[1].meta_at(&file), None, "it is gone from there");
+        assert_eq!(chains.count().0, 3);
+        let begun: Vec<u64> = chains.begin(9).iter().map(|change| change.row.number).collect();
+        assert_eq!(begun, [1]);
+        assert!(chains.take_back(&other, &Basis::After(2)).is_none(), "it is of use to the other end");
+    }
+
+    #[test]
+    fn what_builds_on_both_ends_of_a_move_knows_of_both() {
+        let chains = chains([
+            moving(1, ("d/file", Basis::Version("v".into())), ("d/other", Basis::Absent)),
+            moving(2, ("d/other", Basis::After(1)), ("d/file", Basis::After(1))),
+        ]);
+        let (other, first) = (Key::new("d/other").unwrap(), chains.first(&key()).unwrap());
+        let back = chains.followers(&first, &other, Some(&ETag::new("copy")));
+        assert_eq!(back.len(), 1);
+        assert_eq!(back[0].basis_at("d/other"), Some(&Basis::Version("\"copy\"".into())));
+        assert_eq!(back[0].basis_at("d/file"), Some(&Basis::Absent));
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_what_is_not_meant() {
+        let chains = chains([
+            moving(1, ("d/file", Basis::Version("v".into())), ("d/other", Basis::Absent)),
+            change(2, Basis::After(1)),
+        ]);
+        let first = chains.first(&key()).unwrap();
+        let taken = chains.take_with_followers(&first, |change| change.row.number == 1);
+        assert_eq!(taken.len(), 1);
+        let left = chains.left_by(&taken);
+        assert_eq!((left.len(), left[0].number, &left[0].basis), (1, 2, &Basis::Absent));
+        taken[0].set_waiting();
+        assert_eq!(chains.take_with_followers(&first, |_| true).len(), 2);
     }
 
     #[test]

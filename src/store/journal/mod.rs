@@ -3,16 +3,16 @@
 //! Each is a row, and a body if there is a content, on this machine's disk; both are synced before it is accepted, and what
 //! it makes of the file is shown to everybody who asks this gateway ([`WithJournal`]). Changes of one key are made in the
 //! order in which they were accepted; one that builds on another is made on the condition that the other is there. One that
-//! nobody has begun to make may give way to another that makes it needless. Nothing is made of two objects, such as a
-//! move of what is in the store: what happens to one of them meanwhile would lose the other. Whoever makes them says what
-//! became of each.
+//! nobody has begun to make may give way to another that makes it needless. A move is one change of two keys, and has its
+//! turn when it is the first of both. Whoever makes them says what became of each.
 
 mod accepting;
 mod chains;
+mod change;
 mod operating;
 mod wrapper;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +26,11 @@ use crate::logging::with_causes;
 use crate::named::names;
 use crate::object::{ETag, Key, Written};
 use crate::spool::{Bodies, BodyCopy, KeptBody};
-use crate::state::{AcceptedRow, LeftChange, State};
-use crate::sync::KeyedLock;
+use crate::state::{AcceptedRow, Change, LeftChange, State, StateError};
+use crate::sync::{KeyedGuard, KeyedLock};
 
 pub use accepting::{AcceptError, MovedFile, NewFile, Writer};
-pub use chains::{Pending, Told};
+pub use change::{Pending, Told};
 pub use operating::SaveError;
 pub use wrapper::WithJournal;
 
@@ -120,9 +120,28 @@ impl Journal {
     pub async fn ended(&self, change: &Pending, key: &Key, written: Option<&Written>) {
         let etag = written.map(|written| &written.etag);
         etag.iter().for_each(|etag| self.0.stored_as.insert(change.etag(), (*etag).clone()));
-        let _turn = self.0.turns.lock(change.key().clone()).await;
+        let _turns = self.turns(change.keys()).await;
         let followers = self.0.chains.lock().followers(change, key, etag);
         self.end(&[change], &followers).await;
+    }
+
+    /// What is moved is where it is to be, as `copy`. Its source may be deleted when this returns.
+    pub async fn copied(&self, change: &Pending, copy: &ETag) -> Result<(), StateError> {
+        change.set_copied(copy);
+        let mut row = change.row.clone();
+        if let Change::Move(moved) = &mut row.change {
+            moved.copied = Some(copy.quoted().to_owned());
+        }
+        self.0.state.note_progress(&row).await
+    }
+
+    /// The turns of keys, in an order that everybody has.
+    async fn turns(&self, keys: impl Iterator<Item = &Key>) -> Vec<KeyedGuard> {
+        let mut turns = Vec::new();
+        for key in keys.collect::<BTreeSet<_>>() {
+            turns.push(self.0.turns.lock(key.clone()).await);
+        }
+        turns
     }
 
     /// The store could not be asked.
@@ -194,6 +213,16 @@ impl Journal {
             // Its sender lives in `self`.
             let _ = changes.changed().await;
         }
+    }
+
+    /// Whether anything of `key` is pending.
+    pub fn has(&self, key: &Key) -> bool {
+        self.head(key).is_some()
+    }
+
+    /// Whether something is moved to `key`, or away from it.
+    fn has_move(&self, key: &Key) -> bool {
+        self.0.chains.lock().all(key).iter().any(|change| change.from().is_some())
     }
 
     /// The first that is to be made of `key`.

@@ -9,7 +9,7 @@ use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
 use super::Journal;
-use super::chains::{Pending, Told};
+use super::change::{Pending, Told};
 use crate::state::Change;
 
 /// Why what is pending could not be written elsewhere.
@@ -41,16 +41,22 @@ impl Journal {
         told
     }
 
-    /// Gives those up that are not being made, with all that builds on them; returns what is given up. What S3 has is
-    /// shown again.
+    /// Gives those up that are not being made; returns what is given up. What S3 has is shown again. What builds on them
+    /// elsewhere stays.
     pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
         let mut discarded = Vec::new();
-        for change in self.meant(fits) {
-            let _turn = self.0.turns.lock(change.key().clone()).await;
-            let taken = self.0.chains.lock().take_with_followers(&change);
+        for change in self.meant(&fits) {
+            let _turns = self.turns(change.keys()).await;
+            let is_meant = |other: &Pending| fits(&other.row.key);
+            let (taken, left) = {
+                let chains = self.0.chains.lock();
+                let taken = chains.take_with_followers(&change, is_meant);
+                let left = chains.left_by(&taken);
+                (taken, left)
+            };
             let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
             discarded.extend(taken.iter().map(|change| change.told()));
-            self.end(&refs, &[]).await;
+            self.end(&refs, &left).await;
         }
         discarded
     }

@@ -15,6 +15,7 @@ use crate::object::{
 };
 use crate::path_key::PathKey;
 use crate::spool::KeptBody;
+use crate::state::Basis;
 use crate::store::creates::WithCreates;
 use crate::store::overlay::{PageEnds, steady};
 use crate::store::{
@@ -58,17 +59,22 @@ impl WithJournal {
         self.journal.0.chains.lock().shown(key)
     }
 
-    fn is_shown(&self, change: &Arc<Pending>) -> bool {
-        self.shown(change.key()).is_some_and(|shown| Arc::ptr_eq(&shown, change))
+    fn is_shown(&self, key: &Key, change: &Arc<Pending>) -> bool {
+        self.shown(key).is_some_and(|shown| Arc::ptr_eq(&shown, change))
     }
 
-    fn below(&self, prefix: &str) -> Vec<Arc<Pending>> {
+    /// What is shown of a key, if something is pending: an object, or none.
+    fn shown_at(&self, key: &Key) -> Option<Option<ObjectMeta>> {
+        self.shown(key).map(|change| change.meta_at(key))
+    }
+
+    fn below(&self, prefix: &str) -> Vec<(Key, Arc<Pending>)> {
         self.journal.0.chains.lock().shown_below(prefix)
     }
 
     /// Whether something is pending below a prefix that is there then.
     fn has_below(&self, prefix: &str) -> bool {
-        self.below(prefix).iter().any(|change| change.meta().is_some())
+        self.below(prefix).iter().any(|(key, change)| change.meta_at(key).is_some())
     }
 
     /// Whether a name lies in a folder that nobody has begun to make in the store: nothing of it is there.
@@ -78,20 +84,15 @@ impl WithJournal {
         slashes.filter_map(|prefix| Key::new(prefix).ok()).any(|marker| chains.is_new(&marker))
     }
 
-    /// A version as the store knows it, if what was accepted as that is stored.
-    fn stored(&self, etag: ETag) -> ETag {
-        self.journal.0.stored_as.get(&etag).unwrap_or(etag)
-    }
-
     fn current(&self, condition: &Condition) -> Condition {
         match condition {
-            Condition::IfMatch(etag) => Condition::IfMatch(self.stored(etag.clone())),
+            Condition::IfMatch(etag) => Condition::IfMatch(self.journal.stored(etag)),
             other => other.clone(),
         }
     }
 
     fn current_source(&self, source: &CopySource) -> CopySource {
-        CopySource { etag: source.etag.clone().map(|etag| self.stored(etag)), ..source.clone() }
+        CopySource { etag: source.etag.as_ref().map(|etag| self.journal.stored(etag)), ..source.clone() }
     }
 
     /// Writes an object by `write`, after what was accepted before. What the store refuses to take gives way to what is
@@ -107,7 +108,8 @@ impl WithJournal {
             return write(self.current(condition)).await;
         }
         let (first, shown) = (self.journal.head(key), self.shown(key));
-        let over = first.filter(|first| first.refusal().is_some()).zip(shown);
+        let is_alone = !self.journal.has_move(key);
+        let over = first.filter(|first| is_alone && first.refusal().is_some()).zip(shown);
         let Some((first, shown)) = over else {
             return Err(settled.err().unwrap_or(StoreError::ConditionFailed));
         };
@@ -126,21 +128,52 @@ impl WithJournal {
         F: Future<Output = StoreResult<T>>,
     {
         let is_laid =
-            |before: &Vec<Arc<Pending>>| before.iter().all(|change| self.shown(change.key()).is_some());
+            |before: &Vec<(Key, Arc<Pending>)>| before.iter().all(|(key, _)| self.shown(key).is_some());
         steady(|| self.below(prefix), is_laid, list).await
     }
 
     fn lay(&self, page: &mut ListPage, request: &ListRequest) {
         let bounds = self.ends.of(page, request);
         let (mut laid, mut gone) = (Vec::new(), HashSet::new());
-        for change in self.below(&request.prefix) {
-            match change.meta() {
-                Some(meta) => laid.push((change.key().clone(), meta)),
-                None => drop(gone.insert(change.key().clone())),
+        for (key, change) in self.below(&request.prefix) {
+            match change.meta_at(&key) {
+                Some(meta) => laid.push((key, meta)),
+                None => drop(gone.insert(key)),
             }
         }
         page.objects.retain(|object| !gone.contains(&object.key));
         bounds.lay(laid, page, request, true);
+    }
+}
+
+impl WithJournal {
+    /// The content of what is pending, or a range of it. What is moved is where it was.
+    async fn content(
+        &self,
+        meta: ObjectMeta,
+        change: &Arc<Pending>,
+        range: Option<ByteRange>,
+    ) -> StoreResult<Content> {
+        let mut source = Arc::clone(change);
+        loop {
+            let Some(moved) = source.row.moved() else { return content(meta, source.body(), range).await };
+            let (key, version) = match (source.copied(), source.from(), &moved.basis) {
+                (Some(copy), ..) => (source.key(), copy),
+                (None, Some(from), Basis::Version(version)) => (from, ETag::new(version)),
+                (None, _, Basis::After(number)) => {
+                    let before = self.journal.0.chains.lock().numbered(*number);
+                    source = before.ok_or(StoreError::NotFound)?;
+                    continue;
+                }
+                _ => return Err(StoreError::NotFound),
+            };
+            // Of no version, since that may be answered from memory.
+            let content = self.inner.get(GetObject { key, range, condition: &ReadCondition::None }).await?;
+            if content.meta.etag != self.journal.stored(&version) {
+                return Err(StoreError::ConditionFailed);
+            }
+            return Ok(Content { meta, ..content });
+        }
     }
 }
 
@@ -161,25 +194,25 @@ async fn content(
 impl WithJournal {
     pub async fn stat(&self, name: &Key) -> StoreResult<Stat> {
         let is_prefix = self.has_below(&format!("{name}/"));
-        match self.shown(name).map(|change| change.meta()) {
+        match self.shown_at(name) {
             Some(Some(meta)) => Ok(Stat { object: Some(meta), is_prefix }),
             _ if is_prefix => Ok(Stat { object: None, is_prefix }),
-            _ if self.is_in_new_folder(name.as_str()) => Ok(Stat { object: None, is_prefix }),
             Some(None) => {
                 Ok(Stat { object: None, is_prefix: self.inner.is_prefix(&format!("{name}/")).await? })
             }
+            None if self.is_in_new_folder(name.as_str()) => Ok(self.inner.held_stat(name)),
             None => self.inner.stat(name).await,
         }
     }
 
     pub async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
-        let shown = self.shown(name).map(|change| change.meta());
+        let shown = self.shown_at(name);
         if let Some(Some(meta)) = shown {
             return Ok((Stat { object: Some(meta), is_prefix: false }, None));
         }
         let request = ListRequest::tree(&format!("{name}/"));
         let (mut stat, mut page) = if self.is_in_new_folder(&request.prefix) {
-            (Stat { object: None, is_prefix: false }, Some(ListPage::default()))
+            (self.inner.held_stat(name), Some(self.inner.held_page(&request)))
         } else {
             self.listed(&request.prefix, || self.inner.stat_tree(name)).await?
         };
@@ -195,7 +228,11 @@ impl WithJournal {
         if self.has_below(prefix) {
             return Ok(true);
         }
-        if self.is_in_new_folder(prefix) { Ok(false) } else { self.inner.is_prefix(prefix).await }
+        if self.is_in_new_folder(prefix) {
+            Ok(self.inner.has_held_below(prefix))
+        } else {
+            self.inner.is_prefix(prefix).await
+        }
     }
 
     pub fn find_normalized(&self, prefix: &str, name: &str) -> Spelling {
@@ -203,13 +240,13 @@ impl WithJournal {
         if matches!(stored, Spelling::Stored(_)) {
             return stored;
         }
-        let there = self.below(prefix).into_iter().filter(|change| change.meta().is_some());
-        let mut names = there.map(|change| change.key().as_str()[prefix.len()..].to_owned());
+        let there = self.below(prefix).into_iter().filter(|(key, change)| change.meta_at(key).is_some());
+        let mut names = there.map(|(key, _)| key.as_str()[prefix.len()..].to_owned());
         names.find(|pending| pending.nfc().eq(name.nfc())).map_or(stored, Spelling::Stored)
     }
 
     pub async fn create(&self, key: &Key, attributes: &Attributes) -> StoreResult<Written> {
-        match self.shown(key).map(|change| change.meta()) {
+        match self.shown_at(key) {
             Some(Some(_)) => return Err(StoreError::ConditionFailed),
             // What is to be deleted there is there still.
             Some(None) => self.journal.settle(key).await?,
@@ -233,8 +270,8 @@ impl ObjectStore for WithJournal {
     forward!(inner: foresee, address);
 
     async fn head(&self, key: &Key) -> StoreResult<ObjectMeta> {
-        match self.shown(key) {
-            Some(change) => change.meta().ok_or(StoreError::NotFound),
+        match self.shown_at(key) {
+            Some(meta) => meta.ok_or(StoreError::NotFound),
             None => self.inner.head(key).await,
         }
     }
@@ -243,8 +280,8 @@ impl ObjectStore for WithJournal {
         let GetObject { key, range, condition } = request;
         let Some(change) = self.shown(key) else {
             let condition = match condition {
-                ReadCondition::IfMatch(etag) => ReadCondition::IfMatch(self.stored(etag.clone())),
-                ReadCondition::IfNoneMatch(etag) => ReadCondition::IfNoneMatch(self.stored(etag.clone())),
+                ReadCondition::IfMatch(etag) => ReadCondition::IfMatch(self.journal.stored(etag)),
+                ReadCondition::IfNoneMatch(etag) => ReadCondition::IfNoneMatch(self.journal.stored(etag)),
                 ReadCondition::None => ReadCondition::None,
             };
             return self.inner.get(GetObject { condition: &condition, ..request }).await;
@@ -252,17 +289,25 @@ impl ObjectStore for WithJournal {
         match condition {
             ReadCondition::IfMatch(etag) if *etag != change.etag() => Err(StoreError::ConditionFailed),
             ReadCondition::IfNoneMatch(etag) if *etag == change.etag() => Err(StoreError::NotModified),
-            _ => match content(change.meta().ok_or(StoreError::NotFound)?, change.body(), range).await {
-                // It has just been stored, or replaced.
-                Err(StoreError::Lost(_)) if !self.is_shown(&change) => self.get(request).await,
-                content => content,
-            },
+            _ => {
+                let meta = change.meta_at(key).ok_or(StoreError::NotFound)?;
+                match self.content(meta, &change, range).await {
+                    // It has just been stored, moved or replaced.
+                    Err(_) if !self.is_shown(key, &change) => self.get(request).await,
+                    // Others have changed what is moved; so it is not, and that is found out now.
+                    Err(StoreError::NotFound | StoreError::ConditionFailed) if change.from().is_some() => {
+                        self.journal.settle(key).await?;
+                        self.get(request).await
+                    }
+                    content => content,
+                }
+            }
         }
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
         let mut page = if self.is_in_new_folder(&request.prefix) {
-            ListPage::default()
+            self.inner.held_page(request)
         } else {
             self.listed(&request.prefix, || self.inner.list(request)).await?
         };
@@ -297,7 +342,7 @@ impl ObjectStore for WithJournal {
         let mut current = Vec::with_capacity(objects.len());
         for object in objects {
             self.journal.settle(&object.key).await?;
-            let etag = object.etag.clone().map(|etag| self.stored(etag));
+            let etag = object.etag.as_ref().map(|etag| self.journal.stored(etag));
             current.push(DeleteTarget { key: object.key.clone(), etag });
         }
         self.inner.delete_many(&current).await
@@ -305,7 +350,7 @@ impl ObjectStore for WithJournal {
 
     async fn attributes(&self, key: &Key, version: &ETag) -> StoreResult<Attributes> {
         self.journal.settle(key).await?;
-        self.inner.attributes(key, &self.stored(version.clone())).await
+        self.inner.attributes(key, &self.journal.stored(version)).await
     }
 }
 

@@ -16,6 +16,34 @@ use crate::harness::{BUCKET, Bucket, embedded, eventually, open_uploads};
 struct Document {
     path: String,
     may_be: Vec<String>,
+    /// A move of which nobody told what became.
+    moving: bool,
+}
+
+impl Document {
+    fn new(number: u64) -> Self {
+        Self { path: format!("/document{number}"), may_be: vec!["begin".to_owned()], moving: false }
+    }
+
+    /// The other of its two names.
+    fn other(&self) -> String {
+        self.path.strip_suffix('~').map_or_else(|| format!("{}~", self.path), str::to_owned)
+    }
+
+    /// What is found at its name: `None` is nothing. If it may have been moved it is at one of them, or at both.
+    fn check(&mut self, here: Option<String>, there: Option<String>) {
+        let (path, may_be) = (&self.path, &self.may_be);
+        for content in here.iter().chain(&there) {
+            assert!(may_be.contains(content), "{path}: {content:.80}");
+        }
+        match (&here, &there) {
+            (Some(_), None) => {}
+            (None | Some(_), Some(_)) if self.moving => self.path = self.other(),
+            _ => panic!("{path}, which may have been moved: {}: {here:?} {there:?}", self.moving),
+        }
+        // One that is left of a move that was cut is nobody's.
+        self.moving &= here.is_some() && there.is_some();
+    }
 }
 
 async fn serve(door: &Door, state: &TempDir) -> Process {
@@ -46,6 +74,18 @@ async fn work(url: String, mut documents: Vec<Document>, mut dice: Dice) -> Vec<
     for round in 0_u64.. {
         let at = dice.below(documents.len() as u64) as usize;
         let document = &mut documents[at];
+        if !document.moving && dice.below(4) == 0 {
+            let other = document.other();
+            document.moving = true;
+            let destination = format!("{url}{}", &other[1..]);
+            match mac.request("MOVE", &document.path).header("Destination", destination).send().await {
+                Ok(answer) if answer.status().is_success() => document.path = other,
+                Ok(_) => {}
+                Err(_) => break,
+            }
+            document.moving = false;
+            continue;
+        }
         let token = mac.request("LOCK", &document.path).header("Depth", "0").header("Timeout", "Second-600");
         let token = token.header("Content-Type", "text/xml").body(crate::finder::client::LOCK).send().await;
         let Ok(answer) = token else { break };
@@ -81,16 +121,20 @@ async fn what_was_accepted_outlives_kills() {
     let mut documents: Vec<Document> = Vec::new();
     for number in 0..3 {
         bucket.put(&format!("document{number}"), "begin").await;
-        documents.push(Document { path: format!("/document{number}"), may_be: vec!["begin".to_owned()] });
+        documents.push(Document::new(number));
     }
     for kill in 0..kills {
         let mut gateway = serve(&door, &state).await;
         let mac = Finder::at(&gateway.url);
         mac.list("/").await;
-        for document in &documents {
-            let (status, content) = mac.get(&document.path).await;
-            let content = String::from_utf8(content.to_vec()).unwrap();
-            assert!(status == 200 && document.may_be.contains(&content), "{}: {content:.80}", document.path);
+        for document in &mut documents {
+            let found = [mac.get(&document.path).await, mac.get(&document.other()).await];
+            let [here, there] = found.map(|(status, content)| match status {
+                200 => Some(String::from_utf8(content.to_vec()).unwrap()),
+                404 => None,
+                other => panic!("{other}"),
+            });
+            document.check(here, there);
         }
         // Away from the begin, or in the middle.
         if dice.below(2) == 0 {
@@ -117,11 +161,26 @@ async fn what_was_accepted_outlives_kills() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for document in &documents {
-        let content = String::from_utf8(bucket.get(&document.path[1..]).await.unwrap().to_vec()).unwrap();
-        assert!(document.may_be.contains(&content), "{}: {content:.80}", document.path);
+    eventually("nothing is pending", || async {
+        let mut pending = crate::harness::process::command(&["pending"]);
+        let places = std::fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().path());
+        pending.arg("--state-dir").arg(places.collect::<Vec<_>>().remove(0));
+        crate::harness::process::outcome(pending).await.2 == "nothing is pending\n"
+    })
+    .await;
+    let mut names = Vec::new();
+    for document in &mut documents {
+        let mut found = Vec::new();
+        for path in [document.path.clone(), document.other()] {
+            let content = bucket.get(&path[1..]).await;
+            names.extend(content.is_some().then(|| path[1..].to_owned()));
+            found.push(content.map(|content| String::from_utf8(content.to_vec()).unwrap()));
+        }
+        let there = found.pop().unwrap();
+        document.check(found.pop().unwrap(), there);
     }
-    assert_eq!(bucket.keys().await, ["document0", "document1", "document2"], "and nothing lies beside");
+    names.sort();
+    assert_eq!(bucket.keys().await, names, "and nothing lies beside");
     let s3 = Arc::clone(&s3);
     eventually("no upload is left", || async { open_uploads(&s3).await.is_empty() }).await;
     drop(gateway);

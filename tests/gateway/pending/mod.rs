@@ -2,6 +2,7 @@
 
 mod changes;
 mod crashes;
+mod moves;
 mod orders;
 mod refusals;
 mod saves;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use s3dav::config::Config;
-use s3dav::control::{self, ControlError, Reply, Request};
+use s3dav::control::{self, ControlError, PendingAction, Reply, Request};
 use s3dav::embedded::EmbeddedS3;
 use tempfile::TempDir;
 
@@ -103,10 +104,21 @@ impl Away {
         }
     }
 
+    async fn is_anything_pending(&self) -> bool {
+        let state = self.gateway.state.path().join("state");
+        let request = Request::Pending { path: String::new(), action: PendingAction::List };
+        match control::ask(&state, request, Duration::from_secs(30)).await {
+            Ok(Reply::Pending { changes }) => !changes.is_empty(),
+            // It has only just started.
+            Err(ControlError::NotRunning { .. }) => true,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Until nothing is pending any more.
     pub async fn drained(&self) {
         eventually("everything is stored, and nothing is left of it here", || async {
-            self.bodies().is_empty()
+            self.bodies().is_empty() && !self.is_anything_pending().await
         })
         .await;
     }

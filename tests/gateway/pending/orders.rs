@@ -1,7 +1,5 @@
 //! `s3dav pending`, with a gateway and without.
 
-use std::time::Duration;
-
 use tempfile::TempDir;
 
 use crate::finder::client::Finder;
@@ -30,17 +28,23 @@ async fn what_is_pending_is_listed_written_elsewhere_and_given_up() {
         (Bucket::of(&s3.endpoint_url(), BUCKET).await, Door::before(&s3.endpoint_url()).await);
     bucket.put("d/doc", "old").await;
     bucket.put("d/gone", "x").await;
+    bucket.put("d/first", "x").await;
     let mut gateway = serve(&door, &state).await;
     let mac = Finder::at(&gateway.url);
-    assert_eq!((mac.list("/d/").await.len(), mac.get("/d/doc").await.0), (3, 200));
+    assert_eq!((mac.list("/d/").await.len(), mac.get("/d/doc").await.0), (4, 200));
     assert_eq!(pending(&state, &[]).await, (0, String::new(), "nothing is pending\n".to_owned()));
     door.shut().await;
     let token = mac.lock("/d/doc").await;
     assert_eq!(mac.put("/d/doc", &token, "newer").await, 204);
     assert_eq!(mac.status("DELETE", "/d/gone").await, 204);
+    assert_eq!(mac.rename("/d/first", "/d/second").await, 201);
     let (code, said, _) = pending(&state, &[]).await;
     assert_eq!(code, 0);
-    for line in ["pending    /d/doc (5 bytes, for ", "pending    /d/gone (deleted, for "] {
+    for line in [
+        "pending    /d/doc (5 bytes, for ",
+        "pending    /d/gone (deleted, for ",
+        "pending    /d/second (moved from /d/first, for ",
+    ] {
         assert!(said.contains(line), "{said}");
     }
     let json = pending(&state, &["list", "--json", "/d/doc"]).await.1;
@@ -63,6 +67,6 @@ async fn what_is_pending_is_listed_written_elsewhere_and_given_up() {
     let _gateway = serve(&door, &state).await;
     door.open().await;
     eventually("the rest is made", || async { bucket.get("d/gone").await.is_none() }).await;
+    eventually("the move, too", || async { bucket.keys().await == ["d/doc", "d/second"] }).await;
     assert_eq!(bucket.get("d/doc").await.unwrap(), "old");
-    tokio::time::sleep(Duration::ZERO).await;
 }

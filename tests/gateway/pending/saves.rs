@@ -213,3 +213,25 @@ async fn a_save_whose_answer_was_lost_is_no_conflict_for_the_next() {
     assert_eq!(away.bucket.get("doc").await.unwrap(), "newest");
     assert_eq!(away.bucket.keys().await, ["doc"], "nothing lies beside it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_saved_in_a_new_folder_is_not_saved_on_somebody_elses() {
+    let mut away = Away::start().await;
+    away.bucket.put("d/doc", "x").await;
+    away.mac.list("/d/").await;
+    away.door.shut().await;
+    assert_eq!(away.mac.status("MKCOL", "/d/folder").await, 201);
+    assert_eq!(away.mac.look("/d/folder/new").await, 404);
+    assert_eq!(away.mac.status("PUT", "/d/folder/new").await, 201);
+    assert_eq!(away.mac.look("/d/folder/new").await, 207, "it is there, though empty");
+    assert_eq!(away.mac.list("/d/folder/").await.len(), 2);
+    assert_eq!(away.save("/d/folder/new", "mine").await, 204);
+    away.bucket.put("d/folder/new", "theirs").await;
+    away.door.open().await;
+    away.drained().await;
+    assert_eq!(away.bucket.get("d/folder/new").await.unwrap(), "theirs");
+    let keys = away.bucket.keys().await;
+    let beside =
+        keys.iter().find(|key| key.starts_with("d/folder/new (")).unwrap_or_else(|| panic!("{keys:?}"));
+    assert_eq!(away.bucket.get(beside).await.unwrap(), "mine");
+}

@@ -1,0 +1,104 @@
+//! Making a move that was accepted: the object is copied, and then deleted where it was.
+//!
+//! Both ends are as they were when it was accepted, or nothing is done. That the copy is there is noted on disk before its
+//! source is deleted, so that a kill in between is gone on from.
+
+use super::Failure;
+use super::delivery::{Delivery, Made};
+use crate::object::{Condition, ETag, Key, ReadCondition, Written};
+use crate::store::comparing::is_same;
+use crate::store::journal::Pending;
+use crate::store::{CopyObject, CopySource, GetObject, StoreError, StoreResult, existing};
+
+/// See the module.
+pub(super) struct Relocation<'a> {
+    change: &'a Pending,
+    /// To where it is to be.
+    delivery: &'a Delivery,
+    /// What is moved.
+    source: CopySource,
+    version: ETag,
+}
+
+impl<'a> Relocation<'a> {
+    /// `None`: there is nothing to move.
+    pub(super) fn new(change: &'a Pending, delivery: &'a Delivery) -> Option<Self> {
+        let (moved, from) = (change.row.moved()?, change.from()?);
+        let Some(Condition::IfMatch(version)) = change.source_condition() else { return None };
+        let source = CopySource {
+            key: from.clone(),
+            address: delivery.store.address(from),
+            etag: Some(version.clone()),
+            size: moved.size,
+            storage_class: moved.storage_class.clone(),
+        };
+        Some(Self { change, delivery, source, version })
+    }
+
+    pub(super) async fn run(&self) -> Result<Made, Failure> {
+        let Some(copy) = self.copied().await? else { return Ok(Made::Otherwise) };
+        let from = &self.source.key;
+        match self.delivery.store.delete(from, &Condition::IfMatch(self.version.clone())).await {
+            Ok(()) | Err(StoreError::NotFound) => {}
+            Err(StoreError::ConditionFailed) => {
+                tracing::warn!(%from, "someone else has changed a file while it was moved; theirs stays");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Made::At(self.delivery.key.clone(), copy))
+    }
+
+    /// The copy; `None`: one of the ends is not what it was.
+    async fn copied(&self) -> Result<Option<Written>, Failure> {
+        if let Some(copy) = self.change.copied() {
+            let there = existing(self.delivery.store.head(&self.delivery.key).await)?;
+            let last_modified = there.map_or_else(std::time::SystemTime::now, |there| there.last_modified);
+            return Ok(Some(Written { etag: copy, last_modified }));
+        }
+        let Some(copy) = self.copy().await? else { return Ok(None) };
+        let journal = self.delivery.shared.store.journal();
+        journal.copied(self.change, &copy.etag).await?;
+        Ok(Some(copy))
+    }
+
+    async fn copy(&self) -> Result<Option<Written>, Failure> {
+        let Delivery { shared, store, key: to, condition, .. } = self.delivery;
+        if *condition == Condition::IfAbsent && self.delivery.is_covered().await? {
+            return Ok(None);
+        }
+        let request = CopyObject { source: &self.source, to, condition };
+        match shared.uploads.copy(store, request).await {
+            Ok(written) => Ok(Some(written)),
+            // Whoever made it before may have come so far.
+            Err(StoreError::ConditionFailed | StoreError::NotFound) => Ok(self.is_there(to).await?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The destination, if it is what is moved.
+    async fn is_there(&self, to: &Key) -> StoreResult<Option<Written>> {
+        let store = &self.delivery.store;
+        let Some(there) = existing(store.head(to).await)?.filter(|there| there.size == self.source.size)
+        else {
+            return Ok(None);
+        };
+        let is_it = there.etag == self.version || self.is_same_as(to, &there.etag).await?;
+        Ok(is_it.then_some(Written { etag: there.etag, last_modified: there.last_modified }))
+    }
+
+    /// Whether the content of both ends is the same. ETags of what was put together of parts tell nothing.
+    async fn is_same_as(&self, to: &Key, version: &ETag) -> StoreResult<bool> {
+        let open = |key, version: &ETag| {
+            let condition = ReadCondition::IfMatch(version.clone());
+            async move {
+                let request = GetObject { condition: &condition, ..GetObject::whole(key) };
+                self.delivery.store.get(request).await
+            }
+        };
+        match (open(&self.source.key, &self.version).await, open(to, version).await) {
+            (Ok(source), Ok(there)) => is_same(source.body, there.body).await,
+            (Err(error), _) | (_, Err(error)) if error.is_transient() => Err(error),
+            _ => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One change that was accepted: what it makes of its keys, and how far it has come.
+
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+
+use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta};
+use crate::spool::KeptBody;
+use crate::state::{AcceptedRow, Basis, Change};
+
+/// A change that was accepted and is not made.
+#[derive(Debug)]
+pub struct Pending {
+    pub row: AcceptedRow,
+    key: Key,
+    /// What is moved to it.
+    from: Option<Key>,
+    /// When it was accepted: milliseconds since 1970.
+    since: u64,
+    body: Option<KeptBody>,
+    progress: Mutex<Progress>,
+}
+
+/// One of them, as the user is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub key: String,
+    pub change: Change,
+    /// Milliseconds since 1970.
+    pub since: u64,
+    /// Why S3 refuses it.
+    pub refused: Option<String>,
+    /// It is being made.
+    pub is_under_way: bool,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    is_under_way: bool,
+    /// The store may have it already.
+    was_begun: bool,
+    /// How often it was tried in vain, and why the last time.
+    tries: u32,
+    why: Option<String>,
+    is_refused: bool,
+    /// Of what is moved: the copy, once it is there.
+    copied: Option<ETag>,
+}
+
+impl Pending {
+    pub(super) fn new(row: AcceptedRow, since: u64, body: Option<KeptBody>) -> Result<Self, InvalidKey> {
+        let key = Key::new(&row.key)?;
+        let from = row.moved().map(|moved| Key::new(&moved.from)).transpose()?;
+        let copied = row.moved().and_then(|moved| moved.copied.as_deref()).map(ETag::new);
+        let progress = Mutex::new(Progress { copied, ..Progress::default() });
+        Ok(Self { row, key, from, since, body, progress })
+    }
+
+    /// The same; the store may have it.
+    pub(super) fn begun(self) -> Self {
+        self.progress.lock().was_begun = true;
+        self
+    }
+
+    /// The same change, as it is now.
+    pub(super) fn changed(&self, row: AcceptedRow) -> Result<Self, InvalidKey> {
+        Self::new(row, self.since, self.body.clone())
+    }
+
+    /// Where its object is to be, or was.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Where its object is, if it moves it.
+    pub fn from(&self) -> Option<&Key> {
+        self.from.as_ref()
+    }
+
+    /// All that it changes.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        [&self.key].into_iter().chain(&self.from)
+    }
+
+    pub fn body(&self) -> Option<&KeptBody> {
+        self.body.as_ref()
+    }
+
+    /// What clients are told that the object is.
+    pub fn etag(&self) -> ETag {
+        ETag::new(&self.row.etag)
+    }
+
+    /// What must hold where it is made; `None`: what it builds on is not there yet.
+    pub fn condition(&self) -> Option<Condition> {
+        condition(&self.row.basis)
+    }
+
+    /// What must hold where its object is; `None`: it moves none, or what it builds on is not there yet.
+    pub fn source_condition(&self) -> Option<Condition> {
+        condition(&self.row.moved()?.basis)
+    }
+
+    /// Whether all that it builds on is there.
+    pub(super) fn is_grounded(&self) -> bool {
+        self.condition().is_some() && (self.from.is_none() || self.source_condition().is_some())
+    }
+
+    /// Whether it builds, at `key`, on the change of this number.
+    pub(super) fn builds_on(&self, key: &Key, number: u64) -> bool {
+        self.row.basis_at(key.as_str()) == Some(&Basis::After(number))
+    }
+
+    pub fn attributes(&self) -> Attributes {
+        let (content_type, user) = (self.row.content_type.clone(), self.row.user.clone());
+        Attributes { content_type, user, ..Attributes::default() }
+    }
+
+    /// What is told of the object at one of its keys; `None`: there is none.
+    pub(super) fn meta_at(&self, key: &Key) -> Option<ObjectMeta> {
+        let is_there = *key == self.key && self.row.change != Change::Delete;
+        is_there.then(|| ObjectMeta {
+            size: self.row.size(),
+            etag: self.etag(),
+            // S3 has whole seconds.
+            last_modified: SystemTime::UNIX_EPOCH + Duration::from_secs(self.since / 1000),
+            content_type: self.row.content_type.clone(),
+            storage_class: self.row.moved().and_then(|moved| moved.storage_class.clone()),
+            user: self.row.user.clone(),
+        })
+    }
+
+    /// The copy of what is moved, if that is there: its source is to be deleted.
+    pub fn copied(&self) -> Option<ETag> {
+        self.progress.lock().copied.clone()
+    }
+
+    /// The copy is there.
+    pub(super) fn set_copied(&self, copy: &ETag) {
+        self.progress.lock().copied = Some(copy.clone());
+    }
+
+    pub(super) fn tries(&self) -> u32 {
+        self.progress.lock().tries
+    }
+
+    pub(super) fn refusal(&self) -> Option<String> {
+        let progress = self.progress.lock();
+        progress.why.clone().filter(|_| progress.is_refused)
+    }
+
+    /// Why it could not be made the last time.
+    pub(super) fn failure(&self) -> String {
+        self.progress.lock().why.clone().unwrap_or_default()
+    }
+
+    pub(super) fn set_failed(&self, why: &str) {
+        let mut progress = self.progress.lock();
+        progress.is_under_way = false;
+        progress.tries = progress.tries.saturating_add(1);
+        progress.why = Some(why.to_owned());
+    }
+
+    pub(super) fn set_refused(&self, why: String) {
+        let mut progress = self.progress.lock();
+        (progress.is_under_way, progress.is_refused, progress.why) = (false, true, Some(why));
+    }
+
+    /// It is tried again.
+    pub(super) fn set_retried(&self) {
+        let mut progress = self.progress.lock();
+        (progress.is_refused, progress.why) = (false, None);
+    }
+
+    pub(super) fn told(&self) -> Told {
+        let progress = self.progress.lock();
+        Told {
+            key: self.row.key.clone(),
+            change: self.row.change.clone(),
+            since: self.since,
+            refused: progress.why.clone().filter(|_| progress.is_refused),
+            is_under_way: progress.is_under_way,
+        }
+    }
+
+    pub(super) fn set_waiting(&self) {
+        self.progress.lock().is_under_way = false;
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        let progress = self.progress.lock();
+        !progress.is_under_way && !progress.is_refused
+    }
+
+    /// Takes it, unless somebody has, or the store refuses it.
+    pub(super) fn take(&self) -> bool {
+        let mut progress = self.progress.lock();
+        if progress.is_under_way || progress.is_refused {
+            return false;
+        }
+        progress.is_under_way = true;
+        true
+    }
+
+    pub(super) fn begin(&self) -> bool {
+        let is_taken = self.take();
+        if is_taken {
+            self.progress.lock().was_begun = true;
+        }
+        is_taken
+    }
+
+    /// Takes it, unless it is being made.
+    pub(super) fn take_anyway(&self) -> bool {
+        let mut progress = self.progress.lock();
+        !std::mem::replace(&mut progress.is_under_way, true)
+    }
+
+    /// Takes it away from who would make it, if nobody has begun to. A move is of use to another key.
+    pub(super) fn take_back(&self) -> bool {
+        self.from.is_none() && self.is_untouched() && self.take()
+    }
+
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.progress.lock().was_begun
+    }
+}
+
+fn condition(basis: &Basis) -> Option<Condition> {
+    match basis {
+        Basis::Absent => Some(Condition::IfAbsent),
+        Basis::Version(etag) => Some(Condition::IfMatch(ETag::new(etag))),
+        Basis::After(_) => None,
+    }
+}

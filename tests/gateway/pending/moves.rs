@@ -1,0 +1,99 @@
+//! Files that S3 has, and that are moved while it is away.
+
+use std::time::{Duration, Instant};
+
+use super::changes::{away, objects};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_s3_has_is_moved_later_and_shown_at_once() {
+    let away = away(&[("d/doc", "content"), ("d/other", "x")]).await;
+    assert_eq!(away.mac.rename("/d/doc", "/d/moved").await, 201);
+    assert_eq!(away.mac.look("/d/doc").await, 404);
+    assert_eq!(away.mac.get("/d/moved").await, (200, "content".into()));
+    assert_eq!(away.gateway.get("/d/moved").await.1, "content", "to other clients, too");
+    assert_eq!(away.mac.list("/d/").await.len(), 3);
+    let mut away = away.restarted().await;
+    let (requests, left) = away.outcome().await;
+    assert_eq!(left, objects(&[("d/moved", "content"), ("d/other", "x")]));
+    assert_eq!(requests, ["CopyObject", "DeleteObject"]);
+    assert_eq!(away.mac.get("/d/moved").await, (200, "content".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_replaced_with_a_backup() {
+    let mut away = away(&[("d/doc", "old")]).await;
+    away.save_new("/d/doc.sb", "newer").await;
+    assert_eq!(away.mac.rename("/d/doc", "/d/doc~").await, 201);
+    assert_eq!(away.mac.rename("/d/doc.sb", "/d/doc").await, 201);
+    assert_eq!(away.mac.get("/d/doc").await, (200, "newer".into()));
+    assert_eq!(away.mac.get("/d/doc~").await, (200, "old".into()));
+    assert_eq!(away.mac.status("DELETE", "/d/doc~").await, 204);
+    assert_eq!(away.outcome().await.1, objects(&[("d/doc", "newer")]));
+    assert_eq!(away.save("/d/doc", "newest").await, 204);
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "newest", "nothing lies beside");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_exchanged_and_come_back() {
+    let mut away = away(&[("a", "of a"), ("b", "of b")]).await;
+    for (from, to) in [("/a", "/c"), ("/b", "/a"), ("/c", "/b")] {
+        assert_eq!(away.mac.rename(from, to).await, 201, "{from} {to}");
+    }
+    assert_eq!((away.mac.get("/a").await.1, away.mac.get("/b").await.1), ("of b".into(), "of a".into()));
+    assert_eq!((away.mac.rename("/a", "/d").await, away.mac.rename("/d", "/a").await), (201, 201));
+    assert_eq!(away.outcome().await.1, objects(&[("a", "of b"), ("b", "of a")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_saved_is_moved_and_saved_again() {
+    let mut away = away(&[("d/doc", "old"), ("d/other", "x")]).await;
+    assert_eq!(away.save("/d/doc", "newer").await, 204);
+    assert_eq!(away.mac.rename("/d/doc", "/d/other").await, 204, "it replaces that");
+    assert_eq!(away.mac.get("/d/other").await.1, "newer");
+    assert_eq!(away.save("/d/other", "newest").await, 204);
+    away.save_new("/d/doc", "anew").await;
+    assert_eq!(away.outcome().await.1, objects(&[("d/doc", "anew"), ("d/other", "newest")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_lost_at_its_source_changes_nothing() {
+    let mut away = away(&[("doc", "old")]).await;
+    assert_eq!(away.mac.rename("/doc", "/moved").await, 201);
+    away.bucket.put("doc", "theirs").await;
+    assert_eq!(away.outcome().await.1, objects(&[("doc", "theirs")]));
+    assert_eq!(away.mac.get("/doc").await, (200, "theirs".into()), "it is shown again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_lost_at_its_destination_changes_nothing() {
+    let mut away = away(&[("doc", "mine"), ("taken", "old")]).await;
+    assert_eq!(away.mac.rename("/doc", "/taken").await, 204);
+    away.bucket.put("taken", "theirs").await;
+    let wanted = objects(&[("doc", "mine"), ("taken", "theirs")]);
+    assert_eq!(away.outcome().await.1, wanted);
+    assert_eq!(away.mac.get("/doc").await.1, "mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_saved_on_a_move_that_lost_is_not_lost() {
+    let mut away = away(&[("doc", "old")]).await;
+    assert_eq!(away.mac.rename("/doc", "/backup").await, 201);
+    away.save_new("/doc", "mine").await;
+    assert_eq!(away.save("/backup", "mine, too").await, 204);
+    away.bucket.put("doc", "theirs").await;
+    let left = away.outcome().await.1;
+    assert_eq!(left.len(), 3, "{left:?}");
+    assert!(left.contains(&("doc".to_owned(), "theirs".to_owned())), "{left:?}");
+    assert!(left.contains(&("backup".to_owned(), "mine, too".to_owned())), "{left:?}");
+    assert!(left.iter().any(|(key, content)| key.starts_with("doc (") && content == "mine"), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_not_moved_nor_deleted_while_s3_is_away() {
+    let away = away(&[("d/doc", "content")]).await;
+    let begun = Instant::now();
+    assert_eq!(away.mac.rename("/d", "/e").await, 503);
+    assert_eq!(away.mac.status("DELETE", "/d/").await, 503);
+    assert!(begun.elapsed() < Duration::from_secs(12), "each within 6 s");
+    assert_eq!(away.mac.get("/d/doc").await.1, "content");
+}
