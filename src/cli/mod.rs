@@ -2,6 +2,7 @@
 
 mod container;
 mod documents;
+mod drain;
 mod iam;
 mod manual;
 mod mistakes;
@@ -29,6 +30,7 @@ pub use container::{
     ContainerArgs, ContainerBuildArgs, ContainerCommand, ContainerMountArgs, ContainerTimes, SystemArgs,
 };
 pub use documents::{completions, has_command, write_man_pages};
+pub use drain::{DrainArgs, served_with};
 pub use iam::IamPolicyArgs;
 pub use mistakes::{log_format, mistake};
 pub use parsing::{Invocation, ParseError, default_in_words, option_names, parse, parse_again};
@@ -142,6 +144,8 @@ pub enum Command {
     Stack(StackArgs),
     /// Show and manage files that were accepted on this machine and are not in S3 yet
     Pending(PendingArgs),
+    /// Send what waits for S3 in a state directory that no gateway serves
+    Drain(DrainArgs),
     /// Manage Finder's own files, which are kept on this machine
     Shelf(ShelfArgs),
     /// List and clean up what is kept on this machine for each source

@@ -14,7 +14,7 @@ use crate::fs::sidecar::{self, AppleMetadata};
 use crate::fs::{self, path};
 use crate::http::auth::AuthMode;
 use crate::notify::Switch;
-use crate::store::journal::OnOutage;
+use crate::store::journal::{DELAY, Durability, OnOutage};
 use crate::store::layers::conditional::ConditionalWrites;
 use crate::store::s3::Checksums;
 use crate::store::{multipart, read_ahead};
@@ -331,6 +331,19 @@ pub struct S3Args {
     /// Disk quota for copies of large uploads, kept in case someone else changes the file meanwhile
     #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", default_value_t = Size(multipart::DEFAULT_SPOOL), help_heading = "S3")]
     pub upload_spool: Size,
+
+    /// When a save, a deletion or a new folder is answered
+    #[arg(long, env = "S3DAV_DURABILITY", value_name = "WHEN", value_parser = named::<Durability>(), default_value_t = Durability::default(), help_heading = "Uploads")]
+    pub durability: Durability,
+
+    /// With --durability journal: how long a change waits for one that makes it needless
+    #[arg(long, env = "S3DAV_JOURNAL_DELAY", value_name = "TIME", default_value_t = Timespan(DELAY), help_heading = "Uploads")]
+    pub journal_delay: Timespan,
+
+    /// How long changes that are not in S3 yet may still be made there when the gateway stops; what remains is kept for the
+    /// next start
+    #[arg(long, env = "S3DAV_DRAIN_TIMEOUT", value_name = "TIME", default_value_t = Timespan(fs::s3::DEFAULT_DRAIN_TIMEOUT), help_heading = "Uploads")]
+    pub drain_timeout: Timespan,
 
     /// What to do with files saved in Finder while S3 is away [default: keep, where the state directory survives a
     /// restart]

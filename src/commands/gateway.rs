@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio::net::TcpListener;
@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::control_handler::{ControlHandler, Keeping};
 use super::share::{Content, FarEnd, Served};
-use super::{CommandError, listeners, share};
+use super::{CommandError, closing, listeners, share};
 use crate::config::{Config, Source};
 use crate::control::{self, Who};
 use crate::dav::engine::Engine;
@@ -20,7 +20,6 @@ use crate::descriptors;
 use crate::fs::UrlPrefix;
 use crate::http::auth::{Access, Auth, AuthMode, Credentials, Deputies};
 use crate::http::{Behind, Limits, Server, Service};
-use crate::logging::with_causes;
 use crate::metrics::Metrics;
 use crate::mount::Deputy;
 use crate::notify;
@@ -41,7 +40,7 @@ pub struct Gateway {
     state: State,
     metrics: Metrics,
     shutdown: Shutdown,
-    shutdown_timeout: Duration,
+    timeouts: closing::Timeouts,
     /// What its state belongs to, for whoever finds that.
     note: Option<SourceNote>,
     /// Reached for as long as requests are under way.
@@ -78,10 +77,10 @@ impl Gateway {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> Result<Self, CommandError> {
-        let (descriptors, shutdown_timeout) = (raise_descriptors(&metrics), config.shutdown_timeout);
+        let (descriptors, timeouts) = (raise_descriptors(&metrics), closing::Timeouts::of(&config));
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
-        let left = state.recover();
+        let left = share::left(&state);
         let Served { content, cache, store, intakes, cautions, answering, directory } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
@@ -141,7 +140,7 @@ impl Gateway {
             state,
             metrics,
             shutdown,
-            shutdown_timeout,
+            timeouts,
             note: None,
             far,
         })
@@ -219,9 +218,7 @@ impl Gateway {
 
     /// Serves until the shutdown begins, then ends in order: requests, uploads, state.
     pub async fn run(self) {
-        let Self {
-            server, metrics_server, control_handler, state, metrics, shutdown, shutdown_timeout, ..
-        } = self;
+        let Self { server, metrics_server, control_handler, state, metrics, shutdown, timeouts, .. } = self;
         let (note, far) = (self.note, self.far);
         let is_bucket = control_handler.directory.is_none() && far.is_none();
         let note = write_note(note, &state).await;
@@ -239,11 +236,11 @@ impl Gateway {
         let life = async {
             let of_metrics = async {
                 if let Some(server) = metrics_server {
-                    server.run(&shutdown, shutdown_timeout).await;
+                    server.run(&shutdown, timeouts.requests).await;
                 }
             };
-            tokio::join!(server.run(&shutdown, shutdown_timeout), of_metrics);
-            close(&state, &shutdown, shutdown_timeout).await;
+            tokio::join!(server.run(&shutdown, timeouts.requests), of_metrics);
+            closing::close(&state, &shutdown, timeouts.rest).await;
             drop(far);
         };
         match &door {
@@ -300,19 +297,6 @@ async fn write_note(note: Option<SourceNote>, state: &State) -> Option<SourceNot
             None
         }
         Err(_) => None,
-    }
-}
-
-/// What comes after the last request.
-async fn close(state: &State, shutdown: &Shutdown, limit: Duration) {
-    let drained = tokio::time::timeout(limit.max(LEAST_DRAIN), shutdown.drained()).await;
-    if drained.is_err() {
-        tracing::warn!("some uploads could not be cleaned up; the next start takes care of them");
-    }
-    // Where something may be written still, it has not ended in order.
-    let ended = if drained.is_ok() { state.close().await } else { state.sync().await };
-    if let Err(error) = ended {
-        tracing::warn!(error = with_causes(&error), "the state could not be synced");
     }
 }
 
@@ -392,7 +376,5 @@ pub(super) fn taken(error: StateError) -> CommandError {
     }
 }
 
-/// Long enough to abort an upload or two.
-const LEAST_DRAIN: Duration = Duration::from_secs(5);
 /// Clients, S3 and the disk together seldom have more.
 const ENOUGH_DESCRIPTORS: u64 = 1024;

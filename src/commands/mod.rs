@@ -19,6 +19,7 @@ macro_rules! tell {
 mod answering;
 mod asking;
 mod attempt;
+mod closing;
 mod configuration;
 mod container;
 mod container_build;
@@ -26,6 +27,7 @@ mod control_handler;
 #[cfg(feature = "demo")]
 mod demo;
 mod documents;
+mod drain;
 #[cfg(feature = "demo")]
 mod embedded_s3;
 mod ending;
@@ -58,6 +60,7 @@ mod states;
 mod status;
 mod stop;
 mod unmount;
+mod unsent;
 mod words;
 
 use anyhow::Context;
@@ -233,6 +236,7 @@ async fn carry_out(
         Command::Restart(args) => restart::run(args).await,
         Command::Stack(args) => stack::run(args).await,
         Command::Pending(args) => pending::run(args).await,
+        Command::Drain(args) => drain::run(args).await,
         Command::Shelf(args) => shelf::run(args).await,
         Command::State(args) => states::run(args).await,
         #[cfg(feature = "demo")]

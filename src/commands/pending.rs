@@ -176,7 +176,7 @@ async fn carried_out(
     }
     let state = State::open(state_dir, "s3dav pending").await?;
     let (left, bodies) = (state.accepted(), Bodies::new(&state, None));
-    let journal = Journal::load(state.clone(), bodies, left).await;
+    let journal = Journal::load(state.clone(), bodies, left, Duration::ZERO).await;
     let done = carry_out(&journal, path, action).await;
     state.close().await?;
     Ok(done.map_err(anyhow::Error::new)?)

@@ -9,7 +9,7 @@ use super::ending::{close, until_stopped};
 use super::gateway::Gateway;
 use super::greeting::Greeting;
 use super::kept_mount::KeptMount;
-use super::{CommandError, Ended, hints, hold, listeners, owners, predecessor};
+use super::{CommandError, Ended, hints, hold, listeners, owners, predecessor, unsent};
 use crate::cli::{GatewayArgs, LogArgs, ResolvedOption, ServeArgs};
 use crate::config::{Caution, Config, Source, cautions};
 use crate::logging::with_causes;
@@ -123,6 +123,8 @@ async fn serve(
         tracing::warn!(hint, "{message}");
     }
     let shutdown = Shutdown::default();
+    let state_dir = config.state_dir.clone();
+    shutdown.background(async move { unsent::warn_of_others(&state_dir).await });
     let own = super::mount::options_of_gateway(given);
     let note = config.source.note(own.clone());
     let state =

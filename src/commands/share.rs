@@ -118,6 +118,11 @@ pub(super) async fn of_far(
     Ok(Served { content, cache, store: None, intakes, cautions: Vec::new(), answering, directory: None })
 }
 
+/// What an earlier life left, for whoever serves a state or sends what waits in it.
+pub(super) fn left(state: &State) -> Recovered {
+    state.recover()
+}
+
 /// One bucket, or several as folders. Buckets that can never be served end it here; an S3 that is away
 /// does not.
 pub(super) async fn of_buckets(
@@ -152,7 +157,7 @@ pub(super) async fn of_buckets(
         create_wait: source.create_wait,
         is_open,
         left: unaccepted(left.creates, &left.accepted, state).await,
-        journal: Journal::load(state.clone(), bodies, left.accepted).await,
+        journal: Journal::load(state.clone(), bodies, left.accepted, source.delay()).await,
         state: state.clone(),
         metrics: metrics.clone(),
     };

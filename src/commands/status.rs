@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use super::CommandError;
-use super::exported;
 use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
 use super::words::{counted, lasted, size};
+use super::{exported, unsent};
 use crate::cli::StatusArgs;
 use crate::control::{MountedAt, Save, SaveState, Status};
 use crate::http::auth::AuthMode;
@@ -40,6 +40,16 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
         texts.extend(orphans.iter().map(Orphan::text));
         if !texts.is_empty() {
             say!("{}", texts.join("\n").trim_end());
+        }
+    }
+    if named.is_none() {
+        let own: Vec<_> = running.iter().map(|status| status.state_dir.as_path()).collect();
+        for unsent in unsent::elsewhere(&own).await {
+            let (source, changes) = (&unsent.source, counted(unsent.count, "change"));
+            tell!(
+                "warning: not in S3 yet: {changes} of {source}, which no gateway serves\nhint: `{}` sends them",
+                unsent.command()
+            );
         }
     }
     let failure = waiting.iter().find_map(Waiting::failure);

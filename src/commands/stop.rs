@@ -7,11 +7,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::CommandError;
 use super::running::{self, Meant};
+use super::words::{counted, quoted};
 use crate::cli::StopArgs;
 use crate::control::{ControlError, Reply, Request, Status, Who, ask, ask_of, is_there};
 use crate::far;
 use crate::mount::{self, MountError};
-use crate::state;
+use crate::state::{self, Holdings};
 
 /// Unmounts what is mounted of a gateway, while it can still take what programs wrote, and ends it.
 pub(super) async fn run(args: StopArgs) -> Result<(), CommandError> {
@@ -65,14 +66,36 @@ pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandE
     }
     closed(&status.state_dir, until).await?;
     end_container(&status.state_dir).await;
+    tell_what_remains(&status.state_dir).await;
     Ok(())
+}
+
+/// What it could not store before it ended.
+async fn tell_what_remains(state_dir: &Path) {
+    let directory = state_dir.to_owned();
+    let holdings = tokio::task::spawn_blocking(move || Holdings::of(&directory).ok());
+    let pending = holdings.await.ok().flatten().map_or(0, |holdings| holdings.pending);
+    if pending > 0 {
+        let (changes, place) = (counted(pending as u64, "change"), quoted(&state_dir.display().to_string()));
+        tell!(
+            "warning: not in S3 yet: {changes}, kept on this machine and made when this source is served again\n\
+             hint: `s3dav pending --state-dir {place}` lists them"
+        );
+    }
 }
 
 /// Waits until it has ended, and not another one that has been started since; says whether it has.
 pub(super) async fn gone(status: &Status, until: Instant) -> bool {
+    let mut told = Instant::now();
     while Instant::now() < until {
         let is_there = match ask(&status.state_dir, Request::Status, running::PATIENCE).await {
-            Ok(Reply::Status(now)) => now.pid == status.pid,
+            Ok(Reply::Status(now)) => {
+                if told.elapsed() > TELL_EVERY {
+                    told = Instant::now();
+                    tell_progress(&now);
+                }
+                now.pid == status.pid
+            }
             // It may say no more, and have the state still.
             _ => state::holder(&status.state_dir).is_some_and(|holder| holder.pid == status.pid),
         };
@@ -82,6 +105,13 @@ pub(super) async fn gone(status: &Status, until: Instant) -> bool {
         sleep(PAUSE).await;
     }
     false
+}
+
+fn tell_progress(status: &Status) {
+    let left = status.saves.len() as u64 + status.more_saves;
+    if left > 0 {
+        tell!("waiting for S3: {} left", counted(left, "change"));
+    }
 }
 
 /// Ends the process that holds the port of a gateway which does not start; it unmounts first what is mounted of it.
@@ -128,3 +158,5 @@ pub(super) fn too_slow(limit: Duration) -> CommandError {
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// So that whoever waits sees that something goes on.
+const TELL_EVERY: Duration = Duration::from_secs(3);

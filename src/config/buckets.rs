@@ -13,7 +13,7 @@ use crate::mistake::Mistake;
 use crate::spool::IntakeOptions;
 use crate::state;
 use crate::store::creates::WAIT;
-use crate::store::journal::OnOutage;
+use crate::store::journal::{DELAY, Durability, OnOutage};
 use crate::store::layers::conditional::{ConditionalWrites, LOOK_AGE};
 use crate::store::multipart::UploadOptions;
 use crate::store::reach::LOST_WAIT;
@@ -36,6 +36,8 @@ pub struct BucketSource {
     pub on_outage: Option<OnOutage>,
     /// Bytes on disk for what was accepted; see [`crate::spool::Bodies::new`].
     pub journal_size: Option<u64>,
+    /// How long what is accepted where that is asked for waits for what may make it needless.
+    pub journal_delay: Duration,
     /// How long an empty file waits for its content.
     pub create_wait: Duration,
     /// How long a look at an object counts, where the endpoint ignores conditions.
@@ -47,11 +49,37 @@ pub struct BucketSource {
 }
 
 impl BucketSource {
-    /// Decides whether saves are kept in an outage, now that it is known where.
-    pub(super) fn decide(&mut self, state_dir: &Path, read_only: bool) {
+    /// Decides whether changes may be accepted on this machine, now that it is known where.
+    pub(super) fn decide(&mut self, state_dir: &Path, read_only: bool) -> Result<(), Mistake> {
         let survives = || state::survives(state_dir);
-        self.file_system.keeps = self.on_outage.map_or_else(survives, |what| what == OnOutage::Keep);
-        self.file_system.read_only = read_only;
+        let keeps = self.on_outage.map_or_else(survives, |what| what == OnOutage::Keep);
+        (self.file_system.keeps, self.file_system.read_only) = (keeps, read_only);
+        if keeps || self.file_system.durability == Durability::Store {
+            return Ok(());
+        }
+        Err(if self.on_outage.is_some() {
+            Mistake::new(
+                "--durability journal keeps changes on this machine, which --on-outage fail forbids",
+                "leave one of them out",
+            )
+        } else {
+            let place = state_dir.display();
+            let message = format!(
+                "--durability journal needs a state directory that survives a restart, which {place} may not"
+            );
+            Mistake::new(
+                message,
+                "name one on a disk with --state-dir, or take the risk with --on-outage keep",
+            )
+        })
+    }
+
+    /// How long what is accepted waits: in an outage it has waited already.
+    pub fn delay(&self) -> Duration {
+        match self.file_system.durability {
+            Durability::Store => Duration::ZERO,
+            Durability::Journal => self.journal_delay,
+        }
     }
 
     /// With the defaults.
@@ -68,6 +96,7 @@ impl BucketSource {
             file_system,
             on_outage: None,
             journal_size: None,
+            journal_delay: DELAY,
             create_wait: WAIT,
             look_age: LOOK_AGE,
             lost_wait: LOST_WAIT,
@@ -94,8 +123,10 @@ pub(super) fn source(
     let (trusts_conditions, uploads) =
         (args.conditional_writes == ConditionalWrites::Yes, uploads(&args, intake)?);
     let read_ahead = ReadAheadOptions { window: args.read_ahead.0, total: args.read_ahead_total.0 };
-    let (on_outage, patience) = (args.on_outage, args.store_patience.0);
+    let on_outage = args.on_outage;
     let journal_size = args.journal_size.map(|Size(bytes)| bytes);
+    let (durability, journal_delay) = (args.durability, args.journal_delay.0);
+    let (store_patience, drain_timeout) = (args.store_patience.0, args.drain_timeout.0);
     let s3 = s3(args, &buckets)?;
     let mut source = BucketSource {
         cache,
@@ -104,9 +135,16 @@ pub(super) fn source(
         read_ahead,
         on_outage,
         journal_size,
+        journal_delay,
         ..BucketSource::new(buckets, s3)
     };
-    (source.file_system.delete_hidden, source.file_system.store_patience) = (delete_hidden, patience);
+    source.file_system = S3FileSystemOptions {
+        delete_hidden,
+        store_patience,
+        drain_timeout,
+        durability,
+        ..source.file_system
+    };
     Ok(Source::Buckets(Box::new(source)))
 }
 

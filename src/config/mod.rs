@@ -156,7 +156,7 @@ impl Config {
         })?;
         path::check_state(&source, &state_dir)?;
         if let Source::Buckets(source) = &mut source {
-            source.decide(&state_dir, args.read_only);
+            source.decide(&state_dir, args.read_only)?;
         }
         let mount = args.mounting.mount.map(|point| MountOptions {
             point: std::path::absolute(&point).unwrap_or(point),

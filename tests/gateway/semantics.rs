@@ -99,6 +99,29 @@ async fn what_is_saved_while_s3_is_away_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_journal_changes_are_answered_before_s3_has_them() {
+    let journal = |config: &mut s3dav::config::Config| {
+        let source = crate::harness::buckets(config);
+        source.file_system.durability = s3dav::store::journal::Durability::Journal;
+        source.journal_delay = Duration::from_secs(1);
+    };
+    let away = Away::start_with(journal).await;
+    away.bucket.put("d/doc", "old").await;
+    away.bucket.put("d/gone", "x").await;
+    assert_eq!(away.mac.list("/d/").await.len(), 3);
+    assert_eq!(away.save("/d/doc", "newer").await, 204);
+    assert_eq!(away.gateway.put("/d/new", "of another client").await, 201);
+    assert_eq!(away.mac.status("DELETE", "/d/gone").await, 204);
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "old", "S3 has it later");
+    assert_eq!(away.gateway.get("/d/doc").await, (200, "newer".into()), "all clients see it");
+    let own = away.gateway.request("PUT", "/d/doc").header("If-Match", "\"x\"").body("own condition");
+    assert_eq!(own.send().await.unwrap().status(), 412);
+    away.drained().await;
+    assert_eq!(away.bucket.keys().await, ["d/doc", "d/new"]);
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "newer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_change_is_silently_overwritten() {
     let gateway = TestGateway::start().await;
     let bucket = gateway.bucket().await;

@@ -76,7 +76,7 @@ async fn the_agent_has_the_right_types() {
     assert_eq!(list["RunAtLoad"], true);
     assert_eq!(list["KeepAlive"]["SuccessfulExit"], false);
     assert_eq!(list["ThrottleInterval"], 10);
-    assert_eq!(list["ExitTimeOut"], 30);
+    assert_eq!(list["ExitTimeOut"], 60);
     assert_eq!(list["SoftResourceLimits"]["NumberOfFiles"], 4096);
     assert_eq!(
         (&list["SoftResourceLimits"]["Core"], &list["HardResourceLimits"]["Core"]),

@@ -382,7 +382,8 @@ async fn the_assembled_stack_passes_the_suite() {
             create_wait: Duration::from_secs(30),
             is_open: Arc::new(|_| false),
             left: Vec::new(),
-            journal: Journal::load(state.clone(), Bodies::new(&state, None), Vec::new()).await,
+            journal: Journal::load(state.clone(), Bodies::new(&state, None), Vec::new(), Duration::ZERO)
+                .await,
             state,
             metrics: Metrics::default(),
         };

@@ -128,6 +128,7 @@ pub(super) const ROWS: &[Row] = &[
     row("stack stop", &[("stop the costs of the task", "s3dav stack stop files")], Uses::Aws, "S3-FILES.md"),
     row("stack start", &[("start the task again", "s3dav stack start files")], Uses::Aws, "S3-FILES.md"),
     row("stack down", &[("delete all but the bucket", "s3dav stack down files")], Uses::Aws, "S3-FILES.md"),
+    row("drain", &[("send what an earlier gateway left", "s3dav drain")], Uses::State, "STATE.md"),
     row("pending", &[("show what is not in S3 yet", "s3dav pending")], Uses::State, "STATE.md"),
     row("pending list", &[("for programs", "s3dav pending list --json")], Uses::State, "STATE.md"),
     row("pending retry", &[("try everything again", "s3dav pending retry --all")], Uses::State, "STATE.md"),

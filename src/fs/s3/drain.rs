@@ -1,5 +1,6 @@
 //! Making what was accepted: in its order, key by key, until S3 has it or refuses it.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -14,10 +15,11 @@ use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::fs::error::log_failure;
 use crate::logging::with_causes;
-use crate::object::{Condition, Written};
+use crate::object::{Condition, DeleteTarget, Key, Written, parent_prefix};
+use crate::shutdown::Shutdown;
 use crate::state::Change;
 use crate::store::StoreError;
-use crate::store::journal::Pending;
+use crate::store::journal::{Journal, Pending};
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::{RetainedBody, Unfinished};
 
@@ -26,44 +28,89 @@ pub(super) fn start(shared: &Arc<Shared>) {
     if shared.options.read_only {
         return;
     }
-    let (weak, stop) = (Arc::downgrade(shared), shared.shutdown.clone());
+    let (draining, stop) = (Draining::of(shared), shared.shutdown.clone());
+    let patience = shared.options.drain_timeout;
     shared.shutdown.background(async move {
         tokio::select! {
-            () = stop.begun() => {}
-            () = drain(weak) => {}
+            () = draining.run() => {}
+            () = async { stop.begun().await; sleep(patience).await } => {}
         }
     });
 }
 
-/// In rounds: as many at once as there may be, and a pause when one of them fails for a passing reason.
-async fn drain(shared: Weak<Shared>) {
-    let mut pause = Duration::ZERO;
-    loop {
-        let Some(shared) = shared.upgrade() else { return };
-        let (first, longest) = (FIRST_PAUSE.min(shared.options.drain_pause), shared.options.drain_pause);
-        let journal = shared.store.journal().clone();
-        let mut has_failed = !is_reached(&shared).await;
-        let mut storing = JoinSet::new();
-        for change in journal.begin(if has_failed { 0 } else { PARALLEL }) {
-            storing.spawn(make(Arc::clone(&shared), change));
-        }
-        let any = !storing.is_empty();
-        while let Some(stored) = storing.join_next().await {
-            has_failed |= !stored.unwrap_or(false);
-        }
-        drop(shared);
-        if has_failed {
-            pause = (pause * 2).clamp(first, longest);
-            tokio::select! {
-                () = sleep(pause) => {}
-                // Somebody waits: but S3 is not asked all the time.
-                () = async { journal.wanted().await; sleep(first).await } => {}
+/// What makes changes: as many at once as there may be, and with a pause when one of them fails for a passing reason.
+struct Draining {
+    shared: Weak<Shared>,
+    /// The program ends.
+    stop: Shutdown,
+    making: JoinSet<bool>,
+    /// Between two attempts; it grows.
+    pause: Duration,
+}
+
+impl Draining {
+    fn of(shared: &Arc<Shared>) -> Self {
+        let (making, pause) = (JoinSet::new(), Duration::ZERO);
+        Self { shared: Arc::downgrade(shared), stop: shared.shutdown.clone(), making, pause }
+    }
+
+    /// Goes on until the program ends; then until nothing is left, or the first fails: what remains is kept.
+    async fn run(mut self) {
+        let mut at_the_end = None;
+        while let Some(shared) = self.shared.upgrade() {
+            let journal = shared.store.journal().clone();
+            let is_ending = self.stop.has_begun();
+            if is_ending {
+                journal.hurry();
+                at_the_end = Some(Arc::clone(&shared));
             }
-        } else {
-            pause = Duration::ZERO;
-            if !any {
-                journal.wanted().await;
+            let is_reached = is_reached(&shared).await;
+            if is_reached {
+                self.begin(&shared);
             }
+            if is_ending && self.making.is_empty() {
+                break;
+            }
+            let options = shared.options;
+            drop(shared);
+            if is_reached && self.made(&journal, is_ending).await {
+                self.pause = Duration::ZERO;
+            } else if is_ending {
+                break;
+            } else {
+                self.rest(&journal, options.drain_pause).await;
+            }
+        }
+        while self.making.join_next().await.is_some() {}
+        drop(at_the_end);
+    }
+
+    fn begin(&mut self, shared: &Arc<Shared>) {
+        for group in shared.store.journal().begin(PARALLEL.saturating_sub(self.making.len())) {
+            self.making.spawn(make_all(Arc::clone(shared), group));
+        }
+    }
+
+    /// Waits until one is made, or more can be. Whether S3 could be asked.
+    async fn made(&mut self, journal: &Journal, is_ending: bool) -> bool {
+        let has_room = self.making.len() < PARALLEL;
+        tokio::select! {
+            Some(made) = self.making.join_next() => made.unwrap_or(false),
+            () = journal.wanted(), if has_room && !is_ending => true,
+            () = self.stop.begun(), if !is_ending => true,
+        }
+    }
+
+    /// Pauses; those that are being made come to their end first.
+    async fn rest(&mut self, journal: &Journal, longest: Duration) {
+        while self.making.join_next().await.is_some() {}
+        let first = FIRST_PAUSE.min(longest);
+        self.pause = (self.pause * 2).clamp(first, longest);
+        tokio::select! {
+            () = sleep(self.pause) => {}
+            // Somebody waits: but S3 is not asked all the time.
+            () = async { journal.asked().await; sleep(first).await } => {}
+            () = self.stop.begun() => {}
         }
     }
 }
@@ -78,31 +125,88 @@ async fn is_reached(shared: &Shared) -> bool {
     asked.inspect_err(|error| shared.store.journal().unreachable(&with_causes(error))).is_ok()
 }
 
-/// Makes one of them. Whether S3 could be asked.
-async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
+/// Makes what is to be made together. Whether S3 could be asked.
+async fn make_all(shared: Arc<Shared>, mut group: Vec<Arc<Pending>>) -> bool {
+    match (group.pop(), group.is_empty()) {
+        (None, _) => true,
+        (Some(only), true) => {
+            let made = Making::new(&shared, &only).run().await;
+            conclude(&shared, &only, made).await
+        }
+        (Some(last), false) => {
+            group.push(last);
+            delete_all(&shared, group).await
+        }
+    }
+}
+
+/// Deletes files in one request. Whether S3 could be asked.
+async fn delete_all(shared: &Arc<Shared>, group: Vec<Arc<Pending>>) -> bool {
+    let targets = group.iter().filter_map(|change| match change.condition() {
+        Some(Condition::IfMatch(etag)) => Some(DeleteTarget { key: change.key().clone(), etag: Some(etag) }),
+        // What was to be deleted did not come about.
+        _ => None,
+    });
+    let deleted = shared.store.below_journal(ATTEMPT).delete_many(&targets.collect::<Vec<_>>()).await;
+    let mut is_asked = true;
+    let Ok(failed) = deleted else {
+        // Each has its own reason.
+        for change in &group {
+            let made = Making::new(shared, change).run().await;
+            is_asked &= conclude(shared, change, made).await;
+        }
+        return is_asked;
+    };
+    let mut failed: HashMap<Key, StoreError> = failed.into_iter().collect();
+    let (mut gone, mut parents) = (Vec::new(), BTreeMap::new());
+    for change in group {
+        match failed.remove(change.key()) {
+            None | Some(StoreError::NotFound) => {
+                parents.insert(parent_prefix(change.key().as_str()).to_owned(), change.key().clone());
+                gone.push(change);
+            }
+            Some(StoreError::ConditionFailed) => {
+                is_asked &= conclude(shared, &change, Ok(Made::Otherwise)).await;
+            }
+            Some(error) => is_asked &= conclude(shared, &change, Err(error.into())).await,
+        }
+    }
+    for key in parents.values() {
+        keep_parent_of(shared, key).await;
+    }
+    shared.store.journal().all_ended(&gone).await;
+    is_asked
+}
+
+/// The folder that something was deleted in, or moved out of, stays.
+async fn keep_parent_of(shared: &Arc<Shared>, key: &Key) {
+    let store = shared.store.namespace(ATTEMPT);
+    log_failure(keep_parent(&store, shared, key.as_str()).await);
+}
+
+/// Takes note of what became of one of them. Whether S3 could be asked.
+async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made, Failure>) -> bool {
     let journal = shared.store.journal();
-    match Making::new(&shared, &change).run().await {
+    match made {
         Ok(Made::At(key, written)) => {
             if let Some(from) = change.from() {
-                let store = shared.store.namespace(ATTEMPT);
-                log_failure(keep_parent(&store, &shared, from.as_str()).await);
+                keep_parent_of(shared, from).await;
             }
             let etag = &written.etag;
             shared.seen_versions.stored(&change.etag(), key.as_str(), etag);
             shared.seen_versions.dates(key.as_str(), etag, written.last_modified);
-            journal.ended(&change, &key, Some(&written)).await;
-            tracing::info!(%key, "what was saved on this machine is stored in S3");
+            journal.ended(change, &key, Some(&written)).await;
+            tracing::info!(%key, "what was accepted on this machine is in S3");
             true
         }
         Ok(Made::Gone) => {
-            let store = shared.store.namespace(ATTEMPT);
-            log_failure(keep_parent(&store, &shared, change.key().as_str()).await);
-            journal.ended(&change, change.key(), None).await;
+            keep_parent_of(shared, change.key()).await;
+            journal.ended(change, change.key(), None).await;
             true
         }
         Ok(Made::Otherwise) => {
-            journal.ended(&change, change.key(), None).await;
-            undo(&shared, &change).await;
+            journal.ended(change, change.key(), None).await;
+            undo(shared, change).await;
             tracing::warn!(
                 key = %change.key(),
                 "someone else has changed what was deleted or moved, or made something where it was to be, while S3 was \
@@ -114,13 +218,13 @@ async fn make(shared: Arc<Shared>, change: Arc<Pending>) -> bool {
         Err(Failure::Store(error)) if !is_refusal(&error) => {
             let why = with_causes(&error);
             tracing::info!(key = %change.key(), error = why, "a change waits for S3 on this machine");
-            journal.failed(&change, &why);
+            journal.failed(change, &why);
             false
         }
         Err(failure) => {
             let why = with_causes(&failure);
             tracing::warn!(key = %change.key(), error = why, "S3 refuses a change, which is kept on this machine");
-            journal.refused(&change, why);
+            journal.refused(change, why);
             true
         }
     }
@@ -229,7 +333,7 @@ fn is_refusal(error: &StoreError) -> bool {
 const ATTEMPT: RetryPolicy =
     RetryPolicy { limit: Limit::Each(Duration::from_secs(2)), for_credentials: false };
 const HERE: [u8; 4] = [127, 0, 0, 1];
-/// Files at once: small ones take a round trip each, and large ones are sent in parts at once anyway.
-const PARALLEL: usize = 4;
+/// Changes at once: small ones take a round trip each, and large files are sent in parts at once anyway.
+const PARALLEL: usize = 8;
 /// Between two attempts, at the begin of an outage.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -38,6 +38,7 @@ use crate::object::Key;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, State, StateError, StoredProperty};
 use crate::store::ListPage;
+use crate::store::journal::Durability;
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::Uploads;
 use crate::store::namespace::Namespace;
@@ -58,10 +59,14 @@ pub struct S3FileSystemOptions {
     pub delete_hidden: bool,
     /// What a client saves that cannot be told of a failure is accepted on this machine's disk when S3 takes nothing.
     pub keeps: bool,
+    /// When changes are answered. `Journal` needs `keeps`.
+    pub durability: Durability,
     /// How long S3 may take nothing before that.
     pub store_patience: Duration,
     /// The longest pause between two attempts to make what was accepted.
     pub drain_pause: Duration,
+    /// How long what was accepted may still be made when the program ends.
+    pub drain_timeout: Duration,
     /// What was accepted is not sent: nothing is to be changed.
     pub read_only: bool,
 }
@@ -72,8 +77,10 @@ impl Default for S3FileSystemOptions {
             bucket_folders: false,
             delete_hidden: false,
             keeps: false,
+            durability: Durability::Store,
             store_patience: DEFAULT_STORE_PATIENCE,
             drain_pause: DRAIN_PAUSE,
+            drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             read_only: false,
         }
     }
@@ -316,5 +323,7 @@ impl FileSystem for S3FileSystem {
 
 /// A save of a small file takes a second at most when all is well, and whoever waits for it begins to wonder.
 pub const DEFAULT_STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// Whoever ends the gateway waits for it.
+pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// An end of an outage is noticed within this time.
 const DRAIN_PAUSE: Duration = Duration::from_secs(15);

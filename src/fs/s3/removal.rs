@@ -135,7 +135,7 @@ impl Removing<'_> {
             return removed.map(|()| Made::InStore);
         }
         self.shared.store.journal().accept_deletion(&key, &meta.etag, &writer(self.client)).await?;
-        tracing::warn!(%key, "S3 takes nothing; a file is deleted there when it does");
+        self.shared.note_accepted(&key, "a deletion");
         self.shared.seen_versions.forget(self.client, &self.located.key);
         Ok(Made::Accepted)
     }
@@ -230,9 +230,10 @@ async fn put_or_accept_marker(
     if let Some(made) = Silence::begin(shared, &key).or_none(put_marker(store, prefix)).await {
         return made;
     }
+    let accepted = key.clone();
     let marker = NewFile { key, attributes, condition: Condition::IfAbsent, body: None, was_sent: false };
     shared.store.names().accept_file(marker, &writer(client)).await?;
-    tracing::warn!(prefix, "S3 takes nothing; a folder is made there when it does");
+    shared.note_accepted(&accepted, "a folder");
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::Client;
 use crate::object::{ETag, Key};
-use crate::store::journal::Writer;
+use crate::store::journal::{Durability, Writer};
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::{StoreError, StoreResult};
 use crate::tally;
@@ -81,13 +81,29 @@ impl Silence {
 
     /// What `work` comes to; `None`: S3 takes nothing, and it was not begun, or broken off, whatever S3 has of it.
     pub(super) async fn or_none<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        if self.is_lost() {
+        if self.shared.accepts_at_once() {
             return None;
         }
         tokio::select! {
             biased;
             done = work => Some(done),
             () = self.grown() => None,
+        }
+    }
+}
+
+impl Shared {
+    /// Whether what may be accepted need not be tried first.
+    pub(super) fn accepts_at_once(&self) -> bool {
+        self.options.durability == Durability::Journal || self.store.reach().is_lost()
+    }
+
+    /// Tells that something was accepted.
+    pub(super) fn note_accepted(&self, key: &Key, what: &str) {
+        if self.options.durability == Durability::Journal && !self.store.reach().is_lost() {
+            tracing::debug!(%key, what, "accepted on this machine, and made in S3 soon");
+        } else {
+            tracing::warn!(%key, what, "S3 takes nothing; it is accepted on this machine, and made in S3 when it does");
         }
     }
 }
@@ -100,7 +116,7 @@ impl S3FileSystem {
         key: &Key,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
-        if !self.may_accept() {
+        if !self.shared.options.keeps || !self.context.client.quirks().hides_failed_close {
             return self.detached(work).await;
         }
         let silence = Silence::begin(&self.shared, key);
@@ -118,7 +134,8 @@ impl S3FileSystem {
     /// Whether changes of this client may be accepted before S3 has them: it cannot be told of all that fails, and does
     /// not repeat it.
     pub(super) fn may_accept(&self) -> bool {
-        self.shared.options.keeps && self.context.client.quirks().hides_failed_close
+        let is_wanted = self.shared.options.durability == Durability::Journal;
+        self.shared.options.keeps && (is_wanted || self.context.client.quirks().hides_failed_close)
     }
 }
 

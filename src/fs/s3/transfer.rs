@@ -196,7 +196,9 @@ impl Transferring {
         let condition = self.condition(&to, old);
         let moved = MovedFile { from, meta: meta.clone(), to, condition };
         let writer = writer(&self.context.client);
+        let to = moved.to.clone();
         let written = self.shared.store.journal().accept_move(moved, &writer).await?;
+        self.shared.note_accepted(&to, "a move");
         self.note_accepted(&written).await;
         Ok(())
     }
@@ -204,7 +206,6 @@ impl Transferring {
     async fn note_accepted(&self, written: &Written) {
         let (shared, client) = (&self.shared, &self.context.client);
         let (from, to) = (&self.source.key, &self.target.key);
-        tracing::warn!(from, to, "S3 takes nothing; a file is moved there when it does");
         shared.seen_versions.saw(client, to, &written.etag);
         shared.seen_versions.forget(client, from);
         shared.dates.touch_parent(from);

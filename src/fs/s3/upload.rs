@@ -49,8 +49,8 @@ pub(super) struct Upload {
 enum Route {
     /// To S3. `copy`: and to this machine's disk, of what may be accepted before S3 has it.
     Sent { intake: Intake<MultipartWriter>, copy: Option<BodyCopy> },
-    /// To the disk alone: S3 takes nothing.
-    Kept(BodyCopy),
+    /// To the disk alone: S3 takes nothing, or gets it later. An empty one goes nowhere.
+    Kept(Option<BodyCopy>),
 }
 
 /// A body that has come.
@@ -124,8 +124,9 @@ impl S3FileSystem {
             length,
             keep: !is_clients_own && copy.is_none(),
         };
+        let has_place = copy.is_some() || self.declares_nothing(length);
         let route = match copy {
-            Some(copy) if self.shared.store.reach().is_lost() => Route::Kept(copy),
+            copy if is_acceptable && has_place && self.shared.accepts_at_once() => Route::Kept(copy),
             copy => Route::Sent { intake: self.shared.uploads.intake(names.objects(), object)?, copy },
         };
         let context = Arc::clone(context);
@@ -137,12 +138,15 @@ impl S3FileSystem {
 
     /// A place for its body; an empty one needs none.
     async fn copy(&self, length: Option<u64>) -> Option<BodyCopy> {
-        let declared = self.context.declared.or(length);
-        if declared == Some(0) {
-            None
-        } else {
-            self.shared.store.journal().copy(declared.unwrap_or_default()).await
+        if self.declares_nothing(length) {
+            return None;
         }
+        let declared = self.context.declared.or(length);
+        self.shared.store.journal().copy(declared.unwrap_or_default()).await
+    }
+
+    fn declares_nothing(&self, length: Option<u64>) -> bool {
+        self.context.declared.or(length) == Some(0)
     }
 }
 
@@ -151,7 +155,9 @@ impl Writing for Upload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.declared.take(&bytes)?;
         match &mut self.route {
-            Route::Kept(copy) => copy.write(bytes).await.map_err(Failure::OwnDisk),
+            Route::Kept(Some(copy)) => copy.write(bytes).await.map_err(Failure::OwnDisk),
+            // It is as long as it was declared, and that is nothing.
+            Route::Kept(None) => Ok(()),
             Route::Sent { intake, copy } => {
                 if let Some(kept) = copy
                     && let Err(error) = kept.write(bytes.clone()).await
@@ -163,7 +169,7 @@ impl Writing for Upload {
                 let is_over = intake.is_behind() && self.silence.is_long();
                 // From here on the copy stands for it, and need not wait.
                 if let Some(copy) = copy.take_if(|_| is_over) {
-                    self.route = Route::Kept(copy);
+                    self.route = Route::Kept(Some(copy));
                 }
                 Ok(())
             }
@@ -187,7 +193,8 @@ impl Writing for Upload {
 impl Route {
     async fn end(self, size: u64, is_acceptable: bool) -> Result<Arrived, Failure> {
         match self {
-            Self::Kept(copy) => {
+            Self::Kept(None) => Ok(Arrived::Kept(Acceptable(None))),
+            Self::Kept(Some(copy)) => {
                 let body = copy.end().await.map_err(Failure::OwnDisk)?;
                 Ok(Arrived::Kept(Acceptable((size > 0).then_some(body))))
             }
@@ -282,10 +289,10 @@ impl Placement {
         was_sent: bool,
     ) -> Result<Placed, Failure> {
         let Delivery { shared, client, key, attributes, condition, .. } = &self.delivery;
-        let (key, attributes, condition) = (key.clone(), attributes.clone(), condition.clone());
+        let (attributes, condition) = (attributes.clone(), condition.clone());
         let file = NewFile { key: key.clone(), attributes, condition, body, was_sent };
         let written = shared.store.names().accept_file(file, &writer(client)).await?;
-        tracing::warn!(%key, size, "S3 takes nothing; what is saved is kept on this machine, and stored when it does");
+        shared.note_accepted(key, "a file");
         Ok(Placed::There { size, written })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::change::Pending;
 use crate::object::{ETag, Key};
@@ -12,6 +13,7 @@ use crate::state::{AcceptedRow, Basis, Change};
 #[derive(Debug, Default)]
 pub(super) struct Chains {
     by_key: BTreeMap<Key, Vec<Arc<Pending>>>,
+    by_number: BTreeMap<u64, Arc<Pending>>,
     /// The greatest so far.
     number: u64,
 }
@@ -30,9 +32,11 @@ impl Chains {
             let at = chain.partition_point(|other| other.row.number < change.row.number);
             chain.insert(at, Arc::clone(&change));
         }
+        self.by_number.insert(change.row.number, change);
     }
 
     pub(super) fn remove(&mut self, change: &Pending) {
+        self.by_number.remove(&change.row.number);
         for key in change.keys() {
             let Some(chain) = self.by_key.get_mut(key) else { continue };
             chain.retain(|other| other.row.number != change.row.number);
@@ -52,9 +56,9 @@ impl Chains {
         }
     }
 
-    /// Each once.
+    /// In the order in which they were accepted.
     fn everything(&self) -> impl Iterator<Item = &Arc<Pending>> {
-        self.by_key.iter().flat_map(|(key, chain)| chain.iter().filter(move |change| change.key() == key))
+        self.by_number.values()
     }
 
     /// Whether nothing is to be made before it.
@@ -68,7 +72,7 @@ impl Chains {
     }
 
     pub(super) fn numbered(&self, number: u64) -> Option<Arc<Pending>> {
-        self.everything().find(|other| other.row.number == number).cloned()
+        self.by_number.get(&number).cloned()
     }
 
     /// Whether a body is needed still.
@@ -191,11 +195,25 @@ impl Chains {
     }
 
     /// See [`super::Journal::begin`].
-    pub(super) fn begin(&self, most: usize) -> Vec<Arc<Pending>> {
-        let mut heads: Vec<_> = self.heads().collect();
-        heads.sort_by_key(|head| head.row.number);
-        let ready = heads.into_iter().filter(|head| head.is_grounded() && head.begin());
-        ready.take(most).cloned().collect()
+    pub(super) fn begin(&self, most: usize, delay: Duration) -> Vec<Vec<Arc<Pending>>> {
+        let is_deletion = |head: &&Arc<Pending>| head.row.change == Change::Delete;
+        let is_due = |head: &Arc<Pending>| head.is_waiting() && head.rests(delay).is_zero();
+        let heads = self.heads().filter(|head| head.is_grounded());
+        let (deletions, others): (Vec<_>, Vec<_>) = heads.partition(is_deletion);
+        // Those that rest still go along with the first.
+        let has_due = most > 0 && deletions.iter().any(|head| is_due(head));
+        let deletions = deletions.into_iter().filter(|head| has_due && head.begin());
+        let deletions: Vec<_> = deletions.take(MOST_DELETED).cloned().collect();
+        let others = others.into_iter().filter(|head| is_due(head) && head.begin());
+        let mut groups: Vec<_> = others.take(most).map(|head| vec![Arc::clone(head)]).collect();
+        groups.extend((!deletions.is_empty()).then_some(deletions));
+        groups
+    }
+
+    /// When something is to be begun that rests still; `None`: nothing is.
+    pub(super) fn next_due(&self, delay: Duration) -> Option<Duration> {
+        let waiting = self.heads().filter(|head| head.is_waiting() && head.is_grounded());
+        waiting.map(|head| head.rests(delay)).min()
     }
 
     /// Those that build on `change`, as they are once that is made: what is to be at its key is at `now`, as `etag`, or
@@ -250,6 +268,9 @@ impl Chains {
     }
 }
 
+/// As many as S3 deletes in one request.
+const MOST_DELETED: usize = 1000;
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -288,6 +309,11 @@ mod tests {
         Key::new("d/file").unwrap()
     }
 
+    fn begun(chains: &Chains) -> Vec<u64> {
+        let groups = chains.begin(9, Duration::ZERO);
+        groups.into_iter().flatten().map(|change| change.row.number).collect()
+    }
+
     fn number(change: Option<Arc<Pending>>) -> Option<u64> {
         change.map(|change| change.row.number)
     }
@@ -299,10 +325,10 @@ mod tests {
         assert_eq!((number(chains.shown(&key())), number(chains.first(&key()))), (Some(3), Some(1)));
         assert_eq!(chains.shown_below("d/").len(), 1);
         assert!(chains.shown_below("d/file/").is_empty());
-        assert_eq!(chains.begin(9).len(), 1, "one of a key at once");
-        assert!(chains.begin(9).is_empty(), "it is under way");
+        assert_eq!(begun(&chains).len(), 1, "one of a key at once");
+        assert!(begun(&chains).is_empty(), "it is under way");
         chains.first(&key()).unwrap().set_failed("away");
-        assert_eq!(chains.begin(9).len(), 1);
+        assert_eq!(begun(&chains).len(), 1);
     }
 
     #[test]
@@ -311,9 +337,9 @@ mod tests {
         assert_eq!(number(chains.take_back(&key(), &Basis::Absent)), None);
         assert_eq!(number(chains.take_back(&key(), &Basis::After(7))), None);
         assert_eq!(number(chains.take_back(&key(), &Basis::After(1))), Some(1));
-        assert!(chains.begin(9).is_empty(), "nobody makes it any more");
+        assert!(begun(&chains).is_empty(), "nobody makes it any more");
         chains.first(&key()).unwrap().set_waiting();
-        assert_eq!(chains.begin(9).len(), 1);
+        assert_eq!(begun(&chains).len(), 1);
         chains.first(&key()).unwrap().set_failed("away");
         assert_eq!(number(chains.take_back(&key(), &Basis::After(1))), None, "the store may have it");
     }
@@ -356,7 +382,7 @@ mod tests {
         let new = chains([change(1, Basis::Absent)]);
         assert!(new.new_at(&key(), &seen).is_some() && new.new_at(&key(), &other).is_none());
         assert!(new.take_new(&key(), &seen).is_some());
-        assert!(new.take_new(&key(), &seen).is_none() && new.begin(9).is_empty());
+        assert!(new.take_new(&key(), &seen).is_none() && begun(&new).is_empty());
         for not_new in [
             chains([change(1, Basis::Version("v".into()))]),
             chains([change(1, Basis::Absent).begun()]),
@@ -386,8 +412,7 @@ mod tests {
         assert_eq!(chains.shown(&other).unwrap().meta_at(&other).unwrap().size, 7);
         assert_eq!(chains.all(&file)[1].meta_at(&file), None, "it is gone from there");
         assert_eq!(chains.count().0, 3);
-        let begun: Vec<u64> = chains.begin(9).iter().map(|change| change.row.number).collect();
-        assert_eq!(begun, [1]);
+        assert_eq!(begun(&chains), [1]);
         assert!(chains.take_back(&other, &Basis::After(2)).is_none(), "it is of use to the other end");
     }
 
@@ -420,11 +445,34 @@ mod tests {
     }
 
     #[test]
+    fn what_was_just_accepted_rests_unless_somebody_waits_for_it() {
+        let (chains, delay) = (chains([change(1, Basis::Absent)]), Duration::from_secs(100));
+        assert!(chains.begin(9, delay).is_empty());
+        assert!(chains.next_due(delay).is_some_and(|due| due > Duration::from_secs(90)));
+        let first = chains.first(&key()).unwrap();
+        assert!(first.hurry() && !first.hurry());
+        assert_eq!(chains.next_due(delay), Some(Duration::ZERO));
+        assert_eq!(chains.begin(9, delay).len(), 1);
+        assert_eq!(chains.next_due(delay), None, "it is under way");
+    }
+
+    #[test]
+    fn deletions_are_made_together() {
+        let delete = |number: u64, key: &str| {
+            of_row(AcceptedRow { key: key.to_owned(), ..row(number, Basis::Version("v".into())) })
+        };
+        let chains = chains([delete(1, "a"), change(2, Basis::Absent), delete(3, "b"), delete(4, "c")]);
+        let groups = chains.begin(9, Duration::ZERO);
+        let numbers = |group: &Vec<Arc<Pending>>| group.iter().map(|change| change.row.number).collect();
+        assert_eq!(groups.iter().map(numbers).collect::<Vec<Vec<u64>>>(), [vec![2], vec![1, 3, 4]]);
+    }
+
+    #[test]
     fn what_is_refused_waits_until_somebody_sees_to_it() {
         let chains = chains([change(1, Basis::Absent)]);
         let first = chains.first(&key()).unwrap();
         first.set_refused("denied".to_owned());
         assert_eq!(first.refusal(), Some("denied".to_owned()));
-        assert!(chains.begin(9).is_empty());
+        assert!(begun(&chains).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta};
 use crate::spool::KeptBody;
@@ -17,6 +18,8 @@ pub struct Pending {
     from: Option<Key>,
     /// When it was accepted: milliseconds since 1970.
     since: u64,
+    /// The same for the pause before it is made.
+    accepted: Instant,
     body: Option<KeptBody>,
     progress: Mutex<Progress>,
 }
@@ -39,6 +42,8 @@ struct Progress {
     is_under_way: bool,
     /// The store may have it already.
     was_begun: bool,
+    /// Somebody waits for it.
+    is_urgent: bool,
     /// How often it was tried in vain, and why the last time.
     tries: u32,
     why: Option<String>,
@@ -53,7 +58,7 @@ impl Pending {
         let from = row.moved().map(|moved| Key::new(&moved.from)).transpose()?;
         let copied = row.moved().and_then(|moved| moved.copied.as_deref()).map(ETag::new);
         let progress = Mutex::new(Progress { copied, ..Progress::default() });
-        Ok(Self { row, key, from, since, body, progress })
+        Ok(Self { row, key, from, since, accepted: Instant::now(), body, progress })
     }
 
     /// The same; the store may have it.
@@ -64,7 +69,9 @@ impl Pending {
 
     /// The same change, as it is now.
     pub(super) fn changed(&self, row: AcceptedRow) -> Result<Self, InvalidKey> {
-        Self::new(row, self.since, self.body.clone())
+        let changed = Self { accepted: self.accepted, ..Self::new(row, self.since, self.body.clone())? };
+        changed.progress.lock().is_urgent = self.progress.lock().is_urgent;
+        Ok(changed)
     }
 
     /// Where its object is to be, or was.
@@ -181,6 +188,18 @@ impl Pending {
             refused: progress.why.clone().filter(|_| progress.is_refused),
             is_under_way: progress.is_under_way,
         }
+    }
+
+    /// How long it is not to be made yet, of a pause of `delay`; what follows it may make it needless.
+    pub(super) fn rests(&self, delay: Duration) -> Duration {
+        let progress = self.progress.lock();
+        let is_due = progress.was_begun || progress.is_urgent;
+        if is_due { Duration::ZERO } else { delay.saturating_sub(self.accepted.elapsed()) }
+    }
+
+    /// Somebody waits for it. Whether that is new.
+    pub(super) fn hurry(&self) -> bool {
+        !std::mem::replace(&mut self.progress.lock().is_urgent, true)
     }
 
     pub(super) fn set_waiting(&self) {

@@ -48,6 +48,19 @@ names!(OnOutage {
     Fail = "fail": "wait for S3",
 });
 
+/// When a change is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    #[default]
+    Store,
+    Journal,
+}
+
+names!(Durability {
+    Store = "store": "when S3 has it",
+    Journal = "journal": "when it is synced on this machine's disk; S3 gets it after",
+});
+
 /// See the module. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Journal(Arc<Inner>);
@@ -59,6 +72,8 @@ struct Inner {
     chains: Mutex<Chains>,
     /// Held while a change of a key is accepted, or ends.
     turns: KeyedLock<Key>,
+    /// How long a change waits for what may make it needless.
+    delay: Duration,
     /// What accepted files were stored as, by what clients were told.
     stored_as: Cache<ETag, ETag>,
     /// For whoever waits for a key.
@@ -68,8 +83,9 @@ struct Inner {
 }
 
 impl Journal {
-    /// Takes up what an earlier life accepted.
-    pub async fn load(state: State, bodies: Bodies, left: Vec<LeftChange>) -> Self {
+    /// Takes up what an earlier life accepted. What is accepted from now on waits for `delay`, unless somebody waits for it:
+    /// what follows may make it needless.
+    pub async fn load(state: State, bodies: Bodies, left: Vec<LeftChange>, delay: Duration) -> Self {
         let mut chains = Chains::default();
         for LeftChange { row, since } in &left {
             let body = body_of(&bodies, row).await;
@@ -85,7 +101,7 @@ impl Journal {
         let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
         let (turns, changes, wanted) = (KeyedLock::default(), watch::Sender::new(0), Notify::new());
         let chains = Mutex::new(chains);
-        Self(Arc::new(Inner { state, bodies, chains, turns, stored_as, changes, wanted }))
+        Self(Arc::new(Inner { state, bodies, chains, turns, delay, stored_as, changes, wanted }))
     }
 
     /// A place for a body that may be accepted, of which at least `length` bytes come; `None`: there is no room.
@@ -110,9 +126,18 @@ impl Journal {
         self.note_change();
     }
 
-    /// What can be made now, in the order in which it was accepted. What is returned is under way.
-    pub fn begin(&self, most: usize) -> Vec<Arc<Pending>> {
-        self.0.chains.lock().begin(most)
+    /// What can be made now, in the order in which it was accepted: `most` changes, and deletions together. What is returned
+    /// is under way.
+    pub fn begin(&self, most: usize) -> Vec<Vec<Arc<Pending>>> {
+        self.0.chains.lock().begin(most, self.0.delay)
+    }
+
+    /// Nothing rests any more.
+    pub fn hurry(&self) {
+        let all = self.0.chains.lock().below("");
+        if all.iter().filter(|change| change.hurry()).count() > 0 {
+            self.0.wanted.notify_one();
+        }
     }
 
     /// It has come to its end: the object is at `key`, which may be another than it was meant for; or there is none of it,
@@ -123,6 +148,17 @@ impl Journal {
         let _turns = self.turns(change.keys()).await;
         let followers = self.0.chains.lock().followers(change, key, etag);
         self.end(&[change], &followers).await;
+    }
+
+    /// The same of several that are deleted, or of which others' are there.
+    pub async fn all_ended(&self, changes: &[Arc<Pending>]) {
+        let changes: Vec<&Pending> = changes.iter().map(|change| &**change).collect();
+        let _turns = self.turns(changes.iter().flat_map(|change| change.keys())).await;
+        let followers = {
+            let chains = self.0.chains.lock();
+            changes.iter().flat_map(|change| chains.followers(change, change.key(), None)).collect::<Vec<_>>()
+        };
+        self.end(&changes, &followers).await;
     }
 
     /// What is moved is where it is to be, as `copy`. Its source may be deleted when this returns.
@@ -204,6 +240,9 @@ impl Journal {
         self.0.wanted.notify_one();
         loop {
             let Some(head) = self.head(key) else { return Ok(()) };
+            if head.hurry() {
+                self.0.wanted.notify_one();
+            }
             if let Some(why) = head.refusal() {
                 return Err(StoreError::Rejected(why.into()));
             }
@@ -230,9 +269,18 @@ impl Journal {
         self.0.chains.lock().first(key)
     }
 
-    /// Waits until there is something to make, or somebody waits for it.
-    pub async fn wanted(&self) {
+    /// Waits until something is accepted, or somebody waits for it.
+    pub async fn asked(&self) {
         self.0.wanted.notified().await;
+    }
+
+    /// The same, or until something has rested long enough.
+    pub async fn wanted(&self) {
+        let due = self.0.chains.lock().next_due(self.0.delay);
+        match due {
+            Some(due) => tokio::time::timeout(due, self.0.wanted.notified()).await.unwrap_or(()),
+            None => self.0.wanted.notified().await,
+        }
     }
 
     /// How many are pending, and how many bytes they have on this machine's disk.
@@ -290,6 +338,8 @@ async fn sweep(bodies: &Bodies, left: Vec<LeftChange>) {
     }
 }
 
+/// Of what is accepted where that is asked for: a program that saves twice does so within this time.
+pub const DELAY: Duration = Duration::from_secs(2);
 /// As long as a client may remember what it was told.
 const STORED_TIME: Duration = Duration::from_secs(24 * 3600);
 /// About 200 bytes each.

@@ -59,7 +59,13 @@ impl TestGateway {
                 move |path: &s3dav::path_key::PathKey| locks.is_locked(path)
             }),
             left: Vec::new(),
-            journal: Journal::load(state.clone(), Bodies::new(&state, source.journal_size), Vec::new()).await,
+            journal: Journal::load(
+                state.clone(),
+                Bodies::new(&state, source.journal_size),
+                Vec::new(),
+                source.delay(),
+            )
+            .await,
             state: state.clone(),
             metrics: metrics.clone(),
         };

@@ -2,6 +2,7 @@
 
 mod changes;
 mod crashes;
+mod durability;
 mod moves;
 mod orders;
 mod refusals;

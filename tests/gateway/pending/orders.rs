@@ -70,3 +70,46 @@ async fn what_is_pending_is_listed_written_elsewhere_and_given_up() {
     eventually("the move, too", || async { bucket.keys().await == ["d/doc", "d/second"] }).await;
     assert_eq!(bucket.get("d/doc").await.unwrap(), "old");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_a_state_that_nobody_serves_is_sent() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let (bucket, mut door) =
+        (Bucket::of(&s3.endpoint_url(), BUCKET).await, Door::before(&s3.endpoint_url()).await);
+    bucket.put("d/doc", "old").await;
+    let mut gateway = serve(&door, &state).await;
+    let mac = Finder::at(&gateway.url);
+    assert_eq!((mac.list("/d/").await.len(), mac.get("/d/doc").await.0), (2, 200));
+    door.shut().await;
+    let token = mac.lock("/d/doc").await;
+    assert_eq!(mac.put("/d/doc", &token, "newer").await, 204);
+    let place = state.path().join("state");
+    let mut drain = command(&["drain"]);
+    let (code, _, said) = outcome({
+        drain.arg(&place);
+        drain
+    })
+    .await;
+    assert!(code == 0 && said.contains("sends it by itself"), "{code} {said}");
+    let mut stop = command(&["stop", "--state-dir"]);
+    stop.arg(&place);
+    let (code, _, said) = outcome(stop).await;
+    gateway.child.wait().await.unwrap();
+    assert!(code == 0 && said.contains("not in S3 yet: 1 change"), "{code} {said}");
+    let mut in_vain = command(&["drain", "--wait", "1s"]);
+    in_vain.arg(&place);
+    let (code, _, said) = outcome(in_vain).await;
+    assert!(code == 1 && said.contains("not in S3 yet: 1 change"), "{code} {said}");
+    door.open().await;
+    let mut drain = command(&["drain"]);
+    drain.arg(&place);
+    let (code, said, errors) = outcome(drain).await;
+    assert!(code == 0 && said == "bucket: stored 1 change\n", "{code} {said} {errors}");
+    assert_eq!(bucket.get("d/doc").await.unwrap(), "newer");
+    let mut again = command(&["drain"]);
+    again.arg(&place);
+    assert_eq!(outcome(again).await.0, 0);
+    let mut nothing = command(&["drain"]);
+    nothing.arg("/nowhere");
+    assert_eq!(outcome(nothing).await.0, 1, "it is no state");
+}

@@ -1,0 +1,112 @@
+//! `s3dav drain`: sends what waits in a state that no gateway serves.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::unsent::elsewhere;
+use super::words::{counted, quoted};
+use super::{CommandError, share};
+use crate::cli::{DrainArgs, served_with};
+use crate::config::{BucketSource, Config, Source};
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::state::{SourceNote, State, holder, is_state_directory};
+
+pub(super) async fn run(args: DrainArgs) -> Result<(), CommandError> {
+    let directories = if args.directories.is_empty() {
+        elsewhere(&[]).await.into_iter().map(|unsent| unsent.state_dir).collect()
+    } else {
+        args.directories
+    };
+    if directories.is_empty() {
+        tell!("nothing waits for S3 in a state that no gateway serves");
+    }
+    let mut remaining = 0;
+    for directory in directories {
+        remaining += drain(&std::path::absolute(directory)?, args.wait.0).await?;
+    }
+    if remaining == 0 {
+        return Ok(());
+    }
+    let message = format!("not in S3 yet: {}, kept on this machine", counted(remaining, "change"));
+    Err(CommandError::hinted(anyhow::anyhow!(message), "`s3dav pending` lists what remains, and why"))
+}
+
+/// Sends what waits in one of them; how many changes remain.
+async fn drain(directory: &Path, patience: Duration) -> Result<u64, CommandError> {
+    let place = quoted(&directory.display().to_string());
+    if !is_state_directory(directory) {
+        return Err(CommandError::hinted(
+            anyhow::anyhow!("{place} is no state directory of s3dav"),
+            "`s3dav state list` shows them",
+        ));
+    }
+    if holder(directory).is_some() {
+        tell!("a gateway serves what is in {place}, and sends it by itself");
+        return Ok(0);
+    }
+    let (source, config) = source(directory)?;
+    let state = State::open(directory, "s3dav drain").await?;
+    let before = state.pending().len() as u64;
+    let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
+    let (left, limit) = (share::left(&state), source.file_system.drain_timeout);
+    let is_open = Arc::new(|_: &_| false);
+    let served = share::of_buckets(source, config.shelf, is_open, &state, left, &metrics, &shutdown).await;
+    if served.is_ok() {
+        wait(&state, patience).await;
+    }
+    shutdown.begin();
+    let _ = timeout(limit, shutdown.drained()).await;
+    let remaining = state.pending().len() as u64;
+    state.close().await?;
+    let served = served?;
+    drop(served);
+    let sent = counted(before.saturating_sub(remaining), "change");
+    say!("{}: stored {sent}", SourceNote::read(directory).unwrap_or_default());
+    Ok(remaining)
+}
+
+/// What it belongs to, as it was last served.
+fn source(directory: &Path) -> Result<(BucketSource, Config), CommandError> {
+    let place = quoted(&directory.display().to_string());
+    let unknown = || {
+        CommandError::hinted(
+            anyhow::anyhow!("{place} does not tell which bucket it belongs to"),
+            "serve the bucket with --state-dir and this directory",
+        )
+    };
+    let note = SourceNote::read(directory).filter(|note| !note.buckets.is_empty()).ok_or_else(unknown)?;
+    let state_dir = format!("--state-dir={}", directory.display());
+    let serve = served_with(note.options.into_iter().chain([state_dir])).ok_or_else(unknown)?;
+    let config = Config::of_serve(serve)?;
+    match config.source.clone() {
+        Source::Buckets(mut source) => {
+            // That is what it is for.
+            source.file_system.read_only = false;
+            Ok((*source, config))
+        }
+        Source::Path(_) | Source::Far(_) => Err(unknown()),
+    }
+}
+
+/// Waits until nothing is left, or until the patience ends.
+async fn wait(state: &State, patience: Duration) {
+    let (until, mut told) = (Instant::now() + patience, Instant::now());
+    loop {
+        let left = state.pending().len() as u64;
+        if left == 0 || Instant::now() > until {
+            return;
+        }
+        if told.elapsed() > TELL_EVERY {
+            told = Instant::now();
+            tell!("waiting for S3: {} left", counted(left, "change"));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(100);
+const TELL_EVERY: Duration = Duration::from_secs(3);

@@ -1,0 +1,121 @@
+//! `--durability journal`: changes are answered when this machine's disk has them, and S3 gets them after.
+
+use std::time::Duration;
+
+use s3dav::config::Config;
+use s3dav::store::journal::Durability;
+
+use super::Away;
+use super::changes::objects;
+use crate::harness::{Bucket, buckets, eventually};
+
+/// Changes wait for `delay`, in milliseconds, for what makes them needless.
+async fn journaling(delay: u64) -> Away {
+    let options = move |config: &mut Config| {
+        let source = buckets(config);
+        source.file_system.durability = Durability::Journal;
+        source.journal_delay = Duration::from_millis(delay);
+    };
+    let away = Away::start_with(options).await;
+    away.bucket.put("d/doc", "old").await;
+    for number in 0..5 {
+        away.bucket.put(&format!("d/old{number}"), "x").await;
+    }
+    assert_eq!(away.mac.list("/d/").await.len(), 7);
+    away.s3.hooks().reset();
+    away
+}
+
+impl Away {
+    /// What S3 was asked to change so far.
+    fn changes(&self) -> Vec<String> {
+        let changes = ["PutObject", "CopyObject", "DeleteObject", "DeleteObjects", "CreateMultipartUpload"];
+        let requests = self.s3.hooks().transcript().into_iter().map(|(operation, _)| operation);
+        requests.filter(|name| changes.contains(&name.as_str())).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_saved_is_answered_at_once_and_sent_once() {
+    let away = journaling(2000).await;
+    assert_eq!(away.save("/d/doc", "newer").await, 204);
+    assert_eq!(away.save("/d/doc", "newest").await, 204);
+    away.save_new("/d/new", "content").await;
+    assert_eq!(away.gateway.put("/d/other", "of another client").await, 201);
+    assert_eq!(away.gateway.get("/d/other").await.1, "of another client");
+    assert_eq!(away.mac.get("/d/doc").await.1, "newest");
+    assert!(away.changes().is_empty(), "{:?}", away.changes());
+    away.drained().await;
+    assert_eq!(away.changes(), ["PutObject"; 3]);
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "newest");
+    assert_eq!(away.bucket.get("d/other").await.unwrap(), "of another client");
+    assert_eq!(away.save("/d/doc", "again").await, 204);
+    away.drained().await;
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "again", "it replaces what was stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_and_deleted_costs_nothing_and_deletions_go_together() {
+    let away = journaling(1000).await;
+    away.save_new("/d/new", "content").await;
+    assert_eq!(away.mac.status("DELETE", "/d/new").await, 204);
+    for number in 0..5 {
+        assert_eq!(away.mac.status("DELETE", &format!("/d/old{number}")).await, 204);
+    }
+    assert_eq!(away.mac.list("/d/").await.len(), 2);
+    away.bucket.put("d/old3", "theirs").await;
+    away.drained().await;
+    assert_eq!(away.changes(), ["PutObject", "DeleteObjects"], "the first is somebody else's");
+    assert_eq!(away.bucket.keys().await, ["d/doc", "d/old3"], "what somebody else changed stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_s3_waits_for_what_was_accepted() {
+    let away = journaling(60_000).await;
+    assert_eq!(away.save("/d/doc", "newer").await, 204);
+    away.save_new("/d/new", "content").await;
+    assert_eq!(away.mac.status("MKCOL", "/d/folder").await, 201);
+    assert!(away.changes().is_empty());
+    assert_eq!(away.mac.rename("/d", "/e").await, 201);
+    assert_eq!(away.bucket.get("e/doc").await.unwrap(), "newer");
+    assert_eq!(away.bucket.get("e/new").await.unwrap(), "content");
+    assert!(away.bucket.keys().await.iter().all(|key| key.starts_with("e/")));
+    let own = away.gateway.request("PUT", "/e/doc").header("If-None-Match", "*").body("x");
+    assert_eq!(own.send().await.unwrap().status(), 412, "S3 is asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orderly_end_sends_what_waits() {
+    let away = journaling(60_000).await;
+    assert_eq!(away.save("/d/doc", "newer").await, 204);
+    assert_eq!(away.mac.rename("/d/old0", "/d/moved").await, 201);
+    assert_eq!(away.mac.status("DELETE", "/d/old1").await, 204);
+    let bucket = Bucket::of(&away.s3.endpoint_url(), crate::harness::BUCKET).await;
+    away.gateway.end().await;
+    assert_eq!(bucket.get("d/doc").await.unwrap(), "newer");
+    assert_eq!(bucket.keys().await, ["d/doc", "d/moved", "d/old2", "d/old3", "d/old4"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lost_lies_beside() {
+    let away = journaling(500).await;
+    assert_eq!(away.mac.get("/d/doc").await.1, "old");
+    assert_eq!(away.save("/d/doc", "mine").await, 204);
+    away.bucket.put("d/doc", "theirs").await;
+    away.drained().await;
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "theirs");
+    let keys = away.bucket.keys().await;
+    let beside = keys.iter().find(|key| key.starts_with("d/doc (")).unwrap_or_else(|| panic!("{keys:?}"));
+    assert_eq!(away.bucket.get(beside).await.unwrap(), "mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_on_while_s3_is_away() {
+    let mut away = journaling(100).await;
+    away.door.shut().await;
+    assert_eq!(away.save("/d/doc", "newer").await, 204);
+    assert_eq!(away.gateway.put("/d/new", "of another client").await, 201);
+    let (_, left) = away.outcome().await;
+    assert!(left.starts_with(&objects(&[("d/doc", "newer"), ("d/new", "of another client")])), "{left:?}");
+    eventually("all of it", || async { away.bucket.get("d/new").await.is_some() }).await;
+}
