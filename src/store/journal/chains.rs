@@ -1,6 +1,6 @@
 //! What is pending, in memory: for each key the changes that were accepted, oldest first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Chains {
 
     /// Puts `row` in the place of the one with its number.
     pub(super) fn replace(&mut self, row: &AcceptedRow) {
-        let Some(old) = self.numbered(row.number) else { return };
+        let Some(old) = self.by_number.get(&row.number).cloned() else { return };
         // A key that was one is one.
         if let Ok(new) = old.changed(row.clone()) {
             self.remove(&old);
@@ -137,8 +137,10 @@ impl Chains {
     pub(super) fn basis(&self, key: &Key, seen: Option<&ETag>, stored: impl FnOnce(&ETag) -> ETag) -> Basis {
         let shown = self.shown(key);
         let is_seen = |shown: &Arc<Pending>| match seen {
-            Some(seen) => shown.meta_at(key).is_some() && shown.etag() == *seen,
-            None => shown.meta_at(key).is_none(),
+            // Whoever writes where nothing is makes a file, whatever he saw there before.
+            _ if shown.meta_at(key).is_none() => true,
+            Some(seen) => shown.etag() == *seen,
+            None => false,
         };
         match (shown.filter(is_seen), seen) {
             (Some(shown), _) => Basis::After(shown.row.number),
@@ -225,6 +227,31 @@ impl Chains {
             self.rebase(&mut rows, change, from, (from, None));
         }
         rows.into_values().collect()
+    }
+
+    /// The keys of changes, and of all that is to be made of those.
+    pub(super) fn touched(&self, changes: &[&Pending]) -> BTreeSet<Key> {
+        let own: BTreeSet<&Key> = changes.iter().flat_map(|change| change.keys()).collect();
+        let others = own.iter().filter_map(|key| self.by_key.get(*key)).flatten();
+        own.iter().copied().chain(others.flat_map(|other| other.keys())).cloned().collect()
+    }
+
+    /// What builds on something of which nothing is known, as after a damage, is to be made where nothing is.
+    pub(super) fn ground(&mut self) {
+        for change in self.everything().cloned().collect::<Vec<_>>() {
+            let mut row = change.row.clone();
+            for key in change.keys() {
+                let is_known = |number: &u64| self.by_number.contains_key(number);
+                if let Some(Basis::After(number)) = row.basis_at(key.as_str())
+                    && !is_known(number)
+                {
+                    row = row.rebased(key.as_str(), key.as_str(), Basis::Absent);
+                }
+            }
+            if row != change.row {
+                self.replace(&row);
+            }
+        }
     }
 
     /// Those that build on what is given up: they are to be made where nothing is.
@@ -356,7 +383,7 @@ mod tests {
         assert_eq!(written.basis(&other, None, stored), Basis::Absent);
         let deleted = chains([of_row(row(1, Basis::Version("old".into())))]);
         assert_eq!(deleted.basis(&file, None, stored), Basis::After(1), "it saw that it is gone");
-        assert_eq!(deleted.basis(&file, Some(&seen("1")), stored), Basis::Version("\"stored\"".into()));
+        assert_eq!(deleted.basis(&file, Some(&seen("old")), stored), Basis::After(1), "nothing is there");
     }
 
     #[test]
@@ -427,6 +454,22 @@ mod tests {
         assert_eq!(back.len(), 1);
         assert_eq!(back[0].basis_at("d/other"), Some(&Basis::Version("\"copy\"".into())));
         assert_eq!(back[0].basis_at("d/file"), Some(&Basis::Absent));
+    }
+
+    #[test]
+    fn a_move_that_builds_on_two_changes_has_the_keys_of_both() {
+        let mut chains = chains([
+            moving(1, ("b", Basis::Version("v".into())), ("a", Basis::Version("v".into()))),
+            moving(2, ("c", Basis::Version("v".into())), ("m", Basis::Absent)),
+            moving(3, ("m", Basis::After(2)), ("a", Basis::After(1))),
+        ]);
+        let key = |name| Key::new(name).unwrap();
+        let first = chains.first(&key("b")).unwrap();
+        assert_eq!(chains.touched(&[&first]), ["a", "b", "m"].map(key).into());
+        chains.remove(&first);
+        chains.ground();
+        assert_eq!(chains.numbered(3).unwrap().row.basis, Basis::Absent, "nobody knows what it builds on");
+        assert!(chains.numbered(3).unwrap().builds_on(&key("m"), 2));
     }
 
     #[test]

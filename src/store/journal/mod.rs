@@ -97,6 +97,7 @@ impl Journal {
             // That life may have begun to make it.
             chains.push(pending.begun());
         }
+        chains.ground();
         sweep(&bodies, left).await;
         let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
         let (turns, changes, wanted) = (KeyedLock::default(), watch::Sender::new(0), Notify::new());
@@ -145,7 +146,7 @@ impl Journal {
     pub async fn ended(&self, change: &Pending, key: &Key, written: Option<&Written>) {
         let etag = written.map(|written| &written.etag);
         etag.iter().for_each(|etag| self.0.stored_as.insert(change.etag(), (*etag).clone()));
-        let _turns = self.turns(change.keys()).await;
+        let _turns = self.turns_of(&[change]).await;
         let followers = self.0.chains.lock().followers(change, key, etag);
         self.end(&[change], &followers).await;
     }
@@ -153,7 +154,7 @@ impl Journal {
     /// The same of several that are deleted, or of which others' are there.
     pub async fn all_ended(&self, changes: &[Arc<Pending>]) {
         let changes: Vec<&Pending> = changes.iter().map(|change| &**change).collect();
-        let _turns = self.turns(changes.iter().flat_map(|change| change.keys())).await;
+        let _turns = self.turns_of(&changes).await;
         let followers = {
             let chains = self.0.chains.lock();
             changes.iter().flat_map(|change| chains.followers(change, change.key(), None)).collect::<Vec<_>>()
@@ -169,6 +170,17 @@ impl Journal {
             moved.copied = Some(copy.quoted().to_owned());
         }
         self.0.state.note_progress(&row).await
+    }
+
+    /// The turns of all keys that changes, and what may build on them, have: a move may build on two.
+    async fn turns_of(&self, changes: &[&Pending]) -> Vec<KeyedGuard> {
+        loop {
+            let keys = self.0.chains.lock().touched(changes);
+            let turns = self.turns(keys.iter()).await;
+            if self.0.chains.lock().touched(changes).is_subset(&keys) {
+                return turns;
+            }
+        }
     }
 
     /// The turns of keys, in an order that everybody has.

@@ -46,7 +46,7 @@ impl Journal {
     pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
         let mut discarded = Vec::new();
         for change in self.meant(&fits) {
-            let _turns = self.turns(change.keys()).await;
+            let _turns = self.turns_of(&[&change]).await;
             let is_meant = |other: &Pending| fits(&other.row.key);
             let (taken, left) = {
                 let chains = self.0.chains.lock();

@@ -197,9 +197,11 @@ impl WithJournal {
         match self.shown_at(name) {
             Some(Some(meta)) => Ok(Stat { object: Some(meta), is_prefix }),
             _ if is_prefix => Ok(Stat { object: None, is_prefix }),
-            Some(None) => {
-                Ok(Stat { object: None, is_prefix: self.inner.is_prefix(&format!("{name}/")).await? })
-            }
+            Some(None) => match self.inner.is_prefix(&format!("{name}/")).await {
+                // It was a file, so it is no folder, as far as is known.
+                Err(error) if error.is_transient() => Ok(Stat { object: None, is_prefix: false }),
+                asked => Ok(Stat { object: None, is_prefix: asked? }),
+            },
             None if self.is_in_new_folder(name.as_str()) => Ok(self.inner.held_stat(name)),
             None => self.inner.stat(name).await,
         }

@@ -119,3 +119,16 @@ async fn it_goes_on_while_s3_is_away() {
     assert!(left.starts_with(&objects(&[("d/doc", "newer"), ("d/new", "of another client")])), "{left:?}");
     eventually("all of it", || async { away.bucket.get("d/new").await.is_some() }).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_client_deleted_is_made_anew() {
+    let away = journaling(2000).await;
+    assert_eq!(away.mac.get("/d/doc").await.1, "old");
+    let deleted = away.gateway.request("DELETE", "/d/doc").send().await.unwrap();
+    assert_eq!(deleted.status(), 204);
+    away.save_new("/d/doc", "anew").await;
+    assert_eq!(away.mac.get("/d/doc").await, (200, "anew".into()));
+    away.drained().await;
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "anew");
+    assert!(away.bucket.keys().await.iter().all(|key| !key.contains("conflict")));
+}

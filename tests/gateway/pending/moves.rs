@@ -13,6 +13,7 @@ async fn a_file_that_s3_has_is_moved_later_and_shown_at_once() {
     assert_eq!(away.gateway.get("/d/moved").await.1, "content", "to other clients, too");
     assert_eq!(away.mac.list("/d/").await.len(), 3);
     let mut away = away.restarted().await;
+    assert_eq!(away.mac.look("/d/doc").await, 404, "after a restart, too");
     let (requests, left) = away.outcome().await;
     assert_eq!(left, objects(&[("d/moved", "content"), ("d/other", "x")]));
     assert_eq!(requests, ["CopyObject", "DeleteObject"]);
@@ -96,4 +97,15 @@ async fn a_folder_is_not_moved_nor_deleted_while_s3_is_away() {
     assert_eq!(away.mac.status("DELETE", "/d/").await, 503);
     assert!(begun.elapsed() < Duration::from_secs(12), "each within 6 s");
     assert_eq!(away.mac.get("/d/doc").await.1, "content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_builds_on_two_others_is_made_after_both() {
+    for _ in 0..8 {
+        let mut away = away(&[("a", "of a"), ("b", "of b"), ("c", "of c")]).await;
+        for (from, to, status) in [("/b", "/a", 204), ("/c", "/m", 201), ("/m", "/a", 204)] {
+            assert_eq!(away.mac.rename(from, to).await, status, "{from} {to}");
+        }
+        assert_eq!(away.outcome().await.1, objects(&[("a", "of c")]));
+    }
 }
