@@ -133,7 +133,7 @@ fn command() -> clap::Command {
     })
 }
 
-fn without_variables(command: clap::Command, is_unset: fn(&Arg) -> bool) -> clap::Command {
+pub(super) fn without_variables(command: clap::Command, is_unset: fn(&Arg) -> bool) -> clap::Command {
     command
         .mut_args(|option| if is_unset(&option) { option.env(None::<&'static str>) } else { option })
         .mut_subcommands(|command| without_variables(command, is_unset))

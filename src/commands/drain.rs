@@ -80,8 +80,19 @@ fn source(directory: &Path) -> Result<(BucketSource, Config), CommandError> {
     };
     let note = SourceNote::read(directory).filter(|note| !note.buckets.is_empty()).ok_or_else(unknown)?;
     let state_dir = format!("--state-dir={}", directory.display());
+    let (identity, place_of) = (note.identity(), note.endpoint.clone());
     let serve = served_with(note.options.into_iter().chain([state_dir])).ok_or_else(unknown)?;
     let config = Config::of_serve(serve)?;
+    if config.source.note(Vec::new()).identity() != identity {
+        let hint = match place_of {
+            Some(endpoint) => {
+                format!("set AWS_ENDPOINT_URL to {endpoint}, as it was when the changes were made")
+            }
+            None => "unset AWS_ENDPOINT_URL, which was not set when the changes were made".to_owned(),
+        };
+        let message = format!("{place} belongs to another endpoint than AWS_ENDPOINT_URL names now");
+        return Err(CommandError::hinted(anyhow::anyhow!(message), hint));
+    }
     match config.source.clone() {
         Source::Buckets(mut source) => {
             // That is what it is for.

@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::relay::{FarError, Relay};
 use crate::shutdown::Shutdown;
 use crate::spool::{Bodies, Intakes};
-use crate::state::{CreateRow, Left, LeftChange, QuestionRow, Recovered, State, UploadRow};
+use crate::state::{Change, CreateRow, Left, LeftChange, QuestionRow, Recovered, State, UploadRow};
 use crate::store::creates::IsOpen;
 use crate::store::journal::Journal;
 use crate::store::layers::conditional::{Endpoint, forget_question};
@@ -188,7 +188,8 @@ pub(super) async fn of_buckets(
 
 /// The empty files whose content was not accepted: the row of that stands for the others.
 async fn unaccepted(mut creates: Vec<CreateRow>, accepted: &[LeftChange], state: &State) -> Vec<CreateRow> {
-    let keys: HashSet<&str> = accepted.iter().map(|left| left.row.key.as_str()).collect();
+    let puts = accepted.iter().filter(|left| matches!(left.row.change, Change::Put { .. }));
+    let keys: HashSet<&str> = puts.map(|left| left.row.key.as_str()).collect();
     for create in creates.extract_if(.., |create| keys.contains(create.key.as_str())) {
         if let Err(error) = state.end_create(&create.key, Left::Content).await {
             let (key, error) = (&create.key, with_causes(&error));

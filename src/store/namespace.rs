@@ -49,6 +49,11 @@ impl Namespace {
         self.retry.retry(Kind::Read, || self.names.stat_tree(name)).await
     }
 
+    /// Waits until what was accepted of a folder and of what is in it is in the store.
+    pub async fn settle_below(&self, prefix: &str) -> StoreResult<()> {
+        self.retry.retry(Kind::Write, || self.names.settle_below(prefix)).await
+    }
+
     /// Whether any key begins with `prefix`.
     pub async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
         self.retry.retry(Kind::Read, || self.names.is_prefix(prefix)).await

@@ -149,6 +149,13 @@ async fn delete_all(shared: &Arc<Shared>, group: Vec<Arc<Pending>>) -> bool {
     });
     let deleted = shared.store.below_journal(ATTEMPT).delete_many(&targets.collect::<Vec<_>>()).await;
     let mut is_asked = true;
+    if let Err(error) = &deleted
+        && error.is_transient()
+    {
+        let why = with_causes(error);
+        group.iter().for_each(|change| shared.store.journal().failed(change, &why));
+        return false;
+    }
     let Ok(failed) = deleted else {
         // Each has its own reason.
         for change in &group {
@@ -273,6 +280,9 @@ impl<'a> Making<'a> {
 
     async fn put(&self) -> Result<Made, Failure> {
         let Self { change, delivery } = self;
+        if change.has_lost_body() {
+            return Err(StoreError::Lost("its content is not on this machine's disk any more".into()).into());
+        }
         let body = || change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
         let key = delivery.key.clone();
         if delivery.condition == Condition::IfAbsent && delivery.is_covered().await? {

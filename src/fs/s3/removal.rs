@@ -148,6 +148,9 @@ impl Removing<'_> {
     ) -> Result<(), Failure> {
         let Self { store, shared, client, located } = self;
         let Node::File(meta) = &located.node else {
+            // What is on no list, since it is to be deleted or moved away, would have the folder kept.
+            let tree = tree.filter(|_| !shared.store.journal().has_below(&located.prefix()));
+            store.settle_below(&located.prefix()).await?;
             let leaves = match tree {
                 Some((prefix, first)) => tree::list_from(&store.objects(), &prefix, first).await?,
                 None => tree::list(&store.objects(), &located.prefix()).await?,

@@ -215,6 +215,7 @@ impl Transferring {
     }
 
     async fn run(&self) -> Result<(), Failure> {
+        self.settle().await?;
         let beside = self.markers().await?;
         let old = self.target.old_objects(&self.store, &self.shared).await?;
         let jobs = self.jobs(beside, &old).await?;
@@ -248,6 +249,20 @@ impl Transferring {
         let (from, keep_source) = (self.source.id(), self.kind == Transfer::Copy);
         log_failure(self.shared.state.transfer_properties(&from, &to, keep_source).await);
         following.into_iter().for_each(Following::end);
+        Ok(())
+    }
+
+    /// Of folders all that was accepted is in S3 before they are listed: what is to be deleted there is on no list.
+    async fn settle(&self) -> Result<(), Failure> {
+        let ends = [
+            (Some(&self.source), self.source.prefix()),
+            (self.target.old.as_ref(), folder_prefix(&self.target.key)),
+        ];
+        for (end, prefix) in ends {
+            if end.is_some_and(Located::is_folder) {
+                self.store.settle_below(&prefix).await?;
+            }
+        }
         Ok(())
     }
 

@@ -88,7 +88,6 @@ impl Journal {
                 user: attributes.user,
                 ..self.row(&mut chains, &key, basis, writer)
             };
-            let needless = needless.into_iter().collect();
             (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent })
         };
         let at = self.accept(accepting, writer).await?;
@@ -104,7 +103,6 @@ impl Journal {
             // What the store has nothing of is gone with its row.
             let is_there = basis != Basis::Absent;
             let rows = is_there.then(|| (self.row(&mut chains, key, basis, writer), None));
-            let needless = needless.into_iter().collect();
             Accepting { rows: rows.into_iter().collect(), needless, was_sent: false }
         };
         self.accept(accepting, writer).await.map(drop)
@@ -157,22 +155,19 @@ impl Journal {
         self.0.stored_as.get(etag).unwrap_or_else(|| etag.clone())
     }
 
-    /// What a change with this condition builds on, and the change that it makes needless.
-    fn building_on(
-        &self,
-        chains: &Chains,
-        key: &Key,
-        condition: &Condition,
-    ) -> (Basis, Option<Arc<Pending>>) {
+    /// What a change with this condition builds on, and the changes that it makes needless.
+    fn building_on(&self, chains: &Chains, key: &Key, condition: &Condition) -> (Basis, Vec<Arc<Pending>>) {
         let seen = match condition {
             Condition::IfMatch(seen) => Some(seen),
             Condition::IfAbsent | Condition::None => None,
         };
         let basis = chains.basis(key, seen, |etag| self.stored(etag));
-        match chains.take_back(key, &basis) {
-            Some(needless) => (needless.row.basis.clone(), Some(needless)),
-            None => (basis, None),
+        let (mut basis, mut needless) = (basis, Vec::new());
+        while let Some(change) = chains.take_back(key, &basis) {
+            basis = change.row.basis.clone();
+            needless.push(change);
         }
+        (basis, needless)
     }
 
     fn row(&self, chains: &mut Chains, key: &Key, basis: Basis, writer: &Writer) -> AcceptedRow {

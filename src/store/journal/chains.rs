@@ -186,6 +186,11 @@ impl Chains {
         meant
     }
 
+    /// A key below a prefix of which something is pending.
+    pub(super) fn any_below(&self, prefix: &str) -> Option<Key> {
+        self.by_key.keys().find(|key| key.as_str().starts_with(prefix)).cloned()
+    }
+
     /// All whose keys begin with a prefix.
     pub(super) fn below(&self, prefix: &str) -> Vec<Arc<Pending>> {
         self.everything().filter(|change| change.row.key.starts_with(prefix)).cloned().collect()
@@ -201,11 +206,12 @@ impl Chains {
         let is_deletion = |head: &&Arc<Pending>| head.row.change == Change::Delete;
         let is_due = |head: &Arc<Pending>| head.is_waiting() && head.rests(delay).is_zero();
         let heads = self.heads().filter(|head| head.is_grounded());
-        let (deletions, others): (Vec<_>, Vec<_>) = heads.partition(is_deletion);
+        let (deletions, mut others): (Vec<_>, Vec<_>) = heads.partition(is_deletion);
         // Those that rest still go along with the first.
         let has_due = most > 0 && deletions.iter().any(|head| is_due(head));
         let deletions = deletions.into_iter().filter(|head| has_due && head.begin());
         let deletions: Vec<_> = deletions.take(MOST_DELETED).cloned().collect();
+        others.sort_by_key(|head| head.turn());
         let others = others.into_iter().filter(|head| is_due(head) && head.begin());
         let mut groups: Vec<_> = others.take(most).map(|head| vec![Arc::clone(head)]).collect();
         groups.extend((!deletions.is_empty()).then_some(deletions));
@@ -252,6 +258,16 @@ impl Chains {
                 self.replace(&row);
             }
         }
+    }
+
+    /// Those that build on what was written over, as `etag`.
+    pub(super) fn beyond(&self, changes: &[Arc<Pending>], etag: &ETag) -> Vec<AcceptedRow> {
+        let mut rows = BTreeMap::new();
+        for change in changes {
+            self.rebase(&mut rows, change, change.key(), (change.key(), Some(etag)));
+        }
+        changes.iter().for_each(|change| drop(rows.remove(&change.row.number)));
+        rows.into_values().collect()
     }
 
     /// Those that build on what is given up: they are to be made where nothing is.

@@ -70,7 +70,12 @@ impl Pending {
     /// The same change, as it is now.
     pub(super) fn changed(&self, row: AcceptedRow) -> Result<Self, InvalidKey> {
         let changed = Self { accepted: self.accepted, ..Self::new(row, self.since, self.body.clone())? };
-        changed.progress.lock().is_urgent = self.progress.lock().is_urgent;
+        let Progress { was_begun, is_urgent, tries, why, is_refused, .. } = &*self.progress.lock();
+        {
+            let mut progress = changed.progress.lock();
+            (progress.was_begun, progress.is_urgent, progress.tries) = (*was_begun, *is_urgent, *tries);
+            (progress.why, progress.is_refused) = (why.clone(), *is_refused);
+        }
         Ok(changed)
     }
 
@@ -91,6 +96,17 @@ impl Pending {
 
     pub fn body(&self) -> Option<&KeptBody> {
         self.body.as_ref()
+    }
+
+    /// Whether its content is not on this machine's disk any more.
+    pub fn has_lost_body(&self) -> bool {
+        self.row.body().is_some() && self.body.is_none()
+    }
+
+    /// Its turn among those that can be made: who is waited for first, and who has failed last.
+    pub(super) fn turn(&self) -> (bool, u32, u64) {
+        let progress = self.progress.lock();
+        (!progress.is_urgent, progress.tries, self.row.number)
     }
 
     /// What clients are told that the object is.
@@ -235,9 +251,11 @@ impl Pending {
         !std::mem::replace(&mut progress.is_under_way, true)
     }
 
-    /// Takes it away from who would make it, if nobody has begun to. A move is of use to another key.
+    /// Takes it away from who would make it, if nobody has begun to, or the store refuses it. A move is of use to another
+    /// key.
     pub(super) fn take_back(&self) -> bool {
-        self.from.is_none() && self.is_untouched() && self.take()
+        let is_idle = self.is_untouched() || self.refusal().is_some();
+        self.from.is_none() && is_idle && self.take_anyway()
     }
 
     pub(super) fn is_untouched(&self) -> bool {

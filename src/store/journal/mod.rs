@@ -205,12 +205,13 @@ impl Journal {
         self.note_change();
     }
 
-    /// What was accepted for `key` was replaced by what its client wrote since.
-    async fn superseded(&self, key: &Key, written: &Written) {
-        let _turn = self.0.turns.lock(key.clone()).await;
-        let all = self.0.chains.lock().all(key);
-        all.iter().for_each(|change| self.0.stored_as.insert(change.etag(), written.etag.clone()));
-        self.end(&all.iter().map(|change| &**change).collect::<Vec<_>>(), &[]).await;
+    /// What was accepted of a key before was replaced by what its client wrote over it. What was accepted meanwhile stays.
+    async fn superseded(&self, changes: &[Arc<Pending>], written: &Written) {
+        changes.iter().for_each(|change| self.0.stored_as.insert(change.etag(), written.etag.clone()));
+        let refs: Vec<&Pending> = changes.iter().map(|change| &**change).collect();
+        let _turns = self.turns_of(&refs).await;
+        let beyond = self.0.chains.lock().beyond(changes, &written.etag);
+        self.end(&refs, &beyond).await;
     }
 
     /// These are not pending any more, and `changed` are others now.
@@ -248,10 +249,16 @@ impl Journal {
     /// Waits until nothing of `key` is on its way, or until that fails.
     async fn settle(&self, key: &Key) -> StoreResult<()> {
         let mut changes = self.0.changes.subscribe();
-        let Some(tries) = self.head(key).map(|head| head.tries()) else { return Ok(()) };
-        self.0.wanted.notify_one();
+        // Each is told of its own failures.
+        let mut first: Option<(u64, u32)> = None;
         loop {
             let Some(head) = self.head(key) else { return Ok(()) };
+            let number = head.row.number;
+            let tries = match first {
+                Some((of, tries)) if of == number => tries,
+                _ => head.tries(),
+            };
+            first = Some((number, tries));
             if head.hurry() {
                 self.0.wanted.notify_one();
             }
@@ -266,14 +273,22 @@ impl Journal {
         }
     }
 
+    /// Whether anything of a folder, or of what is in it, is pending.
+    pub fn has_below(&self, prefix: &str) -> bool {
+        self.0.chains.lock().any_below(prefix).is_some()
+    }
+
     /// Whether anything of `key` is pending.
     pub fn has(&self, key: &Key) -> bool {
         self.head(key).is_some()
     }
 
-    /// Whether something is moved to `key`, or away from it.
-    fn has_move(&self, key: &Key) -> bool {
-        self.0.chains.lock().all(key).iter().any(|change| change.from().is_some())
+    /// Waits until nothing of a folder and of what is in it is on its way, or until that fails.
+    async fn settle_below(&self, prefix: &str) -> StoreResult<()> {
+        loop {
+            let Some(key) = self.0.chains.lock().any_below(prefix) else { return Ok(()) };
+            self.settle(&key).await?;
+        }
     }
 
     /// The first that is to be made of `key`.

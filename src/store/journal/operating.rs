@@ -91,6 +91,12 @@ impl Journal {
 }
 
 async fn write(path: &PathBuf, change: &Pending) -> io::Result<()> {
+    if change.has_lost_body() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "its content is not on this machine's disk any more",
+        ));
+    }
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).await?;
     }

@@ -107,9 +107,11 @@ impl WithJournal {
         if settled.is_ok() {
             return write(self.current(condition)).await;
         }
-        let (first, shown) = (self.journal.head(key), self.shown(key));
-        let is_alone = !self.journal.has_move(key);
-        let over = first.filter(|first| is_alone && first.refusal().is_some()).zip(shown);
+        let all = self.journal.0.chains.lock().all(key);
+        let shown = self.shown(key);
+        let is_alone = all.iter().all(|change| change.from().is_none());
+        let first = all.first().filter(|first| is_alone && first.refusal().is_some());
+        let over = first.zip(shown);
         let Some((first, shown)) = over else {
             return Err(settled.err().unwrap_or(StoreError::ConditionFailed));
         };
@@ -117,7 +119,7 @@ impl WithJournal {
             return Err(StoreError::ConditionFailed);
         }
         let written = write(first.condition().unwrap_or(Condition::IfAbsent)).await?;
-        self.journal.superseded(key, &written).await;
+        self.journal.superseded(&all, &written).await;
         Ok(written)
     }
 
@@ -183,7 +185,12 @@ async fn content(
     body: Option<&KeptBody>,
     range: Option<ByteRange>,
 ) -> StoreResult<Content> {
-    let Some(body) = body else { return Content::of_memory(meta, &Bytes::new(), range) };
+    let Some(body) = body else {
+        if meta.size > 0 {
+            return Err(StoreError::Lost("its content is not on this machine's disk any more".into()));
+        }
+        return Content::of_memory(meta, &Bytes::new(), range);
+    };
     let (first, end) = bounds(meta.size, range)?;
     let lost = |error: std::io::Error| StoreError::Lost(error.into());
     let pieces = body.open_and_read(first, end).await.map_err(lost)?;
@@ -224,6 +231,11 @@ impl WithJournal {
         stat.is_prefix |= self.has_below(&request.prefix);
         stat.object = stat.object.filter(|_| shown.is_none());
         Ok((stat, page))
+    }
+
+    /// See [`Journal::settle_below`].
+    pub async fn settle_below(&self, prefix: &str) -> StoreResult<()> {
+        self.journal.settle_below(prefix).await
     }
 
     pub async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {

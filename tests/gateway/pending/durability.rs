@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use s3dav::config::Config;
+use s3dav::embedded::Action;
 use s3dav::store::journal::Durability;
 
 use super::Away;
@@ -130,5 +131,39 @@ async fn what_another_client_deleted_is_made_anew() {
     assert_eq!(away.mac.get("/d/doc").await, (200, "anew".into()));
     away.drained().await;
     assert_eq!(away.bucket.get("d/doc").await.unwrap(), "anew");
+    assert!(away.bucket.keys().await.iter().all(|key| !key.contains("conflict")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_goes_with_what_was_deleted_in_it_or_moved_out_of_it() {
+    let away = journaling(1500).await;
+    away.bucket.put("gone/x", "x").await;
+    away.bucket.put("moved/x", "x").await;
+    away.bucket.put("moved/y", "y").await;
+    for folder in ["/gone/", "/moved/", "/"] {
+        away.mac.list(folder).await;
+    }
+    assert_eq!(away.mac.status("DELETE", "/gone/x").await, 204);
+    assert_eq!(away.mac.status("DELETE", "/gone/").await, 204);
+    assert_eq!(away.mac.status("DELETE", "/moved/x").await, 204);
+    assert_eq!(away.mac.rename("/moved/y", "/d/y").await, 201);
+    assert_eq!(away.mac.status("DELETE", "/moved/").await, 204);
+    away.drained().await;
+    let keys = away.bucket.keys().await;
+    assert!(keys.iter().all(|key| key.starts_with("d/")), "{keys:?}");
+    assert_eq!(away.bucket.get("d/y").await.unwrap(), "y");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_s3_refuses_gives_way_to_what_is_saved_next() {
+    const DENIED: Action = Action::Fail { status: 403, code: "AccessDenied", message: "Access Denied" };
+    let away = journaling(50).await;
+    away.s3.hooks().next(usize::MAX, "PutObject", DENIED);
+    assert_eq!(away.save("/d/doc", "newer").await, 204);
+    eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
+    away.s3.hooks().heal();
+    assert_eq!(away.save("/d/doc", "newest").await, 204);
+    away.drained().await;
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "newest");
     assert!(away.bucket.keys().await.iter().all(|key| !key.contains("conflict")));
 }

@@ -113,3 +113,34 @@ async fn what_waits_in_a_state_that_nobody_serves_is_sent() {
     nothing.arg("/nowhere");
     assert_eq!(outcome(nothing).await.0, 1, "it is no state");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_not_sent_to_another_endpoint() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let (bucket, mut door) =
+        (Bucket::of(&s3.endpoint_url(), BUCKET).await, Door::before(&s3.endpoint_url()).await);
+    bucket.put("doc", "old").await;
+    let place = state.path().join("state");
+    let mut serve = command(&["serve", "--bucket", BUCKET, "--force-path-style", "--listen", "127.0.0.1:0"]);
+    serve.args(["--on-outage", "keep", "--store-patience", "300ms", "--state-dir"]).arg(&place);
+    serve.env("AWS_ENDPOINT_URL", format!("http://{}", door.address));
+    let mut gateway = Process::serving(serve).await;
+    let mac = Finder::at(&gateway.url);
+    assert_eq!((mac.list("/").await.len(), mac.get("/doc").await.0), (2, 200));
+    door.shut().await;
+    let token = mac.lock("/doc").await;
+    assert_eq!(mac.put("/doc", &token, "newer").await, 204);
+    send_signal("KILL", &gateway.child.id().unwrap().to_string());
+    gateway.child.wait().await.unwrap();
+    door.open().await;
+    let mut drain = command(&["drain"]);
+    drain.arg(&place).env("AWS_ENDPOINT_URL", s3.endpoint_url());
+    let (code, _, said) = outcome(drain).await;
+    assert!(code == 1 && said.contains("another endpoint"), "{code} {said}");
+    assert_eq!(bucket.get("doc").await.unwrap(), "old");
+    let mut drain = command(&["drain"]);
+    drain.arg(&place).env("AWS_ENDPOINT_URL", format!("http://{}", door.address));
+    let (code, said, errors) = outcome(drain).await;
+    assert!(code == 0, "{said} {errors}");
+    assert_eq!(bucket.get("doc").await.unwrap(), "newer");
+}

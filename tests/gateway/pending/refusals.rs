@@ -1,7 +1,9 @@
 //! Saves that were accepted and that S3 refuses, or that this machine lost.
 
 use std::fs;
+use std::time::Duration;
 
+use s3dav::control::{self, PendingAction, Request};
 use s3dav::embedded::Action;
 
 use super::Away;
@@ -61,6 +63,26 @@ async fn a_body_that_is_damaged_is_told_and_never_stored() {
     assert_eq!(away.bucket.get("doc").await.unwrap(), "old");
     assert_eq!(away.bucket.keys().await, ["doc"]);
     assert_eq!(away.bodies().len(), 1, "it is not thrown away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_content_that_is_lost_is_never_stored_as_an_empty_file() {
+    let mut away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    assert_eq!(away.mac.get("/doc").await.1, "old");
+    away.door.shut().await;
+    assert_eq!(away.save("/doc", "newer").await, 204);
+    let file = away.gateway.state.path().join("state/pending.noindex").join(&away.bodies()[0]);
+    fs::remove_file(file).unwrap();
+    let mut away = away.restarted().await;
+    away.door.open().await;
+    eventually("it is told", || async { away.told().await[0]["state"] == "failed" }).await;
+    let state = away.gateway.state.path().join("state");
+    let request = Request::Pending { path: String::new(), action: PendingAction::Retry };
+    control::ask(&state, request, Duration::from_secs(30)).await.unwrap();
+    eventually("it is told again", || async { away.told().await[0]["state"] == "failed" }).await;
+    assert_eq!(away.bucket.get("doc").await.unwrap(), "old");
+    assert_eq!(away.mac.get("/doc").await.0, 500, "nor is it shown as one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
