@@ -28,10 +28,7 @@ impl Timeouts {
 
 /// What comes after the last request.
 pub(super) async fn close(state: &State, shutdown: &Shutdown, limit: Duration) {
-    let drained = tokio::time::timeout(limit, shutdown.drained()).await;
-    if drained.is_err() {
-        tracing::warn!("some uploads could not be cleaned up; the next start takes care of them");
-    }
+    end(state, shutdown, limit).await;
     let left = state.accepted().len();
     if left > 0 {
         tracing::warn!(
@@ -39,6 +36,14 @@ pub(super) async fn close(state: &State, shutdown: &Shutdown, limit: Duration) {
             hint = "`s3dav pending` lists them",
             "changes are not in S3 yet; they are kept on this machine, and made at the next start"
         );
+    }
+}
+
+/// Waits for what goes on, and closes the state.
+pub(super) async fn end(state: &State, shutdown: &Shutdown, limit: Duration) {
+    let drained = tokio::time::timeout(limit, shutdown.drained()).await;
+    if drained.is_err() {
+        tracing::warn!("some uploads could not be cleaned up; the next start takes care of them");
     }
     // Where something may be written still, it has not ended in order.
     let ended = if drained.is_ok() { state.close().await } else { state.sync().await };
@@ -48,4 +53,4 @@ pub(super) async fn close(state: &State, shutdown: &Shutdown, limit: Duration) {
 }
 
 /// Long enough to abort an upload or two.
-const LEAST_DRAIN: Duration = Duration::from_secs(5);
+pub(super) const LEAST_DRAIN: Duration = Duration::from_secs(5);

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::unsent::elsewhere;
+use super::unsent::{TELL_EVERY, elsewhere, tell_waiting};
 use super::words::{counted, quoted};
-use super::{CommandError, share};
+use super::{CommandError, closing, share};
 use crate::cli::{DrainArgs, served_with};
 use crate::config::{BucketSource, Config, Source};
 use crate::metrics::Metrics;
@@ -50,20 +50,18 @@ async fn drain(directory: &Path, patience: Duration) -> Result<u64, CommandError
     }
     let (source, config) = source(directory)?;
     let state = State::open(directory, "s3dav drain").await?;
-    let before = state.pending().len() as u64;
+    let before = state.unsent();
     let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
-    let (left, limit) = (share::left(&state), source.file_system.drain_timeout);
+    let (left, limit) = (share::left(&state), source.file_system.drain_timeout + closing::LEAST_DRAIN);
     let is_open = Arc::new(|_: &_| false);
     let served = share::of_buckets(source, config.shelf, is_open, &state, left, &metrics, &shutdown).await;
     if served.is_ok() {
         wait(&state, patience).await;
     }
     shutdown.begin();
-    let _ = timeout(limit, shutdown.drained()).await;
-    let remaining = state.pending().len() as u64;
-    state.close().await?;
-    let served = served?;
-    drop(served);
+    closing::end(&state, &shutdown, limit).await;
+    drop(served?);
+    let remaining = state.unsent();
     let sent = counted(before.saturating_sub(remaining), "change");
     say!("{}: stored {sent}", SourceNote::read(directory).unwrap_or_default());
     Ok(remaining)
@@ -103,21 +101,21 @@ fn source(directory: &Path) -> Result<(BucketSource, Config), CommandError> {
     }
 }
 
-/// Waits until nothing is left, or until the patience ends.
+/// Waits until nothing is left that S3 does not refuse, or until the patience ends.
 async fn wait(state: &State, patience: Duration) {
     let (until, mut told) = (Instant::now() + patience, Instant::now());
     loop {
-        let left = state.pending().len() as u64;
-        if left == 0 || Instant::now() > until {
+        let left = state.unsent();
+        let is_over = left == state.refused() || Instant::now() > until;
+        if is_over {
             return;
         }
         if told.elapsed() > TELL_EVERY {
             told = Instant::now();
-            tell!("waiting for S3: {} left", counted(left, "change"));
+            tell_waiting(left);
         }
         sleep(PAUSE).await;
     }
 }
 
 const PAUSE: Duration = Duration::from_millis(100);
-const TELL_EVERY: Duration = Duration::from_secs(3);

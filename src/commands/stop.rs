@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::CommandError;
 use super::running::{self, Meant};
+use super::unsent::{TELL_EVERY, tell_waiting};
 use super::words::{counted, quoted};
 use crate::cli::StopArgs;
 use crate::control::{ControlError, Reply, Request, Status, Who, ask, ask_of, is_there};
@@ -74,9 +75,9 @@ pub(super) async fn end(status: &Status, limit: Duration) -> Result<(), CommandE
 async fn tell_what_remains(state_dir: &Path) {
     let directory = state_dir.to_owned();
     let holdings = tokio::task::spawn_blocking(move || Holdings::of(&directory).ok());
-    let pending = holdings.await.ok().flatten().map_or(0, |holdings| holdings.pending);
-    if pending > 0 {
-        let (changes, place) = (counted(pending as u64, "change"), quoted(&state_dir.display().to_string()));
+    let unsent = holdings.await.ok().flatten().map_or(0, |holdings| holdings.unsent as u64);
+    if unsent > 0 {
+        let (changes, place) = (counted(unsent, "change"), quoted(&state_dir.display().to_string()));
         tell!(
             "warning: not in S3 yet: {changes}, kept on this machine and made when this source is served again\n\
              hint: `s3dav pending --state-dir {place}` lists them"
@@ -92,7 +93,7 @@ pub(super) async fn gone(status: &Status, until: Instant) -> bool {
             Ok(Reply::Status(now)) => {
                 if told.elapsed() > TELL_EVERY {
                     told = Instant::now();
-                    tell_progress(&now);
+                    tell_waiting(now.saves.len() as u64 + now.more_saves);
                 }
                 now.pid == status.pid
             }
@@ -105,13 +106,6 @@ pub(super) async fn gone(status: &Status, until: Instant) -> bool {
         sleep(PAUSE).await;
     }
     false
-}
-
-fn tell_progress(status: &Status) {
-    let left = status.saves.len() as u64 + status.more_saves;
-    if left > 0 {
-        tell!("waiting for S3: {} left", counted(left, "change"));
-    }
 }
 
 /// Ends the process that holds the port of a gateway which does not start; it unmounts first what is mounted of it.
@@ -158,5 +152,3 @@ pub(super) fn too_slow(limit: Duration) -> CommandError {
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(100);
-/// So that whoever waits sees that something goes on.
-const TELL_EVERY: Duration = Duration::from_secs(3);

@@ -2,9 +2,10 @@
 //! others, or with a state directory of its own.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::running;
-use super::words::quoted;
+use super::words::{counted, quoted};
 use crate::state::{Holdings, SourceNote, holder, is_state_directory, parent_holder};
 
 /// One of them.
@@ -26,7 +27,7 @@ impl Unsent {
         {
             return None;
         }
-        let count = Holdings::of(&state_dir).ok()?.pending as u64;
+        let count = Holdings::of(&state_dir).ok()?.unsent as u64;
         let note = SourceNote::read(&state_dir).filter(|note| !note.buckets.is_empty());
         let source = note.map(|note| note.to_string()).filter(|_| count > 0)?;
         Some(Self { state_dir, source, count })
@@ -35,6 +36,13 @@ impl Unsent {
     /// How to send it.
     pub(super) fn command(&self) -> String {
         format!("s3dav drain {}", quoted(&self.state_dir.display().to_string()))
+    }
+}
+
+/// Tells whoever waits for them that something goes on.
+pub(super) fn tell_waiting(left: u64) {
+    if left > 0 {
+        tell!("waiting for S3: {} left", counted(left, "change"));
     }
 }
 
@@ -57,3 +65,6 @@ pub(super) async fn warn_of_others(own: &Path) {
         );
     }
 }
+
+/// How often.
+pub(super) const TELL_EVERY: Duration = Duration::from_secs(3);

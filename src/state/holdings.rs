@@ -21,6 +21,9 @@ pub struct Holdings {
     pub shelf_bytes: u64,
     /// Operations that were accepted and are not wholly stored.
     pub pending: usize,
+    /// Of them changes of files that the store has not.
+    #[serde(skip)]
+    pub unsent: usize,
     /// Files and folders of which clients have stored something beside their content.
     pub properties: usize,
     /// Locks of clients that have not ended: who holds one counts on it.
@@ -64,6 +67,7 @@ fn look_into(file: File, path: &Path) -> Result<Holdings, StateError> {
             shelf_files: shelf,
             shelf_bytes: bytes,
             pending: rows.pending.count(),
+            unsent: rows.pending.unsent(),
             properties: rows.properties.len(),
             locks: locks::live(&database)?,
             others: 0,

@@ -189,6 +189,17 @@ impl State {
         written
     }
 
+    /// How many changes of files the store has not.
+    pub fn unsent(&self) -> u64 {
+        self.0.pending.unsent() as u64
+    }
+
+    /// How many of them it refuses.
+    pub fn refused(&self) -> u64 {
+        let rows = self.0.pending.0.lock();
+        rows.of_kind(Kind::Accepted).filter(|row| row.phase == Phase::Refused).count() as u64
+    }
+
     /// What was accepted and is not made, in order.
     pub fn accepted(&self) -> Vec<LeftChange> {
         let rows = self.0.pending.0.lock();

@@ -49,6 +49,13 @@ impl Index {
         self.0.lock().all.len()
     }
 
+    /// Changes of files that the store has not.
+    pub(in crate::state) fn unsent(&self) -> usize {
+        let rows = self.0.lock();
+        let held = rows.of_kind(Kind::Create).filter(|row| row.phase == Phase::Held);
+        rows.of_kind(Kind::Accepted).count() + held.count()
+    }
+
     pub(super) fn rows(&self) -> Vec<PendingRow> {
         self.0.lock().all.values().cloned().collect()
     }

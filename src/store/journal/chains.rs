@@ -1,6 +1,7 @@
 //! What is pending, in memory: for each key the changes that were accepted, oldest first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,10 +62,30 @@ impl Chains {
         self.by_number.values()
     }
 
-    /// Whether nothing is to be made before it.
+    /// The oldest of what is to be made before it; `None`: it is the first. Besides what is to become of its own keys that is
+    /// a file in the place of a folder, or what is in a folder in the place of a file: one would hide the other.
+    fn before(&self, change: &Arc<Pending>) -> Option<&Arc<Pending>> {
+        let own = change.keys().filter_map(|key| self.by_key.get(key)?.first());
+        let covered = change.keys().flat_map(|key| match key.as_str().strip_suffix('/') {
+            Some(name) => {
+                let file = Key::new(name).ok().and_then(|name| self.by_key.get(&name)?.first());
+                file.into_iter().collect::<Vec<_>>()
+            }
+            None => self.chains_below(&format!("{key}/")).filter_map(|(_, chain)| chain.first()).collect(),
+        });
+        let others = own.chain(covered).filter(|other| other.row.number < change.row.number);
+        others.min_by_key(|other| other.row.number)
+    }
+
     fn is_first(&self, change: &Arc<Pending>) -> bool {
-        let first = |key| self.by_key.get(key).and_then(|chain| chain.first());
-        change.keys().all(|key| first(key).is_some_and(|first| Arc::ptr_eq(first, change)))
+        self.before(change).is_none()
+    }
+
+    /// The keys that begin with a prefix, with what is pending of each.
+    fn chains_below(&self, prefix: &str) -> impl Iterator<Item = (&Key, &Vec<Arc<Pending>>)> {
+        let from = Key::new(prefix).map_or(Bound::Unbounded, Bound::Included);
+        let below = self.by_key.range((from, Bound::Unbounded));
+        below.take_while(move |(key, _)| key.as_str().starts_with(prefix))
     }
 
     fn heads(&self) -> impl Iterator<Item = &Arc<Pending>> {
@@ -85,13 +106,11 @@ impl Chains {
         self.by_key.get(key).cloned().unwrap_or_default()
     }
 
-    /// The first that is to be made before anything else can become of a key. What is moved to or from it may wait for
-    /// what is to become of its other end.
+    /// The first that is to be made before anything else can become of a key.
     pub(super) fn first(&self, key: &Key) -> Option<Arc<Pending>> {
         let mut first = self.by_key.get(key)?.first()?;
-        while !self.is_first(first) {
-            let firsts = first.keys().filter_map(|key| self.by_key.get(key)?.first());
-            first = firsts.min_by_key(|other| other.row.number)?;
+        while let Some(before) = self.before(first) {
+            first = before;
         }
         Some(Arc::clone(first))
     }
@@ -129,8 +148,7 @@ impl Chains {
 
     /// What is shown of each key below a prefix.
     pub(super) fn shown_below(&self, prefix: &str) -> Vec<(Key, Arc<Pending>)> {
-        let keys = self.by_key.keys().filter(|key| key.as_str().starts_with(prefix));
-        keys.filter_map(|key| Some((key.clone(), self.shown(key)?))).collect()
+        self.chains_below(prefix).filter_map(|(key, _)| Some((key.clone(), self.shown(key)?))).collect()
     }
 
     /// What a client builds on that has seen `seen` of a key, or nothing there. `stored`: a version as the store knows it.
@@ -188,7 +206,7 @@ impl Chains {
 
     /// A key below a prefix of which something is pending.
     pub(super) fn any_below(&self, prefix: &str) -> Option<Key> {
-        self.by_key.keys().find(|key| key.as_str().starts_with(prefix)).cloned()
+        self.chains_below(prefix).next().map(|(key, _)| key.clone())
     }
 
     /// All whose keys begin with a prefix.
@@ -486,6 +504,18 @@ mod tests {
         chains.ground();
         assert_eq!(chains.numbered(3).unwrap().row.basis, Basis::Absent, "nobody knows what it builds on");
         assert!(chains.numbered(3).unwrap().builds_on(&key("m"), 2));
+    }
+
+    #[test]
+    fn a_folder_waits_for_the_file_in_its_place_and_a_file_for_what_was_in_a_folder() {
+        let of =
+            |number, key: &str| of_row(AcceptedRow { key: key.to_owned(), ..row(number, Basis::Absent) });
+        let chains = chains([of(1, "d"), of(2, "d/"), of(3, "e/x"), of(4, "e"), of(5, "e-x"), of(6, "f/y")]);
+        let heads: Vec<u64> = chains.heads().map(|change| change.row.number).collect();
+        assert_eq!(heads, [1, 3, 5, 6]);
+        let key = |name| Key::new(name).unwrap();
+        assert_eq!((number(chains.first(&key("d/"))), number(chains.first(&key("e")))), (Some(1), Some(3)));
+        assert_eq!((chains.any_below("f/"), chains.any_below("f/y/")), (Some(key("f/y")), None));
     }
 
     #[test]

@@ -167,3 +167,23 @@ async fn what_s3_refuses_gives_way_to_what_is_saved_next() {
     assert_eq!(away.bucket.get("d/doc").await.unwrap(), "newest");
     assert!(away.bucket.keys().await.iter().all(|key| !key.contains("conflict")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_takes_the_place_of_a_file_and_a_file_that_of_a_folder() {
+    let mut away = journaling(60_000).await;
+    assert_eq!(away.mac.status("DELETE", "/d/old0").await, 204);
+    assert_eq!(away.mac.status("MKCOL", "/d/old0").await, 201);
+    away.save_new("/d/old0/file", "content").await;
+    away.bucket.put("e/x", "x").await;
+    away.mac.list("/e/").await;
+    assert_eq!(away.mac.status("DELETE", "/e/x").await, 204);
+    assert_eq!(away.mac.status("DELETE", "/e/").await, 204);
+    away.save_new("/e", "a file").await;
+    away = away.restarted().await;
+    away.drained().await;
+    let keys = away.bucket.keys().await;
+    assert_eq!(keys.iter().filter(|key| key.starts_with("d/old0")).count(), 2, "{keys:?}");
+    assert_eq!(away.bucket.get("d/old0/file").await.unwrap(), "content");
+    assert_eq!(away.bucket.get("e").await.unwrap(), "a file");
+    assert!(keys.iter().all(|key| !key.contains("conflict")), "{keys:?}");
+}
