@@ -186,6 +186,7 @@ impl Transferring {
     async fn run_or_accept(&self) -> Result<(), Failure> {
         let Node::File(meta) = &self.source.node else { return self.run().await };
         let (from, to) = (Key::new(&self.source.key)?, Key::new(&self.target.key)?);
+        let was_sent = !self.shared.accepts_at_once();
         if let Some(moved) = Silence::begin(&self.shared, &to).or_none(self.run()).await {
             return moved;
         }
@@ -194,7 +195,7 @@ impl Transferring {
             _ => None,
         };
         let condition = self.condition(&to, old);
-        let moved = MovedFile { from, meta: meta.clone(), to, condition };
+        let moved = MovedFile { from, meta: meta.clone(), to, condition, was_sent };
         let writer = writer(&self.context.client);
         let to = moved.to.clone();
         let written = self.shared.store.journal().accept_move(moved, &writer).await?;

@@ -44,6 +44,8 @@ pub struct MovedFile {
     pub to: Key,
     /// What must hold there.
     pub condition: Condition,
+    /// The store may have begun to.
+    pub was_sent: bool,
 }
 
 /// Why a change cannot be accepted.
@@ -109,45 +111,55 @@ impl Journal {
     }
 
     /// Accepts that a file is moved. One whose content is here alone, since nobody has begun to store it, and that replaced
-    /// nothing, is stored at its new name then. Any other is copied and deleted by the store, which may have begun to.
+    /// nothing, is stored at its new name then. Any other is copied and deleted by the store.
     pub async fn accept_move(&self, moved: MovedFile, writer: &Writer) -> Result<Written, AcceptError> {
-        let MovedFile { from, meta, to, condition } = moved;
-        let _turns = self.turns([&from, &to].into_iter()).await;
+        let _turns = self.turns([&moved.from, &moved.to].into_iter()).await;
         let (etag, accepting) = {
             let mut chains = self.0.chains.lock();
-            if chains.shown(&from).is_some_and(|shown| shown.etag() != meta.etag) {
+            if chains.shown(&moved.from).is_some_and(|shown| shown.etag() != moved.meta.etag) {
                 return Err(AcceptError::Changed);
             }
-            let source = chains.take_new(&from, &meta.etag);
-            let (basis, replaced) = self.building_on(&chains, &to, &condition);
-            let was_sent = source.is_none();
-            let row = match &source {
-                Some(new) => AcceptedRow {
-                    change: new.row.change.clone(),
-                    content_type: new.row.content_type.clone(),
-                    user: new.row.user.clone(),
-                    ..self.row(&mut chains, &to, basis, writer)
-                },
-                None => AcceptedRow {
-                    change: Change::Move(self.moved(&chains, &from, &meta)),
-                    content_type: meta.content_type,
-                    user: meta.user,
-                    ..self.row(&mut chains, &to, basis, writer)
-                },
+            let (row, body, needless) = match chains.take_new(&moved.from, &moved.meta.etag) {
+                Some(new) => self.renamed(&mut chains, &moved, new, writer),
+                None => (self.relocated(&mut chains, &moved, writer), None, Vec::new()),
             };
-            let etag = ETag::new(&row.etag);
-            let body = source.as_ref().and_then(|new| new.body().cloned());
-            let needless = replaced.into_iter().chain(source).collect();
-            (etag, Accepting { rows: vec![(row, body)], needless, was_sent })
+            let was_sent = moved.was_sent && needless.is_empty();
+            (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent })
         };
         let at = self.accept(accepting, writer).await?;
         Ok(Written { etag, last_modified: whole_seconds(at) })
     }
 
-    fn moved(&self, chains: &Chains, from: &Key, meta: &ObjectMeta) -> MoveRow {
+    /// The row of a new file at its new name, its body, and what that makes needless.
+    fn renamed(
+        &self,
+        chains: &mut Chains,
+        moved: &MovedFile,
+        new: Arc<Pending>,
+        writer: &Writer,
+    ) -> (AcceptedRow, Option<KeptBody>, Vec<Arc<Pending>>) {
+        let (basis, mut needless) = self.building_on(chains, &moved.to, &moved.condition);
+        let row = AcceptedRow {
+            change: new.row.change.clone(),
+            content_type: new.row.content_type.clone(),
+            user: new.row.user.clone(),
+            ..self.row(chains, &moved.to, basis, writer)
+        };
+        let body = new.body().cloned();
+        needless.push(new);
+        (row, body, needless)
+    }
+
+    /// The row of a file that the store moves. It may come to nothing: then what was saved at its destination is needed.
+    fn relocated(&self, chains: &mut Chains, moved: &MovedFile, writer: &Writer) -> AcceptedRow {
+        let MovedFile { from, meta, to, condition, .. } = moved;
         let basis = chains.basis(from, Some(&meta.etag), |etag| self.stored(etag));
         let (size, storage_class) = (meta.size, meta.storage_class.clone());
-        MoveRow { from: from.as_str().to_owned(), basis, size, storage_class, copied: None }
+        let change =
+            Change::Move(MoveRow { from: from.to_string(), basis, size, storage_class, copied: None });
+        let (content_type, user) = (meta.content_type.clone(), meta.user.clone());
+        let basis = chains.basis(to, seen(condition), |etag| self.stored(etag));
+        AcceptedRow { change, content_type, user, ..self.row(chains, to, basis, writer) }
     }
 
     /// A version as the store knows it, if what was accepted as that is stored.
@@ -157,12 +169,8 @@ impl Journal {
 
     /// What a change with this condition builds on, and the changes that it makes needless.
     fn building_on(&self, chains: &Chains, key: &Key, condition: &Condition) -> (Basis, Vec<Arc<Pending>>) {
-        let seen = match condition {
-            Condition::IfMatch(seen) => Some(seen),
-            Condition::IfAbsent | Condition::None => None,
-        };
-        let basis = chains.basis(key, seen, |etag| self.stored(etag));
-        let (mut basis, mut needless) = (basis, Vec::new());
+        let mut basis = chains.basis(key, seen(condition), |etag| self.stored(etag));
+        let mut needless = Vec::new();
         while let Some(change) = chains.take_back(key, &basis) {
             basis = change.row.basis.clone();
             needless.push(change);
@@ -224,6 +232,14 @@ impl Journal {
         self.note_change();
         self.0.wanted.notify_one();
         Ok(now)
+    }
+}
+
+/// The version that must be there; `None`: nothing.
+fn seen(condition: &Condition) -> Option<&ETag> {
+    match condition {
+        Condition::IfMatch(seen) => Some(seen),
+        Condition::IfAbsent | Condition::None => None,
     }
 }
 

@@ -187,3 +187,19 @@ async fn a_folder_takes_the_place_of_a_file_and_a_file_that_of_a_folder() {
     assert_eq!(away.bucket.get("e").await.unwrap(), "a file");
     assert!(keys.iter().all(|key| !key.contains("conflict")), "{keys:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_move_that_lost_would_have_replaced_is_there_still() {
+    let away = journaling(2000).await;
+    away.save_new("/d/new", "saved").await;
+    assert_eq!(away.save("/d/doc", "saved, too").await, 204);
+    for (from, to) in [("old0", "new"), ("old1", "doc")] {
+        away.bucket.put(&format!("d/{from}"), "theirs").await;
+        assert_eq!(away.mac.rename(&format!("/d/{from}"), &format!("/d/{to}")).await, 204);
+    }
+    away.drained().await;
+    assert_eq!(away.bucket.get("d/new").await.unwrap(), "saved");
+    assert_eq!(away.bucket.get("d/doc").await.unwrap(), "saved, too");
+    assert_eq!(away.bucket.get("d/old0").await.unwrap(), "theirs");
+    assert_eq!(away.mac.get("/d/new").await.1, "saved");
+}
