@@ -15,13 +15,13 @@ use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::fs::error::log_failure;
 use crate::logging::with_causes;
-use crate::object::{Condition, DeleteTarget, Key, Written, parent_prefix};
+use crate::object::{ByteRange, Condition, DeleteTarget, Key, Written, parent_prefix};
 use crate::shutdown::Shutdown;
 use crate::state::Change;
-use crate::store::StoreError;
 use crate::store::journal::{Journal, Pending};
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::{RetainedBody, Unfinished};
+use crate::store::{GetObject, StoreError};
 
 /// Makes what is pending from now on, until the end.
 pub(super) fn start(shared: &Arc<Shared>) {
@@ -197,6 +197,10 @@ async fn keep_parent_of(shared: &Arc<Shared>, key: &Key) {
 /// Takes note of what became of one of them. Whether S3 could be asked.
 async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made, Failure>) -> bool {
     let journal = shared.store.journal();
+    let made = match made {
+        Err(failure) => Err(explained(shared, change, failure).await),
+        made => made,
+    };
     match made {
         Ok(Made::At(key, written)) => {
             if let Some(from) = change.from() {
@@ -225,7 +229,7 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
             shared.metrics.conflict();
             true
         }
-        Err(Failure::Store(error)) if !is_refusal(&error) => {
+        Err(Failure::Store(error)) if !error.is_refusal() => {
             let why = with_causes(&error);
             tracing::info!(key = %change.key(), error = why, "a change waits for S3 on this machine");
             journal.failed(change, &why);
@@ -340,22 +344,18 @@ impl<'a> Making<'a> {
     }
 }
 
-/// Whether S3 will not take it, whenever it is asked: somebody must see to it.
-fn is_refusal(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::AccessDenied(_)
-            | StoreError::Rejected(_)
-            | StoreError::TooLarge(_)
-            | StoreError::InvalidKey(_)
-            | StoreError::Unsupported(_)
-            | StoreError::ChecksumDemanded(_)
-            | StoreError::SettingRefused { .. }
-            | StoreError::InvalidBucket(_)
-            | StoreError::Lost(_)
-            | StoreError::ConditionFailed
-            | StoreError::Archived(_)
-    )
+/// Why S3 refuses a change: HEAD's answer has no body to say so, and what it seems to refuse may pass.
+async fn explained(shared: &Shared, change: &Pending, failure: Failure) -> Failure {
+    let is_told = !matches!(failure, Failure::Store(StoreError::AccessDenied(_) | StoreError::Rejected(_)));
+    if is_told {
+        return failure;
+    }
+    let (first_byte, store) = (ByteRange { first: 0, last: Some(0) }, shared.store.below_journal(ATTEMPT));
+    let request = GetObject { range: Some(first_byte), ..GetObject::whole(change.key()) };
+    match store.get(request).await {
+        Err(error) if error.is_transient() || matches!(error, StoreError::Credentials(_)) => error.into(),
+        _ => failure,
+    }
 }
 
 /// For each request: whoever waits for a file is told soon that it fails.

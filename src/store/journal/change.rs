@@ -37,6 +37,15 @@ pub struct Told {
     pub is_under_way: bool,
 }
 
+/// When a change is made among those that can be: what is waited for first, and what has failed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    /// Nobody waits for it.
+    is_for_nobody: bool,
+    tries: u32,
+    pub(super) number: u64,
+}
+
 #[derive(Debug, Default)]
 struct Progress {
     is_under_way: bool,
@@ -103,10 +112,9 @@ impl Pending {
         self.row.body().is_some() && self.body.is_none()
     }
 
-    /// Its turn among those that can be made: who is waited for first, and who has failed last.
-    pub(super) fn turn(&self) -> (bool, u32, u64) {
-        let progress = self.progress.lock();
-        (!progress.is_urgent, progress.tries, self.row.number)
+    pub(super) fn turn(&self) -> Turn {
+        let Progress { is_urgent, tries, .. } = &*self.progress.lock();
+        Turn { is_for_nobody: !is_urgent, tries: *tries, number: self.row.number }
     }
 
     /// What clients are told that the object is.

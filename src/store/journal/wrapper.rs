@@ -325,7 +325,7 @@ impl ObjectStore for WithJournal {
         } else {
             self.listed(&request.prefix, || self.inner.list(request)).await?
         };
-        if self.journal.count().0 > 0 || page.continuation.is_some() {
+        if !self.journal.is_empty() || page.continuation.is_some() {
             self.lay(&mut page, request);
         }
         Ok(page)

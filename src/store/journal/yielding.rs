@@ -43,10 +43,9 @@ impl Journal {
     fn yielding(&self) -> Vec<Arc<Pending>> {
         let chains = self.0.chains.lock();
         let is_followed = |change: &Pending| change.keys().any(|key| chains.follower(change, key).is_some());
-        let yields = |change: &&Arc<Pending>| {
-            change.is_refused() && (change.is_in_the_way() || is_followed(change)) && change.take_anyway()
-        };
-        chains.everything().filter(yields).cloned().collect()
+        let yields =
+            |change: &&Arc<Pending>| (change.is_in_the_way() || is_followed(change)) && change.take_anyway();
+        chains.refused().filter(yields).cloned().collect()
     }
 
     /// The turns of all keys are held.

@@ -6,9 +6,12 @@ mod durability;
 mod faults;
 mod moves;
 mod orders;
+mod phases;
 mod refusals;
 mod saves;
 mod silence;
+mod syncs;
+mod two;
 mod yielding;
 
 use std::fs;
