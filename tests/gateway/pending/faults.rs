@@ -117,10 +117,9 @@ enum Deed {
     Delete,
     Move,
     Replace,
-    Read,
 }
 
-const DEEDS: [(Deed, &str); 8] = [
+const DEEDS: [(Deed, &str); 7] = [
     (Deed::New, "a new file"),
     (Deed::Save, "a save"),
     (Deed::Large, "a large save"),
@@ -128,17 +127,15 @@ const DEEDS: [(Deed, &str); 8] = [
     (Deed::Delete, "a deletion"),
     (Deed::Move, "a move"),
     (Deed::Replace, "a move onto a file"),
-    (Deed::Read, "a read"),
 ];
 
-const BEFORE: [(&str, &str); 7] = [
+const BEFORE: [(&str, &str); 6] = [
     ("save/doc", "old"),
     ("large/doc", "old"),
     ("delete/doc", "old"),
     ("move/doc", "old"),
     ("replace/doc", "old"),
     ("replace/from", "new"),
-    ("read/doc", "old"),
 ];
 
 fn large() -> Bytes {
@@ -166,7 +163,6 @@ impl Deed {
             Self::Delete => client.status("DELETE", &path).await,
             Self::Move => client.rename(&path, &format!("{}/to", self.folder())).await,
             Self::Replace => client.rename(&format!("{}/from", self.folder()), &path).await,
-            Self::Read => client.get(&path).await.0,
         }
     }
 
@@ -245,16 +241,20 @@ async fn row(mode: Mode, fault: Fault) -> Vec<String> {
     let client = mode.client(&away);
     for (deed, _) in DEEDS {
         client.list(&format!("{}/", deed.folder())).await;
-        if deed != Deed::Read {
-            client.get(&format!("{}/doc", deed.folder())).await;
-        }
+        client.get(&format!("{}/doc", deed.folder())).await;
     }
     client.get("/replace/from").await;
     let gate = fault.begin(&mut away).await;
     let doing = DEEDS.iter().map(|(deed, _)| deed.run(&client, mode == Mode::Mac));
     let mut doing = std::pin::pin!(join_all(doing));
     let statuses = tokio::time::timeout(MOST_FAULT, &mut doing).await;
-    let waiting = pending(&away).await;
+    if fault == Fault::Denied {
+        // It is known by then.
+        eventually("all is refused", || async {
+            pending(&away).await.values().all(|state| *state == "refused")
+        })
+        .await;
+    }
     fault.end(&mut away, gate).await;
     let statuses = match statuses {
         Ok(statuses) => statuses,
@@ -266,7 +266,14 @@ async fn row(mode: Mode, fault: Fault) -> Vec<String> {
     })
     .await;
     let refused = pending(&away).await;
-    eventually("no upload is left over", || async { open_uploads(&away.s3).await.is_empty() }).await;
+    if fault == Fault::LostAnswers {
+        // One that was begun twice is looked for at the next start.
+        away = away.restarted().await;
+    }
+    eventually(&format!("no upload is left over: {mode:?} {fault:?}"), || async {
+        open_uploads(&away.s3).await.is_empty()
+    })
+    .await;
     let contents = away.bucket.contents().await;
     let cell = |((deed, _), status): (&(Deed, &str), u16)| {
         let folder = deed.folder();
@@ -274,9 +281,8 @@ async fn row(mode: Mode, fault: Fault) -> Vec<String> {
             states.iter().find(|(path, _)| path.starts_with(&format!("{folder}/"))).map(|(_, state)| *state)
         };
         let mut cell = format!("{status}: {}", deed.held(&contents));
-        match (of(&waiting), of(&refused)) {
-            (_, Some(state)) | (Some(state @ "refused"), None) => write!(cell, "; {state}").unwrap(),
-            _ => {}
+        if let Some(state) = of(&refused) {
+            write!(cell, "; {state}").unwrap();
         }
         cell
     };
@@ -311,16 +317,16 @@ async fn table(mode: Mode) -> String {
 }
 
 async fn check(mode: Mode) {
+    let found = table(mode).await;
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FAULTS.md");
     let text = fs::read_to_string(&path).unwrap();
     let (begin, end) = (format!("<!-- {mode:?} -->\n"), format!("<!-- end of {mode:?} -->"));
     let (before, rest) = text.split_once(&begin).unwrap();
     let (known, after) = rest.split_once(&end).unwrap();
-    let found = table(mode).await;
     if std::env::var_os("S3DAV_WRITE_DOCUMENTS").is_some() {
         fs::write(&path, format!("{before}{begin}{found}{end}{after}")).unwrap();
     } else {
-        assert_eq!(found, known, "docs/FAULTS.md is out of date");
+        assert_eq!(found, known, "docs/FAULTS.md is out of date; S3DAV_WRITE_DOCUMENTS=1 writes it");
     }
 }
 
