@@ -148,7 +148,8 @@ fn report(days: &[Day]) -> String {
     text.push_str("\n\n");
     for (own, floor) in own(days) {
         let ratio = own.seconds() / floor.seconds();
-        let _ = writeln!(text, "- {}: {ratio:.3} of the floor's seconds, {} requests", own.name, own.requests());
+        let _ =
+            writeln!(text, "- {}: {ratio:.3} of the floor's seconds, {} requests", own.name, own.requests());
     }
     text
 }

@@ -45,6 +45,8 @@ async fn a_day_costs_hardly_more_than_it_must() {
 async fn a_day_with_a_journal_costs_less() {
     let gateway = TestGateway::start_with(|config| {
         lasting(config);
+        // Nor must it how much goes together.
+        buckets(config).journal_delay = std::time::Duration::from_secs(10);
         let options = &mut buckets(config).file_system;
         (options.keeps, options.durability) = (true, Durability::Journal);
     })

@@ -208,7 +208,8 @@ impl Work {
 
     async fn save(&mut self, path: &str) {
         let content = self.content();
-        let mut open = self.mac.open(path, Mode::Truncate).await.unwrap_or_else(|error| self.fail(&path, error));
+        let mut open =
+            self.mac.open(path, Mode::Truncate).await.unwrap_or_else(|error| self.fail(&path, error));
         open.write(content.clone());
         self.stored(path, Ok(self.mac.close(open).await));
         self.has(path, content);
@@ -225,7 +226,8 @@ impl Work {
     async fn write_on(&mut self) {
         let opened = self.opened.clone();
         let Some(path) = self.one_of(|path| opened.contains(path)) else { return };
-        let mut open = self.mac.open(&path, Mode::Write).await.unwrap_or_else(|error| self.fail(&path, error));
+        let mut open =
+            self.mac.open(&path, Mode::Write).await.unwrap_or_else(|error| self.fail(&path, error));
         assert!(open.content == self.files[&path], "{path}: another content");
         let content = Bytes::from([&open.content[..], b"and more"].concat());
         open.write(content.clone());
@@ -342,7 +344,9 @@ async fn look_elsewhere(url: String, most: Duration, is_over: Arc<AtomicBool>) -
             ("MOVE", "/known/", "/renamed/"),
             ("DELETE", "/known/", ""),
         ] {
-            let request = mac.request(method, path).header("Depth", if method == "PROPFIND" { "1" } else { "infinity" });
+            let request = mac
+                .request(method, path)
+                .header("Depth", if method == "PROPFIND" { "1" } else { "infinity" });
             let request = request.header("Destination", format!("{url}{to}"));
             let begun = Instant::now();
             let status = request.send().await.unwrap().status();

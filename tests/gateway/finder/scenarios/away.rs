@@ -52,12 +52,7 @@ async fn s27_a_save_outlives_s3_and_the_gateway(world: World) {
     assert_eq!(bucket.get("d/new").await.unwrap(), "made");
 }
 
-async fn serve(
-    door: &Door,
-    state: &tempfile::TempDir,
-    durability: Durability,
-    address: &str,
-) -> Process {
+async fn serve(door: &Door, state: &tempfile::TempDir, durability: Durability, address: &str) -> Process {
     let endpoint = format!("http://{}", door.address);
     let (durability, patience) = (durability.to_string(), format!("{}ms", PATIENCE.as_millis()));
     let more = ["--listen", address, "--on-outage", "keep", "--store-patience", &patience];
