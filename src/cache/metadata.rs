@@ -96,7 +96,7 @@ impl MetadataCache {
     /// else may put something into it meanwhile: it is for when the store is away.
     pub fn make(&self, marker: &Key) -> Option<Question<'_>> {
         let prefix = marker.as_str();
-        let is_new = prefix.ends_with('/') && self.prefix(prefix, Freshness::Listed) == Some(false);
+        let is_new = prefix.ends_with('/') && self.prefix(prefix, Freshness::Any) == Some(false);
         let old = Instant::now().checked_sub(self.times.of_listing(1)).filter(|_| is_new)?;
         let folder = self.folder(prefix);
         Some(Question { cache: self, folder, prefix: prefix.into(), asked: self.asked(old) })

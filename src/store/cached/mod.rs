@@ -284,7 +284,8 @@ impl ObjectStore for Cached {
     async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
         match request.condition {
             ReadCondition::None => self.read(request.key, request.range).await,
-            _ => self.inner.get(request).await,
+            ReadCondition::IfMatch(version) => self.read_version(request, version).await,
+            ReadCondition::IfNoneMatch(_) => self.inner.get(request).await,
         }
     }
 
