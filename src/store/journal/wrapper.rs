@@ -336,7 +336,7 @@ impl ObjectStore for WithJournal {
                 listed => listed?,
             }
         };
-        if self.journal.count().0 > 0 || page.continuation.is_some() {
+        if !self.journal.is_empty() || page.continuation.is_some() {
             self.lay(&mut page, request);
         }
         Ok(page)

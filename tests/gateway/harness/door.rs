@@ -35,6 +35,10 @@ impl Door {
         }));
     }
 
+    pub fn is_shut(&self) -> bool {
+        self.open.is_none()
+    }
+
     pub async fn shut(&mut self) {
         if let Some(open) = self.open.take() {
             open.abort();

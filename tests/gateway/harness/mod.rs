@@ -14,6 +14,7 @@ mod layered;
 pub mod process;
 pub mod raw;
 pub mod tls;
+pub mod trace;
 pub mod users;
 pub mod xml;
 

@@ -3,12 +3,17 @@
 mod changes;
 mod crashes;
 mod durability;
+mod faults;
 mod moves;
 mod orders;
+mod phases;
 mod refusals;
 mod saves;
 mod silence;
+mod syncs;
 mod ten_minutes;
+mod two;
+mod yielding;
 
 use std::sync::Arc;
 use std::time::Duration;
