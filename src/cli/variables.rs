@@ -82,6 +82,7 @@ const OF_TESTS: &[&str] = &[
     "NONE",
     "NPM_WEBDAV",
     "ONCE",
+    "OUTAGE_SECONDS",
     "PACKAGING",
     "PHASE_KILLS",
     "PICTURES",

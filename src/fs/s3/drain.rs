@@ -308,7 +308,7 @@ impl<'a> Making<'a> {
         }
         let body = || change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
         let key = delivery.key.clone();
-        if delivery.condition == Condition::IfAbsent && delivery.is_covered().await? {
+        if delivery.condition == Condition::IfAbsent && delivery.is_covered(change.accepted()).await? {
             if key.as_str().ends_with('/') {
                 return Ok(Made::Otherwise);
             }

@@ -211,10 +211,10 @@ impl Chains {
         self.new_at(key, version).filter(|new| new.take_back())
     }
 
-    /// Whether it was not there when it was accepted, and nobody has begun to make it.
-    pub(super) fn is_new(&self, key: &Key) -> bool {
+    /// Whether it was not there when it was accepted, and, unless it may be `begun`, nobody has begun to make it.
+    pub(super) fn is_new(&self, key: &Key, begun: bool) -> bool {
         let first = self.by_key.get(key).and_then(|chain| chain.first());
-        first.is_some_and(|first| first.row.basis == Basis::Absent && first.is_untouched())
+        first.is_some_and(|first| first.row.basis == Basis::Absent && (begun || first.is_untouched()))
     }
 
     /// What is shown of each key below a prefix.

@@ -98,6 +98,11 @@ impl Pending {
         self.from.as_ref()
     }
 
+    /// When it was accepted, or found at the start.
+    pub fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
     /// All that it changes.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         [&self.key].into_iter().chain(&self.from)

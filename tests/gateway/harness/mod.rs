@@ -6,6 +6,7 @@ pub mod clients;
 pub mod dice;
 pub mod docker;
 pub mod door;
+pub mod drained;
 pub mod faults;
 pub mod front;
 pub mod held;
