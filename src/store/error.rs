@@ -150,6 +150,11 @@ impl StoreError {
             )
     }
 
+    /// Whether it may succeed later, though nobody changes what is asked for.
+    pub fn is_passing(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Credentials(_))
+    }
+
     /// Whether the request may have been carried out although it failed.
     pub fn may_have_been_applied(&self) -> bool {
         self.is_transient() && !matches!(self, Self::ClockSkew)

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::{NewObject, Uploads};
+use super::{NewObject, Target, Uploads};
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{KeptBody, Scratch, Sink};
 use crate::store::{MultipartStore, Payload, PutObject, StoreError, StoreResult};
@@ -76,6 +76,10 @@ impl RetainedBody {
             Self::Memory { body, .. } => {
                 let body = body.clone();
                 return store.put(PutObject { key, body, attributes, condition }).await;
+            }
+            Self::Kept(body) if uploads.resumes(body) => {
+                let (store, key, attributes) = (Arc::clone(store), key.clone(), attributes.clone());
+                return uploads.resume(body, Target { store, key, attributes }, condition).await;
             }
             Self::Disk { .. } | Self::Kept(_) => self.size(),
         };

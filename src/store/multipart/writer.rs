@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::Uploads;
-use super::open::{OpenUpload, Target};
+use super::open::OpenUpload;
 use super::retained::{RetainedBody, Spool};
+use super::{Cut, Target, Uploads};
 use crate::object::{Condition, Written};
 use crate::spool::Sink;
 use crate::store::{PayloadBuffer, PutObject, StoreError, StoreResult};
@@ -153,9 +153,13 @@ impl MultipartWriter {
         }
     }
 
+    fn cut(&self) -> Cut {
+        self.shared.cut(self.length)
+    }
+
     fn next_part_size(&self) -> u64 {
         let number = self.parts.as_ref().map_or(1, |parts| parts.sent + 1);
-        self.shared.part_size(number, self.length)
+        self.shared.part_size(self.cut(), number)
     }
 
     /// Takes memory for one more part before the first is cut, if it is there at once. Waiting for
