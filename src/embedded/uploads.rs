@@ -49,11 +49,7 @@ pub(super) async fn part(service: &Service, input: UploadPartInput) -> S3Result<
     let crc32 = input.checksum_crc32.map(|_| received.crc32);
     let part = storage::Part { etag: etag.clone(), crc32: crc32.clone(), content: received.content };
     add_part(service, target, input.part_number, part).await?;
-    Ok(UploadPartOutput {
-        e_tag: Some(ETag::Strong(etag)),
-        checksum_crc32: crc32,
-        ..Default::default()
-    })
+    Ok(UploadPartOutput { e_tag: Some(ETag::Strong(etag)), checksum_crc32: crc32, ..Default::default() })
 }
 
 pub(super) async fn part_copy(

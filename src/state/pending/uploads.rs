@@ -181,3 +181,69 @@ impl Rows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Acceptance, AcceptedRow, Basis, BodyRow, Change};
+    use super::*;
+
+    async fn open(place: &tempfile::TempDir) -> State {
+        State::open(place.path(), "test").await.unwrap()
+    }
+
+    /// A change that needs a body.
+    fn accepted(body: &str) -> (AcceptedRow, String) {
+        let body = Some(BodyRow { name: body.to_owned(), size: 7, crc32c: 1 });
+        let row = AcceptedRow {
+            number: 1,
+            key: "file".to_owned(),
+            change: Change::Put { body },
+            etag: "pending".to_owned(),
+            basis: Basis::Absent,
+            content_type: None,
+            user: Default::default(),
+            writer: String::new(),
+        };
+        (row, String::new())
+    }
+
+    fn upload(body: &str) -> UploadRow {
+        let source = UploadSource::new(body.to_owned(), 5, false, SystemTime::UNIX_EPOCH);
+        let row = UploadRow::new("bucket".into(), "file".into(), "file".into()).with_id(format!("of {body}"));
+        row.made_of(Some(source))
+    }
+
+    fn ids(rows: &[UploadRow]) -> Vec<&str> {
+        rows.iter().filter_map(|row| row.id.as_deref()).collect()
+    }
+
+    #[test]
+    fn a_row_of_an_earlier_version_is_made_of_nothing() {
+        let old = r#"{"name":"n","id":"i","asked":1,"bucket":"b","object":"o","key":"k"}"#;
+        let row: UploadRow = serde_json::from_str(old).unwrap();
+        assert_eq!((row.id.as_deref(), &row.source), (Some("i"), &None));
+        assert_eq!(serde_json::to_string(&row).unwrap(), old);
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_left_to_the_next_life_while_its_body_is_needed() {
+        let place = tempfile::tempdir().unwrap();
+        let state = open(&place).await;
+        let accepted = vec![accepted("needed")];
+        let upload_of_it = Some(upload("needed"));
+        state.accept(Acceptance { accepted, upload: upload_of_it, ..Default::default() }, 1).await.unwrap();
+        state.begin_upload(&upload("needless")).await.unwrap();
+        assert!(state.needs_body("needed") && !state.needs_body("needless"));
+        drop(state);
+        let state = open(&place).await;
+        assert_eq!(ids(&state.recover().uploads), ["of needless"]);
+        assert_eq!(ids(&state.uploads_of("needed")), ["of needed"]);
+        assert!(state.has_upload("of needed") && !state.has_upload("of others"));
+        assert!(state.disown_uploads().is_empty());
+        state.note_refusal(1, Some("denied".to_owned()));
+        let needless = state.disown_uploads();
+        assert_eq!((ids(&needless), needless[0].source.is_none()), (vec!["of needed"], true));
+        assert!(state.disown_uploads().is_empty(), "they are somebody's now");
+        assert_eq!(state.recover().uploads.len(), 2, "and aborted by the next life otherwise");
+    }
+}

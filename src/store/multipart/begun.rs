@@ -1,7 +1,7 @@
 //! A multipart upload that was begun and noted: who ends it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::{Cut, Target, Uploads};
 use crate::logging::with_causes;
@@ -19,7 +19,34 @@ pub(super) struct Begun {
     is_ours: AtomicBool,
 }
 
+/// The upload that a writer begins, for whoever may go on with it where its writer is given up: see [`super::NewObject`].
+#[derive(Debug, Clone, Default)]
+pub struct SentUpload(Arc<OnceLock<(Arc<Begun>, Cut)>>);
+
+impl SentUpload {
+    pub(super) fn note(&self, begun: &Arc<Begun>, cut: Cut) {
+        // A writer begins one.
+        let _ = self.0.set((Arc::clone(begun), cut));
+    }
+
+    /// Its row, if it is made of a body that outlives this program, by the name of its file.
+    pub fn row(&self, body: &str) -> Option<UploadRow> {
+        let (begun, Cut { part_size, grows }) = self.0.get()?;
+        let source = UploadSource::new(body.to_owned(), *part_size, *grows, begun.upload.begun);
+        begun.is_ours().then(|| begun.row.clone().made_of(Some(source)))
+    }
+
+    /// That row is noted, and is somebody else's.
+    pub fn leave(&self) {
+        self.0.get().iter().for_each(|(begun, _)| begun.is_ours.store(false, Ordering::Release));
+    }
+}
+
 impl Begun {
+    fn is_ours(&self) -> bool {
+        self.is_ours.load(Ordering::Acquire)
+    }
+
     /// Begins one. `body`: the file on this machine's disk that it is made of, if that outlives this program, and its cut.
     pub(super) async fn new(
         target: &Target,
@@ -80,7 +107,7 @@ impl Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        if !self.is_ours.load(Ordering::Acquire) {
+        if !self.is_ours() {
             return;
         }
         let (store, state) = (Arc::clone(&self.store), self.shared.state.clone());

@@ -22,6 +22,7 @@ use crate::spool::{Intake, IntakeOptions, Intakes};
 use crate::state::{State, UploadRow, UploadSource};
 use crate::sync::Budget;
 
+pub use begun::SentUpload;
 pub use retained::RetainedBody;
 pub use writer::{MultipartWriter, Unfinished};
 
@@ -74,6 +75,8 @@ pub struct NewObject {
     pub length: Option<u64>,
     /// A body that is not stored because its condition is lost is handed back.
     pub keep: bool,
+    /// Learns of the upload that it is sent by.
+    pub sent: SentUpload,
 }
 
 /// Where an object goes, for the tasks.
@@ -137,15 +140,14 @@ impl Uploads {
 
     /// A writer of `object`. Nothing is sent yet.
     fn writer(&self, store: Arc<dyn MultipartStore>, object: NewObject) -> StoreResult<MultipartWriter> {
-        let NewObject { key, attributes, condition, length, keep } = object;
         let largest = self.largest_object();
-        if let Some(length) = length.filter(|length| *length > largest) {
+        if let Some(length) = object.length.filter(|length| *length > largest) {
             return Err(StoreError::TooLarge(format!(
                 "{length} bytes, and {largest} is the most with this upload memory"
             )));
         }
-        let target = Target { store, key, attributes };
-        Ok(MultipartWriter::new(self.clone(), target, condition, length, keep))
+        let target = Target { store, key: object.key.clone(), attributes: object.attributes.clone() };
+        Ok(MultipartWriter::new(self.clone(), target, object))
     }
 
     /// A place on disk for a body of which at least `size` bytes are coming.

@@ -46,6 +46,10 @@ impl OpenUpload {
         Self { begun, shutdown, sent: 0, position: 0, spool: None, most, running, done: Vec::new() }
     }
 
+    pub(super) fn begun(&self) -> &Arc<Begun> {
+        &self.begun
+    }
+
     /// What keeps the body, if anything does.
     pub(super) fn spool(&self) -> Option<Spool> {
         self.spool.clone()

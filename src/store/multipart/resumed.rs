@@ -1,8 +1,8 @@
 //! Uploads of bodies that outlive this program: what the store has of them is not sent again.
 //!
 //! The ledger tells which upload a body is made into. What the store says that it has of that is compared with the file, part
-//! by part: number, size and checksum. What cannot be compared, or differs, is sent. So is all of it where nobody may be told
-//! of the parts. A passing failure, a stop and a crash leave the upload to the next attempt; any other ends it.
+//! by part: number, size and checksum. What cannot be compared, or differs, is sent in its place. So is all of it where the
+//! store does not tell of the parts, or not so that it can be read. A passing failure, a stop and a crash leave the upload to the next attempt; any other ends it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,24 +68,24 @@ impl Uploads {
         let Some((upload, source, row)) = found else { return Ok(None) };
         let cut = Cut { part_size: source.part_size, grows: source.grows };
         let begun = Begun::of(upload, row, Arc::clone(&target.store), self);
-        match parts(&begun).await {
-            Ok(has) => {
-                let (key, parts) = (&target.key, has.len());
-                tracing::info!(%key, parts, "going on with an upload where it was left");
-                Ok(Some(Resumed { begun, cut, has }))
-            }
-            Err(error) if error.is_passing() => Err(error),
+        let has = match parts(&begun).await {
+            Ok(has) => has,
             Err(StoreError::UploadGone) => {
                 begun.ended();
-                Err(StoreError::UploadGone)
+                return Err(StoreError::UploadGone);
+            }
+            Err(error) if error.is_passing() && !matches!(error, StoreError::InvalidAnswer(_)) => {
+                return Err(error);
             }
             Err(error) => {
                 let (key, error) = (&target.key, with_causes(&error));
-                tracing::info!(%key, error, "an upload is begun anew, for nobody tells what S3 has of it");
-                begun.give_up();
-                Ok(None)
+                tracing::info!(%key, error, "an upload is sent anew, for nobody tells what S3 has of it");
+                BTreeMap::new()
             }
-        }
+        };
+        let (key, parts) = (&target.key, has.len());
+        tracing::info!(%key, parts, "going on with an upload where it was left");
+        Ok(Some(Resumed { begun, cut, has }))
     }
 
     async fn send_missing(
@@ -140,3 +140,29 @@ async fn parts(begun: &Begun) -> StoreResult<BTreeMap<u32, StoredPart>> {
 /// Nobody waits for it, and what is cut off in the middle is sent again: on a thin line eight parts at once would all be
 /// halfway through at each outage.
 const PARALLEL_PARTS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::super::UploadOptions;
+    use super::*;
+    use crate::object::{Attributes, Key};
+    use crate::shutdown::Shutdown;
+    use crate::state::{State, UploadRow};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{MultipartStore, UploadPart};
+
+    #[tokio::test]
+    async fn all_pages_of_parts_are_read() {
+        let place = tempfile::tempdir().unwrap();
+        let state = State::open(place.path(), "test").await.unwrap();
+        let uploads = Uploads::new(UploadOptions::default(), state, Shutdown::default());
+        let (store, key) = (Arc::new(MemoryStore::default()), Key::new("file").unwrap());
+        let upload = store.create_upload(&key, &Attributes::default()).await.unwrap();
+        for number in 1..=2001 {
+            store.upload_part(UploadPart { upload: &upload, number, body: "x".into() }).await.unwrap();
+        }
+        let row = UploadRow::new(String::new(), String::new(), String::new());
+        let begun = Begun::of(upload, row, store, &uploads);
+        assert!(parts(&begun).await.unwrap().into_keys().eq(1..=2001));
+    }
+}

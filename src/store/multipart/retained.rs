@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::{NewObject, Target, Uploads};
+use super::{NewObject, SentUpload, Target, Uploads};
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{KeptBody, Scratch, Sink};
 use crate::store::{MultipartStore, Payload, PutObject, StoreError, StoreResult};
@@ -89,6 +89,7 @@ impl RetainedBody {
             condition: condition.clone(),
             length: Some(size),
             keep: false,
+            sent: SentUpload::default(),
         };
         let mut writer = uploads.writer(Arc::clone(store), object)?;
         let mut chunks = self.chunks();

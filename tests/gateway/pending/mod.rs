@@ -3,11 +3,15 @@
 mod changes;
 mod crashes;
 mod durability;
+mod killed_uploads;
 mod moves;
 mod orders;
 mod refusals;
+mod resuming;
 mod saves;
 mod silence;
+
+pub use resuming::cut_off;
 
 use std::fs;
 use std::sync::Arc;
@@ -70,9 +74,23 @@ impl Away {
 
     /// The same gateway once more, after an orderly end.
     pub async fn restarted(self) -> Self {
+        self.restarted_with(|_| {}).await
+    }
+
+    async fn restarted_with(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.restarted_after(async {}, change).await
+    }
+
+    /// The same; something happens while no gateway runs.
+    async fn restarted_after(
+        self,
+        between: impl Future<Output = ()>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let Self { gateway, door, s3, bucket, .. } = self;
         let (_, state) = gateway.end().await;
-        Self::start_on(s3, door, bucket, state, |_| {}).await
+        between.await;
+        Self::start_on(s3, door, bucket, state, change).await
     }
 
     /// Saves as a program does that has the document open.
