@@ -1,7 +1,8 @@
-//! A day with Finder at 30 ms: s3dav, rclone with three sets of flags, and a program that sends only those
-//! requests to S3 that nobody could do without. `benches/finder/run` gets what it needs and runs it.
+//! A day with Finder at 30 ms: s3dav in both its modes, rclone with three sets of flags, and a program that sends only
+//! those requests to S3 that nobody could do without. `benches/finder/run` gets what it needs and runs it.
 //!
-//! Requests and seconds, step by step, and what each leaves in the bucket that is no user's file.
+//! Requests and seconds, step by step, and what each leaves in the bucket that is no user's file. Fails where s3dav needs
+//! more than it may. With `S3DAV_ONCE` only s3dav is measured, and no document written.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
@@ -25,8 +26,12 @@ use proxy::{Proxy, Shape};
 use server::Server;
 
 const SHAPE: Shape = Shape { round_trip: Duration::from_millis(30), speed: Some(125_000_000) };
-const SERVED: [Contender; 4] =
-    [Contender::S3dav, Contender::Rclone, Contender::RcloneTuned, Contender::RcloneCached];
+const OWN: [Contender; 2] = [Contender::S3dav, Contender::S3davJournal];
+const OTHERS: [Contender; 3] = [Contender::Rclone, Contender::RcloneTuned, Contender::RcloneCached];
+/// What s3dav may need of each: requests until S3 has everything, and how many times as long as the floor its client waits.
+const MOST: [(u64, f64); 2] = [(335, 1.10), (240, 0.40)];
+/// What comes after the day: no client waits for it.
+const AFTER: &str = "until S3 has all of it";
 
 /// What one step took.
 pub struct Step {
@@ -55,7 +60,7 @@ impl<'p> Clock<'p> {
     }
 }
 
-/// A contender's day.
+/// A contender's day, and what comes after it.
 struct Day {
     name: &'static str,
     steps: Vec<Step>,
@@ -64,16 +69,35 @@ struct Day {
     wrong: usize,
 }
 
+impl Day {
+    /// All of them, after the day too.
+    fn requests(&self) -> u64 {
+        self.steps.iter().map(|step| step.requests).sum()
+    }
+
+    /// For which its client waited.
+    fn seconds(&self) -> f64 {
+        self.steps.iter().filter(|step| step.name != AFTER).map(|step| step.seconds).sum()
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let mut days = Vec::new();
-    for contender in SERVED {
+    // To compare two builds of this program, run in turn.
+    let is_once = std::env::var_os("S3DAV_ONCE").is_some();
+    let others = OTHERS.into_iter().filter(|_| !is_once);
+    for contender in OWN.into_iter().chain(others) {
         eprintln!("{}", contender.name());
         let (s3, proxy) = world().await;
         let address = proxy.address;
         let running = tokio::task::spawn_blocking(move || Running::serve(contender, address)).await.unwrap();
         let mut clock = Clock::new(&proxy);
         let wrong = day::live(&mac::Mac::new(running.address), &mut clock).await;
+        if OWN.contains(&contender) {
+            running.drained().await;
+        }
+        clock.step(AFTER);
         let steps = clock.steps;
         days.push(Day { name: contender.name(), steps, junk: day::junk(s3.address).await, wrong });
     }
@@ -84,10 +108,15 @@ async fn main() {
     client.list_objects_v2().bucket(BUCKET).max_keys(1).send().await.unwrap();
     let mut clock = Clock::new(&proxy);
     floor::live(&client, &mut clock).await;
+    clock.step(AFTER);
     days.push(Day { name: "floor", steps: clock.steps, junk: 0, wrong: 0 });
     let text = report(&days);
     println!("{text}");
-    write_readme(&text);
+    if !is_once {
+        write_readme(&text);
+    }
+    let exceeding = exceeding(&days);
+    assert!(exceeding.is_empty(), "{exceeding:#?}");
 }
 
 /// An S3 server with what is there in the morning, and the path to it.
@@ -111,19 +140,40 @@ fn report(days: &[Day]) -> String {
         text.push('\n');
     }
     text.push_str("| **in all** |");
-    let sum = |day: &Day| -> (u64, f64) {
-        (day.steps.iter().map(|s| s.requests).sum(), day.steps.iter().map(|s| s.seconds).sum())
-    };
-    days.iter().for_each(|day| write!(text, " **{} · {:.2}** |", sum(day).0, sum(day).1).unwrap());
+    days.iter().for_each(|day| write!(text, " **{} · {:.2}** |", day.requests(), day.seconds()).unwrap());
     text.push_str("\n| keys that are no user's file |");
     days.iter().for_each(|day| write!(text, " {} |", day.junk).unwrap());
     text.push_str("\n| answers that were wrong |");
     days.iter().for_each(|day| write!(text, " {} |", day.wrong).unwrap());
-    if let (Some(own), Some(floor)) = (days.first(), days.last()) {
-        write!(text, "\n\ns3dav takes {:.2} times as long as the floor.\n", sum(own).1 / sum(floor).1)
-            .unwrap();
+    text.push_str("\n\n");
+    for (own, floor) in own(days) {
+        let ratio = own.seconds() / floor.seconds();
+        let _ =
+            writeln!(text, "- {}: {ratio:.3} of the floor's seconds, {} requests", own.name, own.requests());
     }
     text
+}
+
+/// The days of s3dav, each with the floor.
+fn own(days: &[Day]) -> impl Iterator<Item = (&Day, &Day)> {
+    days[..OWN.len()].iter().zip(days.last().into_iter().cycle())
+}
+
+/// Where s3dav needs more than it may.
+fn exceeding(days: &[Day]) -> Vec<String> {
+    let mut told = Vec::new();
+    for ((own, floor), (requests, ratio)) in own(days).zip(MOST) {
+        if own.requests() > requests {
+            told.push(format!("{}: {} requests, more than {requests}", own.name, own.requests()));
+        }
+        if own.seconds() > ratio * floor.seconds() {
+            told.push(format!("{}: more than {ratio} of the floor's seconds", own.name));
+        }
+        if own.wrong > 0 || own.junk > 0 {
+            told.push(format!("{}: {} wrong answers, {} keys left", own.name, own.wrong, own.junk));
+        }
+    }
+    told
 }
 
 /// Replaces what stands between the two marks of docs/BENCHMARKS.md.

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use s3dav::control::{self, PendingAction, Reply, Request};
+use s3dav::store::journal::Durability;
 use tempfile::TempDir;
 
 pub const BUCKET: &str = "bucket";
@@ -16,6 +18,8 @@ pub const KEYS: (&str, &str) = ("s3dav-benches", "not-a-secret");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
     S3dav,
+    /// Changes on disk first, and in S3 later.
+    S3davJournal,
     Rclone,
     RcloneTuned,
     /// With everything on disk first, and uploads later.
@@ -29,6 +33,7 @@ impl Contender {
     pub fn name(self) -> &'static str {
         match self {
             Self::S3dav => "s3dav",
+            Self::S3davJournal => "s3dav, journal",
             Self::Rclone => "rclone",
             Self::RcloneTuned => "rclone, tuned",
             Self::RcloneCached => "rclone, cached",
@@ -42,7 +47,7 @@ pub struct Running {
     child: Child,
     /// Where it serves WebDAV.
     pub address: SocketAddr,
-    _state: TempDir,
+    state: TempDir,
 }
 
 /// What a program used.
@@ -56,10 +61,12 @@ pub struct Used {
 impl Running {
     /// Starts a WebDAV server over the S3 server at `s3`, and waits until it answers.
     pub fn serve(contender: Contender, s3: SocketAddr) -> Self {
-        let state = tempfile::tempdir().unwrap();
+        // On a disk, where a user has it: in memory no sync takes time, and s3dav keeps nothing there.
+        let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let address = free_address();
         let mut command = match contender {
-            Contender::S3dav => s3dav(s3, address, &state),
+            Contender::S3dav => s3dav(s3, address, &state, Durability::Store),
+            Contender::S3davJournal => s3dav(s3, address, &state, Durability::Journal),
             Contender::Rclone => rclone(s3, address, &[]),
             Contender::RcloneTuned => rclone(s3, address, TUNED),
             Contender::RcloneCached => {
@@ -76,7 +83,19 @@ impl Running {
         }
         // What it asks for at its start is not part of the work.
         std::thread::sleep(Duration::from_millis(500));
-        Self { child, address, _state: state }
+        Self { child, address, state }
+    }
+
+    /// Waits until S3 has all that s3dav answered.
+    pub async fn drained(&self) {
+        let list = || Request::Pending { path: String::new(), action: PendingAction::List };
+        loop {
+            match control::ask(self.state.path(), list(), Duration::from_secs(30)).await {
+                Ok(Reply::Pending { changes }) if changes.is_empty() => break,
+                Ok(Reply::Pending { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     pub fn used(&self) -> Used {
@@ -104,7 +123,7 @@ pub fn used(process: u32) -> Used {
     Used { cpu: ticks(11) + ticks(12), peak }
 }
 
-fn s3dav(s3: SocketAddr, address: SocketAddr, state: &TempDir) -> Command {
+fn s3dav(s3: SocketAddr, address: SocketAddr, state: &TempDir, durability: Durability) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s3dav"));
     let (key, secret) = KEYS;
     command
@@ -112,6 +131,7 @@ fn s3dav(s3: SocketAddr, address: SocketAddr, state: &TempDir) -> Command {
         .args(["--listen", &address.to_string(), "--state-dir"])
         .arg(state.path())
         .args(["--conditional-writes", "yes", "--region", "us-east-1"])
+        .args(["--durability", &durability.to_string()])
         .env("AWS_ACCESS_KEY_ID", key)
         .env("AWS_SECRET_ACCESS_KEY", secret)
         .env("AWS_CONFIG_FILE", "/nonexistent")

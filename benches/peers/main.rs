@@ -98,6 +98,7 @@ async fn measure(s3: &S3, shape: Shape, which: impl Fn(&Work) -> bool) -> Vec<Me
 fn does(contender: Contender, work: &Work, shape: Shape) -> bool {
     match contender {
         Contender::S3dav => true,
+        Contender::S3davJournal => false,
         Contender::Rclone | Contender::RcloneTuned | Contender::RcloneCached if is_once() => false,
         _ if work.name == work::CROWD => false,
         // A HEAD for each entry, one after the other: minutes, and 1,000 entries show it as well.

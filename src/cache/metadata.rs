@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use super::Times;
 use super::folder::Folder;
 use super::knowledge::{Asked, Freshness, Tick, What};
-use crate::object::{Key, ListPage, ObjectMeta, Spelling, parent_prefix};
+use crate::object::{Key, ListPage, ListedObject, ObjectMeta, Spelling, parent_prefix};
 
 /// See the module.
 #[derive(Debug)]
@@ -90,6 +90,16 @@ impl MetadataCache {
     pub fn ask(&self, prefix: &str) -> Question<'_> {
         let folder = self.folder(prefix);
         Question { cache: self, folder, prefix: prefix.into(), asked: self.asked(Instant::now()) }
+    }
+
+    /// Notes that a folder is being made, if nothing is known to lie there. What is learned counts as old, since somebody
+    /// else may put something into it meanwhile: it is for when the store is away.
+    pub fn make(&self, marker: &Key) -> Option<Question<'_>> {
+        let prefix = marker.as_str();
+        let is_new = prefix.ends_with('/') && self.prefix(prefix, Freshness::Any) == Some(false);
+        let old = Instant::now().checked_sub(self.times.of_listing(1)).filter(|_| is_new)?;
+        let folder = self.folder(prefix);
+        Some(Question { cache: self, folder, prefix: prefix.into(), asked: self.asked(old) })
     }
 
     /// `key` has been written, by a request that was `begun` then.
@@ -215,6 +225,12 @@ impl Question<'_> {
                 parent.learn(&self.prefix, what, self.asked, &self.cache.times);
             }
         }
+    }
+
+    /// The folder is made, and nothing else is in it.
+    pub fn made(&self, marker: &Key, meta: &ObjectMeta) {
+        let objects = vec![ListedObject { key: marker.clone(), meta: meta.clone() }];
+        self.page(None, &ListPage { objects, ..ListPage::default() });
     }
 
     /// The answer is everything below the folder, undelimited and in one page.

@@ -122,13 +122,18 @@ impl SeenVersions {
 
     /// The client has got or made this version.
     pub fn saw(&self, client: &Client, key: &str, etag: &ETag) {
+        self.made(client, key, etag);
+        self.forget_loser(client, key);
+    }
+
+    /// The client has made this version, which may lose yet, and lies then where one that lost before does.
+    pub fn made(&self, client: &Client, key: &str, etag: &ETag) {
         // Reading the same again is common, and looking is cheaper than writing.
         if self.of(client, key).is_none_or(|known| known != *etag) {
             self.seen.insert((client.clone(), key.to_owned()), etag.clone());
             self.state.note_seen(&client.to_row(), key, Some(etag.quoted()));
         }
         self.pieces.invalidate(&Seen(client, key));
-        self.forget_loser(client, key);
     }
 
     /// The client's connection took `count` bytes from `first` on of what the request was offered.

@@ -155,6 +155,24 @@ impl StoreError {
         self.is_transient() || matches!(self, Self::Credentials(_))
     }
 
+    /// Whether the store will not take it, whenever it is asked: somebody must see to it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::AccessDenied(_)
+                | Self::Rejected(_)
+                | Self::TooLarge(_)
+                | Self::InvalidKey(_)
+                | Self::Unsupported(_)
+                | Self::ChecksumDemanded(_)
+                | Self::SettingRefused { .. }
+                | Self::InvalidBucket(_)
+                | Self::Lost(_)
+                | Self::ConditionFailed
+                | Self::Archived(_)
+        )
+    }
+
     /// Whether the request may have been carried out although it failed.
     pub fn may_have_been_applied(&self) -> bool {
         self.is_transient() && !matches!(self, Self::ClockSkew)

@@ -69,3 +69,15 @@ async fn a_clock_that_stays_wrong_is_told() {
     assert_eq!(gateway.get("/file").await, (200, "content".into()));
     assert_eq!(status(&gateway).await["problems"], serde_json::json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_right_again_refuses_nothing() {
+    let gateway = gateway(None).await;
+    let action = Action::Skewed(Duration::from_secs(3600));
+    gateway.hooks().add(Rule { operation: None, target: None, times: 1, action });
+    assert_eq!(gateway.get("/file").await.0, 200);
+    // What was learned of the difference is wrong now, and HEAD's answer has no body to say so.
+    assert_eq!(gateway.status("HEAD", "/other").await, 404);
+    assert_eq!(gateway.propfind("/file", "0", "").await.status(), 207);
+    assert_eq!(gateway.put("/file", "content 2").await, 204);
+}

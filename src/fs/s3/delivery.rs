@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::conflict::beside;
 use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
 use crate::store::comparing::is_same;
 use crate::store::multipart::{RetainedBody, Unfinished};
-use crate::store::{GetObject, MultipartStore, StoreError, listing};
+use crate::store::{GetObject, MultipartStore, StoreError};
 
 /// Where an object comes, and on what condition.
 #[derive(Debug)]
@@ -43,9 +45,10 @@ pub(super) enum Made {
 }
 
 impl Delivery {
-    /// Whether somebody has made a folder where a file is to be, or a file where a folder is: one would hide the other.
-    pub(super) async fn is_covered(&self) -> Result<bool, Failure> {
-        let Self { store, key, .. } = self;
+    /// Whether somebody has made a folder where a file is to be, or a file where a folder is: one would hide the other. Of a
+    /// change that was accepted then.
+    pub(super) async fn is_covered(&self, accepted: Instant) -> Result<bool, Failure> {
+        let Self { shared, store, key, .. } = self;
         match key.as_str().strip_suffix('/') {
             // Asked so that it is not answered from memory; no version is called so.
             Some(name) => match store.attributes(&Key::new(name)?, &ETag::new("none")).await {
@@ -53,7 +56,7 @@ impl Delivery {
                 Ok(_) | Err(StoreError::ConditionFailed) => Ok(true),
                 Err(error) => Err(error.into()),
             },
-            None => Ok(listing::any(&**store, &format!("{key}/")).await?),
+            None => Ok(shared.covering.has_folder(&**store, key, accepted).await?),
         }
     }
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use super::metadata::{Located, Node};
 use super::{Failure, RequestContext, ResourcePath, S3FileSystem};
 use crate::fs::file_system::{Meta, OpenFile, Reading};
-use crate::object::{Key, ObjectMeta};
+use crate::object::{ByteRange, Key, ObjectMeta, ReadCondition};
 use crate::store::read_ahead::{ReadAhead, ReadAheads};
-use crate::store::{Content, GetObject, ObjectStore, StoreError};
+use crate::store::{Content, GetObject, ObjectStore, StoreError, StoreResult};
 
 impl S3FileSystem {
     pub(super) async fn open_to_read(&self, path: &ResourcePath) -> Result<OpenFile, Failure> {
@@ -73,14 +73,7 @@ impl Reading for Fetching {
     }
 
     async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
-        let fs = &self.fs;
-        let reader = self.reader.get_or_insert_with(|| {
-            let end = range_end(&fs.context, self.position, self.meta.size);
-            let version = (self.key.clone(), self.meta.etag.clone());
-            let (store, begun) = (fs.patient_store().objects(), self.begun.take());
-            fs.shared.read_aheads.reader(store, version, (self.position, end), begun)
-        });
-        let bytes = match reader.read(count).await {
+        let bytes = match self.read_version(count).await {
             // The client set no such condition: the file was replaced while it was read.
             Err(StoreError::ConditionFailed) => {
                 return Err(StoreError::Unavailable("the file was replaced while it was read".into()).into());
@@ -94,6 +87,33 @@ impl Reading for Fetching {
     fn seek(&mut self, start: u64) {
         self.position = start;
         self.reader = None;
+    }
+}
+
+impl Fetching {
+    async fn read_version(&mut self, count: usize) -> StoreResult<Bytes> {
+        let begun = match self.reader.take() {
+            Some(reader) => reader,
+            None => self.begin().await?,
+        };
+        self.reader.insert(begun).read(count).await
+    }
+
+    /// Its first bytes come within the time of this request; once a client has some, the others may take longer.
+    async fn begin(&mut self) -> StoreResult<ReadAhead> {
+        let Self { fs, key, meta, position, .. } = self;
+        let (start, end) = (*position, range_end(&fs.context, *position, meta.size));
+        let begun = match self.begun.take().filter(|content| content.first == start) {
+            None if start < end => {
+                let wanted = ByteRange { first: start, last: Some(end - 1) };
+                let range = Some(ReadAheads::first_range(Some(wanted)));
+                let condition = &ReadCondition::IfMatch(meta.etag.clone());
+                Some(fs.store.get(GetObject { key, range, condition }).await?)
+            }
+            begun => begun,
+        };
+        let (store, version) = (fs.patient_store().objects(), (key.clone(), meta.etag.clone()));
+        Ok(fs.shared.read_aheads.reader(store, version, (start, end), begun))
     }
 }
 

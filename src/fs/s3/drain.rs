@@ -15,13 +15,13 @@ use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::fs::error::log_failure;
 use crate::logging::with_causes;
-use crate::object::{Condition, DeleteTarget, Key, Written, parent_prefix};
+use crate::object::{ByteRange, Condition, DeleteTarget, Key, Written, parent_prefix};
 use crate::shutdown::Shutdown;
 use crate::state::Change;
-use crate::store::StoreError;
 use crate::store::journal::{Journal, Pending};
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::{RetainedBody, Unfinished};
+use crate::store::{GetObject, StoreError};
 
 /// Makes what is pending from now on, until the end.
 pub(super) fn start(shared: &Arc<Shared>) {
@@ -33,7 +33,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
     shared.shutdown.background(async move {
         tokio::select! {
             () = draining.run() => {}
-            () = async { stop.begun().await; sleep(patience).await } => {}
+            () = async { stop.quiet().await; sleep(patience).await } => {}
         }
     });
 }
@@ -54,26 +54,28 @@ impl Draining {
         Self { shared: Arc::downgrade(shared), stop: shared.shutdown.clone(), making, pause }
     }
 
-    /// Goes on until the program ends; then until nothing is left, or the first fails: what remains is kept.
+    /// Goes on until the program ends; then until the last request has ended and nothing is left, or the first fails: what
+    /// remains is kept.
     async fn run(mut self) {
         let mut at_the_end = None;
         while let Some(shared) = self.shared.upgrade() {
             let journal = shared.store.journal().clone();
-            let is_ending = self.stop.has_begun();
+            let (is_ending, is_quiet) = (self.stop.has_begun(), self.stop.is_quiet());
             if is_ending {
                 journal.hurry();
                 at_the_end = Some(Arc::clone(&shared));
             }
+            give_way(&shared).await;
             let is_reached = is_reached(&shared).await;
             if is_reached {
                 self.begin(&shared);
             }
-            if is_ending && self.making.is_empty() {
+            if is_quiet && self.making.is_empty() {
                 break;
             }
             let options = shared.options;
             drop(shared);
-            if is_reached && self.made(&journal, is_ending).await {
+            if is_reached && self.made(&journal, is_ending, is_quiet).await {
                 self.pause = Duration::ZERO;
             } else if is_ending {
                 break;
@@ -93,12 +95,13 @@ impl Draining {
     }
 
     /// Waits until one is made, or more can be. Whether S3 could be asked.
-    async fn made(&mut self, journal: &Journal, is_ending: bool) -> bool {
+    async fn made(&mut self, journal: &Journal, is_ending: bool, is_quiet: bool) -> bool {
         let has_room = self.making.len() < PARALLEL;
         tokio::select! {
             Some(made) = self.making.join_next() => made.unwrap_or(false),
-            () = journal.wanted(), if has_room && !is_ending => true,
+            () = journal.wanted(), if has_room && !is_quiet => true,
             () = self.stop.begun(), if !is_ending => true,
+            () = self.stop.quiet(), if !is_quiet => true,
         }
     }
 
@@ -195,6 +198,10 @@ async fn keep_parent_of(shared: &Arc<Shared>, key: &Key) {
 /// Takes note of what became of one of them. Whether S3 could be asked.
 async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made, Failure>) -> bool {
     let journal = shared.store.journal();
+    let made = match made {
+        Err(failure) => Err(explained(shared, change, failure).await),
+        made => made,
+    };
     match made {
         Ok(Made::At(key, written)) => {
             if let Some(from) = change.from() {
@@ -223,7 +230,7 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
             shared.metrics.conflict();
             true
         }
-        Err(Failure::Store(error)) if !is_refusal(&error) => {
+        Err(Failure::Store(error)) if !error.is_refusal() => {
             let why = with_causes(&error);
             tracing::info!(key = %change.key(), error = why, "a change waits for S3 on this machine");
             journal.failed(change, &why);
@@ -234,6 +241,22 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
             tracing::warn!(key = %change.key(), error = why, "S3 refuses a change, which is kept on this machine");
             journal.refused(change, why);
             true
+        }
+    }
+}
+
+/// Undoes what S3 refuses, has no content, and holds something up.
+async fn give_way(shared: &Shared) {
+    let journal = shared.store.journal();
+    for change in journal.give_way().await {
+        let key = change.key();
+        if let Some(etag) = change.copied() {
+            journal.ended(&change, key, Some(&Written { etag, last_modified: SystemTime::now() })).await;
+            tracing::warn!(%key, "S3 refuses to delete what was moved here: it is at both of its names");
+        } else {
+            journal.ended(&change, key, None).await;
+            undo(shared, &change).await;
+            tracing::warn!(%key, "S3 refuses to delete or to move a file, and more is to become of it: it stays as it was");
         }
     }
 }
@@ -286,7 +309,7 @@ impl<'a> Making<'a> {
         }
         let body = || change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
         let key = delivery.key.clone();
-        if delivery.condition == Condition::IfAbsent && delivery.is_covered().await? {
+        if delivery.condition == Condition::IfAbsent && delivery.is_covered(change.accepted()).await? {
             if key.as_str().ends_with('/') {
                 return Ok(Made::Otherwise);
             }
@@ -322,22 +345,18 @@ impl<'a> Making<'a> {
     }
 }
 
-/// Whether S3 will not take it, whenever it is asked: somebody must see to it.
-fn is_refusal(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::AccessDenied(_)
-            | StoreError::Rejected(_)
-            | StoreError::TooLarge(_)
-            | StoreError::InvalidKey(_)
-            | StoreError::Unsupported(_)
-            | StoreError::ChecksumDemanded(_)
-            | StoreError::SettingRefused { .. }
-            | StoreError::InvalidBucket(_)
-            | StoreError::Lost(_)
-            | StoreError::ConditionFailed
-            | StoreError::Archived(_)
-    )
+/// Why S3 refuses a change: HEAD's answer has no body to say so, and what it seems to refuse may pass.
+async fn explained(shared: &Shared, change: &Pending, failure: Failure) -> Failure {
+    let is_told = !matches!(failure, Failure::Store(StoreError::AccessDenied(_) | StoreError::Rejected(_)));
+    if is_told {
+        return failure;
+    }
+    let (first_byte, store) = (ByteRange { first: 0, last: Some(0) }, shared.store.below_journal(ATTEMPT));
+    let request = GetObject { range: Some(first_byte), ..GetObject::whole(change.key()) };
+    match store.get(request).await {
+        Err(error) if error.is_transient() || matches!(error, StoreError::Credentials(_)) => error.into(),
+        _ => failure,
+    }
 }
 
 /// For each request: whoever waits for a file is told soon that it fails.

@@ -1,6 +1,7 @@
 //! A bucket as a file system. What it promises stands in `SEMANTICS.md` beside this file.
 
 mod conflict;
+mod covering;
 mod delivery;
 mod directory;
 mod download;
@@ -46,6 +47,7 @@ use crate::store::read_ahead::ReadAheads;
 use crate::store::stack::Stack;
 use crate::sync::{Entered, TreeLock, Use};
 
+use covering::Covering;
 use folder_dates::FolderDates;
 use metadata::{Located, folder_prefix};
 use watched::Watched;
@@ -105,6 +107,7 @@ struct Shared {
     tree_locks: TreeLock,
     new_names: NewNames,
     watched: Watched,
+    covering: Covering,
 }
 
 impl S3Share {
@@ -132,6 +135,7 @@ impl S3Share {
             tree_locks: TreeLock::default(),
             new_names: NewNames::default(),
             watched: Watched::default(),
+            covering: Covering::default(),
         }));
         drain::start(&share.0);
         Ok(share)

@@ -63,7 +63,7 @@ impl<'a> Relocation<'a> {
 
     async fn copy(&self) -> Result<Option<Written>, Failure> {
         let Delivery { shared, store, key: to, condition, .. } = self.delivery;
-        if *condition == Condition::IfAbsent && self.delivery.is_covered().await? {
+        if *condition == Condition::IfAbsent && self.delivery.is_covered(self.change.accepted()).await? {
             return Ok(None);
         }
         let request = CopyObject { source: &self.source, to, condition };

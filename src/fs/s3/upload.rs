@@ -227,11 +227,16 @@ impl Placement {
             Arrived::Sent { intake, accepted: Some(accepted) } => {
                 let mut storing = pin!(self.store(intake, accepted.0.clone(), size));
                 let early = tokio::select! {
-                    placed = &mut storing => Some(placed?),
+                    placed = &mut storing => Some(placed),
                     () = silence.grown() => None,
                 };
                 match early {
-                    Some(placed) => placed,
+                    Some(Err(failure)) if self.is_kept(&failure) => {
+                        let (key, error) = (&self.delivery.key, with_causes(&failure));
+                        tracing::warn!(%key, error, "what is saved is kept on this machine, since its client cannot be told");
+                        self.accept(accepted, size, false).await.map_err(|_| failure)?
+                    }
+                    Some(placed) => placed?,
                     None => match self.accept(accepted, size, true).await {
                         Ok(placed) => placed,
                         // Then it waits for S3.
@@ -246,6 +251,12 @@ impl Placement {
         };
         self.note(&placed, size).await;
         Ok(placed)
+    }
+
+    /// Whether it is accepted though S3 has not taken it: whoever believes it saved cannot be told, and it is tried again,
+    /// or refused where the user sees it.
+    fn is_kept(&self, failure: &Failure) -> bool {
+        matches!(failure, Failure::Store(_)) && self.context.client.quirks().hides_failed_close
     }
 
     /// Whether it is an empty file that its client fills right after: that is noted on this machine's disk anyway.
@@ -306,7 +317,11 @@ impl Placement {
     async fn note(&self, placed: &Placed, size: u64) {
         let Delivery { shared, client, key, .. } = &self.delivery;
         if let Placed::There { written, .. } = placed {
-            shared.seen_versions.saw(client, key.as_str(), &written.etag);
+            if shared.store.journal().has_version(key, &written.etag) {
+                shared.seen_versions.made(client, key.as_str(), &written.etag);
+            } else {
+                shared.seen_versions.saw(client, key.as_str(), &written.etag);
+            }
             shared.seen_versions.dates(key.as_str(), &written.etag, written.last_modified);
         } else {
             self.context.outcome.set_lost();

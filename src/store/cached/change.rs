@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use crate::cache::{ContentCache, MetadataCache};
+use crate::cache::{ContentCache, Held, MetadataCache};
 use crate::object::{Key, ObjectMeta};
-use crate::store::{Payload, StoreError};
+use crate::store::{CopySource, Payload, StoreError};
 
 /// A write to some keys. Dropped before its outcome is known, it leaves them in doubt: a request
 /// that failed, or that nobody waited for, may have been carried out. What was known of them is still shown
@@ -36,6 +36,19 @@ impl<'a> Change<'a> {
                 _ => self.content.remove(&key),
             }
             self.metadata.wrote(&key, meta.clone(), self.begun);
+        }
+    }
+
+    /// The one key is a copy of `source` now. What is held of that is held of it, if its ETag says that it is the same: an
+    /// endpoint may have copied another version than it was told to.
+    pub(super) fn copied(self, source: &CopySource, copy: ObjectMeta) {
+        match self.content.version(&source.key, &copy.etag) {
+            Some(held) => {
+                let Held { meta, content } = &*held;
+                let (content_type, user) = (meta.content_type.clone(), meta.user.clone());
+                self.wrote(ObjectMeta { content_type, user, ..copy }, Some(content.clone().into()));
+            }
+            None => self.wrote(copy, None),
         }
     }
 

@@ -284,7 +284,8 @@ impl ObjectStore for Cached {
     async fn get(&self, request: GetObject<'_>) -> StoreResult<Content> {
         match request.condition {
             ReadCondition::None => self.read(request.key, request.range).await,
-            _ => self.inner.get(request).await,
+            ReadCondition::IfMatch(version) => self.read_version(request, version).await,
+            ReadCondition::IfNoneMatch(_) => self.inner.get(request).await,
         }
     }
 
@@ -309,7 +310,8 @@ impl ObjectStore for Cached {
     }
 
     async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
-        let change = self.change([request.key.clone()]);
+        let (key, made) = (request.key.clone(), self.metadata.make(request.key));
+        let change = self.change([key.clone()]);
         let (body, attributes) = (request.body.clone(), request.attributes);
         let written = self.inner.put(request).await?;
         let meta = ObjectMeta {
@@ -320,6 +322,7 @@ impl ObjectStore for Cached {
             storage_class: None,
             user: attributes.user.clone(),
         };
+        made.into_iter().for_each(|folder| folder.made(&key, &meta));
         change.wrote(meta, Some(body));
         Ok(written)
     }
@@ -332,7 +335,7 @@ impl ObjectStore for Cached {
             self.metadata.doubt(&source.key);
         }
         let written = copied?;
-        change.wrote(listed(source.size, &written, source.storage_class.clone()), None);
+        change.copied(source, listed(source.size, &written, source.storage_class.clone()));
         Ok(written)
     }
 
@@ -385,6 +388,7 @@ mod tests {
 
     use super::*;
     use crate::object::{Attributes, ETag};
+    use crate::store::CopySource;
     use crate::store::memory::MemoryStore;
 
     /// A store that lists nothing while it is away.
@@ -429,6 +433,44 @@ mod tests {
     async fn listed(store: &Cached) -> StoreResult<Vec<String>> {
         let page = store.list(&ListRequest::children("d/")).await?;
         Ok(page.objects.into_iter().map(|object| object.key.to_string()).collect())
+    }
+
+    #[tokio::test]
+    async fn of_a_folder_that_was_made_it_is_known_what_it_holds_when_the_store_is_away() {
+        let below = Arc::new(Unlisted::default());
+        let reach = Reach::default();
+        let store = over(Arc::clone(&below) as Arc<dyn MultipartStore>).minding(reach.clone());
+        store.list(&ListRequest::children("")).await.unwrap();
+        write(&store, "d/").await;
+        write(&below.inner, "d/theirs").await;
+        below.is_away.store(true, Ordering::Relaxed);
+        reach.gave_up(tokio::time::Instant::now());
+        assert_eq!(listed(&store).await.unwrap(), ["d/"]);
+        let stat = store.stat(&key("d/new")).await.unwrap();
+        assert!(stat.object.is_none() && !stat.is_prefix);
+        below.is_away.store(false, Ordering::Relaxed);
+        assert_eq!(listed(&store).await.unwrap(), ["d/", "d/theirs"], "others are seen at once");
+    }
+
+    #[tokio::test]
+    async fn of_a_copy_that_is_the_same_the_content_is_known() {
+        let below = MemoryStore::default();
+        let store = over(Arc::new(below.clone()));
+        write(&store, "a").await;
+        let etag = store.head(&key("a")).await.unwrap().etag;
+        let source = &CopySource {
+            key: key("a"),
+            address: store.address(&key("a")),
+            etag: Some(etag.clone()),
+            size: 7,
+            storage_class: None,
+        };
+        let (to, condition) = (&key("b"), &Condition::IfAbsent);
+        let copy = store.copy(CopyObject { source, to, condition }).await.unwrap();
+        let (meta, content) = store.cached_content(to).unwrap();
+        assert_eq!((meta.etag, &*content), (copy.etag, &b"content"[..]));
+        assert_eq!(meta.content_type.as_deref(), Some("text/plain"));
+        assert_eq!(meta.last_modified, copy.last_modified);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Asked, Cached};
 use crate::cache::{Freshness, Held};
-use crate::object::{ByteRange, Key, ObjectMeta, ReadCondition, parent_prefix};
+use crate::object::{ByteRange, ETag, Key, ObjectMeta, ReadCondition, parent_prefix};
 use crate::store::{Content, GetObject, StoreError, StoreResult};
 
 impl Cached {
@@ -18,6 +18,20 @@ impl Cached {
         match self.reached(held().is_some(), self.ask_content(key, range)).await {
             Err(error) => self.recalled(error, held()),
             content => content,
+        }
+    }
+
+    /// The content of one version: from memory if it is known to be the newest, or if the store is away.
+    pub(super) async fn read_version(&self, request: GetObject<'_>, version: &ETag) -> StoreResult<Content> {
+        let key = request.key;
+        let held = self.content.version(key, version).and_then(|held| serve(&held, request.range).ok());
+        let newest = self.metadata.object(key, Freshness::Single).flatten();
+        match held {
+            Some(held) if newest.is_some_and(|newest| newest.etag == *version) => Ok(held),
+            held => match self.reached(held.is_some(), self.inner.get(request)).await {
+                Err(error) => self.recalled(error, held),
+                content => content,
+            },
         }
     }
 
@@ -110,6 +124,29 @@ mod tests {
     use crate::object::{Attributes, Condition};
     use crate::store::memory::MemoryStore;
     use crate::store::{ObjectStore, PutObject};
+
+    #[tokio::test]
+    async fn the_newest_version_is_read_from_memory_and_another_is_not() {
+        let below = MemoryStore::default();
+        let store = Cached::new(Arc::new(below.clone()), CacheOptions::default(), Metrics::default());
+        let (key, attributes, none) = (&Key::new("a").unwrap(), &Attributes::default(), &Condition::None);
+        let put = |body: &'static str| PutObject { key, body: body.into(), attributes, condition: none };
+        let old = store.put(put("old")).await.unwrap();
+        below.delete(key, none).await.unwrap();
+        let get = |version: &ETag| {
+            let condition = ReadCondition::IfMatch(version.clone());
+            let store = &store;
+            async move {
+                let request = GetObject { condition: &condition, ..GetObject::whole(key) };
+                store.get(request).await?.collect().await
+            }
+        };
+        assert_eq!(get(&old.etag).await.unwrap(), "old");
+        assert!(get(&ETag::new("other")).await.is_err());
+        let new = store.put(put("newer")).await.unwrap();
+        assert_eq!(get(&new.etag).await.unwrap(), "newer");
+        assert!(get(&old.etag).await.is_err(), "it is not what is there");
+    }
 
     #[tokio::test]
     async fn a_range_from_memory_has_the_bytes_that_were_asked_for() {

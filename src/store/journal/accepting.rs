@@ -220,7 +220,8 @@ impl Journal {
             }
         }
         if let Err(error) = accepted {
-            needless.iter().for_each(|change| change.set_waiting());
+            let mut chains = self.0.chains.lock();
+            needless.iter().for_each(|change| chains.set_waiting(change));
             return Err(error.into());
         }
         {

@@ -1,11 +1,12 @@
 //! What is pending, in memory: for each key the changes that were accepted, oldest first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::Pending;
+use super::ready::Ready;
 use crate::object::{ETag, Key};
 use crate::spool::KeptBody;
 use crate::state::{AcceptedRow, Basis, Change};
@@ -13,13 +14,23 @@ use crate::state::{AcceptedRow, Basis, Change};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Chains {
-    by_key: BTreeMap<Key, Vec<Arc<Pending>>>,
-    by_number: BTreeMap<u64, Arc<Pending>>,
+    pub(super) by_key: BTreeMap<Key, Vec<Arc<Pending>>>,
+    pub(super) by_number: BTreeMap<u64, Arc<Pending>>,
     /// The greatest so far.
     number: u64,
+    pub(super) ready: Ready,
+    /// The numbers of those that the store refuses.
+    pub(super) refused: BTreeSet<u64>,
+    /// How many need each body, by its name.
+    bodies: HashMap<String, usize>,
 }
 
 impl Chains {
+    /// Those that are accepted rest for `delay`.
+    pub(super) fn resting(delay: Duration) -> Self {
+        Self { ready: Ready::resting(delay), ..Self::default() }
+    }
+
     pub(super) fn next_number(&mut self) -> u64 {
         self.number += 1;
         self.number
@@ -33,18 +44,63 @@ impl Chains {
             let at = chain.partition_point(|other| other.row.number < change.row.number);
             chain.insert(at, Arc::clone(&change));
         }
+        if let Some(body) = change.row.body() {
+            *self.bodies.entry(body.name.clone()).or_default() += 1;
+        }
+        if change.is_refused() {
+            self.refused.insert(change.row.number);
+        }
+        self.offer(&change);
         self.by_number.insert(change.row.number, change);
     }
 
     pub(super) fn remove(&mut self, change: &Pending) {
-        self.by_number.remove(&change.row.number);
+        let number = change.row.number;
+        let Some(known) = self.by_number.remove(&number) else { return };
+        self.refused.remove(&number);
+        self.ready.withdraw(number);
+        if let Some(body) = known.row.body()
+            && let Some(count) = self.bodies.get_mut(&body.name)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.bodies.remove(&body.name);
+            }
+        }
         for key in change.keys() {
             let Some(chain) = self.by_key.get_mut(key) else { continue };
-            chain.retain(|other| other.row.number != change.row.number);
+            chain.retain(|other| other.row.number != number);
             if chain.is_empty() {
                 self.by_key.remove(key);
             }
         }
+        self.offer_after(change);
+    }
+
+    /// It may be that it can be begun.
+    pub(super) fn offer(&mut self, change: &Pending) {
+        if change.is_waiting() {
+            self.ready.offer(change);
+        }
+    }
+
+    /// The same of what may have waited for `change`.
+    pub(super) fn offer_after(&mut self, change: &Pending) {
+        for key in change.keys() {
+            let name = key.as_str();
+            let files = name.match_indices('/').map(|(at, _)| &name[..at]);
+            let folder = format!("{name}/");
+            let names = files.chain([name, folder.as_str()]).filter_map(|name| Key::new(name).ok());
+            for chain in names.filter_map(|name| self.by_key.get(&name)) {
+                let next = chain.iter().find(|other| !other.is_refused());
+                next.into_iter().filter(|next| next.is_waiting()).for_each(|next| self.ready.offer(next));
+            }
+        }
+    }
+
+    /// Those that the store refuses.
+    pub(super) fn refused(&self) -> impl Iterator<Item = &Arc<Pending>> {
+        self.refused.iter().filter_map(|number| self.by_number.get(number))
     }
 
     /// Puts `row` in the place of the one with its number.
@@ -57,27 +113,47 @@ impl Chains {
         }
     }
 
+    /// The same, of one that is refused no more and has another body.
+    pub(super) fn renew(&mut self, row: &AcceptedRow, body: Option<KeptBody>) {
+        let Some(old) = self.by_number.get(&row.number).cloned() else { return };
+        if let Ok(new) = old.with_body(row.clone(), body) {
+            self.remove(&old);
+            self.push(new);
+        }
+    }
+
     /// In the order in which they were accepted.
-    fn everything(&self) -> impl Iterator<Item = &Arc<Pending>> {
+    pub(super) fn everything(&self) -> impl Iterator<Item = &Arc<Pending>> {
         self.by_number.values()
     }
 
     /// The oldest of what is to be made before it; `None`: it is the first. Besides what is to become of its own keys that is
-    /// a file in the place of a folder, or what is in a folder in the place of a file: one would hide the other.
+    /// a file in the place of a folder, or what is in a folder in the place of a file: one would hide the other. What the
+    /// store refuses holds up nothing that does not build on it.
     fn before(&self, change: &Arc<Pending>) -> Option<&Arc<Pending>> {
-        let own = change.keys().filter_map(|key| self.by_key.get(key)?.first());
+        let own = change.keys().filter_map(|key| self.holding_up(change, key));
         let covered = change.keys().flat_map(|key| match key.as_str().strip_suffix('/') {
             Some(name) => {
-                let file = Key::new(name).ok().and_then(|name| self.by_key.get(&name)?.first());
+                let file = Key::new(name).ok().and_then(|name| self.holding_up(change, &name));
                 file.into_iter().collect::<Vec<_>>()
             }
-            None => self.chains_below(&format!("{key}/")).filter_map(|(_, chain)| chain.first()).collect(),
+            None => {
+                let folder = format!("{key}/");
+                let below = self.chains_below(&folder);
+                below.filter_map(|(key, _)| self.holding_up(change, key)).collect()
+            }
         });
         let others = own.chain(covered).filter(|other| other.row.number < change.row.number);
         others.min_by_key(|other| other.row.number)
     }
 
-    fn is_first(&self, change: &Arc<Pending>) -> bool {
+    /// The first that is to become of a key before anything else does.
+    fn holding_up(&self, change: &Pending, key: &Key) -> Option<&Arc<Pending>> {
+        let holds_up = |other: &&Arc<Pending>| !other.is_refused() || change.builds_on(key, other.row.number);
+        self.by_key.get(key)?.iter().find(holds_up)
+    }
+
+    pub(super) fn is_first(&self, change: &Arc<Pending>) -> bool {
         self.before(change).is_none()
     }
 
@@ -88,18 +164,13 @@ impl Chains {
         below.take_while(move |(key, _)| key.as_str().starts_with(prefix))
     }
 
-    fn heads(&self) -> impl Iterator<Item = &Arc<Pending>> {
-        self.everything().filter(|change| self.is_first(change))
-    }
-
     pub(super) fn numbered(&self, number: u64) -> Option<Arc<Pending>> {
         self.by_number.get(&number).cloned()
     }
 
     /// Whether a body is needed still.
     pub(super) fn needs(&self, body: &KeptBody) -> bool {
-        let name = body.row().name;
-        self.everything().any(|other| other.row.body().is_some_and(|body| body.name == name))
+        self.bodies.contains_key(&body.row().name)
     }
 
     pub(super) fn all(&self, key: &Key) -> Vec<Arc<Pending>> {
@@ -140,10 +211,10 @@ impl Chains {
         self.new_at(key, version).filter(|new| new.take_back())
     }
 
-    /// Whether it was not there when it was accepted, and nobody has begun to make it.
-    pub(super) fn is_new(&self, key: &Key) -> bool {
+    /// Whether it was not there when it was accepted, and, unless it may be `begun`, nobody has begun to make it.
+    pub(super) fn is_new(&self, key: &Key, begun: bool) -> bool {
         let first = self.by_key.get(key).and_then(|chain| chain.first());
-        first.is_some_and(|first| first.row.basis == Basis::Absent && first.is_untouched())
+        first.is_some_and(|first| first.row.basis == Basis::Absent && (begun || first.is_untouched()))
     }
 
     /// What is shown of each key below a prefix.
@@ -177,27 +248,24 @@ impl Chains {
     /// A change that is not being made, and what of all that builds on it `is_meant`. Nobody makes them any more. None if
     /// one of them is being made.
     pub(super) fn take_with_followers(
-        &self,
+        &mut self,
         change: &Arc<Pending>,
         is_meant: impl Fn(&Pending) -> bool,
     ) -> Vec<Arc<Pending>> {
         let mut meant: Vec<_> = self.numbered(change.row.number).into_iter().collect();
         let mut at = 0;
-        while let Some(number) = meant.get(at).map(|change| change.row.number) {
-            let builds = |other: &Pending| other.keys().any(|key| other.builds_on(key, number));
-            let is_new = |other: &&Arc<Pending>| meant.iter().all(|old| !Arc::ptr_eq(old, other));
-            let new: Vec<_> = self
-                .everything()
-                .filter(|other| builds(other) && is_meant(other))
-                .filter(is_new)
-                .cloned()
-                .collect();
-            meant.extend(new);
+        while at < meant.len() {
+            let followers = meant[at].keys().filter_map(|key| self.follower(&meant[at], key));
+            for follower in followers.filter(|other| is_meant(other)).cloned().collect::<Vec<_>>() {
+                if meant.iter().all(|old| !Arc::ptr_eq(old, &follower)) {
+                    meant.push(follower);
+                }
+            }
             at += 1;
         }
         for (index, change) in meant.iter().enumerate() {
             if !change.take_anyway() {
-                meant[..index].iter().for_each(|taken| taken.set_waiting());
+                meant[..index].iter().for_each(|taken| self.set_waiting(taken));
                 return Vec::new();
             }
         }
@@ -212,34 +280,6 @@ impl Chains {
     /// All whose keys begin with a prefix.
     pub(super) fn below(&self, prefix: &str) -> Vec<Arc<Pending>> {
         self.everything().filter(|change| change.row.key.starts_with(prefix)).cloned().collect()
-    }
-
-    /// What can be made next, unless it is being made or the store refuses it.
-    pub(super) fn waiting(&self) -> Vec<Arc<Pending>> {
-        self.heads().filter(|head| head.is_waiting()).cloned().collect()
-    }
-
-    /// See [`super::Journal::begin`].
-    pub(super) fn begin(&self, most: usize, delay: Duration) -> Vec<Vec<Arc<Pending>>> {
-        let is_deletion = |head: &&Arc<Pending>| head.row.change == Change::Delete;
-        let is_due = |head: &Arc<Pending>| head.is_waiting() && head.rests(delay).is_zero();
-        let heads = self.heads().filter(|head| head.is_grounded());
-        let (deletions, mut others): (Vec<_>, Vec<_>) = heads.partition(is_deletion);
-        // Those that rest still go along with the first.
-        let has_due = most > 0 && deletions.iter().any(|head| is_due(head));
-        let deletions = deletions.into_iter().filter(|head| has_due && head.begin());
-        let deletions: Vec<_> = deletions.take(MOST_DELETED).cloned().collect();
-        others.sort_by_key(|head| head.turn());
-        let others = others.into_iter().filter(|head| is_due(head) && head.begin());
-        let mut groups: Vec<_> = others.take(most).map(|head| vec![Arc::clone(head)]).collect();
-        groups.extend((!deletions.is_empty()).then_some(deletions));
-        groups
-    }
-
-    /// When something is to be begun that rests still; `None`: nothing is.
-    pub(super) fn next_due(&self, delay: Duration) -> Option<Duration> {
-        let waiting = self.heads().filter(|head| head.is_waiting() && head.is_grounded());
-        waiting.map(|head| head.rests(delay)).min()
     }
 
     /// Those that build on `change`, as they are once that is made: what is to be at its key is at `now`, as `etag`, or
@@ -298,6 +338,11 @@ impl Chains {
         rows.into_values().collect()
     }
 
+    /// The one that builds on `change` at `key`.
+    pub(super) fn follower(&self, change: &Pending, key: &Key) -> Option<&Arc<Pending>> {
+        self.by_key.get(key)?.iter().find(|other| other.builds_on(key, change.row.number))
+    }
+
     fn rebase(
         &self,
         rows: &mut BTreeMap<u64, AcceptedRow>,
@@ -321,6 +366,10 @@ impl Chains {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+
     /// See [`super::Journal::count`].
     pub(super) fn count(&self) -> (u64, u64) {
         self.everything().fold((0, 0), |(count, bytes), change| {
@@ -328,9 +377,6 @@ impl Chains {
         })
     }
 }
-
-/// As many as S3 deletes in one request.
-const MOST_DELETED: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -370,8 +416,8 @@ mod tests {
         Key::new("d/file").unwrap()
     }
 
-    fn begun(chains: &Chains) -> Vec<u64> {
-        let groups = chains.begin(9, Duration::ZERO);
+    fn begun(chains: &mut Chains) -> Vec<u64> {
+        let groups = chains.begin(9);
         groups.into_iter().flatten().map(|change| change.row.number).collect()
     }
 
@@ -382,26 +428,29 @@ mod tests {
     #[test]
     fn the_newest_of_a_chain_is_shown_and_the_oldest_goes_first() {
         let other = Basis::Version("other".into());
-        let chains = chains([change(3, Basis::After(1)), change(1, Basis::Absent), change(2, other)]);
+        let mut chains = chains([change(3, Basis::After(1)), change(1, Basis::Absent), change(2, other)]);
         assert_eq!((number(chains.shown(&key())), number(chains.first(&key()))), (Some(3), Some(1)));
         assert_eq!(chains.shown_below("d/").len(), 1);
         assert!(chains.shown_below("d/file/").is_empty());
-        assert_eq!(begun(&chains).len(), 1, "one of a key at once");
-        assert!(begun(&chains).is_empty(), "it is under way");
-        chains.first(&key()).unwrap().set_failed("away");
-        assert_eq!(begun(&chains).len(), 1);
+        assert_eq!(begun(&mut chains).len(), 1, "one of a key at once");
+        assert!(begun(&mut chains).is_empty(), "it is under way");
+        let first = chains.first(&key()).unwrap();
+        chains.set_failed(&first, "away");
+        assert_eq!(begun(&mut chains).len(), 1);
     }
 
     #[test]
     fn what_was_not_begun_is_made_needless_by_what_follows_it() {
-        let chains = chains([change(1, Basis::Absent)]);
+        let mut chains = chains([change(1, Basis::Absent)]);
         assert_eq!(number(chains.take_back(&key(), &Basis::Absent)), None);
         assert_eq!(number(chains.take_back(&key(), &Basis::After(7))), None);
         assert_eq!(number(chains.take_back(&key(), &Basis::After(1))), Some(1));
-        assert!(begun(&chains).is_empty(), "nobody makes it any more");
-        chains.first(&key()).unwrap().set_waiting();
-        assert_eq!(begun(&chains).len(), 1);
-        chains.first(&key()).unwrap().set_failed("away");
+        assert!(begun(&mut chains).is_empty(), "nobody makes it any more");
+        let first = chains.first(&key()).unwrap();
+        chains.set_waiting(&first);
+        assert_eq!(begun(&mut chains).len(), 1);
+        let first = chains.first(&key()).unwrap();
+        chains.set_failed(&first, "away");
         assert_eq!(number(chains.take_back(&key(), &Basis::After(1))), None, "the store may have it");
     }
 
@@ -440,10 +489,10 @@ mod tests {
     #[test]
     fn a_new_file_is_taken_as_long_as_nobody_has_begun_to_store_it() {
         let (seen, other) = (ETag::new("1"), ETag::new("2"));
-        let new = chains([change(1, Basis::Absent)]);
+        let mut new = chains([change(1, Basis::Absent)]);
         assert!(new.new_at(&key(), &seen).is_some() && new.new_at(&key(), &other).is_none());
         assert!(new.take_new(&key(), &seen).is_some());
-        assert!(new.take_new(&key(), &seen).is_none() && begun(&new).is_empty());
+        assert!(new.take_new(&key(), &seen).is_none() && begun(&mut new).is_empty());
         for not_new in [
             chains([change(1, Basis::Version("v".into()))]),
             chains([change(1, Basis::Absent).begun()]),
@@ -463,7 +512,7 @@ mod tests {
     #[test]
     fn a_move_waits_at_both_of_its_ends() {
         let (file, other) = (key(), Key::new("d/other").unwrap());
-        let chains = chains([
+        let mut chains = chains([
             change(1, Basis::Absent),
             moving(2, ("d/file", Basis::After(1)), ("d/other", Basis::Absent)),
             change(3, Basis::After(2)),
@@ -473,7 +522,7 @@ mod tests {
         assert_eq!(chains.shown(&other).unwrap().meta_at(&other).unwrap().size, 7);
         assert_eq!(chains.all(&file)[1].meta_at(&file), None, "it is gone from there");
         assert_eq!(chains.count().0, 3);
-        assert_eq!(begun(&chains), [1]);
+        assert_eq!(begun(&mut chains), [1]);
         assert!(chains.take_back(&other, &Basis::After(2)).is_none(), "it is of use to the other end");
     }
 
@@ -511,7 +560,7 @@ mod tests {
         let of =
             |number, key: &str| of_row(AcceptedRow { key: key.to_owned(), ..row(number, Basis::Absent) });
         let chains = chains([of(1, "d"), of(2, "d/"), of(3, "e/x"), of(4, "e"), of(5, "e-x"), of(6, "f/y")]);
-        let heads: Vec<u64> = chains.heads().map(|change| change.row.number).collect();
+        let heads: Vec<u64> = chains.waiting().map(|change| change.row.number).collect();
         assert_eq!(heads, [1, 3, 5, 6]);
         let key = |name| Key::new(name).unwrap();
         assert_eq!((number(chains.first(&key("d/"))), number(chains.first(&key("e")))), (Some(1), Some(3)));
@@ -519,8 +568,42 @@ mod tests {
     }
 
     #[test]
+    fn what_waited_is_begun_when_what_held_it_up_has_ended() {
+        let of =
+            |number, key: &str| of_row(AcceptedRow { key: key.to_owned(), ..row(number, Basis::Absent) });
+        let moved = moving(7, ("d/file", Basis::Absent), ("g", Basis::Absent));
+        let mut chains =
+            chains([of(1, "d"), of(2, "d/"), of(3, "e/x"), of(4, "e"), change(6, Basis::Absent), moved]);
+        assert_eq!(begun(&mut chains), [6, 1, 3]);
+        for (ends, begins) in [(1, 2), (3, 4), (6, 7)] {
+            assert!(begun(&mut chains).is_empty());
+            let ended = chains.numbered(ends).unwrap();
+            chains.remove(&ended);
+            assert_eq!(begun(&mut chains), [begins]);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_holds_up_only_what_builds_on_it() {
+        let mut chains =
+            chains([change(1, Basis::Absent), change(2, Basis::After(1)), change(3, Basis::Absent)]);
+        assert_eq!(begun(&mut chains), [1]);
+        let first = chains.first(&key()).unwrap();
+        chains.set_refused(&first, "denied".to_owned());
+        assert_eq!(chains.refused().count(), 1);
+        assert!(begun(&mut chains).is_empty(), "the second comes before the third");
+        let second = chains.numbered(2).unwrap();
+        chains.remove(&second);
+        assert_eq!(begun(&mut chains), [3]);
+        chains.set_retried(&first);
+        let third = chains.numbered(3).unwrap();
+        chains.remove(&third);
+        assert_eq!(begun(&mut chains), [1]);
+    }
+
+    #[test]
     fn what_is_given_up_leaves_what_is_not_meant() {
-        let chains = chains([
+        let mut chains = chains([
             moving(1, ("d/file", Basis::Version("v".into())), ("d/other", Basis::Absent)),
             change(2, Basis::After(1)),
         ]);
@@ -529,20 +612,21 @@ mod tests {
         assert_eq!(taken.len(), 1);
         let left = chains.left_by(&taken);
         assert_eq!((left.len(), left[0].number, &left[0].basis), (1, 2, &Basis::Absent));
-        taken[0].set_waiting();
+        chains.set_waiting(&taken[0]);
         assert_eq!(chains.take_with_followers(&first, |_| true).len(), 2);
     }
 
     #[test]
     fn what_was_just_accepted_rests_unless_somebody_waits_for_it() {
-        let (chains, delay) = (chains([change(1, Basis::Absent)]), Duration::from_secs(100));
-        assert!(chains.begin(9, delay).is_empty());
-        assert!(chains.next_due(delay).is_some_and(|due| due > Duration::from_secs(90)));
+        let mut chains = Chains::resting(Duration::from_secs(100));
+        chains.push(change(1, Basis::Absent));
+        assert!(chains.begin(9).is_empty());
+        assert!(chains.next_due().is_some_and(|due| due > Duration::from_secs(90)));
         let first = chains.first(&key()).unwrap();
-        assert!(first.hurry() && !first.hurry());
-        assert_eq!(chains.next_due(delay), Some(Duration::ZERO));
-        assert_eq!(chains.begin(9, delay).len(), 1);
-        assert_eq!(chains.next_due(delay), None, "it is under way");
+        assert!(chains.hurry(&first) && !chains.hurry(&first));
+        assert_eq!(chains.next_due(), Some(Duration::ZERO));
+        assert_eq!(chains.begin(9).len(), 1);
+        assert_eq!(chains.next_due(), None, "it is under way");
     }
 
     #[test]
@@ -550,18 +634,18 @@ mod tests {
         let delete = |number: u64, key: &str| {
             of_row(AcceptedRow { key: key.to_owned(), ..row(number, Basis::Version("v".into())) })
         };
-        let chains = chains([delete(1, "a"), change(2, Basis::Absent), delete(3, "b"), delete(4, "c")]);
-        let groups = chains.begin(9, Duration::ZERO);
+        let mut chains = chains([delete(1, "a"), change(2, Basis::Absent), delete(3, "b"), delete(4, "c")]);
+        let groups = chains.begin(9);
         let numbers = |group: &Vec<Arc<Pending>>| group.iter().map(|change| change.row.number).collect();
         assert_eq!(groups.iter().map(numbers).collect::<Vec<Vec<u64>>>(), [vec![2], vec![1, 3, 4]]);
     }
 
     #[test]
     fn what_is_refused_waits_until_somebody_sees_to_it() {
-        let chains = chains([change(1, Basis::Absent)]);
+        let mut chains = chains([change(1, Basis::Absent)]);
         let first = chains.first(&key()).unwrap();
-        first.set_refused("denied".to_owned());
+        chains.set_refused(&first, "denied".to_owned());
         assert_eq!(first.refusal(), Some("denied".to_owned()));
-        assert!(begun(&chains).is_empty());
+        assert!(begun(&mut chains).is_empty());
     }
 }

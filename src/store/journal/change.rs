@@ -37,12 +37,21 @@ pub struct Told {
     pub is_under_way: bool,
 }
 
+/// When a change is made among those that can be: what is waited for first, and what has failed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    /// Nobody waits for it.
+    is_for_nobody: bool,
+    tries: u32,
+    pub(super) number: u64,
+}
+
 #[derive(Debug, Default)]
 struct Progress {
     is_under_way: bool,
     /// The store may have it already.
     was_begun: bool,
-    /// Somebody waits for it.
+    /// Somebody waits for it; of what is refused: since it was.
     is_urgent: bool,
     /// How often it was tried in vain, and why the last time.
     tries: u32,
@@ -89,6 +98,11 @@ impl Pending {
         self.from.as_ref()
     }
 
+    /// When it was accepted, or found at the start.
+    pub fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
     /// All that it changes.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         [&self.key].into_iter().chain(&self.from)
@@ -103,10 +117,9 @@ impl Pending {
         self.row.body().is_some() && self.body.is_none()
     }
 
-    /// Its turn among those that can be made: who is waited for first, and who has failed last.
-    pub(super) fn turn(&self) -> (bool, u32, u64) {
-        let progress = self.progress.lock();
-        (!progress.is_urgent, progress.tries, self.row.number)
+    pub(super) fn turn(&self) -> Turn {
+        let Progress { is_urgent, tries, .. } = &*self.progress.lock();
+        Turn { is_for_nobody: !is_urgent, tries: *tries, number: self.row.number }
     }
 
     /// What clients are told that the object is.
@@ -172,6 +185,16 @@ impl Pending {
         progress.why.clone().filter(|_| progress.is_refused)
     }
 
+    pub(super) fn is_refused(&self) -> bool {
+        self.progress.lock().is_refused
+    }
+
+    /// Whether it has no content that is on this machine alone, and somebody has waited for it since it was refused.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        let progress = self.progress.lock();
+        !matches!(self.row.change, Change::Put { .. }) && progress.is_refused && progress.is_urgent
+    }
+
     /// Why it could not be made the last time.
     pub(super) fn failure(&self) -> String {
         self.progress.lock().why.clone().unwrap_or_default()
@@ -187,6 +210,7 @@ impl Pending {
     pub(super) fn set_refused(&self, why: String) {
         let mut progress = self.progress.lock();
         (progress.is_under_way, progress.is_refused, progress.why) = (false, true, Some(why));
+        progress.is_urgent = false;
     }
 
     /// It is tried again.
@@ -211,6 +235,11 @@ impl Pending {
         let progress = self.progress.lock();
         let is_due = progress.was_begun || progress.is_urgent;
         if is_due { Duration::ZERO } else { delay.saturating_sub(self.accepted.elapsed()) }
+    }
+
+    /// The same change with another row, and what that needs of this machine's disk. It is not refused.
+    pub(super) fn with_body(&self, row: AcceptedRow, body: Option<KeptBody>) -> Result<Self, InvalidKey> {
+        Ok(Self { accepted: self.accepted, ..Self::new(row, self.since, body)? })
     }
 
     /// Somebody waits for it. Whether that is new.

@@ -10,7 +10,10 @@ mod accepting;
 mod chains;
 mod change;
 mod operating;
+mod ready;
+mod turns;
 mod wrapper;
+mod yielding;
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -72,8 +75,6 @@ struct Inner {
     chains: Mutex<Chains>,
     /// Held while a change of a key is accepted, or ends.
     turns: KeyedLock<Key>,
-    /// How long a change waits for what may make it needless.
-    delay: Duration,
     /// What accepted files were stored as, by what clients were told.
     stored_as: Cache<ETag, ETag>,
     /// For whoever waits for a key.
@@ -86,7 +87,7 @@ impl Journal {
     /// Takes up what an earlier life accepted. What is accepted from now on waits for `delay`, unless somebody waits for it:
     /// what follows may make it needless.
     pub async fn load(state: State, bodies: Bodies, left: Vec<LeftChange>, delay: Duration) -> Self {
-        let mut chains = Chains::default();
+        let mut chains = Chains::resting(delay);
         for LeftChange { row, since } in &left {
             let body = body_of(&bodies, row).await;
             let lost = body.as_ref().err().map(|error| format!("its content is lost: {error}"));
@@ -102,7 +103,7 @@ impl Journal {
         let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
         let (turns, changes, wanted) = (KeyedLock::default(), watch::Sender::new(0), Notify::new());
         let chains = Mutex::new(chains);
-        Self(Arc::new(Inner { state, bodies, chains, turns, delay, stored_as, changes, wanted }))
+        Self(Arc::new(Inner { state, bodies, chains, turns, stored_as, changes, wanted }))
     }
 
     /// A place for a body that may be accepted, of which at least `length` bytes come; `None`: there is no room.
@@ -118,25 +119,28 @@ impl Journal {
 
     /// The key of something that waits to be made.
     pub fn next(&self) -> Option<Key> {
-        self.0.chains.lock().waiting().first().map(|head| head.key().clone())
+        self.0.chains.lock().waiting().next().map(|head| head.key().clone())
     }
 
     /// The store is out of reach: nothing was begun.
     pub fn unreachable(&self, why: &str) {
-        self.0.chains.lock().waiting().iter().for_each(|head| head.set_failed(why));
+        {
+            let mut chains = self.0.chains.lock();
+            let waiting: Vec<_> = chains.waiting().cloned().collect();
+            waiting.iter().for_each(|head| chains.set_failed(head, why));
+        }
         self.note_change();
     }
 
     /// What can be made now, in the order in which it was accepted: `most` changes, and deletions together. What is returned
     /// is under way.
     pub fn begin(&self, most: usize) -> Vec<Vec<Arc<Pending>>> {
-        self.0.chains.lock().begin(most, self.0.delay)
+        self.0.chains.lock().begin(most)
     }
 
     /// Nothing rests any more.
     pub fn hurry(&self) {
-        let all = self.0.chains.lock().below("");
-        if all.iter().filter(|change| change.hurry()).count() > 0 {
+        if self.0.chains.lock().hurry_all() {
             self.0.wanted.notify_one();
         }
     }
@@ -194,14 +198,14 @@ impl Journal {
 
     /// The store could not be asked.
     pub fn failed(&self, change: &Pending, why: &str) {
-        change.set_failed(why);
+        self.0.chains.lock().set_failed(change, why);
         self.note_change();
     }
 
     /// The store will not take it, whenever it is asked.
     pub fn refused(&self, change: &Pending, why: String) {
         self.0.state.note_refusal(change.row.number, Some(why.clone()));
-        change.set_refused(why);
+        self.0.chains.lock().set_refused(change, why);
         self.note_change();
     }
 
@@ -259,10 +263,10 @@ impl Journal {
                 _ => head.tries(),
             };
             first = Some((number, tries));
-            if head.hurry() {
+            if self.0.chains.lock().hurry(&head) {
                 self.0.wanted.notify_one();
             }
-            if let Some(why) = head.refusal() {
+            if let Some(why) = head.refusal().filter(|_| !head.is_in_the_way()) {
                 return Err(StoreError::Rejected(why.into()));
             }
             if head.tries() > tries {
@@ -276,6 +280,11 @@ impl Journal {
     /// Whether anything of a folder, or of what is in it, is pending.
     pub fn has_below(&self, prefix: &str) -> bool {
         self.0.chains.lock().any_below(prefix).is_some()
+    }
+
+    /// Whether this version of `key` is pending.
+    pub fn has_version(&self, key: &Key, etag: &ETag) -> bool {
+        self.0.chains.lock().all(key).iter().any(|change| change.etag() == *etag)
     }
 
     /// Whether anything of `key` is pending.
@@ -303,11 +312,16 @@ impl Journal {
 
     /// The same, or until something has rested long enough.
     pub async fn wanted(&self) {
-        let due = self.0.chains.lock().next_due(self.0.delay);
+        let due = self.0.chains.lock().next_due();
         match due {
             Some(due) => tokio::time::timeout(due, self.0.wanted.notified()).await.unwrap_or(()),
             None => self.0.wanted.notified().await,
         }
+    }
+
+    /// Whether nothing is pending.
+    pub fn is_empty(&self) -> bool {
+        self.0.chains.lock().is_empty()
     }
 
     /// How many are pending, and how many bytes they have on this machine's disk.

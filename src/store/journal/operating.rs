@@ -32,7 +32,7 @@ impl Journal {
         let refused = self.meant(fits).into_iter().filter(|change| change.refusal().is_some());
         let told = refused.map(|change| {
             self.0.state.note_refusal(change.row.number, None);
-            change.set_retried();
+            self.0.chains.lock().set_retried(&change);
             change.told()
         });
         let told = told.collect();
@@ -49,7 +49,7 @@ impl Journal {
             let _turns = self.turns_of(&[&change]).await;
             let is_meant = |other: &Pending| fits(&other.row.key);
             let (taken, left) = {
-                let chains = self.0.chains.lock();
+                let mut chains = self.0.chains.lock();
                 let taken = chains.take_with_followers(&change, is_meant);
                 let left = chains.left_by(&taken);
                 (taken, left)

@@ -77,11 +77,12 @@ impl WithJournal {
         self.below(prefix).iter().any(|(key, change)| change.meta_at(key).is_some())
     }
 
-    /// Whether a name lies in a folder that nobody has begun to make in the store: nothing of it is there.
-    fn is_in_new_folder(&self, name: &str) -> bool {
+    /// Whether a name lies in a folder that nobody has begun to make in the store: nothing of it is there. Of one that may be
+    /// `begun` nothing was there, which counts while the store is away.
+    fn is_in_new_folder(&self, name: &str, begun: bool) -> bool {
         let chains = self.journal.0.chains.lock();
         let slashes = name.match_indices('/').map(|(at, _)| &name[..=at]);
-        slashes.filter_map(|prefix| Key::new(prefix).ok()).any(|marker| chains.is_new(&marker))
+        slashes.filter_map(|prefix| Key::new(prefix).ok()).any(|marker| chains.is_new(&marker, begun))
     }
 
     fn current(&self, condition: &Condition) -> Condition {
@@ -209,8 +210,13 @@ impl WithJournal {
                 Err(error) if error.is_transient() => Ok(Stat { object: None, is_prefix: false }),
                 asked => Ok(Stat { object: None, is_prefix: asked? }),
             },
-            None if self.is_in_new_folder(name.as_str()) => Ok(self.inner.held_stat(name)),
-            None => self.inner.stat(name).await,
+            None if self.is_in_new_folder(name.as_str(), false) => Ok(self.inner.held_stat(name)),
+            None => match self.inner.stat(name).await {
+                Err(error) if error.is_transient() && self.is_in_new_folder(name.as_str(), true) => {
+                    Ok(self.inner.held_stat(name))
+                }
+                asked => asked,
+            },
         }
     }
 
@@ -220,7 +226,7 @@ impl WithJournal {
             return Ok((Stat { object: Some(meta), is_prefix: false }, None));
         }
         let request = ListRequest::tree(&format!("{name}/"));
-        let (mut stat, mut page) = if self.is_in_new_folder(&request.prefix) {
+        let (mut stat, mut page) = if self.is_in_new_folder(&request.prefix, false) {
             (self.inner.held_stat(name), Some(self.inner.held_page(&request)))
         } else {
             self.listed(&request.prefix, || self.inner.stat_tree(name)).await?
@@ -242,7 +248,7 @@ impl WithJournal {
         if self.has_below(prefix) {
             return Ok(true);
         }
-        if self.is_in_new_folder(prefix) {
+        if self.is_in_new_folder(prefix, false) {
             Ok(self.inner.has_held_below(prefix))
         } else {
             self.inner.is_prefix(prefix).await
@@ -320,12 +326,17 @@ impl ObjectStore for WithJournal {
     }
 
     async fn list(&self, request: &ListRequest) -> StoreResult<ListPage> {
-        let mut page = if self.is_in_new_folder(&request.prefix) {
+        let mut page = if self.is_in_new_folder(&request.prefix, false) {
             self.inner.held_page(request)
         } else {
-            self.listed(&request.prefix, || self.inner.list(request)).await?
+            match self.listed(&request.prefix, || self.inner.list(request)).await {
+                Err(error) if error.is_transient() && self.is_in_new_folder(&request.prefix, true) => {
+                    self.inner.held_page(request)
+                }
+                listed => listed?,
+            }
         };
-        if self.journal.count().0 > 0 || page.continuation.is_some() {
+        if !self.journal.is_empty() || page.continuation.is_some() {
             self.lay(&mut page, request);
         }
         Ok(page)

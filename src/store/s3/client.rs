@@ -30,6 +30,7 @@ use super::bounding::BoundAnswers;
 use super::class::Class;
 use super::connect_error::ConnectError;
 use super::counting::{CountRequests, KeepInTime};
+use super::dating::NoteDate;
 use super::headers::DropUnreadable;
 use super::naming::Naming;
 use super::options::{FixedCredentials, S3Options};
@@ -270,7 +271,8 @@ fn build(
             .interceptor(naming.clone())
             .interceptor(BoundAnswers)
             .interceptor(KeepInTime)
-            .interceptor(DropUnreadable);
+            .interceptor(DropUnreadable)
+            .interceptor(NoteDate);
         let config = if options.no_sign_request { config.allow_no_auth() } else { config };
         let config = match &options.endpoint_url {
             Some(url) => config.endpoint_url(url),

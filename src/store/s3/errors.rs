@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::bounding::TooLong;
 use super::class::Class;
+use super::dating::request_date;
 use super::naming::{Naming, NotS3s};
 use super::obstacles::{self, Lost};
 use super::options::S3Options;
@@ -212,12 +213,15 @@ fn is_of_clocks(status: u16, code: &str, answer: Option<&HttpResponse>) -> bool 
     code == "RequestTimeTooSkewed" || (may_be && answer.is_some_and(is_skewed))
 }
 
-/// Whether the endpoint's clock and this machine's differ much.
+/// Whether the endpoint's clock and this machine's differ much, or the one that dated the request: the SDK adds what it has
+/// learned that this machine's lacks.
 fn is_skewed(answer: &HttpResponse) -> bool {
     let date = answer.headers().get("date").and_then(|date| httpdate::parse_http_date(date).ok());
-    let now = SystemTime::now();
-    let apart = date.map(|date| now.duration_since(date).unwrap_or_else(|ahead| ahead.duration()));
-    apart.is_some_and(|apart| apart > MUCH_SKEW)
+    let apart = |date: SystemTime, own: SystemTime| {
+        own.duration_since(date).unwrap_or_else(|ahead| ahead.duration()) > MUCH_SKEW
+    };
+    let own = [Some(SystemTime::now()), request_date(answer)];
+    date.is_some_and(|date| own.into_iter().flatten().any(|own| apart(date, own)))
 }
 
 fn archive_class(answer: Option<&HttpResponse>) -> String {

@@ -10,6 +10,7 @@ mod connect_error;
 mod convert;
 mod copying;
 mod counting;
+mod dating;
 mod deleting;
 mod denied;
 mod errors;

@@ -24,4 +24,4 @@ mod scenarios;
 pub mod sender;
 mod shelf;
 mod unstored;
-mod wire;
+pub mod wire;

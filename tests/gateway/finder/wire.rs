@@ -2,6 +2,7 @@
 //! streamed body whose sender sees each error of its connection.
 
 use std::io::{Error, ErrorKind, Result};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -19,6 +20,8 @@ pub struct Sent {
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
     pub status: u16,
+    /// From its last byte to the answer's.
+    pub took: Duration,
 }
 
 pub struct Answer {
@@ -67,8 +70,8 @@ impl Wire {
         if !matches!(method, "GET" | "OPTIONS") {
             headers.push(("Content-Length", body.len().to_string()));
         }
-        let sent = Sent { method, target: target.to_owned(), headers, body, status: 0 };
-        let (number, bytes) = self.note(sent);
+        let (target, took, begun) = (target.to_owned(), Duration::ZERO, Instant::now());
+        let (number, bytes) = self.note(Sent { method, target, headers, body, status: 0, took });
         let pooled = self.idle.lock().pop();
         let answer = match pooled {
             Some(stream) => match self.exchange(stream, &bytes).await {
@@ -77,7 +80,7 @@ impl Wire {
             },
             None => self.exchange_anew(&bytes).await,
         }?;
-        self.sent.lock()[number].status = answer.status;
+        self.note_answer(number, &answer, begun);
         Ok(answer)
     }
 
@@ -98,8 +101,8 @@ impl Wire {
     pub async fn stream(&self, target: &str, headers: &[(&'static str, String)]) -> Result<Streamed<'_>> {
         let mut headers = self.all_headers("close", headers);
         headers.push(("Transfer-Encoding", "Chunked".to_owned()));
-        let sent = Sent { method: "PUT", target: target.to_owned(), headers, body: Bytes::new(), status: 0 };
-        let (number, head) = self.note(sent);
+        let (target, body, took) = (target.to_owned(), Bytes::new(), Duration::ZERO);
+        let (number, head) = self.note(Sent { method: "PUT", target, headers, body, status: 0, took });
         let mut stream = TcpStream::connect(&self.address).await?;
         stream.write_all(&head).await?;
         Ok(Streamed { wire: self, number, stream })
@@ -131,6 +134,11 @@ impl Wire {
         all.push(sent);
         (all.len() - 1, bytes)
     }
+
+    fn note_answer(&self, number: usize, answer: &Answer, begun: Instant) {
+        let sent = &mut self.sent.lock()[number];
+        (sent.status, sent.took) = (answer.status, begun.elapsed());
+    }
 }
 
 /// A PUT whose body comes in pieces.
@@ -160,8 +168,9 @@ impl Streamed<'_> {
     }
 
     pub async fn answer(mut self) -> Result<Answer> {
+        let begun = Instant::now();
         let answer = read_answer(&mut self.stream).await?;
-        self.wire.sent.lock()[self.number].status = answer.status;
+        self.wire.note_answer(self.number, &answer, begun);
         Ok(answer)
     }
 }

@@ -28,11 +28,16 @@ impl Door {
             while let Ok((mut client, _)) = listener.accept().await {
                 let target = target.clone();
                 connections.spawn(async move {
-                    let mut server = TcpStream::connect(target).await.unwrap();
+                    // S3 itself may have ended.
+                    let Ok(mut server) = TcpStream::connect(target).await else { return };
                     let _ = copy_bidirectional(&mut client, &mut server).await;
                 });
             }
         }));
+    }
+
+    pub fn is_shut(&self) -> bool {
+        self.open.is_none()
     }
 
     pub async fn shut(&mut self) {

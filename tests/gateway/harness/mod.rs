@@ -6,6 +6,7 @@ pub mod clients;
 pub mod dice;
 pub mod docker;
 pub mod door;
+pub mod drained;
 pub mod faults;
 pub mod front;
 pub mod held;
@@ -13,6 +14,7 @@ mod layered;
 pub mod process;
 pub mod raw;
 pub mod tls;
+pub mod trace;
 pub mod users;
 pub mod xml;
 

@@ -76,11 +76,14 @@ pub fn by(program: &Path, model: &Command) -> Command {
     command
 }
 
-/// The command line that serves the bucket of an endpoint on a free port, its state in `state`.
+/// The command line that serves the bucket of an endpoint, its state in `state`, on a free port unless `more` names one.
 pub fn serve(endpoint: &str, state: &TempDir, more: &[&str]) -> Command {
     let mut command =
         command(&["serve", "--bucket", BUCKET, "--endpoint-url", endpoint, "--force-path-style"]);
-    command.args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(state.path().join("state")).args(more);
+    command.arg("--state-dir").arg(state.path().join("state")).args(more);
+    if !more.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
     if !more.contains(&"--notify-command") {
         // Nobody's desktop is told of tests.
         command.arg("--notify=off");

@@ -52,7 +52,7 @@ async fn serve(door: &Door, state: &TempDir) -> Process {
     Process::gateway(&endpoint, state, &options).await
 }
 
-fn bodies(state: &TempDir) -> usize {
+pub(super) fn bodies(state: &TempDir) -> usize {
     let mut places = vec![state.path().to_owned()];
     let mut found = 0;
     while let Some(place) = places.pop() {
@@ -77,7 +77,7 @@ async fn work(url: String, mut documents: Vec<Document>, mut dice: Dice) -> Vec<
         if !document.moving && dice.below(4) == 0 {
             let other = document.other();
             document.moving = true;
-            let destination = format!("{url}{}", &other[1..]);
+            let destination = format!("{url}{other}");
             match mac.request("MOVE", &document.path).header("Destination", destination).send().await {
                 Ok(answer) if answer.status().is_success() => document.path = other,
                 Ok(_) => {}

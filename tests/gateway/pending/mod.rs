@@ -3,28 +3,33 @@
 mod changes;
 mod crashes;
 mod durability;
+mod faults;
 mod killed_uploads;
 mod moves;
 mod orders;
+mod phases;
 mod refusals;
 mod resuming;
 mod saves;
 mod silence;
+mod syncs;
+mod ten_minutes;
+mod two;
+mod yielding;
 
 pub use resuming::cut_off;
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use s3dav::config::Config;
-use s3dav::control::{self, ControlError, PendingAction, Reply, Request};
+use s3dav::control::{self, ControlError, Reply, Request};
 use s3dav::embedded::EmbeddedS3;
 use tempfile::TempDir;
 
 use crate::finder::client::Finder;
 use crate::harness::door::Door;
-use crate::harness::{Behind, Bucket, TestGateway, buckets, embedded, eventually};
+use crate::harness::{Behind, Bucket, TestGateway, buckets, drained, embedded};
 
 /// A gateway whose way to S3 can be shut, and S3 itself, as others see it.
 pub struct Away {
@@ -103,11 +108,7 @@ impl Away {
 
     /// The files in which bodies are kept.
     fn bodies(&self) -> Vec<String> {
-        let place = self.gateway.state.path().join("state/pending.noindex");
-        let entries = fs::read_dir(place).into_iter().flatten().map(Result::unwrap);
-        let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
-        let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| !name.starts_with('.')).collect()
+        drained::bodies(&self.gateway.state.path().join("state"))
     }
 
     /// The saves that are not stored, as `s3dav status` tells of them.
@@ -123,23 +124,9 @@ impl Away {
         }
     }
 
-    async fn is_anything_pending(&self) -> bool {
-        let state = self.gateway.state.path().join("state");
-        let request = Request::Pending { path: String::new(), action: PendingAction::List };
-        match control::ask(&state, request, Duration::from_secs(30)).await {
-            Ok(Reply::Pending { changes }) => !changes.is_empty(),
-            // It has only just started.
-            Err(ControlError::NotRunning { .. }) => true,
-            other => panic!("{other:?}"),
-        }
-    }
-
     /// Until nothing is pending any more.
     pub async fn drained(&self) {
-        eventually("everything is stored, and nothing is left of it here", || async {
-            self.bodies().is_empty() && !self.is_anything_pending().await
-        })
-        .await;
+        self.gateway.drained().await;
     }
 }
 

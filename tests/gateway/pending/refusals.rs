@@ -34,6 +34,33 @@ async fn what_s3_refuses_is_kept_told_and_gives_way_to_what_is_saved_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_s3_refuses_at_once_is_kept_for_whoever_cannot_be_told() {
+    let away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    assert_eq!(away.mac.get("/doc").await.1, "old");
+    assert_eq!(away.mac.look("/new").await, 404);
+    away.s3.hooks().next(usize::MAX, "PutObject", DENIED);
+    assert_eq!(away.gateway.put("/doc", "of a client that is told").await, 403);
+    assert_eq!(away.save("/doc", "newer").await, 204);
+    away.mac.create("/new", "content").await;
+    eventually("both are refused", || async {
+        let told = away.told().await;
+        told.as_array().unwrap().iter().filter(|save| save["state"] == "failed").count() == 2
+    })
+    .await;
+    assert_eq!(away.mac.get("/doc").await, (200, "newer".into()), "it is shown");
+    assert_eq!(away.mac.get("/new").await, (200, "content".into()));
+    assert_eq!((away.bodies().len(), away.bucket.keys().await), (2, vec!["doc".to_owned()]));
+    away.s3.hooks().heal();
+    let state = away.gateway.state.path().join("state");
+    let request = Request::Pending { path: String::new(), action: PendingAction::Retry };
+    control::ask(&state, request, Duration::from_secs(30)).await.unwrap();
+    away.drained().await;
+    assert_eq!(away.bucket.get("doc").await.unwrap(), "newer");
+    assert_eq!(away.bucket.get("new").await.unwrap(), "content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_is_tried_again_at_the_next_start() {
     let mut away = Away::start().await;
     away.bucket.put("doc", "old").await;

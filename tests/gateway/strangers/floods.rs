@@ -1,58 +1,18 @@
 //! Connections without number that are closed at once cost the gateway next to nothing, and its owner nothing.
 
 use std::fs;
-use std::process::Stdio;
 use std::time::Duration;
 
-use tempfile::TempDir;
-use tokio::process::Child;
-
 use super::{attack_time, port};
-use crate::harness::clients::{Tools, needs_of_users};
+use crate::harness::clients::needs_of_users;
 use crate::harness::process::{Process, outcome};
+use crate::harness::trace::Trace;
 use crate::harness::users::{Owner, SOMEBODY, SOMEBODY_ELSE, others_have, python};
-use crate::harness::{BUCKET, Bucket, client, eventually};
+use crate::harness::{BUCKET, Bucket, client};
 
 const CLOSES: &str = include_str!("closes.py");
 const HALVES: &str = include_str!("halves.py");
 const OWNER: &str = include_str!("owner.py");
-
-/// strace beside a gateway.
-struct Trace {
-    tracer: Child,
-    log: TempDir,
-}
-
-impl Trace {
-    async fn attach(gateway: &Process, tools: &Tools) -> Self {
-        let log = tempfile::tempdir().unwrap();
-        let tracer = tools
-            .command("strace")
-            .args(["-f", "-p", &gateway.child.id().unwrap().to_string(), "-o"])
-            .arg(log.path().join("log"))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let trace = Self { tracer, log };
-        eventually("strace is attached", || async {
-            client().get(format!("{}/.s3dav/health", gateway.url)).send().await.unwrap();
-            trace.text().contains("/.s3dav/health")
-        })
-        .await;
-        trace
-    }
-
-    fn text(&self) -> String {
-        fs::read_to_string(self.log.path().join("log")).unwrap_or_default()
-    }
-
-    async fn end(mut self) -> String {
-        let id = rustix::process::Pid::from_raw(self.tracer.id().unwrap() as i32).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-        self.tracer.wait().await.unwrap();
-        self.text()
-    }
-}
 
 fn threads(gateway: &Process) -> usize {
     fs::read_dir(format!("/proc/{}/task", gateway.child.id().unwrap())).unwrap().count()
@@ -63,7 +23,7 @@ async fn a_closed_connection_costs_few_calls_and_no_table_is_read() {
     let Some(tools) = needs_of_users(&["strace"], &["python3"]) else { return };
     let owner = Owner::new(SOMEBODY).await;
     let Some(gateway) = owner.gateway(&[]).await else { return };
-    let trace = Trace::attach(&gateway, &tools).await;
+    let trace = Trace::attach(&gateway, &tools, &[]).await;
     let before = trace.text().len();
     let Some(flood) = python(SOMEBODY_ELSE, CLOSES, &[port(&gateway.url), "100", "2"]) else { return };
     let count: usize = outcome(flood).await.1.trim().parse().unwrap();

@@ -41,6 +41,19 @@ async fn s26_a_body_is_taken_without_a_pause(world: World) {
 async fn s43_a_busy_mac_keeps_what_it_has_open(world: World) {
     let rounds = busy::work(&world.mac.url, &world.gateway.url, SOAK).await;
     assert!(rounds.iter().all(|rounds| *rounds > 0), "{rounds:?}: somebody was stuck");
+    let mut left = world.stored().await.contents().await;
+    assert_eq!(left.remove("open").unwrap(), "mine");
+    for (key, content) in &left {
+        let told = world.mac.get(&format!("/{key}")).await;
+        assert!(key.ends_with('/') || told == (200, content.clone()), "{key}");
+    }
+    for worker in 0..rounds.len() - 1 {
+        // How often it worked depends on the machine, and so does what it made.
+        let folder = format!("mac{worker}/");
+        let kept = left.keys().filter(|key| key.starts_with(&format!("{folder}renamed"))).count();
+        assert_eq!(kept, rounds[worker].div_ceil(3), "{folder}");
+        assert_eq!(world.mac.status("DELETE", &format!("/{folder}")).await, 204);
+    }
 }
 
 /// A tenth of what a part may take, and of what the client waits for before it gives an upload up.

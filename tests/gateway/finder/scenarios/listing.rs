@@ -125,11 +125,11 @@ async fn s10_both_spellings_of_a_name_find_it(world: World) {
     assert_eq!(world.mac.get(DECOMPOSED).await, (200, "x".into()));
     let put = world.mac.request("PUT", DECOMPOSED).body("y").send().await.unwrap();
     assert_eq!(put.status(), 204);
-    assert_eq!(world.gateway.bucket().await.keys().await, ["caf\u{e9}"], "the same one");
+    assert_eq!(world.stored().await.keys().await, ["caf\u{e9}"], "the same one");
     assert_eq!(world.mac.rename(DECOMPOSED, "/tea").await, 201);
     assert_eq!(world.mac.rename("/tea", COMPOSED).await, 201);
     assert_eq!(world.mac.status("DELETE", DECOMPOSED).await, 204);
-    assert!(world.gateway.bucket().await.is_empty().await);
+    assert!(world.stored().await.is_empty().await);
 }
 
 async fn s11_a_folder_is_called_as_it_was_asked_for(world: World) {

@@ -44,7 +44,7 @@ async fn s32_a_file_goes_where_it_should(world: World) {
         assert_eq!(request.send().await.unwrap().status(), 201, "{host}");
         assert_eq!(world.mac.rename("/elsewhere", "/there%20before").await, 201);
     }
-    assert_eq!(world.gateway.bucket().await.keys().await, ["there before"]);
+    assert_eq!(world.stored().await.keys().await, ["there before"]);
 }
 
 async fn s33_a_large_folder_is_renamed_in_time(world: World) {
@@ -100,5 +100,5 @@ async fn s42_saving_safely(world: World) {
     assert!(world.mac.is_empty("/doc.sb-1a2b3c4d-x1y2z3/").await);
     assert_eq!(world.mac.status("DELETE", "/doc.sb-1a2b3c4d-x1y2z3/").await, 204);
     assert_eq!(world.mac.get("/doc").await.1, "newer");
-    assert_eq!(world.gateway.bucket().await.keys().await, ["doc"]);
+    assert_eq!(world.stored().await.keys().await, ["doc"]);
 }

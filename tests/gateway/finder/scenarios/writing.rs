@@ -127,5 +127,5 @@ async fn s39_what_belongs_to_a_file_is_kept_beside_it(world: World) {
     assert!(matches!(world.mac.rename("/._f", "/._g").await, 201 | 204));
     assert_eq!(world.mac.get("/._g").await.1.len(), 4096);
     assert_eq!(world.mac.status("DELETE", "/._g").await, 204);
-    assert_eq!(world.gateway.bucket().await.keys().await, ["g"]);
+    assert_eq!(world.stored().await.keys().await, ["g"]);
 }
