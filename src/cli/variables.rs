@@ -93,6 +93,7 @@ const OF_TESTS: &[&str] = &[
     "RCLONE",
     "RELEASE_DIR",
     "REQUIRE_CLIENTS",
+    "RESUMED_MIB",
     "SEED",
     "SHELLCHECK",
     "SOAK_SECONDS",

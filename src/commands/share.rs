@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::relay::{FarError, Relay};
 use crate::shutdown::Shutdown;
 use crate::spool::{Bodies, Intakes};
-use crate::state::{Change, CreateRow, Left, LeftChange, QuestionRow, Recovered, State, UploadRow};
+use crate::state::{Change, CreateRow, Left, LeftChange, QuestionRow, Recovered, State};
 use crate::store::creates::IsOpen;
 use crate::store::journal::Journal;
 use crate::store::layers::conditional::{Endpoint, forget_question};
@@ -166,7 +166,7 @@ pub(super) async fn of_buckets(
     let cache = CacheUse { used: Box::new(move || cached.cache_used()), limit: source.cache.size };
     let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
     let intakes = uploads.intakes().clone();
-    abort_leftovers(&uploads, store.namespace(LEFTOVER), left.uploads, shutdown);
+    uploads.abort_in_background(Arc::new(store.namespace(LEFTOVER)), left.uploads);
     forget_questions(state, store.namespace(LEFTOVER), left.questions, shutdown);
     let share = S3Share::new(
         store,
@@ -215,22 +215,7 @@ fn scratch_prefix(buckets: &[BucketSpec]) -> String {
     }
 }
 
-/// Aborting what the last life left may wait for S3; serving need not wait for it.
-fn abort_leftovers(uploads: &Uploads, store: Namespace, rows: Vec<UploadRow>, shutdown: &Shutdown) {
-    if rows.is_empty() {
-        return;
-    }
-    let (uploads, stop) = (uploads.clone(), shutdown.clone());
-    shutdown.background(async move {
-        let (ended, left) = tokio::select! {
-            counts = uploads.abort_leftovers(&store, rows) => counts,
-            () = stop.begun() => return,
-        };
-        tracing::info!(ended, left, "cleaned up uploads that the last run left unfinished");
-    });
-}
-
-/// The same for what endpoints were asked with.
+/// Removing what endpoints were asked with may wait for S3; serving need not wait for it.
 fn forget_questions(state: &State, store: Namespace, rows: Vec<QuestionRow>, shutdown: &Shutdown) {
     if rows.is_empty() {
         return;

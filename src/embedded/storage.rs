@@ -59,8 +59,18 @@ pub(super) struct Upload {
     pub(super) key: String,
     pub(super) headers: Headers,
     pub(super) initiated: SystemTime,
-    /// By number: ETag without quotes, and content.
-    pub(super) parts: BTreeMap<i32, (String, Blob)>,
+    /// By number.
+    pub(super) parts: BTreeMap<i32, Part>,
+}
+
+/// A part of it.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    /// Without quotes.
+    pub(super) etag: String,
+    /// Base64, if it came with one.
+    pub(super) crc32: Option<String>,
+    pub(super) content: Blob,
 }
 
 /// An object's index file.

@@ -1,5 +1,6 @@
 //! Multipart uploads.
 
+use std::ops::Bound;
 use std::time::SystemTime;
 
 use md5::{Digest, Md5};
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use super::blob::Blob;
 use super::rules::{Conditions, check_key, check_metadata, internal, streaming};
 use super::service::Service;
-use super::storage::{Headers, Upload};
+use super::storage::{self, Headers, Upload};
 
 pub(super) fn create(
     service: &Service,
@@ -45,12 +46,10 @@ pub(super) async fn part(service: &Service, input: UploadPartInput) -> S3Result<
     received.verify(input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
     let target = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
     let etag = service.etag(received.md5);
-    add_part(service, target, input.part_number, &etag, received.content).await?;
-    Ok(UploadPartOutput {
-        e_tag: Some(ETag::Strong(etag)),
-        checksum_crc32: input.checksum_crc32.map(|_| received.crc32),
-        ..Default::default()
-    })
+    let crc32 = input.checksum_crc32.map(|_| received.crc32);
+    let part = storage::Part { etag: etag.clone(), crc32: crc32.clone(), content: received.content };
+    add_part(service, target, input.part_number, part).await?;
+    Ok(UploadPartOutput { e_tag: Some(ETag::Strong(etag)), checksum_crc32: crc32, ..Default::default() })
 }
 
 pub(super) async fn part_copy(
@@ -71,7 +70,8 @@ pub(super) async fn part_copy(
     let received = service.receive(&input.bucket, Some(streaming(body))).await?;
     let target = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
     let etag = service.etag(received.md5);
-    add_part(service, target, input.part_number, &etag, received.content).await?;
+    let part = storage::Part { etag: etag.clone(), crc32: None, content: received.content };
+    add_part(service, target, input.part_number, part).await?;
     let result = CopyPartResult {
         e_tag: Some(ETag::Strong(etag)),
         last_modified: Some(SystemTime::now().into()),
@@ -84,16 +84,15 @@ async fn add_part(
     service: &Service,
     (bucket, key, id): (&str, &str, &str),
     number: i32,
-    etag: &str,
-    content: Blob,
+    part: storage::Part,
 ) -> S3Result<()> {
     let replaced = service.bucket(bucket, |bucket| {
         let upload = bucket.uploads.get_mut(id).filter(|upload| upload.key == key);
         let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
-        Ok(upload.parts.insert(number, (etag.to_owned(), content)))
+        Ok(upload.parts.insert(number, part))
     })?;
-    if let Some((_, old)) = replaced {
-        old.remove().await;
+    if let Some(old) = replaced {
+        old.content.remove().await;
     }
     Ok(())
 }
@@ -145,7 +144,8 @@ fn chosen_parts(upload: &Upload, wanted: &[CompletedPart]) -> S3Result<(Vec<Stri
             return Err(s3_error!(InvalidPartOrder));
         }
         last = number;
-        let (etag, content) = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
+        let storage::Part { etag, content, .. } =
+            upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
         if part.e_tag.as_ref().is_some_and(|sent| sent.value() != etag) {
             return Err(s3_error!(InvalidPart));
         }
@@ -165,8 +165,8 @@ pub(super) async fn abort(
     let upload = service.bucket(&input.bucket, |bucket| {
         bucket.uploads.remove(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))
     })?;
-    for (_, content) in upload.parts.into_values() {
-        content.remove().await;
+    for part in upload.parts.into_values() {
+        part.content.remove().await;
     }
     Ok(AbortMultipartUploadOutput::default())
 }
@@ -197,22 +197,32 @@ pub(super) fn list(
     })
 }
 
+/// One page, of [`PAGE`] parts at most, behind the part that the client names.
 pub(super) fn list_parts(service: &Service, input: ListPartsInput) -> S3Result<ListPartsOutput> {
-    let parts = service.bucket(&input.bucket, |bucket| {
-        let upload = bucket.uploads.get(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
-        let of = |(number, (etag, content)): (&i32, &(String, Blob))| Part {
+    let after = input.part_number_marker.unwrap_or_default();
+    let most = input.max_parts.map_or(Ok(PAGE), usize::try_from);
+    let most = most.map_err(|_| s3_error!(InvalidArgument))?.min(PAGE);
+    let (parts, is_truncated) = service.bucket(&input.bucket, |bucket| {
+        let upload = bucket.uploads.get(&input.upload_id).filter(|upload| upload.key == input.key);
+        let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let of = |(number, part): (&i32, &storage::Part)| Part {
             part_number: Some(*number),
-            e_tag: Some(ETag::Strong(etag.clone())),
-            size: Some(content.len() as i64),
+            e_tag: Some(ETag::Strong(part.etag.clone())),
+            checksum_crc32: part.crc32.clone(),
+            size: Some(part.content.len() as i64),
             ..Default::default()
         };
-        Ok(upload.parts.iter().map(of).collect())
+        let mut left = upload.parts.range((Bound::Excluded(after), Bound::Unbounded));
+        let parts: Vec<_> = left.by_ref().take(most).map(of).collect();
+        Ok((parts, left.next().is_some()))
     })?;
+    let last = parts.last().and_then(|part| part.part_number);
     Ok(ListPartsOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(input.upload_id),
-        is_truncated: Some(false),
+        is_truncated: Some(is_truncated),
+        next_part_number_marker: last,
         parts: Some(parts),
         ..Default::default()
     })
@@ -229,3 +239,5 @@ fn check_number(number: i32) -> S3Result<()> {
 const SMALLEST_PART: u64 = 5 << 20;
 /// CopyObject's limit: 5 GB.
 pub(super) const LARGEST_COPY: u64 = 5_000_000_000;
+/// Parts of a page: S3's own limit.
+const PAGE: usize = 1000;

@@ -64,6 +64,12 @@ pub const BUCKET: &[Grant] = &[
         "WriteFiles",
         "to leave no parts of an upload that breaks off, which would be paid for",
     ),
+    write(
+        "s3:ListMultipartUploadParts",
+        On::Objects,
+        "WriteFiles",
+        "to go on with a large upload after a crash, a stop or an outage, instead of sending all of it again",
+    ),
     write("s3:GetObjectTagging", On::Objects, "WriteFiles", "to copy and move files that have tags"),
     write("s3:PutObjectTagging", On::Objects, "WriteFiles", "to give the copies the same tags"),
     write(

@@ -172,6 +172,11 @@ impl KeptBody {
         self.0.size
     }
 
+    /// Its file's.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
     /// For the row of what it is promised to.
     pub fn row(&self) -> BodyRow {
         let Stored { name, size, crc32c, .. } = &*self.0;

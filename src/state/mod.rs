@@ -49,7 +49,7 @@ pub use locks::LockRow;
 pub use pending::{
     Acceptance, AcceptedRow, Basis, BodyRow, Change, Coming, CreateRow, Kept, Left, LeftChange, MoveRow,
     Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered, TransferRow, Unstored,
-    UploadRow,
+    UploadRow, UploadSource,
 };
 pub use private::{
     create_private, directory_hint, open_private, private_directory, read_private, write_private,

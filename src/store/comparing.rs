@@ -4,13 +4,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
 use futures_util::StreamExt;
 use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 use md5::{Digest, Md5};
 
-use super::{CopySource, GetObject, ListRequest, ObjectStore, Part, Payload, StoreResult};
+use super::{CopySource, GetObject, ListRequest, ObjectStore, Part, Payload, StoreResult, StoredPart};
 use crate::object::{ETag, Key, ObjectMeta, ReadCondition};
 
 /// What a write should leave.
@@ -127,6 +130,19 @@ pub(super) async fn own_etag<S: ObjectStore + ?Sized>(store: &S, key: &Key, list
     (is_it && own.etag != *listed).then_some(own.etag)
 }
 
+/// Whether a part that the store has is what is to be sent: by its checksum, or its ETag where that is an MD5. Where neither
+/// tells, it is not.
+pub(super) async fn is_part(stored: &StoredPart, body: &Payload) -> bool {
+    let StoredPart { part, size } = stored;
+    if *size != body.len() as u64 {
+        return false;
+    }
+    match &part.crc32 {
+        Some(crc32) => *crc32 == crc32_of(body.clone()).await,
+        None => part.etag.unquoted() == md5_of(body.clone()).await,
+    }
+}
+
 /// The ETag of an object made of these parts, where their ETags are MD5s.
 pub(super) fn composite_etag(parts: &[Part]) -> Option<ETag> {
     let mut digest = Md5::new();
@@ -147,6 +163,17 @@ async fn md5_of(body: Payload) -> String {
         let mut digest = Md5::new();
         body.pieces().iter().for_each(|piece| digest.update(piece));
         hex::encode(digest.finalize())
+    };
+    tokio::task::spawn_blocking(digest).await.unwrap_or_default()
+}
+
+/// The same in base64, as S3 tells it.
+async fn crc32_of(body: Payload) -> String {
+    let digest = move || {
+        let mut digest = crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc);
+        body.pieces().iter().for_each(|piece| digest.update(piece));
+        // It has 32 bits.
+        BASE64.encode((digest.finalize() as u32).to_be_bytes())
     };
     tokio::task::spawn_blocking(digest).await.unwrap_or_default()
 }

@@ -150,6 +150,11 @@ impl StoreError {
             )
     }
 
+    /// Whether it may succeed later, though nobody changes what is asked for.
+    pub fn is_passing(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Credentials(_))
+    }
+
     /// Whether the store will not take it, whenever it is asked: somebody must see to it.
     pub fn is_refusal(&self) -> bool {
         matches!(

@@ -56,6 +56,9 @@ macro_rules! forward {
     (@list_uploads $inner:ident) => {
         forward!(@async $inner list_uploads(key: &'life1 $crate::object::Key) -> Vec<$crate::store::Upload>);
     };
+    (@list_parts $inner:ident) => {
+        forward!(@async $inner list_parts(request: $crate::store::ListParts<'life1>) -> $crate::store::PartsPage);
+    };
     (@foresee $inner:ident) => {
         forward!(@boxed $inner foresee(copies: &'life1 [$crate::store::Foreseen]) -> ());
     };

@@ -10,8 +10,9 @@ use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
 use super::{
-    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListPage, ListRequest,
-    MultipartStore, ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
+    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListPage, ListParts, ListRequest,
+    MultipartStore, ObjectStore, PAGE_KEYS, Part, PartsPage, PutObject, StoreError, StoreResult, StoredPart,
+    Upload, UploadPart,
 };
 use crate::object::{
     Attributes, Condition, DeleteTarget, ETag, Key, ListedObject, ObjectAddress, ObjectMeta, ReadCondition,
@@ -255,6 +256,22 @@ impl MultipartStore for MemoryStore {
         let shelves = self.0.lock();
         let here = shelves.uploads.values().filter(|pending| pending.upload.key == *key);
         Ok(here.map(|pending| pending.upload.clone()).collect())
+    }
+
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+        let mut shelves = self.0.lock();
+        let parts = &shelves.upload(request.upload)?.parts;
+        let mut page = PartsPage::default();
+        for (number, body) in parts.range(request.after + 1..) {
+            if page.parts.len() == PAGE_KEYS {
+                page.next = page.parts.last().map(|last| last.part.number);
+                break;
+            }
+            let etag = ETag::new(hex::encode(Md5::digest(body)));
+            let part = Part { number: *number, etag, crc32: None };
+            page.parts.push(StoredPart { part, size: body.len() as u64 });
+        }
+        Ok(page)
     }
 }
 

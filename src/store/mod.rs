@@ -43,7 +43,7 @@ use crate::object::{ByteRange, ETag, Key, ObjectAddress, ObjectMeta};
 pub use crate::object::ListPage;
 
 pub use payload::{Payload, PayloadBuffer};
-pub use requests::{CompleteUpload, CopyObject, CopyPart, GetObject, PutObject, UploadPart};
+pub use requests::{CompleteUpload, CopyObject, CopyPart, GetObject, ListParts, PutObject, UploadPart};
 pub use wire::{MultipartStore, ObjectStore};
 
 pub use error::{NotFoundAnywhere, NotSignedIn, Setting, StoreError, StoreResult, existing};
@@ -100,6 +100,22 @@ pub struct Part {
     pub etag: ETag,
     /// The part's checksum as the store echoed it, base64 of CRC32; sent along at completion.
     pub crc32: Option<String>,
+}
+
+/// A part that the store has of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPart {
+    pub part: Part,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A page of the parts of an upload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartsPage {
+    pub parts: Vec<StoredPart>,
+    /// The number behind which it goes on; `None`: that is all.
+    pub next: Option<u32>,
 }
 
 /// What to list.

@@ -90,5 +90,5 @@ impl ObjectStore for Namespace {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl MultipartStore for Namespace {
-    forward!(retry: create_upload, upload_part, copy_part, complete_upload, abort_upload, list_uploads);
+    forward!(retry: create_upload, upload_part, copy_part, complete_upload, abort_upload, list_uploads, list_parts);
 }

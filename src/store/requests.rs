@@ -58,6 +58,14 @@ pub struct CopyPart<'a> {
     pub range: ByteRange,
 }
 
+/// The parts of an upload to list.
+#[derive(Debug, Clone, Copy)]
+pub struct ListParts<'a> {
+    pub upload: &'a Upload,
+    /// Only those with a greater number.
+    pub after: u32,
+}
+
 /// An object to make of its parts.
 #[derive(Debug, Clone, Copy)]
 pub struct CompleteUpload<'a> {

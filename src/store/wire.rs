@@ -8,8 +8,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use super::{
-    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListPage, ListRequest, Part,
-    PutObject, StoreError, StoreResult, Upload, UploadPart,
+    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListPage, ListParts, ListRequest,
+    Part, PartsPage, PutObject, StoreError, StoreResult, Upload, UploadPart,
 };
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, Written};
 
@@ -75,4 +75,7 @@ pub trait MultipartStore: ObjectStore {
 
     /// The multipart uploads under way to exactly this key, whoever began them; up to [`PAGE_KEYS`].
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>>;
+
+    /// One page of the parts that the store has of an upload, by number.
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage>;
 }

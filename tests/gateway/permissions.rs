@@ -1,11 +1,13 @@
 //! What AWS must allow: each action of the table is taken away, and what fails then is what the table says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use s3dav::config::BucketSpec;
-use s3dav::embedded::{ACTIONS, Action, EmbeddedS3, Hooks, Listable};
+use s3dav::embedded::{ACTIONS, Action, EmbeddedS3, Gate, Hooks, Listable, Rule};
 use s3dav::iam;
 use s3dav::object::{Attributes, Key};
+use s3dav::store::journal::Durability;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -194,6 +196,35 @@ async fn without_s3_abort_multipart_upload_an_upload_that_breaks_off_leaves_its_
     break_off(&gateway).await;
     let (s3, _) = gateway.stop().await;
     assert!(!is_clean(&s3).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_s3_list_multipart_upload_parts_all_of_an_upload_that_was_cut_off_is_sent_again() {
+    let (s3, state) = without("s3:ListMultipartUploadParts").await.stop().await;
+    let start = || async {
+        TestGateway::start_on(Arc::clone(&s3), Arc::clone(&state), |config| {
+            let source = buckets(config);
+            source.file_system.durability = Durability::Journal;
+            source.file_system.drain_timeout = Duration::from_millis(200);
+        })
+        .await
+    };
+    let gateway = start().await;
+    let (gate, operation) = (Gate::default(), Some("UploadPart".to_owned()));
+    let target = Some("partNumber=2&".to_owned());
+    s3.hooks().add(Rule { operation, target, times: 1, action: Action::HoldFirst(gate.clone()) });
+    assert_eq!(gateway.put("/large", vec![7; LARGE]).await, 201);
+    gate.reached().await;
+    gateway.stop().await;
+    let gate = Gate::default();
+    s3.hooks().next(1, "ListParts", Action::HoldFirst(gate.clone()));
+    let gateway = start().await;
+    gate.reached().await;
+    gate.open();
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    eventually("it is stored", || async { bucket.keys().await.iter().any(|key| key == "large") }).await;
+    assert_eq!(gateway.hooks().count("UploadPart"), LARGE.div_ceil(8 << 20));
+    assert!(is_clean(&s3).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use s3dav::embedded::Action;
 
 use crate::harness::{TestGateway, buckets, eventually, open_uploads, xml};
-use crate::pending::Away;
+use crate::pending::{Away, cut_off};
 
 const AWAY: Action =
     Action::Fail { status: 503, code: "SlowDown", message: "Please reduce your request rate" };
@@ -119,6 +119,12 @@ async fn with_a_journal_changes_are_answered_before_s3_has_them() {
     away.drained().await;
     assert_eq!(away.bucket.keys().await, ["d/doc", "d/new"]);
     assert_eq!(away.bucket.get("d/doc").await.unwrap(), "newer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_resume() {
+    let (mut away, content) = cut_off().await;
+    assert_eq!(away.finish(&content).await, [5, 6, 7, 8, 9], "S3 had the first four parts");
 }
 
 #[tokio::test(flavor = "multi_thread")]

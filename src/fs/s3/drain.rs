@@ -88,6 +88,7 @@ impl Draining {
     }
 
     fn begin(&mut self, shared: &Arc<Shared>) {
+        shared.uploads.abort_needless(|| shared.store.below_journal(LEFT_OVER));
         for group in shared.store.journal().begin(PARALLEL.saturating_sub(self.making.len())) {
             self.making.spawn(make_all(Arc::clone(shared), group));
         }
@@ -361,6 +362,9 @@ async fn explained(shared: &Shared, change: &Pending, failure: Failure) -> Failu
 /// For each request: whoever waits for a file is told soon that it fails.
 const ATTEMPT: RetryPolicy =
     RetryPolicy { limit: Limit::Each(Duration::from_secs(2)), for_credentials: false };
+/// Nobody waits for what is left over.
+const LEFT_OVER: RetryPolicy =
+    RetryPolicy { limit: Limit::Each(Duration::from_secs(600)), for_credentials: true };
 const HERE: [u8; 4] = [127, 0, 0, 1];
 /// Changes at once: small ones take a round trip each, and large files are sent in parts at once anyway.
 const PARALLEL: usize = 8;

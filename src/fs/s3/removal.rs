@@ -234,7 +234,8 @@ async fn put_or_accept_marker(
         return made;
     }
     let accepted = key.clone();
-    let marker = NewFile { key, attributes, condition: Condition::IfAbsent, body: None, was_sent: false };
+    let condition = Condition::IfAbsent;
+    let marker = NewFile { key, attributes, condition, body: None, was_sent: false, upload: None };
     shared.store.names().accept_file(marker, &writer(client)).await?;
     shared.note_accepted(&accepted, "a folder");
     Ok(())

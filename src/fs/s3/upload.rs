@@ -23,7 +23,7 @@ use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key};
 use crate::spool::{BodyCopy, Intake, KeptBody};
 use crate::store::journal::NewFile;
-use crate::store::multipart::{MultipartWriter, NewObject, RetainedBody, Unfinished};
+use crate::store::multipart::{MultipartWriter, NewObject, RetainedBody, SentUpload, Unfinished};
 use crate::store::namespace::Namespace;
 use crate::sync::Entered;
 
@@ -73,6 +73,8 @@ struct Placement {
     context: Arc<RequestContext>,
     target: Target,
     delivery: Delivery,
+    /// What S3 has of it, if it is sent in parts.
+    sent: SentUpload,
     is_clients_own: bool,
     /// Whether it may be accepted before S3 has it.
     is_acceptable: bool,
@@ -117,12 +119,14 @@ impl S3FileSystem {
         let is_acceptable = self.may_accept() && !is_clients_own;
         let copy = if is_acceptable { self.copy(length).await } else { None };
         let silence = Silence::begin(&self.shared, &delivery.key);
+        let sent = SentUpload::default();
         let object = NewObject {
             key: delivery.key.clone(),
             attributes: delivery.attributes.clone(),
             condition: delivery.condition.clone(),
             length,
             keep: !is_clients_own && copy.is_none(),
+            sent: sent.clone(),
         };
         let has_place = copy.is_some() || self.declares_nothing(length);
         let route = match copy {
@@ -132,7 +136,7 @@ impl S3FileSystem {
         let context = Arc::clone(context);
         let declared = DeclaredBody::new(&context, length);
         let placement =
-            Placement { names, context, target, delivery, is_clients_own, is_acceptable, entered };
+            Placement { names, context, target, delivery, sent, is_clients_own, is_acceptable, entered };
         Ok(Upload { declared, route, silence, placement })
     }
 
@@ -301,8 +305,10 @@ impl Placement {
     ) -> Result<Placed, Failure> {
         let Delivery { shared, client, key, attributes, condition, .. } = &self.delivery;
         let (attributes, condition) = (attributes.clone(), condition.clone());
-        let file = NewFile { key: key.clone(), attributes, condition, body, was_sent };
+        let upload = body.as_ref().and_then(|body| self.sent.row(body.name()));
+        let file = NewFile { key: key.clone(), attributes, condition, body, was_sent, upload };
         let written = shared.store.names().accept_file(file, &writer(client)).await?;
+        self.sent.leave();
         shared.note_accepted(key, "a file");
         Ok(Placed::There { size, written })
     }

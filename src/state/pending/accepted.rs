@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Operation, PendingRow, Phase, id};
+use super::{Kind, Operation, PendingRow, Phase, UploadRow, id};
 use crate::path_key::PathKey;
 use crate::state::{State, StateError};
 
@@ -106,6 +106,8 @@ pub struct Acceptance {
     pub accepted: Vec<(AcceptedRow, String)>,
     /// The numbers of those that are not needed any more.
     pub needless: Vec<u64>,
+    /// The upload that one of them is on its way by.
+    pub upload: Option<UploadRow>,
 }
 
 impl AcceptedRow {
@@ -163,8 +165,9 @@ impl State {
     pub async fn accept(&self, acceptance: Acceptance, since: u64) -> Result<(), StateError> {
         let before = {
             let mut rows = self.0.pending.0.lock();
-            let Acceptance { accepted, needless } = &acceptance;
-            let touched = accepted.iter().map(|(row, _)| row.id());
+            let Acceptance { accepted, needless, upload } = &acceptance;
+            let upload = upload.clone().map(PendingRow::upload);
+            let touched = accepted.iter().map(|(row, _)| row.id()).chain(upload.iter().map(PendingRow::id));
             let touched = touched.chain(needless.iter().map(|number| number_id(*number)));
             let before: Vec<_> = touched.map(|id| (rows.all.get(&id).cloned(), id)).collect();
             for (row, client) in accepted {
@@ -174,6 +177,7 @@ impl State {
                 rows.put(PendingRow { client, since, ..new });
             }
             needless.iter().for_each(|number| drop(rows.remove(&number_id(*number))));
+            upload.into_iter().for_each(|row| rows.put(row));
             before
         };
         let written = self.sync().await;
@@ -322,7 +326,7 @@ mod tests {
         let state = open(&place).await;
         accept(&state, [row(1, Basis::Absent), row(2, Basis::Absent)], 5).await;
         let accepted = vec![(row(3, Basis::Absent), "mac".to_owned())];
-        state.accept(Acceptance { accepted, needless: vec![1] }, 6).await.unwrap();
+        state.accept(Acceptance { accepted, needless: vec![1], upload: None }, 6).await.unwrap();
         drop(state);
         assert_eq!(left(&place).await, [row(2, Basis::Absent), row(3, Basis::Absent)]);
     }

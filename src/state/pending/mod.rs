@@ -13,13 +13,13 @@ mod index;
 mod questions;
 mod transfers;
 mod unstored;
+mod uploads;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{JsonTable, State, StateError, millis, rows};
 use crate::path_key::PathKey;
@@ -30,6 +30,7 @@ pub(super) use index::Index;
 pub use questions::QuestionRow;
 pub use transfers::{Kept, TransferRow};
 pub use unstored::Unstored;
+pub use uploads::{UploadRow, UploadSource};
 
 /// [`PendingRow::id`] -> [`PendingRow`] as JSON.
 pub(super) const TABLE: JsonTable = TableDefinition::new("pending");
@@ -90,24 +91,6 @@ pub struct CreateRow {
     pub made: u64,
 }
 
-/// A multipart upload. One that nobody completes or aborts is billed for ever and shown nowhere.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UploadRow {
-    /// What the row goes by; empty: its id, in older databases.
-    #[serde(default)]
-    name: String,
-    /// The store's; `None` until it has told.
-    pub id: Option<String>,
-    /// When it was asked for: milliseconds since 1970.
-    #[serde(default)]
-    pub asked: u64,
-    pub bucket: String,
-    /// The key within the bucket.
-    pub object: String,
-    /// The key as the source's whole store names it.
-    pub key: String,
-}
-
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -145,35 +128,13 @@ pub enum Left {
 #[derive(Debug, Default)]
 pub struct Recovered {
     pub creates: Vec<CreateRow>,
+    /// Those that nobody goes on with.
     pub uploads: Vec<UploadRow>,
     /// Oldest first.
     pub transfers: Vec<TransferRow>,
     pub questions: Vec<QuestionRow>,
     /// In the order in which they were accepted.
     pub accepted: Vec<LeftChange>,
-}
-
-impl UploadRow {
-    /// One that is about to be asked for.
-    pub fn new(bucket: String, object: String, key: String) -> Self {
-        let (name, asked) = (Uuid::new_v4().simple().to_string(), millis(SystemTime::now()));
-        Self { name, id: None, asked, bucket, object, key }
-    }
-
-    /// The store has told its id.
-    pub fn with_id(self, id: String) -> Self {
-        Self { id: Some(id), ..self }
-    }
-
-    /// The same with a name of its own.
-    pub fn another(&self) -> Self {
-        let Self { bucket, object, key, .. } = self.clone();
-        Self::new(bucket, object, key)
-    }
-
-    fn name(&self) -> &str {
-        if self.name.is_empty() { self.id.as_deref().unwrap_or_default() } else { &self.name }
-    }
 }
 
 impl PendingRow {
@@ -200,12 +161,6 @@ impl PendingRow {
         Self { since, ..Self::new(Operation::Create(create), path, Phase::Held) }
     }
 
-    /// An upload that is under way.
-    pub(super) fn upload(upload: UploadRow) -> Self {
-        let path = PathKey::of_text(&upload.key);
-        Self::new(Operation::Upload(upload), path, Phase::Begun)
-    }
-
     /// Whether the file lacks its content, so that it must not take the place of another.
     fn lacks_content(&self) -> bool {
         matches!(self.phase, Phase::Failed | Phase::Missing | Phase::Incomplete)
@@ -215,12 +170,14 @@ impl PendingRow {
 impl State {
     /// What an earlier life left behind, to be seen to now.
     pub fn recover(&self) -> Recovered {
+        self.disown_uploads();
         let mut recovered = Recovered::default();
         let mut rows = self.pending();
         rows.sort_by_key(|row| row.since);
         for row in rows {
             match row.operation {
                 Operation::Create(create) => recovered.creates.push(create),
+                Operation::Upload(upload) if upload.source.is_some() => {}
                 Operation::Upload(upload) => recovered.uploads.push(upload),
                 Operation::Transfer(transfer) => recovered.transfers.push(transfer),
                 Operation::Question(question) => recovered.questions.push(question),
@@ -267,19 +224,6 @@ impl State {
     /// Forgets one whose content is accepted: on disk with that.
     pub fn hand_over_create(&self, key: &str) {
         self.0.pending.end_create(&id(Kind::Create, key), Left::Content);
-    }
-
-    /// Notes an upload before it is asked for, and once more when its id is known; it is on disk when this
-    /// returns.
-    pub async fn begin_upload(&self, row: &UploadRow) -> Result<(), StateError> {
-        self.pend(PendingRow::upload(row.clone())).await
-    }
-
-    /// Forgets an upload that was completed or aborted. Not synced at once: aborting it once more at the
-    /// next start does no harm.
-    pub fn end_upload(&self, row: &UploadRow) {
-        self.0.pending.remove(&id(Kind::Upload, row.name()));
-        self.sync_soon();
     }
 
     /// Notes a row; it is on disk when this returns, or nowhere.

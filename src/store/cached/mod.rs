@@ -357,7 +357,7 @@ impl ObjectStore for Cached {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl MultipartStore for Cached {
-    forward!(inner: create_upload, upload_part, copy_part, abort_upload, list_uploads);
+    forward!(inner: create_upload, upload_part, copy_part, abort_upload, list_uploads, list_parts);
 
     async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
         let change = self.change([request.upload.key.clone()]);
@@ -412,7 +412,7 @@ mod tests {
 
     #[async_trait]
     impl MultipartStore for Unlisted {
-        forward!(inner: create_upload, upload_part, copy_part, complete_upload, abort_upload, list_uploads);
+        forward!(inner: create_upload, upload_part, copy_part, complete_upload, abort_upload, list_uploads, list_parts);
     }
 
     fn over(store: Arc<dyn MultipartStore>) -> Cached {

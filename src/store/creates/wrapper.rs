@@ -324,7 +324,7 @@ impl ObjectStore for WithCreates {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl MultipartStore for WithCreates {
-    forward!(inner: create_upload, upload_part, copy_part, abort_upload, list_uploads);
+    forward!(inner: create_upload, upload_part, copy_part, abort_upload, list_uploads, list_parts);
 
     async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
         let write = |condition| async move {

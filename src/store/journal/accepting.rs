@@ -12,7 +12,7 @@ use super::change::Pending;
 use super::{Journal, disown};
 use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta, Written};
 use crate::spool::KeptBody;
-use crate::state::{Acceptance, AcceptedRow, Basis, Change, MoveRow, StateError, millis};
+use crate::state::{Acceptance, AcceptedRow, Basis, Change, MoveRow, StateError, UploadRow, millis};
 
 /// Who makes a change.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct NewFile {
     pub body: Option<KeptBody>,
     /// It was on its way to the store, which may have it.
     pub was_sent: bool,
+    /// The upload that some of it was sent by, made of its body now.
+    pub upload: Option<UploadRow>,
 }
 
 /// A file that is moved, as its client saw it.
@@ -71,12 +73,14 @@ struct Accepting {
     needless: Vec<Arc<Pending>>,
     /// The store may have it.
     was_sent: bool,
+    /// What it was sent by.
+    upload: Option<UploadRow>,
 }
 
 impl Journal {
     /// Accepts a file: when this returns it survives a crash, is shown, and will be stored.
     pub(super) async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
-        let NewFile { key, attributes, condition, body, was_sent } = file;
+        let NewFile { key, attributes, condition, body, was_sent, upload } = file;
         if let Some(body) = &body {
             body.keep().await.map_err(AcceptError::Disk)?;
         }
@@ -90,7 +94,7 @@ impl Journal {
                 user: attributes.user,
                 ..self.row(&mut chains, &key, basis, writer)
             };
-            (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent })
+            (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent, upload })
         };
         let at = self.accept(accepting, writer).await?;
         Ok(Written { etag, last_modified: whole_seconds(at) })
@@ -105,7 +109,7 @@ impl Journal {
             // What the store has nothing of is gone with its row.
             let is_there = basis != Basis::Absent;
             let rows = is_there.then(|| (self.row(&mut chains, key, basis, writer), None));
-            Accepting { rows: rows.into_iter().collect(), needless, was_sent: false }
+            Accepting { rows: rows.into_iter().collect(), needless, ..Accepting::default() }
         };
         self.accept(accepting, writer).await.map(drop)
     }
@@ -124,7 +128,7 @@ impl Journal {
                 None => (self.relocated(&mut chains, &moved, writer), None, Vec::new()),
             };
             let was_sent = moved.was_sent && needless.is_empty();
-            (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent })
+            (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent, upload: None })
         };
         let at = self.accept(accepting, writer).await?;
         Ok(Written { etag, last_modified: whole_seconds(at) })
@@ -193,11 +197,12 @@ impl Journal {
 
     /// Writes it down, and then has it known. The turns of its keys are held. When that was.
     async fn accept(&self, accepting: Accepting, writer: &Writer) -> Result<SystemTime, AcceptError> {
-        let Accepting { rows, needless, was_sent } = accepting;
+        let Accepting { rows, needless, was_sent, upload } = accepting;
         let now = SystemTime::now();
         let acceptance = Acceptance {
             accepted: rows.iter().map(|(row, _)| (row.clone(), writer.name.clone())).collect(),
             needless: needless.iter().map(|change| change.row.number).collect(),
+            upload,
         };
         // A moved file's body goes on with its new row, and is claimed by that.
         for change in &needless {

@@ -382,7 +382,7 @@ impl ObjectStore for WithJournal {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl MultipartStore for WithJournal {
-    forward!(inner: create_upload, upload_part, abort_upload, list_uploads);
+    forward!(inner: create_upload, upload_part, abort_upload, list_uploads, list_parts);
 
     async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<crate::store::Part> {
         self.journal.settle(&request.source.key).await?;

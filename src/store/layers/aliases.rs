@@ -119,7 +119,7 @@ impl ObjectStore for Aliases {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl MultipartStore for Aliases {
-    forward!(inner: create_upload, upload_part, abort_upload, list_uploads);
+    forward!(inner: create_upload, upload_part, abort_upload, list_uploads, list_parts);
 
     async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
         let part = self.inner.copy_part(request).await;

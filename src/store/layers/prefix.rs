@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, Written};
 use crate::store::{
-    CompleteUpload, Content, CopyObject, CopyPart, CopySource, Foreseen, GetObject, ListPage, ListRequest,
-    MultipartStore, ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
+    CompleteUpload, Content, CopyObject, CopyPart, CopySource, Foreseen, GetObject, ListPage, ListParts,
+    ListRequest, MultipartStore, ObjectStore, Part, PartsPage, PutObject, StoreError, StoreResult, Upload,
+    UploadPart,
 };
 
 /// See the module. `prefix` ends with a slash.
@@ -151,5 +152,9 @@ impl MultipartStore for PrefixStore {
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
         let found = self.inner.list_uploads(&self.full(key)?).await?;
         Ok(found.into_iter().map(|upload| Upload { key: key.clone(), ..upload }).collect())
+    }
+
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+        self.inner.list_parts(ListParts { upload: &self.upload(request.upload)?, ..request }).await
     }
 }

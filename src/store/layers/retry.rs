@@ -17,8 +17,9 @@ use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectMeta, 
 use crate::store::comparing::{Expected, composite_etag};
 use crate::store::reach::Reach;
 use crate::store::{
-    CompleteUpload, Content, CopyObject, CopyPart, GetObject, ListPage, ListRequest, MultipartStore,
-    ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart, existing,
+    CompleteUpload, Content, CopyObject, CopyPart, GetObject, ListPage, ListParts, ListRequest,
+    MultipartStore, ObjectStore, Part, PartsPage, PutObject, StoreError, StoreResult, Upload, UploadPart,
+    existing,
 };
 use crate::tally::{self, Tally};
 
@@ -353,6 +354,10 @@ impl MultipartStore for Retry {
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
         self.retry(Kind::Read, || self.inner.list_uploads(key)).await
     }
+
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+        self.retry(Kind::Read, || self.inner.list_parts(request)).await
+    }
 }
 
 #[cfg(test)]
@@ -502,6 +507,10 @@ mod tests {
 
         async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
             self.call(key, self.inner.list_uploads(key)).await
+        }
+
+        async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+            self.call(&request.upload.key, self.inner.list_parts(request)).await
         }
 
         async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {

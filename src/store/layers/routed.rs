@@ -7,8 +7,9 @@ use async_trait::async_trait;
 
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, Written};
 use crate::store::{
-    CompleteUpload, Content, CopyObject, CopyPart, CopySource, Foreseen, GetObject, ListPage, ListRequest,
-    MultipartStore, ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
+    CompleteUpload, Content, CopyObject, CopyPart, CopySource, Foreseen, GetObject, ListPage, ListParts,
+    ListRequest, MultipartStore, ObjectStore, Part, PartsPage, PutObject, StoreError, StoreResult, Upload,
+    UploadPart,
 };
 
 /// See the module.
@@ -179,5 +180,10 @@ impl MultipartStore for RoutedStore {
         let (store, inner) = self.route(key)?;
         let found = store.list_uploads(&inner).await?;
         Ok(found.into_iter().map(|upload| Upload { key: key.clone(), ..upload }).collect())
+    }
+
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+        let (store, upload) = self.route_upload(request.upload)?;
+        store.list_parts(ListParts { upload: &upload, ..request }).await
     }
 }

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::object::{Attributes, Condition, DeleteTarget, Key, Written};
 use crate::store::{
-    CompleteUpload, CopyObject, CopyPart, MultipartStore, ObjectStore, Part, PutObject, StoreError,
-    StoreResult, Upload, UploadPart,
+    CompleteUpload, CopyObject, CopyPart, ListParts, MultipartStore, ObjectStore, Part, PartsPage, PutObject,
+    StoreError, StoreResult, Upload, UploadPart,
 };
 
 /// See the module. Reads are not held back: somebody waits for them.
@@ -140,6 +140,10 @@ impl MultipartStore for Throttle {
 
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
         self.throttled(self.inner.list_uploads(key)).await
+    }
+
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+        self.throttled(self.inner.list_parts(request)).await
     }
 }
 

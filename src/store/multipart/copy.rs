@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::open::{OpenUpload, Target};
-use super::{MAX_PARTS, Uploads};
+use super::open::OpenUpload;
+use super::{MAX_PARTS, Target, Uploads};
 use crate::object::{ByteRange, Written};
 use crate::store::{CopyObject, MultipartStore, StoreResult};
 

@@ -5,8 +5,10 @@
 //! or while what it holds is on its way out. A writer that is dropped unfinished leaves no trace:
 //! its upload is aborted, and the ledger row sees to it if we die.
 
+mod begun;
 mod copy;
 mod open;
+mod resumed;
 mod retained;
 mod writer;
 
@@ -17,13 +19,13 @@ use super::{MultipartStore, StoreError, StoreResult, Upload};
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
 use crate::spool::{Intake, IntakeOptions, Intakes};
-use crate::state::{State, UploadRow};
+use crate::state::{State, UploadRow, UploadSource};
 use crate::sync::Budget;
 
+pub use begun::SentUpload;
 pub use retained::RetainedBody;
 pub use writer::{MultipartWriter, Unfinished};
 
-use open::Target;
 use retained::Spool;
 
 /// How uploads are cut and how much memory they share.
@@ -73,6 +75,33 @@ pub struct NewObject {
     pub length: Option<u64>,
     /// A body that is not stored because its condition is lost is handed back.
     pub keep: bool,
+    /// Learns of the upload that it is sent by.
+    pub sent: SentUpload,
+}
+
+/// Where an object goes, for the tasks.
+#[derive(Debug, Clone)]
+struct Target {
+    store: Arc<dyn MultipartStore>,
+    key: Key,
+    attributes: Attributes,
+}
+
+/// How an object is cut into parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut {
+    /// Bytes.
+    part_size: u64,
+    /// It doubles every 1,000 parts, for nobody knows how long the object is.
+    grows: bool,
+}
+
+impl Cut {
+    /// Bytes of part `number`, unless it is the last.
+    fn size(self, number: u32) -> u64 {
+        let doubled = if self.grows { (number.saturating_sub(1) / 1000).min(20) } else { 0 };
+        self.part_size << doubled
+    }
 }
 
 /// What all writers of a source share.
@@ -111,15 +140,14 @@ impl Uploads {
 
     /// A writer of `object`. Nothing is sent yet.
     fn writer(&self, store: Arc<dyn MultipartStore>, object: NewObject) -> StoreResult<MultipartWriter> {
-        let NewObject { key, attributes, condition, length, keep } = object;
         let largest = self.largest_object();
-        if let Some(length) = length.filter(|length| *length > largest) {
+        if let Some(length) = object.length.filter(|length| *length > largest) {
             return Err(StoreError::TooLarge(format!(
                 "{length} bytes, and {largest} is the most with this upload memory"
             )));
         }
-        let target = Target { store, key, attributes };
-        Ok(MultipartWriter::new(self.clone(), target, condition, length, keep))
+        let target = Target { store, key: object.key.clone(), attributes: object.attributes.clone() };
+        Ok(MultipartWriter::new(self.clone(), target, object))
     }
 
     /// A place on disk for a body of which at least `size` bytes are coming.
@@ -139,7 +167,7 @@ impl Uploads {
             match self.abort_leftover(store, &row).await {
                 Ok(()) => ended += 1,
                 Err(error) => {
-                    tracing::warn!(%error, key = %row.key, "an upload of the last run could not be aborted");
+                    tracing::warn!(%error, key = %row.key, "an upload that is left could not be aborted");
                     left += 1;
                 }
             }
@@ -147,21 +175,40 @@ impl Uploads {
         (ended, left)
     }
 
+    /// The same in the background, until the program ends.
+    pub fn abort_in_background(&self, store: Arc<dyn MultipartStore>, rows: Vec<UploadRow>) {
+        if rows.is_empty() {
+            return;
+        }
+        let (uploads, stop) = (self.clone(), self.shutdown.clone());
+        self.shutdown.background(async move {
+            let (ended, left) = tokio::select! {
+                counts = uploads.abort_leftovers(&*store, rows) => counts,
+                () = stop.begun() => return,
+            };
+            tracing::info!(ended, left, "cleaned up uploads that were left unfinished");
+        });
+    }
+
+    /// Has those aborted that nobody goes on with: what they are made of is not needed any more.
+    pub fn abort_needless(&self, store: impl FnOnce() -> Arc<dyn MultipartStore>) {
+        let rows = self.state.disown_uploads();
+        if !rows.is_empty() {
+            self.abort_in_background(store(), rows);
+        }
+    }
+
     async fn abort_leftover(&self, store: &dyn MultipartStore, row: &UploadRow) -> StoreResult<()> {
         let key = Key::new(&row.key)?;
-        let address = store.address(&key);
-        if address.bucket != row.bucket || address.key.as_str() != row.object {
+        if !lies_in(row, store) {
             return Err(StoreError::Rejected("it belongs to a bucket that is not served now".into()));
         }
-        match &row.id {
-            Some(id) => {
-                let upload =
-                    Upload { key, id: id.clone(), begun: SystemTime::UNIX_EPOCH, may_have_twin: false };
-                store.abort_upload(&upload).await?;
-            }
+        match upload_of(row) {
+            Some(upload) => store.abort_upload(&upload).await?,
             None => {
                 let asked = SystemTime::UNIX_EPOCH + Duration::from_millis(row.asked);
-                match abort_unknown(store, &key, asked).await {
+                let is_known = |upload: &Upload| self.state.has_upload(&upload.id);
+                match abort_unknown(store, &key, asked, is_known).await {
                     Err(error @ (StoreError::AccessDenied(_) | StoreError::Unsupported(_))) => {
                         tracing::info!(
                             %key,
@@ -186,25 +233,46 @@ impl Uploads {
         self.largest_part().saturating_mul(u64::from(MAX_PARTS))
     }
 
-    /// The size of part `number`: equal parts where the length is known, else doubling every 1,000.
-    fn part_size(&self, number: u32, length: Option<u64>) -> u64 {
-        let size = match length {
+    /// How an object is cut: into equal parts where the length is known, else they double every 1,000.
+    fn cut(&self, length: Option<u64>) -> Cut {
+        match length {
             Some(length) => {
                 let needed = length.div_ceil(u64::from(MAX_PARTS)).next_multiple_of(1 << 20);
-                needed.max(self.options.part_size)
+                Cut { part_size: needed.max(self.options.part_size), grows: false }
             }
-            None if self.options.equal_parts => self.options.part_size,
-            None => self.options.part_size << ((number - 1) / 1000).min(20),
-        };
-        size.min(self.largest_part())
+            None => Cut { part_size: self.options.part_size, grows: !self.options.equal_parts },
+        }
+    }
+
+    /// Bytes of part `number` of a cut, as far as the memory allows.
+    fn part_size(&self, cut: Cut, number: u32) -> u64 {
+        cut.size(number).min(self.largest_part())
     }
 }
 
+/// Whether the object of a row lies where its key is now.
+fn lies_in(row: &UploadRow, store: &dyn MultipartStore) -> bool {
+    let address = Key::new(&row.key).map(|key| store.address(&key));
+    address.is_ok_and(|address| address.bucket == row.bucket && address.key.as_str() == row.object)
+}
+
+/// The upload of a row, if its id is known.
+fn upload_of(row: &UploadRow) -> Option<Upload> {
+    let begun = row.source.as_ref().map_or(SystemTime::UNIX_EPOCH, UploadSource::begun);
+    let (key, id) = (Key::new(&row.key).ok()?, row.id.clone()?);
+    Some(Upload { key, id, begun, may_have_twin: false })
+}
+
 /// Aborts uploads to `key` whose begin was not answered to us, who asked then.
-pub async fn abort_unknown(store: &dyn MultipartStore, key: &Key, asked: SystemTime) -> StoreResult<()> {
+async fn abort_unknown(
+    store: &dyn MultipartStore,
+    key: &Key,
+    asked: SystemTime,
+    is_known: impl Fn(&Upload) -> bool,
+) -> StoreResult<()> {
     let since = asked.checked_sub(CLOCK_SLACK).unwrap_or(asked);
     for upload in store.list_uploads(key).await? {
-        if (since..=asked + BEGIN_TIME).contains(&upload.begun) {
+        if (since..=asked + BEGIN_TIME).contains(&upload.begun) && !is_known(&upload) {
             store.abort_upload(&upload).await?;
         }
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::{NewObject, Uploads};
+use super::{NewObject, SentUpload, Target, Uploads};
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{KeptBody, Scratch, Sink};
 use crate::store::{MultipartStore, Payload, PutObject, StoreError, StoreResult};
@@ -77,6 +77,10 @@ impl RetainedBody {
                 let body = body.clone();
                 return store.put(PutObject { key, body, attributes, condition }).await;
             }
+            Self::Kept(body) if uploads.resumes(body) => {
+                let (store, key, attributes) = (Arc::clone(store), key.clone(), attributes.clone());
+                return uploads.resume(body, Target { store, key, attributes }, condition).await;
+            }
             Self::Disk { .. } | Self::Kept(_) => self.size(),
         };
         let object = NewObject {
@@ -85,6 +89,7 @@ impl RetainedBody {
             condition: condition.clone(),
             length: Some(size),
             keep: false,
+            sent: SentUpload::default(),
         };
         let mut writer = uploads.writer(Arc::clone(store), object)?;
         let mut chunks = self.chunks();

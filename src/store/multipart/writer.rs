@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::Uploads;
-use super::open::{OpenUpload, Target};
+use super::open::OpenUpload;
 use super::retained::{RetainedBody, Spool};
+use super::{Cut, NewObject, SentUpload, Target, Uploads};
 use crate::object::{Condition, Written};
 use crate::spool::Sink;
 use crate::store::{PayloadBuffer, PutObject, StoreError, StoreResult};
@@ -17,12 +17,14 @@ pub struct MultipartWriter {
     target: Target,
     condition: Condition,
     length: Option<u64>,
+    cut: Cut,
     written: u64,
     buffer: PayloadBuffer,
     /// The memory that `buffer` may use.
     reserved: Option<Portion>,
     parts: Option<OpenUpload>,
     keep: bool,
+    sent: SentUpload,
 }
 
 /// An object that was not stored.
@@ -55,23 +57,21 @@ impl Sink for MultipartWriter {
 }
 
 impl MultipartWriter {
-    pub(super) fn new(
-        shared: Uploads,
-        target: Target,
-        condition: Condition,
-        length: Option<u64>,
-        keep: bool,
-    ) -> Self {
+    pub(super) fn new(shared: Uploads, target: Target, object: NewObject) -> Self {
+        let NewObject { condition, length, keep, sent, .. } = object;
+        let cut = shared.cut(length);
         Self {
             shared,
             target,
             condition,
             length,
+            cut,
             written: 0,
             buffer: PayloadBuffer::default(),
             reserved: None,
             parts: None,
             keep,
+            sent,
         }
     }
 
@@ -155,7 +155,7 @@ impl MultipartWriter {
 
     fn next_part_size(&self) -> u64 {
         let number = self.parts.as_ref().map_or(1, |parts| parts.sent + 1);
-        self.shared.part_size(number, self.length)
+        self.shared.part_size(self.cut, number)
     }
 
     /// Takes memory for one more part before the first is cut, if it is there at once. Waiting for
@@ -185,7 +185,9 @@ impl MultipartWriter {
             Some(parts) => parts,
             none => {
                 let spool = if self.keep { self.shared.spool(self.length.unwrap_or_default()) } else { None };
-                none.insert(OpenUpload::begin(&self.target, &self.shared, spool).await?)
+                let open = OpenUpload::begin(&self.target, &self.shared, spool).await?;
+                self.sent.note(open.begun(), self.cut);
+                none.insert(open)
             }
         };
         parts.send(body, memory).await

@@ -112,6 +112,7 @@ const OPERATIONS: &[&str] = &[
     "ListMultipartUploads",
     "ListObjects",
     "ListObjectsV2",
+    "ListParts",
     "PutObject",
     "UploadPart",
     "UploadPartCopy",

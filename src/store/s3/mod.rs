@@ -19,6 +19,7 @@ mod naming;
 mod obstacles;
 mod operations;
 mod options;
+mod parts;
 mod payload;
 mod profile;
 mod reading;

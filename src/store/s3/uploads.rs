@@ -10,12 +10,14 @@ use super::class::Class;
 use super::convert::{self, etag, if_match, if_none_match, invalid, metadata};
 use super::counting::AnswerDate;
 use super::operations::{LONGEST_SENDING, SERVER_SIDE_WORK, once, send, within};
+use super::parts;
 use super::payload::Outgoing;
 use super::sending::Progress;
 use crate::object::{Attributes, Key, Written};
 use crate::store::comparing::Expected;
 use crate::store::{
-    CompleteUpload, CopyPart, MultipartStore, Part, StoreError, StoreResult, Upload, UploadPart,
+    CompleteUpload, CopyPart, ListParts, MultipartStore, Part, PartsPage, StoreError, StoreResult, Upload,
+    UploadPart,
 };
 
 #[deny(clippy::missing_trait_methods)]
@@ -152,5 +154,23 @@ impl MultipartStore for S3Store {
             })
             .await?;
         Ok(convert::uploads(key, output))
+    }
+
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+        let ListParts { upload, after } = request;
+        let output = self
+            .call(Class::List, |client| {
+                client
+                    .list_parts()
+                    .bucket(&self.bucket)
+                    .key(upload.key.as_str())
+                    .upload_id(&upload.id)
+                    .set_part_number_marker((after > 0).then(|| after.to_string()))
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.owner())
+                    .send()
+            })
+            .await?;
+        parts::page(after, &output)
     }
 }

@@ -344,7 +344,16 @@ pub fn hrefs(xml: &str) -> Vec<String> {
 
 /// Waits until `condition` holds; a test that waits for more than a minute has failed.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let end = tokio::time::Instant::now() + Duration::from_secs(60);
+    eventually_within(Duration::from_secs(60), what, condition).await;
+}
+
+/// The same of what may take another time.
+pub async fn eventually_within<F: Future<Output = bool>>(
+    limit: Duration,
+    what: &str,
+    condition: impl Fn() -> F,
+) {
+    let end = tokio::time::Instant::now() + limit;
     while !condition().await {
         assert!(tokio::time::Instant::now() < end, "never came: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -11,8 +11,8 @@ use s3dav::object::{
     ObjectMeta, Written, parent_prefix,
 };
 use s3dav::store::{
-    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListRequest, MultipartStore,
-    ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
+    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListParts, ListRequest,
+    MultipartStore, ObjectStore, Part, PartsPage, PutObject, StoreError, StoreResult, Upload, UploadPart,
 };
 
 /// What can be wrong.
@@ -219,6 +219,10 @@ impl MultipartStore for Buggy {
 
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
         self.inner.list_uploads(key).await
+    }
+
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+        self.inner.list_parts(request).await
     }
 }
 

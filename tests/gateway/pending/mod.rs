@@ -4,16 +4,20 @@ mod changes;
 mod crashes;
 mod durability;
 mod faults;
+mod killed_uploads;
 mod moves;
 mod orders;
 mod phases;
 mod refusals;
+mod resuming;
 mod saves;
 mod silence;
 mod syncs;
 mod ten_minutes;
 mod two;
 mod yielding;
+
+pub use resuming::cut_off;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,9 +79,23 @@ impl Away {
 
     /// The same gateway once more, after an orderly end.
     pub async fn restarted(self) -> Self {
+        self.restarted_with(|_| {}).await
+    }
+
+    async fn restarted_with(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.restarted_after(async {}, change).await
+    }
+
+    /// The same; something happens while no gateway runs.
+    async fn restarted_after(
+        self,
+        between: impl Future<Output = ()>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let Self { gateway, door, s3, bucket, .. } = self;
         let (_, state) = gateway.end().await;
-        Self::start_on(s3, door, bucket, state, |_| {}).await
+        between.await;
+        Self::start_on(s3, door, bucket, state, change).await
     }
 
     /// Saves as a program does that has the document open.

@@ -85,7 +85,7 @@ impl ObjectStore for Conditional {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl MultipartStore for Conditional {
-    forward!(inner: create_upload, upload_part, abort_upload, list_uploads);
+    forward!(inner: create_upload, upload_part, abort_upload, list_uploads, list_parts);
 
     async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
         let copy =
