@@ -12,6 +12,7 @@ use md5::{Digest, Md5};
 
 use super::{CopySource, GetObject, ListRequest, ObjectStore, Part, Payload, StoreResult};
 use crate::object::{ETag, Key, ObjectMeta, ReadCondition};
+use crate::sync::blocking;
 
 /// What a write should leave.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +149,7 @@ async fn md5_of(body: Payload) -> String {
         body.pieces().iter().for_each(|piece| digest.update(piece));
         hex::encode(digest.finalize())
     };
-    tokio::task::spawn_blocking(digest).await.unwrap_or_default()
+    blocking(digest).await.unwrap_or_default()
 }
 
 /// Bytes of a doubtful copy that are read to tell whose it is. Of a larger one its size and its date must tell:

@@ -15,6 +15,8 @@ mod placing;
 mod relocation;
 mod removal;
 mod silence;
+#[cfg(test)]
+mod simulation;
 mod spellings;
 mod transfer;
 mod upload;

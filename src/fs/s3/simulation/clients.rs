@@ -1,0 +1,257 @@
+//! What clients do, and what they keep in mind of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::Method;
+use tokio::time::{Instant, sleep};
+
+use super::history::{Act, Known, Outcome, Value, Who, content, value_of};
+use super::life::Life;
+use super::world::{FOLDERS, KEYS, World};
+use crate::fs::context::Hints;
+use crate::fs::file_system::{OpenFile, OpenMode, Transfer};
+use crate::fs::{Failure, FileSystem, RequestContext, ResourcePath};
+use crate::store::StoreError;
+use crate::tally::Tally;
+
+/// A client, during a life of the gateway.
+pub(super) struct Session {
+    pub(super) world: Arc<World>,
+    pub(super) life: Arc<Life>,
+    pub(super) number: usize,
+}
+
+impl Session {
+    /// So many operations, with pauses.
+    pub(super) async fn run(self, count: u64) {
+        for _ in 0..count {
+            let (act, pause) = {
+                let mut mind = self.world.minds[self.number].lock();
+                let pause = if mind.random.chance(40) { 0..50 } else { 0..6000 };
+                (self.choose(&mut mind.random), mind.random.millis(pause))
+            };
+            sleep(pause).await;
+            self.act(act).await;
+        }
+    }
+
+    fn choose(&self, random: &mut super::random::Random) -> Act {
+        let key = random.pick(&KEYS).to_string();
+        match random.range(0..100) {
+            0..35 => {
+                let is_empty = random.chance(10);
+                Act::Save { key, value: if is_empty { 0 } else { self.world.next_value() } }
+            }
+            35..50 => Act::Delete { key },
+            50..65 if self.world.plan.has_moves => {
+                let others: Vec<&str> = KEYS.into_iter().filter(|other| *other != key).collect();
+                Act::Move { from: key, to: random.pick(&others).to_string() }
+            }
+            50..90 => Act::Read { key },
+            90..97 => Act::List { folder: random.pick(&FOLDERS).to_string() },
+            _ => Act::Folder { name: "e".to_owned() },
+        }
+    }
+
+    /// Does one thing, and takes note of what came of it.
+    pub(super) async fn act(&self, act: Act) -> Outcome {
+        let written = match &act {
+            Act::Save { key, .. } | Act::Move { to: key, .. } => Some(key.clone()),
+            _ => None,
+        };
+        let known = written.and_then(|key| self.mind(|mind| mind.known.get(&key).copied()));
+        let who = Who::Client(self.number);
+        let number = self.world.history.lock().begin(who, act.clone(), known.unwrap_or_default());
+        let tally = Tally::new(number as u64);
+        let done = tally.scope(self.carry_out(&act)).await;
+        let outcome = done.unwrap_or_else(|failure| failed(&act, &failure));
+        self.world.history.lock().end(number, outcome.clone());
+        self.learn(&act, &outcome);
+        outcome
+    }
+
+    fn mind<T>(&self, with: impl FnOnce(&mut super::world::Mind) -> T) -> T {
+        with(&mut self.world.minds[self.number].lock())
+    }
+
+    fn learn(&self, act: &Act, outcome: &Outcome) {
+        self.mind(|mind| match (act, outcome) {
+            (Act::Read { key } | Act::Delete { key }, Outcome::Found(found)) => {
+                let known = found.map_or(Known::Absent, Known::Value);
+                // What it has made or got it knows, whatever it looks for in vain.
+                let is_new = found.is_some() || mind.known.get(key).is_none_or(|known| *known == Known::Nothing);
+                if is_new {
+                    mind.known.insert(key.clone(), known);
+                }
+                mind.looked.insert(key.clone());
+            }
+            (Act::List { folder }, Outcome::Names(names)) => {
+                mind.looked.insert(format!("{folder}/"));
+                let is_shown = |key: &str| within(key, folder).is_some_and(|name| names.contains(name));
+                mind.known.retain(|key, known| *known != Known::Absent || !is_shown(key));
+            }
+            (Act::Save { key, value }, Outcome::Done) => {
+                mind.known.insert(key.clone(), Known::Value(*value));
+                mind.looked.insert(key.clone());
+            }
+            (Act::Save { key, .. }, Outcome::Lost) => drop(mind.known.insert(key.clone(), Known::Beside)),
+            (Act::Delete { key }, Outcome::Done) => drop(mind.known.remove(key)),
+            (Act::Move { from, to }, Outcome::Done) => {
+                mind.known.remove(from);
+                mind.known.insert(to.clone(), Known::Moved);
+                mind.looked.insert(to.clone());
+            }
+            _ => {}
+        });
+    }
+
+    fn context(&self, method: &str, path: &str) -> RequestContext {
+        // The names are as they should be.
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let client = self.mind(|mind| mind.client.clone());
+        let is_patient = client.quirks().takes_5xx_for_absence;
+        let budget = Duration::from_secs(if is_patient { 50 } else { 20 });
+        let deadline = Instant::now() + budget;
+        RequestContext { budget, deadline, ..RequestContext::bare(method, &format!("/{path}"), client) }
+    }
+
+    fn hints(&self, context: &RequestContext, key: &str) -> Hints {
+        let is_sure = self.life.state.unsure_since().is_none();
+        let makes = context.client.quirks().takes_5xx_for_absence && context.makes_empty();
+        let folder = key.rsplit_once('/').map_or("/".to_owned(), |(folder, _)| format!("{folder}/"));
+        self.mind(|mind| Hints {
+            was_told_absent: mind.known.get(key) == Some(&Known::Absent),
+            has_looked: is_sure || mind.looked.contains(key) || mind.looked.contains(&folder),
+            makes,
+        })
+    }
+
+    async fn carry_out(&self, act: &Act) -> Result<Outcome, Failure> {
+        match act {
+            Act::Save { key, value } => self.save(key, *value).await,
+            Act::Delete { key } => {
+                let (_, fs, path) = self.request(self.context("DELETE", key));
+                fs.metadata(&path).await?;
+                fs.delete(&path).await?;
+                Ok(Outcome::Done)
+            }
+            Act::Move { from, to } => self.move_file(from, to).await,
+            Act::Read { key } => Ok(Outcome::Found(self.read(key).await?)),
+            Act::List { folder } => {
+                let (_, fs, path) = self.request(self.context("PROPFIND", folder));
+                let (_, mut children) = fs.list(&path).await?;
+                let mut names = BTreeSet::new();
+                while let Some(child) = children.next().await {
+                    names.insert(child?.name);
+                }
+                Ok(Outcome::Names(names))
+            }
+            Act::Folder { name } => {
+                let (_, fs, path) = self.request(self.context("MKCOL", name));
+                fs.make_folder(&path).await?;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn request(&self, context: RequestContext) -> (Arc<RequestContext>, Arc<dyn FileSystem>, ResourcePath) {
+        let (path, context) = (context.path.clone(), Arc::new(context));
+        let fs = self.life.share().for_request(Arc::clone(&context));
+        (context, fs, path)
+    }
+
+    async fn save(&self, key: &str, value: Value) -> Result<Outcome, Failure> {
+        let body = content(value);
+        let length = body.len() as u64;
+        let mut context = self.context("PUT", key);
+        (context.has_content, context.declared) = (length > 0, Some(length));
+        context.outcome.set_hints(self.hints(&context, key));
+        let (context, fs, path) = self.request(context);
+        absent_or(fs.metadata(&path).await)?;
+        let mode = OpenMode::Write { size: Some(length), create_new: false };
+        let mut file = fs.open(path, mode).await?;
+        let (first, second) = body.split_at(body.len() / 2);
+        for piece in [first, second] {
+            if !piece.is_empty() {
+                file.write(Bytes::copy_from_slice(piece)).await?;
+            }
+        }
+        file.commit().await?;
+        Ok(if context.outcome.has_lost() { Outcome::Lost } else { Outcome::Done })
+    }
+
+    async fn move_file(&self, from: &str, to: &str) -> Result<Outcome, Failure> {
+        let mut context = self.context("MOVE", from);
+        let destination = ResourcePath::parse(&format!("/{to}"))?;
+        context.destination = Some(destination.clone());
+        context.outcome.set_hints(self.hints(&context, to));
+        let (context, fs, path) = self.request(context);
+        fs.metadata(&path).await?;
+        absent_or(fs.metadata(&destination).await)?;
+        fs.transfer(path, destination, Transfer::Move).await?;
+        Ok(if context.outcome.has_lost() { Outcome::Lost } else { Outcome::Done })
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Value>, Failure> {
+        let context = self.context("GET", key);
+        if let Some(hot) = self.life.share().hot(&context).await {
+            self.life.share().delivered(&context, 0, hot.content.len() as u64);
+            return Ok(Some(value_of(&hot.content).unwrap_or(Value::MAX)));
+        }
+        let (context, fs, path) = self.request(context);
+        let mut file = match fs.open(path, OpenMode::Read).await {
+            Ok(OpenFile::Reading(file)) => file,
+            Ok(_) => return Ok(None),
+            Err(failure) if failure.is_absence() => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let (size, mut bytes) = (file.meta().size, Vec::new());
+        while (bytes.len() as u64) < size {
+            let piece = file.read(1 << 16).await?;
+            if piece.is_empty() {
+                break;
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        self.life.share().delivered(&context, 0, bytes.len() as u64);
+        Ok(Some(value_of(&bytes).unwrap_or(Value::MAX)))
+    }
+}
+
+/// The name of what lies in a folder, if it does.
+pub(super) fn within<'a>(key: &'a str, folder: &str) -> Option<&'a str> {
+    let (parent, name) = key.rsplit_once('/').unwrap_or(("", key));
+    (parent == folder).then_some(name)
+}
+
+/// What is not there is no failure.
+fn absent_or<T>(looked: Result<T, Failure>) -> Result<(), Failure> {
+    match looked {
+        Err(failure) if !failure.is_absence() => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+fn failed(act: &Act, failure: &Failure) -> Outcome {
+    let why = failure.to_string();
+    match (act, failure) {
+        (Act::Delete { .. } | Act::Read { .. }, failure) if failure.is_absence() => Outcome::Found(None),
+        (
+            _,
+            Failure::NotFound
+            | Failure::ParentMissing
+            | Failure::Exists
+            | Failure::IsFolder
+            | Failure::Unexpected
+            | Failure::UnderWay
+            | Failure::Changed
+            | Failure::Forbidden(_),
+        ) => Outcome::Nothing(why),
+        (_, Failure::Store(StoreError::AccessDenied(_))) => Outcome::Failed(why),
+        _ => Outcome::Failed(why),
+    }
+}
