@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::Method;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::history::{Act, Known, Outcome, Value, Who, content, value_of};
 use super::life::Life;
+use super::random::Random;
 use super::world::{FOLDERS, KEYS, World};
 use crate::fs::context::Hints;
 use crate::fs::file_system::{OpenFile, OpenMode, Transfer};
 use crate::fs::{Failure, FileSystem, RequestContext, ResourcePath};
-use crate::store::StoreError;
 use crate::tally::Tally;
 
 /// A client, during a life of the gateway.
@@ -29,36 +29,48 @@ impl Session {
     /// So many operations, with pauses.
     pub(super) async fn run(self, count: u64) {
         for _ in 0..count {
-            let (act, pause) = {
-                let mut mind = self.world.minds[self.number].lock();
-                let pause = if mind.random.chance(40) { 0..50 } else { 0..6000 };
-                (self.choose(&mut mind.random), mind.random.millis(pause))
+            let (acts, pause, patience) = {
+                let random = &mut self.world.minds[self.number].lock().random;
+                let pause = if random.chance(40) { 0..50 } else { 0..6000 };
+                let patience = random.chance(4).then(|| random.millis(0..4000));
+                (self.choose(random), random.millis(pause), patience)
             };
             sleep(pause).await;
-            self.act(act).await;
+            for act in acts {
+                self.act(act, patience).await;
+            }
         }
     }
 
-    fn choose(&self, random: &mut super::random::Random) -> Act {
-        let key = random.pick(&KEYS).to_string();
+    /// What programs do in one go.
+    fn choose(&self, random: &mut Random) -> Vec<Act> {
+        let keys = &KEYS[..self.world.plan.keys];
+        let key = random.pick(keys).to_string();
+        let other = random.pick(&KEYS.map(|other| if other == key { "d/tmp" } else { other })).to_string();
+        let save = |key: &str| Act::Save { key: key.to_owned(), value: self.world.next_value() };
+        let empty = |key: &str| Act::Save { key: key.to_owned(), value: 0 };
         match random.range(0..100) {
-            0..35 => {
-                let is_empty = random.chance(10);
-                Act::Save { key, value: if is_empty { 0 } else { self.world.next_value() } }
+            0..22 => vec![save(&key)],
+            // As macOS makes a file.
+            22..30 => vec![empty(&key), save(&key)],
+            30..33 => vec![empty(&key)],
+            // As many programs save.
+            33..40 if self.world.plan.has_moves => {
+                vec![save("d/tmp"), Act::Move { from: "d/tmp".to_owned(), to: key }]
             }
-            35..50 => Act::Delete { key },
-            50..65 if self.world.plan.has_moves => {
-                let others: Vec<&str> = KEYS.into_iter().filter(|other| *other != key).collect();
-                Act::Move { from: key, to: random.pick(&others).to_string() }
-            }
-            50..90 => Act::Read { key },
-            90..97 => Act::List { folder: random.pick(&FOLDERS).to_string() },
-            _ => Act::Folder { name: "e".to_owned() },
+            33..40 => vec![save(&key), save(&key)],
+            40..52 => vec![Act::Delete { key }],
+            52..64 if self.world.plan.has_moves => vec![Act::Move { from: key, to: other }],
+            52..66 => vec![Act::Delete { key: key.clone() }, save(&key)],
+            66..88 => vec![Act::Read { key }],
+            88..95 => vec![Act::List { folder: random.pick(&FOLDERS).to_string() }],
+            95..98 => vec![Act::Folder { name: "e".to_owned() }],
+            _ => vec![Act::DeleteFolder { name: "e".to_owned() }],
         }
     }
 
-    /// Does one thing, and takes note of what came of it.
-    pub(super) async fn act(&self, act: Act) -> Outcome {
+    /// Does one thing, and takes note of what came of it. `patience`: after that the client goes away.
+    pub(super) async fn act(&self, act: Act, patience: Option<Duration>) {
         let written = match &act {
             Act::Save { key, .. } | Act::Move { to: key, .. } => Some(key.clone()),
             _ => None,
@@ -67,11 +79,17 @@ impl Session {
         let who = Who::Client(self.number);
         let number = self.world.history.lock().begin(who, act.clone(), known.unwrap_or_default());
         let tally = Tally::new(number as u64);
-        let done = tally.scope(self.carry_out(&act)).await;
-        let outcome = done.unwrap_or_else(|failure| failed(&act, &failure));
+        let done = tally.scope(self.carry_out(&act));
+        let done = match patience {
+            Some(patience) => timeout(patience, done).await,
+            None => Ok(done.await),
+        };
+        let outcome = match done {
+            Ok(done) => done.unwrap_or_else(|failure| failed(&act, &failure)),
+            Err(_) => Outcome::Failed("the client went away".to_owned()),
+        };
         self.world.history.lock().end(number, outcome.clone());
         self.learn(&act, &outcome);
-        outcome
     }
 
     fn mind<T>(&self, with: impl FnOnce(&mut super::world::Mind) -> T) -> T {
@@ -149,6 +167,12 @@ impl Session {
                     names.insert(child?.name);
                 }
                 Ok(Outcome::Names(names))
+            }
+            Act::DeleteFolder { name } => {
+                let (_, fs, path) = self.request(self.context("DELETE", name));
+                fs.metadata(&path).await?;
+                fs.delete(&path).await?;
+                Ok(Outcome::Done)
             }
             Act::Folder { name } => {
                 let (_, fs, path) = self.request(self.context("MKCOL", name));
@@ -240,6 +264,7 @@ fn failed(act: &Act, failure: &Failure) -> Outcome {
     let why = failure.to_string();
     match (act, failure) {
         (Act::Delete { .. } | Act::Read { .. }, failure) if failure.is_absence() => Outcome::Found(None),
+        (Act::DeleteFolder { .. }, failure) if failure.is_absence() => Outcome::Nothing(why),
         (
             _,
             Failure::NotFound
@@ -251,7 +276,6 @@ fn failed(act: &Act, failure: &Failure) -> Outcome {
             | Failure::Changed
             | Failure::Forbidden(_),
         ) => Outcome::Nothing(why),
-        (_, Failure::Store(StoreError::AccessDenied(_))) => Outcome::Failed(why),
         _ => Outcome::Failed(why),
     }
 }

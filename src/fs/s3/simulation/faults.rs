@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -28,6 +29,8 @@ use crate::tally;
 pub(super) struct Weather {
     pub(super) random: Random,
     pub(super) is_away: bool,
+    /// It takes long to find out that it is away.
+    pub(super) is_silent: bool,
     /// Calls of a hundred that fail though it is there.
     pub(super) flaky: u64,
     /// What is not to be written.
@@ -75,6 +78,12 @@ impl Faulty {
         self.world.bug == Some(bug)
     }
 
+    fn pause(&self) -> Duration {
+        let mut weather = self.world.weather.lock();
+        let is_silent = weather.is_away && weather.is_silent;
+        weather.random.millis(if is_silent { 500..4000 } else { 0..40 })
+    }
+
     fn fate(&self, written: Option<&Key>) -> Fate {
         let mut weather = self.world.weather.lock();
         if weather.is_away {
@@ -101,8 +110,7 @@ impl Faulty {
     ) -> StoreResult<T> {
         self.steps.turn().await;
         let fate = self.fate(keys.first().copied());
-        let pause = self.world.weather.lock().random.millis(0..40);
-        sleep(pause).await;
+        sleep(self.pause()).await;
         let away = || Err(StoreError::Unavailable(format!("no answer to {what}").into()));
         let answer = match fate {
             Fate::Refused => away(),
@@ -123,9 +131,10 @@ impl Faulty {
             && !keys.is_empty()
         {
             self.world.note(format!("   {what} {keys:?}: {fate:?}, {error}"));
+            let is_conflict = matches!(error, StoreError::ConditionFailed | StoreError::NotFound);
+            self.world.history.lock().conflicts += u64::from(is_conflict);
         }
-        let pause = self.world.weather.lock().random.millis(0..40);
-        sleep(pause).await;
+        sleep(self.pause()).await;
         self.steps.turn().await;
         if matches!(fate, Fate::Fine) {
             self.reach.heard();
@@ -275,5 +284,5 @@ impl MultipartStore for Faulty {
 
 /// The weather of a seed, as it changes.
 pub(super) fn fair(random: Random) -> Mutex<Weather> {
-    Mutex::new(Weather { random, is_away: false, flaky: 0, denied: BTreeSet::new() })
+    Mutex::new(Weather { random, is_away: false, is_silent: false, flaky: 0, denied: BTreeSet::new() })
 }

@@ -17,6 +17,8 @@ pub(super) enum Act {
     Read { key: String },
     List { folder: String },
     Folder { name: String },
+    /// With all that is in it.
+    DeleteFolder { name: String },
 }
 
 impl Act {
@@ -26,6 +28,7 @@ impl Act {
             Self::Save { key: saved, .. } => saved == key,
             Self::Delete { key: deleted } => deleted == key,
             Self::Move { from, to } => from == key || to == key,
+            Self::DeleteFolder { name } => is_within(key, name),
             Self::Read { .. } | Self::List { .. } | Self::Folder { .. } => false,
         }
     }
@@ -38,6 +41,11 @@ impl Act {
             _ => false,
         }
     }
+}
+
+/// Whether a key lies in a folder.
+pub(super) fn is_within(key: &str, folder: &str) -> bool {
+    key.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// What its client was told.
@@ -120,6 +128,8 @@ pub(super) struct History {
     clock: u64,
     pub(super) ops: Vec<Op>,
     pub(super) changes: Vec<Change>,
+    /// Conditions that did not hold.
+    pub(super) conflicts: u64,
     /// Everything, for people.
     lines: Vec<String>,
 }

@@ -16,6 +16,7 @@ mod steps;
 mod verdict;
 mod world;
 
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -37,7 +38,7 @@ fn run_all(first: u64, count: u64, bug: Option<Bug>, most: usize) -> Vec<(u64, R
                     if seed >= first + count || failed.lock().len() >= most {
                         break;
                     }
-                    let report = run(seed, bug);
+                    let report = catch_unwind(|| run(seed, bug)).unwrap_or_else(|_| Report::of_panic());
                     open.fetch_add(u64::from(report.is_open), Ordering::Relaxed);
                     if !report.wrong.is_empty() {
                         failed.lock().push((seed, report));
@@ -62,7 +63,7 @@ fn what_was_promised_holds_whatever_fails_and_whenever() {
     let most = variable("S3DAV_SIMULATION_FAILURES", 1) as usize;
     let failed = run_all(first, count, None, most);
     for (seed, report) in &failed {
-        println!("seed {seed} fails: {:#?}", report.wrong);
+        println!("seed {seed} fails ({} lines): {:#?}", report.history.lines().count(), report.wrong);
     }
     if let Some((seed, report)) = failed.iter().min_by_key(|(_, report)| report.history.len()) {
         println!("{}", report.history);

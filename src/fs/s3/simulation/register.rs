@@ -1,10 +1,10 @@
 //! Whether all that clients were told fits one order of what was done: each key is a register. As Wing and Gong, and Lowe,
 //! look for it: one order after the other, and no state twice.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use super::clients::within;
-use super::history::{Act, Change, Op, Outcome, Value, Who};
+use super::history::{Act, Change, History, Op, Outcome, Value, Who, is_within};
 use super::verdict::original;
 use super::world::{KEYS, World};
 
@@ -17,8 +17,6 @@ pub(super) enum Order {
     /// There are too many to look at all.
     Unknown,
 }
-
-type Registers = [Option<Value>; KEYS.len()];
 
 /// Something that happens at one moment.
 #[derive(Debug, Clone)]
@@ -33,24 +31,60 @@ struct Event {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
-    Put { at: usize, value: Value, may_miss: bool },
+    /// `may_lose`: it may not be seen, or no more after a while.
+    Put { at: usize, value: Value, may_lose: bool },
     Remove { at: usize },
     /// `is_whole`: it cannot have stopped halfway.
     Move { from: usize, to: usize, is_whole: bool },
-    /// The move of this event comes to nothing after all.
-    Undo { of: usize },
+    /// What this operation did comes to nothing after all.
+    Undo { of: usize, from: usize, to: usize },
     Read { at: usize, found: Option<Value> },
     See { at: usize, is_there: bool },
 }
 
+impl What {
+    fn keys(&self) -> [usize; 2] {
+        match self {
+            Self::Put { at, .. } | Self::Remove { at } | Self::Read { at, .. } | Self::See { at, .. } => [*at; 2],
+            Self::Move { from, to, .. } | Self::Undo { from, to, .. } => [*from, *to],
+        }
+    }
+
+    /// Whether it changes nothing.
+    fn is_look(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::See { .. })
+    }
+}
+
+/// Keys between which nothing is moved have orders of their own.
 pub(super) fn order(world: &World) -> Order {
     let history = world.history.lock();
-    let events = events(&history.ops, &history.changes);
+    let events = events(&history);
+    let mut group: Vec<usize> = (0..KEYS.len()).collect();
+    for [from, to] in events.iter().map(|event| event.what.keys()) {
+        let (old, new) = (group[from], group[to]);
+        group.iter_mut().filter(|group| **group == old).for_each(|group| *group = new);
+    }
+    let groups: BTreeSet<usize> = group.iter().copied().collect();
+    let mut unknown = false;
+    for one in groups {
+        let is_here = |event: &&Event| group[event.what.keys()[0]] == one;
+        let events: Vec<Event> = events.iter().filter(is_here).cloned().collect();
+        match order_of(&events) {
+            Order::Found => {}
+            Order::Unknown => unknown = true,
+            none => return none,
+        }
+    }
+    if unknown { Order::Unknown } else { Order::Found }
+}
+
+fn order_of(events: &[Event]) -> Order {
     if events.len() > 128 {
         return Order::Unknown;
     }
-    let mut search = Search { events: &events, known: HashSet::new(), furthest: (0, String::new()) };
-    let begin = State { done: 0, registers: [None; KEYS.len()], moved: BTreeMap::new() };
+    let mut search = Search { events, known: HashSet::new(), furthest: (0, String::new()) };
+    let begin = State { done: 0, registers: [None; KEYS.len()], undoable: Vec::new() };
     match search.run(&begin) {
         Some(true) => Order::Found,
         Some(false) => Order::None(search.furthest.1),
@@ -62,19 +96,25 @@ fn place(key: &str) -> Option<usize> {
     KEYS.iter().position(|known| *known == key)
 }
 
-fn events(ops: &[Op], changes: &[Change]) -> Vec<Event> {
-    let has_others = ops.iter().any(|op| op.who == Who::Other);
+fn events(history: &History) -> Vec<Event> {
+    let History { ops, changes, conflicts, .. } = history;
+    let has_conflicts = *conflicts > 0 || ops.iter().any(|op| op.who == Who::Other);
     let mut events = Vec::new();
-    for (number, op) in ops.iter().enumerate() {
-        let is_open = !matches!(op.outcome, Outcome::Done | Outcome::Lost | Outcome::Found(_) | Outcome::Names(_));
-        let ended = if is_open || op.who == Who::Other { None } else { Some(op.ended) };
+    for (of, op) in ops.iter().enumerate() {
+        let is_answered =
+            matches!(op.outcome, Outcome::Done | Outcome::Lost | Outcome::Found(_) | Outcome::Names(_));
+        let ended = (is_answered && op.who != Who::Other).then_some(op.ended);
         for what in whats(op, ops, changes) {
-            events.push(Event { of: number, begun: op.begun, ended, what });
-        }
-        let is_move = matches!(op.act, Act::Move { .. }) && op.may_be_done();
-        if is_move && has_others {
-            let what = What::Undo { of: events.len() - 1 };
-            events.push(Event { of: number, begun: op.begun, ended: None, what });
+            events.push(Event { of, begun: op.begun, ended, what });
+            let undone = match what {
+                What::Move { from, to, .. } if has_conflicts => Some((from, to)),
+                What::Put { at, may_lose: true, .. } => Some((at, at)),
+                _ => None,
+            };
+            if let Some((from, to)) = undone {
+                let what = What::Undo { of, from, to };
+                events.push(Event { of, begun: op.begun, ended: None, what });
+            }
         }
     }
     events
@@ -87,11 +127,15 @@ fn whats(op: &Op, ops: &[Op], changes: &[Change]) -> Vec<What> {
         (Act::Save { .. }, Outcome::Lost) | (Act::Folder { .. }, _) => Vec::new(),
         (Act::Save { key, value }, _) => {
             let Some(at) = place(key) else { return Vec::new() };
-            let may_miss = *value == 0 || may_lie_beside(op, ops, changes);
-            vec![What::Put { at, value: *value, may_miss }]
+            let may_lose = *value == 0 || may_lie_beside(op, ops, changes);
+            vec![What::Put { at, value: *value, may_lose }]
         }
         (Act::Delete { key } | Act::Read { key }, Outcome::Found(found)) => {
             place(key).map(|at| What::Read { at, found: *found }).into_iter().collect()
+        }
+        (Act::DeleteFolder { name }, _) => {
+            let within = KEYS.iter().enumerate().filter(|(_, key)| is_within(key, name));
+            within.map(|(at, _)| What::Remove { at }).collect()
         }
         (Act::Delete { key }, _) => place(key).map(|at| What::Remove { at }).into_iter().collect(),
         (Act::Move { from, .. }, Outcome::Lost) => {
@@ -126,9 +170,9 @@ fn may_lie_beside(op: &Op, ops: &[Op], changes: &[Change]) -> bool {
 struct State {
     /// A bit for each event.
     done: u128,
-    registers: Registers,
-    /// What moves moved, and what was in its place, by event.
-    moved: BTreeMap<usize, (Value, Option<Value>)>,
+    registers: [Option<Value>; KEYS.len()],
+    /// What operations put somewhere that may come to nothing, and what was in its place.
+    undoable: Vec<(usize, Value, Option<Value>)>,
 }
 
 struct Search<'a> {
@@ -140,20 +184,32 @@ struct Search<'a> {
 impl Search<'_> {
     /// `None`: it takes too long.
     fn run(&mut self, state: &State) -> Option<bool> {
-        let is_left = |number: &usize| state.done & (1 << number) == 0;
-        let left: Vec<usize> = (0..self.events.len()).filter(is_left).collect();
-        let ends = left.iter().filter_map(|number| self.events[*number].ended);
-        let Some(first) = ends.min() else { return Some(true) };
+        let mut next: Vec<usize> = Vec::new();
+        let mut first = u64::MAX;
+        for (number, event) in self.events.iter().enumerate() {
+            if state.done & (1 << number) == 0 {
+                next.push(number);
+                first = first.min(event.ended.unwrap_or(u64::MAX));
+            }
+        }
+        if first == u64::MAX {
+            return Some(true);
+        }
         if self.known.len() > MOST_STATES {
             return None;
         }
         if !self.known.insert(state.clone()) {
             return Some(false);
         }
-        let mut next: Vec<usize> =
-            left.into_iter().filter(|number| self.events[*number].begun < first).collect();
-        next.sort_by_key(|number| self.events[*number].ended.unwrap_or(u64::MAX));
+        next.retain(|number| self.events[*number].begun < first);
+        // What fits and changes nothing may as well be the next.
+        let looks = next.iter().filter(|number| self.events[**number].what.is_look());
+        let fitting = looks.flat_map(|number| self.after(state, *number)).next();
+        if let Some(after) = fitting {
+            return self.run(&after);
+        }
         self.note(state, &next);
+        next.sort_by_key(|number| self.events[*number].ended.unwrap_or(u64::MAX));
         for number in next {
             for after in self.after(state, number) {
                 if self.run(&after)? {
@@ -176,12 +232,17 @@ impl Search<'_> {
     /// What may be there after an event; nothing: it cannot be the next.
     fn after(&self, state: &State, number: usize) -> Vec<State> {
         let mut after = State { done: state.done | 1 << number, ..state.clone() };
-        let registers = &mut after.registers;
+        let (of, registers) = (self.events[number].of, &mut after.registers);
         match self.events[number].what {
-            What::Put { at, value, may_miss } => {
+            What::Put { at, value, may_lose } => {
+                if may_lose {
+                    let missed = after.clone();
+                    after.undoable.push((of, value, after.registers[at]));
+                    after.registers[at] = Some(value);
+                    return vec![after, missed];
+                }
                 registers[at] = Some(value);
-                let missed = State { registers: state.registers, ..after.clone() };
-                if may_miss { vec![after, missed] } else { vec![after] }
+                vec![after]
             }
             What::Remove { at } => {
                 registers[at] = None;
@@ -189,16 +250,20 @@ impl Search<'_> {
             }
             What::Move { from, to, is_whole } => {
                 let Some(value) = registers[from] else { return Vec::new() };
-                after.moved.insert(number, (value, registers[to]));
+                after.undoable.push((of, value, registers[to]));
                 registers[to] = Some(value);
                 let copied = after.clone();
                 after.registers[from] = None;
                 if is_whole { vec![after] } else { vec![after, copied] }
             }
-            What::Undo { of } => {
-                let Some((value, old)) = after.moved.get(&of).copied() else { return Vec::new() };
-                let What::Move { from, to, .. } = self.events[of].what else { return Vec::new() };
-                registers[from] = registers[from].or(Some(value));
+            What::Undo { of, from, to } => {
+                let Some(at) = after.undoable.iter().position(|undoable| undoable.0 == of) else {
+                    return Vec::new();
+                };
+                let (_, value, old) = after.undoable.remove(at);
+                if from != to {
+                    registers[from] = registers[from].or(Some(value));
+                }
                 registers[to] = if registers[to] == Some(value) { old } else { registers[to] };
                 vec![after]
             }
@@ -210,4 +275,4 @@ impl Search<'_> {
 }
 
 /// More would take seconds.
-const MOST_STATES: usize = 200_000;
+const MOST_STATES: usize = 20_000;

@@ -33,6 +33,14 @@ pub(super) struct Report {
     pub(super) is_open: bool,
 }
 
+impl Report {
+    /// What is wrong was said elsewhere.
+    pub(super) fn of_panic() -> Self {
+        let history = String::new();
+        Self { wrong: vec!["it panicked".to_owned()], history, is_open: false }
+    }
+}
+
 /// Runs a seed; `bug` is put in.
 pub(super) fn run(seed: u64, bug: Option<Bug>) -> Report {
     let world = World::new(seed, bug);
@@ -91,7 +99,8 @@ fn live(world: &Arc<World>, place: PathBuf, disk: &Disk, number: u64) -> PathBuf
     let (random, death) = {
         let mut random = world.random.lock();
         let dies = world.plan.has_deaths && random.chance(70);
-        let death = dies.then(|| random.range(1..600));
+        let soon = if random.chance(40) { 80 } else { 600 };
+        let death = dies.then(|| random.range(1..soon));
         (random.fork(), death)
     };
     world.note(format!("life {number}, which dies at step {death:?}"));
@@ -152,6 +161,7 @@ async fn weather(world: Arc<World>) {
         {
             let mut weather = world.weather.lock();
             weather.is_away = is_away;
+            weather.is_silent = weather.random.chance(30);
             weather.denied = denied.into_iter().map(str::to_owned).collect();
         }
         world.note(format!("S3 is away: {is_away}, denied: {denied:?}"));
@@ -241,10 +251,10 @@ async fn rest(life: &Life) -> Vec<String> {
 async fn look(world: &Arc<World>, life: &Arc<Life>) {
     let session = Session { world: Arc::clone(world), life: Arc::clone(life), number: 0 };
     for key in KEYS {
-        session.act(Act::Read { key: key.to_owned() }).await;
+        session.act(Act::Read { key: key.to_owned() }, None).await;
     }
     for folder in FOLDERS {
-        session.act(Act::List { folder: folder.to_owned() }).await;
+        session.act(Act::List { folder: folder.to_owned() }, None).await;
     }
 }
 

@@ -91,7 +91,9 @@ impl Turns for DiskTurns {
 /// A directory as it is now.
 pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
+    // It may have died before it made any.
+    let Ok(entries) = fs::read_dir(from) else { return };
+    for entry in entries {
         let entry = entry.unwrap();
         let place = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::history::{Act, Change, Known, Op, Outcome, Value, Who};
+use super::history::{Act, Change, Known, Op, Outcome, Value, Who, is_within};
 use super::world::{KEYS, World};
 
 /// What is wrong; nothing, if all is well. `left` is in the store in the end.
@@ -70,6 +70,7 @@ impl Judge<'_> {
         }
         match &op.act {
             Act::Delete { key: deleted } => deleted == key,
+            Act::DeleteFolder { name } => is_within(key, name),
             Act::Move { from, .. } if from == key => true,
             Act::Save { key: to, .. } | Act::Move { to, .. } if to == key => match op.known {
                 Known::Nothing | Known::Moved => true,
@@ -94,9 +95,10 @@ impl Judge<'_> {
         let before = before.filter(|before| *before != 0)?;
         // A copy beside is its writer's own.
         let place = if KEYS.contains(&key.as_str()) { key.as_str() } else { original(key) };
-        let is_lawful = match after.and_then(|after| self.saved(after)) {
-            _ if self.may_have_taken(*at, place, before) && after.is_none() => true,
+        let saved = after.filter(|after| *after != 0).and_then(|after| self.saved(after));
+        let is_lawful = match saved {
             Some(saved) => self.may_replace(saved, place, before),
+            // Empty files are all alike.
             None => self.may_have_taken(*at, place, before),
         };
         (!is_lawful).then(|| format!("at {at} v{before} at {key:?} was taken away by {after:?}, unseen"))
@@ -104,14 +106,11 @@ impl Judge<'_> {
 
     /// Whether what was saved may come, maybe by moves, to a place where that was.
     fn may_replace(&self, saved: &Op, key: &str, before: Value) -> bool {
-        let ended = match &saved.act {
-            Act::Save { key: to, value } if to != key => {
-                let moves = self.ops.iter().filter(|op| op.act.puts_at(key) && op.may_be_done());
-                let is_on_its_way = self.places(*value).contains(key);
-                moves.filter(|_| is_on_its_way).map(|op| op.ended).max().unwrap_or(0)
-            }
-            _ => saved.ended,
-        };
+        let Act::Save { key: to, value } = &saved.act else { return false };
+        let moves = self.ops.iter().filter(|op| matches!(op.act, Act::Move { .. }) && op.may_be_done());
+        let is_on_its_way = self.places(*value).contains(key);
+        let moved = moves.filter(|op| is_on_its_way && op.act.puts_at(key)).map(|op| op.ended).max();
+        let ended = if to == key { saved.ended.max(moved.unwrap_or(0)) } else { moved.unwrap_or(0) };
         self.may_have_taken(ended, key, before)
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     /// Nothing is answered from memory.
     pub(super) forgets: bool,
     pub(super) lives: u64,
+    /// How many of them are worked on.
+    pub(super) keys: usize,
     /// Operations of each client in each life.
     pub(super) ops: u64,
     /// Somebody else writes into the bucket.
@@ -45,7 +47,8 @@ impl Plan {
             durability,
             delay: if durability == Durability::Journal { delay } else { Duration::ZERO },
             forgets: random.chance(40),
-            lives: random.range(1..4),
+            lives: random.range(1..5),
+            keys: random.range(1..6) as usize,
             ops: random.range(3..9),
             has_others: random.chance(50),
             has_moves: random.chance(60) && !has_denials,
@@ -124,6 +127,6 @@ impl World {
 }
 
 /// Where files are written.
-pub(super) const KEYS: [&str; 5] = ["a", "b", "d/x", "d/y", "e/z"];
+pub(super) const KEYS: [&str; 6] = ["d/x", "a", "e/z", "b", "d/y", "d/tmp"];
 /// Those of them that are always there are listed, too.
 pub(super) const FOLDERS: [&str; 3] = ["", "d", "e"];
