@@ -147,7 +147,11 @@ impl Journal {
         let etag = written.map(|written| &written.etag);
         etag.iter().for_each(|etag| self.0.stored_as.insert(change.etag(), (*etag).clone()));
         let _turns = self.turns_of(&[change]).await;
-        let followers = self.0.chains.lock().followers(change, key, etag);
+        let followers = {
+            let chains = self.0.chains.lock();
+            chains.note_losing(change, key, etag);
+            chains.followers(change, key, etag)
+        };
         self.end(&[change], &followers).await;
     }
 

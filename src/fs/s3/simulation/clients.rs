@@ -75,7 +75,7 @@ impl Session {
             Act::Save { key, .. } | Act::Move { to: key, .. } => Some(key.clone()),
             _ => None,
         };
-        let known = written.and_then(|key| self.mind(|mind| mind.known.get(&key).copied()));
+        let known = written.and_then(|key| self.mind(|mind| mind.knows(&key)));
         let who = Who::Client(self.number);
         let number = self.world.history.lock().begin(who, act.clone(), known.unwrap_or_default());
         let tally = Tally::new(number as u64);
@@ -99,29 +99,25 @@ impl Session {
     fn learn(&self, act: &Act, outcome: &Outcome) {
         self.mind(|mind| match (act, outcome) {
             (Act::Read { key } | Act::Delete { key }, Outcome::Found(found)) => {
-                let known = found.map_or(Known::Absent, Known::Value);
-                // What it has made or got it knows, whatever it looks for in vain.
-                let is_new = found.is_some() || mind.known.get(key).is_none_or(|known| *known == Known::Nothing);
-                if is_new {
-                    mind.known.insert(key.clone(), known);
+                match found {
+                    Some(value) => mind.saw(key, Known::Value(*value)),
+                    None => drop(mind.absent.insert(key.clone())),
                 }
                 mind.looked.insert(key.clone());
             }
             (Act::List { folder }, Outcome::Names(names)) => {
                 mind.looked.insert(format!("{folder}/"));
                 let is_shown = |key: &str| within(key, folder).is_some_and(|name| names.contains(name));
-                mind.known.retain(|key, known| *known != Known::Absent || !is_shown(key));
+                mind.absent.retain(|key| !is_shown(key));
             }
-            (Act::Save { key, value }, Outcome::Done) => {
-                mind.known.insert(key.clone(), Known::Value(*value));
-                mind.looked.insert(key.clone());
+            (Act::Save { key, value }, Outcome::Done) => mind.saw(key, Known::Value(*value)),
+            (Act::Save { key, value }, Outcome::Lost) if *value != 0 => {
+                mind.known.insert(key.clone(), Known::Beside);
             }
-            (Act::Save { key, .. }, Outcome::Lost) => drop(mind.known.insert(key.clone(), Known::Beside)),
             (Act::Delete { key }, Outcome::Done) => drop(mind.known.remove(key)),
             (Act::Move { from, to }, Outcome::Done) => {
                 mind.known.remove(from);
-                mind.known.insert(to.clone(), Known::Moved);
-                mind.looked.insert(to.clone());
+                mind.saw(to, Known::Moved);
             }
             _ => {}
         });
@@ -142,7 +138,7 @@ impl Session {
         let makes = context.client.quirks().takes_5xx_for_absence && context.makes_empty();
         let folder = key.rsplit_once('/').map_or("/".to_owned(), |(folder, _)| format!("{folder}/"));
         self.mind(|mind| Hints {
-            was_told_absent: mind.known.get(key) == Some(&Known::Absent),
+            was_told_absent: mind.absent.contains(key),
             has_looked: is_sure || mind.looked.contains(key) || mind.looked.contains(&folder),
             makes,
         })

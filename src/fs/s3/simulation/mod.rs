@@ -59,7 +59,7 @@ fn variable(name: &str, default: u64) -> u64 {
 #[test]
 fn what_was_promised_holds_whatever_fails_and_whenever() {
     let first = variable("S3DAV_SIMULATION_FIRST", 0);
-    let count = variable("S3DAV_SIMULATION_SEEDS", 200);
+    let count = variable("S3DAV_SIMULATION_SEEDS", 2000);
     let most = variable("S3DAV_SIMULATION_FAILURES", 1) as usize;
     let failed = run_all(first, count, None, most);
     for (seed, report) in &failed {

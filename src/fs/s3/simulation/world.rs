@@ -66,8 +66,23 @@ pub(super) struct Mind {
     pub(super) random: Random,
     pub(super) client: Client,
     pub(super) known: HashMap<String, Known>,
+    /// What it was told that is not there, and not shown since.
+    pub(super) absent: BTreeSet<String>,
     /// What it has looked at in this life of the gateway.
     pub(super) looked: BTreeSet<String>,
+}
+
+impl Mind {
+    pub(super) fn knows(&self, key: &str) -> Option<Known> {
+        let is_absent = self.absent.contains(key);
+        self.known.get(key).copied().or(is_absent.then_some(Known::Absent))
+    }
+
+    pub(super) fn saw(&mut self, key: &str, known: Known) {
+        self.known.insert(key.to_owned(), known);
+        self.absent.remove(key);
+        self.looked.insert(key.to_owned());
+    }
 }
 
 /// See the module.
@@ -93,8 +108,8 @@ impl World {
         let minds = (0..count).map(|number| {
             let agent = if random.chance(75) { "WebDAVFS/3.0" } else { "curl/8" };
             let client = Client::new(Some(format!("c{number}")), [127, 0, 0, 1].into(), agent);
-            let (known, looked) = Default::default();
-            Mutex::new(Mind { random: random.fork(), client, known, looked })
+            let (known, absent, looked) = Default::default();
+            Mutex::new(Mind { random: random.fork(), client, known, absent, looked })
         });
         let minds = minds.collect();
         let weather = fair(random.fork());
