@@ -19,6 +19,8 @@ use crate::tally::carried;
 pub struct Shutdown {
     requested: watch::Sender<Option<End>>,
     begun: watch::Sender<bool>,
+    /// The last request has ended.
+    quiet: watch::Sender<bool>,
     tasks: TaskTracker,
 }
 
@@ -36,6 +38,7 @@ impl Default for Shutdown {
         Self {
             requested: watch::Sender::new(None),
             begun: watch::Sender::new(false),
+            quiet: watch::Sender::new(false),
             tasks: TaskTracker::new(),
         }
     }
@@ -99,8 +102,20 @@ impl Shutdown {
         self.tasks.spawn(work);
     }
 
-    /// Waits for all detached work. Call after [`Shutdown::begin`].
+    /// Whether the last request has ended.
+    pub fn is_quiet(&self) -> bool {
+        *self.quiet.borrow()
+    }
+
+    /// Waits until the last request has ended.
+    pub async fn quiet(&self) {
+        // See above.
+        let _ = self.quiet.subscribe().wait_for(|quiet| *quiet).await;
+    }
+
+    /// Waits for all detached work. Call after [`Shutdown::begin`], when the last request has ended.
     pub async fn drained(&self) {
+        self.quiet.send_replace(true);
         self.tasks.wait().await;
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
     shared.shutdown.background(async move {
         tokio::select! {
             () = draining.run() => {}
-            () = async { stop.begun().await; sleep(patience).await } => {}
+            () = async { stop.quiet().await; sleep(patience).await } => {}
         }
     });
 }
@@ -54,26 +54,28 @@ impl Draining {
         Self { shared: Arc::downgrade(shared), stop: shared.shutdown.clone(), making, pause }
     }
 
-    /// Goes on until the program ends; then until nothing is left, or the first fails: what remains is kept.
+    /// Goes on until the program ends; then until the last request has ended and nothing is left, or the first fails: what
+    /// remains is kept.
     async fn run(mut self) {
         let mut at_the_end = None;
         while let Some(shared) = self.shared.upgrade() {
             let journal = shared.store.journal().clone();
-            let is_ending = self.stop.has_begun();
+            let (is_ending, is_quiet) = (self.stop.has_begun(), self.stop.is_quiet());
             if is_ending {
                 journal.hurry();
                 at_the_end = Some(Arc::clone(&shared));
             }
+            give_way(&shared).await;
             let is_reached = is_reached(&shared).await;
             if is_reached {
                 self.begin(&shared);
             }
-            if is_ending && self.making.is_empty() {
+            if is_quiet && self.making.is_empty() {
                 break;
             }
             let options = shared.options;
             drop(shared);
-            if is_reached && self.made(&journal, is_ending).await {
+            if is_reached && self.made(&journal, is_ending, is_quiet).await {
                 self.pause = Duration::ZERO;
             } else if is_ending {
                 break;
@@ -92,12 +94,13 @@ impl Draining {
     }
 
     /// Waits until one is made, or more can be. Whether S3 could be asked.
-    async fn made(&mut self, journal: &Journal, is_ending: bool) -> bool {
+    async fn made(&mut self, journal: &Journal, is_ending: bool, is_quiet: bool) -> bool {
         let has_room = self.making.len() < PARALLEL;
         tokio::select! {
             Some(made) = self.making.join_next() => made.unwrap_or(false),
-            () = journal.wanted(), if has_room && !is_ending => true,
+            () = journal.wanted(), if has_room && !is_quiet => true,
             () = self.stop.begun(), if !is_ending => true,
+            () = self.stop.quiet(), if !is_quiet => true,
         }
     }
 
@@ -233,6 +236,22 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
             tracing::warn!(key = %change.key(), error = why, "S3 refuses a change, which is kept on this machine");
             journal.refused(change, why);
             true
+        }
+    }
+}
+
+/// Undoes what S3 refuses, has no content, and holds something up.
+async fn give_way(shared: &Shared) {
+    let journal = shared.store.journal();
+    for change in journal.give_way().await {
+        let key = change.key();
+        if let Some(etag) = change.copied() {
+            journal.ended(&change, key, Some(&Written { etag, last_modified: SystemTime::now() })).await;
+            tracing::warn!(%key, "S3 refuses to delete what was moved here: it is at both of its names");
+        } else {
+            journal.ended(&change, key, None).await;
+            undo(shared, &change).await;
+            tracing::warn!(%key, "S3 refuses to delete or to move a file, and more is to become of it: it stays as it was");
         }
     }
 }

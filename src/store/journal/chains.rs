@@ -57,15 +57,29 @@ impl Chains {
         }
     }
 
+    /// The same, of one that is refused no more and has another body.
+    pub(super) fn renew(&mut self, row: &AcceptedRow, body: Option<KeptBody>) {
+        let Some(old) = self.by_number.get(&row.number).cloned() else { return };
+        if let Ok(new) = old.with_body(row.clone(), body) {
+            self.remove(&old);
+            self.push(new);
+        }
+    }
+
     /// In the order in which they were accepted.
-    fn everything(&self) -> impl Iterator<Item = &Arc<Pending>> {
+    pub(super) fn everything(&self) -> impl Iterator<Item = &Arc<Pending>> {
         self.by_number.values()
     }
 
     /// The oldest of what is to be made before it; `None`: it is the first. Besides what is to become of its own keys that is
-    /// a file in the place of a folder, or what is in a folder in the place of a file: one would hide the other.
+    /// a file in the place of a folder, or what is in a folder in the place of a file: one would hide the other. What the
+    /// store refuses holds up nothing that does not build on it.
     fn before(&self, change: &Arc<Pending>) -> Option<&Arc<Pending>> {
-        let own = change.keys().filter_map(|key| self.by_key.get(key)?.first());
+        let own = change.keys().filter_map(|key| {
+            let holds_up =
+                |other: &&Arc<Pending>| !other.is_refused() || change.builds_on(key, other.row.number);
+            self.by_key.get(key)?.iter().find(holds_up)
+        });
         let covered = change.keys().flat_map(|key| match key.as_str().strip_suffix('/') {
             Some(name) => {
                 let file = Key::new(name).ok().and_then(|name| self.by_key.get(&name)?.first());
@@ -314,6 +328,11 @@ impl Chains {
         }
         changes.iter().for_each(|change| drop(rows.remove(&change.row.number)));
         rows.into_values().collect()
+    }
+
+    /// The one that builds on `change` at `key`.
+    pub(super) fn follower(&self, change: &Pending, key: &Key) -> Option<&Arc<Pending>> {
+        self.by_key.get(key)?.iter().find(|other| other.builds_on(key, change.row.number))
     }
 
     fn rebase(

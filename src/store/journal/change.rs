@@ -42,7 +42,7 @@ struct Progress {
     is_under_way: bool,
     /// The store may have it already.
     was_begun: bool,
-    /// Somebody waits for it.
+    /// Somebody waits for it; of what is refused: since it was.
     is_urgent: bool,
     /// How often it was tried in vain, and why the last time.
     tries: u32,
@@ -174,6 +174,16 @@ impl Pending {
         progress.why.clone().filter(|_| progress.is_refused)
     }
 
+    pub(super) fn is_refused(&self) -> bool {
+        self.progress.lock().is_refused
+    }
+
+    /// Whether it has no content that is on this machine alone, and somebody has waited for it since it was refused.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        let progress = self.progress.lock();
+        !matches!(self.row.change, Change::Put { .. }) && progress.is_refused && progress.is_urgent
+    }
+
     /// Why it could not be made the last time.
     pub(super) fn failure(&self) -> String {
         self.progress.lock().why.clone().unwrap_or_default()
@@ -190,7 +200,7 @@ impl Pending {
         let mut progress = self.progress.lock();
         (progress.is_under_way, progress.is_refused, progress.why) = (false, true, Some(why));
         // As long as it stays here it is shown.
-        progress.is_losing = false;
+        (progress.is_urgent, progress.is_losing) = (false, false);
     }
 
     pub(super) fn is_losing(&self) -> bool {
@@ -225,6 +235,11 @@ impl Pending {
         let progress = self.progress.lock();
         let is_due = progress.was_begun || progress.is_urgent;
         if is_due { Duration::ZERO } else { delay.saturating_sub(self.accepted.elapsed()) }
+    }
+
+    /// The same change with another row, and what that needs of this machine's disk. It is not refused.
+    pub(super) fn with_body(&self, row: AcceptedRow, body: Option<KeptBody>) -> Result<Self, InvalidKey> {
+        Ok(Self { accepted: self.accepted, ..Self::new(row, self.since, body)? })
     }
 
     /// Somebody waits for it. Whether that is new.

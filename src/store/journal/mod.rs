@@ -11,6 +11,7 @@ mod chains;
 mod change;
 mod operating;
 mod wrapper;
+mod yielding;
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -136,7 +137,7 @@ impl Journal {
     /// Nothing rests any more.
     pub fn hurry(&self) {
         let all = self.0.chains.lock().below("");
-        if all.iter().filter(|change| change.hurry()).count() > 0 {
+        if all.iter().filter(|change| !change.is_refused() && change.hurry()).count() > 0 {
             self.0.wanted.notify_one();
         }
     }
@@ -266,7 +267,7 @@ impl Journal {
             if head.hurry() {
                 self.0.wanted.notify_one();
             }
-            if let Some(why) = head.refusal() {
+            if let Some(why) = head.refusal().filter(|_| !head.is_in_the_way()) {
                 return Err(StoreError::Rejected(why.into()));
             }
             if head.tries() > tries {

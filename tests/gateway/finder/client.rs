@@ -32,6 +32,7 @@ pub const VALID: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:propfind
 pub struct Finder {
     pub url: String,
     client: Client,
+    agent: &'static str,
 }
 
 impl Finder {
@@ -40,13 +41,18 @@ impl Finder {
     }
 
     pub fn at(url: &str) -> Self {
-        Self { url: url.to_owned(), client: client() }
+        Self { url: url.to_owned(), client: client(), agent: AGENT }
+    }
+
+    /// The same requests of a client that goes by another name.
+    pub fn called(self, agent: &'static str) -> Self {
+        Self { agent, ..self }
     }
 
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let request = self.client.request(method, format!("{}{path}", self.url));
-        request.header("User-Agent", AGENT).header("Accept", "*/*")
+        request.header("User-Agent", self.agent).header("Accept", "*/*")
     }
 
     pub async fn send(&self, method: &str, path: &str) -> Response {

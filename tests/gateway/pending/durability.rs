@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use s3dav::config::Config;
 use s3dav::embedded::Action;
 use s3dav::store::journal::Durability;
+
+use tokio::sync::oneshot;
 
 use super::Away;
 use super::changes::objects;
 use crate::harness::{Bucket, buckets, eventually};
 
 /// Changes wait for `delay`, in milliseconds, for what makes them needless.
-async fn journaling(delay: u64) -> Away {
+pub async fn journaling(delay: u64) -> Away {
     let options = move |config: &mut Config| {
         let source = buckets(config);
         source.file_system.durability = Durability::Journal;
@@ -202,4 +205,28 @@ async fn what_a_move_that_lost_would_have_replaced_is_there_still() {
     assert_eq!(away.bucket.get("d/doc").await.unwrap(), "saved, too");
     assert_eq!(away.bucket.get("d/old0").await.unwrap(), "theirs");
     assert_eq!(away.mac.get("/d/new").await.1, "saved");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_request_saves_is_sent_before_the_end() {
+    let away = journaling(60_000).await;
+    let (begun, has_begun) = oneshot::channel();
+    let (more, rest) = oneshot::channel();
+    let first = stream::iter([Ok("begun, ")]);
+    let last = stream::once(async {
+        begun.send(()).unwrap();
+        rest.await.map(|()| "ended")
+    });
+    let request = away.gateway.request("PUT", "/d/late").body(reqwest::Body::wrap_stream(first.chain(last)));
+    let saving = tokio::spawn(request.send());
+    has_begun.await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let Away { gateway, bucket, .. } = away;
+    let ending = tokio::spawn(gateway.end());
+    // Nothing is left to be sent at this time.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    more.send(()).unwrap();
+    assert_eq!(saving.await.unwrap().unwrap().status(), 201);
+    ending.await.unwrap();
+    assert_eq!(bucket.get("d/late").await.unwrap(), "begun, ended");
 }

@@ -3,11 +3,13 @@
 mod changes;
 mod crashes;
 mod durability;
+mod faults;
 mod moves;
 mod orders;
 mod refusals;
 mod saves;
 mod silence;
+mod yielding;
 
 use std::fs;
 use std::sync::Arc;

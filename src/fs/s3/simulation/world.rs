@@ -51,7 +51,7 @@ impl Plan {
             keys: random.range(1..6) as usize,
             ops: random.range(3..9),
             has_others: random.chance(50),
-            has_moves: random.chance(60) && !has_denials,
+            has_moves: random.chance(60),
             has_outages: random.chance(85),
             has_denials,
             has_deaths: random.chance(60),
