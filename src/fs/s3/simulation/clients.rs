@@ -88,37 +88,42 @@ impl Session {
             Ok(done) => done.unwrap_or_else(|failure| failed(&act, &failure)),
             Err(_) => Outcome::Failed("the client went away".to_owned()),
         };
-        self.world.history.lock().end(number, outcome.clone());
-        self.learn(&act, &outcome);
+        let begun = {
+            let mut history = self.world.history.lock();
+            history.end(number, outcome.clone());
+            history.ops[number].begun
+        };
+        self.learn(&act, &outcome, begun);
     }
 
     fn mind<T>(&self, with: impl FnOnce(&mut super::world::Mind) -> T) -> T {
         with(&mut self.world.minds[self.number].lock())
     }
 
-    fn learn(&self, act: &Act, outcome: &Outcome) {
+    fn learn(&self, act: &Act, outcome: &Outcome, at: u64) {
         self.mind(|mind| match (act, outcome) {
             (Act::Read { key } | Act::Delete { key }, Outcome::Found(found)) => {
                 match found {
-                    Some(value) => mind.saw(key, Known::Value(*value)),
-                    None => drop(mind.absent.insert(key.clone())),
+                    Some(value) => mind.saw(key, Known::Value(*value), at),
+                    None => drop(mind.absent.insert(key.clone(), at)),
                 }
                 mind.looked.insert(key.clone());
             }
             (Act::List { folder }, Outcome::Names(names)) => {
                 mind.looked.insert(format!("{folder}/"));
                 let is_shown = |key: &str| within(key, folder).is_some_and(|name| names.contains(name));
-                mind.absent.retain(|key| !is_shown(key));
+                mind.absent.retain(|key, _| !is_shown(key));
             }
-            (Act::Save { key, value }, Outcome::Done) => mind.saw(key, Known::Value(*value)),
+            (Act::Save { key, value }, Outcome::Done) => mind.saw(key, Known::Value(*value), at),
             (Act::Save { key, value }, Outcome::Lost) if *value != 0 => {
-                mind.known.insert(key.clone(), Known::Beside);
+                mind.known.insert(key.clone(), (Known::Beside, at));
             }
             (Act::Delete { key }, Outcome::Done) => drop(mind.known.remove(key)),
             (Act::Move { from, to }, Outcome::Done) => {
                 mind.known.remove(from);
-                mind.saw(to, Known::Moved);
+                mind.saw(to, Known::Moved, at);
             }
+            (act, Outcome::Failed(_)) => mind.doubt(act),
             _ => {}
         });
     }
@@ -138,7 +143,7 @@ impl Session {
         let makes = context.client.quirks().takes_5xx_for_absence && context.makes_empty();
         let folder = key.rsplit_once('/').map_or("/".to_owned(), |(folder, _)| format!("{folder}/"));
         self.mind(|mind| Hints {
-            was_told_absent: mind.absent.contains(key),
+            was_told_absent: mind.absent.contains_key(key),
             has_looked: is_sure || mind.looked.contains(key) || mind.looked.contains(&folder),
             makes,
         })

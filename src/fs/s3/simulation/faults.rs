@@ -57,6 +57,8 @@ pub(super) enum Bug {
     LostDeleteCondition,
     /// What is copied is not there when that is told.
     LostCopy,
+    /// Another version is told than is stored: what builds on it builds on nothing.
+    WrongVersion,
 }
 
 /// The bucket as the gateway sees it in one of its lives.
@@ -213,7 +215,9 @@ impl ObjectStore for Faulty {
     async fn put(&self, request: PutObject<'_>) -> StoreResult<Written> {
         let condition = self.condition(request.condition);
         let put = self.objects.put(PutObject { condition, ..request.clone() });
-        self.call("put", &[request.key], put).await
+        let written = self.call("put", &[request.key], put).await?;
+        let etag = if self.has(Bug::WrongVersion) { ETag::new("wrong") } else { written.etag };
+        Ok(Written { etag, ..written })
     }
 
     async fn foresee(&self, _: &[Foreseen]) {}

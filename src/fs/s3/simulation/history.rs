@@ -11,14 +11,30 @@ pub(super) type Value = u32;
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Act {
-    Save { key: String, value: Value },
-    Delete { key: String },
-    Move { from: String, to: String },
-    Read { key: String },
-    List { folder: String },
-    Folder { name: String },
+    Save {
+        key: String,
+        value: Value,
+    },
+    Delete {
+        key: String,
+    },
+    Move {
+        from: String,
+        to: String,
+    },
+    Read {
+        key: String,
+    },
+    List {
+        folder: String,
+    },
+    Folder {
+        name: String,
+    },
     /// With all that is in it.
-    DeleteFolder { name: String },
+    DeleteFolder {
+        name: String,
+    },
 }
 
 impl Act {
@@ -97,8 +113,9 @@ pub(super) struct Op {
     /// When it was known how it ended.
     pub(super) ended: u64,
     pub(super) outcome: Outcome,
-    /// Of what it writes, when it began.
+    /// Of what it writes, when it began, and since when.
     pub(super) known: Known,
+    pub(super) known_since: u64,
 }
 
 impl Op {
@@ -145,11 +162,12 @@ impl History {
         self.lines.push(format!("{at:>5} {line}"));
     }
 
-    pub(super) fn begin(&mut self, who: Who, act: Act, known: Known) -> usize {
+    pub(super) fn begin(&mut self, who: Who, act: Act, (known, known_since): (Known, u64)) -> usize {
         let begun = self.now();
         let number = self.ops.len();
         self.note(format!("#{number} {who:?} {act:?} knowing {known:?}"));
-        self.ops.push(Op { who, act, begun, ended: u64::MAX, outcome: Outcome::UnderWay, known });
+        let (ended, outcome) = (u64::MAX, Outcome::UnderWay);
+        self.ops.push(Op { who, act, begun, ended, outcome, known, known_since });
         number
     }
 
@@ -160,13 +178,15 @@ impl History {
         (op.ended, op.outcome) = (ended, outcome);
     }
 
-    /// The gateway is dead.
-    pub(super) fn cut(&mut self) {
+    /// The gateway is dead. What was under way.
+    pub(super) fn cut(&mut self) -> Vec<(Who, Act)> {
         let ended = self.now();
         self.note("the gateway dies");
-        for op in self.ops.iter_mut().filter(|op| op.outcome == Outcome::UnderWay) {
+        let cut = self.ops.iter_mut().filter(|op| op.outcome == Outcome::UnderWay).map(|op| {
             (op.ended, op.outcome) = (ended, Outcome::Cut);
-        }
+            (op.who, op.act.clone())
+        });
+        cut.collect()
     }
 
     pub(super) fn change(&mut self, change: Change) {

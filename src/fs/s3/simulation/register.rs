@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::clients::within;
-use super::history::{Act, Change, History, Op, Outcome, Value, Who, is_within};
+use super::history::{Act, Change, History, Known, Op, Outcome, Value, Who, is_within};
 use super::verdict::original;
 use super::world::{KEYS, World};
 
@@ -32,20 +32,42 @@ struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     /// `may_lose`: it may not be seen, or no more after a while.
-    Put { at: usize, value: Value, may_lose: bool },
-    Remove { at: usize },
+    Put {
+        at: usize,
+        value: Value,
+        may_lose: bool,
+    },
+    Remove {
+        at: usize,
+    },
     /// `is_whole`: it cannot have stopped halfway.
-    Move { from: usize, to: usize, is_whole: bool },
+    Move {
+        from: usize,
+        to: usize,
+        is_whole: bool,
+    },
     /// What this operation did comes to nothing after all.
-    Undo { of: usize, from: usize, to: usize },
-    Read { at: usize, found: Option<Value> },
-    See { at: usize, is_there: bool },
+    Undo {
+        of: usize,
+        from: usize,
+        to: usize,
+    },
+    Read {
+        at: usize,
+        found: Option<Value>,
+    },
+    See {
+        at: usize,
+        is_there: bool,
+    },
 }
 
 impl What {
     fn keys(&self) -> [usize; 2] {
         match self {
-            Self::Put { at, .. } | Self::Remove { at } | Self::Read { at, .. } | Self::See { at, .. } => [*at; 2],
+            Self::Put { at, .. } | Self::Remove { at } | Self::Read { at, .. } | Self::See { at, .. } => {
+                [*at; 2]
+            }
             Self::Move { from, to, .. } | Self::Undo { from, to, .. } => [*from, *to],
         }
     }
@@ -70,13 +92,31 @@ pub(super) fn order(world: &World) -> Order {
     for one in groups {
         let is_here = |event: &&Event| group[event.what.keys()[0]] == one;
         let events: Vec<Event> = events.iter().filter(is_here).cloned().collect();
+        let is_stale = events.iter().any(|event| is_stale(event.of, &history.ops));
         match order_of(&events) {
             Order::Found => {}
+            // What is saved on what is not there any more is shown until that is found out.
+            Order::None(_) if is_stale => unknown = true,
             Order::Unknown => unknown = true,
             none => return none,
         }
     }
     if unknown { Order::Unknown } else { Order::Found }
+}
+
+/// Whether a client may have had something else in mind than was there.
+fn is_stale(number: usize, ops: &[Op]) -> bool {
+    let op = &ops[number];
+    let (Act::Save { key, .. } | Act::Move { to: key, .. }) = &op.act else { return false };
+    let may_differ = |other: &Op| {
+        let ended = if other.is_acknowledged() && other.who != Who::Other { other.ended } else { u64::MAX };
+        other.may_be_done()
+            && other.who != op.who
+            && other.act.changes(key)
+            && ended > op.known_since
+            && other.begun < op.ended
+    };
+    op.known == Known::Beside || (op.known != Known::Nothing && ops.iter().any(may_differ))
 }
 
 fn order_of(events: &[Event]) -> Order {

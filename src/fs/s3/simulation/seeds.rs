@@ -15,7 +15,7 @@ use super::faults::{Bug, all, peek};
 use super::history::{Act, Known, Outcome, Who, content};
 use super::life::Life;
 use super::register::{self, Order};
-use super::steps::{DiskTurns, Steps};
+use super::steps::{BODIES, DiskTurns, Steps};
 use super::verdict;
 use super::world::{FOLDERS, KEYS, World};
 use crate::object::{Attributes, Condition, Key};
@@ -114,7 +114,11 @@ fn live(world: &Arc<World>, place: PathBuf, disk: &Disk, number: u64) -> PathBuf
     });
     world.minds.iter().for_each(|mind| mind.lock().looked.clear());
     if has_died {
-        world.history.lock().cut();
+        for (who, act) in world.history.lock().cut() {
+            if let Who::Client(number) = who {
+                world.minds[number].lock().doubt(&act);
+            }
+        }
         let _ = std::fs::remove_dir_all(place);
         next
     } else {
@@ -182,7 +186,7 @@ async fn others(world: Arc<World>) {
             Some(value) => Act::Save { key: key.to_owned(), value },
             None => Act::Delete { key: key.to_owned() },
         };
-        let number = world.history.lock().begin(Who::Other, act, Known::Nothing);
+        let number = world.history.lock().begin(Who::Other, act, (Known::Nothing, 0));
         world.change_elsewhere(key, value);
         world.history.lock().end(number, Outcome::Done);
     }
@@ -232,7 +236,7 @@ fn settle(world: &Arc<World>, place: &Path) -> Vec<String> {
     if count > 0 {
         wrong.push(format!("{count} multipart uploads are left"));
     }
-    wrong.extend(files(&place.join("pending.noindex")).into_iter().map(|name| format!("{name} is left")));
+    wrong.extend(files(&place.join(BODIES)).into_iter().map(|name| format!("{name} is left")));
     wrong
 }
 

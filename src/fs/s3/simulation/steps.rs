@@ -69,6 +69,9 @@ impl Steps {
             if *left == 0 {
                 state.is_dead = true;
                 copy(&state.disk.0, &state.disk.1);
+                if state.random.chance(30) {
+                    lose_names(&state.disk.1.join(BODIES));
+                }
                 self.died.notify_one();
                 return None;
             }
@@ -87,6 +90,20 @@ impl Turns for DiskTurns {
         async move { steps.turn().await }.boxed()
     }
 }
+
+/// A power cut: the names that bodies were given when they were accepted may not have come to the disk.
+fn lose_names(bodies: &Path) {
+    let Ok(entries) = fs::read_dir(bodies) else { return };
+    for named in entries.map(|entry| entry.unwrap().path()) {
+        let is_hidden = named.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if named.is_file() && named.extension().is_none() && !is_hidden {
+            fs::rename(&named, named.with_extension("part")).unwrap();
+        }
+    }
+}
+
+/// Where bodies lie in the directory of a state.
+pub(super) const BODIES: &str = "pending.noindex";
 
 /// A directory as it is now.
 pub(super) fn copy(from: &Path, to: &Path) {

@@ -10,7 +10,9 @@ use super::world::{KEYS, World};
 pub(super) fn complaints(world: &World, left: &BTreeMap<String, Value>) -> Vec<String> {
     let history = world.history.lock();
     let seen = world.seen.lock();
-    let judge = Judge { ops: &history.ops, changes: &history.changes, seen: &|value| seen.get(&value).copied() };
+    let seen = |value: Value| seen.get(&value).copied();
+    let has_denials = world.plan.has_denials;
+    let judge = Judge { ops: &history.ops, changes: &history.changes, seen: &seen, has_denials };
     let mut wrong = Vec::new();
     for change in history.changes.iter().filter(|change| change.by_gateway) {
         wrong.extend(judge.unlawful(change));
@@ -26,6 +28,7 @@ struct Judge<'a> {
     ops: &'a [Op],
     changes: &'a [Change],
     seen: &'a dyn Fn(Value) -> Option<u64>,
+    has_denials: bool,
 }
 
 impl Judge<'_> {
@@ -120,7 +123,8 @@ impl Judge<'_> {
         if *value == 0 {
             return None;
         }
-        let places: Vec<&String> = left.iter().filter(|(_, there)| *there == value).map(|(at, _)| at).collect();
+        let places: Vec<&String> =
+            left.iter().filter(|(_, there)| *there == value).map(|(at, _)| at).collect();
         if places.len() > 1 && !self.is_doubtful(*value) {
             return Some(format!("v{value} is there more than once: {places:?}"));
         }
@@ -152,8 +156,24 @@ impl Judge<'_> {
             Act::Save { value: saved, .. } => *saved == value,
             _ => false,
         };
-        let is_open = |op: &Op| matches!(op.outcome, Outcome::Failed(_) | Outcome::Cut | Outcome::UnderWay);
+        // A move that is refused after its copy was made may come to nothing.
+        let is_refused = |op: &Op| self.has_denials && matches!(op.act, Act::Move { .. });
+        let is_open = |op: &Op| {
+            matches!(op.outcome, Outcome::Failed(_) | Outcome::Cut | Outcome::UnderWay) || is_refused(op)
+        };
         self.ops.iter().filter(is_of_it).any(is_open)
+    }
+
+    /// Whether one client alone has changed a key, and was told what came of it.
+    fn is_undisputed(&self, key: &str) -> bool {
+        let mut at = self.ops.iter().filter(|op| op.act.changes(key) && op.may_be_done());
+        let first = at.next().map(|op| op.who);
+        let is_told =
+            |op: &Op| op.is_acknowledged() || matches!(op.outcome, Outcome::Found(_) | Outcome::Nothing(_));
+        let has_died = self.ops.iter().any(|op| op.outcome == Outcome::Cut);
+        !has_died
+            && at.all(|op| Some(op.who) == first)
+            && self.ops.iter().all(|op| !op.act.changes(key) || is_told(op))
     }
 
     /// What nobody wrote, or not there.
@@ -166,6 +186,9 @@ impl Judge<'_> {
             let place = if KEYS.contains(&key.as_str()) { key.as_str() } else { original(key) };
             if *value != 0 && !self.places(*value).contains(place) {
                 strange.push(format!("v{value} is at {key:?}, where it does not belong"));
+            }
+            if place != key && self.is_undisputed(place) {
+                strange.push(format!("v{value} is at {key:?}, though nobody else wrote at {place:?}"));
             }
         }
         strange

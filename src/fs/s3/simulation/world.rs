@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::faults::{Bug, Weather, fair};
-use super::history::{History, Known, Value};
+use super::history::{Act, History, Known, Value};
 use super::random::Random;
 use crate::fs::Client;
 use crate::store::journal::Durability;
@@ -65,23 +65,34 @@ impl Plan {
 pub(super) struct Mind {
     pub(super) random: Random,
     pub(super) client: Client,
-    pub(super) known: HashMap<String, Known>,
+    /// And since when.
+    pub(super) known: HashMap<String, (Known, u64)>,
     /// What it was told that is not there, and not shown since.
-    pub(super) absent: BTreeSet<String>,
+    pub(super) absent: HashMap<String, u64>,
     /// What it has looked at in this life of the gateway.
     pub(super) looked: BTreeSet<String>,
 }
 
 impl Mind {
-    pub(super) fn knows(&self, key: &str) -> Option<Known> {
-        let is_absent = self.absent.contains(key);
-        self.known.get(key).copied().or(is_absent.then_some(Known::Absent))
+    pub(super) fn knows(&self, key: &str) -> Option<(Known, u64)> {
+        let absent = self.absent.get(key).map(|since| (Known::Absent, *since));
+        self.known.get(key).copied().or(absent)
     }
 
-    pub(super) fn saw(&mut self, key: &str, known: Known) {
-        self.known.insert(key.to_owned(), known);
+    pub(super) fn saw(&mut self, key: &str, known: Known, at: u64) {
+        self.known.insert(key.to_owned(), (known, at));
         self.absent.remove(key);
         self.looked.insert(key.to_owned());
+    }
+
+    /// Nobody knows whether it was done.
+    pub(super) fn doubt(&mut self, act: &Act) {
+        if let Act::Delete { key } | Act::Move { from: key, .. } = act {
+            self.known.remove(key);
+        }
+        if let Act::Move { to, .. } = act {
+            self.known.remove(to);
+        }
     }
 }
 
