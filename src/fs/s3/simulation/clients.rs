@@ -70,7 +70,7 @@ impl Session {
     }
 
     /// Does one thing, and takes note of what came of it. `patience`: after that the client goes away.
-    pub(super) async fn act(&self, act: Act, patience: Option<Duration>) {
+    pub(super) async fn act(&self, act: Act, patience: Option<Duration>) -> Outcome {
         let written = match &act {
             Act::Save { key, .. } | Act::Move { to: key, .. } => Some(key.clone()),
             _ => None,
@@ -94,6 +94,7 @@ impl Session {
             history.ops[number].begun
         };
         self.learn(&act, &outcome, begun);
+        outcome
     }
 
     fn mind<T>(&self, with: impl FnOnce(&mut super::world::Mind) -> T) -> T {

@@ -11,6 +11,7 @@ mod history;
 mod life;
 mod random;
 mod register;
+mod scenarios;
 mod seeds;
 mod steps;
 mod verdict;

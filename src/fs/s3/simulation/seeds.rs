@@ -84,7 +84,7 @@ impl Disk {
 }
 
 /// Runs `work` in a runtime of its own, with a clock that goes as fast as it can.
-fn in_runtime<T>(steps: &Arc<Steps>, work: impl Future<Output = T>) -> T {
+pub(super) fn in_runtime<T>(steps: &Arc<Steps>, work: impl Future<Output = T>) -> T {
     in_turn::set(Some(Arc::new(DiskTurns(Arc::clone(steps)))));
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let done = runtime.block_on(work);
@@ -194,7 +194,7 @@ async fn others(world: Arc<World>) {
 
 impl World {
     /// Without the gateway.
-    fn change_elsewhere(&self, key: &str, value: Option<u32>) {
+    pub(super) fn change_elsewhere(&self, key: &str, value: Option<u32>) {
         // The names are as they should be.
         let key = Key::new(key).unwrap();
         let before = peek(&self.objects, &key);
@@ -240,7 +240,7 @@ fn settle(world: &Arc<World>, place: &Path) -> Vec<String> {
     wrong
 }
 
-async fn rest(life: &Life) -> Vec<String> {
+pub(super) async fn rest(life: &Life) -> Vec<String> {
     for _ in 0..500 {
         sleep(Duration::from_secs(5)).await;
         if life.left().is_empty() {

@@ -100,6 +100,10 @@ impl Judge<'_> {
         let place = if KEYS.contains(&key.as_str()) { key.as_str() } else { original(key) };
         let saved = after.filter(|after| *after != 0).and_then(|after| self.saved(after));
         let is_lawful = match saved {
+            // A copy beside is replaced by whoever has lost there.
+            Some(saved) if place != key => {
+                self.ops.iter().any(|op| op.who == saved.who && op.act.puts_at(place))
+            }
             Some(saved) => self.may_replace(saved, place, before),
             // Empty files are all alike.
             None => self.may_have_taken(*at, place, before),

@@ -115,9 +115,34 @@ impl World {
     pub(super) fn new(seed: u64, bug: Option<Bug>) -> Arc<Self> {
         let mut random = Random::new(seed);
         let plan = Plan::of(&mut random);
-        let count = random.range(1..4) as usize;
-        let minds = (0..count).map(|number| {
-            let agent = if random.chance(75) { "WebDAVFS/3.0" } else { "curl/8" };
+        let count = random.range(1..4);
+        let agents: Vec<_> = (0..count).map(|_| if random.chance(75) { MACOS } else { "curl/8" }).collect();
+        let world = Self::of(plan, &agents, random, bug);
+        world.note(format!("seed {seed}: {:?}, clients {agents:?}", world.plan));
+        world
+    }
+
+    /// In which only what a test does happens, on two Macs.
+    pub(super) fn calm() -> Arc<Self> {
+        let plan = Plan {
+            durability: Durability::Store,
+            delay: Duration::ZERO,
+            forgets: false,
+            lives: 0,
+            keys: KEYS.len(),
+            ops: 0,
+            has_others: false,
+            has_moves: false,
+            has_outages: false,
+            has_denials: false,
+            has_deaths: false,
+            flaky: 0,
+        };
+        Self::of(plan, &[MACOS, MACOS], Random::new(0), None)
+    }
+
+    fn of(plan: Plan, agents: &[&str], mut random: Random, bug: Option<Bug>) -> Arc<Self> {
+        let minds = agents.iter().enumerate().map(|(number, agent)| {
             let client = Client::new(Some(format!("c{number}")), [127, 0, 0, 1].into(), agent);
             let (known, absent, looked) = Default::default();
             Mutex::new(Mind { random: random.fork(), client, known, absent, looked })
@@ -135,12 +160,7 @@ impl World {
             values: AtomicU32::new(1),
             random: Mutex::new(random),
         };
-        world.note(format!("seed {seed}: {:?}, clients {:?}", world.plan, world.agents()));
         Arc::new(world)
-    }
-
-    fn agents(&self) -> Vec<String> {
-        self.minds.iter().map(|mind| mind.lock().client.to_string()).collect()
     }
 
     pub(super) fn next_value(&self) -> Value {
@@ -152,6 +172,7 @@ impl World {
     }
 }
 
+const MACOS: &str = "WebDAVFS/3.0";
 /// Where files are written.
 pub(super) const KEYS: [&str; 6] = ["d/x", "a", "e/z", "b", "d/y", "d/tmp"];
 /// Those of them that are always there are listed, too.
