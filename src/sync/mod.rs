@@ -3,8 +3,6 @@
 
 mod blocking;
 mod budget;
-#[cfg(test)]
-pub(crate) mod in_turn;
 mod keyed_lock;
 mod tree_lock;
 
@@ -12,3 +10,6 @@ pub use blocking::{blocking, blocking_aside};
 pub use budget::{Budget, Portion};
 pub use keyed_lock::{KeyedGuard, KeyedLock};
 pub use tree_lock::{Entered, TreeConflict, TreeLock, Use};
+
+#[cfg(test)]
+pub(crate) mod in_turn;

@@ -15,8 +15,6 @@ mod placing;
 mod relocation;
 mod removal;
 mod silence;
-#[cfg(test)]
-mod simulation;
 mod spellings;
 mod transfer;
 mod upload;
@@ -329,3 +327,6 @@ pub const DEFAULT_STORE_PATIENCE: Duration = Duration::from_secs(5);
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// An end of an outage is noticed within this time.
 const DRAIN_PAUSE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod simulation;

@@ -124,6 +124,10 @@ impl Session {
                 mind.known.remove(from);
                 mind.saw(to, Known::Moved, at);
             }
+            (Act::Move { from, to }, Outcome::Lost) => {
+                mind.known.remove(from);
+                mind.known.insert(to.clone(), (Known::Beside, at));
+            }
             (act, Outcome::Failed(_)) => mind.doubt(act),
             _ => {}
         });
