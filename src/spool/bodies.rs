@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::scratch::Scratch;
 use crate::state::{BodyRow, State};
-use crate::sync::{Budget, Portion};
+use crate::sync::{Budget, Portion, blocking, blocking_aside};
 
 /// Where bodies are kept, and how much room there is. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -190,7 +190,7 @@ impl KeptBody {
             File::open(stored.path())?.sync_all()?;
             File::open(&stored.directory)?.sync_all()
         };
-        tokio::task::spawn_blocking(keeping).await?
+        blocking(keeping).await?
     }
 
     /// A row tells of it, on disk: from then on it is never deleted but by [`Self::remove`].
@@ -202,7 +202,7 @@ impl KeptBody {
             stored.is_named.store(true, Ordering::Release);
             Ok(())
         };
-        tokio::task::spawn_blocking(naming).await?
+        blocking(naming).await?
     }
 
     /// Its row is about to go: what ends this program after that leaves a file that the next start deletes. Until then the
@@ -214,13 +214,13 @@ impl KeptBody {
             stored.is_named.store(false, Ordering::Release);
             Ok(())
         };
-        tokio::task::spawn_blocking(naming).await?
+        blocking(naming).await?
     }
 
     /// Deletes its file: nothing tells of it any more.
     pub async fn remove(&self) -> io::Result<()> {
         let stored = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || fs::remove_file(stored.path())).await?
+        blocking(move || fs::remove_file(stored.path())).await?
     }
 
     /// Bytes from `first` up to `end`, in pieces. All of it is compared with what arrived: the last piece comes only
@@ -240,7 +240,7 @@ impl KeptBody {
 
     async fn open(&self) -> io::Result<Scratch> {
         let stored = Arc::clone(&self.0);
-        let file = tokio::task::spawn_blocking(move || stored.open()).await??;
+        let file = blocking(move || stored.open()).await??;
         Ok(Scratch::of(file, &Budget::of_bytes(0)))
     }
 
@@ -311,10 +311,7 @@ impl Drop for Stored {
         let path = self.path();
         // What stays behind is deleted at the next start.
         let remove = move || drop(fs::remove_file(path));
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
+        blocking_aside(remove);
     }
 }
 

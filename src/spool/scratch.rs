@@ -12,7 +12,7 @@ use rustix::io::pwritev;
 use tokio::sync::futures::Notified;
 
 use crate::open_file::{Open, forget, write_pieces};
-use crate::sync::{Budget, Portion};
+use crate::sync::{Budget, Portion, blocking};
 
 /// A file that vanishes with the process, or with the last that holds it.
 #[derive(Debug, Clone)]
@@ -63,14 +63,14 @@ impl Scratch {
     /// Writes where there is room: see [`Self::grow`].
     pub async fn write(&self, position: u64, bytes: Bytes) -> io::Result<()> {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || inner.file.write_all_at(&bytes, position)).await?
+        blocking(move || inner.file.write_all_at(&bytes, position)).await?
     }
 
     /// Writes the pieces, one behind the other, of what is hardly ever read again: where there is room as for
     /// [`Self::write`]. Of what is written in order so, the system's memory holds the end only, [`IN_MEMORY`].
     pub async fn write_aside(&self, position: u64, pieces: Vec<Bytes>) -> io::Result<()> {
         let inner = Arc::clone(&self.0);
-        let writing = tokio::task::spawn_blocking(move || {
+        let writing = blocking(move || {
             let written = write_pieces(&pieces, |slices, written| {
                 Ok(pwritev(&**inner.file, slices, position + written)?)
             });
@@ -92,7 +92,7 @@ impl Scratch {
     /// Exactly `length` bytes from `position` on.
     pub async fn read(&self, position: u64, length: u64) -> io::Result<Bytes> {
         let inner = Arc::clone(&self.0);
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = blocking(move || {
             let mut bytes = BytesMut::zeroed(length as usize);
             inner.file.read_exact_at(&mut bytes, position).map(|()| bytes.freeze())
         });

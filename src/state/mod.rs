@@ -36,6 +36,8 @@ use parking_lot::Mutex;
 use redb::{Durability, TableDefinition};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::sync::blocking;
+
 pub use abilities::AbilityRow;
 pub use credential::Credential;
 pub use directory::{
@@ -187,7 +189,7 @@ impl State {
     /// still valid, or not.
     pub async fn open_at(directory: &Path, description: &str, socket: &str) -> Result<Self, StateError> {
         let given = (directory.to_owned(), description.to_owned(), socket.to_owned());
-        tokio::task::spawn_blocking(move || Self::open_now(&given.0, &given.1, &given.2)).await?
+        blocking(move || Self::open_now(&given.0, &given.1, &given.2)).await?
     }
 
     fn open_now(directory: &Path, description: &str, socket: &str) -> Result<Self, StateError> {
@@ -264,7 +266,7 @@ impl State {
                 Ok(())
             }
         };
-        tokio::task::spawn_blocking(move || database.run(work)).await?
+        blocking(move || database.run(work)).await?
     }
 
     /// The same, at the end: nothing more will be written.
@@ -274,7 +276,7 @@ impl State {
             let _turn = state.0.writing.lock();
             state.commit(database, Durability::Immediate, schema::note_close)
         };
-        tokio::task::spawn_blocking(move || database.run(work)).await?
+        blocking(move || database.run(work)).await?
     }
 
     /// As [`Self::sync`], within [`SYNC_WITHIN`].
@@ -315,7 +317,7 @@ impl State {
             Ok(follow(state.commit(database, durability, work)?))
         };
         let database = Arc::clone(&self.0.database);
-        let written = tokio::task::spawn_blocking(move || database.run(work)).await?;
+        let written = blocking(move || database.run(work)).await?;
         if matches!(durability, Durability::None) {
             self.sync_soon();
         }
@@ -358,7 +360,7 @@ impl State {
     ) -> Result<T, StateError> {
         use redb::ReadableDatabase;
         let database = Arc::clone(&self.0.database);
-        tokio::task::spawn_blocking(move || database.run(|database| work(&database.begin_read()?))).await?
+        blocking(move || database.run(|database| work(&database.begin_read()?))).await?
     }
 }
 

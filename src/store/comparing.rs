@@ -15,6 +15,7 @@ use md5::{Digest, Md5};
 
 use super::{CopySource, GetObject, ListRequest, ObjectStore, Part, Payload, StoreResult, StoredPart};
 use crate::object::{ETag, Key, ObjectMeta, ReadCondition};
+use crate::sync::blocking;
 
 /// What a write should leave.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +165,7 @@ async fn md5_of(body: Payload) -> String {
         body.pieces().iter().for_each(|piece| digest.update(piece));
         hex::encode(digest.finalize())
     };
-    tokio::task::spawn_blocking(digest).await.unwrap_or_default()
+    blocking(digest).await.unwrap_or_default()
 }
 
 /// The same in base64, as S3 tells it.

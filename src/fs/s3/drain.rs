@@ -261,9 +261,20 @@ async fn give_way(shared: &Shared) {
     }
 }
 
-/// What went along with a change that came to nothing.
+/// What went along with a change that came to nothing. Its client knows what it knew before: it has not seen what is there.
 async fn undo(shared: &Shared, change: &Pending) {
     let key = change.key().as_str();
+    let deleted = (change.row.change == Change::Delete).then(|| change.condition()).flatten();
+    let known = [(Some(change.key()), deleted), (change.from(), change.source_condition())];
+    let client = Client::of_row(&change.row.writer);
+    for (client, key, version) in known.iter().filter_map(|(key, known)| match known {
+        Some(Condition::IfMatch(version)) => Some((client.as_ref()?, key.as_ref()?.as_str(), version)),
+        _ => None,
+    }) {
+        if shared.seen_versions.of(client, key).is_none() {
+            shared.seen_versions.saw(client, key, version);
+        }
+    }
     if let Some(from) = change.from() {
         log_failure(shared.state.transfer_properties(key, from.as_str(), false).await);
         shared.dates.touch_parent(from.as_str());

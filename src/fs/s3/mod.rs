@@ -331,3 +331,6 @@ pub const DEFAULT_STORE_PATIENCE: Duration = Duration::from_secs(5);
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// An end of an outage is noticed within this time.
 const DRAIN_PAUSE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod simulation;

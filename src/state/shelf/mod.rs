@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{SHELF_DIRECTORY, State, StateError, private_directory, rows};
 use crate::path_key::PathKey;
+use crate::sync::blocking;
 
 pub use index::{Absent, Child, Index, Place, ShelfRow};
 
@@ -244,7 +245,7 @@ impl State {
         }
         let remove = move || files.iter().for_each(|file| drop(fs::remove_file(file)));
         // One that stays is removed at the next start.
-        Ok(tokio::task::spawn_blocking(remove).await?)
+        Ok(blocking(remove).await?)
     }
 }
 

@@ -188,14 +188,32 @@ impl Chains {
 
     /// What is shown of a key: the newest that builds on all before it. One that does not build on them will lie beside.
     pub(super) fn shown(&self, key: &Key) -> Option<Arc<Pending>> {
-        let chain = self.by_key.get(key)?;
-        let mut shown = chain.first()?;
-        for change in &chain[1..] {
-            if change.builds_on(key, shown.row.number) {
-                shown = change;
+        let (mut shown, mut losing): (Option<&Arc<Pending>>, Vec<u64>) = (None, Vec::new());
+        for change in self.by_key.get(key)? {
+            if change.is_losing() || losing.iter().any(|number| change.builds_on(key, *number)) {
+                losing.push(change.row.number);
+            } else if shown.is_none_or(|shown| change.builds_on(key, shown.row.number)) {
+                shown = Some(change);
             }
         }
-        Some(Arc::clone(shown))
+        shown.cloned()
+    }
+
+    /// Takes note of what does not build on `change`, which is at `now` in the store as `etag`: nobody is shown the one and
+    /// then the other.
+    pub(super) fn note_losing(&self, change: &Pending, now: &Key, etag: Option<&ETag>) {
+        let Some(etag) = etag.filter(|_| now == change.key()) else { return };
+        let others = self.by_key.get(now).into_iter().flatten();
+        for other in others.filter(|other| other.row.number != change.row.number) {
+            let is_losing = match other.row.basis_at(now.as_str()) {
+                Some(Basis::Version(version)) => version != etag.quoted(),
+                Some(Basis::Absent) => true,
+                Some(Basis::After(_)) | None => false,
+            };
+            if is_losing {
+                other.set_losing();
+            }
+        }
     }
 
     /// The file that clients know by this version, if the store has nothing at its name, and nobody has begun to store it.
@@ -437,6 +455,37 @@ mod tests {
         let first = chains.first(&key()).unwrap();
         chains.set_failed(&first, "away");
         assert_eq!(begun(&mut chains).len(), 1);
+    }
+
+    #[test]
+    fn what_does_not_build_on_what_is_stored_is_shown_no_more() {
+        let (old, of_stored) = (|| Basis::Version("\"old\"".into()), Basis::Version("\"stored\"".into()));
+        let mut chains = chains([
+            change(1, old()),
+            change(2, old()),
+            change(3, Basis::After(2)),
+            change(4, Basis::After(1)),
+            change(5, old()),
+        ]);
+        let (first, stored) = (chains.first(&key()).unwrap(), ETag::new("stored"));
+        chains.numbered(5).unwrap().set_refused("denied".to_owned());
+        chains.note_losing(&first, &Key::new("d/copy").unwrap(), Some(&stored));
+        chains.note_losing(&first, &key(), None);
+        assert!(!chains.numbered(2).unwrap().is_losing(), "nothing is stored there");
+        chains.note_losing(&first, &key(), Some(&stored));
+        assert_eq!(number(chains.shown(&key())), Some(4));
+        let followers = chains.followers(&first, &key(), Some(&stored));
+        chains.remove(&first);
+        followers.iter().for_each(|row| chains.replace(row));
+        assert_eq!(number(chains.shown(&key())), Some(4), "what builds on it");
+        chains.remove(&chains.numbered(4).unwrap());
+        assert_eq!(number(chains.shown(&key())), Some(5), "what is refused may stay for long");
+        chains.remove(&chains.numbered(5).unwrap());
+        assert_eq!(number(chains.shown(&key())), None, "what the store has");
+        chains.push(change(6, of_stored));
+        assert_eq!(number(chains.shown(&key())), Some(6));
+        chains.numbered(2).unwrap().set_refused("denied".to_owned());
+        assert_eq!(number(chains.shown(&key())), Some(3));
     }
 
     #[test]

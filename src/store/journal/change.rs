@@ -57,6 +57,8 @@ struct Progress {
     tries: u32,
     why: Option<String>,
     is_refused: bool,
+    /// Another version than it builds on is known to be in the store: it will lie beside, or come to nothing.
+    is_losing: bool,
     /// Of what is moved: the copy, once it is there.
     copied: Option<ETag>,
 }
@@ -210,7 +212,18 @@ impl Pending {
     pub(super) fn set_refused(&self, why: String) {
         let mut progress = self.progress.lock();
         (progress.is_under_way, progress.is_refused, progress.why) = (false, true, Some(why));
-        progress.is_urgent = false;
+        // As long as it stays here it is shown.
+        (progress.is_urgent, progress.is_losing) = (false, false);
+    }
+
+    pub(super) fn is_losing(&self) -> bool {
+        self.progress.lock().is_losing
+    }
+
+    /// Unless it is refused: then it may stay for long.
+    pub(super) fn set_losing(&self) {
+        let mut progress = self.progress.lock();
+        progress.is_losing = !progress.is_refused;
     }
 
     /// It is tried again.

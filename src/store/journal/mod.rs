@@ -30,7 +30,7 @@ use crate::named::names;
 use crate::object::{ETag, Key, Written};
 use crate::spool::{Bodies, BodyCopy, KeptBody};
 use crate::state::{AcceptedRow, Change, LeftChange, State, StateError};
-use crate::sync::{KeyedGuard, KeyedLock};
+use crate::sync::{KeyedGuard, KeyedLock, blocking};
 
 pub use accepting::{AcceptError, MovedFile, NewFile, Writer};
 pub use change::{Pending, Told};
@@ -112,7 +112,7 @@ impl Journal {
             return None;
         }
         let bodies = self.0.bodies.clone();
-        let copy = tokio::task::spawn_blocking(move || bodies.copy()).await.map_err(io::Error::from);
+        let copy = blocking(move || bodies.copy()).await.map_err(io::Error::from);
         let copy = copy.flatten();
         copy.inspect_err(|error| tracing::info!(%error, "what is saved cannot be kept on this machine")).ok()
     }
@@ -151,7 +151,11 @@ impl Journal {
         let etag = written.map(|written| &written.etag);
         etag.iter().for_each(|etag| self.0.stored_as.insert(change.etag(), (*etag).clone()));
         let _turns = self.turns_of(&[change]).await;
-        let followers = self.0.chains.lock().followers(change, key, etag);
+        let followers = {
+            let chains = self.0.chains.lock();
+            chains.note_losing(change, key, etag);
+            chains.followers(change, key, etag)
+        };
         self.end(&[change], &followers).await;
     }
 
@@ -338,7 +342,7 @@ impl Journal {
 async fn body_of(bodies: &Bodies, row: &AcceptedRow) -> io::Result<Option<KeptBody>> {
     let Some(body) = row.body().cloned() else { return Ok(None) };
     let bodies = bodies.clone();
-    tokio::task::spawn_blocking(move || bodies.of_row(&body)).await?.map(Some)
+    blocking(move || bodies.of_row(&body)).await?.map(Some)
 }
 
 /// Before the row of a body goes.
@@ -364,7 +368,7 @@ async fn sweep(bodies: &Bodies, left: Vec<LeftChange>) {
         let names = left.iter().filter_map(|left| left.row.body());
         place.sweep(&names.map(|body| body.name.as_str()).collect::<HashSet<_>>())
     };
-    match tokio::task::spawn_blocking(sweeping).await.map_err(io::Error::from).flatten() {
+    match blocking(sweeping).await.map_err(io::Error::from).flatten() {
         Ok(0) => {}
         Ok(count) => {
             let place = bodies.aside();

@@ -1,0 +1,205 @@
+//! Whether what was promised was kept: nothing that was acknowledged is lost, nothing of somebody else is replaced or deleted
+//! unseen, nothing is there twice or was never written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::history::{Act, Change, Known, Op, Outcome, Value, Who, is_within};
+use super::world::{KEYS, World};
+
+/// What is wrong; nothing, if all is well. `left` is in the store in the end.
+pub(super) fn complaints(world: &World, left: &BTreeMap<String, Value>) -> Vec<String> {
+    let history = world.history.lock();
+    let seen = world.seen.lock();
+    let seen = |value: Value| seen.get(&value).copied();
+    let has_denials = world.plan.has_denials;
+    let judge = Judge { ops: &history.ops, changes: &history.changes, seen: &seen, has_denials };
+    let mut wrong = Vec::new();
+    for change in history.changes.iter().filter(|change| change.by_gateway) {
+        wrong.extend(judge.unlawful(change));
+    }
+    for op in &history.ops {
+        wrong.extend(judge.lost(op, left));
+    }
+    wrong.extend(judge.strange(left));
+    wrong
+}
+
+struct Judge<'a> {
+    ops: &'a [Op],
+    changes: &'a [Change],
+    seen: &'a dyn Fn(Value) -> Option<u64>,
+    has_denials: bool,
+}
+
+impl Judge<'_> {
+    fn saved(&self, value: Value) -> Option<&Op> {
+        self.ops.iter().find(|op| matches!(op.act, Act::Save { value: saved, .. } if saved == value))
+    }
+
+    /// Where a value may have come to, by its save and by moves.
+    fn places(&self, value: Value) -> BTreeSet<&str> {
+        let mut places = BTreeSet::new();
+        if let Some(Act::Save { key, .. }) = self.saved(value).map(|op| &op.act) {
+            places.insert(key.as_str());
+        }
+        for _ in 0..KEYS.len() {
+            for op in self.ops.iter().filter(|op| op.may_be_done()) {
+                if let Act::Move { from, to } = &op.act
+                    && places.contains(from.as_str())
+                {
+                    places.insert(to);
+                }
+            }
+        }
+        places
+    }
+
+    /// Whether the gateway may have known of a value until then.
+    fn is_known(&self, value: Value, until: u64) -> bool {
+        let Some(saved) = self.saved(value) else { return false };
+        match saved.who {
+            Who::Client(_) => saved.begun < until,
+            Who::Other => (self.seen)(value).is_some_and(|at| at < until),
+        }
+    }
+
+    /// Whether `op` may have taken away what was there, by itself.
+    fn may_take(&self, op: &Op, key: &str, value: Value) -> bool {
+        if op.who == Who::Other || !op.may_be_done() || !self.is_known(value, op.ended) {
+            return false;
+        }
+        if self.saved(value).is_some_and(|saved| saved.who == op.who) {
+            return op.act.changes(key);
+        }
+        match &op.act {
+            Act::Delete { key: deleted } => deleted == key,
+            Act::DeleteFolder { name } => is_within(key, name),
+            Act::Move { from, .. } if from == key => true,
+            Act::Save { key: to, .. } | Act::Move { to, .. } if to == key => match op.known {
+                Known::Nothing | Known::Moved => true,
+                Known::Value(known) => known == value || known == 0,
+                Known::Absent | Known::Beside => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// The same, with all that may have been accepted before and came to nothing by itself.
+    fn may_have_taken(&self, ended: u64, key: &str, value: Value) -> bool {
+        self.ops.iter().any(|op| op.begun < ended && self.may_take(op, key, value))
+    }
+
+    /// What is wrong with something that the gateway did.
+    fn unlawful(&self, change: &Change) -> Option<String> {
+        let Change { at, key, before, after, .. } = change;
+        if key.ends_with('/') {
+            return None;
+        }
+        let before = before.filter(|before| *before != 0)?;
+        // A copy beside is its writer's own.
+        let place = if KEYS.contains(&key.as_str()) { key.as_str() } else { original(key) };
+        let saved = after.filter(|after| *after != 0).and_then(|after| self.saved(after));
+        let is_lawful = match saved {
+            // A copy beside is replaced by whoever has lost there.
+            Some(saved) if place != key => {
+                self.ops.iter().any(|op| op.who == saved.who && op.act.puts_at(place))
+            }
+            Some(saved) => self.may_replace(saved, place, before),
+            // Empty files are all alike.
+            None => self.may_have_taken(*at, place, before),
+        };
+        (!is_lawful).then(|| format!("at {at} v{before} at {key:?} was taken away by {after:?}, unseen"))
+    }
+
+    /// Whether what was saved may come, maybe by moves, to a place where that was.
+    fn may_replace(&self, saved: &Op, key: &str, before: Value) -> bool {
+        let Act::Save { key: to, value } = &saved.act else { return false };
+        let moves = self.ops.iter().filter(|op| matches!(op.act, Act::Move { .. }) && op.may_be_done());
+        let is_on_its_way = self.places(*value).contains(key);
+        let moved = moves.filter(|op| is_on_its_way && op.act.puts_at(key)).map(|op| op.ended).max();
+        let ended = if to == key { saved.ended.max(moved.unwrap_or(0)) } else { moved.unwrap_or(0) };
+        self.may_have_taken(ended, key, before)
+    }
+
+    /// Whether an acknowledged save is nowhere, and nothing explains it; or is there twice.
+    fn lost(&self, op: &Op, left: &BTreeMap<String, Value>) -> Option<String> {
+        let Act::Save { key, value } = &op.act else { return None };
+        if *value == 0 {
+            return None;
+        }
+        let places: Vec<&String> =
+            left.iter().filter(|(_, there)| *there == value).map(|(at, _)| at).collect();
+        if places.len() > 1 && !self.is_doubtful(*value) {
+            return Some(format!("v{value} is there more than once: {places:?}"));
+        }
+        if !places.is_empty() || !op.is_acknowledged() {
+            return None;
+        }
+        let was_there = |change: &&Change| change.after == Some(*value);
+        let was_taken = |change: &&Change| change.before == Some(*value) && change.after != Some(*value);
+        // Whether that was lawful was looked at.
+        if self.changes.iter().any(|change| was_there(&change)) {
+            let is_taken = self.changes.iter().any(|change| was_taken(&change));
+            return (!is_taken).then(|| format!("v{value} was at {key:?} and is not"));
+        }
+        let is_replaced = |by: &&Op| {
+            let is_other = !matches!(by.act, Act::Save { value: saved, .. } if saved == *value);
+            is_other
+                && by.ended > op.begun
+                && self.places(*value).iter().any(|place| self.may_take(by, place, *value))
+        };
+        let is_replaced = self.ops.iter().any(|by| is_replaced(&by));
+        (!is_replaced).then(|| format!("v{value} of #{key:?} was acknowledged and never came to the store"))
+    }
+
+    /// Whether a move of it, or its save, was not answered as it should be.
+    fn is_doubtful(&self, value: Value) -> bool {
+        let places = self.places(value);
+        let is_of_it = |op: &&Op| match &op.act {
+            Act::Move { from, to } => places.contains(from.as_str()) || places.contains(to.as_str()),
+            Act::Save { value: saved, .. } => *saved == value,
+            _ => false,
+        };
+        // A move that is refused after its copy was made may come to nothing.
+        let is_refused = |op: &Op| self.has_denials && matches!(op.act, Act::Move { .. });
+        let is_open = |op: &Op| {
+            matches!(op.outcome, Outcome::Failed(_) | Outcome::Cut | Outcome::UnderWay) || is_refused(op)
+        };
+        self.ops.iter().filter(is_of_it).any(is_open)
+    }
+
+    /// Whether one client alone has changed a key, and was told what came of it.
+    fn is_undisputed(&self, key: &str) -> bool {
+        let mut at = self.ops.iter().filter(|op| op.act.changes(key) && op.may_be_done());
+        let first = at.next().map(|op| op.who);
+        let is_told =
+            |op: &Op| op.is_acknowledged() || matches!(op.outcome, Outcome::Found(_) | Outcome::Nothing(_));
+        let has_died = self.ops.iter().any(|op| op.outcome == Outcome::Cut);
+        !has_died
+            && at.all(|op| Some(op.who) == first)
+            && self.ops.iter().all(|op| !op.act.changes(key) || is_told(op))
+    }
+
+    /// What nobody wrote, or not there.
+    fn strange(&self, left: &BTreeMap<String, Value>) -> Vec<String> {
+        let mut strange = Vec::new();
+        for (key, value) in left {
+            if key.ends_with('/') {
+                continue;
+            }
+            let place = if KEYS.contains(&key.as_str()) { key.as_str() } else { original(key) };
+            if *value != 0 && !self.places(*value).contains(place) {
+                strange.push(format!("v{value} is at {key:?}, where it does not belong"));
+            }
+            if place != key && self.is_undisputed(place) {
+                strange.push(format!("v{value} is at {key:?}, though nobody else wrote at {place:?}"));
+            }
+        }
+        strange
+    }
+}
+
+/// The key beside which a copy lies: `a (conflict …)`, `d/x (conflict …)`.
+pub(super) fn original(key: &str) -> &str {
+    key.split(" (").next().unwrap_or(key)
+}
