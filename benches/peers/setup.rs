@@ -65,6 +65,7 @@ impl S3 {
 pub fn tag(contender: Contender) -> String {
     match contender {
         Contender::S3dav => "s3dav",
+        Contender::S3davJournal => "journal",
         Contender::Rclone => "rclone",
         Contender::RcloneTuned => "rclone-tuned",
         Contender::RcloneCached => "rclone-cached",

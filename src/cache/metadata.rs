@@ -97,7 +97,9 @@ impl MetadataCache {
     pub fn make(&self, marker: &Key) -> Option<Question<'_>> {
         let prefix = marker.as_str();
         let is_new = prefix.ends_with('/') && self.prefix(prefix, Freshness::Any) == Some(false);
-        let old = Instant::now().checked_sub(self.times.of_listing(1)).filter(|_| is_new)?;
+        // Of one that was listed more is known: what was deleted in it.
+        let is_unlisted = self.page(prefix, None, Freshness::Any).is_none();
+        let old = Instant::now().checked_sub(self.times.of_listing(1)).filter(|_| is_new && is_unlisted)?;
         let folder = self.folder(prefix);
         Some(Question { cache: self, folder, prefix: prefix.into(), asked: self.asked(old) })
     }
