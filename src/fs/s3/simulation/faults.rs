@@ -19,8 +19,8 @@ use crate::object::{
 use crate::store::memory::MemoryStore;
 use crate::store::reach::Reach;
 use crate::store::{
-    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListRequest, MultipartStore,
-    ObjectStore, Part, PutObject, StoreError, StoreResult, Upload, UploadPart,
+    CompleteUpload, Content, CopyObject, CopyPart, Foreseen, GetObject, ListParts, ListRequest,
+    MultipartStore, ObjectStore, Part, PartsPage, PutObject, StoreError, StoreResult, Upload, UploadPart,
 };
 use crate::tally;
 
@@ -279,6 +279,10 @@ impl MultipartStore for Faulty {
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
         self.call("abort_upload", &[], self.objects.abort_upload(upload)).await
+    }
+
+    async fn list_parts(&self, request: ListParts<'_>) -> StoreResult<PartsPage> {
+        self.call("list_parts", &[], self.objects.list_parts(request)).await
     }
 
     async fn list_uploads(&self, key: &Key) -> StoreResult<Vec<Upload>> {
