@@ -209,7 +209,7 @@ impl Work {
     async fn save(&mut self, path: &str) {
         let content = self.content();
         let mut open =
-            self.mac.open(path, Mode::Truncate).await.unwrap_or_else(|error| self.fail(&path, error));
+            self.mac.open(path, Mode::Truncate).await.unwrap_or_else(|error| self.fail(path, error));
         open.write(content.clone());
         self.stored(path, Ok(self.mac.close(open).await));
         self.has(path, content);

@@ -47,11 +47,12 @@ async fn s43_a_busy_mac_keeps_what_it_has_open(world: World) {
         let told = world.mac.get(&format!("/{key}")).await;
         assert!(key.ends_with('/') || told == (200, content.clone()), "{key}");
     }
-    for worker in 0..rounds.len() - 1 {
+    let (_, workers) = rounds.split_last().unwrap();
+    for (worker, rounds) in workers.iter().enumerate() {
         // How often it worked depends on the machine, and so does what it made.
         let folder = format!("mac{worker}/");
         let kept = left.keys().filter(|key| key.starts_with(&format!("{folder}renamed"))).count();
-        assert_eq!(kept, rounds[worker].div_ceil(3), "{folder}");
+        assert_eq!(kept, rounds.div_ceil(3), "{folder}");
         assert_eq!(world.mac.status("DELETE", &format!("/{folder}")).await, 204);
     }
 }
