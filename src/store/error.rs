@@ -138,7 +138,17 @@ impl From<IntakeError> for StoreError {
     }
 }
 
+/// A 400 or a 403 that says no more: HEAD's answer has no body.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::store) struct Unexplained(pub String);
+
 impl StoreError {
+    /// Whether it is told that the store refuses it, and not why: it may be for what passes.
+    pub fn is_unexplained(&self) -> bool {
+        matches!(self, Self::AccessDenied(cause) | Self::Rejected(cause) if cause.is::<Unexplained>())
+    }
+
     /// Whether the same request may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         // The SDK corrects its clock by the answer that says so, and the next request may pass.

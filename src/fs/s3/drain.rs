@@ -356,17 +356,21 @@ impl<'a> Making<'a> {
     }
 }
 
-/// Why S3 refuses a change: HEAD's answer has no body to say so, and what it seems to refuse may pass.
+/// Why S3 refuses a change: HEAD's answer has no body to say so, and what it refuses then may pass.
 async fn explained(shared: &Shared, change: &Pending, failure: Failure) -> Failure {
-    let is_told = !matches!(failure, Failure::Store(StoreError::AccessDenied(_) | StoreError::Rejected(_)));
-    if is_told {
+    if !matches!(&failure, Failure::Store(error) if error.is_unexplained()) {
         return failure;
     }
     let (first_byte, store) = (ByteRange { first: 0, last: Some(0) }, shared.store.below_journal(ATTEMPT));
     let request = GetObject { range: Some(first_byte), ..GetObject::whole(change.key()) };
     match store.get(request).await {
-        Err(error) if error.is_transient() || matches!(error, StoreError::Credentials(_)) => error.into(),
-        _ => failure,
+        Err(error)
+            if error.is_transient() || error.is_refusal() || matches!(error, StoreError::Credentials(_)) =>
+        {
+            error.into()
+        }
+        // It has passed.
+        _ => StoreError::Unavailable("S3 refused it, and answers now".into()).into(),
     }
 }
 

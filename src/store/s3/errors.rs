@@ -17,14 +17,10 @@ use super::obstacles::{self, Lost};
 use super::options::S3Options;
 use super::text::harmless;
 use crate::logging::with_causes;
+use crate::store::error::Unexplained;
 use crate::store::looked::LookTooOld;
 use crate::store::obstacle::Obstacle;
 use crate::store::{NotFoundAnywhere, Setting, StoreError};
-
-/// A 400 that says no more.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Unexplained(String);
 
 /// Translates a failed call.
 pub(super) fn classify<E>(
@@ -108,6 +104,7 @@ where
         (304, _) => StoreError::NotModified,
         (412, _) => StoreError::ConditionFailed,
         (416, _) => StoreError::RangeNotSatisfiable,
+        (403, "") => StoreError::AccessDenied(Unexplained(describe(error, status)).into()),
         (403, _) => StoreError::AccessDenied(cause()),
         (405 | 501, _) => StoreError::Unsupported(describe(error, status)),
         (413, _) | (_, "EntityTooLarge" | "KeyTooLongError") => {

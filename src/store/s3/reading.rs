@@ -7,9 +7,9 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
 
 use super::class::Class;
-use super::errors::Unexplained;
 use super::{S3Store, StoreError, StoreResult};
 use crate::object::{ETag, Key, ReadCondition};
+use crate::store::error::Unexplained;
 use crate::store::{GetObject, ListRequest, ObjectStore};
 use crate::sync::Portion;
 
