@@ -22,7 +22,7 @@ use crate::finder::mac::{Closed, Errno, Mac, Mode};
 use crate::finder::wire::Sent;
 use crate::harness::dice::{self, Dice};
 use crate::harness::door::Door;
-use crate::harness::{BUCKET, Behind, Bucket, TestGateway, buckets, client, embedded};
+use crate::harness::{BUCKET, Behind, Bucket, TestGateway, buckets, client, embedded, eventually};
 
 /// How long S3 is away, and how long everything else is, shrunk alike.
 #[derive(Clone, Copy)]
@@ -52,6 +52,7 @@ impl Times {
         source.file_system.durability = durability;
         source.file_system.store_patience = self.patience;
         source.file_system.drain_pause = self.patience;
+        source.file_system.drain_timeout = self.patience;
         source.journal_delay = self.delay;
         source.lost_wait = self.patience;
         config.service.request_budget = Some(self.budget);
@@ -98,10 +99,17 @@ impl World {
         self.gateway = Some(TestGateway::start_at(listener, behind, state, change).await);
     }
 
+    /// What goes on after the end holds the state, in this process, until it has ended as well.
+    async fn released(&self) {
+        let state = self.state.path().join("state");
+        eventually("the state is free", || async { s3dav::state::holder(&state).is_none() }).await;
+    }
+
     async fn restart(&mut self) {
         let begun = Instant::now();
         self.gateway.take().unwrap().end().await;
         eprintln!("ended after {:?}", begun.elapsed());
+        self.released().await;
         self.serve().await;
         eprintln!("restarted after {:?}", begun.elapsed());
     }
