@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
+use super::Journal;
+use super::bodies::{claim, disown};
 use super::chains::Chains;
 use super::change::Pending;
-use super::{Journal, disown};
 use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta, Written};
 use crate::spool::KeptBody;
 use crate::state::{Acceptance, AcceptedRow, Basis, Change, MoveRow, StateError, UploadRow, millis};
@@ -214,10 +215,7 @@ impl Journal {
             Err(_) => needless.iter().filter_map(|change| change.body()).collect(),
         };
         for body in owned {
-            // Before anybody reads or removes it.
-            if let Err(error) = body.claim().await {
-                tracing::warn!(%error, "the content of an accepted file cannot be given its name");
-            }
+            claim(Some(body)).await;
         }
         if let Err(error) = accepted {
             let mut chains = self.0.chains.lock();

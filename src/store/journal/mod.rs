@@ -7,6 +7,7 @@
 //! turn when it is the first of both. Whoever makes them says what became of each.
 
 mod accepting;
+mod bodies;
 mod chains;
 mod change;
 mod operating;
@@ -15,7 +16,7 @@ mod turns;
 mod wrapper;
 mod yielding;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub use change::{Pending, Told};
 pub use operating::SaveError;
 pub use wrapper::WithJournal;
 
+use bodies::{body_of, claim, disown, remove, sweep};
 use chains::Chains;
 
 /// What becomes of a save that its client cannot be told of while S3 is away.
@@ -224,15 +226,31 @@ impl Journal {
 
     /// These are not pending any more, and `changed` are others now.
     async fn end(&self, changes: &[&Pending], changed: &[AcceptedRow]) {
+        self.end_and_renew(changes, changed, Vec::new()).await;
+    }
+
+    /// The same, where others have another row and body now, and may be tried again.
+    async fn end_and_renew(
+        &self,
+        changes: &[&Pending],
+        changed: &[AcceptedRow],
+        renewed: Vec<(AcceptedRow, Option<KeptBody>)>,
+    ) {
         let numbers: Vec<u64> = changes.iter().map(|change| change.row.number).collect();
         for change in changes {
             disown(change.body()).await;
         }
-        let ended = self.0.state.end_accepted(&numbers, changed).await;
+        renewed.iter().for_each(|(row, _)| self.0.state.note_refusal(row.number, None));
+        let rows: Vec<_> = changed.iter().chain(renewed.iter().map(|(row, _)| row)).cloned().collect();
+        let ended = self.0.state.end_accepted(&numbers, &rows).await;
+        for (_, body) in &renewed {
+            claim(body.as_ref()).await;
+        }
         {
             let mut chains = self.0.chains.lock();
             changes.iter().for_each(|change| chains.remove(change));
             changed.iter().for_each(|row| chains.replace(row));
+            renewed.into_iter().for_each(|(row, body)| chains.renew(&row, body));
         }
         for change in changes {
             match &ended {
@@ -335,51 +353,6 @@ impl Journal {
 
     fn note_change(&self) {
         self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
-    }
-}
-
-/// The body of a row, if its file is there.
-async fn body_of(bodies: &Bodies, row: &AcceptedRow) -> io::Result<Option<KeptBody>> {
-    let Some(body) = row.body().cloned() else { return Ok(None) };
-    let bodies = bodies.clone();
-    blocking(move || bodies.of_row(&body)).await?.map(Some)
-}
-
-/// Before the row of a body goes.
-async fn disown(body: Option<&KeptBody>) {
-    if let Some(body) = body
-        && let Err(error) = body.disown().await
-    {
-        tracing::info!(%error, "the copy of a stored file stays on this machine's disk if this program ends now");
-    }
-}
-
-async fn remove(body: Option<&KeptBody>) {
-    if let Some(body) = body
-        && let Err(error) = body.remove().await
-    {
-        tracing::info!(%error, "the copy of a stored file stays on this machine's disk");
-    }
-}
-
-async fn sweep(bodies: &Bodies, left: Vec<LeftChange>) {
-    let place = bodies.clone();
-    let sweeping = move || {
-        let names = left.iter().filter_map(|left| left.row.body());
-        place.sweep(&names.map(|body| body.name.as_str()).collect::<HashSet<_>>())
-    };
-    match blocking(sweeping).await.map_err(io::Error::from).flatten() {
-        Ok(0) => {}
-        Ok(count) => {
-            let place = bodies.aside();
-            tracing::warn!(
-                count,
-                place = %place.display(),
-                hint = "look through them; nothing deletes them",
-                "contents of files were found of which nothing else is known"
-            );
-        }
-        Err(error) => tracing::warn!(%error, "contents that an earlier run left cannot be looked through"),
     }
 }
 

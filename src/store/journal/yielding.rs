@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
+use super::Journal;
 use super::chains::Chains;
 use super::change::Pending;
-use super::{Journal, disown};
-use crate::logging::with_causes;
 use crate::object::Key;
 use crate::spool::KeptBody;
 use crate::state::{AcceptedRow, Basis, Change};
@@ -32,7 +31,10 @@ impl Journal {
             let turns = self.turns_of(&[&change]).await;
             let handed_on = self.0.chains.lock().handed_on(&change);
             match handed_on {
-                Some(handed_on) => self.hand_on(handed_on).await,
+                Some(HandedOn { ended, changed, renewed }) => {
+                    let ended: Vec<&Pending> = ended.iter().map(|change| &**change).collect();
+                    self.end_and_renew(&ended, &changed, renewed).await;
+                }
                 None => undone.push(change),
             }
             drop(turns);
@@ -46,36 +48,6 @@ impl Journal {
         let yields =
             |change: &&Arc<Pending>| (change.is_in_the_way() || is_followed(change)) && change.take_anyway();
         chains.refused().filter(yields).cloned().collect()
-    }
-
-    /// The turns of all keys are held.
-    async fn hand_on(&self, handed_on: HandedOn) {
-        let HandedOn { ended, changed, renewed } = handed_on;
-        let numbers: Vec<u64> = ended.iter().map(|change| change.row.number).collect();
-        for change in &ended {
-            disown(change.body()).await;
-        }
-        renewed.iter().for_each(|(row, _)| self.0.state.note_refusal(row.number, None));
-        let rows: Vec<_> = changed.iter().chain(renewed.iter().map(|(row, _)| row)).cloned().collect();
-        if let Err(error) = self.0.state.end_accepted(&numbers, &rows).await {
-            tracing::warn!(error = with_causes(&error), "cannot record on disk what a refused change left");
-        }
-        for body in renewed.iter().filter_map(|(_, body)| body.as_ref()) {
-            if let Err(error) = body.claim().await {
-                tracing::warn!(%error, "the content of an accepted file cannot be given its name");
-            }
-        }
-        {
-            let mut chains = self.0.chains.lock();
-            ended.iter().for_each(|change| chains.remove(change));
-            changed.iter().for_each(|row| chains.replace(row));
-            renewed.into_iter().for_each(|(row, body)| chains.renew(&row, body));
-        }
-        for change in &ended {
-            self.release(change).await;
-        }
-        self.note_change();
-        self.0.wanted.notify_one();
     }
 }
 
