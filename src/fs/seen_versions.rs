@@ -167,6 +167,13 @@ impl SeenVersions {
         self.state.note_seen(&client.to_row(), &beside_row(key), Some(&place));
     }
 
+    /// What the client moved to `key` lost, and lies at `copy` now. What it has not seen of that, it does not replace when it
+    /// saves again.
+    pub fn moved_beside(&self, client: &Client, key: &str, copy: &str, (etag, has_seen): (&ETag, bool)) {
+        let none = ETag::new("none");
+        self.lost(client, key, copy, if has_seen { etag } else { &none });
+    }
+
     /// What clients know as the version `pending` was stored as `etag`, at `place`, which may be another than it was meant
     /// for. Looks through all that is remembered.
     pub fn stored(&self, pending: &ETag, place: &str, etag: &ETag) {
@@ -404,6 +411,13 @@ mod tests {
             assert_eq!(versions.loser(&client("other"), "a"), None);
             assert_eq!(versions.of(&me(), "a"), None);
         }
+        versions.moved_beside(&me(), "c", "c (conflict)", (&tag("theirs"), false));
+        assert_ne!(
+            versions.loser(&me(), "c").map(|(_, etag)| etag),
+            Some(tag("theirs")),
+            "it has not seen it"
+        );
+        assert_eq!(versions.to_replace(&get(), "c", there(&now)), None);
         versions.saw(&me(), "a", &now);
         for versions in [&versions, &again(&state).await] {
             assert_eq!(versions.loser(&me(), "a"), None, "it has seen the winner");

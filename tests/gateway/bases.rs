@@ -322,6 +322,27 @@ async fn who_lost_by_an_absence_has_not_seen_the_winner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_and_somebody_moved_in_vain_is_not_replaced() {
+    for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
+        let program = Program { url: &gateway.url, agent: "editor/1" };
+        let other = Program { url: &gateway.url, agent: "other/1" };
+        assert_eq!(other.put("/file", "first").await, 201);
+        assert_eq!(program.get("/file").await, "first");
+        assert_eq!(other.put("/file", "second").await, 204);
+        assert_eq!(other.put("/new", "theirs").await, 201);
+        let destination = format!("{}/file", gateway.url);
+        let moved = program.request("MOVE", "/new").header("Destination", destination).send().await;
+        assert_eq!(moved.unwrap().status(), 204);
+        assert_eq!(program.copies("/file").await, ["theirs"]);
+        assert!(matches!(program.put("/file", "mine").await, 200..=204));
+        let mut copies = program.copies("/file").await;
+        copies.sort();
+        assert_eq!(copies, ["mine", "theirs"]);
+        assert_eq!(other.get("/file").await, "second");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_lost_is_known_after_a_restart() {
     for place in Place::both().await {
         let state = tempfile::tempdir().unwrap();

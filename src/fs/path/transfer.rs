@@ -313,7 +313,10 @@ impl Transferring {
         let copy = self.shared.keep_beside(from, to, &self.target.key)?;
         self.context.outcome.set_lost();
         if let Some(found) = self.shared.root.find(&copy)? {
-            self.shared.seen_versions.lost(&self.context.client, &self.target.key, &copy, &found.stat.etag);
+            let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
+            let seen = seen_versions.of(client, &self.source.key);
+            let has_seen = seen.is_some_and(|seen| found.stat.has_content_as(&seen));
+            seen_versions.moved_beside(client, &self.target.key, &copy, (&found.stat.etag, has_seen));
         }
         Ok(copy)
     }

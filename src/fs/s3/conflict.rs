@@ -4,20 +4,32 @@ use crate::fs::conflict::{Room, keys_beside};
 use crate::object::{Key, MAX_KEY_BYTES, Written};
 use crate::store::{ObjectStore, StoreError, StoreResult};
 
-/// Writes beside `key`, under the first free conflict name. `write` must not replace anything.
-pub(super) async fn beside<F: Future<Output = StoreResult<Written>>>(
+/// Writes beside `key`, under the first free conflict name. `write` must not replace anything; its `None` means that the name
+/// is taken.
+pub(super) async fn beside<E, F>(
     store: &dyn ObjectStore,
     key: &Key,
     write: impl Fn(Key) -> F,
-) -> StoreResult<(Key, Written)> {
+) -> Result<(Key, Written), E>
+where
+    E: From<StoreError>,
+    F: Future<Output = Result<Option<Written>, E>>,
+{
     for name in keys_beside(key.as_str(), room(store, key)) {
-        let name = Key::new(name)?;
-        match write(name.clone()).await {
-            Err(StoreError::ConditionFailed) => {}
-            written => return Ok((name, written?)),
+        let name = Key::new(name).map_err(StoreError::from)?;
+        if let Some(written) = write(name.clone()).await? {
+            return Ok((name, written));
         }
     }
-    Err(StoreError::ConditionFailed)
+    Err(StoreError::ConditionFailed.into())
+}
+
+/// What was written where nothing was to be; `None`: something was.
+pub(super) fn unless_taken(written: StoreResult<Written>) -> StoreResult<Option<Written>> {
+    match written {
+        Err(StoreError::ConditionFailed) => Ok(None),
+        written => written.map(Some),
+    }
 }
 
 /// The prefix that is served takes some bytes of S3's own limit.

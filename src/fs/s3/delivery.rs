@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::conflict::beside;
+use super::conflict::{beside, unless_taken};
 use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition, Written};
 use crate::store::comparing::is_same;
+use crate::store::journal::Pending;
 use crate::store::multipart::{RetainedBody, Unfinished};
-use crate::store::{GetObject, MultipartStore, StoreError};
+use crate::store::{GetObject, MultipartStore, StoreError, existing};
 
 /// Where an object comes, and on what condition.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(super) struct Delivery<'a> {
     pub(super) shared: Arc<Shared>,
     pub(super) store: Arc<dyn MultipartStore>,
     /// Whose it is.
@@ -22,6 +23,8 @@ pub(super) struct Delivery {
     pub(super) key: Key,
     pub(super) attributes: Attributes,
     pub(super) condition: Condition,
+    /// What was accepted before: it is noted there how far it has come.
+    pub(super) change: Option<&'a Pending>,
 }
 
 /// What became of an object.
@@ -44,7 +47,7 @@ pub(super) enum Made {
     Otherwise,
 }
 
-impl Delivery {
+impl Delivery<'_> {
     /// Whether somebody has made a folder where a file is to be, or a file where a folder is: one would hide the other. Of a
     /// change that was accepted then.
     pub(super) async fn is_covered(&self, accepted: Instant) -> Result<bool, Failure> {
@@ -85,7 +88,7 @@ impl Delivery {
 
     async fn place_again(&self, retained: RetainedBody, mut error: StoreError) -> Result<Placed, Failure> {
         let size = retained.size();
-        if let Some(written) = self.is_there(&retained).await {
+        if let Ok(Some(written)) = self.is_at(&self.key, &retained).await {
             return Ok(Placed::There { size, written });
         }
         if matches!(error, StoreError::UploadGone) {
@@ -112,8 +115,14 @@ impl Delivery {
     /// Keeps the body beside the object; a client that has lost before and saves again has one copy.
     pub(super) async fn place_beside(&self, retained: &RetainedBody) -> Result<(Key, ETag), Failure> {
         let (shared, client, key) = (&self.shared, &self.client, self.key.as_str());
+        if let Some(copy) = self.change.and_then(Pending::beside)
+            && let Some(written) = self.write_again(retained, &copy).await?
+        {
+            return Ok(self.lies(copy, written));
+        }
         if let Some((copy, etag)) = shared.seen_versions.loser(client, key) {
             let copy = Key::new(&copy)?;
+            self.note_copy(&copy).await?;
             match self.store_at(retained, &copy, &Condition::IfMatch(etag)).await {
                 // Somebody has changed the copy, or taken it away: it is theirs.
                 Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
@@ -124,21 +133,49 @@ impl Delivery {
                 }
             }
         }
-        let write = |key: Key| async move { self.store_at(retained, &key, &Condition::IfAbsent).await };
+        let write = |copy: Key| async move {
+            self.note_copy(&copy).await?;
+            let written = self.store_at(retained, &copy, &Condition::IfAbsent).await;
+            Ok::<_, Failure>(unless_taken(written)?)
+        };
         let (copy, written) = beside(&*self.store, &self.key, write).await?;
-        shared.seen_versions.lost(client, key, copy.as_str(), &written.etag);
-        shared.report_conflict(key, copy.as_str());
-        Ok((copy, written.etag))
+        Ok(self.lies(copy, written))
     }
 
-    /// The object, if it holds this very body: what loses against itself, since an answer was lost, or against
-    /// its like is no conflict. A look that fails proves nothing.
-    async fn is_there(&self, retained: &RetainedBody) -> Option<Written> {
-        let meta = self.store.head(&self.key).await.ok().filter(|meta| meta.size == retained.size())?;
+    /// Writes a copy that an earlier try may have written, whose end nobody knows; `None`: another content is there.
+    async fn write_again(&self, retained: &RetainedBody, copy: &Key) -> Result<Option<Written>, Failure> {
+        match unless_taken(self.store_at(retained, copy, &Condition::IfAbsent).await)? {
+            None => self.is_at(copy, retained).await,
+            written => Ok(written),
+        }
+    }
+
+    /// Whoever makes the change after a crash looks for the copy there.
+    async fn note_copy(&self, copy: &Key) -> Result<(), Failure> {
+        match self.change {
+            Some(change) => Ok(self.shared.store.journal().going_beside(change, copy).await?),
+            None => Ok(()),
+        }
+    }
+
+    fn lies(&self, copy: Key, written: Written) -> (Key, ETag) {
+        let (shared, key) = (&self.shared, self.key.as_str());
+        shared.seen_versions.lost(&self.client, key, copy.as_str(), &written.etag);
+        shared.report_conflict(key, copy.as_str());
+        (copy, written.etag)
+    }
+
+    /// The object at `key`, if it holds this very body: what loses against itself, since an answer was lost, or against
+    /// its like is no conflict.
+    async fn is_at(&self, key: &Key, retained: &RetainedBody) -> Result<Option<Written>, Failure> {
+        let Some(meta) = existing(self.store.head(key).await)?.filter(|meta| meta.size == retained.size())
+        else {
+            return Ok(None);
+        };
         let condition = &ReadCondition::IfMatch(meta.etag.clone());
-        let there = self.store.get(GetObject { condition, ..GetObject::whole(&self.key) }).await.ok()?;
-        let is_same = is_same(retained.chunks(), there.body).await.unwrap_or(false);
-        is_same.then_some(Written { etag: meta.etag, last_modified: meta.last_modified })
+        let there = self.store.get(GetObject { condition, ..GetObject::whole(key) }).await?;
+        let is_same = is_same(retained.chunks(), there.body).await?;
+        Ok(is_same.then_some(Written { etag: meta.etag, last_modified: meta.last_modified }))
     }
 
     /// Stores a body at a key, maybe another than it was meant for.

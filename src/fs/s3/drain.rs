@@ -230,8 +230,8 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
             shared.metrics.conflict();
             true
         }
-        Err(Failure::Store(error)) if !error.is_refusal() => {
-            let why = with_causes(&error);
+        Err(failure) if may_pass(&failure) => {
+            let why = with_causes(&failure);
             tracing::info!(key = %change.key(), error = why, "a change waits for S3 on this machine");
             journal.failed(change, &why);
             false
@@ -242,6 +242,16 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
             journal.refused(change, why);
             true
         }
+    }
+}
+
+/// Whether a change may be made later that fails so now.
+fn may_pass(failure: &Failure) -> bool {
+    match failure {
+        Failure::Store(error) => !error.is_refusal(),
+        // This machine's disk may have room again.
+        Failure::State(_) => true,
+        _ => false,
     }
 }
 
@@ -285,7 +295,7 @@ async fn undo(shared: &Shared, change: &Pending) {
 /// A change that is made.
 struct Making<'a> {
     change: &'a Pending,
-    delivery: Delivery,
+    delivery: Delivery<'a>,
 }
 
 impl<'a> Making<'a> {
@@ -298,6 +308,7 @@ impl<'a> Making<'a> {
             key: change.key().clone(),
             attributes: change.attributes(),
             condition: change.condition().unwrap_or(Condition::IfAbsent),
+            change: Some(change),
         };
         Self { change, delivery }
     }

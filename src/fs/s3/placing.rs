@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use super::conflict::beside;
+use super::conflict::{beside, unless_taken};
 use super::{Failure, Shared};
 use crate::fs::RequestContext;
 use crate::fs::file_system::Transfer;
@@ -158,10 +158,13 @@ impl Placing {
 
     async fn copy_beside(&self, job: Job) -> Result<Placed, Failure> {
         let from = &job.from;
-        let copy = |key: Key| async move { self.copy_to(from, &key, &Condition::IfAbsent).await };
+        let copy =
+            |key: Key| async move { unless_taken(self.copy_to(from, &key, &Condition::IfAbsent).await) };
         let (to, written) = beside(&self.store, &job.to, copy).await?;
         self.context.outcome.set_lost();
-        self.shared.seen_versions.lost(&self.context.client, job.to.as_str(), to.as_str(), &written.etag);
+        let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
+        let has_seen = seen_versions.of(client, from.key.as_str()).is_some_and(|seen| seen == from.etag);
+        seen_versions.moved_beside(client, job.to.as_str(), to.as_str(), (&written.etag, has_seen));
         self.shared.report_conflict(job.to.as_str(), to.as_str());
         Ok(Placed { from: job.from, to, written })
     }

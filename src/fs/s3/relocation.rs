@@ -14,7 +14,7 @@ use crate::store::{CopyObject, CopySource, GetObject, StoreError, StoreResult, e
 pub(super) struct Relocation<'a> {
     change: &'a Pending,
     /// To where it is to be.
-    delivery: &'a Delivery,
+    delivery: &'a Delivery<'a>,
     /// What is moved.
     source: CopySource,
     version: ETag,
@@ -22,7 +22,7 @@ pub(super) struct Relocation<'a> {
 
 impl<'a> Relocation<'a> {
     /// `None`: there is nothing to move.
-    pub(super) fn new(change: &'a Pending, delivery: &'a Delivery) -> Option<Self> {
+    pub(super) fn new(change: &'a Pending, delivery: &'a Delivery<'a>) -> Option<Self> {
         let (moved, from) = (change.row.moved()?, change.from()?);
         let Some(Condition::IfMatch(version)) = change.source_condition() else { return None };
         let source = CopySource {

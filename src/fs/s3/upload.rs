@@ -72,7 +72,7 @@ struct Placement {
     names: Namespace,
     context: Arc<RequestContext>,
     target: Target,
-    delivery: Delivery,
+    delivery: Delivery<'static>,
     /// What S3 has of it, if it is sent in parts.
     sent: SentUpload,
     is_clients_own: bool,
@@ -115,6 +115,7 @@ impl S3FileSystem {
             key: Key::new(&target.key)?,
             attributes,
             condition,
+            change: None,
         };
         let is_acceptable = self.may_accept() && !is_clients_own;
         let copy = if is_acceptable { self.copy(length).await } else { None };

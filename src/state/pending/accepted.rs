@@ -26,6 +26,9 @@ pub struct AcceptedRow {
     pub user: BTreeMap<String, String>,
     /// Who made it, as rows name clients.
     pub writer: String,
+    /// The key where it may lie already, beside what somebody else made in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
 }
 
 /// What is done to an object.
@@ -276,6 +279,7 @@ mod tests {
             content_type: None,
             user: BTreeMap::new(),
             writer: "127.0.0.1 mac -".to_owned(),
+            beside: None,
         }
     }
 

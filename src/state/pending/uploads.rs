@@ -203,6 +203,7 @@ mod tests {
             content_type: None,
             user: Default::default(),
             writer: String::new(),
+            beside: None,
         };
         (row, String::new())
     }

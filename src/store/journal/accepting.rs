@@ -193,6 +193,7 @@ impl Journal {
             content_type: None,
             user: BTreeMap::new(),
             writer: writer.row.clone(),
+            beside: None,
         }
     }
 

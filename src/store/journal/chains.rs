@@ -417,6 +417,7 @@ mod tests {
             content_type: None,
             user: BTreeMap::new(),
             writer: String::new(),
+            beside: None,
         }
     }
 

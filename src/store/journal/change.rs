@@ -61,6 +61,8 @@ struct Progress {
     is_losing: bool,
     /// Of what is moved: the copy, once it is there.
     copied: Option<ETag>,
+    /// Where it may lie beside already.
+    beside: Option<Key>,
 }
 
 impl Pending {
@@ -68,7 +70,8 @@ impl Pending {
         let key = Key::new(&row.key)?;
         let from = row.moved().map(|moved| Key::new(&moved.from)).transpose()?;
         let copied = row.moved().and_then(|moved| moved.copied.as_deref()).map(ETag::new);
-        let progress = Mutex::new(Progress { copied, ..Progress::default() });
+        let beside = row.beside.as_deref().map(Key::new).transpose()?;
+        let progress = Mutex::new(Progress { copied, beside, ..Progress::default() });
         Ok(Self { row, key, from, since, accepted: Instant::now(), body, progress })
     }
 
@@ -176,6 +179,16 @@ impl Pending {
     /// The copy is there.
     pub(super) fn set_copied(&self, copy: &ETag) {
         self.progress.lock().copied = Some(copy.clone());
+    }
+
+    /// The key where it may lie already, beside what somebody else made in its place.
+    pub fn beside(&self) -> Option<Key> {
+        self.progress.lock().beside.clone()
+    }
+
+    /// It is going to lie there.
+    pub(super) fn set_beside(&self, copy: &Key) {
+        self.progress.lock().beside = Some(copy.clone());
     }
 
     pub(super) fn tries(&self) -> u32 {

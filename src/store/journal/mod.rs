@@ -182,6 +182,13 @@ impl Journal {
         self.0.state.note_progress(&row).await
     }
 
+    /// It loses, and is going to lie beside, at `copy`: whoever makes it after a crash looks there first.
+    pub async fn going_beside(&self, change: &Pending, copy: &Key) -> Result<(), StateError> {
+        change.set_beside(copy);
+        let row = AcceptedRow { beside: Some(copy.to_string()), ..change.row.clone() };
+        self.0.state.note_progress(&row).await
+    }
+
     /// The turns of all keys that changes, and what may build on them, have: a move may build on two.
     async fn turns_of(&self, changes: &[&Pending]) -> Vec<KeyedGuard> {
         loop {
