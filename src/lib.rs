@@ -40,6 +40,7 @@
 pub mod aws_cli;
 pub mod bucket_spec;
 pub mod cache;
+pub mod checksum;
 pub mod cli;
 pub mod client;
 pub mod commands;

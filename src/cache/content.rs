@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use moka::sync::Cache;
 
+use crate::checksum::Crc32c;
 use crate::object::{ETag, Key, ObjectMeta};
 
 /// One version's content.
@@ -12,6 +13,8 @@ use crate::object::{ETag, Key, ObjectMeta};
 pub struct Held {
     pub meta: ObjectMeta,
     pub content: Bytes,
+    /// Of the content, when it came.
+    crc32c: Crc32c,
 }
 
 /// See the module. Content is right for ever for its ETag; whether that is still the object's is
@@ -39,21 +42,28 @@ impl ContentCache {
         self.held.weighted_size()
     }
 
-    /// What is held of `key`, whichever version it is.
+    /// What is held of `key`, whichever version it is, as long as its bytes are those that came.
     pub fn get(&self, key: &Key) -> Option<Arc<Held>> {
-        self.held.get(key)
+        let held = self.held.get(key)?;
+        if Crc32c::of([&*held.content]) != held.crc32c {
+            tracing::error!(%key, "this machine's memory has changed the bytes of a file; they are read again");
+            self.remove(key);
+            return None;
+        }
+        Some(held)
     }
 
     /// What is held of this version.
     pub fn version(&self, key: &Key, etag: &ETag) -> Option<Arc<Held>> {
-        self.held.get(key).filter(|held| held.meta.etag == *etag)
+        self.get(key).filter(|held| held.meta.etag == *etag)
     }
 
     /// Keeps a version's content instead of another's.
     pub fn put(&self, key: &Key, meta: ObjectMeta, content: Bytes) -> Arc<Held> {
         // A slice would keep the whole buffer that it was cut from.
         let content = Bytes::copy_from_slice(&content);
-        let held = Arc::new(Held { meta, content });
+        let crc32c = Crc32c::of([&*content]);
+        let held = Arc::new(Held { meta, content, crc32c });
         self.held.insert(key.clone(), Arc::clone(&held));
         held
     }
@@ -70,3 +80,29 @@ fn weight(key: &Key, held: &Arc<Held>) -> u32 {
 
 /// Bytes of an entry beside its key and content: metadata, and moka's own.
 const OVERHEAD: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_memory_has_changed_is_not_told() {
+        let (cache, key) = (ContentCache::new(1 << 20, 1 << 10), Key::new("file").unwrap());
+        let meta = ObjectMeta {
+            size: 5,
+            etag: ETag::new("one"),
+            last_modified: SystemTime::UNIX_EPOCH,
+            content_type: None,
+            storage_class: None,
+            user: Default::default(),
+        };
+        cache.put(&key, meta, "hello".into());
+        assert_eq!(cache.get(&key).unwrap().content, "hello");
+        let damaged = Held { content: "hellO".into(), ..(*cache.get(&key).unwrap()).clone() };
+        cache.held.insert(key.clone(), Arc::new(damaged));
+        assert!(cache.version(&key, &ETag::new("one")).is_none());
+        assert!(cache.held.get(&key).is_none(), "it is read again");
+    }
+}

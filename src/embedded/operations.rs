@@ -11,6 +11,7 @@ use super::storage::Headers;
 use super::{answers, deletes, listing, uploads};
 
 use super::service::Service;
+use crate::checksum::Crc32c;
 
 #[async_trait::async_trait]
 impl S3 for Service {
@@ -94,6 +95,7 @@ impl S3 for Service {
         let body = object.content.read(range).await.map_err(internal)?;
         let headers = object.headers.clone();
         let partial = content_range.is_some();
+        let crc32c = headers.crc32c.filter(|_| !partial && input.checksum_mode.is_some());
         let output = GetObjectOutput {
             body: Some(streaming(body)),
             content_length: Some(length as i64),
@@ -108,6 +110,7 @@ impl S3 for Service {
             content_language: headers.content_language,
             storage_class: headers.storage_class.map(StorageClass::from),
             metadata: Some(headers.metadata.into_iter().collect()),
+            checksum_crc32c: crc32c.map(Crc32c::base64),
             ..Default::default()
         };
         if partial {
@@ -129,7 +132,7 @@ impl S3 for Service {
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let input = req.input;
         check_key(&input.key)?;
-        let headers = Headers {
+        let mut headers = Headers {
             content_type: input.content_type,
             cache_control: input.cache_control,
             content_disposition: input.content_disposition,
@@ -138,9 +141,11 @@ impl S3 for Service {
             storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
             tagging: input.tagging,
             metadata: check_metadata(input.metadata)?,
+            crc32c: None,
         };
         let received = self.receive(&input.bucket, input.body).await?;
-        received.verify(input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
+        headers.crc32c = Some(received.crc32c);
+        received.verify(input.checksum_crc32c.as_deref(), input.content_md5.as_deref())?;
         let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
         let conditions = self.heeded("PutObject", conditions);
         let target = (input.bucket.as_str(), input.key.as_str());
@@ -148,7 +153,7 @@ impl S3 for Service {
         let object = self.store(target, received.content, etag, headers, conditions).await?;
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(ETag::Strong(object.etag.clone())),
-            checksum_crc32: input.checksum_crc32.map(|_| received.crc32),
+            checksum_crc32c: input.checksum_crc32c.map(|_| received.crc32c.base64()),
             ..Default::default()
         }))
     }

@@ -11,21 +11,22 @@ use s3s::{S3Result, s3_error};
 
 use super::blob::Blob;
 use super::storage::Object;
+use crate::checksum::Crc32c;
 
 /// A body that was taken in.
 pub(super) struct Received {
     pub(super) content: Blob,
     /// Hex.
     pub(super) md5: String,
-    /// Base64.
-    pub(super) crc32: String,
+    pub(super) crc32c: Crc32c,
 }
 
 impl Received {
     /// Refuses a body that is not the one the client computed a checksum of.
-    pub(super) fn verify(&self, crc32: Option<&str>, md5: Option<&str>) -> S3Result<()> {
+    pub(super) fn verify(&self, crc32c: Option<&str>, md5: Option<&str>) -> S3Result<()> {
         let expected = hex::decode(&self.md5).map(|md5| base64(&md5)).unwrap_or_default();
-        if crc32.is_some_and(|sent| sent != self.crc32) || md5.is_some_and(|sent| sent != expected) {
+        if crc32c.is_some_and(|sent| sent != self.crc32c.base64()) || md5.is_some_and(|sent| sent != expected)
+        {
             return Err(s3_error!(BadDigest));
         }
         Ok(())

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
-use s3s::crypto::{Checksum, Crc32};
 use s3s::dto::*;
 use s3s::{S3Result, s3_error};
 use uuid::Uuid;
@@ -12,8 +11,9 @@ use uuid::Uuid;
 use super::blob::{Blob, BlobWriter};
 use super::hooks::Hooks;
 use super::quirks::Quirks;
-use super::rules::{Conditions, Received, base64, internal, matches};
+use super::rules::{Conditions, Received, internal, matches};
 use super::storage::{Bucket, Headers, Object, Storage};
+use crate::checksum::Crc32cDigest;
 
 /// The service behind the protocol.
 #[derive(Debug, Clone)]
@@ -58,20 +58,20 @@ impl Service {
         self.bucket(bucket, is_there).unwrap_or_default()
     }
 
-    /// Takes a body in: its content, MD5 and CRC32.
+    /// Takes a body in: its content, MD5 and CRC-32C.
     pub(super) async fn receive(&self, bucket: &str, body: Option<StreamingBlob>) -> S3Result<Received> {
         let directory = self.storage.directory(bucket);
         let mut writer = BlobWriter::new(directory.as_deref()).await.map_err(internal)?;
-        let (mut md5, mut crc32) = (Md5::new(), Crc32::new());
+        let (mut md5, mut crc32c) = (Md5::new(), Crc32cDigest::default());
         let mut body = body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|_| s3_error!(IncompleteBody))?;
             md5.update(&chunk);
-            crc32.update(&chunk);
+            crc32c.update(&chunk);
             writer.write(chunk).await.map_err(internal)?;
         }
         let content = writer.finish().await.map_err(internal)?;
-        Ok(Received { content, md5: hex::encode(md5.finalize()), crc32: base64(crc32.finalize().as_ref()) })
+        Ok(Received { content, md5: hex::encode(md5.finalize()), crc32c: crc32c.end() })
     }
 
     /// Puts an object in place if its conditions hold, in one step.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::blob::Blob;
+use crate::checksum::Crc32c;
 
 /// Everything the server keeps. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -51,6 +52,9 @@ pub(super) struct Headers {
     pub(super) storage_class: Option<String>,
     pub(super) tagging: Option<String>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// Of the whole content, where that is known.
+    #[serde(default)]
+    pub(super) crc32c: Option<Crc32c>,
 }
 
 /// A multipart upload under way.
@@ -68,8 +72,8 @@ pub(super) struct Upload {
 pub(super) struct Part {
     /// Without quotes.
     pub(super) etag: String,
-    /// Base64, if it came with one.
-    pub(super) crc32: Option<String>,
+    /// If it came with one.
+    pub(super) crc32c: Option<Crc32c>,
     pub(super) content: Blob,
 }
 

@@ -12,6 +12,7 @@ use super::blob::Blob;
 use super::rules::{Conditions, check_key, check_metadata, internal, streaming};
 use super::service::Service;
 use super::storage::{self, Headers, Upload};
+use crate::checksum::Crc32c;
 
 pub(super) fn create(
     service: &Service,
@@ -27,6 +28,7 @@ pub(super) fn create(
         storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
         tagging: input.tagging,
         metadata: check_metadata(input.metadata)?,
+        crc32c: None,
     };
     let id = Uuid::new_v4().simple().to_string();
     let upload =
@@ -43,13 +45,14 @@ pub(super) fn create(
 pub(super) async fn part(service: &Service, input: UploadPartInput) -> S3Result<UploadPartOutput> {
     check_number(input.part_number)?;
     let received = service.receive(&input.bucket, input.body).await?;
-    received.verify(input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
+    received.verify(input.checksum_crc32c.as_deref(), input.content_md5.as_deref())?;
     let target = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
     let etag = service.etag(received.md5);
-    let crc32 = input.checksum_crc32.map(|_| received.crc32);
-    let part = storage::Part { etag: etag.clone(), crc32: crc32.clone(), content: received.content };
+    let crc32c = input.checksum_crc32c.map(|_| received.crc32c);
+    let part = storage::Part { etag: etag.clone(), crc32c, content: received.content };
     add_part(service, target, input.part_number, part).await?;
-    Ok(UploadPartOutput { e_tag: Some(ETag::Strong(etag)), checksum_crc32: crc32, ..Default::default() })
+    let checksum_crc32c = crc32c.map(Crc32c::base64);
+    Ok(UploadPartOutput { e_tag: Some(ETag::Strong(etag)), checksum_crc32c, ..Default::default() })
 }
 
 pub(super) async fn part_copy(
@@ -70,7 +73,7 @@ pub(super) async fn part_copy(
     let received = service.receive(&input.bucket, Some(streaming(body))).await?;
     let target = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
     let etag = service.etag(received.md5);
-    let part = storage::Part { etag: etag.clone(), crc32: None, content: received.content };
+    let part = storage::Part { etag: etag.clone(), crc32c: Some(received.crc32c), content: received.content };
     add_part(service, target, input.part_number, part).await?;
     let result = CopyPartResult {
         e_tag: Some(ETag::Strong(etag)),
@@ -102,16 +105,20 @@ pub(super) async fn complete(
     input: CompleteMultipartUploadInput,
 ) -> S3Result<CompleteMultipartUploadOutput> {
     let wanted = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
-    let (headers, etags, contents) = service.bucket(&input.bucket, |bucket| {
+    let (mut headers, parts) = service.bucket(&input.bucket, |bucket| {
         let upload = bucket.uploads.get(&input.upload_id).filter(|upload| upload.key == input.key);
         let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
-        let (etags, contents) = chosen_parts(upload, &wanted)?;
-        Ok((upload.headers.clone(), etags, contents))
+        Ok((upload.headers.clone(), chosen_parts(upload, &wanted)?))
     })?;
     let mut digests = Md5::new();
-    etags.iter().for_each(|etag| digests.update(hex::decode(etag).unwrap_or_default()));
-    let etag = format!("{}-{}", service.etag(hex::encode(digests.finalize())), etags.len());
-    let content = Blob::concat(contents);
+    parts.iter().for_each(|part| digests.update(hex::decode(&part.etag).unwrap_or_default()));
+    let etag = format!("{}-{}", service.etag(hex::encode(digests.finalize())), parts.len());
+    headers.crc32c = whole(&parts);
+    let content = Blob::concat(parts.into_iter().map(|part| part.content));
+    let crc32c = headers.crc32c.map(Crc32c::base64);
+    if input.checksum_crc32c.is_some_and(|sent| Some(sent) != crc32c) {
+        return Err(s3_error!(BadDigest));
+    }
     if input.mpu_object_size.is_some_and(|size| size != content.len() as i64) {
         return Err(s3_error!(InvalidRequest, "The provided x-amz-mp-object-size does not match"));
     }
@@ -127,35 +134,40 @@ pub(super) async fn complete(
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
         e_tag: Some(ETag::Strong(object.etag.clone())),
+        checksum_crc32c: crc32c,
         ..Default::default()
     })
 }
 
+/// The checksum of the whole, if each part came with one.
+fn whole(parts: &[storage::Part]) -> Option<Crc32c> {
+    parts
+        .iter()
+        .try_fold(Crc32c::default(), |whole, part| Some(whole.followed_by(part.crc32c?, part.content.len())))
+}
+
 /// The parts that the client names, which must be the ones it uploaded.
-fn chosen_parts(upload: &Upload, wanted: &[CompletedPart]) -> S3Result<(Vec<String>, Vec<Blob>)> {
+fn chosen_parts(upload: &Upload, wanted: &[CompletedPart]) -> S3Result<Vec<storage::Part>> {
     if wanted.is_empty() {
         return Err(s3_error!(MalformedXML));
     }
-    let (mut etags, mut contents) = (Vec::new(), Vec::new());
-    let mut last = 0;
+    let (mut parts, mut last) = (Vec::new(), 0);
     for (index, part) in wanted.iter().enumerate() {
         let number = part.part_number.unwrap_or_default();
         if number <= last {
             return Err(s3_error!(InvalidPartOrder));
         }
         last = number;
-        let storage::Part { etag, content, .. } =
-            upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
-        if part.e_tag.as_ref().is_some_and(|sent| sent.value() != etag) {
+        let stored = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
+        if part.e_tag.as_ref().is_some_and(|sent| sent.value() != stored.etag) {
             return Err(s3_error!(InvalidPart));
         }
-        if index + 1 < wanted.len() && content.len() < SMALLEST_PART {
+        if index + 1 < wanted.len() && stored.content.len() < SMALLEST_PART {
             return Err(s3_error!(EntityTooSmall));
         }
-        etags.push(etag.clone());
-        contents.push(content.clone());
+        parts.push(stored.clone());
     }
-    Ok((etags, contents))
+    Ok(parts)
 }
 
 pub(super) async fn abort(
@@ -208,7 +220,7 @@ pub(super) fn list_parts(service: &Service, input: ListPartsInput) -> S3Result<L
         let of = |(number, part): (&i32, &storage::Part)| Part {
             part_number: Some(*number),
             e_tag: Some(ETag::Strong(part.etag.clone())),
-            checksum_crc32: part.crc32.clone(),
+            checksum_crc32c: part.crc32c.map(Crc32c::base64),
             size: Some(part.content.len() as i64),
             ..Default::default()
         };

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use crc_fast::{CrcAlgorithm, Digest};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use uuid::Uuid;
 
 use super::scratch::Scratch;
+use crate::checksum::{Crc32c, Crc32cDigest};
 use crate::state::{BodyRow, State};
 use crate::sync::{Budget, Portion, blocking, blocking_aside};
 
@@ -36,7 +36,7 @@ pub struct BodyCopy {
     room: Budget,
     /// What is not written yet, up to [`PIECE`]: copied, since short pieces keep long buffers.
     buffer: BytesMut,
-    digest: Digest,
+    digest: Crc32cDigest,
 }
 
 /// A body in its file. Cloning shares it; the file goes with the last one, unless it is kept.
@@ -50,7 +50,7 @@ struct Stored {
     name: String,
     /// Bytes.
     size: u64,
-    crc32c: u32,
+    crc32c: Crc32c,
     /// It outlives its owners.
     is_kept: AtomicBool,
     /// It has its own name, by which no start takes it for what nobody kept.
@@ -77,10 +77,12 @@ impl Bodies {
         make_directory(&self.directory)?;
         let (directory, name) = (self.directory.clone(), Uuid::new_v4().simple().to_string());
         let (is_kept, is_named) = (AtomicBool::new(false), AtomicBool::new(false));
-        let body = Stored { directory, name, size: 0, crc32c: 0, is_kept, is_named, portion: None };
+        let body =
+            Stored { directory, name, size: 0, crc32c: Crc32c::default(), is_kept, is_named, portion: None };
         let path = body.path();
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        let (file, room, digest) = (Scratch::of(file, &self.room), self.room.clone(), Digest::new(CRC32C));
+        let (file, room, digest) =
+            (Scratch::of(file, &self.room), self.room.clone(), Crc32cDigest::default());
         Ok(BodyCopy { file, body, room, buffer: BytesMut::new(), digest })
     }
 
@@ -101,7 +103,7 @@ impl Bodies {
         let portion = self.room.try_take(row.size.min(self.room.left()));
         let (directory, name) = (self.directory.clone(), row.name.clone());
         let (is_kept, is_named) = (AtomicBool::new(true), AtomicBool::new(true));
-        let (size, crc32c) = (row.size, row.crc32c);
+        let (size, crc32c) = (row.size, Crc32c(row.crc32c));
         Ok(KeptBody(Arc::new(Stored { directory, name, size, crc32c, is_kept, is_named, portion })))
     }
 
@@ -147,8 +149,7 @@ impl BodyCopy {
     /// The body; nothing more comes.
     pub async fn end(mut self) -> io::Result<KeptBody> {
         self.flush().await?;
-        // The CRC-32C of the algorithm has 32 bits.
-        self.body.crc32c = self.digest.finalize() as u32;
+        self.body.crc32c = self.digest.end();
         Ok(KeptBody(Arc::new(self.body)))
     }
 
@@ -172,6 +173,11 @@ impl KeptBody {
         self.0.size
     }
 
+    /// Of what arrived.
+    pub fn crc32c(&self) -> Crc32c {
+        self.0.crc32c
+    }
+
     /// Its file's.
     pub fn name(&self) -> &str {
         &self.0.name
@@ -180,7 +186,7 @@ impl KeptBody {
     /// For the row of what it is promised to.
     pub fn row(&self) -> BodyRow {
         let Stored { name, size, crc32c, .. } = &*self.0;
-        BodyRow { name: name.clone(), size: *size, crc32c: *crc32c }
+        BodyRow { name: name.clone(), size: *size, crc32c: crc32c.0 }
     }
 
     /// Has it survive this program and a power cut, if a row tells of it by then; otherwise the next start deletes it.
@@ -247,7 +253,8 @@ impl KeptBody {
     fn read_of(&self, file: Option<Scratch>, first: u64, end: u64) -> BoxStream<'static, io::Result<Bytes>> {
         let is_all = first == 0 && end == self.0.size;
         let expected = is_all.then_some(self.0.crc32c);
-        let begun = Reading { body: self.clone(), file, position: first, end, digest: Digest::new(CRC32C) };
+        let begun =
+            Reading { body: self.clone(), file, position: first, end, digest: Crc32cDigest::default() };
         stream::try_unfold(begun, move |reading| reading.next(expected)).boxed()
     }
 }
@@ -258,11 +265,11 @@ struct Reading {
     file: Option<Scratch>,
     position: u64,
     end: u64,
-    digest: Digest,
+    digest: Crc32cDigest,
 }
 
 impl Reading {
-    async fn next(mut self, expected: Option<u32>) -> io::Result<Option<(Bytes, Self)>> {
+    async fn next(mut self, expected: Option<Crc32c>) -> io::Result<Option<(Bytes, Self)>> {
         if self.position >= self.end {
             return Ok(None);
         }
@@ -275,7 +282,7 @@ impl Reading {
         (self.position, self.file) = (self.position + length, Some(file));
         if let Some(expected) = expected {
             self.digest.update(&piece);
-            if self.position == self.end && self.digest.finalize() as u32 != expected {
+            if self.position == self.end && self.digest.end() != expected {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "its file is damaged"));
             }
         }
@@ -332,7 +339,6 @@ fn make_private(directory: &Path) -> io::Result<()> {
 pub const DEFAULT_ROOM: u64 = 10 << 30;
 /// Bytes that are written and read at once.
 const PIECE: usize = 1 << 20;
-const CRC32C: CrcAlgorithm = CrcAlgorithm::Crc32Iscsi;
 /// In the state's directory.
 const DIRECTORY: &str = "pending.noindex";
 /// Of bodies that no row tells of.
@@ -389,7 +395,7 @@ mod tests {
         assert_eq!(read(&body, 0, 13).await.unwrap(), b"one two three");
         assert_eq!(read(&body, 4, 7).await.unwrap(), b"two");
         // As `printf 'one two three' | crc32c` has it.
-        assert_eq!(body.row().crc32c, crc_fast::checksum(CRC32C, b"one two three") as u32);
+        assert_eq!(body.row().crc32c, Crc32c::of([&b"one two three"[..]]).0);
         body.remove().await.unwrap();
         assert!(names(&bodies).is_empty());
     }

@@ -4,10 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use crc_fast::CrcAlgorithm;
 use futures_util::StreamExt;
 use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
@@ -138,8 +135,8 @@ pub(super) async fn is_part(stored: &StoredPart, body: &Payload) -> bool {
     if *size != body.len() as u64 {
         return false;
     }
-    match &part.crc32 {
-        Some(crc32) => *crc32 == crc32_of(body.clone()).await,
+    match &part.crc32c {
+        Some(crc32c) => *crc32c == crc32c_of(body.clone()).await,
         None => part.etag.unquoted() == md5_of(body.clone()).await,
     }
 }
@@ -168,15 +165,9 @@ async fn md5_of(body: Payload) -> String {
     blocking(digest).await.unwrap_or_default()
 }
 
-/// The same in base64, as S3 tells it.
-async fn crc32_of(body: Payload) -> String {
-    let digest = move || {
-        let mut digest = crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc);
-        body.pieces().iter().for_each(|piece| digest.update(piece));
-        // It has 32 bits.
-        BASE64.encode((digest.finalize() as u32).to_be_bytes())
-    };
-    tokio::task::spawn_blocking(digest).await.unwrap_or_default()
+/// The same.
+async fn crc32c_of(body: Payload) -> String {
+    blocking(move || body.crc32c().base64()).await.unwrap_or_default()
 }
 
 /// Bytes of a doubtful copy that are read to tell whose it is. Of a larger one its size and its date must tell:

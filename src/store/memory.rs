@@ -209,7 +209,7 @@ impl MultipartStore for MemoryStore {
         let body = body.to_bytes();
         let etag = ETag::new(hex::encode(Md5::digest(&body)));
         self.0.lock().upload(upload)?.parts.insert(number, body);
-        Ok(Part { number, etag, crc32: None })
+        Ok(Part { number, etag, crc32c: None })
     }
 
     async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
@@ -227,7 +227,7 @@ impl MultipartStore for MemoryStore {
     }
 
     async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
-        let CompleteUpload { upload, parts, size, condition } = request;
+        let CompleteUpload { upload, parts, size, condition, .. } = request;
         let mut shelves = self.0.lock();
         shelves.upload(upload)?;
         shelves.check(&upload.key, condition)?;
@@ -268,7 +268,7 @@ impl MultipartStore for MemoryStore {
                 break;
             }
             let etag = ETag::new(hex::encode(Md5::digest(body)));
-            let part = Part { number: *number, etag, crc32: None };
+            let part = Part { number: *number, etag, crc32c: None };
             page.parts.push(StoredPart { part, size: body.len() as u64 });
         }
         Ok(page)

@@ -98,8 +98,8 @@ pub struct Upload {
 pub struct Part {
     pub number: u32,
     pub etag: ETag,
-    /// The part's checksum as the store echoed it, base64 of CRC32; sent along at completion.
-    pub crc32: Option<String>,
+    /// The part's CRC-32C as the store echoed it, in base64; sent along at completion.
+    pub crc32c: Option<String>,
 }
 
 /// A part that the store has of an upload.

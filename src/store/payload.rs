@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::checksum::Crc32c;
+
 /// The content of an object or a part. Cheap to clone, for attempts that are repeated.
 #[derive(Debug, Clone, Default)]
 pub struct Payload {
@@ -19,6 +21,7 @@ pub struct Payload {
     length: usize,
     /// How much of it was sent at most, of all attempts.
     reached: Arc<AtomicUsize>,
+    arrived: Option<Crc32c>,
 }
 
 impl Payload {
@@ -39,6 +42,16 @@ impl Payload {
     /// An attempt to send it has come as far as so many bytes; whether none had before.
     pub fn has_come_further(&self, sent: usize) -> bool {
         self.reached.fetch_max(sent, Ordering::Relaxed) < sent
+    }
+
+    /// The same, of which this was computed when it arrived.
+    pub fn arrived_as(self, crc32c: Crc32c) -> Self {
+        Self { arrived: Some(crc32c), ..self }
+    }
+
+    /// What was computed when it arrived, or what it is now.
+    pub fn crc32c(&self) -> Crc32c {
+        self.arrived.unwrap_or_else(|| Crc32c::of(self.pieces.iter().map(|piece| &**piece)))
     }
 
     /// The content, if it lies in one piece.
@@ -64,7 +77,7 @@ impl FromIterator<Bytes> for Payload {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
         let pieces: Arc<[Bytes]> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let length = pieces.iter().map(Bytes::len).sum();
-        Self { pieces, length, reached: Arc::default() }
+        Self { pieces, length, reached: Arc::default(), arrived: None }
     }
 }
 

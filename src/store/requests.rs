@@ -3,6 +3,7 @@
 //! with what it changes: `PutObject { key: &full, ..request }`.
 
 use super::{CopySource, Part, Payload, Upload};
+use crate::checksum::Crc32c;
 use crate::object::{Attributes, ByteRange, Condition, Key, ReadCondition};
 
 /// An object to read.
@@ -74,5 +75,7 @@ pub struct CompleteUpload<'a> {
     pub parts: &'a [Part],
     /// The whole object's length in bytes.
     pub size: u64,
+    /// Of the whole object, where it is known.
+    pub crc32c: Option<Crc32c>,
     pub condition: &'a Condition,
 }

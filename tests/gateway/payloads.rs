@@ -10,14 +10,18 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use s3dav::checksum::Crc32c;
 use s3dav::metrics::Metrics;
 use s3dav::object::{Attributes, Condition, Key};
-use s3dav::store::s3::{Checksums, S3Store};
-use s3dav::store::{MultipartStore, ObjectStore, Payload, PutObject, Upload, UploadPart};
+use s3dav::store::s3::{Checksums, S3Options, S3Store};
+use s3dav::store::{
+    CompleteUpload, GetObject, MultipartStore, ObjectStore, Payload, PutObject, StoreError, Upload,
+    UploadPart,
+};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::harness::s3_options;
+use crate::harness::{BUCKET, embedded, s3_options};
 
 type Seen = (HeaderMap, Bytes);
 
@@ -85,7 +89,7 @@ async fn a_body_in_pieces_is_sent_as_one_in_one_piece() {
             assert!(body == content && body == payload.to_bytes());
             assert_eq!(headers["content-length"], payload.len().to_string());
             assert_eq!(headers["x-amz-content-sha256"].len(), 64, "it is signed");
-            let has_crc = headers.contains_key("x-amz-checksum-crc32");
+            let has_crc = headers.contains_key("x-amz-checksum-crc32c");
             assert_eq!(has_crc, checksums == Checksums::WhenSupported);
             // These are another request's each time.
             for name in ["x-amz-date", "authorization", "amz-sdk-invocation-id", "amz-sdk-request"] {
@@ -97,5 +101,40 @@ async fn a_body_in_pieces_is_sent_as_one_in_one_piece() {
             }
             assert_eq!(headers, expected);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_refuses_what_is_not_what_arrived_whole_and_in_parts() {
+    let s3 = embedded().await;
+    let options = S3Options { checksums: Checksums::WhenSupported, ..s3_options(&s3.endpoint_url()) };
+    let store = S3Store::new(BUCKET, options, Metrics::default()).await.unwrap();
+    let (key, attributes, condition) = (&Key::new("key").unwrap(), &Attributes::default(), &Condition::None);
+    let body: Payload = "changed on its way".into();
+    let arrived = Crc32c::of([&b"as it arrived"[..]]);
+    let put = async |body: Payload| store.put(PutObject { key, body, attributes, condition }).await;
+    assert!(matches!(put(body.clone().arrived_as(arrived)).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.head(key).await, Err(StoreError::NotFound)));
+    put(body.clone()).await.unwrap();
+    let read = store.get(GetObject::whole(key)).await.unwrap().collect().await.unwrap();
+    assert_eq!(read, body.to_bytes());
+
+    let (parts, size) = (["x".repeat(5 << 20), "the end".to_owned()], (5 << 20) + 7);
+    let whole = Crc32c::of(parts.iter().map(|part| part.as_bytes()));
+    for (crc32c, is_taken) in [(arrived, false), (whole, true)] {
+        let key = Key::new(format!("parts {is_taken}")).unwrap();
+        let upload = store.create_upload(&key, attributes).await.unwrap();
+        let mut sent = Vec::new();
+        for (number, part) in (1..).zip(&parts) {
+            let body = part.clone().into();
+            sent.push(store.upload_part(UploadPart { upload: &upload, number, body }).await.unwrap());
+        }
+        assert!(sent.iter().all(|part| part.crc32c.is_some()));
+        let complete =
+            CompleteUpload { upload: &upload, parts: &sent, size, crc32c: Some(crc32c), condition };
+        let completed = store.complete_upload(complete).await;
+        assert_eq!(completed.is_ok(), is_taken, "{completed:?}");
+        assert_eq!(store.head(&key).await.is_ok(), is_taken);
+        store.abort_upload(&upload).await.unwrap();
     }
 }

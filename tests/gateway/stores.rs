@@ -299,7 +299,8 @@ async fn multipart(store: &Store, deviations: &BTreeSet<Deviation>) {
         assert_eq!((told.parts, told.next), (vec![stored(&parts[1], 10)], None));
     }
     let condition = &Condition::IfAbsent;
-    let written = store.complete_upload(CompleteUpload { upload, parts, size, condition }).await.unwrap();
+    let written =
+        store.complete_upload(CompleteUpload { upload, parts, size, crc32c: None, condition }).await.unwrap();
     let meta = store.head(&name).await.unwrap();
     assert_eq!((meta.size, meta.etag.clone()), (size, written.etag));
     assert!(meta.etag.unquoted().ends_with("-2"));
@@ -312,7 +313,8 @@ async fn multipart(store: &Store, deviations: &BTreeSet<Deviation>) {
     let part = send_part(store, &again, 1, body(3, b'c')).await.unwrap();
     let wrong = Condition::IfMatch(ETag::new("0123456789abcdef0123456789abcdef"));
     let (upload, parts, condition) = (&again, &[part], &wrong);
-    let completed = store.complete_upload(CompleteUpload { upload, parts, size: 3, condition }).await;
+    let completed =
+        store.complete_upload(CompleteUpload { upload, parts, size: 3, crc32c: None, condition }).await;
     if deviations.contains(&IgnoresIfMatchOnComplete) {
         assert!(completed.is_ok())
     } else {

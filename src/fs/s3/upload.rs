@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::delivery::{Delivery, Placed};
 use super::silence::{Silence, writer};
 use super::{Failure, S3FileSystem};
+use crate::checksum::{Crc32c, Crc32cDigest};
 use crate::fs::RequestContext;
 use crate::fs::declared::{DeclaredBody, find_room};
 use crate::fs::error::log_failure;
@@ -40,9 +41,18 @@ pub(super) struct Target {
 /// An object on its way: what takes it, as long as it is what the client declared.
 pub(super) struct Upload {
     declared: DeclaredBody,
+    arrived: Crc32cDigest,
     route: Route,
     silence: Silence,
     placement: Placement,
+}
+
+/// What came in all.
+#[derive(Debug, Clone, Copy)]
+struct Whole {
+    /// Bytes.
+    size: u64,
+    crc32c: Crc32c,
 }
 
 /// Where a body goes as it comes.
@@ -138,7 +148,7 @@ impl S3FileSystem {
         let declared = DeclaredBody::new(&context, length);
         let placement =
             Placement { names, context, target, delivery, sent, is_clients_own, is_acceptable, entered };
-        Ok(Upload { declared, route, silence, placement })
+        Ok(Upload { declared, arrived: Crc32cDigest::default(), route, silence, placement })
     }
 
     /// A place for its body; an empty one needs none.
@@ -159,6 +169,7 @@ impl S3FileSystem {
 impl Writing for Upload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.declared.take(&bytes)?;
+        self.arrived.update(&bytes);
         match &mut self.route {
             Route::Kept(Some(copy)) => copy.write(bytes).await.map_err(Failure::OwnDisk),
             // It is as long as it was declared, and that is nothing.
@@ -182,14 +193,14 @@ impl Writing for Upload {
     }
 
     async fn commit(self: Box<Self>) -> Result<Meta, Failure> {
-        let Self { mut declared, route, mut silence, placement } = *self;
-        let size = declared.end()?;
+        let Self { mut declared, arrived, route, mut silence, placement } = *self;
+        let whole = Whole { size: declared.end()?, crc32c: arrived.end() };
         placement.entered.put_file()?;
         silence.begin_again();
         let shutdown = placement.delivery.shared.shutdown.clone();
         let placed = shutdown.complete(async move {
-            let arrived = route.end(size, placement.is_acceptable).await?;
-            placement.finish(arrived, size, silence).await
+            let arrived = route.end(whole.size, placement.is_acceptable).await?;
+            placement.finish(arrived, whole, silence).await
         });
         Ok(meta(placed.await??))
     }
@@ -220,13 +231,14 @@ impl Route {
 }
 
 impl Placement {
-    async fn finish(self, arrived: Arrived, size: u64, silence: Silence) -> Result<Placed, Failure> {
+    async fn finish(self, arrived: Arrived, whole: Whole, silence: Silence) -> Result<Placed, Failure> {
+        let size = whole.size;
         let placed = match arrived {
             _ if self.is_put_off(size) => self.put_off().await?,
             Arrived::Kept(accepted) => self.accept(accepted, size, false).await?,
-            Arrived::Sent { intake, accepted: None } => self.store(intake, None, size).await?,
+            Arrived::Sent { intake, accepted: None } => self.store(intake, None, whole).await?,
             Arrived::Sent { intake, accepted: Some(accepted) } => {
-                let mut storing = pin!(self.store(intake, accepted.0.clone(), size));
+                let mut storing = pin!(self.store(intake, accepted.0.clone(), whole));
                 let early = tokio::select! {
                     placed = &mut storing => Some(placed),
                     () = silence.grown() => None,
@@ -286,10 +298,10 @@ impl Placement {
         &self,
         intake: Intake<MultipartWriter>,
         body: Option<KeptBody>,
-        size: u64,
+        whole: Whole,
     ) -> Result<Placed, Failure> {
-        match intake.end().await?.finish().await {
-            Ok(written) => Ok(Placed::There { size, written }),
+        match intake.end().await?.finish(whole.crc32c).await {
+            Ok(written) => Ok(Placed::There { size: whole.size, written }),
             Err(Unfinished { error, retained }) => {
                 let retained = retained.or(body.map(RetainedBody::Kept));
                 self.delivery.settle(Unfinished { error, retained }, self.is_clients_own).await

@@ -44,7 +44,7 @@ impl<'a> Change<'a> {
     pub(super) fn copied(self, source: &CopySource, copy: ObjectMeta) {
         match self.content.version(&source.key, &copy.etag) {
             Some(held) => {
-                let Held { meta, content } = &*held;
+                let Held { meta, content, .. } = &*held;
                 let (content_type, user) = (meta.content_type.clone(), meta.user.clone());
                 self.wrote(ObjectMeta { content_type, user, ..copy }, Some(content.clone().into()));
             }

@@ -617,7 +617,9 @@ mod tests {
             let part = part.await.unwrap();
             inner.faults.lock().push_back(fault);
             let (upload, parts, condition) = (&upload, &[part], &Condition::IfAbsent);
-            let completed = store.complete_upload(CompleteUpload { upload, parts, size: 4, condition }).await;
+            let completed = store
+                .complete_upload(CompleteUpload { upload, parts, size: 4, crc32c: None, condition })
+                .await;
             assert_eq!(completed.is_ok(), is_own, "{completed:?}");
         }
         let inner = Faulty::with(&[Fault::AnswerLost]);
@@ -727,6 +729,7 @@ mod tests {
                 upload: &upload,
                 parts: &[first, second],
                 size: 7,
+                crc32c: None,
                 condition: &Condition::IfAbsent,
             })
             .await
@@ -802,6 +805,7 @@ mod tests {
                 upload: &upload,
                 parts: std::slice::from_ref(&part),
                 size: 4,
+                crc32c: None,
                 condition: &Condition::None,
             })
         };
@@ -816,7 +820,7 @@ mod tests {
         let store = retry(&inner);
         put(&store, "content", Condition::None).await.unwrap();
         let date = inner.inner.head(&key("a")).await.unwrap().last_modified;
-        let part = Part { number: 1, etag: ETag::new("no MD5"), crc32: None };
+        let part = Part { number: 1, etag: ETag::new("no MD5"), crc32c: None };
         for (begun, size, is_own) in
             [(date, 7, true), (date, 8, false), (date + Duration::from_secs(1), 7, false)]
         {
@@ -828,6 +832,7 @@ mod tests {
                     upload: &upload,
                     parts: std::slice::from_ref(&part),
                     size,
+                    crc32c: None,
                     condition: &Condition::None,
                 })
                 .await;
@@ -840,6 +845,7 @@ mod tests {
                 upload: &nowhere,
                 parts: &[part],
                 size: 7,
+                crc32c: None,
                 condition: &Condition::None,
             })
             .await;

@@ -36,6 +36,6 @@ impl Uploads {
             upload.send_copy(source, ByteRange { first, last: Some(last) }).await?;
             first = last + 1;
         }
-        upload.complete(source.size, condition).await
+        upload.complete((source.size, None), condition).await
     }
 }

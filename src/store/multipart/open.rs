@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::begun::Begun;
 use super::retained::Spool;
 use super::{MAX_PARTS, Target, Uploads};
+use crate::checksum::Crc32c;
 use crate::object::{ByteRange, Condition, Written};
 use crate::shutdown::Shutdown;
 use crate::store::{
@@ -108,14 +109,20 @@ impl OpenUpload {
         Ok(self.sent)
     }
 
-    pub(super) async fn complete(mut self, size: u64, condition: &Condition) -> StoreResult<Written> {
+    /// Makes the object of its parts: of so many bytes, with this checksum, where it is known.
+    pub(super) async fn complete(
+        mut self,
+        (size, crc32c): (u64, Option<Crc32c>),
+        condition: &Condition,
+    ) -> StoreResult<Written> {
         while let Some(part) = self.running.join_next().await {
             self.done.push(joined(part)?);
         }
         self.done.sort_by_key(|part| part.number);
         let Begun { upload, store, .. } = &*self.begun;
         let parts = self.done.as_slice();
-        let written = store.complete_upload(CompleteUpload { upload, parts, size, condition }).await?;
+        let written =
+            store.complete_upload(CompleteUpload { upload, parts, size, crc32c, condition }).await?;
         self.begun.ended();
         Ok(written)
     }

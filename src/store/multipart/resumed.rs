@@ -119,7 +119,7 @@ impl Uploads {
                 _ => open.send(part, Some(memory)).await?,
             }
         }
-        open.complete(body.size(), condition).await
+        open.complete((body.size(), Some(body.crc32c())), condition).await
     }
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::{NewObject, SentUpload, Target, Uploads};
+use crate::checksum::Crc32c;
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{KeptBody, Scratch, Sink};
 use crate::store::{MultipartStore, Payload, PutObject, StoreError, StoreResult};
@@ -29,6 +30,8 @@ pub enum RetainedBody {
         spool: Spool,
         /// Bytes.
         size: u64,
+        /// Of what arrived.
+        crc32c: Crc32c,
     },
     /// In a file of its own.
     Kept(KeptBody),
@@ -49,11 +52,20 @@ impl RetainedBody {
         }
     }
 
+    /// Of what arrived.
+    fn crc32c(&self) -> Crc32c {
+        match self {
+            Self::Memory { body, .. } => body.crc32c(),
+            Self::Disk { crc32c, .. } => *crc32c,
+            Self::Kept(body) => body.crc32c(),
+        }
+    }
+
     /// The body, piece by piece.
     pub fn chunks(&self) -> BoxStream<'_, StoreResult<Bytes>> {
         let (spool, size) = match self {
             Self::Memory { body, .. } => return stream::iter(body.pieces().iter().cloned().map(Ok)).boxed(),
-            Self::Disk { spool, size } => (spool, *size),
+            Self::Disk { spool, size, .. } => (spool, *size),
             Self::Kept(body) => {
                 let pieces = body.read(0, body.size());
                 return pieces.map(|piece| piece.map_err(|error| StoreError::Lost(error.into()))).boxed();
@@ -96,7 +108,7 @@ impl RetainedBody {
         while let Some(chunk) = chunks.next().await {
             writer.write(chunk?).await?;
         }
-        writer.finish().await.map_err(|unfinished| unfinished.error)
+        writer.finish(self.crc32c()).await.map_err(|unfinished| unfinished.error)
     }
 }
 

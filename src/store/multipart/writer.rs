@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::open::OpenUpload;
 use super::retained::{RetainedBody, Spool};
 use super::{Cut, NewObject, SentUpload, Target, Uploads};
+use crate::checksum::Crc32c;
 use crate::object::{Condition, Written};
 use crate::spool::Sink;
 use crate::store::{PayloadBuffer, PutObject, StoreError, StoreResult};
@@ -75,8 +76,9 @@ impl MultipartWriter {
         }
     }
 
-    /// Stores the object. Everything before was invisible; this is the moment it appears.
-    pub async fn finish(mut self) -> Result<Written, Unfinished> {
+    /// Stores the object, of which `crc32c` was computed when it arrived. Everything before was invisible; this is the moment
+    /// it appears.
+    pub async fn finish(mut self, crc32c: Crc32c) -> Result<Written, Unfinished> {
         if self.parts.is_some() {
             while !self.buffer.is_empty() {
                 self.send_part().await?;
@@ -86,16 +88,18 @@ impl MultipartWriter {
         match self.parts.take() {
             Some(parts) => {
                 let spool = parts.spool();
-                let written = parts.complete(self.written, &self.condition).await;
+                let written = parts.complete((self.written, Some(crc32c)), &self.condition).await;
                 let retained = || {
-                    spool
-                        .filter(Spool::is_whole)
-                        .map(|spool| RetainedBody::Disk { spool, size: self.written })
+                    spool.filter(Spool::is_whole).map(|spool| RetainedBody::Disk {
+                        spool,
+                        size: self.written,
+                        crc32c,
+                    })
                 };
                 written.map_err(|error| Unfinished { error, retained: retained() })
             }
             None => {
-                let body = self.buffer.split_to(usize::MAX);
+                let body = self.buffer.split_to(usize::MAX).arrived_as(crc32c);
                 let (content, condition) = (body.clone(), &self.condition);
                 let written = store.put(PutObject { key, body: content, attributes, condition }).await;
                 let reserved = self.reserved.take();

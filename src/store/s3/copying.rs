@@ -34,7 +34,7 @@ impl S3Store {
             })
             .await?;
         let result = output.copy_part_result.ok_or_else(|| invalid("a copied part without a result"))?;
-        Ok(Part { number, etag: etag(result.e_tag())?, crc32: result.checksum_crc32 })
+        Ok(Part { number, etag: etag(result.e_tag())?, crc32c: result.checksum_crc32_c })
     }
 
     /// Everything of a version that CopyObject would keep: HeadObject and GetObjectTagging.

@@ -150,14 +150,16 @@ impl ObjectStore for S3Store {
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
                     .set_checksum_algorithm(outgoing.algorithm())
-                    .set_checksum_crc32(outgoing.crc32.clone())
+                    .set_checksum_crc32_c(outgoing.crc32c.clone())
                     .body(outgoing.stream());
                 let config = once_if(*condition != Condition::None, within(LONGEST_SENDING));
                 send!(self, builder, config, date, outgoing, &body)
             })
             .await;
-        let answered =
-            output.and_then(|output| Ok(Written { etag: etag(output.e_tag())?, last_modified: date.get() }));
+        let answered = output.and_then(|output| {
+            outgoing.compare(output.checksum_crc32_c())?;
+            Ok(Written { etag: etag(output.e_tag())?, last_modified: date.get() })
+        });
         self.confirmed(key, answered, Expected::Body(&body)).await
     }
 

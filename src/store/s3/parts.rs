@@ -25,7 +25,7 @@ fn stored(listed: &Listed) -> StoreResult<StoredPart> {
     let number = listed.part_number().and_then(|number| u32::try_from(number).ok());
     let number = number.ok_or_else(|| invalid("a part without a number"))?;
     let part =
-        Part { number, etag: etag(listed.e_tag())?, crc32: listed.checksum_crc32().map(str::to_owned) };
+        Part { number, etag: etag(listed.e_tag())?, crc32c: listed.checksum_crc32_c().map(str::to_owned) };
     Ok(StoredPart { part, size: length(listed.size())? })
 }
 
@@ -35,7 +35,7 @@ mod tests {
     use crate::store::StoreError;
 
     fn listed(number: i32) -> Listed {
-        Listed::builder().part_number(number).e_tag("\"x\"").size(5).checksum_crc32("AAAAAA==").build()
+        Listed::builder().part_number(number).e_tag("\"x\"").size(5).checksum_crc32_c("AAAAAA==").build()
     }
 
     #[test]
@@ -43,7 +43,7 @@ mod tests {
         let output = ListPartsOutput::builder().parts(listed(2)).is_truncated(true);
         let read = page(1, &output.next_part_number_marker("2").build()).unwrap();
         assert_eq!((read.next, read.parts[0].size, read.parts[0].part.number), (Some(2), 5, 2));
-        assert_eq!(read.parts[0].part.crc32.as_deref(), Some("AAAAAA=="));
+        assert_eq!(read.parts[0].part.crc32c.as_deref(), Some("AAAAAA=="));
         let last = ListPartsOutput::builder().is_truncated(false).next_part_number_marker("0").build();
         assert_eq!(page(2, &last).unwrap(), PartsPage::default());
     }

@@ -1,8 +1,9 @@
 //! Bodies of several pieces as the SDK's.
 //!
 //! The SDK hashes only what lies in one piece. Any other body it would send in chunks, with the checksum behind it
-//! (`aws-chunked`), which many servers do not take, and without a hash in the signature. So what the SDK computes of
-//! one piece is computed here of several, and the request is the same.
+//! (`aws-chunked`), which many servers do not take, and without a hash in the signature. So the hash of several pieces is
+//! computed here, and the request is the same. The checksum is the one of what arrived, not of what is sent: what went
+//! wrong in between is refused by S3.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,39 +14,43 @@ use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumAlgorithm;
-use aws_smithy_checksums::ChecksumAlgorithm as Checksum;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
-use aws_smithy_types::base64;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
+use super::convert::invalid;
 use super::options::S3Options;
-use crate::store::Payload;
+use crate::store::{Payload, StoreResult};
 
-/// A payload and what is told of it. Nothing is computed of what lies in one piece: the SDK does that itself.
+/// A payload and what is told of it.
 pub(super) struct Outgoing {
     payload: Payload,
-    /// Base64 of the CRC32, where one is sent.
-    pub(super) crc32: Option<String>,
+    /// Base64 of the CRC-32C, where one is sent.
+    pub(super) crc32c: Option<String>,
     pub(super) signature: SignPayload,
 }
 
 impl Outgoing {
     pub(super) fn new(payload: &Payload, options: &S3Options) -> Self {
         let is_ours = payload.as_one().is_none();
-        let crc32 = (is_ours && options.sends_checksums()).then(|| crc32(payload));
+        let crc32c = options.sends_checksums().then(|| payload.crc32c().base64());
         // Over TLS it is not signed, and without credentials nothing is.
         let is_signed = is_ours && !options.is_https() && !options.no_sign_request;
         let signature = SignPayload(is_signed.then(|| sha256(payload)));
-        Self { payload: payload.clone(), crc32, signature }
+        Self { payload: payload.clone(), crc32c, signature }
     }
 
-    /// The header that goes with [`Self::crc32`].
+    /// The header that goes with [`Self::crc32c`].
     pub(super) fn algorithm(&self) -> Option<ChecksumAlgorithm> {
-        self.crc32.is_some().then_some(ChecksumAlgorithm::Crc32)
+        self.crc32c.is_some().then_some(ChecksumAlgorithm::Crc32C)
+    }
+
+    /// Refuses the answer to it that tells another checksum.
+    pub(super) fn compare(&self, answered: Option<&str>) -> StoreResult<()> {
+        compare(self.crc32c.as_deref(), answered)
     }
 
     /// Can be read as often as the request is repeated.
@@ -82,10 +87,15 @@ impl Intercept for SignPayload {
     }
 }
 
-fn crc32(payload: &Payload) -> String {
-    let mut checksum = Checksum::Crc32.into_impl();
-    payload.pieces().iter().for_each(|piece| checksum.update(piece));
-    base64::encode(checksum.finalize())
+/// Refuses an answer that tells another checksum than was sent, both in base64.
+pub(super) fn compare(sent: Option<&str>, answered: Option<&str>) -> StoreResult<()> {
+    match (sent, answered) {
+        // That of a checksum of checksums says of how many.
+        (Some(sent), Some(answered)) if sent != answered && !answered.contains('-') => {
+            Err(invalid("the checksum of something else than was sent"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn sha256(payload: &Payload) -> String {
@@ -136,6 +146,8 @@ mod tests {
 
     use super::super::options::Checksums;
     use super::*;
+    use crate::checksum::Crc32c;
+    use crate::store::StoreError;
 
     fn several() -> Payload {
         Payload::from_iter(["The quick brown fox ", "jumps over ", "the lazy dog"].map(Bytes::from))
@@ -147,15 +159,15 @@ mod tests {
 
     #[test]
     fn what_is_computed_of_pieces_is_what_is_computed_of_the_whole() {
-        // As `sha256sum` and `cksum -a crc32b` have it.
+        // As `sha256sum` has it, and the tables of CRC-32C.
         assert_eq!(sha256(&several()), "d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592");
-        assert_eq!(base64::decode(crc32(&several())).unwrap(), 0x414F_A339_u32.to_be_bytes());
+        assert_eq!(several().crc32c(), Crc32c(0x2262_0404));
     }
 
     #[test]
     fn what_nobody_needs_is_not_computed() {
         let (http, https) = ("http://127.0.0.1:9000", "https://s3.example");
-        for (endpoint, checksums, has_crc32, has_sha256) in [
+        for (endpoint, checksums, has_crc32c, has_sha256) in [
             (http, Checksums::WhenRequired, false, true),
             (http, Checksums::WhenSupported, true, true),
             (https, Checksums::WhenRequired, false, false),
@@ -163,12 +175,23 @@ mod tests {
         ] {
             let options = options(endpoint, checksums);
             let outgoing = Outgoing::new(&several(), &options);
-            assert_eq!((outgoing.crc32.is_some(), outgoing.signature.0.is_some()), (has_crc32, has_sha256));
-            assert_eq!(outgoing.algorithm().is_some(), has_crc32);
+            assert_eq!((outgoing.crc32c.is_some(), outgoing.signature.0.is_some()), (has_crc32c, has_sha256));
+            assert_eq!(outgoing.algorithm().is_some(), has_crc32c);
             let unsigned = S3Options { no_sign_request: true, ..options.clone() };
             assert!(Outgoing::new(&several(), &unsigned).signature.0.is_none());
             let of_one = Outgoing::new(&"in one piece".into(), &options);
-            assert!(of_one.crc32.is_none() && of_one.signature.0.is_none());
+            assert_eq!((of_one.crc32c.is_some(), of_one.signature.0), (has_crc32c, None));
+        }
+    }
+
+    #[test]
+    fn what_arrived_counts_and_not_what_is_sent() {
+        let options = options("https://s3.example", Checksums::WhenSupported);
+        let outgoing = Outgoing::new(&several().arrived_as(Crc32c(1)), &options);
+        assert_eq!(outgoing.crc32c.as_deref(), Some("AAAAAQ=="));
+        assert!(matches!(outgoing.compare(Some("AAAAAg==")), Err(StoreError::InvalidAnswer(_))));
+        for answered in [None, Some("AAAAAQ=="), Some("AAAAAg==-2")] {
+            outgoing.compare(answered).unwrap();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, StorageClass,
+    ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType, StorageClass,
 };
 
 use super::S3Store;
@@ -11,8 +11,9 @@ use super::convert::{self, etag, if_match, if_none_match, invalid, metadata};
 use super::counting::AnswerDate;
 use super::operations::{LONGEST_SENDING, SERVER_SIDE_WORK, once, send, within};
 use super::parts;
-use super::payload::Outgoing;
+use super::payload::{Outgoing, compare};
 use super::sending::Progress;
+use crate::checksum::Crc32c;
 use crate::object::{Attributes, Key, Written};
 use crate::store::comparing::Expected;
 use crate::store::{
@@ -25,8 +26,10 @@ use crate::store::{
 impl MultipartStore for S3Store {
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let date = AnswerDate::default();
-        // The parts' checksums come with the SDK's default, CRC32, and S3 wants to know beforehand.
-        let algorithm = self.options.sends_checksums().then_some(ChecksumAlgorithm::Crc32);
+        // S3 wants to know beforehand, and makes one of the whole out of those of the parts.
+        let (algorithm, whole) = (ChecksumAlgorithm::Crc32C, ChecksumType::FullObject);
+        let checksums = self.options.sends_checksums().then_some((algorithm, whole));
+        let (algorithm, kind) = checksums.unzip();
         let own_class = attributes.storage_class.as_deref().map(StorageClass::from);
         let class = own_class.or_else(|| self.storage_class());
         let output = self
@@ -43,6 +46,7 @@ impl MultipartStore for S3Store {
                     .set_tagging(attributes.tagging.clone())
                     .set_metadata(metadata(attributes))
                     .set_checksum_algorithm(algorithm.clone())
+                    .set_checksum_type(kind.clone())
                     .set_storage_class(class.clone())
                     .set_server_side_encryption(self.encryption())
                     .set_ssekms_key_id(self.kms_key())
@@ -74,12 +78,13 @@ impl MultipartStore for S3Store {
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.owner())
                     .set_checksum_algorithm(outgoing.algorithm())
-                    .set_checksum_crc32(outgoing.crc32.clone())
+                    .set_checksum_crc32_c(outgoing.crc32c.clone())
                     .body(outgoing.stream());
                 send!(self, builder, within(LONGEST_SENDING), AnswerDate::default(), outgoing, &body)
             })
             .await?;
-        Ok(Part { number, etag: etag(output.e_tag())?, crc32: output.checksum_crc32 })
+        outgoing.compare(output.checksum_crc32_c())?;
+        Ok(Part { number, etag: etag(output.e_tag())?, crc32c: output.checksum_crc32_c })
     }
 
     async fn copy_part(&self, request: CopyPart<'_>) -> StoreResult<Part> {
@@ -87,12 +92,14 @@ impl MultipartStore for S3Store {
     }
 
     async fn complete_upload(&self, request: CompleteUpload<'_>) -> StoreResult<Written> {
-        let CompleteUpload { upload, parts, size, condition } = request;
+        let CompleteUpload { upload, parts, size, crc32c, condition } = request;
+        let crc32c = crc32c.filter(|_| self.options.sends_checksums()).map(Crc32c::base64);
+        let kind = crc32c.is_some().then_some(ChecksumType::FullObject);
         let named = parts.iter().map(|part| {
             CompletedPart::builder()
                 .part_number(part.number as i32)
                 .e_tag(part.etag.quoted())
-                .set_checksum_crc32(part.crc32.clone())
+                .set_checksum_crc32_c(part.crc32c.clone())
                 .build()
         });
         let named = CompletedMultipartUpload::builder().set_parts(Some(named.collect())).build();
@@ -106,6 +113,8 @@ impl MultipartStore for S3Store {
                     .multipart_upload(named.clone())
                     // Others may not know it.
                     .set_mpu_object_size(self.options.is_aws().then_some(size as i64))
+                    .set_checksum_crc32_c(crc32c.clone())
+                    .set_checksum_type(kind.clone())
                     .set_if_none_match(if_none_match(condition))
                     .set_if_match(if_match(condition))
                     .set_request_payer(self.payer())
@@ -115,8 +124,10 @@ impl MultipartStore for S3Store {
                     .send()
             })
             .await;
-        let answered = output
-            .and_then(|output| Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun }));
+        let answered = output.and_then(|output| {
+            compare(crc32c.as_deref(), output.checksum_crc32_c())?;
+            Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun })
+        });
         self.confirmed(&upload.key, answered, Expected::Parts(parts, size, upload.begun)).await
     }
 

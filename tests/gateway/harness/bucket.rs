@@ -59,7 +59,7 @@ impl Bucket {
         let upload = &store.create_upload(&Key::new(key).unwrap(), attributes).await.unwrap();
         let part = store.upload_part(UploadPart { upload, number: 1, body: body.into() }).await.unwrap();
         let (parts, condition) = (&[part], &Condition::None);
-        store.complete_upload(CompleteUpload { upload, parts, size, condition }).await.unwrap();
+        store.complete_upload(CompleteUpload { upload, parts, size, crc32c: None, condition }).await.unwrap();
     }
 
     pub async fn delete(&self, key: &str) {

@@ -324,7 +324,9 @@ pub fn in_repository(path: &str) -> PathBuf {
 
 /// A client that never pools longer than a test and never follows redirects.
 pub fn client() -> Client {
-    Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    // A test that waits for ever would hold up all that come after it.
+    let client = Client::builder().timeout(Duration::from_secs(600));
+    client.redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
 }
 
 /// Makes a named pipe.

@@ -13,6 +13,7 @@ use modules::{Module, Modules, circles};
 
 /// Which modules a module may use.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("checksum", &[]),
     ("client", &[]),
     ("object", &[]),
     ("open_file", &[]),
@@ -38,19 +39,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("iam", &["named"]),
     ("aws_cli", &["process"]),
     ("stack", &["named"]),
-    ("cache", &["object"]),
+    ("cache", &["checksum", "object"]),
     ("state", &["logging", "path_key", "sync"]),
-    ("spool", &["state", "open_file", "sync", "tally"]),
+    ("spool", &["checksum", "state", "open_file", "sync", "tally"]),
     (
         "store",
         &[
-            "object", "path_key", "metrics", "shutdown", "logging", "spelling", "state", "cache", "spool",
-            "sync", "tally", "named",
+            "checksum", "object", "path_key", "metrics", "shutdown", "logging", "spelling", "state", "cache",
+            "spool", "sync", "tally", "named",
         ],
     ),
     (
         "fs",
         &[
+            "checksum",
             "client",
             "named",
             "object",
@@ -129,7 +131,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "units",
         ],
     ),
-    ("embedded", &[]),
+    ("embedded", &["checksum"]),
     ("control", &["mount", "state", "sync"]),
     ("container", &["control", "logging", "mount", "named", "process", "state", "store"]),
     ("parent", &["control", "logging", "mount", "process", "shutdown", "sockets", "state"]),

@@ -186,8 +186,10 @@ impl Probe<'_> {
         let parts = [part];
         for condition in [Condition::IfAbsent, wrong()] {
             let (size, parts, condition) = (CONTENT.len() as u64, &parts, &condition);
-            let completed =
-                self.store.complete_upload(CompleteUpload { upload, parts, size, condition }).await;
+            let completed = self
+                .store
+                .complete_upload(CompleteUpload { upload, parts, size, crc32c: None, condition })
+                .await;
             // Where a refused completion ends its upload, the next one finds none.
             let is_gone = matches!(completed, Err(StoreError::UploadGone));
             if !is_gone && !is_refused(completed.map(drop))? {
