@@ -61,7 +61,9 @@ impl Told {
 
     /// Takes note of the answer to a request that is no listing.
     pub(super) fn note(&self, context: &RequestContext, status: StatusCode) {
-        if !self.has_absent() && self.0.looked.is_none() && status != StatusCode::NOT_FOUND {
+        let removes = matches!(context.method.as_str(), "DELETE" | "MOVE") && status.is_success();
+        let is_absent = status == StatusCode::NOT_FOUND || removes;
+        if !self.has_absent() && self.0.looked.is_none() && !is_absent {
             return;
         }
         let looks = matches!(context.method.as_str(), "PROPFIND" | "GET" | "HEAD");
@@ -78,6 +80,9 @@ impl Told {
                 "COPY" | "MOVE" => self.made(&context.client, made.path_key()),
                 _ => {}
             }
+        }
+        if removes {
+            self.absent(&context.client, context.path.path_key());
         }
     }
 
@@ -160,6 +165,22 @@ mod tests {
             let children = told.watch(&look, stream::empty().boxed());
             assert!(children.collect::<Vec<_>>().await.is_empty());
             assert!(has_looked(child) && !has_looked("/other/x"), "{folder}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_removed_something_knows_that_nothing_is_there() {
+        for (method, status) in [("DELETE", StatusCode::NO_CONTENT), ("MOVE", StatusCode::CREATED)] {
+            let told = Told::new(false);
+            let destination = (method == "MOVE").then(|| request("GET", "/to").path);
+            let removal = RequestContext { destination, ..request(method, "/file") };
+            told.note(&removal, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(!told.hints(&request("PUT", "/file")).was_told_absent);
+            told.note(&removal, status);
+            assert!(told.hints(&request("PUT", "/file")).was_told_absent, "{method}");
+            assert!(!told.hints(&request("PUT", "/to")).was_told_absent);
+            told.note(&request("PUT", "/file"), StatusCode::CREATED);
+            assert!(!told.hints(&request("PUT", "/file")).was_told_absent);
         }
     }
 

@@ -343,6 +343,24 @@ async fn what_others_made_and_somebody_moved_in_vain_is_not_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_removed_a_file_replaces_nothing_in_its_place() {
+    for method in ["DELETE", "MOVE"] {
+        for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
+            let program = Program { url: &gateway.url, agent: "editor/1" };
+            let other = Program { url: &gateway.url, agent: "other/1" };
+            assert_eq!(program.put("/file", "first").await, 201);
+            let destination = format!("{}/elsewhere", gateway.url);
+            let removed = program.request(method, "/file").header("Destination", destination).send().await;
+            assert!(removed.unwrap().status().is_success());
+            assert_eq!(other.put("/file", "theirs").await, 201);
+            assert!(matches!(program.put("/file", "mine").await, 200..=204));
+            assert_eq!(other.get("/file").await, "theirs", "{method}");
+            assert_eq!(program.copies("/file").await, ["mine"], "{method}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_lost_is_known_after_a_restart() {
     for place in Place::both().await {
         let state = tempfile::tempdir().unwrap();

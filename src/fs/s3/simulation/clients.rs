@@ -119,13 +119,13 @@ impl Session {
             (Act::Save { key, value }, Outcome::Lost) if *value != 0 => {
                 mind.known.insert(key.clone(), (Known::Beside, at));
             }
-            (Act::Delete { key }, Outcome::Done) => drop(mind.known.remove(key)),
+            (Act::Delete { key }, Outcome::Done) => mind.removed(key, at),
             (Act::Move { from, to }, Outcome::Done) => {
-                mind.known.remove(from);
+                mind.removed(from, at);
                 mind.saw(to, Known::Moved, at);
             }
             (Act::Move { from, to }, Outcome::Lost) => {
-                mind.known.remove(from);
+                mind.removed(from, at);
                 mind.known.insert(to.clone(), (Known::Beside, at));
             }
             (act, Outcome::Failed(_)) => mind.doubt(act),

@@ -85,6 +85,12 @@ impl Mind {
         self.looked.insert(key.to_owned());
     }
 
+    /// It has deleted it, or moved it away.
+    pub(super) fn removed(&mut self, key: &str, at: u64) {
+        self.known.remove(key);
+        self.absent.insert(key.to_owned(), at);
+    }
+
     /// Nobody knows whether it was done.
     pub(super) fn doubt(&mut self, act: &Act) {
         if let Act::Delete { key } | Act::Move { from: key, .. } = act {
