@@ -7,6 +7,7 @@ mod faults;
 mod killed_uploads;
 mod moves;
 mod orders;
+mod own_disk;
 mod phases;
 mod refusals;
 mod resuming;
