@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::tally::carried;
@@ -22,6 +23,8 @@ pub struct Shutdown {
     /// The last request has ended.
     quiet: watch::Sender<bool>,
     tasks: TaskTracker,
+    /// They end where they are.
+    cut: CancellationToken,
 }
 
 /// What is wanted with the end.
@@ -40,6 +43,7 @@ impl Default for Shutdown {
             begun: watch::Sender::new(false),
             quiet: watch::Sender::new(false),
             tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
         }
     }
 }
@@ -89,17 +93,34 @@ impl Shutdown {
     }
 
     /// Runs `work` to its end, whatever becomes of the caller: a commit must not stop halfway
-    /// because a client went away. The shutdown waits for it.
+    /// because a client went away. The shutdown waits for it, unless it is [cut](Self::cut): then this never returns.
     pub async fn complete<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        self.tasks.spawn(carried(work)).await
+        let cut = self.cut.clone();
+        match self.tasks.spawn(carried(async move { cut.run_until_cancelled(work).await })).await? {
+            Some(done) => Ok(done),
+            None => std::future::pending().await,
+        }
     }
 
-    /// Runs `work` in the background; the shutdown waits for it. No request's tally has it: it may outlive all.
+    /// Runs `work` in the background; the shutdown waits for it, unless it is [cut](Self::cut). No request's tally has it: it
+    /// may outlive all.
     pub fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(work);
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move { cut.run_until_cancelled(work).await.unwrap_or_default() });
+    }
+
+    /// Ends all that goes on where it is: what it waits for does not answer. As if the program were killed, so what it leaves
+    /// must be found at the next start. Call when the last request has ended.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Whether no task goes on but one, which asks.
+    pub fn is_last(&self) -> bool {
+        self.tasks.len() <= 1
     }
 
     /// Whether the last request has ended.

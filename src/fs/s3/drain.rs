@@ -29,13 +29,37 @@ pub(super) fn start(shared: &Arc<Shared>) {
         return;
     }
     let (draining, stop) = (Draining::of(shared), shared.shutdown.clone());
-    let patience = shared.options.drain_timeout;
-    shared.shutdown.background(async move {
+    let (patience, shared) = (shared.options.drain_timeout, Arc::downgrade(shared));
+    stop.clone().background(async move {
         tokio::select! {
             () = draining.run() => {}
             () = async { stop.quiet().await; sleep(patience).await } => {}
         }
+        stop.quiet().await;
+        if let Some(shared) = shared.upgrade() {
+            leave(&shared).await;
+        }
     });
+}
+
+/// Waits for what goes on beside it at the end, as long as S3 is there.
+async fn leave(shared: &Shared) {
+    let stop = &shared.shutdown;
+    while !stop.is_last() {
+        sleep(LOOK).await;
+        if shared.store.reach().is_lost() && !answers(shared).await {
+            stop.cut();
+        }
+    }
+}
+
+/// Whether S3 answers now.
+async fn answers(shared: &Shared) -> bool {
+    let key = shared.store.journal().next().map_or_else(|| Key::new(ASKED), Ok);
+    match key {
+        Ok(key) => ask(shared, &key, ATTEMPT).await.is_ok(),
+        Err(_) => true,
+    }
 }
 
 /// What makes changes: as many at once as there may be, and with a pause when one of them fails for a passing reason.
@@ -75,7 +99,7 @@ impl Draining {
             }
             let options = shared.options;
             drop(shared);
-            if is_reached && self.made(&journal, is_ending, is_quiet).await {
+            if is_reached && self.made(&journal, at_the_end.as_deref(), is_quiet).await {
                 self.pause = Duration::ZERO;
             } else if is_ending {
                 break;
@@ -83,8 +107,19 @@ impl Draining {
                 self.rest(&journal, options.drain_pause).await;
             }
         }
-        while self.making.join_next().await.is_some() {}
-        drop(at_the_end);
+        self.finish(at_the_end.as_deref()).await;
+    }
+
+    /// What is being made comes to its end, unless S3 has fallen silent.
+    async fn finish(&mut self, at_the_end: Option<&Shared>) {
+        while !self.making.is_empty() {
+            tokio::select! {
+                _ = self.making.join_next() => {}
+                () = sleep(SILENCE) => if let Some(shared) = at_the_end && !answers(shared).await {
+                    self.making.shutdown().await;
+                }
+            }
+        }
     }
 
     fn begin(&mut self, shared: &Arc<Shared>) {
@@ -95,12 +130,16 @@ impl Draining {
     }
 
     /// Waits until one is made, or more can be. Whether S3 could be asked.
-    async fn made(&mut self, journal: &Journal, is_ending: bool, is_quiet: bool) -> bool {
+    async fn made(&mut self, journal: &Journal, at_the_end: Option<&Shared>, is_quiet: bool) -> bool {
         let has_room = self.making.len() < PARALLEL;
         tokio::select! {
+            () = sleep(SILENCE), if at_the_end.is_some() => match at_the_end {
+                Some(shared) => answers(shared).await,
+                None => true,
+            },
             Some(made) = self.making.join_next() => made.unwrap_or(false),
             () = journal.wanted(), if has_room && !is_quiet => true,
-            () = self.stop.begun(), if !is_ending => true,
+            () = self.stop.begun(), if at_the_end.is_none() => true,
             () = self.stop.quiet(), if !is_quiet => true,
         }
     }
@@ -391,6 +430,12 @@ const ATTEMPT: RetryPolicy =
 /// Nobody waits for what is left over.
 const LEFT_OVER: RetryPolicy =
     RetryPolicy { limit: Limit::Each(Duration::from_secs(600)), for_credentials: true };
+/// At the end, without anything made: then S3 is asked whether it is there.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How often it is looked at the end whether anything goes on.
+const LOOK: Duration = Duration::from_millis(100);
+/// A name that nobody has to have.
+const ASKED: &str = "s3dav";
 const HERE: [u8; 4] = [127, 0, 0, 1];
 /// Changes at once: small ones take a round trip each, and large files are sent in parts at once anyway.
 const PARALLEL: usize = 8;

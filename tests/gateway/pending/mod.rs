@@ -13,6 +13,7 @@ mod refusals;
 mod resuming;
 mod saves;
 mod silence;
+mod stops;
 mod syncs;
 mod ten_minutes;
 mod two;
