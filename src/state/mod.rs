@@ -2,7 +2,7 @@
 //!
 //! Nothing of ours lies in the bucket, so what WebDAV needs and S3 has no place for is kept here:
 //! dead properties, locks, the dates of folders, what Finder keeps beside files, and what is pending: accepted
-//! and not wholly stored. Losing the directory loses no file but empty ones whose content has not come. Database
+//! and not wholly stored. Losing the directory loses what is pending, and no other file. Database
 //! work runs off the runtime's threads.
 
 mod abilities;

@@ -85,7 +85,8 @@ impl Listed {
     /// Whether a folder is there; `None`: it does not tell.
     fn has(&self, folder: &str, accepted: Instant) -> Option<bool> {
         let is_told = self.end.as_ref().is_none_or(|end| folder <= end.as_str());
-        (self.asked >= accepted && is_told).then(|| self.folders.contains(folder))
+        (self.asked >= accepted && self.asked.elapsed() < SOON && is_told)
+            .then(|| self.folders.contains(folder))
     }
 }
 

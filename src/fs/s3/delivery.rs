@@ -11,7 +11,7 @@ use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, ReadCondition,
 use crate::store::comparing::is_same;
 use crate::store::journal::Pending;
 use crate::store::multipart::{RetainedBody, Unfinished};
-use crate::store::{GetObject, MultipartStore, StoreError, existing};
+use crate::store::{GetObject, MultipartStore, StoreError, StoreResult, existing};
 
 /// Where an object comes, and on what condition.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Delivery<'_> {
 
     async fn place_again(&self, retained: RetainedBody, mut error: StoreError) -> Result<Placed, Failure> {
         let size = retained.size();
-        if let Ok(Some(written)) = self.is_at(&self.key, &retained).await {
+        if let Some(written) = self.is_at(&self.key, &retained).await? {
             return Ok(Placed::There { size, written });
         }
         if matches!(error, StoreError::UploadGone) {
@@ -166,12 +166,18 @@ impl Delivery<'_> {
     }
 
     /// The object at `key`, if it holds this very body: what loses against itself, since an answer was lost, or against
-    /// its like is no conflict.
+    /// its like is no conflict. What cannot be told now is asked again.
     async fn is_at(&self, key: &Key, retained: &RetainedBody) -> Result<Option<Written>, Failure> {
-        let Some(meta) = existing(self.store.head(key).await)?.filter(|meta| meta.size == retained.size())
-        else {
-            return Ok(None);
-        };
+        match self.compared(key, retained).await {
+            Err(error) if error.is_transient() || matches!(error, StoreError::Lost(_)) => Err(error.into()),
+            // It changes, or is not for us to read.
+            compared => Ok(compared.unwrap_or_default()),
+        }
+    }
+
+    async fn compared(&self, key: &Key, retained: &RetainedBody) -> StoreResult<Option<Written>> {
+        let there = existing(self.store.head(key).await)?;
+        let Some(meta) = there.filter(|meta| meta.size == retained.size()) else { return Ok(None) };
         let condition = &ReadCondition::IfMatch(meta.etag.clone());
         let there = self.store.get(GetObject { condition, ..GetObject::whole(key) }).await?;
         let is_same = is_same(retained.chunks(), there.body).await?;

@@ -144,9 +144,8 @@ impl Draining {
         }
     }
 
-    /// Pauses; those that are being made come to their end first.
+    /// Begins nothing for a while; those that are being made go on, and the next pause is for all that fail in this one.
     async fn rest(&mut self, journal: &Journal, longest: Duration) {
-        while self.making.join_next().await.is_some() {}
         let first = FIRST_PAUSE.min(longest);
         self.pause = (self.pause * 2).clamp(first, longest);
         tokio::select! {
@@ -155,6 +154,7 @@ impl Draining {
             () = async { journal.asked().await; sleep(first).await } => {}
             () = self.stop.begun() => {}
         }
+        while self.making.try_join_next().is_some() {}
     }
 }
 
@@ -185,13 +185,18 @@ async fn make_all(shared: Arc<Shared>, mut group: Vec<Arc<Pending>>) -> bool {
 
 /// Deletes files in one request. Whether S3 could be asked.
 async fn delete_all(shared: &Arc<Shared>, group: Vec<Arc<Pending>>) -> bool {
-    let targets = group.iter().filter_map(|change| match change.condition() {
-        Some(Condition::IfMatch(etag)) => Some(DeleteTarget { key: change.key().clone(), etag: Some(etag) }),
-        // What was to be deleted did not come about.
-        _ => None,
-    });
-    let deleted = shared.store.below_journal(ATTEMPT).delete_many(&targets.collect::<Vec<_>>()).await;
-    let mut is_asked = true;
+    let (mut is_asked, mut targets, mut to_delete) = (true, Vec::new(), Vec::new());
+    for change in group {
+        if let Some(Condition::IfMatch(etag)) = change.condition() {
+            targets.push(DeleteTarget { key: change.key().clone(), etag: Some(etag) });
+            to_delete.push(change);
+        } else {
+            // What was to be deleted did not come about.
+            is_asked &= conclude(shared, &change, Ok(Made::Otherwise)).await;
+        }
+    }
+    let group = to_delete;
+    let deleted = shared.store.below_journal(ATTEMPT).delete_many(&targets).await;
     if let Err(error) = &deleted
         && error.is_transient()
     {

@@ -319,7 +319,7 @@ impl FileSystem for S3FileSystem {
         Ok(self.shared.state.properties(id).await?)
     }
 
-    /// An object is stored when its write is answered.
+    /// There is nowhere else: what is pending has a list of its own.
     async fn export(&self, _: &Resource) -> Result<Option<ExportStatus>, Failure> {
         Ok(None)
     }

@@ -97,6 +97,8 @@ impl<'a> Relocation<'a> {
         };
         match (open(&self.source.key, &self.version).await, open(to, version).await) {
             (Ok(source), Ok(there)) => is_same(source.body, there.body).await,
+            // It was moved before: this is as long as what was, and as new.
+            (Err(StoreError::NotFound), Ok(there)) => Ok(there.meta.last_modified >= self.change.asked()),
             (Err(error), _) | (_, Err(error)) if error.is_transient() => Err(error),
             _ => Ok(false),
         }

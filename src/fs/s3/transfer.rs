@@ -61,7 +61,7 @@ impl S3FileSystem {
         }
         let run = async move {
             let _entered = entered;
-            work.run().await
+            work.run(&mut None).await
         };
         self.unless_silent(&key, run).await
     }
@@ -184,10 +184,11 @@ struct Transferring {
 impl Transferring {
     /// Moves a file, or accepts that it is moved if S3 takes nothing.
     async fn run_or_accept(&self) -> Result<(), Failure> {
-        let Node::File(meta) = &self.source.node else { return self.run().await };
+        let mut following = None;
+        let Node::File(meta) = &self.source.node else { return self.run(&mut following).await };
         let (from, to) = (Key::new(&self.source.key)?, Key::new(&self.target.key)?);
         let was_sent = !self.shared.accepts_at_once();
-        if let Some(moved) = Silence::begin(&self.shared, &to).or_none(self.run()).await {
+        if let Some(moved) = Silence::begin(&self.shared, &to).or_none(self.run(&mut following)).await {
             return moved;
         }
         let old = match &self.target.old {
@@ -198,9 +199,19 @@ impl Transferring {
         let moved = MovedFile { from, meta: meta.clone(), to, condition, was_sent };
         let writer = writer(&self.context.client);
         let to = moved.to.clone();
-        let written = self.shared.store.journal().accept_move(moved, &writer).await?;
+        let accepted = self.shared.store.journal().accept_move(moved, &writer).await;
+        let written = match accepted.map_err(Failure::from) {
+            Ok(written) => written,
+            Err(failure) => {
+                if let Some(following) = following {
+                    following.failed(&failure, &self.shared.looking(), &self.shared.shutdown).await;
+                }
+                return Err(failure);
+            }
+        };
         self.shared.note_accepted(&to, "a move");
         self.note_accepted(&written).await;
+        following.into_iter().for_each(Following::end);
         Ok(())
     }
 
@@ -215,7 +226,8 @@ impl Transferring {
         log_failure(shared.state.transfer_properties(from, to, false).await);
     }
 
-    async fn run(&self) -> Result<(), Failure> {
+    /// `following`: what is kept of it and has not followed yet.
+    async fn run(&self, following: &mut Option<Following>) -> Result<(), Failure> {
         self.settle().await?;
         let beside = self.markers().await?;
         let old = self.target.old_objects(&self.store, &self.shared).await?;
@@ -229,8 +241,7 @@ impl Transferring {
             ends: (self.source.id(), self.target_id()),
             may_replace: self.overwrite,
         };
-        let mut following = None;
-        let mut result = placing.run(jobs, &mut following).await;
+        let mut result = placing.run(jobs, following).await;
         self.shared.dates.touch_parent(&self.target_id());
         if result.is_ok() {
             result = delete_objects(&self.store, &without(old, |key| written.contains(key))).await;
@@ -249,7 +260,7 @@ impl Transferring {
         let to = beside.unwrap_or_else(|| self.target_id());
         let (from, keep_source) = (self.source.id(), self.kind == Transfer::Copy);
         log_failure(self.shared.state.transfer_properties(&from, &to, keep_source).await);
-        following.into_iter().for_each(Following::end);
+        following.take().into_iter().for_each(Following::end);
         Ok(())
     }
 

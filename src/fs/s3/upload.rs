@@ -181,13 +181,20 @@ impl Writing for Upload {
                     tracing::info!(%error, "what is saved cannot be kept on this machine");
                     *copy = None;
                 }
-                intake.write(bytes).await?;
-                let is_over = intake.is_behind() && self.silence.is_long();
+                let sent = intake.write(bytes).await.map_err(Failure::from);
+                let is_over = match &sent {
+                    Ok(()) => intake.is_behind() && self.silence.is_long(),
+                    Err(failure) => self.placement.is_kept(failure),
+                };
                 // From here on the copy stands for it, and need not wait.
                 if let Some(copy) = copy.take_if(|_| is_over) {
+                    if let Err(failure) = &sent {
+                        self.placement.note_kept(failure);
+                    }
                     self.route = Route::Kept(Some(copy));
+                    return Ok(());
                 }
-                Ok(())
+                sent
             }
         }
     }
@@ -245,9 +252,12 @@ impl Placement {
                 };
                 match early {
                     Some(Err(failure)) if self.is_kept(&failure) => {
-                        let (key, error) = (&self.delivery.key, with_causes(&failure));
-                        tracing::warn!(%key, error, "what is saved is kept on this machine, since its client cannot be told");
-                        self.accept(accepted, size, false).await.map_err(|_| failure)?
+                        self.note_kept(&failure);
+                        self.accept(accepted, size, false).await.map_err(|unkept| {
+                            let (key, error) = (&self.delivery.key, with_causes(&unkept));
+                            tracing::warn!(%key, error, "what is saved cannot be kept on this machine");
+                            failure
+                        })?
                     }
                     Some(placed) => placed?,
                     None => match self.accept(accepted, size, true).await {
@@ -264,6 +274,11 @@ impl Placement {
         };
         self.note(&placed, size).await;
         Ok(placed)
+    }
+
+    fn note_kept(&self, failure: &Failure) {
+        let (key, error) = (&self.delivery.key, with_causes(failure));
+        tracing::warn!(%key, error, "what is saved is kept on this machine, since its client cannot be told");
     }
 
     /// Whether it is accepted though S3 has not taken it: whoever believes it saved cannot be told, and it is tried again,

@@ -79,12 +79,9 @@ struct Accepting {
 }
 
 impl Journal {
-    /// Accepts a file: when this returns it survives a crash, is shown, and will be stored.
+    /// Accepts a file, whose body is kept: when this returns it survives a crash, is shown, and will be stored.
     pub(super) async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
         let NewFile { key, attributes, condition, body, was_sent, upload } = file;
-        if let Some(body) = &body {
-            body.keep().await.map_err(AcceptError::Disk)?;
-        }
         let _turn = self.0.turns.lock(key.clone()).await;
         let (etag, accepting) = {
             let mut chains = self.0.chains.lock();

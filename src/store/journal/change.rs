@@ -108,6 +108,12 @@ impl Pending {
         self.accepted
     }
 
+    /// Its client has asked for it since then, by S3's clock, at the earliest: what was sent before it was accepted may be
+    /// there since.
+    pub fn asked(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.since).saturating_sub(SENT_BEFORE)
+    }
+
     /// All that it changes.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         [&self.key].into_iter().chain(&self.from)
@@ -317,6 +323,9 @@ impl Pending {
         !self.progress.lock().was_begun
     }
 }
+
+/// As long as a client may wait for a change before it is accepted, and clocks may differ.
+const SENT_BEFORE: Duration = Duration::from_secs(180);
 
 fn condition(basis: &Basis) -> Option<Condition> {
     match basis {

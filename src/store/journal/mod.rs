@@ -174,12 +174,13 @@ impl Journal {
 
     /// What is moved is where it is to be, as `copy`. Its source may be deleted when this returns.
     pub async fn copied(&self, change: &Pending, copy: &ETag) -> Result<(), StateError> {
-        change.set_copied(copy);
         let mut row = change.row.clone();
         if let Change::Move(moved) = &mut row.change {
             moved.copied = Some(copy.quoted().to_owned());
         }
-        self.0.state.note_progress(&row).await
+        self.0.state.note_progress(&row).await?;
+        change.set_copied(copy);
+        Ok(())
     }
 
     /// It loses, and is going to lie beside, at `copy`: whoever makes it after a crash looks there first.

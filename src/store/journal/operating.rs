@@ -10,7 +10,6 @@ use tokio::io::AsyncWriteExt;
 
 use super::Journal;
 use super::change::{Pending, Told};
-use crate::state::Change;
 
 /// Why what is pending could not be written elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -66,14 +65,14 @@ impl Journal {
         let mut saved = Vec::new();
         for change in self.meant(fits) {
             // What is shown of a key is its newest content.
-            let is_shown =
-                self.0.chains.lock().shown(change.key()).is_some_and(|shown| Arc::ptr_eq(&shown, &change));
-            if !is_shown || !matches!(change.row.change, Change::Put { .. }) || change.row.key.ends_with('/')
-            {
-                continue;
-            }
+            let content = {
+                let chains = self.0.chains.lock();
+                let shown = chains.shown(change.key()).filter(|shown| Arc::ptr_eq(shown, &change));
+                shown.and_then(|shown| chains.content_of(&shown))
+            };
+            let Some(content) = content.filter(|_| !change.row.key.ends_with('/')) else { continue };
             let path = directory.join(&change.row.key);
-            write(&path, &change).await.map_err(|source| match source.kind() {
+            write(&path, &content).await.map_err(|source| match source.kind() {
                 io::ErrorKind::AlreadyExists => SaveError::Exists { path: path.display().to_string() },
                 _ => SaveError::Write { path: path.display().to_string(), source },
             })?;

@@ -43,6 +43,10 @@ impl WithJournal {
 
     /// Accepts a file; see [`Journal::accept_file`]. Where its name is held empty, nothing of it is in the store.
     pub async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
+        if let Some(body) = &file.body {
+            // That takes its time; the file is there meanwhile, as it was.
+            body.keep().await.map_err(AcceptError::Disk)?;
+        }
         let key = file.key.clone();
         let Some(create) = self.inner.hand_over(&key, &file.condition) else {
             return self.journal.accept_file(file, writer).await;
@@ -108,19 +112,21 @@ impl WithJournal {
         if settled.is_ok() {
             return write(self.current(condition)).await;
         }
-        let all = self.journal.0.chains.lock().all(key);
-        let shown = self.shown(key);
-        let is_alone = all.iter().all(|change| change.from().is_none());
-        let first = all.first().filter(|first| is_alone && first.refusal().is_some());
-        let over = first.zip(shown);
-        let Some((first, shown)) = over else {
+        // Others may have saved on another basis: that is theirs, and waits.
+        let line = self.journal.0.chains.lock().leading_to_shown(key);
+        let is_alone = line.iter().all(|change| change.from().is_none());
+        let first = line.first().filter(|first| is_alone && first.refusal().is_some());
+        let Some((first, shown)) = first.zip(line.last()) else {
             return Err(settled.err().unwrap_or(StoreError::ConditionFailed));
         };
         if *condition != Condition::IfMatch(shown.etag()) {
             return Err(StoreError::ConditionFailed);
         }
         let written = write(first.condition().unwrap_or(Condition::IfAbsent)).await?;
-        self.journal.superseded(&all, &written).await;
+        // It holds the turn of the key, for which whoever waits for this may wait.
+        let (journal, by) = (self.journal.clone(), written.clone());
+        let superseding = tokio::spawn(async move { journal.superseded(&line, &by).await });
+        superseding.await.map_err(|error| StoreError::Unavailable(error.into()))?;
         Ok(written)
     }
 

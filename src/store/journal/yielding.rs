@@ -29,7 +29,17 @@ impl Journal {
         let mut undone = Vec::new();
         for change in self.yielding() {
             let turns = self.turns_of(&[&change]).await;
-            let handed_on = self.0.chains.lock().handed_on(&change);
+            // It may have got another basis meanwhile, or nothing may build on it any more.
+            let (change, handed_on) = {
+                let mut chains = self.0.chains.lock();
+                let Some(change) = chains.numbered(change.row.number) else { continue };
+                let handed_on = chains.handed_on(&change);
+                if handed_on.is_none() && matches!(change.row.change, Change::Put { .. }) {
+                    chains.set_waiting(&change);
+                    continue;
+                }
+                (change, handed_on)
+            };
             match handed_on {
                 Some(HandedOn { ended, changed, renewed }) => {
                     let ended: Vec<&Pending> = ended.iter().map(|change| &**change).collect();

@@ -31,7 +31,7 @@ impl Uploads {
     /// sent in parts.
     pub(super) fn resumes(&self, body: &KeptBody) -> bool {
         let is_large = || body.size() > self.options.multipart_threshold.min(self.options.memory);
-        self.state.needs_body(body.name()) && (is_large() || !self.state.uploads_of(body.name()).is_empty())
+        (is_large() || !self.state.uploads_of(body.name()).is_empty()) && self.state.needs_body(body.name())
     }
 
     /// Stores a body, going on with the upload that an earlier attempt has begun.

@@ -16,7 +16,7 @@ use super::convert::{
 };
 use super::counting::AnswerDate;
 use super::naming::NotS3s;
-use super::payload::Outgoing;
+use super::payload::{Outgoing, checksum};
 use super::sending::Progress;
 use super::version_1;
 use crate::object::{Attributes, Condition, DeleteTarget, ETag, Key, ObjectAddress, ObjectMeta, Written};
@@ -156,11 +156,12 @@ impl ObjectStore for S3Store {
                 send!(self, builder, config, date, outgoing, &body)
             })
             .await;
-        let answered = output.and_then(|output| {
-            outgoing.compare(output.checksum_crc32_c())?;
-            Ok(Written { etag: etag(output.e_tag())?, last_modified: date.get() })
-        });
-        self.confirmed(key, answered, Expected::Body(&body)).await
+        let told = checksum(&output, |output| output.checksum_crc32_c());
+        let answered =
+            output.and_then(|output| Ok(Written { etag: etag(output.e_tag())?, last_modified: date.get() }));
+        let written = self.confirmed(key, answered, Expected::Body(&body)).await?;
+        outgoing.compare(told.as_deref())?;
+        Ok(written)
     }
 
     async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {

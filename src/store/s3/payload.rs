@@ -87,6 +87,11 @@ impl Intercept for SignPayload {
     }
 }
 
+/// The checksum that an answer tells, in base64.
+pub(super) fn checksum<T>(answer: &StoreResult<T>, of: impl FnOnce(&T) -> Option<&str>) -> Option<String> {
+    answer.as_ref().ok().and_then(of).map(str::to_owned)
+}
+
 /// Refuses an answer that tells another checksum than was sent, both in base64.
 pub(super) fn compare(sent: Option<&str>, answered: Option<&str>) -> StoreResult<()> {
     match (sent, answered) {

@@ -11,7 +11,7 @@ use super::convert::{self, etag, if_match, if_none_match, invalid, metadata};
 use super::counting::AnswerDate;
 use super::operations::{LONGEST_SENDING, SERVER_SIDE_WORK, once, send, within};
 use super::parts;
-use super::payload::{Outgoing, compare};
+use super::payload::{Outgoing, checksum, compare};
 use super::sending::Progress;
 use crate::checksum::Crc32c;
 use crate::object::{Attributes, Key, Written};
@@ -124,11 +124,13 @@ impl MultipartStore for S3Store {
                     .send()
             })
             .await;
-        let answered = output.and_then(|output| {
-            compare(crc32c.as_deref(), output.checksum_crc32_c())?;
-            Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun })
-        });
-        self.confirmed(&upload.key, answered, Expected::Parts(parts, size, upload.begun)).await
+        let told = checksum(&output, |output| output.checksum_crc32_c());
+        let answered = output
+            .and_then(|output| Ok(Written { etag: etag(output.e_tag())?, last_modified: upload.begun }));
+        let expected = Expected::Parts(parts, size, upload.begun);
+        let written = self.confirmed(&upload.key, answered, expected).await?;
+        compare(crc32c.as_deref(), told.as_deref())?;
+        Ok(written)
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {

@@ -4,9 +4,10 @@ use std::fs;
 use std::time::Duration;
 
 use s3dav::control::{self, PendingAction, Request};
-use s3dav::embedded::Action;
+use s3dav::embedded::{Action, Gate};
 
 use super::Away;
+use crate::finder::client::Finder;
 use crate::harness::eventually;
 
 const DENIED: Action = Action::Fail { status: 403, code: "AccessDenied", message: "Access Denied" };
@@ -58,6 +59,74 @@ async fn what_s3_refuses_at_once_is_kept_for_whoever_cannot_be_told() {
     away.drained().await;
     assert_eq!(away.bucket.get("doc").await.unwrap(), "newer");
     assert_eq!(away.bucket.get("new").await.unwrap(), "content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_save_that_s3_refuses_before_its_end_is_kept_too() {
+    const PART: u64 = 5 << 20;
+    for operation in ["CreateMultipartUpload", "UploadPart"] {
+        let away = Away::start_with(|config| {
+            let uploads = &mut super::buckets(config).uploads;
+            (uploads.part_size, uploads.multipart_threshold) = (PART, PART);
+        })
+        .await;
+        away.bucket.put("doc", "old").await;
+        assert_eq!(away.mac.get("/doc").await.1, "old");
+        away.s3.hooks().next(usize::MAX, operation, DENIED);
+        let content = vec![b'x'; 6 * PART as usize];
+        assert_eq!(away.save("/doc", content.clone()).await, 204, "{operation}");
+        eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
+        assert_eq!(away.bucket.get("doc").await.unwrap(), "old");
+        away.s3.hooks().heal();
+        away.pending(PendingAction::Retry).await;
+        away.drained().await;
+        assert!(away.bucket.get("doc").await.unwrap() == content);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_over_what_s3_refused_takes_nothing_of_others_along() {
+    let away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    let other = Finder::at(&away.gateway.url).called("WebDAVFS/2.0.0 (02008000) Darwin/24.0.0 (x86_64)");
+    for mind in [&away.mac, &other] {
+        assert_eq!(mind.get("/doc").await.1, "old");
+    }
+    away.s3.hooks().next(usize::MAX, "PutObject", DENIED);
+    assert_eq!(away.save("/doc", "one").await, 204);
+    eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
+    let token = other.lock("/doc").await;
+    assert_eq!(other.put("/doc", &token, "two").await, 204);
+    other.unlock("/doc", &token).await;
+    away.s3.hooks().heal();
+    let script = Finder::at(&away.gateway.url).called("curl/8.9.1");
+    assert_eq!(script.get("/doc").await.1, "one", "it is shown");
+    let put = script.request("PUT", "/doc").body("three").send().await.unwrap();
+    assert_eq!(put.status(), 204);
+    away.pending(PendingAction::Retry).await;
+    away.drained().await;
+    let contents = away.bucket.contents().await;
+    assert_eq!(contents["doc"], "three");
+    assert!(contents.values().any(|content| content == "two"), "{contents:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_moved_can_be_written_elsewhere_too() {
+    let mut away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    assert_eq!(away.mac.get("/doc").await.1, "old");
+    away.mac.list("/").await;
+    let gate = Gate::default();
+    away.s3.hooks().next(usize::MAX, "PutObject", Action::HoldFirst(gate.clone()));
+    // It was sent, and nobody knows whether it came.
+    away.mac.create("/tmp", "saved").await;
+    away.door.shut().await;
+    gate.open();
+    assert_eq!(away.mac.rename("/tmp", "/doc").await, 204);
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().to_path_buf();
+    away.pending(PendingAction::Save { directory }).await;
+    assert_eq!(fs::read_to_string(place.path().join("doc")).unwrap(), "saved");
 }
 
 #[tokio::test(flavor = "multi_thread")]

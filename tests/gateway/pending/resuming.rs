@@ -117,7 +117,7 @@ impl Away {
         self.bucket.store().list_uploads(&Key::new("large").unwrap()).await.unwrap().remove(0)
     }
 
-    async fn pending(&self, action: PendingAction) -> Vec<control::PendingChange> {
+    pub async fn pending(&self, action: PendingAction) -> Vec<control::PendingChange> {
         let state = self.gateway.state.path().join("state");
         let request = Request::Pending { path: String::new(), action };
         match control::ask(&state, request, Duration::from_secs(30)).await {
