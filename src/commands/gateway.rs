@@ -81,17 +81,19 @@ impl Gateway {
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let left = share::left(&state);
-        let Served { content, cache, store, intakes, cautions, answering, directory } = match config.source {
-            Source::Buckets(source) => {
-                let locks = locks.clone();
-                let is_open = Arc::new(move |path: &PathKey| locks.is_locked(path));
-                share::of_buckets(*source, shelf, is_open, &state, left, &metrics, &shutdown).await?
-            }
-            Source::Path(options) => {
-                share::of_path(options, shelf, &state, left, &metrics, &shutdown).await?
-            }
-            Source::Far(source) => share::of_far(*source, &state, &metrics, &shutdown).await?,
-        };
+        let Served { content, cache, store, intakes, mut cautions, answering, directory } =
+            match config.source {
+                Source::Buckets(source) => {
+                    let locks = locks.clone();
+                    let is_open = Arc::new(move |path: &PathKey| locks.is_locked(path));
+                    share::of_buckets(*source, shelf, is_open, &state, left, &metrics, &shutdown).await?
+                }
+                Source::Path(options) => {
+                    share::of_path(options, shelf, &state, left, &metrics, &shutdown).await?
+                }
+                Source::Far(source) => share::of_far(*source, &state, &metrics, &shutdown).await?,
+            };
+        cautions.extend(config.replaced);
         let mut options = config.service;
         options.shares_localhost = sockets::share_localhost(&listeners);
         options.auth = auth(config.access, &state);

@@ -17,15 +17,17 @@ use crc_fast::{CrcAlgorithm, Digest};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use uuid::Uuid;
 
+use super::Intakes;
+use super::room::{Room, Taken};
 use super::scratch::Scratch;
-use crate::state::{BodyRow, State};
-use crate::sync::{Budget, Portion, blocking, blocking_aside};
+use crate::state::BodyRow;
+use crate::sync::{blocking, blocking_aside};
 
 /// Where bodies are kept, and how much room there is. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     directory: PathBuf,
-    room: Budget,
+    room: Room,
 }
 
 /// A body on its way into a file. Dropped, it leaves nothing behind.
@@ -33,7 +35,7 @@ pub struct Bodies {
 pub struct BodyCopy {
     file: Scratch,
     body: Stored,
-    room: Budget,
+    room: Room,
     /// What is not written yet, up to [`PIECE`]: copied, since short pieces keep long buffers.
     buffer: BytesMut,
     digest: Digest,
@@ -56,15 +58,13 @@ struct Stored {
     /// It has its own name, by which no start takes it for what nobody kept.
     is_named: AtomicBool,
     /// Of the room for all.
-    portion: Option<Portion>,
+    portion: Option<Taken>,
 }
 
 impl Bodies {
-    /// In the directory of `state`, `most` bytes of them: `None` for [`DEFAULT_ROOM`], or a tenth of the free disk if
-    /// that is less.
-    pub fn new(state: &State, most: Option<u64>) -> Self {
-        let most = most.unwrap_or_else(|| DEFAULT_ROOM.min(state.free_disk() / 10));
-        Self { directory: state.directory().join(DIRECTORY), room: Budget::of_bytes(most) }
+    /// In the directory of `intakes`, and in their room.
+    pub fn new(intakes: &Intakes) -> Self {
+        Self { directory: intakes.directory.join(DIRECTORY), room: intakes.kept.clone() }
     }
 
     /// Bytes that may still come.
@@ -80,7 +80,7 @@ impl Bodies {
         let body = Stored { directory, name, size: 0, crc32c: 0, is_kept, is_named, portion: None };
         let path = body.path();
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        let (file, room, digest) = (Scratch::of(file, &self.room), self.room.clone(), Digest::new(CRC32C));
+        let (file, room, digest) = (Scratch::of(file), self.room.clone(), Digest::new(CRC32C));
         Ok(BodyCopy { file, body, room, buffer: BytesMut::new(), digest })
     }
 
@@ -98,7 +98,7 @@ impl Bodies {
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         // What was accepted stays, also where less is allowed now.
-        let portion = self.room.try_take(row.size.min(self.room.left()));
+        let portion = Some(self.room.note(row.size));
         let (directory, name) = (self.directory.clone(), row.name.clone());
         let (is_kept, is_named) = (AtomicBool::new(true), AtomicBool::new(true));
         let (size, crc32c) = (row.size, row.crc32c);
@@ -241,7 +241,7 @@ impl KeptBody {
     async fn open(&self) -> io::Result<Scratch> {
         let stored = Arc::clone(&self.0);
         let file = blocking(move || stored.open()).await??;
-        Ok(Scratch::of(file, &Budget::of_bytes(0)))
+        Ok(Scratch::of(file))
     }
 
     fn read_of(&self, file: Option<Scratch>, first: u64, end: u64) -> BoxStream<'static, io::Result<Bytes>> {
@@ -328,8 +328,6 @@ fn make_private(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// Bytes on disk for pending bodies by default: a video, or many photos.
-pub const DEFAULT_ROOM: u64 = 10 << 30;
 /// Bytes that are written and read at once.
 const PIECE: usize = 1 << 20;
 const CRC32C: CrcAlgorithm = CrcAlgorithm::Crc32Iscsi;
@@ -345,11 +343,15 @@ mod tests {
     use futures_util::TryStreamExt;
 
     use super::*;
+    use crate::spool::{IntakeOptions, Quota};
+    use crate::state::State;
 
+    /// In a room of this size; a little of it is not for them.
     async fn bodies(most: u64) -> (tempfile::TempDir, Bodies) {
         let place = tempfile::tempdir().unwrap();
         let state = State::open(place.path(), "a test").await.unwrap();
-        (place, Bodies::new(&state, Some(most)))
+        let options = IntakeOptions { quota: Quota::of(most), ..IntakeOptions::default() };
+        (place, Bodies::new(&Intakes::new(options, &state)))
     }
 
     async fn body(bodies: &Bodies, pieces: &[&'static [u8]]) -> KeptBody {
@@ -397,11 +399,12 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_keeps_goes_with_its_owner_and_gives_its_room_back() {
         let (_place, bodies) = bodies(1 << 20).await;
+        let before = bodies.left();
         let body = body(&bodies, &[&[7; 100_000]]).await;
-        assert!(names(&bodies)[0].ends_with(UNKEPT) && bodies.left() < 1 << 20);
+        assert!(names(&bodies)[0].ends_with(UNKEPT) && bodies.left() < before);
         drop(body);
         gone(&bodies).await;
-        assert_eq!(bodies.left(), 1 << 20);
+        assert_eq!(bodies.left(), before);
     }
 
     #[tokio::test]
