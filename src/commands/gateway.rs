@@ -81,19 +81,17 @@ impl Gateway {
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let left = share::left(&state);
-        let Served { content, cache, store, intakes, mut cautions, answering, directory } =
-            match config.source {
-                Source::Buckets(source) => {
-                    let locks = locks.clone();
-                    let is_open = Arc::new(move |path: &PathKey| locks.is_locked(path));
-                    share::of_buckets(*source, shelf, is_open, &state, left, &metrics, &shutdown).await?
-                }
-                Source::Path(options) => {
-                    share::of_path(options, shelf, &state, left, &metrics, &shutdown).await?
-                }
-                Source::Far(source) => share::of_far(*source, &state, &metrics, &shutdown).await?,
-            };
-        cautions.extend(config.replaced);
+        let Served { content, cache, store, intakes, cautions, answering, directory } = match config.source {
+            Source::Buckets(source) => {
+                let locks = locks.clone();
+                let is_open = Arc::new(move |path: &PathKey| locks.is_locked(path));
+                share::of_buckets(*source, shelf, is_open, &state, left, &metrics, &shutdown).await?
+            }
+            Source::Path(options) => {
+                share::of_path(options, shelf, &state, left, &metrics, &shutdown).await?
+            }
+            Source::Far(source) => share::of_far(*source, &state, &metrics, &shutdown).await?,
+        };
         let mut options = config.service;
         options.shares_localhost = sockets::share_localhost(&listeners);
         options.auth = auth(config.access, &state);
@@ -125,7 +123,7 @@ impl Gateway {
             detached: config.detached,
             read_only,
             options: Vec::new(),
-            cautions,
+            cautions: [cautions, config.replaced].concat(),
             holder: Holder::Itself,
             orphaned: OnceLock::new(),
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),
