@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Id};
 
+use super::part::{self, OLD};
 use super::resolved::{Kind, Layer, Origin, ResolvedOption};
 use super::words::{self, Reading};
 use super::{Cli, Command, ConfigCommand, FileArgs, ServeArgs, ServiceCommand};
-use super::{manual, mistakes, part};
+use super::{manual, mistakes};
 use crate::mistake::Mistake;
 
 /// A command line that has been understood.
@@ -187,6 +188,9 @@ fn given(mut command: clap::Command, matches: &ArgMatches, layer: &Layer) -> Vec
                 _ if layer.contains_key(&name) => Origin::File,
                 _ => Origin::Default,
             };
+            if is_old(option) && origin == Origin::Default {
+                return None;
+            }
             let (kind, values) = values(option, matches);
             Some(ResolvedOption { name, values, origin, kind })
         })
@@ -208,9 +212,14 @@ fn values(option: &Arg, matches: &ArgMatches) -> (Kind, Vec<String>) {
 
 /// Options of `serve`, but for those that only the program itself gives.
 fn is_shown(option: &Arg) -> bool {
-    !option.is_hide_set()
+    (!option.is_hide_set() || is_old(option))
         && !option.is_global_set()
         && !matches!(option.get_action(), ArgAction::Help | ArgAction::Version)
+}
+
+/// Whether another has replaced it: it still counts where somebody gives it.
+fn is_old(option: &Arg) -> bool {
+    option.get_help_heading() == Some(OLD)
 }
 
 #[cfg(test)]
@@ -258,6 +267,16 @@ mod tests {
             let arguments: Vec<String> = given.iter().flat_map(ResolvedOption::arguments).collect();
             assert_eq!(arguments, expected, "{written}");
         }
+    }
+
+    #[test]
+    fn an_option_that_was_replaced_is_handed_on_and_otherwise_not_shown() {
+        let (args, given) = serve("s3dav mount b --upload-spool=1GiB", layer(&[("spill-limit", &["2GiB"])]));
+        assert_eq!((args.spill_limit, args.s3.upload_spool), (Some(Size(2 << 30)), Some(Size(1 << 30))));
+        let arguments: Vec<String> = given.iter().flat_map(ResolvedOption::arguments).collect();
+        assert_eq!(arguments, ["--bucket=b", "--upload-spool=1GiB", "--spill-limit=2GiB"]);
+        let (_, given) = serve("s3dav serve b", layer(&[]));
+        assert!(!given.iter().any(|option| ["upload-spool", "spill-limit"].contains(&&*option.name)));
     }
 
     #[test]

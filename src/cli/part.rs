@@ -28,6 +28,8 @@ pub(super) fn members(command: &Command, group: &str) -> Vec<Id> {
     group.map(|group| group.get_args().cloned().collect()).unwrap_or_default()
 }
 
+/// The heading of options that others have replaced: they are taken, and shown nowhere.
+pub(super) const OLD: &str = "Replaced";
 /// The group of the options that say what is served.
 pub(super) const SERVED: &str = "served";
 /// The group of the options that most need: the short help has them.

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args, Command, Id};
 
-use super::part::{COMMON, SERVED};
+use super::part::{COMMON, OLD, SERVED};
 use super::value::named;
 use super::{S3FilesArgs, SessionArgs, part};
 use crate::fs::sidecar::{self, AppleMetadata};
@@ -52,9 +52,13 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub s3: S3Args,
 
-    /// Disk quota for uploads that arrive faster than they can be stored [default: 10GiB, or a tenth of the free
-    /// disk if that is less]
-    #[arg(long, env = "S3DAV_SPILL_LIMIT", value_name = "SIZE", help_heading = "Uploads")]
+    /// Disk quota for files on their way: accepted and not stored yet, arriving faster than they can be stored, or kept
+    /// in case someone else changes them meanwhile [default: 10GiB, or a tenth of the free disk if that is less]
+    #[arg(long, env = "S3DAV_JOURNAL_SIZE", value_name = "SIZE", help_heading = "Uploads")]
+    pub journal_size: Option<Size>,
+
+    /// A part of --journal-size now
+    #[arg(long, env = "S3DAV_SPILL_LIMIT", value_name = "SIZE", help_heading = OLD, hide = true)]
     pub spill_limit: Option<Size>,
 
     /// Memory for the cache of small files, listings and metadata
@@ -328,9 +332,9 @@ pub struct S3Args {
     #[arg(long, env = "S3DAV_UPLOAD_MEMORY", value_name = "SIZE", default_value_t = Size(multipart::DEFAULT_MEMORY), help_heading = "S3")]
     pub upload_memory: Size,
 
-    /// Disk quota for copies of large uploads, kept in case someone else changes the file meanwhile
-    #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", default_value_t = Size(multipart::DEFAULT_SPOOL), help_heading = "S3")]
-    pub upload_spool: Size,
+    /// A part of --journal-size now
+    #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", help_heading = OLD, hide = true)]
+    pub upload_spool: Option<Size>,
 
     /// When a save, a deletion or a new folder is answered
     #[arg(long, env = "S3DAV_DURABILITY", value_name = "WHEN", value_parser = named::<Durability>(), default_value_t = Durability::default(), help_heading = "Uploads")]
@@ -353,11 +357,6 @@ pub struct S3Args {
     /// How long S3 may take nothing of a file before that counts as an outage
     #[arg(long, env = "S3DAV_STORE_PATIENCE", value_name = "TIME", default_value_t = Timespan(fs::s3::DEFAULT_STORE_PATIENCE), help_heading = "Uploads")]
     pub store_patience: Timespan,
-
-    /// Disk quota for files that were accepted and are not in S3 yet [default: 10GiB, or a tenth of the free disk if
-    /// that is less]
-    #[arg(long, env = "S3DAV_JOURNAL_SIZE", value_name = "SIZE", help_heading = "Uploads")]
-    pub journal_size: Option<Size>,
 
     /// Make all parts of an upload the same size, as Cloudflare R2 requires
     #[arg(long, env = "S3DAV_EQUAL_PARTS", help_heading = "S3", value_parser = BoolishValueParser::new())]

@@ -123,7 +123,7 @@ impl Gateway {
             detached: config.detached,
             read_only,
             options: Vec::new(),
-            cautions,
+            cautions: [cautions, config.replaced].concat(),
             holder: Holder::Itself,
             orphaned: OnceLock::new(),
             keeping: Arc::new(Keeping::new(config.mount.map(|options| options.point))),

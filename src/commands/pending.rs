@@ -10,7 +10,7 @@ use crate::cli::{PendingArgs, PendingCommand, PendingPath};
 use crate::control::{ChangeKind, ControlError, PendingAction, PendingChange, Reply, Request, ask};
 use crate::notify;
 use crate::path_key::PathKey;
-use crate::spool::Bodies;
+use crate::spool::{Bodies, IntakeOptions, Intakes};
 use crate::state::{Change, State, is_state_directory};
 use crate::store::journal::{Journal, SaveError, Told};
 
@@ -175,7 +175,7 @@ async fn carried_out(
         Err(error) => return Err(error.into()),
     }
     let state = State::open(state_dir, "s3dav pending").await?;
-    let (left, bodies) = (state.accepted(), Bodies::new(&state, None));
+    let (left, bodies) = (state.accepted(), Bodies::new(&Intakes::new(IntakeOptions::default(), &state)));
     let journal = Journal::load(state.clone(), bodies, left, Duration::ZERO).await;
     let done = carry_out(&journal, path, action).await;
     state.close().await?;

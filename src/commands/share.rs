@@ -149,7 +149,8 @@ pub(super) async fn of_buckets(
     let manner = startup::Manner { is_patient: source.is_patient || state.was_reached(), path };
     let cautions = startup::check(&asked, &manner).await?;
     let trusts = source.trusts_conditions || is_aws;
-    let bodies = Bodies::new(state, source.journal_size);
+    let intakes = Intakes::new(source.intake, state);
+    let bodies = Bodies::new(&intakes);
     let options = StackOptions {
         cache: source.cache,
         endpoint: (!trusts).then(|| endpoint(&source, &url, &reach)),
@@ -164,8 +165,7 @@ pub(super) async fn of_buckets(
     let store = Stack::assemble(stores, options, shutdown);
     let (cached, stack) = (store.clone(), Some(store.clone()));
     let cache = CacheUse { used: Box::new(move || cached.cache_used()), limit: source.cache.size };
-    let uploads = Uploads::new(source.uploads, state.clone(), shutdown.clone());
-    let intakes = uploads.intakes().clone();
+    let uploads = Uploads::new(source.uploads, intakes.clone(), state.clone(), shutdown.clone());
     uploads.abort_in_background(Arc::new(store.namespace(LEFTOVER)), left.uploads);
     forget_questions(state, store.namespace(LEFTOVER), left.questions, shutdown);
     let share = S3Share::new(

@@ -19,7 +19,6 @@ use crate::store::multipart::UploadOptions;
 use crate::store::reach::LOST_WAIT;
 use crate::store::read_ahead::ReadAheadOptions;
 use crate::store::s3::S3Options;
-use crate::units::Size;
 
 /// Buckets, and how they are reached, written and remembered.
 #[derive(Debug, Clone)]
@@ -30,12 +29,12 @@ pub struct BucketSource {
     /// The endpoint is known to keep the conditions of writes, so it is not asked.
     pub trusts_conditions: bool,
     pub uploads: UploadOptions,
+    /// How bodies wait on this machine's disk.
+    pub intake: IntakeOptions,
     pub read_ahead: ReadAheadOptions,
     pub file_system: S3FileSystemOptions,
     /// Whether saves are kept on this machine in an outage, where that was said.
     pub on_outage: Option<OnOutage>,
-    /// Bytes on disk for what was accepted; see [`crate::spool::Bodies::new`].
-    pub journal_size: Option<u64>,
     /// How long what is accepted where that is asked for waits for what may make it needless.
     pub journal_delay: Duration,
     /// How long an empty file waits for its content.
@@ -92,10 +91,10 @@ impl BucketSource {
             cache: CacheOptions::default(),
             trusts_conditions: ConditionalWrites::default() == ConditionalWrites::Yes,
             uploads: UploadOptions::default(),
+            intake: IntakeOptions::default(),
             read_ahead: ReadAheadOptions::default(),
             file_system,
             on_outage: None,
-            journal_size: None,
             journal_delay: DELAY,
             create_wait: WAIT,
             look_age: LOOK_AGE,
@@ -120,11 +119,9 @@ pub(super) fn source(
     }
     args.endpoint_url = args.endpoint_url.or_else(endpoint_of_environment);
     let buckets = buckets(given)?;
-    let (trusts_conditions, uploads) =
-        (args.conditional_writes == ConditionalWrites::Yes, uploads(&args, intake)?);
+    let (trusts_conditions, uploads) = (args.conditional_writes == ConditionalWrites::Yes, uploads(&args)?);
     let read_ahead = ReadAheadOptions { window: args.read_ahead.0, total: args.read_ahead_total.0 };
     let on_outage = args.on_outage;
-    let journal_size = args.journal_size.map(|Size(bytes)| bytes);
     let (durability, journal_delay) = (args.durability, args.journal_delay.0);
     let (store_patience, drain_timeout) = (args.store_patience.0, args.drain_timeout.0);
     let s3 = s3(args, &buckets)?;
@@ -132,9 +129,9 @@ pub(super) fn source(
         cache,
         trusts_conditions,
         uploads,
+        intake,
         read_ahead,
         on_outage,
-        journal_size,
         journal_delay,
         ..BucketSource::new(buckets, s3)
     };
@@ -177,7 +174,7 @@ fn buckets(given: &[String]) -> Result<Vec<BucketSpec>, Mistake> {
     }
 }
 
-fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, Mistake> {
+fn uploads(args: &S3Args) -> Result<UploadOptions, Mistake> {
     if !PART_SIZES.contains(&args.part_size.0) {
         return Err(Mistake::new("--part-size is outside of what S3 accepts", "parts must be 5MiB to 5GiB"));
     }
@@ -197,8 +194,6 @@ fn uploads(args: &S3Args, intake: IntakeOptions) -> Result<UploadOptions, Mistak
         multipart_threshold: args.multipart_threshold.0,
         part_size: args.part_size.0,
         memory: args.upload_memory.0,
-        spool: args.upload_spool.0,
-        intake,
         equal_parts: args.equal_parts,
         ..UploadOptions::default()
     })

@@ -24,7 +24,7 @@ pub fn cautions(config: &Config, addresses: &[SocketAddr], password_file: Option
         of_profile(&config.source),
         of_other_state(config),
     ];
-    all.into_iter().flatten().collect()
+    all.into_iter().flatten().chain(config.replaced.iter().cloned()).collect()
 }
 
 fn of_password_file(file: &Path) -> Option<Caution> {

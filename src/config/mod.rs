@@ -8,6 +8,7 @@ mod far;
 pub mod file;
 mod identity;
 mod path;
+mod quota;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use crate::shutdown;
 use crate::sockets::DEFAULT_PORT;
 use crate::spool::IntakeOptions;
 use crate::state::{Credential, default_directory, directory_hint, directory_of};
-use crate::units::{Size, Timespan};
+use crate::units::Timespan;
 
 pub use crate::bucket_spec::BucketSpec;
 pub use buckets::BucketSource;
@@ -55,6 +56,8 @@ pub struct Config {
     pub mount: Option<MountOptions>,
     /// Started by `mount`.
     pub detached: bool,
+    /// What is to be said of options that others have replaced.
+    pub replaced: Vec<Caution>,
 }
 
 /// What is served.
@@ -114,6 +117,7 @@ impl Config {
             shutdown_timeout: shutdown::DEFAULT_TIMEOUT,
             mount: None,
             detached: false,
+            replaced: Vec::new(),
         }
     }
 
@@ -131,8 +135,8 @@ impl Config {
             file_limit: args.cache_file_limit.0,
             times: Times { metadata: args.s3.metadata_ttl.0, ..Times::default() },
         };
-        let intake =
-            IntakeOptions { spill: args.spill_limit.map(|Size(bytes)| bytes), ..IntakeOptions::default() };
+        let (quota, replaced) = quota::quota(&args, args.bucket.is_empty());
+        let intake = IntakeOptions { quota, ..IntakeOptions::default() };
         let mut source = match (far::source(&args, intake)?, &args.path) {
             (Some(source), _) => source,
             (None, Some(path)) => path::source(path, cache, intake, &args)?,
@@ -184,6 +188,7 @@ impl Config {
             shutdown_timeout: args.shutdown_timeout.0,
             mount,
             detached: args.detached,
+            replaced,
             ..Self::new(source, state_dir)
         })
     }
@@ -344,6 +349,7 @@ mod tests {
     use crate::spool;
     use crate::store::layers::conditional::ConditionalWrites;
     use crate::store::s3::S3Options;
+    use crate::units::Size;
 
     /// What `serve` makes of a source alone, and what is shown for the options that nobody gave.
     fn by_default(source: &str, state: &Path) -> (Config, BTreeMap<String, String>) {
@@ -402,7 +408,6 @@ mod tests {
             ("shutdown-timeout", time(config.shutdown_timeout)),
             ("store-patience", time(source.file_system.store_patience)),
             ("upload-memory", size(uploads.memory)),
-            ("upload-spool", size(uploads.spool)),
         ];
         let held: BTreeMap<_, _> = held.map(|(name, value)| (name.to_owned(), value)).into();
         assert_eq!(shown, held);
@@ -436,7 +441,6 @@ mod tests {
         for (name, value) in [
             ("engine", engines.join(", else ")),
             ("listen", addresses.join(" and ")),
-            ("spill-limit", Size(spool::DEFAULT_SPILL).to_string()),
             ("journal-size", Size(spool::DEFAULT_ROOM).to_string()),
         ] {
             let words = default_in_words(name).unwrap();

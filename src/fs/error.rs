@@ -53,7 +53,7 @@ pub enum Failure {
     ShelfFull { limit: u64 },
     #[error("the gateway's own disk failed")]
     OwnDisk(#[source] std::io::Error),
-    #[error("more data is waiting to be stored than --spill-limit allows; try again later")]
+    #[error("more data is waiting to be stored than --journal-size allows; try again later")]
     NoRoom,
     #[error("the file exists and is not empty; open it before you write to it")]
     Unexpected,

@@ -12,12 +12,15 @@ use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::room::Room;
 use super::scratch::Scratch;
 
 /// A queue of bytes with one writer and one reader.
 #[derive(Debug)]
 pub(super) struct Backlog {
     file: Scratch,
+    /// The file's.
+    room: Room,
     queue: Mutex<Queue>,
     /// For the reader: there is more, or nothing comes.
     grown: Notify,
@@ -55,8 +58,8 @@ enum Next {
 }
 
 impl Backlog {
-    pub(super) fn new(file: Scratch) -> Self {
-        Self { file, queue: Mutex::default(), grown: Notify::new(), freed: Notify::new() }
+    pub(super) fn new(file: Scratch, room: Room) -> Self {
+        Self { file, room, queue: Mutex::default(), grown: Notify::new(), freed: Notify::new() }
     }
 
     /// Takes the bytes off `bytes`; waits while there is no room. Those that are left must go to the sink
@@ -64,7 +67,7 @@ impl Backlog {
     /// as long as the sink takes to go on or to give up.
     pub(super) async fn append(&self, bytes: &mut Bytes) {
         while !bytes.is_empty() {
-            let mut returned = pin!(self.file.room_returned());
+            let mut returned = pin!(self.room.returned());
             returned.as_mut().enable();
             match self.next_place() {
                 Next::At(position, room) => {
@@ -184,10 +187,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sync::Budget;
+    use crate::spool::Quota;
 
-    fn backlog(room: &Budget, directory: &tempfile::TempDir) -> Arc<Backlog> {
-        Arc::new(Backlog::new(Scratch::new(directory.path(), room).unwrap()))
+    fn room(bytes: u64) -> (Room, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        (Room::new(directory.path(), Quota::of(bytes)), directory)
+    }
+
+    fn backlog(room: &Room, directory: &tempfile::TempDir) -> Arc<Backlog> {
+        Arc::new(Backlog::new(Scratch::new(directory.path(), room).unwrap(), room.clone()))
     }
 
     /// `length` bytes of which none is like its neighbours.
@@ -208,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_larger_than_the_room_goes_through_it() {
-        let (room, directory) = (Budget::of_bytes(3 * SLOT), tempfile::tempdir().unwrap());
+        let (room, directory) = room(3 * SLOT);
         let backlog = backlog(&room, &directory);
         let (whole, reader) = (pattern(20 << 20), Arc::clone(&backlog).reader());
         let mut body = whole.clone();
@@ -233,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_fails_does_not_leave_the_writer_waiting() {
-        let (room, directory) = (Budget::of_bytes(SLOT), tempfile::tempdir().unwrap());
+        let (room, directory) = room(SLOT);
         let backlog = backlog(&room, &directory);
         let reader = Arc::clone(&backlog).reader();
         let mut body = pattern(2 << 20);
@@ -247,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_any_room_it_waits_until_the_sink_takes_more() {
-        let (room, directory) = (Budget::of_bytes(0), tempfile::tempdir().unwrap());
+        let (room, directory) = room(0);
         let backlog = backlog(&room, &directory);
         let reader = Arc::clone(&backlog).reader();
         let mut body = pattern(100);
@@ -261,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn room_that_others_give_back_is_used() {
-        let (room, directory) = (Budget::of_bytes(SLOT), tempfile::tempdir().unwrap());
+        let (room, directory) = room(SLOT);
         let (first, second) = (backlog(&room, &directory), backlog(&room, &directory));
         let _reader = Arc::clone(&second).reader();
         first.append(&mut pattern(1 << 20)).await;

@@ -16,16 +16,18 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use uuid::Uuid;
 
+use super::Intakes;
+use super::room::{Room, Taken};
 use super::scratch::Scratch;
 use crate::checksum::{Crc32c, Crc32cDigest};
-use crate::state::{BodyRow, State};
-use crate::sync::{Budget, Portion, blocking, blocking_aside};
+use crate::state::BodyRow;
+use crate::sync::{blocking, blocking_aside};
 
 /// Where bodies are kept, and how much room there is. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     directory: PathBuf,
-    room: Budget,
+    room: Room,
 }
 
 /// A body on its way into a file. Dropped, it leaves nothing behind.
@@ -33,7 +35,9 @@ pub struct Bodies {
 pub struct BodyCopy {
     file: Scratch,
     body: Stored,
-    room: Budget,
+    room: Room,
+    /// Bytes that are taken of it.
+    reserved: u64,
     /// What is not written yet, up to [`PIECE`]: copied, since short pieces keep long buffers.
     buffer: BytesMut,
     digest: Crc32cDigest,
@@ -56,34 +60,32 @@ struct Stored {
     /// It has its own name, by which no start takes it for what nobody kept.
     is_named: AtomicBool,
     /// Of the room for all.
-    portion: Option<Portion>,
+    portion: Option<Taken>,
 }
 
 impl Bodies {
-    /// In the directory of `state`, `most` bytes of them: `None` for [`DEFAULT_ROOM`], or a tenth of the free disk if
-    /// that is less.
-    pub fn new(state: &State, most: Option<u64>) -> Self {
-        let most = most.unwrap_or_else(|| DEFAULT_ROOM.min(state.free_disk() / 10));
-        Self { directory: state.directory().join(DIRECTORY), room: Budget::of_bytes(most) }
+    /// In the directory of `intakes`, and in their room.
+    pub fn new(intakes: &Intakes) -> Self {
+        Self { directory: intakes.directory.join(DIRECTORY), room: intakes.kept.clone() }
     }
 
     /// Bytes that may still come.
-    pub fn left(&self) -> u64 {
+    #[cfg(test)]
+    fn left(&self) -> u64 {
         self.room.left()
     }
 
-    /// A file for a body. Blocks, for a moment.
-    pub fn copy(&self) -> io::Result<BodyCopy> {
+    /// A file for a body of at least `length` bytes, for which there is room from now on. Blocks, for a moment.
+    pub fn copy(&self, length: u64) -> io::Result<BodyCopy> {
+        let portion = Some(self.room.try_take(length).ok_or(io::ErrorKind::QuotaExceeded)?);
         make_directory(&self.directory)?;
         let (directory, name) = (self.directory.clone(), Uuid::new_v4().simple().to_string());
         let (is_kept, is_named) = (AtomicBool::new(false), AtomicBool::new(false));
-        let body =
-            Stored { directory, name, size: 0, crc32c: Crc32c::default(), is_kept, is_named, portion: None };
+        let body = Stored { directory, name, size: 0, crc32c: Crc32c::default(), is_kept, is_named, portion };
         let path = body.path();
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        let (file, room, digest) =
-            (Scratch::of(file, &self.room), self.room.clone(), Crc32cDigest::default());
-        Ok(BodyCopy { file, body, room, buffer: BytesMut::new(), digest })
+        let (file, room, digest) = (Scratch::of(file), self.room.clone(), Crc32cDigest::default());
+        Ok(BodyCopy { file, body, room, reserved: length, buffer: BytesMut::new(), digest })
     }
 
     /// The body that an earlier life kept, if its file is there.
@@ -100,7 +102,7 @@ impl Bodies {
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         // What was accepted stays, also where less is allowed now.
-        let portion = self.room.try_take(row.size.min(self.room.left()));
+        let portion = Some(self.room.note(row.size));
         let (directory, name) = (self.directory.clone(), row.name.clone());
         let (is_kept, is_named) = (AtomicBool::new(true), AtomicBool::new(true));
         let (size, crc32c) = (row.size, Crc32c(row.crc32c));
@@ -156,10 +158,14 @@ impl BodyCopy {
     async fn flush(&mut self) -> io::Result<()> {
         let bytes = self.buffer.split().freeze();
         let length = bytes.len() as u64;
-        let Some(more) = self.room.try_take(length) else { return Err(io::ErrorKind::QuotaExceeded.into()) };
-        match &mut self.body.portion {
-            Some(portion) => portion.merge(more),
-            none => *none = Some(more),
+        let missing = (self.body.size + length).saturating_sub(self.reserved);
+        if missing > 0 {
+            let more = self.room.try_take(missing).ok_or(io::ErrorKind::QuotaExceeded)?;
+            match &mut self.body.portion {
+                Some(portion) => portion.merge(more),
+                none => *none = Some(more),
+            }
+            self.reserved += missing;
         }
         self.file.write_aside(self.body.size, vec![bytes]).await?;
         self.body.size += length;
@@ -247,7 +253,7 @@ impl KeptBody {
     async fn open(&self) -> io::Result<Scratch> {
         let stored = Arc::clone(&self.0);
         let file = blocking(move || stored.open()).await??;
-        Ok(Scratch::of(file, &Budget::of_bytes(0)))
+        Ok(Scratch::of(file))
     }
 
     fn read_of(&self, file: Option<Scratch>, first: u64, end: u64) -> BoxStream<'static, io::Result<Bytes>> {
@@ -335,8 +341,6 @@ fn make_private(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// Bytes on disk for pending bodies by default: a video, or many photos.
-pub const DEFAULT_ROOM: u64 = 10 << 30;
 /// Bytes that are written and read at once.
 const PIECE: usize = 1 << 20;
 /// In the state's directory.
@@ -351,15 +355,19 @@ mod tests {
     use futures_util::TryStreamExt;
 
     use super::*;
+    use crate::spool::{IntakeOptions, Quota};
+    use crate::state::State;
 
+    /// In a room of this size; a little of it is not for them.
     async fn bodies(most: u64) -> (tempfile::TempDir, Bodies) {
         let place = tempfile::tempdir().unwrap();
         let state = State::open(place.path(), "a test").await.unwrap();
-        (place, Bodies::new(&state, Some(most)))
+        let options = IntakeOptions { quota: Quota::of(most), ..IntakeOptions::default() };
+        (place, Bodies::new(&Intakes::new(options, &state)))
     }
 
     async fn body(bodies: &Bodies, pieces: &[&'static [u8]]) -> KeptBody {
-        let mut copy = bodies.copy().unwrap();
+        let mut copy = bodies.copy(0).unwrap();
         for piece in pieces {
             copy.write(Bytes::from_static(piece)).await.unwrap();
         }
@@ -403,17 +411,30 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_keeps_goes_with_its_owner_and_gives_its_room_back() {
         let (_place, bodies) = bodies(1 << 20).await;
+        let before = bodies.left();
         let body = body(&bodies, &[&[7; 100_000]]).await;
-        assert!(names(&bodies)[0].ends_with(UNKEPT) && bodies.left() < 1 << 20);
+        assert!(names(&bodies)[0].ends_with(UNKEPT) && bodies.left() < before);
         drop(body);
         gone(&bodies).await;
-        assert_eq!(bodies.left(), 1 << 20);
+        assert_eq!(bodies.left(), before);
+    }
+
+    #[tokio::test]
+    async fn what_was_declared_has_room_to_its_end_and_what_finds_none_is_refused_at_its_begin() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        let mut first = bodies.copy(600_000).unwrap();
+        assert_eq!(bodies.copy(600_000).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        let mut second = bodies.copy(0).unwrap();
+        second.write(Bytes::from(vec![0; 600_000])).await.unwrap();
+        assert_eq!(second.end().await.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        first.write(Bytes::from(vec![0; 600_000])).await.unwrap();
+        assert_eq!(first.end().await.unwrap().size(), 600_000);
     }
 
     #[tokio::test]
     async fn a_body_without_room_is_refused() {
         let (_place, bodies) = bodies(1 << 20).await;
-        let mut copy = bodies.copy().unwrap();
+        let mut copy = bodies.copy(0).unwrap();
         let written = async {
             copy.write(Bytes::from(vec![0; 2 << 20])).await?;
             copy.end().await

@@ -8,6 +8,7 @@
 
 mod backlog;
 mod bodies;
+mod room;
 mod scratch;
 
 use std::future::poll_fn;
@@ -24,11 +25,12 @@ use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::state::State;
-use crate::sync::Budget;
 use crate::tally::carried;
 use backlog::{Backlog, SLOT};
+use room::Room;
 
-pub use bodies::{Bodies, BodyCopy, DEFAULT_ROOM, KeptBody};
+pub use bodies::{Bodies, BodyCopy, KeptBody};
+pub use room::{DEFAULT_ROOM, Quota};
 pub use scratch::Scratch;
 
 /// What a body goes to, in its own time.
@@ -53,16 +55,16 @@ pub enum IntakeError {
 /// How bodies wait.
 #[derive(Debug, Clone, Copy)]
 pub struct IntakeOptions {
-    /// Bytes on disk for bodies that come faster than they are taken.
-    /// `None`: [`DEFAULT_SPILL`], or a tenth of the free disk if that is less.
-    pub spill: Option<u64>,
+    /// Room on disk for all bodies of the source: those that come faster than they are taken, those that may be needed
+    /// again, and those that are kept until they are stored.
+    pub quota: Quota,
     /// How long a sink may keep a body waiting before some of it, [`SIP`], goes to the disk.
     pub pause: Duration,
 }
 
 impl Default for IntakeOptions {
     fn default() -> Self {
-        Self { spill: None, pause: PAUSE }
+        Self { quota: Quota::default(), pause: PAUSE }
     }
 }
 
@@ -70,15 +72,18 @@ impl Default for IntakeOptions {
 #[derive(Debug, Clone)]
 pub struct Intakes {
     directory: PathBuf,
-    room: Budget,
+    room: Room,
+    /// The same for what is kept.
+    kept: Room,
     pause: Duration,
 }
 
 impl Intakes {
     /// Bodies wait in the directory of `state`.
     pub fn new(options: IntakeOptions, state: &State) -> Self {
-        let spill = options.spill.unwrap_or_else(|| DEFAULT_SPILL.min(state.free_disk() / 10));
-        Self { directory: state.directory().to_owned(), room: Budget::of_bytes(spill), pause: options.pause }
+        let (directory, pause) = (state.directory().to_owned(), options.pause);
+        let room = Room::new(&directory, options.quota);
+        Self { kept: room.for_kept(), directory, room, pause }
     }
 
     /// Takes a body for `sink`.
@@ -86,12 +91,13 @@ impl Intakes {
         Intake { intakes: self.clone(), stage: Stage::Ready(Box::new(sink)), work: None, timer: None }
     }
 
-    /// Whether a body of `length` bytes would have to pause, if it is not taken at once: all the room is used.
+    /// Whether a body of `length` bytes would have to pause, if it is not taken at once: all the room is used, by
+    /// some that wait, too.
     pub fn is_full_for(&self, length: u64) -> bool {
         length > SLOT && self.room.left() < SLOT && self.spilled() > 0
     }
 
-    /// Bytes on disk that bodies use.
+    /// Bytes on disk of bodies that come faster than they are taken.
     pub fn spilled(&self) -> u64 {
         self.room.used()
     }
@@ -102,8 +108,18 @@ impl Intakes {
         file.inspect_err(|error| tracing::info!(%error, "uploads cannot wait on disk")).ok()
     }
 
+    /// The same for one that is kept until it is stored, of which at least `size` bytes are coming; `None`: there is no
+    /// room, either.
+    pub fn scratch_to_keep(&self, size: u64) -> Option<Scratch> {
+        if size > self.kept.left() {
+            return None;
+        }
+        let file = Scratch::new(&self.directory, &self.kept);
+        file.inspect_err(|error| tracing::info!(%error, "uploads cannot be kept")).ok()
+    }
+
     fn backlog(&self) -> Option<Arc<Backlog>> {
-        self.scratch().map(|file| Arc::new(Backlog::new(file)))
+        self.scratch().map(|file| Arc::new(Backlog::new(file, self.room.clone())))
     }
 }
 
@@ -239,5 +255,3 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Bytes that are taken after each pause. Below, sockets hold up to some MiB, and let a sender go on when a
 /// third of that is gone.
 pub const SIP: usize = 512 << 10;
-/// Bytes that may wait on disk by default: a video, or many photos, on a slow line.
-pub const DEFAULT_SPILL: u64 = 10 << 30;

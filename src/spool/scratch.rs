@@ -9,10 +9,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use rustix::io::pwritev;
-use tokio::sync::futures::Notified;
 
+use super::room::{Room, Taken};
 use crate::open_file::{Open, forget, write_pieces};
-use crate::sync::{Budget, Portion, blocking};
+use crate::sync::blocking;
 
 /// A file that vanishes with the process, or with the last that holds it.
 #[derive(Debug, Clone)]
@@ -21,25 +21,29 @@ pub struct Scratch(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     file: Open<File>,
-    /// Bytes on disk that many files may use together.
-    room: Budget,
+    /// What is written to it takes room there.
+    room: Option<Room>,
     /// What of the room it uses.
-    used: Mutex<Option<Portion>>,
+    used: Mutex<Option<Taken>>,
     /// Held by the one that has the system forget some of it.
     forgetting: Mutex<()>,
 }
 
 impl Scratch {
     /// A file in `directory`, which uses no room yet. Blocks, for a moment.
-    pub fn new(directory: &Path, room: &Budget) -> io::Result<Self> {
-        Ok(Self::of(tempfile::tempfile_in(directory)?, room))
+    pub(super) fn new(directory: &Path, room: &Room) -> io::Result<Self> {
+        Ok(Self::with(tempfile::tempfile_in(directory)?, Some(room.clone())))
     }
 
-    /// The same of a file that has a name, and stays for as long as that.
-    pub(super) fn of(file: File, room: &Budget) -> Self {
+    /// The same of a file that has a name, and stays for as long as that. Whoever owns it has seen to its room.
+    pub(super) fn of(file: File) -> Self {
+        Self::with(file, None)
+    }
+
+    fn with(file: File, room: Option<Room>) -> Self {
         Self(Arc::new(Inner {
             file: Open::new(file),
-            room: room.clone(),
+            room,
             used: Mutex::default(),
             forgetting: Mutex::new(()),
         }))
@@ -47,17 +51,13 @@ impl Scratch {
 
     /// Takes room for so many more bytes, if there is any; it is given back when the file is gone.
     pub fn grow(&self, bytes: u64) -> bool {
-        let Some(more) = self.0.room.try_take(bytes) else { return false };
+        let more = self.0.room.as_ref().and_then(|room| room.try_take(bytes));
+        let Some(more) = more else { return false };
         match &mut *self.0.used.lock() {
             Some(used) => used.merge(more),
             none => *none = Some(more),
         }
         true
-    }
-
-    /// When another file gives its room back, once this is enabled.
-    pub fn room_returned(&self) -> Notified<'_> {
-        self.0.room.returned()
     }
 
     /// Writes where there is room: see [`Self::grow`].
@@ -108,11 +108,12 @@ const IN_MEMORY: u64 = 128 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::Quota;
 
     #[tokio::test]
     async fn what_is_written_aside_can_be_read_again() {
         let directory = tempfile::tempdir().unwrap();
-        let file = Scratch::new(directory.path(), &Budget::of_bytes(0)).unwrap();
+        let file = Scratch::new(directory.path(), &Room::new(directory.path(), Quota::of(0))).unwrap();
         // More pieces than a system call takes, and what lies behind by all that stays in memory.
         let pieces: Vec<Bytes> = (0..3000_u32).map(|n| n.to_le_bytes().to_vec().into()).collect();
         let whole = pieces.concat();

@@ -89,8 +89,6 @@ struct Inner {
     is_unsynced: AtomicBool,
     /// Sees to it that they will soon.
     syncing: Mutex<Syncing>,
-    /// Bytes, when it was opened.
-    free_disk: u64,
     credential: Credential,
     has_new_credential: bool,
     /// This start has made it.
@@ -198,8 +196,6 @@ impl State {
             .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
         let is_new = !directory.join(DATABASE_FILE).exists();
         let opened = opening::open(directory)?;
-        // Where nobody can tell, little is made of it.
-        let free_disk = rustix::fs::statvfs(directory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
         Ok(Self(Arc::new(Inner {
             database: opened.database,
             writing: Mutex::default(),
@@ -211,7 +207,6 @@ impl State {
             shelf: opened.shelf,
             is_unsynced: AtomicBool::new(false),
             syncing: Mutex::default(),
-            free_disk,
             credential,
             has_new_credential,
             is_new,
@@ -227,11 +222,6 @@ impl State {
     /// The directory's path.
     pub fn directory(&self) -> &Path {
         self.0.held.directory()
-    }
-
-    /// What was free on its disk when it was opened, in bytes.
-    pub fn free_disk(&self) -> u64 {
-        self.0.free_disk
     }
 
     /// What is lost of it and what to do, if it was found damaged when it was opened.

@@ -260,7 +260,7 @@ async fn options_come_from_the_command_line_then_the_environment_then_the_file()
         "read-ahead = \"3MiB\"  # command line",
         "metadata-ttl = \"10s\"  # default",
         "# region is not set; default: found automatically",
-        "# spill-limit is not set; default: 10GiB, or a tenth of the free disk if that is less",
+        "# journal-size is not set; default: 10GiB, or a tenth of the free disk if that is less",
         "# profile is not set",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");

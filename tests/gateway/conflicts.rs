@@ -6,6 +6,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3dav::embedded::Action;
 use s3dav::object::{Attributes, Condition, Key};
+use s3dav::spool::Quota;
 use s3dav::store::PutObject;
 
 use crate::harness::{Bucket, TestGateway, buckets, embedded, xml};
@@ -214,7 +215,8 @@ async fn large_uploads_that_lose_are_kept_too() {
     assert!(*copy.1 == body, "the copy is whole");
     // Without room on disk the client is told, and nothing is acknowledged.
     let (s3, state) = gateway.stop().await;
-    let gateway = TestGateway::start_on(s3, state, |config| buckets(config).uploads.spool = 0).await;
+    let gateway =
+        TestGateway::start_on(s3, state, |config| buckets(config).intake.quota = Quota::of(0)).await;
     assert_eq!(gateway.get("/film.mov").await.1, "theirs");
     bucket.put("film.mov", "theirs again").await;
     assert_eq!(gateway.put("/film.mov", body).await, 409);

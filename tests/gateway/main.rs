@@ -54,6 +54,7 @@ mod proxies;
 mod quirks;
 mod races;
 mod relay;
+mod replaced;
 mod s3files;
 mod scale;
 mod semantics;

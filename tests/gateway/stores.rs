@@ -13,7 +13,7 @@ use s3dav::embedded::Quirks;
 use s3dav::metrics::Metrics;
 use s3dav::object::{Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ReadCondition, Written};
 use s3dav::shutdown::Shutdown;
-use s3dav::spool::Bodies;
+use s3dav::spool::{Bodies, IntakeOptions, Intakes};
 use s3dav::state::State;
 use s3dav::store::cached::Cached;
 use s3dav::store::journal::Journal;
@@ -375,6 +375,10 @@ async fn state() -> (tempfile::TempDir, State) {
     (place, state)
 }
 
+fn bodies(state: &State) -> Bodies {
+    Bodies::new(&Intakes::new(IntakeOptions::default(), state))
+}
+
 fn endpoint(prefix: &str) -> Endpoint {
     Endpoint { name: "a test".into(), prefix: prefix.to_owned(), reach: Reach::default(), look_age: LOOK_AGE }
 }
@@ -421,8 +425,7 @@ async fn the_assembled_stack_passes_the_suite() {
             create_wait: Duration::from_secs(30),
             is_open: Arc::new(|_| false),
             left: Vec::new(),
-            journal: Journal::load(state.clone(), Bodies::new(&state, None), Vec::new(), Duration::ZERO)
-                .await,
+            journal: Journal::load(state.clone(), bodies(&state), Vec::new(), Duration::ZERO).await,
             state,
             metrics: Metrics::default(),
         };

@@ -80,7 +80,7 @@ impl Delivery<'_> {
             (true, false, Some(retained)) => self.place_again(retained, error).await,
             (true, false, None) => Err(Failure::Conflict(
                 "someone else changed the file during the upload, and there was no room to keep this version \
-                 beside it; upload it again, or raise --upload-spool"
+                 beside it; upload it again, or raise --journal-size"
                     .to_owned(),
             )),
         }

@@ -110,11 +110,8 @@ impl Journal {
 
     /// A place for a body that may be accepted, of which at least `length` bytes come; `None`: there is no room.
     pub async fn copy(&self, length: u64) -> Option<BodyCopy> {
-        if length > self.0.bodies.left() {
-            return None;
-        }
         let bodies = self.0.bodies.clone();
-        let copy = blocking(move || bodies.copy()).await.map_err(io::Error::from);
+        let copy = blocking(move || bodies.copy(length)).await.map_err(io::Error::from);
         let copy = copy.flatten();
         copy.inspect_err(|error| tracing::info!(%error, "what is saved cannot be kept on this machine")).ok()
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use super::{MultipartStore, StoreError, StoreResult, Upload};
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
-use crate::spool::{Intake, IntakeOptions, Intakes};
+use crate::spool::{Intake, Intakes};
 use crate::state::{State, UploadRow, UploadSource};
 use crate::sync::Budget;
 
@@ -37,11 +37,6 @@ pub struct UploadOptions {
     pub part_size: u64,
     /// Bytes that all uploads together may hold.
     pub memory: u64,
-    /// Bytes on disk for copies of bodies whose condition may be lost; a body that finds no room is
-    /// not kept, and refused if that happens.
-    pub spool: u64,
-    /// How bodies wait for the store.
-    pub intake: IntakeOptions,
     /// All parts of an object have one size but the last, as some servers want it.
     pub equal_parts: bool,
     /// Bytes of the largest object that one request can copy.
@@ -56,8 +51,6 @@ impl Default for UploadOptions {
             multipart_threshold: DEFAULT_THRESHOLD,
             part_size: DEFAULT_PART_SIZE,
             memory: DEFAULT_MEMORY,
-            spool: DEFAULT_SPOOL,
-            intake: IntakeOptions::default(),
             equal_parts: false,
             copy_limit: 5_000_000_000,
             copy_part: 256 << 20,
@@ -109,19 +102,15 @@ impl Cut {
 pub struct Uploads {
     options: UploadOptions,
     memory: Budget,
-    /// On disk, for spools.
-    room: Budget,
     intakes: Intakes,
     state: State,
     shutdown: Shutdown,
 }
 
 impl Uploads {
-    /// `state` keeps the ledger; aborts run under `shutdown`.
-    pub fn new(options: UploadOptions, state: State, shutdown: Shutdown) -> Self {
-        let memory = Budget::of_bytes(options.memory);
-        let (room, intakes) = (Budget::of_bytes(options.spool), Intakes::new(options.intake, &state));
-        Self { options, memory, room, intakes, state, shutdown }
+    /// `intakes` takes the bodies, `state` keeps the ledger; aborts run under `shutdown`.
+    pub fn new(options: UploadOptions, intakes: Intakes, state: State, shutdown: Shutdown) -> Self {
+        Self { options, memory: Budget::of_bytes(options.memory), intakes, state, shutdown }
     }
 
     /// What takes bodies for [`Self::writer`]s.
@@ -150,13 +139,10 @@ impl Uploads {
         Ok(MultipartWriter::new(self.clone(), target, object))
     }
 
-    /// A place on disk for a body of which at least `size` bytes are coming.
+    /// A place on disk for a body of which at least `size` bytes are coming; one that finds none is refused if its
+    /// condition is lost.
     fn spool(&self, size: u64) -> Option<Spool> {
-        if size > self.room.left() {
-            return None;
-        }
-        let spool = Spool::new(self.state.directory(), &self.room);
-        spool.inspect_err(|error| tracing::info!(%error, "uploads cannot be kept")).ok()
+        self.intakes.scratch_to_keep(size).map(Spool::new)
     }
 
     /// Aborts what an earlier life of this source left behind: `rows`, read before anything new
@@ -293,5 +279,3 @@ pub const DEFAULT_THRESHOLD: u64 = 16 << 20;
 pub const DEFAULT_PART_SIZE: u64 = 8 << 20;
 /// Bytes: sixteen parts on their way at once.
 pub const DEFAULT_MEMORY: u64 = 128 << 20;
-/// Bytes on disk: a long video, or several that are written at once.
-pub const DEFAULT_SPOOL: u64 = 16 << 30;

@@ -147,6 +147,7 @@ mod tests {
     use super::*;
     use crate::object::{Attributes, Key};
     use crate::shutdown::Shutdown;
+    use crate::spool::{IntakeOptions, Intakes};
     use crate::state::{State, UploadRow};
     use crate::store::memory::MemoryStore;
     use crate::store::{MultipartStore, UploadPart};
@@ -155,7 +156,8 @@ mod tests {
     async fn all_pages_of_parts_are_read() {
         let place = tempfile::tempdir().unwrap();
         let state = State::open(place.path(), "test").await.unwrap();
-        let uploads = Uploads::new(UploadOptions::default(), state, Shutdown::default());
+        let intakes = Intakes::new(IntakeOptions::default(), &state);
+        let uploads = Uploads::new(UploadOptions::default(), intakes, state, Shutdown::default());
         let (store, key) = (Arc::new(MemoryStore::default()), Key::new("file").unwrap());
         let upload = store.create_upload(&key, &Attributes::default()).await.unwrap();
         for number in 1..=2001 {

@@ -4,19 +4,18 @@
 //! back: without a copy of our own a body whose condition was lost would be lost with it.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
 
 use super::{NewObject, SentUpload, Target, Uploads};
 use crate::checksum::Crc32c;
 use crate::object::{Attributes, Condition, Key, Written};
 use crate::spool::{KeptBody, Scratch, Sink};
 use crate::store::{MultipartStore, Payload, PutObject, StoreError, StoreResult};
-use crate::sync::{Budget, Portion};
+use crate::sync::Portion;
 
 /// A body that was not stored where it should be.
 #[derive(Debug)]
@@ -115,40 +114,43 @@ impl RetainedBody {
 /// A body's copy on disk.
 #[derive(Debug, Clone)]
 pub struct Spool {
-    file: Scratch,
-    /// Some of it could not be written.
-    broken: Arc<AtomicBool>,
+    /// `None`: some of it could not be written, and the rest takes no room.
+    file: Arc<Mutex<Option<Scratch>>>,
 }
 
 impl Spool {
-    /// A file in `directory`; `room` is for all of them.
-    pub(super) fn new(directory: &Path, room: &Budget) -> io::Result<Self> {
-        Ok(Self { file: Scratch::new(directory, room)?, broken: Arc::default() })
+    pub(super) fn new(file: Scratch) -> Self {
+        Self { file: Arc::new(Mutex::new(Some(file))) }
     }
 
     async fn read(&self, position: u64, length: u64) -> StoreResult<Bytes> {
-        let read = self.file.read(position, length).await;
+        let read = match self.file() {
+            Some(file) => file.read(position, length).await,
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
         read.map_err(|error| StoreError::Lost(error.into()))
     }
 
     /// Whether everything is there.
     pub(super) fn is_whole(&self) -> bool {
-        !self.broken.load(Ordering::Acquire)
+        self.file().is_some()
+    }
+
+    fn file(&self) -> Option<Scratch> {
+        self.file.lock().clone()
     }
 
     /// Keeps bytes of the body. A disk that is full costs the copy, not the upload.
     pub(super) async fn write(&self, position: u64, body: &Payload) {
-        if !self.is_whole() {
-            return;
-        }
-        let written = if self.file.grow(body.len() as u64) {
-            self.file.write_aside(position, body.pieces().to_vec()).await
+        let Some(file) = self.file() else { return };
+        let written = if file.grow(body.len() as u64) {
+            file.write_aside(position, body.pieces().to_vec()).await
         } else {
             Err(io::ErrorKind::QuotaExceeded.into())
         };
         if let Err(error) = written {
             tracing::info!(%error, "no room to keep a copy of an upload");
-            self.broken.store(true, Ordering::Release);
+            *self.file.lock() = None;
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use s3dav::config::Config;
 use s3dav::embedded::{Action, Gate};
-use s3dav::spool::IntakeOptions;
+use s3dav::spool::{IntakeOptions, Quota};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -15,16 +16,17 @@ use crate::harness::raw::read_answer;
 use crate::harness::{TestGateway, buckets, eventually, open_uploads};
 
 /// A gateway whose memory holds a quarter of the body.
-async fn small(spill: u64) -> TestGateway {
-    TestGateway::start_with(|config| {
-        let uploads = &mut buckets(config).uploads;
-        uploads.part_size = 5 << 20;
-        uploads.multipart_threshold = 8 << 20;
-        uploads.memory = 16 << 20;
-        uploads.intake = IntakeOptions { spill: Some(spill), pause: Duration::from_millis(10) };
-        config.service.request_budget = Some(Duration::from_secs(60));
-    })
-    .await
+async fn small(room: u64) -> TestGateway {
+    TestGateway::start_with(|config| shrink(config, room)).await
+}
+
+fn shrink(config: &mut Config, room: u64) {
+    let source = buckets(config);
+    source.uploads.part_size = 5 << 20;
+    source.uploads.multipart_threshold = 8 << 20;
+    source.uploads.memory = 16 << 20;
+    source.intake = IntakeOptions { quota: Quota::of(room), pause: Duration::from_millis(10) };
+    config.service.request_budget = Some(Duration::from_secs(60));
 }
 
 /// Lets no part through before the gate opens.
@@ -108,7 +110,7 @@ async fn without_room_what_a_mac_copies_is_refused() {
         }
         copy.write_all(b"0\r\n\r\n").await.unwrap();
         let answer = read_answer(&mut copy).await;
-        assert!(answer.starts_with("HTTP/1.1 507") && answer.contains("--spill-limit"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 507") && answer.contains("--journal-size"), "{answer}");
     }
     // A document that is saved waits, and so does whoever has the patience.
     let mac = Finder::of(&gateway);
@@ -128,6 +130,38 @@ async fn without_room_what_a_mac_copies_is_refused() {
     for path in ["/first", "/second", "/other"] {
         assert!(gateway.get(path).await.1 == whole(), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_room_bounds_what_waits_what_may_be_needed_again_and_what_is_kept() {
+    let gateway = TestGateway::start_with(|config| {
+        // Pieces are rounded up to a KiB, and what waits takes whole MiB.
+        shrink(config, (32 << 20) + (512 << 10));
+        buckets(config).file_system.keeps = true;
+    })
+    .await;
+    let gate = hold_parts(&gateway);
+    let denied = Action::Fail { status: 403, code: "AccessDenied", message: "Access Denied" };
+    gateway.hooks().next(usize::MAX, "PutObject", denied);
+    // Its client can be told; a copy of it is there in case somebody else is faster.
+    let needed = tokio::spawn(gateway.request("PUT", "/needed").body(vec![1; 10 << 20]).send());
+    eventually("both its parts are sent", || async { gateway.hooks().count("UploadPart") == 2 }).await;
+    // Its client cannot be told that S3 refuses it.
+    let mac = Finder::of(&gateway);
+    assert_eq!(mac.request("PUT", "/kept").body(vec![2; 4 << 20]).send().await.unwrap().status(), 201);
+    let (waiting, taking) = body(true);
+    let announced = mac.request("PUT", "/waiting").header("X-Expected-Entity-Length", "67108864");
+    let waiting = tokio::spawn(announced.body(waiting).send());
+    // A part of it is under way, and may be needed again.
+    paused(&gateway, (32 - 10 - 4 - 5) << 20, &taking).await;
+    let refused = mac.request("PUT", "/refused").header("X-Expected-Entity-Length", "67108864");
+    assert_eq!(refused.body(body(true).0).send().await.unwrap().status(), 507);
+    gate.open();
+    for sending in [needed, waiting] {
+        assert_eq!(sending.await.unwrap().unwrap().status(), 201);
+    }
+    assert_eq!(gateway.bucket().await.keys().await, ["needed", "waiting"]);
+    assert_eq!(gateway.get("/kept").await.1.len(), 4 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,7 +125,7 @@ fn change(config: &mut Config, durability: Durability) {
     source.cache.times.metadata = TTL;
     source.uploads.part_size = 5 << 20;
     source.uploads.memory = 16 << 20;
-    source.uploads.intake.pause = Duration::from_millis(500);
+    source.intake.pause = Duration::from_millis(500);
     config.service.request_budget = BUDGET;
 }
 

@@ -11,7 +11,7 @@ use s3dav::fs::sidecar::Shelved;
 use s3dav::http::{Behind as Carrier, Readiness, Server, Service};
 use s3dav::metrics::Metrics;
 use s3dav::shutdown::Shutdown;
-use s3dav::spool::Bodies;
+use s3dav::spool::{Bodies, Intakes};
 use s3dav::state::State;
 use s3dav::store::MultipartStore;
 use s3dav::store::journal::Journal;
@@ -49,6 +49,7 @@ impl TestGateway {
         let store = S3Store::new(BUCKET, s3_options(&s3.endpoint_url()), metrics.clone()).await.unwrap();
         let bucket =
             BucketStore { folder: BUCKET.to_owned(), prefix: String::new(), store: layer(Arc::new(store)) };
+        let intakes = Intakes::new(source.intake, &state);
         let options = StackOptions {
             cache: source.cache,
             endpoint: None,
@@ -59,19 +60,13 @@ impl TestGateway {
                 move |path: &s3dav::path_key::PathKey| locks.is_locked(path)
             }),
             left: Vec::new(),
-            journal: Journal::load(
-                state.clone(),
-                Bodies::new(&state, source.journal_size),
-                Vec::new(),
-                source.delay(),
-            )
-            .await,
+            journal: Journal::load(state.clone(), Bodies::new(&intakes), Vec::new(), source.delay()).await,
             state: state.clone(),
             metrics: metrics.clone(),
         };
         let share = S3Share::new(
             Stack::assemble(vec![bucket], options, &shutdown),
-            Uploads::new(source.uploads, state.clone(), shutdown.clone()),
+            Uploads::new(source.uploads, intakes, state.clone(), shutdown.clone()),
             ReadAheads::new(source.read_ahead),
             state.clone(),
             metrics.clone(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use s3dav::config::Config;
+use s3dav::spool::Quota;
 use s3dav::store::journal::Durability;
 use tempfile::TempDir;
 
@@ -75,7 +76,7 @@ async fn start(state: Arc<TempDir>, durability: Durability) -> Away {
         let source = buckets(config);
         source.file_system.durability = durability;
         source.journal_delay = Duration::from_millis(50);
-        source.journal_size = Some(1 << 30);
+        source.intake.quota = Quota::of(1 << 30);
     });
     let away = away.await;
     let client = Finder::at(&away.gateway.url).called("curl/8.9.1");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use s3dav::control::{self, PendingAction, Request};
 use s3dav::embedded::{Action, Gate};
+use s3dav::spool::Quota;
 
 use super::Away;
 use crate::finder::client::Finder;
@@ -183,7 +184,7 @@ async fn a_content_that_is_lost_is_never_stored_as_an_empty_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_room_a_save_waits_for_s3() {
-    let mut away = Away::start_with(|config| super::buckets(config).journal_size = Some(64 << 10)).await;
+    let mut away = Away::start_with(|config| super::buckets(config).intake.quota = Quota::of(64 << 10)).await;
     away.bucket.put("doc", "old").await;
     assert_eq!(away.mac.get("/doc").await.1, "old");
     away.door.shut().await;

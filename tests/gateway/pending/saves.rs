@@ -119,7 +119,7 @@ async fn what_is_saved_twice_is_sent_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_in_the_middle_of_a_large_file_loses_nothing_of_it() {
     let mut away = Away::start_with(|config| {
-        super::buckets(config).uploads.intake.pause = Duration::from_millis(200);
+        super::buckets(config).intake.pause = Duration::from_millis(200);
         super::buckets(config).uploads.memory = 16 << 20;
     })
     .await;

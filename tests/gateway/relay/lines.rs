@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use s3dav::spool::Quota;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -158,7 +159,7 @@ async fn an_upload_larger_than_memory_is_sent_anew_from_the_disk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_without_room_is_refused_and_stores_nothing() {
     let pair = Pair::new(|config| match &mut config.source {
-        s3dav::config::Source::Far(source) => source.intake.spill = Some(0),
+        s3dav::config::Source::Far(source) => source.intake.quota = Quota::of(0),
         _ => unreachable!(),
     })
     .await;

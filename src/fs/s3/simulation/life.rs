@@ -12,7 +12,7 @@ use crate::fs::Share;
 use crate::fs::s3::{S3FileSystemOptions, S3Share};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::spool::Bodies;
+use crate::spool::{Bodies, IntakeOptions, Intakes, Quota};
 use crate::state::{Change, CreateRow, Left, LeftChange, PendingRow, Phase, State};
 use crate::store::MultipartStore;
 use crate::store::journal::Journal;
@@ -40,7 +40,9 @@ impl Life {
         let reach = Reach::new(PATIENCE, PATIENCE);
         let store: Arc<dyn MultipartStore> = Arc::new(Faulty::new(world, steps, &reach));
         let bucket = BucketStore { folder: "bucket".to_owned(), prefix: String::new(), store };
-        let bodies = Bodies::new(&state, Some(1 << 30));
+        let intakes =
+            Intakes::new(IntakeOptions { quota: Quota::of(1 << 30), ..IntakeOptions::default() }, &state);
+        let bodies = Bodies::new(&intakes);
         let mut cache = CacheOptions { size: 1 << 20, ..CacheOptions::default() };
         if plan.forgets {
             (cache.file_limit, cache.times) = (0, Times { metadata: Duration::ZERO, ..cache.times });
@@ -58,7 +60,7 @@ impl Life {
         };
         let stack = Stack::assemble(vec![bucket], options, &shutdown);
         let uploads = UploadOptions { multipart_threshold: 100, ..UploadOptions::default() };
-        let uploads = Uploads::new(uploads, state.clone(), shutdown.clone());
+        let uploads = Uploads::new(uploads, intakes, state.clone(), shutdown.clone());
         if !left.uploads.is_empty() {
             let (uploads, store) = (uploads.clone(), stack.namespace(LEFTOVER));
             shutdown.background(async move {
