@@ -156,7 +156,7 @@ fn is_since(meta: &ObjectMeta, begun: SystemTime) -> bool {
 }
 
 /// Off the runtime: a body of many MiB takes its time.
-async fn md5_of(body: Payload) -> String {
+pub(super) async fn md5_of(body: Payload) -> String {
     let digest = move || {
         let mut digest = Md5::new();
         body.pieces().iter().for_each(|piece| digest.update(piece));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// See the module. Of one endpoint; cloning shares it.
@@ -21,6 +22,8 @@ struct Inner {
     silence: Duration,
     heard: Mutex<Heard>,
     server: Mutex<Option<String>>,
+    /// It answers again.
+    back: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +42,13 @@ impl Reach {
     /// `wait`: how long a look-up or a read may wait while S3 is out of reach. `silence`: how long S3 may say nothing
     /// before it is asked whether it is there.
     pub fn new(wait: Duration, silence: Duration) -> Self {
-        Self(Arc::new(Inner { wait, silence, heard: Mutex::default(), server: Mutex::default() }))
+        Self(Arc::new(Inner {
+            wait,
+            silence,
+            heard: Mutex::default(),
+            server: Mutex::default(),
+            back: Notify::new(),
+        }))
     }
 
     /// S3 has answered, whatever.
@@ -50,8 +59,14 @@ impl Reach {
             std::mem::take(&mut heard.is_lost)
         };
         if was_lost {
+            self.0.back.notify_waiters();
             tracing::info!("S3 answers again");
         }
+    }
+
+    /// Waits until S3 answers again, after it was lost.
+    pub async fn back(&self) {
+        self.0.back.notified().await;
     }
 
     /// What the server says that it is.

@@ -28,7 +28,8 @@ impl S3FileSystem {
     /// or a condition that may make the content needless.
     async fn begin_reading(&self, path: &ResourcePath) -> Result<Option<Content>, Failure> {
         let context = &self.context;
-        if !context.surely_reads(path) || path.is_reserved() || self.is_protected(path) {
+        let is_plain = !path.is_reserved() && !self.is_protected(path) && self.known_spelling(path).is_none();
+        if !context.surely_reads(path) || !is_plain {
             return Ok(None);
         }
         let key = Key::new(path.key())?;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::delivery::{Delivery, Made, Placed};
-use super::relocation::Relocation;
+use super::delivery::Made;
+use super::making::{ATTEMPT, Making};
 use super::removal::keep_parent;
 use super::silence::ask;
 use super::{Failure, Shared};
@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::state::Change;
 use crate::store::journal::{Journal, Pending};
 use crate::store::layers::retry::{Limit, RetryPolicy};
-use crate::store::multipart::{RetainedBody, Unfinished};
+use crate::store::reach::Reach;
 use crate::store::{GetObject, StoreError};
 
 /// Makes what is pending from now on, until the end.
@@ -97,14 +97,14 @@ impl Draining {
             if is_quiet && self.making.is_empty() {
                 break;
             }
-            let options = shared.options;
+            let (options, reach) = (shared.options, shared.store.reach().clone());
             drop(shared);
             if is_reached && self.made(&journal, at_the_end.as_deref(), is_quiet).await {
                 self.pause = Duration::ZERO;
             } else if is_ending {
                 break;
             } else {
-                self.rest(&journal, options.drain_pause).await;
+                self.rest(&journal, &reach, options.drain_pause).await;
             }
         }
         self.finish(at_the_end.as_deref()).await;
@@ -145,13 +145,14 @@ impl Draining {
     }
 
     /// Begins nothing for a while; those that are being made go on, and the next pause is for all that fail in this one.
-    async fn rest(&mut self, journal: &Journal, longest: Duration) {
+    async fn rest(&mut self, journal: &Journal, reach: &Reach, longest: Duration) {
         let first = FIRST_PAUSE.min(longest);
         self.pause = (self.pause * 2).clamp(first, longest);
         tokio::select! {
             () = sleep(self.pause) => {}
             // Somebody waits: but S3 is not asked all the time.
             () = async { journal.asked().await; sleep(first).await } => {}
+            () = reach.back() => {}
             () = self.stop.begun() => {}
         }
         while self.making.try_join_next().is_some() {}
@@ -336,81 +337,6 @@ async fn undo(shared: &Shared, change: &Pending) {
     shared.dates.touch_parent(key);
 }
 
-/// A change that is made.
-struct Making<'a> {
-    change: &'a Pending,
-    delivery: Delivery<'a>,
-}
-
-impl<'a> Making<'a> {
-    fn new(shared: &Arc<Shared>, change: &'a Pending) -> Self {
-        let writer = Client::of_row(&change.row.writer);
-        let delivery = Delivery {
-            shared: Arc::clone(shared),
-            store: shared.store.below_journal(ATTEMPT),
-            client: writer.unwrap_or_else(|| Client::new(None, HERE.into(), "")),
-            key: change.key().clone(),
-            attributes: change.attributes(),
-            condition: change.condition().unwrap_or(Condition::IfAbsent),
-            change: Some(change),
-        };
-        Self { change, delivery }
-    }
-
-    async fn run(&self) -> Result<Made, Failure> {
-        match &self.change.row.change {
-            Change::Put { .. } => self.put().await,
-            Change::Delete => self.delete().await,
-            Change::Move(_) => match Relocation::new(self.change, &self.delivery) {
-                Some(relocation) => relocation.run().await,
-                None => Ok(Made::Otherwise),
-            },
-        }
-    }
-
-    async fn put(&self) -> Result<Made, Failure> {
-        let Self { change, delivery } = self;
-        if change.has_lost_body() {
-            return Err(StoreError::Lost("its content is not on this machine's disk any more".into()).into());
-        }
-        let body = || change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
-        let key = delivery.key.clone();
-        if delivery.condition == Condition::IfAbsent && delivery.is_covered(change.accepted()).await? {
-            if key.as_str().ends_with('/') {
-                return Ok(Made::Otherwise);
-            }
-            let (copy, etag) = delivery.place_beside(&body()).await?;
-            return Ok(Made::At(copy, Written { etag, last_modified: SystemTime::now() }));
-        }
-        let error = match delivery.store_at(&body(), &key, &delivery.condition).await {
-            Ok(written) => return Ok(Made::At(key, written)),
-            Err(error) => error,
-        };
-        let placed = delivery.settle(Unfinished { error, retained: Some(body()) }, false).await?;
-        Ok(match placed {
-            Placed::There { written, .. } => Made::At(key, written),
-            Placed::Beside { copy, etag, .. } => {
-                Made::At(copy, Written { etag, last_modified: SystemTime::now() })
-            }
-            // What was saved on the empty file is not to be saved on somebody else's.
-            Placed::Existing(_) => Made::Otherwise,
-        })
-    }
-
-    async fn delete(&self) -> Result<Made, Failure> {
-        let Delivery { store, key, condition, .. } = &self.delivery;
-        if *condition == Condition::IfAbsent {
-            // What was to be deleted did not come about.
-            return Ok(Made::Otherwise);
-        }
-        match store.delete(key, condition).await {
-            Ok(()) | Err(StoreError::NotFound) => Ok(Made::Gone),
-            Err(StoreError::ConditionFailed) => Ok(Made::Otherwise),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
 /// Why S3 refuses a change: HEAD's answer has no body to say so, and what it refuses then may pass.
 async fn explained(shared: &Shared, change: &Pending, failure: Failure) -> Failure {
     if !matches!(&failure, Failure::Store(error) if error.is_unexplained()) {
@@ -429,9 +355,6 @@ async fn explained(shared: &Shared, change: &Pending, failure: Failure) -> Failu
     }
 }
 
-/// For each request: whoever waits for a file is told soon that it fails.
-const ATTEMPT: RetryPolicy =
-    RetryPolicy { limit: Limit::Each(Duration::from_secs(2)), for_credentials: false };
 /// Nobody waits for what is left over.
 const LEFT_OVER: RetryPolicy =
     RetryPolicy { limit: Limit::Each(Duration::from_secs(600)), for_credentials: true };
@@ -441,7 +364,6 @@ const SILENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(100);
 /// A name that nobody has to have.
 const ASKED: &str = "s3dav";
-const HERE: [u8; 4] = [127, 0, 0, 1];
 /// Changes at once: small ones take a round trip each, and large files are sent in parts at once anyway.
 const PARALLEL: usize = 8;
 /// Between two attempts, at the begin of an outage.

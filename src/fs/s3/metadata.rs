@@ -82,6 +82,11 @@ impl S3FileSystem {
         if self.is_protected(path) {
             return self.locate_bucket(path).await;
         }
+        if let Some(key) = self.known_spelling(path)
+            && let Some(located) = self.locate_key(key).await?
+        {
+            return Ok(Some(located));
+        }
         let spellings = other_spellings(path);
         let asked = std::iter::once(path).chain(&spellings).map(|spelling| self.locate_key(spelling.key()));
         for found in join_all(asked).await {

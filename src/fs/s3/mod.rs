@@ -10,6 +10,7 @@ mod file;
 mod folder_dates;
 mod hidden;
 mod looking;
+mod making;
 mod markers;
 mod metadata;
 mod placing;

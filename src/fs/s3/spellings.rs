@@ -35,6 +35,19 @@ impl S3FileSystem {
         Ok(self.stored_name(&folder, name).await?.map(|stored| format!("{folder}{stored}")))
     }
 
+    /// The key that is known to mean the same as `path`, while S3 is away: of no other can it be asked whether it is there.
+    pub(super) fn known_spelling(&self, path: &ResourcePath) -> Option<String> {
+        let parent = path.parent().key();
+        if has_one_spelling(path.name()) || !parent.is_ascii() || !self.shared.store.reach().is_lost() {
+            return None;
+        }
+        let folder = folder_prefix(&parent);
+        match self.store.find_normalized(&folder, path.name()) {
+            Spelling::Stored(stored) if stored != path.name() => Some(format!("{folder}{stored}")),
+            _ => None,
+        }
+    }
+
     async fn is_folder(&self, path: &ResourcePath) -> Result<bool, Failure> {
         Ok(Box::pin(self.locate(path)).await?.is_some_and(|found| found.is_folder()))
     }

@@ -1,10 +1,12 @@
 //! A change under way, and what it leaves the caches to believe.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use super::Cached;
 use crate::cache::{ContentCache, Held, MetadataCache};
-use crate::object::{Key, ObjectMeta};
+use crate::object::{ETag, Key, ObjectMeta, Written};
+use crate::store::comparing::md5_of;
 use crate::store::{CopySource, Payload, StoreError};
 
 /// A write to some keys. Dropped before its outcome is known, it leaves them in doubt: a request
@@ -54,7 +56,8 @@ impl<'a> Change<'a> {
 
     /// The keys are gone, but for those that failed.
     pub(super) fn removed(mut self, failed: &[(Key, StoreError)]) {
-        let failed: HashSet<&Key> = failed.iter().map(|(key, _)| key).collect();
+        let failed = failed.iter().filter(|(_, error)| !matches!(error, StoreError::NotFound));
+        let failed: HashSet<&Key> = failed.map(|(key, _)| key).collect();
         for key in std::mem::take(&mut self.keys) {
             self.content.remove(&key);
             if failed.contains(&key) {
@@ -62,6 +65,25 @@ impl<'a> Change<'a> {
             } else {
                 self.metadata.removed(&key, self.begun);
             }
+        }
+    }
+}
+
+impl Cached {
+    /// Keeps a body that may have been stored: whoever finds out that it was finds its content, too.
+    pub(super) async fn keep_maybe(&self, key: &Key, body: &Payload, meta: impl Fn(&Written) -> ObjectMeta) {
+        if self.content.takes(body.len() as u64) {
+            let etag = ETag::new(md5_of(body.clone()).await);
+            let maybe = meta(&Written { etag, last_modified: SystemTime::now() });
+            self.content.put(key, maybe, body.to_bytes());
+        }
+    }
+
+    /// The same of what may have been copied.
+    pub(super) fn keep_maybe_copied(&self, source: &CopySource, to: &Key) {
+        let held = source.etag.as_ref().and_then(|etag| self.content.version(&source.key, etag));
+        if let Some(held) = held {
+            self.content.put(to, held.meta.clone(), held.content.clone());
         }
     }
 }

@@ -313,8 +313,8 @@ impl ObjectStore for Cached {
         let (key, made) = (request.key.clone(), self.metadata.make(request.key));
         let change = self.change([key.clone()]);
         let (body, attributes) = (request.body.clone(), request.attributes);
-        let written = self.inner.put(request).await?;
-        let meta = ObjectMeta {
+        let result = self.inner.put(request).await;
+        let meta = |written: &Written| ObjectMeta {
             size: body.len() as u64,
             etag: written.etag.clone(),
             last_modified: written.last_modified,
@@ -322,17 +322,25 @@ impl ObjectStore for Cached {
             storage_class: None,
             user: attributes.user.clone(),
         };
+        if result.as_ref().is_err_and(StoreError::may_have_been_applied) {
+            self.keep_maybe(&key, &body, meta).await;
+        }
+        let written = result?;
+        let meta = meta(&written);
         made.into_iter().for_each(|folder| folder.made(&key, &meta));
         change.wrote(meta, Some(body));
         Ok(written)
     }
 
     async fn copy(&self, request: CopyObject<'_>) -> StoreResult<Written> {
-        let (change, source) = (self.change([request.to.clone()]), request.source);
+        let (change, source, to) = (self.change([request.to.clone()]), request.source, request.to.clone());
         let copied = self.inner.copy(request).await;
         if matches!(copied, Err(StoreError::ConditionFailed | StoreError::NotFound)) {
             // Either end is another than was believed.
             self.metadata.doubt(&source.key);
+        }
+        if copied.as_ref().is_err_and(StoreError::may_have_been_applied) {
+            self.keep_maybe_copied(source, &to);
         }
         let written = copied?;
         change.copied(source, listed(source.size, &written, source.storage_class.clone()));
@@ -341,9 +349,11 @@ impl ObjectStore for Cached {
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
         let change = self.change([key.clone()]);
-        self.inner.delete(key, condition).await?;
-        change.removed(&[]);
-        Ok(())
+        let deleted = self.inner.delete(key, condition).await;
+        if matches!(deleted, Ok(()) | Err(StoreError::NotFound)) {
+            change.removed(&[]);
+        }
+        deleted
     }
 
     async fn delete_many(&self, objects: &[DeleteTarget]) -> StoreResult<Vec<(Key, StoreError)>> {

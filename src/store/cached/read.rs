@@ -14,7 +14,7 @@ impl Cached {
         if let Some(known) = self.read_known(key, range) {
             return known;
         }
-        let held = || self.content.get(key).and_then(|held| serve(&held, range).ok());
+        let held = || self.newest_held(key).and_then(|held| serve(&held, range).ok());
         match self.reached(held().is_some(), self.ask_content(key, range)).await {
             Err(error) => self.recalled(error, held()),
             content => content,
@@ -66,7 +66,15 @@ impl Cached {
     pub(super) fn newest(&self, key: &Key) -> Option<Option<Arc<Held>>> {
         match self.metadata.object(key, Freshness::Single)? {
             None => Some(None),
-            Some(meta) => self.content.version(key, &meta.etag).map(Some),
+            Some(meta) => self.content.version(key, &meta.etag).map(|held| Some(dated_as(held, &meta))),
+        }
+    }
+
+    /// The content of the newest version that was ever known.
+    fn newest_held(&self, key: &Key) -> Option<Arc<Held>> {
+        match self.metadata.object(key, Freshness::Any) {
+            Some(newest) => self.content.version(key, &newest?.etag),
+            None => self.content.get(key),
         }
     }
 
@@ -109,6 +117,16 @@ impl Cached {
             _ => meta,
         }
     }
+}
+
+/// The same, with the date that is known of it: what was kept before it was known whether it was stored has none.
+fn dated_as(held: Arc<Held>, known: &ObjectMeta) -> Arc<Held> {
+    if held.meta.last_modified == known.last_modified {
+        return held;
+    }
+    let mut held = (*held).clone();
+    held.meta.last_modified = known.last_modified;
+    Arc::new(held)
 }
 
 /// What is held, or a range of it.

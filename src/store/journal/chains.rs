@@ -235,33 +235,6 @@ impl Chains {
         first.is_some_and(|first| first.row.basis == Basis::Absent && (begun || first.is_untouched()))
     }
 
-    /// What is shown of a key, and before it what it builds on there, the oldest first.
-    pub(super) fn leading_to_shown(&self, key: &Key) -> Vec<Arc<Pending>> {
-        let mut line: Vec<_> = self.shown(key).into_iter().collect();
-        while let Some(Basis::After(number)) = line.last().and_then(|last| last.row.basis_at(key.as_str()))
-            && let Some(before) = self.numbered(*number)
-        {
-            line.push(before);
-        }
-        line.reverse();
-        line
-    }
-
-    /// The content that a change leaves at its key, if that is on this machine: what is moved has it where it was.
-    pub(super) fn content_of(&self, change: &Arc<Pending>) -> Option<Arc<Pending>> {
-        let mut source = Arc::clone(change);
-        loop {
-            match &source.row.change {
-                Change::Put { .. } => return Some(source),
-                Change::Delete => return None,
-                Change::Move(moved) => match &moved.basis {
-                    Basis::After(number) => source = self.numbered(*number)?,
-                    Basis::Absent | Basis::Version(_) => return None,
-                },
-            }
-        }
-    }
-
     /// What is shown of each key below a prefix.
     pub(super) fn shown_below(&self, prefix: &str) -> Vec<(Key, Arc<Pending>)> {
         self.chains_below(prefix).filter_map(|(key, _)| Some((key.clone(), self.shown(key)?))).collect()

@@ -10,6 +10,7 @@ mod accepting;
 mod bodies;
 mod chains;
 mod change;
+mod contents;
 mod operating;
 mod ready;
 mod turns;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use tokio::fs;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Journal;
 use super::change::{Pending, Told};
+use crate::checksum::Crc32cDigest;
 
 /// Why what is pending could not be written elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +61,10 @@ impl Journal {
         discarded
     }
 
-    /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what was written.
+    /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what is there. One
+    /// that cannot be written does not keep the others from it, and is told.
     pub async fn save(&self, directory: &Path, fits: impl Fn(&str) -> bool) -> Result<Vec<Told>, SaveError> {
-        let mut saved = Vec::new();
+        let (mut saved, mut failed) = (Vec::new(), None);
         for change in self.meant(fits) {
             // What is shown of a key is its newest content.
             let content = {
@@ -72,13 +74,18 @@ impl Journal {
             };
             let Some(content) = content.filter(|_| !change.row.key.ends_with('/')) else { continue };
             let path = directory.join(&change.row.key);
-            write(&path, &content).await.map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => SaveError::Exists { path: path.display().to_string() },
-                _ => SaveError::Write { path: path.display().to_string(), source },
-            })?;
-            saved.push(change.told());
+            match write(&path, &content).await {
+                Ok(()) => saved.push(change.told()),
+                Err(source) => {
+                    let path = path.display().to_string();
+                    failed.get_or_insert(match source.kind() {
+                        io::ErrorKind::AlreadyExists => SaveError::Exists { path },
+                        _ => SaveError::Write { path, source },
+                    });
+                }
+            }
         }
-        Ok(saved)
+        failed.map_or(Ok(saved), Err)
     }
 
     fn meant(&self, fits: impl Fn(&str) -> bool) -> Vec<Arc<Pending>> {
@@ -89,6 +96,7 @@ impl Journal {
     }
 }
 
+/// Writes the content of a change, whole or not at all. A file that has it already may stay.
 async fn write(path: &PathBuf, change: &Pending) -> io::Result<()> {
     if change.has_lost_body() {
         return Err(io::Error::new(
@@ -99,7 +107,20 @@ async fn write(path: &PathBuf, change: &Pending) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).await?;
     }
-    let mut file = fs::File::options().write(true).create_new(true).open(path).await?;
+    let file = match fs::File::options().write(true).create_new(true).open(path).await {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && holds(path, change).await? => {
+            return Ok(());
+        }
+        file => file?,
+    };
+    let written = fill(file, change).await;
+    if written.is_err() {
+        fs::remove_file(path).await?;
+    }
+    written
+}
+
+async fn fill(mut file: fs::File, change: &Pending) -> io::Result<()> {
     if let Some(body) = change.body() {
         let mut pieces = body.read(0, body.size());
         while let Some(piece) = pieces.try_next().await? {
@@ -108,3 +129,22 @@ async fn write(path: &PathBuf, change: &Pending) -> io::Result<()> {
     }
     file.sync_all().await
 }
+
+/// Whether a file has the content of a change.
+async fn holds(path: &PathBuf, change: &Pending) -> io::Result<bool> {
+    let Some(body) = change.body() else { return Ok(fs::metadata(path).await?.len() == 0) };
+    if fs::metadata(path).await?.len() != body.size() {
+        return Ok(false);
+    }
+    let (mut file, mut digest, mut piece) =
+        (fs::File::open(path).await?, Crc32cDigest::default(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece).await? {
+            0 => return Ok(digest.end() == body.crc32c()),
+            count => digest.update(&piece[..count]),
+        }
+    }
+}
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;

@@ -5,29 +5,25 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use unicode_normalization::UnicodeNormalization;
 
 use super::{AcceptError, Journal, NewFile, Pending, Writer};
 use crate::object::{
-    Attributes, ByteRange, Condition, DeleteTarget, ETag, Key, ObjectMeta, ReadCondition, Spelling, Stat,
-    Written,
+    Attributes, Condition, DeleteTarget, ETag, Key, ObjectMeta, ReadCondition, Spelling, Stat, Written,
 };
 use crate::path_key::PathKey;
-use crate::spool::KeptBody;
-use crate::state::Basis;
 use crate::store::creates::WithCreates;
 use crate::store::overlay::{PageEnds, steady};
 use crate::store::{
     CompleteUpload, Content, CopyObject, CopyPart, CopySource, GetObject, ListPage, ListRequest,
-    MultipartStore, ObjectStore, PutObject, StoreError, StoreResult, bounds,
+    MultipartStore, ObjectStore, PutObject, StoreError, StoreResult,
 };
 
 /// See the module above.
 #[derive(Debug)]
 pub struct WithJournal {
-    inner: Arc<WithCreates>,
-    journal: Journal,
+    pub(super) inner: Arc<WithCreates>,
+    pub(super) journal: Journal,
     ends: PageEnds,
 }
 
@@ -153,56 +149,6 @@ impl WithJournal {
         page.objects.retain(|object| !gone.contains(&object.key));
         bounds.lay(laid, page, request, true);
     }
-}
-
-impl WithJournal {
-    /// The content of what is pending, or a range of it. What is moved is where it was.
-    async fn content(
-        &self,
-        meta: ObjectMeta,
-        change: &Arc<Pending>,
-        range: Option<ByteRange>,
-    ) -> StoreResult<Content> {
-        let mut source = Arc::clone(change);
-        loop {
-            let Some(moved) = source.row.moved() else { return content(meta, source.body(), range).await };
-            let (key, version) = match (source.copied(), source.from(), &moved.basis) {
-                (Some(copy), ..) => (source.key(), copy),
-                (None, Some(from), Basis::Version(version)) => (from, ETag::new(version)),
-                (None, _, Basis::After(number)) => {
-                    let before = self.journal.0.chains.lock().numbered(*number);
-                    source = before.ok_or(StoreError::NotFound)?;
-                    continue;
-                }
-                _ => return Err(StoreError::NotFound),
-            };
-            // Of no version, since that may be answered from memory.
-            let content = self.inner.get(GetObject { key, range, condition: &ReadCondition::None }).await?;
-            if content.meta.etag != self.journal.stored(&version) {
-                return Err(StoreError::ConditionFailed);
-            }
-            return Ok(Content { meta, ..content });
-        }
-    }
-}
-
-/// The content of a body, or a range of it.
-async fn content(
-    meta: ObjectMeta,
-    body: Option<&KeptBody>,
-    range: Option<ByteRange>,
-) -> StoreResult<Content> {
-    let Some(body) = body else {
-        if meta.size > 0 {
-            return Err(StoreError::Lost("its content is not on this machine's disk any more".into()));
-        }
-        return Content::of_memory(meta, &Bytes::new(), range);
-    };
-    let (first, end) = bounds(meta.size, range)?;
-    let lost = |error: std::io::Error| StoreError::Lost(error.into());
-    let pieces = body.open_and_read(first, end).await.map_err(lost)?;
-    let pieces = pieces.map(move |piece| piece.map_err(lost));
-    Ok(Content { meta, first, length: end - first, body: pieces.boxed() })
 }
 
 impl WithJournal {

@@ -62,6 +62,18 @@ impl Journal {
 }
 
 impl Chains {
+    /// What is shown of a key, and before it what it builds on there, the oldest first.
+    pub(super) fn leading_to_shown(&self, key: &Key) -> Vec<Arc<Pending>> {
+        let mut line: Vec<_> = self.shown(key).into_iter().collect();
+        while let Some(Basis::After(number)) = line.last().and_then(|last| last.row.basis_at(key.as_str()))
+            && let Some(before) = self.numbered(*number)
+        {
+            line.push(before);
+        }
+        line.reverse();
+        line
+    }
+
     /// `None`: it is to be undone, since nothing can go on from it.
     fn handed_on(&self, refused: &Arc<Pending>) -> Option<HandedOn> {
         let key = refused.key();

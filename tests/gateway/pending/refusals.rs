@@ -8,6 +8,7 @@ use s3dav::embedded::{Action, Gate};
 use s3dav::spool::Quota;
 
 use super::Away;
+use super::durability::journaling;
 use crate::finder::client::Finder;
 use crate::harness::eventually;
 
@@ -87,27 +88,37 @@ async fn a_large_save_that_s3_refuses_before_its_end_is_kept_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_writes_over_what_s3_refused_takes_nothing_of_others_along() {
-    let away = Away::start().await;
-    away.bucket.put("doc", "old").await;
-    let other = Finder::at(&away.gateway.url).called("WebDAVFS/2.0.0 (02008000) Darwin/24.0.0 (x86_64)");
-    for mind in [&away.mac, &other] {
-        assert_eq!(mind.get("/doc").await.1, "old");
+    let away = journaling(0).await;
+    let of = |agent| Finder::at(&away.gateway.url).called(agent);
+    let (one, two) = (of("one/1"), of("two/1"));
+    for mind in [&one, &two] {
+        assert_eq!(mind.get("/d/doc").await.1, "old");
     }
     away.s3.hooks().next(usize::MAX, "PutObject", DENIED);
-    assert_eq!(away.save("/doc", "one").await, 204);
-    eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
-    let token = other.lock("/doc").await;
-    assert_eq!(other.put("/doc", &token, "two").await, 204);
-    other.unlock("/doc", &token).await;
+    let put = async |client: &Finder, content: &'static str| {
+        assert_eq!(client.request("PUT", "/d/doc").body(content).send().await.unwrap().status(), 204);
+    };
+    put(&one, "one").await;
+    eventually("it is refused", || async {
+        away.pending(PendingAction::List).await.iter().all(|change| change.refused.is_some())
+    })
+    .await;
+    put(&two, "two").await;
+    // From now on what is saved goes to S3 first.
+    let away = away.restarted().await;
+    eventually("both are refused", || async {
+        let pending = away.pending(PendingAction::List).await;
+        pending.len() == 2 && pending.iter().all(|change| change.refused.is_some())
+    })
+    .await;
     away.s3.hooks().heal();
-    let script = Finder::at(&away.gateway.url).called("curl/8.9.1");
-    assert_eq!(script.get("/doc").await.1, "one", "it is shown");
-    let put = script.request("PUT", "/doc").body("three").send().await.unwrap();
-    assert_eq!(put.status(), 204);
+    let script = Finder::at(&away.gateway.url).called("script/1");
+    assert_eq!(script.get("/d/doc").await.1, "one", "it is shown");
+    assert_eq!(script.request("PUT", "/d/doc").body("three").send().await.unwrap().status(), 204);
     away.pending(PendingAction::Retry).await;
     away.drained().await;
     let contents = away.bucket.contents().await;
-    assert_eq!(contents["doc"], "three");
+    assert_eq!(contents["d/doc"], "three");
     assert!(contents.values().any(|content| content == "two"), "{contents:?}");
 }
 
@@ -160,6 +171,31 @@ async fn a_body_that_is_damaged_is_told_and_never_stored() {
     assert_eq!(away.bucket.get("doc").await.unwrap(), "old");
     assert_eq!(away.bucket.keys().await, ["doc"]);
     assert_eq!(away.bodies().len(), 1, "it is not thrown away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_damaged_keeps_no_other_from_being_written_elsewhere() {
+    let mut away = Away::start().await;
+    away.mac.list("/").await;
+    away.door.shut().await;
+    for name in ["/a", "/b", "/c"] {
+        away.mac.create(name, "content").await;
+    }
+    let body = away.bodies().into_iter().min().unwrap();
+    let file = away.gateway.state.path().join("state/pending.noindex").join(body);
+    fs::write(file, "damaged").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let state = away.gateway.state.path().join("state");
+    for _ in 0..2 {
+        let action = PendingAction::Save { directory: place.path().to_path_buf() };
+        let request = Request::Pending { path: String::new(), action };
+        let said = control::ask(&state, request, Duration::from_secs(30)).await;
+        assert!(format!("{said:?}").contains("damaged"), "{said:?}");
+        let written: Vec<_> =
+            fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(written.len(), 2, "and no half of the other");
+        assert!(written.iter().all(|path| fs::read_to_string(path).unwrap() == "content"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
+use s3dav::embedded::Action;
+
 use super::{Away, PATIENCE};
+use crate::finder::client::Finder;
 use crate::harness::{eventually, open_uploads};
 
 /// Content of which no two pieces are alike.
@@ -234,4 +237,58 @@ async fn what_is_saved_in_a_new_folder_is_not_saved_on_somebody_elses() {
     let beside =
         keys.iter().find(|key| key.starts_with("d/folder/new (")).unwrap_or_else(|| panic!("{keys:?}"));
     assert_eq!(away.bucket.get(beside).await.unwrap(), "mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_though_its_answer_was_lost_is_known_when_s3_is_away_next() {
+    for agent in ["curl/8.9.1", crate::finder::client::AGENT] {
+        let mut away = Away::start().await;
+        for key in ["doc", "gone", "from"] {
+            away.bucket.put(key, "old").await;
+        }
+        let client = Finder::at(&away.gateway.url).called(agent);
+        client.list("/").await;
+        for path in ["/doc", "/gone", "/from"] {
+            assert_eq!(client.get(path).await.1, "old");
+        }
+        for operation in ["PutObject", "DeleteObject", "CopyObject"] {
+            away.s3.hooks().next(1, operation, Action::ApplyThenFail);
+        }
+        let put = client.request("PUT", "/doc").body("new").send().await.unwrap();
+        assert_eq!(put.status(), 204);
+        assert_eq!(client.status("DELETE", "/gone").await, 204);
+        assert_eq!(client.rename("/from", "/to").await, 201);
+        away.door.shut().await;
+        assert_eq!(client.get("/doc").await, (200, "new".into()), "{agent}");
+        assert_eq!(client.get("/gone").await.0, 404, "{agent}");
+        assert_eq!((client.get("/from").await.0, client.get("/to").await.0), (404, 200), "{agent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_is_found_however_its_name_is_spelled() {
+    let mut away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    away.bucket.put("\u{d6}.txt", "old").await;
+    away.mac.list("/").await;
+    assert_eq!(away.mac.get("/O%CC%88.txt").await.1, "old");
+    away.door.shut().await;
+    assert_eq!(away.save("/doc", "so that it is known").await, 204);
+    away.save_new("/A%CC%88.txt", "new").await;
+    assert_eq!(away.save("/O%CC%88.txt", "newer").await, 204);
+    let curl = Finder::at(&away.gateway.url).called("curl/8.9.1");
+    for client in [&away.mac, &curl] {
+        for (spellings, content) in
+            [(["/A%CC%88.txt", "/%C3%84.txt"], "new"), (["/O%CC%88.txt", "/%C3%96.txt"], "newer")]
+        {
+            for path in spellings {
+                assert_eq!(client.get(path).await, (200, content.into()), "{path}");
+            }
+        }
+    }
+    assert_eq!(away.mac.status("DELETE", "/O%CC%88.txt").await, 204);
+    assert_eq!(away.mac.get("/%C3%96.txt").await.0, 404);
+    away.door.open().await;
+    away.drained().await;
+    assert_eq!(away.bucket.keys().await, ["doc", "\u{c4}.txt"]);
 }

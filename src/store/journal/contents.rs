@@ -1,0 +1,81 @@
+//! The contents of what is pending: on this machine, or where they are moved from.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use super::chains::Chains;
+use super::change::Pending;
+use super::wrapper::WithJournal;
+use crate::object::{ByteRange, ETag, ObjectMeta, ReadCondition};
+use crate::spool::KeptBody;
+use crate::state::{Basis, Change};
+use crate::store::{Content, GetObject, ObjectStore, StoreError, StoreResult, bounds};
+
+impl WithJournal {
+    /// The content of what is pending, or a range of it. What is moved is where it was.
+    pub(super) async fn content(
+        &self,
+        meta: ObjectMeta,
+        change: &Arc<Pending>,
+        range: Option<ByteRange>,
+    ) -> StoreResult<Content> {
+        let mut source = Arc::clone(change);
+        loop {
+            let Some(moved) = source.row.moved() else { return content(meta, source.body(), range).await };
+            let (key, version) = match (source.copied(), source.from(), &moved.basis) {
+                (Some(copy), ..) => (source.key(), copy),
+                (None, Some(from), Basis::Version(version)) => (from, ETag::new(version)),
+                (None, _, Basis::After(number)) => {
+                    let before = self.journal.0.chains.lock().numbered(*number);
+                    source = before.ok_or(StoreError::NotFound)?;
+                    continue;
+                }
+                _ => return Err(StoreError::NotFound),
+            };
+            // Of no version, since that may be answered from memory.
+            let content = self.inner.get(GetObject { key, range, condition: &ReadCondition::None }).await?;
+            if content.meta.etag != self.journal.stored(&version) {
+                return Err(StoreError::ConditionFailed);
+            }
+            return Ok(Content { meta, ..content });
+        }
+    }
+}
+
+/// The content of a body, or a range of it.
+async fn content(
+    meta: ObjectMeta,
+    body: Option<&KeptBody>,
+    range: Option<ByteRange>,
+) -> StoreResult<Content> {
+    let Some(body) = body else {
+        if meta.size > 0 {
+            return Err(StoreError::Lost("its content is not on this machine's disk any more".into()));
+        }
+        return Content::of_memory(meta, &Bytes::new(), range);
+    };
+    let (first, end) = bounds(meta.size, range)?;
+    let lost = |error: std::io::Error| StoreError::Lost(error.into());
+    let pieces = body.open_and_read(first, end).await.map_err(lost)?;
+    let pieces = pieces.map(move |piece| piece.map_err(lost));
+    Ok(Content { meta, first, length: end - first, body: pieces.boxed() })
+}
+
+impl Chains {
+    /// The content that a change leaves at its key, if that is on this machine: what is moved has it where it was.
+    pub(super) fn content_of(&self, change: &Arc<Pending>) -> Option<Arc<Pending>> {
+        let mut source = Arc::clone(change);
+        loop {
+            match &source.row.change {
+                Change::Put { .. } => return Some(source),
+                Change::Delete => return None,
+                Change::Move(moved) => match &moved.basis {
+                    Basis::After(number) => source = self.numbered(*number)?,
+                    Basis::Absent | Basis::Version(_) => return None,
+                },
+            }
+        }
+    }
+}
