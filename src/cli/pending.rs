@@ -40,7 +40,7 @@ pub enum PendingCommand {
         gateway: GatewayArgs,
     },
     /// Write the contents to a directory; they stay pending
-    #[command(override_usage = "s3dav pending save-to [OPTIONS] <DIR> <PATH|--all>")]
+    #[command(override_usage = "s3dav pending save-to <DIR> <PATH|--all>")]
     SaveTo {
         /// Directory to write to; created if missing, and nothing in it is replaced
         #[arg(value_name = "DIR")]
