@@ -90,7 +90,7 @@ impl Draining {
                 at_the_end = Some(Arc::clone(&shared));
             }
             give_way(&shared).await;
-            let is_reached = is_reached(&shared).await;
+            let is_reached = is_reached(&shared, !self.pause.is_zero()).await;
             if is_reached {
                 self.begin(&shared);
             }
@@ -161,10 +161,9 @@ impl Draining {
 
 /// Whether S3 is in reach, as far as is known, or answers now. What is not begun before that is in nobody's doubt, and may
 /// give way to what is accepted meanwhile.
-async fn is_reached(shared: &Shared) -> bool {
-    let Some(key) = shared.store.journal().next().filter(|_| shared.store.reach().is_lost()) else {
-        return true;
-    };
+async fn is_reached(shared: &Shared, has_failed: bool) -> bool {
+    let is_doubtful = has_failed || shared.store.reach().is_lost();
+    let Some(key) = shared.store.journal().next().filter(|_| is_doubtful) else { return true };
     let asked = ask(shared, &key, ATTEMPT).await;
     asked.inspect_err(|error| shared.store.journal().unreachable(&with_causes(error))).is_ok()
 }

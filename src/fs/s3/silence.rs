@@ -79,16 +79,22 @@ impl Silence {
         timeout(time, ask(&self.shared, &self.key, policy)).await.map_or(true, |asked| asked.is_err())
     }
 
-    /// What `work` comes to; `None`: S3 takes nothing, and it was not begun, or broken off, whatever S3 has of it.
-    pub(super) async fn or_none<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    /// What `work` comes to; `None`: S3 takes nothing, and it was not begun, or broken off, or has failed in a way that may
+    /// pass, whatever S3 has of it.
+    pub(super) async fn or_none<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Option<Result<T, Failure>> {
         if self.shared.accepts_at_once() {
             return None;
         }
-        tokio::select! {
+        let done = tokio::select! {
             biased;
-            done = work => Some(done),
-            () = self.grown() => None,
-        }
+            done = work => done,
+            () = self.grown() => return None,
+        };
+        let may_pass = matches!(&done, Err(Failure::Store(error)) if error.is_transient());
+        (!may_pass).then_some(done)
     }
 }
 

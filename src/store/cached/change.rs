@@ -95,3 +95,15 @@ impl Drop for Change<'_> {
         }
     }
 }
+
+/// What is known of a new object as a listing would tell it.
+pub(super) fn listed(size: u64, written: &Written, storage_class: Option<String>) -> ObjectMeta {
+    ObjectMeta {
+        size,
+        etag: written.etag.clone(),
+        last_modified: written.last_modified,
+        content_type: None,
+        storage_class,
+        user: Default::default(),
+    }
+}

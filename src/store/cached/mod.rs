@@ -29,7 +29,7 @@ use crate::object::{
 };
 use crate::sync::{KeyedGuard, KeyedLock};
 
-use change::Change;
+use change::{Change, listed};
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -215,6 +215,13 @@ impl Cached {
         Ok(Stat { object: seen(head, is_prefix)?, is_prefix })
     }
 
+    async fn ask_tree_of(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
+        match self.stat_by_listing(name).await? {
+            Some(stat) => Ok((stat, None)),
+            None => self.look_up_tree(name).await,
+        }
+    }
+
     /// As [`Self::look_up`], by the first page of the tree.
     async fn look_up_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
         let tree = ListRequest::tree(&format!("{name}/"));
@@ -236,10 +243,12 @@ impl Cached {
     }
 
     pub async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
-        if let Some(stat) = self.stat_by_listing(name).await? {
-            return Ok((stat, None));
+        // What is known to be a file has no tree.
+        let known = || self.recalled_stat(name).filter(|stat| !stat.is_prefix).map(|stat| (stat, None));
+        match self.reached(known().is_some(), self.ask_tree_of(name)).await {
+            Err(error) => self.recalled(error, known()),
+            answer => answer,
         }
-        self.look_up_tree(name).await
     }
 
     pub async fn is_prefix(&self, prefix: &str) -> StoreResult<bool> {
@@ -379,18 +388,6 @@ impl MultipartStore for Cached {
 
 /// A connection that has not come by then does not come.
 const KNOWN_WAIT: Duration = Duration::from_millis(500);
-
-/// What is known of a new object as a listing would tell it.
-fn listed(size: u64, written: &Written, storage_class: Option<String>) -> ObjectMeta {
-    ObjectMeta {
-        size,
-        etag: written.etag.clone(),
-        last_modified: written.last_modified,
-        content_type: None,
-        storage_class,
-        user: Default::default(),
-    }
-}
 
 #[cfg(test)]
 mod tests {

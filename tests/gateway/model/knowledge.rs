@@ -112,7 +112,7 @@ impl Knowledge {
         }
     }
 
-    /// It was answered 404.
+    /// It was answered 404, or has removed what was there.
     pub fn told_absent(&mut self, client: usize, path: &str) {
         self.of(client, path).absent = true;
     }

@@ -107,6 +107,7 @@ impl<'a> World<'a> {
                 let answer = self.plain("DELETE", *client, path).await;
                 if answer.is_success() {
                     self.knowledge.forget(*client, path);
+                    self.knowledge.told_absent(*client, path);
                 }
                 self.check_write(answer, expected, lenient, Some(path)).await
             }
@@ -290,6 +291,9 @@ impl<'a> World<'a> {
         }
         if copies.is_empty() {
             self.knowledge.made(client, to);
+        }
+        if moves && !is_folder {
+            self.knowledge.told_absent(client, from);
         }
         let Some(mut expected) = expected else {
             return self.check_write(answer, None, lenient, Some(to)).await;

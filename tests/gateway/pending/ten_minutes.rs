@@ -311,6 +311,10 @@ impl Work {
         let inside = paths.filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
         let mut there: Vec<&str> = inside.filter(|name| !name.contains('/')).collect();
         there.sort();
+        let differs = |name: &String| !there.contains(&name.as_str());
+        if let Some(more) = told.iter().find(|name| differs(name)) {
+            self.fail(&format!("{folder}/{more}"), "it is listed, and was deleted or moved");
+        }
         assert_eq!(told, there, "{folder}");
     }
 }
