@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use tokio::fs;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use super::Journal;
 use super::change::{Pending, Told};
-use crate::checksum::Crc32cDigest;
 
 /// Why what is pending could not be written elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +60,7 @@ impl Journal {
         discarded
     }
 
-    /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what is there. One
+    /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what was written. One
     /// that cannot be written does not keep the others from it, and is told.
     pub async fn save(&self, directory: &Path, fits: impl Fn(&str) -> bool) -> Result<Vec<Told>, SaveError> {
         let (mut saved, mut failed) = (Vec::new(), None);
@@ -96,7 +95,7 @@ impl Journal {
     }
 }
 
-/// Writes the content of a change, whole or not at all. A file that has it already may stay.
+/// Writes the content of a change, whole or not at all.
 async fn write(path: &PathBuf, change: &Pending) -> io::Result<()> {
     if change.has_lost_body() {
         return Err(io::Error::new(
@@ -107,12 +106,7 @@ async fn write(path: &PathBuf, change: &Pending) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).await?;
     }
-    let file = match fs::File::options().write(true).create_new(true).open(path).await {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && holds(path, change).await? => {
-            return Ok(());
-        }
-        file => file?,
-    };
+    let file = fs::File::options().write(true).create_new(true).open(path).await?;
     let written = fill(file, change).await;
     if written.is_err() {
         fs::remove_file(path).await?;
@@ -129,22 +123,3 @@ async fn fill(mut file: fs::File, change: &Pending) -> io::Result<()> {
     }
     file.sync_all().await
 }
-
-/// Whether a file has the content of a change.
-async fn holds(path: &PathBuf, change: &Pending) -> io::Result<bool> {
-    let Some(body) = change.body() else { return Ok(fs::metadata(path).await?.len() == 0) };
-    if fs::metadata(path).await?.len() != body.size() {
-        return Ok(false);
-    }
-    let (mut file, mut digest, mut piece) =
-        (fs::File::open(path).await?, Crc32cDigest::default(), vec![0; PIECE]);
-    loop {
-        match file.read(&mut piece).await? {
-            0 => return Ok(digest.end() == body.crc32c()),
-            count => digest.update(&piece[..count]),
-        }
-    }
-}
-
-/// Bytes that are read at once.
-const PIECE: usize = 64 << 10;
