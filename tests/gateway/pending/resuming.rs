@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use s3dav::config::Config;
-use s3dav::control::{self, PendingAction, Reply, Request};
+use s3dav::control::{self, ControlError, PendingAction, Reply, Request};
 use s3dav::embedded::{Action, EmbeddedS3, Gate, Rule};
 use s3dav::object::Key;
 use s3dav::store::journal::Durability;
@@ -119,10 +119,14 @@ impl Away {
 
     pub async fn pending(&self, action: PendingAction) -> Vec<control::PendingChange> {
         let state = self.gateway.state.path().join("state");
-        let request = Request::Pending { path: String::new(), action };
-        match control::ask(&state, request, Duration::from_secs(30)).await {
-            Ok(Reply::Pending { changes }) => changes,
-            other => panic!("{other:?}"),
+        loop {
+            let request = Request::Pending { path: String::new(), action: action.clone() };
+            match control::ask(&state, request, Duration::from_secs(30)).await {
+                Ok(Reply::Pending { changes }) => return changes,
+                // It has only just started.
+                Err(ControlError::NotRunning { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                other => panic!("{other:?}"),
+            }
         }
     }
 
