@@ -88,9 +88,11 @@ impl Silence {
         if self.shared.accepts_at_once() {
             return None;
         }
+        // It is large, and lies below much else.
+        let mut work = Box::pin(work);
         let done = tokio::select! {
             biased;
-            done = work => done,
+            done = &mut work => done,
             () = self.grown() => return None,
         };
         let may_pass = matches!(&done, Err(Failure::Store(error)) if error.is_transient());

@@ -245,7 +245,7 @@ impl Cached {
     pub async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
         // What is known to be a file has no tree.
         let known = || self.recalled_stat(name).filter(|stat| !stat.is_prefix).map(|stat| (stat, None));
-        match self.reached(known().is_some(), self.ask_tree_of(name)).await {
+        match self.reached(known().is_some(), Box::pin(self.ask_tree_of(name))).await {
             Err(error) => self.recalled(error, known()),
             answer => answer,
         }
