@@ -254,8 +254,7 @@ impl Placement {
                     Some(Err(failure)) if self.is_kept(&failure) => {
                         self.note_kept(&failure);
                         self.accept(accepted, size, false).await.map_err(|unkept| {
-                            let (key, error) = (&self.delivery.key, with_causes(&unkept));
-                            tracing::warn!(%key, error, "what is saved cannot be kept on this machine");
+                            self.note_unkept(&unkept);
                             failure
                         })?
                     }
@@ -264,8 +263,7 @@ impl Placement {
                         Ok(placed) => placed,
                         // Then it waits for S3.
                         Err(failure) => {
-                            let (key, error) = (&self.delivery.key, with_causes(&failure));
-                            tracing::warn!(%key, error, "what is saved cannot be kept on this machine");
+                            self.note_unkept(&failure);
                             storing.await?
                         }
                     },
@@ -279,6 +277,11 @@ impl Placement {
     fn note_kept(&self, failure: &Failure) {
         let (key, error) = (&self.delivery.key, with_causes(failure));
         tracing::warn!(%key, error, "what is saved is kept on this machine, since its client cannot be told");
+    }
+
+    fn note_unkept(&self, failure: &Failure) {
+        let (key, error) = (&self.delivery.key, with_causes(failure));
+        tracing::warn!(%key, error, "what is saved cannot be kept on this machine");
     }
 
     /// Whether it is accepted though S3 has not taken it: whoever believes it saved cannot be told, and it is tried again,

@@ -27,9 +27,9 @@ impl MultipartStore for S3Store {
     async fn create_upload(&self, key: &Key, attributes: &Attributes) -> StoreResult<Upload> {
         let date = AnswerDate::default();
         // S3 wants to know beforehand, and makes one of the whole out of those of the parts.
-        let (algorithm, whole) = (ChecksumAlgorithm::Crc32C, ChecksumType::FullObject);
-        let checksums = self.options.sends_checksums().then_some((algorithm, whole));
-        let (algorithm, kind) = checksums.unzip();
+        let is_told = self.options.sends_checksums();
+        let algorithm = is_told.then_some(ChecksumAlgorithm::Crc32C);
+        let kind = is_told.then_some(ChecksumType::FullObject);
         let own_class = attributes.storage_class.as_deref().map(StorageClass::from);
         let class = own_class.or_else(|| self.storage_class());
         let output = self
