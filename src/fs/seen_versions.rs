@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use super::context::Offered;
 use super::ranges::Ranges;
 use super::{Client, RequestContext};
-use crate::object::{Condition, ETag};
+use crate::object::{Condition, ETag, Key};
 use crate::state::{State, StateError};
 
 /// The version that a client last got or made, by client and key. It is kept in the state; what it lost of an
@@ -90,6 +90,20 @@ impl SeenVersions {
             state,
             unsure,
         })
+    }
+
+    /// Takes up what clients have made, oldest first, that is on disk when what they have seen may not be: a client as rows
+    /// name it, a key, and a version.
+    pub fn recall(&self, made: &[(String, Key, ETag)]) {
+        for (number, (client, key, etag)) in made.iter().enumerate() {
+            let Some(client) = Client::of_row(client) else { continue };
+            let known = self.of(&client, key.as_str());
+            let is_newer =
+                |(_, other, newer): &(String, Key, ETag)| other == key && known.as_ref() == Some(newer);
+            if !made[number..].iter().any(is_newer) {
+                self.made(&client, key.as_str(), etag);
+            }
+        }
     }
 
     pub fn of(&self, client: &Client, key: &str) -> Option<ETag> {
@@ -373,6 +387,25 @@ mod tests {
             assert_eq!(versions.of(&client("other"), "b"), None);
             assert_eq!(versions.of(&client("third"), "a"), None);
         }
+    }
+
+    #[tokio::test]
+    async fn what_clients_have_made_they_know() {
+        let (_place, _state, versions) = versions().await;
+        let key = |name: &str| Key::new(name).unwrap();
+        let made = |who: &str, name: &str, etag: &str| (client(who).to_row(), key(name), tag(etag));
+        versions.saw(&client("late"), "a", &tag("0"));
+        versions.saw(&client("early"), "a", &tag("2"));
+        versions.recall(&[
+            made("late", "a", "1"),
+            made("early", "a", "1"),
+            made("late", "a", "2"),
+            made("new", "b", "3"),
+        ]);
+        assert_eq!(versions.of(&client("late"), "a"), Some(tag("2")), "its last");
+        assert_eq!(versions.of(&client("early"), "a"), Some(tag("2")), "it has seen what came after its own");
+        assert_eq!(versions.of(&client("new"), "b"), Some(tag("3")));
+        assert_eq!(versions.of(&client("new"), "a"), None);
     }
 
     #[tokio::test]

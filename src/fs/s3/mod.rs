@@ -123,11 +123,13 @@ impl S3Share {
         options: S3FileSystemOptions,
     ) -> Result<Self, StateError> {
         let dates = FolderDates::load(state.clone(), shutdown.clone()).await?;
+        let seen_versions = SeenVersions::load(state.clone()).await?;
+        seen_versions.recall(&store.journal().makers());
         let share = Self(Arc::new(Shared {
             store,
             uploads,
             read_aheads,
-            seen_versions: SeenVersions::load(state.clone()).await?,
+            seen_versions,
             state,
             metrics,
             shutdown,

@@ -249,9 +249,18 @@ impl Chains {
             Some(seen) => shown.etag() == *seen,
             None => false,
         };
+        let seen_here = |seen: &ETag| {
+            let mut chain = self.by_key.get(key).into_iter().flatten();
+            let seen = chain.find(|other| other.meta_at(key).is_some() && other.etag() == *seen)?;
+            self.follower(seen, key).is_none().then_some(seen)
+        };
+        // One that is not shown will lie beside, and so will what is saved on it.
         match (shown.filter(is_seen), seen) {
             (Some(shown), _) => Basis::After(shown.row.number),
-            (None, Some(seen)) => Basis::Version(stored(seen).quoted().to_owned()),
+            (None, Some(seen)) => match seen_here(seen) {
+                Some(seen) => Basis::After(seen.row.number),
+                None => Basis::Version(stored(seen).quoted().to_owned()),
+            },
             (None, None) => Basis::Absent,
         }
     }
@@ -517,6 +526,18 @@ mod tests {
         let deleted = chains([of_row(row(1, Basis::Version("old".into())))]);
         assert_eq!(deleted.basis(&file, None, stored), Basis::After(1), "it saw that it is gone");
         assert_eq!(deleted.basis(&file, Some(&seen("old")), stored), Basis::After(1), "nothing is there");
+    }
+
+    #[test]
+    fn a_client_builds_on_what_it_made_though_another_is_shown() {
+        let seen = |etag: &str| ETag::new(etag);
+        let theirs = change(1, Basis::Version("\"old\"".into()));
+        let mut chains = chains([theirs, change(2, Basis::Version("\"old\"".into()))]);
+        assert_eq!(number(chains.shown(&key())), Some(1));
+        assert_eq!(chains.basis(&key(), Some(&seen("2")), ETag::clone), Basis::After(2));
+        chains.push(change(3, Basis::After(2)));
+        let known = Basis::Version("\"2\"".into());
+        assert_eq!(chains.basis(&key(), Some(&seen("2")), ETag::clone), known, "only one builds on it");
     }
 
     #[test]

@@ -352,6 +352,13 @@ impl Journal {
         self.0.chains.lock().is_empty()
     }
 
+    /// Who has made each content that is pending, at what key, and as what version, oldest first.
+    pub fn makers(&self) -> Vec<(String, Key, ETag)> {
+        let chains = self.0.chains.lock();
+        let made = chains.everything().filter(|change| change.row.change != Change::Delete);
+        made.map(|change| (change.row.writer.clone(), change.key().clone(), change.etag())).collect()
+    }
+
     /// How many are pending, and how many bytes they have on this machine's disk.
     pub fn count(&self) -> (u64, u64) {
         self.0.chains.lock().count()

@@ -304,8 +304,19 @@ impl Search<'_> {
                 if from != to {
                     registers[from] = registers[from].or(Some(value));
                 }
-                registers[to] = if registers[to] == Some(value) { old } else { registers[to] };
-                vec![after]
+                match registers[to] {
+                    Some(there) if there != value => vec![after],
+                    Some(_) => {
+                        registers[to] = old;
+                        vec![after]
+                    }
+                    // What was to be deleted did not come there; what it was to replace is there, unless it was that.
+                    None => {
+                        let gone = after.clone();
+                        after.registers[to] = old;
+                        vec![after, gone]
+                    }
+                }
             }
             What::Read { at, found } if registers[at] == found => vec![after],
             What::See { at, is_there } if registers[at].is_some() == is_there => vec![after],
