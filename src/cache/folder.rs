@@ -87,6 +87,16 @@ impl Folder {
         Some(page)
     }
 
+    /// The files that follow `name` on its page of the listing, however old that is.
+    pub(super) fn files_after(&self, name: &str, most: usize) -> Vec<ListedObject> {
+        let known = self.known.lock();
+        let Some(page) = known.listing.as_ref().and_then(|listing| listing.page_of(name)) else {
+            return Vec::new();
+        };
+        let first = page.objects.partition_point(|object| object.key.as_str() <= name);
+        page.objects[first..].iter().take(most).cloned().collect()
+    }
+
     /// How a child that means `name` to Unicode is spelled.
     pub(super) fn spelling(&self, name: &str, times: &Times) -> Spelling {
         let known = self.known.lock();

@@ -75,6 +75,12 @@ impl MetadataCache {
         self.folders.get(prefix)?.page(continuation, freshness, &self.times)
     }
 
+    /// The files that follow `key` in its folder, in the order of their names, as it was last listed.
+    pub fn files_after(&self, key: &Key, most: usize) -> Vec<ListedObject> {
+        let folder = self.folders.get(parent_prefix(key.as_str()));
+        folder.map(|folder| folder.files_after(key.as_str(), most)).unwrap_or_default()
+    }
+
     /// How a child of `prefix` that means the same as `name` to Unicode is spelled.
     pub fn spelling(&self, prefix: &str, name: &str) -> Spelling {
         self.folders.get(prefix).map_or(Spelling::Unknown, |folder| folder.spelling(name, &self.times))

@@ -200,7 +200,7 @@ impl ControlHandler {
 
     async fn pending(&self, path: &str, action: PendingAction) -> Reply {
         let Some(store) = &self.store else { return Reply::Pending { changes: Vec::new() } };
-        match pending::carry_out(store.journal(), path, action).await {
+        match pending::carry_out((store.journal(), &self.state), path, action).await {
             Ok(changes) => Reply::Pending { changes },
             Err(error) => failed(&error),
         }
@@ -244,11 +244,14 @@ impl ControlHandler {
         let is_below = |save: &Save| PathKey::of_text(&save.path).is_within(&folder);
         let mut exports = Exports { source: self.source.clone(), is_cut: more > 0, ..Exports::default() };
         for save in saves.into_iter().filter(is_below) {
-            let is_pending = save.state == SaveState::Waiting;
-            let (count, state, hint) = if is_pending {
-                (&mut exports.pending, FileState::Pending, "leave the gateway running")
-            } else {
-                (&mut exports.failed, FileState::Failed, "save it again")
+            let (count, state, hint) = match save.state {
+                SaveState::Waiting => (&mut exports.pending, FileState::Pending, "leave the gateway running"),
+                SaveState::Refused => {
+                    (&mut exports.failed, FileState::Failed, "`s3dav pending` tries it again")
+                }
+                SaveState::Failed | SaveState::Incomplete | SaveState::Missing => {
+                    (&mut exports.failed, FileState::Failed, "save it again")
+                }
             };
             *count += 1;
             exports.files.push(Export { path: save.path, state, why: save.why, hint: Some(hint.to_owned()) });
@@ -300,7 +303,8 @@ fn warned(caution: &Caution) -> control::Caution {
 
 fn told(save: Unstored) -> Save {
     let state = match save.phase {
-        Phase::Failed | Phase::Refused => SaveState::Failed,
+        Phase::Failed => SaveState::Failed,
+        Phase::Refused => SaveState::Refused,
         Phase::Incomplete => SaveState::Incomplete,
         Phase::Missing => SaveState::Missing,
         Phase::Begun | Phase::Held | Phase::Expected | Phase::Queued => SaveState::Waiting,

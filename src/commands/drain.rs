@@ -62,7 +62,10 @@ async fn drain(directory: &Path, patience: Duration) -> Result<u64, CommandError
     closing::end(&state, &shutdown, limit).await;
     drop(served?);
     let remaining = state.unsent();
-    let sent = counted(before.saturating_sub(remaining), "change");
+    let sent = match before.saturating_sub(remaining) {
+        0 => "nothing".to_owned(),
+        sent => counted(sent, "change"),
+    };
     say!("{}: stored {sent}", SourceNote::read(directory).unwrap_or_default());
     Ok(remaining)
 }

@@ -59,6 +59,7 @@ mod startup;
 mod states;
 mod status;
 mod stop;
+mod unclaimed;
 mod unmount;
 mod unsent;
 mod words;

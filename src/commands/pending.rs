@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::states::{Known, known};
 use super::words::{counted, lasted, quoted, size};
-use super::{CommandError, running};
+use super::{CommandError, running, unclaimed};
 use crate::cli::{PendingArgs, PendingCommand, PendingPath};
 use crate::control::{ChangeKind, ControlError, PendingAction, PendingChange, Reply, Request, ask};
 use crate::notify;
@@ -37,19 +37,38 @@ pub(super) async fn run(args: PendingArgs) -> Result<(), CommandError> {
 
 /// Carries out what is asked for with what is pending at a path, or below it.
 pub(super) async fn carry_out(
-    journal: &Journal,
+    (journal, state): (&Journal, &State),
     path: &str,
     action: PendingAction,
 ) -> Result<Vec<PendingChange>, SaveError> {
     let folder = PathKey::of_text(path);
     let fits = |key: &str| PathKey::of_text(key).is_within(&folder);
     let told = match action {
-        PendingAction::List => journal.told(fits),
+        PendingAction::List => {
+            let creates = state.creates().into_iter().filter(|(key, _)| fits(key));
+            let creates = creates.map(|(key, since)| empty_file(&key, since));
+            return Ok(journal.told(fits).into_iter().map(shown).chain(creates).collect());
+        }
         PendingAction::Retry => journal.retry(fits),
         PendingAction::Discard => journal.discard(fits).await,
         PendingAction::Save { directory } => journal.save(&directory, fits).await?,
     };
     Ok(told.into_iter().map(shown).collect())
+}
+
+/// One whose content may come; until then, or for a while, S3 has nothing of it.
+fn empty_file(key: &str, since: u64) -> PendingChange {
+    let path = PathKey::of_text(key).to_string();
+    let since = since / 1000;
+    PendingChange {
+        path,
+        change: ChangeKind::Saved,
+        from: None,
+        bytes: 0,
+        since,
+        refused: None,
+        sending: false,
+    }
 }
 
 fn shown(told: Told) -> PendingChange {
@@ -77,20 +96,26 @@ fn shown(told: Told) -> PendingChange {
 /// All states where something is pending, each with its own.
 async fn list(path: &str, json: bool, named: Option<&Path>) -> Result<(), CommandError> {
     let mut found = Vec::new();
-    for known in meant(named).await? {
-        let changes = carried_out(&known.state_dir, path, PendingAction::List).await?;
-        if !changes.is_empty() {
-            found.push((known, changes));
+    for known in known(named).await? {
+        let unclaimed = unclaimed::text(&known.state_dir).await;
+        let changes = if may_have_some(&known) {
+            carried_out(&known.state_dir, path, PendingAction::List).await?
+        } else {
+            Vec::new()
+        };
+        if !changes.is_empty() || !unclaimed.is_empty() {
+            found.push((known, changes, unclaimed));
         }
     }
     if json {
-        let all = found.iter().map(|(known, changes)| {
+        let all = found.iter().filter(|(_, changes, _)| !changes.is_empty()).map(|(known, changes, _)| {
             serde_json::json!({ "source": known.place(), "state_dir": known.state_dir, "pending": changes })
         });
         say!("{}", serde_json::to_string_pretty(&all.collect::<Vec<_>>())?);
         return Ok(());
     }
-    let texts: Vec<String> = found.iter().map(|(known, changes)| text(known, changes)).collect();
+    let texts = found.iter().map(|(known, changes, unclaimed)| text(known, changes) + unclaimed);
+    let texts: Vec<String> = texts.collect();
     if texts.is_empty() {
         tell!("nothing is pending");
     } else {
@@ -110,7 +135,7 @@ fn text(known: &Known, changes: &[PendingChange]) -> String {
                 .to_owned(),
         );
     }
-    if !known.in_use {
+    if !known.in_use && !changes.is_empty() {
         lines.push(
             "hint       no gateway serves this source; serve it again to store what is pending".to_owned(),
         );
@@ -177,7 +202,7 @@ async fn carried_out(
     let state = State::open(state_dir, "s3dav pending").await?;
     let (left, bodies) = (state.accepted(), Bodies::new(&Intakes::new(IntakeOptions::default(), &state)));
     let journal = Journal::load(state.clone(), bodies, left, Duration::ZERO).await;
-    let done = carry_out(&journal, path, action).await;
+    let done = carry_out((&journal, &state), path, action).await;
     state.close().await?;
     Ok(done.map_err(anyhow::Error::new)?)
 }
@@ -185,10 +210,12 @@ async fn carried_out(
 /// Those in which something may be pending.
 async fn meant(named: Option<&Path>) -> Result<Vec<Known>, CommandError> {
     let mut all = known(named).await?;
-    all.retain(|known| {
-        is_state_directory(&known.state_dir) && known.holds.is_none_or(|holds| holds.pending > 0)
-    });
+    all.retain(may_have_some);
     Ok(all)
+}
+
+fn may_have_some(known: &Known) -> bool {
+    is_state_directory(&known.state_dir) && known.holds.is_none_or(|holds| holds.pending > 0)
 }
 
 fn one(mut known: Vec<Known>) -> Result<Known, CommandError> {

@@ -9,7 +9,7 @@ use super::CommandError;
 use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
 use super::words::{counted, lasted, size};
-use super::{exported, unsent};
+use super::{exported, unclaimed, unsent};
 use crate::cli::StatusArgs;
 use crate::control::{MountedAt, Save, SaveState, Status};
 use crate::http::auth::AuthMode;
@@ -34,7 +34,8 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
     } else {
         let mut texts = Vec::new();
         for status in &running {
-            texts.push(text(status) + &password(status, args.show_password)?);
+            let unclaimed = unclaimed::text(&status.state_dir).await;
+            texts.push(text(status) + &unclaimed + &password(status, args.show_password)?);
         }
         texts.extend(waiting.iter().map(starting));
         texts.extend(orphans.iter().map(Orphan::text));
@@ -209,17 +210,20 @@ fn saves(status: &Status, now: u64) -> Vec<String> {
     if status.more_saves > 0 {
         lines.push(format!("and        {} more that are not stored", status.more_saves));
     }
-    if status.saves.iter().any(|save| save.state != SaveState::Waiting) {
-        lines.push(
-            "hint       save incomplete files again; until then they are not moved over other files"
-                .to_owned(),
-        );
-    }
-    if status.saves.iter().any(|save| save.state == SaveState::Waiting) {
-        lines.push(
-            "hint       pending files are stored as soon as possible; leave the gateway running".to_owned(),
-        );
-    }
+    let hints = [
+        (
+            &[SaveState::Failed, SaveState::Incomplete, SaveState::Missing][..],
+            "save incomplete files again; until then they are not moved over other files",
+        ),
+        (
+            &[SaveState::Refused],
+            "what S3 refuses is kept on this machine; `s3dav pending` tries it again, or writes it elsewhere",
+        ),
+        (&[SaveState::Waiting], "pending files are stored as soon as possible; leave the gateway running"),
+    ];
+    let has = |states: &[SaveState]| status.saves.iter().any(|save| states.contains(&save.state));
+    lines
+        .extend(hints.iter().filter(|(states, _)| has(states)).map(|(_, hint)| format!("hint       {hint}")));
     lines
 }
 
@@ -227,12 +231,14 @@ fn of_save(save: &Save, now: u64) -> String {
     let span = lasted(now.saturating_sub(save.since));
     let (word, span) = match save.state {
         SaveState::Failed => ("failed", format!("{span} ago")),
+        SaveState::Refused => ("refused", format!("for {span}")),
         SaveState::Incomplete => ("incomplete", format!("{span} ago")),
         SaveState::Missing => ("missing", format!("{span} ago")),
         SaveState::Waiting => ("waiting", format!("for {span}")),
     };
     let bytes = save.bytes.map(|bytes| format!("{}, ", size(bytes))).unwrap_or_default();
-    let why = save.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let why = save.why.as_ref().map(|why| format!(": {}", notify::plain(why, MOST_OF_PATH)));
+    let why = why.unwrap_or_default();
     let path = notify::plain(&save.path, MOST_OF_PATH);
     format!("{word:<10} {path} ({bytes}{span}){why}")
 }

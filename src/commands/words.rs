@@ -27,7 +27,7 @@ pub(super) fn size(bytes: u64) -> String {
     let power =
         (0..units.len() - 1).find(|power| bytes >> (10 * (power + 1)) == 0).unwrap_or(units.len() - 1);
     match power {
-        0 => format!("{bytes} bytes"),
+        0 => counted(bytes, "byte"),
         _ => format!("{:.1} {}", bytes as f64 / (1_u64 << (10 * power)) as f64, units[power]),
     }
 }
@@ -51,8 +51,8 @@ mod tests {
             ["5 s", "5 min", "2 h", "10 days"]
         );
         assert_eq!(
-            [size(0), size(1023), size(1536), size(256 << 20)],
-            ["0 bytes", "1023 bytes", "1.5 KiB", "256.0 MiB"]
+            [size(0), size(1), size(1023), size(1536), size(256 << 20)],
+            ["0 bytes", "1 byte", "1023 bytes", "1.5 KiB", "256.0 MiB"]
         );
         assert_eq!(size(5 << 50), "5120.0 TiB");
     }

@@ -333,6 +333,8 @@ pub struct Save {
 pub enum SaveState {
     /// It could not be stored.
     Failed,
+    /// S3 refuses it; it is kept on this machine.
+    Refused,
     /// Less was stored than was announced.
     Incomplete,
     /// The gateway ended before it came.

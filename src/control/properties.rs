@@ -34,6 +34,7 @@ prop_compose! {
         path in any_text(),
         state in prop_oneof![
             Just(SaveState::Failed),
+            Just(SaveState::Refused),
             Just(SaveState::Incomplete),
             Just(SaveState::Missing),
             Just(SaveState::Waiting),

@@ -131,6 +131,13 @@ impl RequestContext {
         if hints.makes && !hints.was_told_absent && size > 0 { Err(Failure::Unexpected) } else { Ok(()) }
     }
 
+    /// Notes that `bytes` of the request's body are accepted: what the disk has of that tells it.
+    pub fn accepted(&self, bytes: u64) {
+        if let Some(coming) = self.outcome.take_coming() {
+            coming.accepted(bytes);
+        }
+    }
+
     /// Notes that `bytes` of the request's body are stored.
     pub async fn stored(&self, bytes: u64) {
         if let Some(coming) = self.outcome.take_coming() {

@@ -17,6 +17,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use uuid::Uuid;
 
 use super::Intakes;
+use super::backups;
 use super::room::{Room, Taken};
 use super::scratch::Scratch;
 use crate::checksum::{Crc32c, Crc32cDigest};
@@ -116,6 +117,7 @@ impl Bodies {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             entries => entries?,
         };
+        exclude_from_backups(&self.directory);
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -328,13 +330,28 @@ impl Drop for Stored {
     }
 }
 
+/// Where bodies of a state lie that no row tells of, and how many; `None`: there are none. Blocks.
+pub fn unclaimed(state_directory: &Path) -> Option<(PathBuf, u64)> {
+    let place = state_directory.join(DIRECTORY).join(ASIDE);
+    let count = fs::read_dir(&place).ok()?.count() as u64;
+    (count > 0).then_some((place, count))
+}
+
 /// The directory for bodies; a search index has no business there, nor has a backup: what lies there is on its way.
 fn make_directory(directory: &Path) -> io::Result<()> {
     if directory.exists() {
         return Ok(());
     }
     make_private(directory)?;
+    exclude_from_backups(directory);
     fs::write(directory.join(".metadata_never_index"), "")
+}
+
+/// Where that is not possible a backup has a copy of what waits: no harm, but room.
+fn exclude_from_backups(directory: &Path) {
+    if let Err(error) = backups::exclude(directory) {
+        tracing::debug!(%error, "backups take along what waits on this machine");
+    }
 }
 
 fn make_private(directory: &Path) -> io::Result<()> {
@@ -408,6 +425,26 @@ mod tests {
         assert!(names(&bodies).is_empty());
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn backups_leave_bodies_out() {
+        let (_place, bodies) = bodies(1 << 20).await;
+        let value = || {
+            let mut value = [0; 16];
+            let length = rustix::fs::getxattr(&bodies.directory, "user.xdg.robots.backup", &mut value)?;
+            Ok::<_, rustix::io::Errno>(value[..length].to_vec())
+        };
+        body(&bodies, &[b"content"]).await;
+        let made = value();
+        if made == Err(rustix::io::Errno::NOTSUP) {
+            return;
+        }
+        assert_eq!(made.unwrap(), b"false");
+        rustix::fs::removexattr(&bodies.directory, "user.xdg.robots.backup").unwrap();
+        bodies.sweep(&HashSet::new()).unwrap();
+        assert_eq!(value().unwrap(), b"false", "those that were made before, too");
+    }
+
     #[tokio::test]
     async fn what_nobody_keeps_goes_with_its_owner_and_gives_its_room_back() {
         let (_place, bodies) = bodies(1 << 20).await;
@@ -461,7 +498,7 @@ mod tests {
 
     #[tokio::test]
     async fn at_the_start_nothing_that_was_kept_is_deleted() {
-        let (_place, bodies) = bodies(1 << 20).await;
+        let (place, bodies) = bodies(1 << 20).await;
         assert_eq!(bodies.sweep(&HashSet::new()).unwrap(), 0, "there is no directory yet");
         let (known, unknown) = (body(&bodies, &[b"known"]).await, body(&bodies, &[b"unknown"]).await);
         known.claim().await.unwrap();
@@ -471,6 +508,7 @@ mod tests {
         assert_eq!(bodies.sweep(&HashSet::from([rows[0].name.as_str()])).unwrap(), 1);
         assert_eq!(names(&bodies), [rows[0].name.clone()]);
         assert_eq!(fs::read(bodies.aside().join(&rows[1].name)).unwrap(), b"unknown");
+        assert_eq!(unclaimed(place.path()), Some((bodies.aside(), 1)));
         drop(unkept);
     }
 

@@ -7,6 +7,7 @@
 //! it.
 
 mod backlog;
+mod backups;
 mod bodies;
 mod room;
 mod scratch;
@@ -29,7 +30,7 @@ use crate::tally::carried;
 use backlog::{Backlog, SLOT};
 use room::Room;
 
-pub use bodies::{Bodies, BodyCopy, KeptBody};
+pub use bodies::{Bodies, BodyCopy, KeptBody, unclaimed};
 pub use room::{DEFAULT_ROOM, Quota};
 pub use scratch::Scratch;
 

@@ -153,9 +153,10 @@ impl Held {
         let note = format!("{NOTE_BEGIN}{}, {description}\n", std::process::id());
         let mut file = &self.lock;
         (|| {
-            file.set_len(0)?;
             file.rewind()?;
-            file.write_all(note.as_bytes())
+            file.write_all(note.as_bytes())?;
+            // On a full disk it has to keep what it has until then.
+            file.set_len(note.len() as u64)
         })()
         .map_err(|source| StateError::Directory { path: self.directory.display().to_string(), source })
     }

@@ -139,10 +139,7 @@ impl StateError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Directory { source, .. } => Some(directory_hint(source)),
-            Self::Open { .. } if self.is_full() => Some(
-                "free some space on its disk, or name a directory on another disk with --state-dir"
-                    .to_owned(),
-            ),
+            Self::Open { .. } if self.is_full() => Some(private::FULL_HINT.to_owned()),
             Self::Open { source, .. } => Some(match &**source {
                 redb::Error::Io(error) => directory_hint(error),
                 redb::Error::TableTypeMismatch { .. }
@@ -159,7 +156,7 @@ impl StateError {
     /// Whether the disk has no room.
     pub fn is_full(&self) -> bool {
         let (Self::Database(error) | Self::Open { source: error, .. }) = self else { return false };
-        matches!(&**error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
+        matches!(&**error, redb::Error::Io(error) if private::is_full(error))
     }
 }
 

@@ -52,6 +52,7 @@ impl Unfit {
 pub fn directory_hint(error: &io::Error) -> String {
     match Unfit::of(error) {
         Some(unfit) => unfit.hint(),
+        None if is_full(error) => FULL_HINT.to_owned(),
         None if is_not_ours_to_write(error) => format!(
             "name another directory, one that you can write to, with --state-dir; in a container give it one with \
              --tmpfs /state:uid={} or -v NAME:/state",
@@ -60,6 +61,15 @@ pub fn directory_hint(error: &io::Error) -> String {
         None => "name another directory, one that you can write to, with --state-dir".to_owned(),
     }
 }
+
+/// Whether its disk has no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The next step then.
+pub(super) const FULL_HINT: &str =
+    "free some space on its disk, or name a directory on another disk with --state-dir";
 
 fn is_not_ours_to_write(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
@@ -107,7 +117,26 @@ pub fn read_private(path: &Path) -> io::Result<String> {
 }
 
 /// Writes a file that only this user can read at any moment, whole or not at all. Blocks.
+///
+/// On a full disk it is written over the old one, where that is as long: then a crash may leave a part of each.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    match replace_private(path, text) {
+        Err(error) if is_full(&error) => write_over(path, text).map_err(|_| error),
+        written => written,
+    }
+}
+
+fn write_over(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = open_private(path, OpenOptions::new().write(true))?;
+    if file.metadata()?.len() < text.len() as u64 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()
+}
+
+fn replace_private(path: &Path, text: &str) -> io::Result<()> {
     // A new file of a name that nobody knows, for this user alone; it takes the place of a link, too.
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(text.as_bytes())?;

@@ -209,6 +209,28 @@ async fn getting_a_small_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn getting_small_files_one_after_the_other() {
+    let keys: Vec<String> = (0..9).map(|number| format!("d/{number}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let gateway = warm(&keys, &["/d/"]).await;
+    let get = async |number: usize| assert_eq!(gateway.get(&format!("/d/{number}")).await.1, "content");
+    for number in [0, 1, 2] {
+        get(number).await;
+    }
+    eventually("two more are on their way", || async { gateway.hooks().count("GetObject") == 5 }).await;
+    for number in 3..9 {
+        get(number).await;
+    }
+    assert_eq!(asked(&gateway), "9 GetObject", "once each");
+    let gateway = warm(&keys, &["/d/"]).await;
+    for number in [0, 1, 3, 4, 6, 8] {
+        assert_eq!(gateway.get(&format!("/d/{number}")).await.1, "content");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(asked(&gateway), "6 GetObject", "here and there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_that_want_the_same_at_once() {
     let gateway = over(&["d/f"]).await;
     let gate = Gate::default();

@@ -21,6 +21,7 @@ impl S3FileSystem {
         let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
         self.context.outcome.set_content_type(meta.content_type.clone());
         let (fs, key) = (self.clone(), Key::new(key)?);
+        self.shared.reads_whole(&self.context, &key);
         Ok(OpenFile::Reading(Box::new(Fetching { fs, key, meta, position: 0, begun, reader: None })))
     }
 

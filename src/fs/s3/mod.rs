@@ -13,6 +13,7 @@ mod looking;
 mod making;
 mod markers;
 mod metadata;
+mod neighbours;
 mod placing;
 mod relocation;
 mod removal;
@@ -51,6 +52,7 @@ use crate::sync::{Entered, TreeLock, Use};
 use covering::Covering;
 use folder_dates::FolderDates;
 use metadata::{Located, folder_prefix};
+use neighbours::Neighbours;
 use watched::Watched;
 
 /// What the file system is to do with doubtful wishes.
@@ -109,6 +111,7 @@ struct Shared {
     new_names: NewNames,
     watched: Watched,
     covering: Covering,
+    neighbours: Neighbours,
 }
 
 impl S3Share {
@@ -139,6 +142,7 @@ impl S3Share {
             new_names: NewNames::default(),
             watched: Watched::default(),
             covering: Covering::default(),
+            neighbours: Neighbours::default(),
         }));
         drain::start(&share.0);
         Ok(share)
@@ -171,6 +175,7 @@ impl Share for S3Share {
         let key = Key::new(path.key()).ok().filter(|_| !may_be_folder)?;
         let (meta, content) = self.0.store.names().cached_content(&key)?;
         self.0.seen_versions.offer(context, key.as_str(), &meta.etag, meta.size);
+        self.0.reads_whole(context, &key);
         Some(HotFile {
             content,
             etag: meta.etag,

@@ -347,8 +347,10 @@ impl Placement {
     /// Takes note of what became of it.
     async fn note(&self, placed: &Placed, size: u64) {
         let Delivery { shared, client, key, .. } = &self.delivery;
+        let mut is_accepted = false;
         if let Placed::There { written, .. } = placed {
-            if shared.store.journal().has_version(key, &written.etag) {
+            is_accepted = shared.store.journal().has_version(key, &written.etag);
+            if is_accepted {
                 shared.seen_versions.made(client, key.as_str(), &written.etag);
             } else {
                 shared.seen_versions.saw(client, key.as_str(), &written.etag);
@@ -362,7 +364,11 @@ impl Placement {
             // A file of this name may have been deleted by others.
             log_failure(shared.state.remove_properties(key.as_str()).await);
         }
-        self.context.stored(size).await;
+        if is_accepted {
+            self.context.accepted(size);
+        } else {
+            self.context.stored(size).await;
+        }
         if self.context.mtime.is_some() {
             self.context.outcome.set_mtime_kept();
         }

@@ -44,18 +44,7 @@ pub enum Change {
     Move(MoveRow),
 }
 
-impl Change {
-    /// As people are told of it, if it is no save.
-    pub(super) fn told(&self) -> Option<String> {
-        match self {
-            Self::Put { .. } => None,
-            Self::Delete => Some("it is to be deleted".to_owned()),
-            Self::Move(moved) => {
-                Some(format!("it is to be moved here from {}", PathKey::of_text(&moved.from)))
-            }
-        }
-    }
-}
+impl Change {}
 
 /// What is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +89,8 @@ pub struct LeftChange {
     pub row: AcceptedRow,
     /// When it was accepted: milliseconds since 1970.
     pub since: u64,
+    /// Why the store refuses it, if it does.
+    pub refused: Option<String>,
 }
 
 /// Changes that become known together, or not at all.
@@ -121,6 +112,28 @@ impl AcceptedRow {
             Change::Delete => 0,
             Change::Move(moved) => moved.size,
         }
+    }
+
+    /// As people are told of it, if it is no save.
+    pub(super) fn told(&self) -> Option<String> {
+        match &self.change {
+            Change::Put { .. } if self.is_folder() => Some("the folder is to be made".to_owned()),
+            Change::Put { .. } => None,
+            Change::Delete => Some("it is to be deleted".to_owned()),
+            Change::Move(moved) => {
+                Some(format!("it is to be moved here from {}", PathKey::of_text(&moved.from)))
+            }
+        }
+    }
+
+    /// Bytes of the file that comes; `None`: none does.
+    pub(super) fn coming(&self) -> Option<u64> {
+        let is_none = self.is_folder() || self.change == Change::Delete;
+        (!is_none).then(|| self.size())
+    }
+
+    fn is_folder(&self) -> bool {
+        self.key.ends_with('/')
     }
 
     /// What it moves, if it does.
@@ -213,7 +226,8 @@ impl State {
         let mut left: Vec<LeftChange> = Vec::new();
         for pending in rows.of_kind(Kind::Accepted) {
             if let Operation::Accepted(row) = &pending.operation {
-                left.push(LeftChange { row: row.clone(), since: pending.since });
+                let refused = pending.why.clone().filter(|_| pending.phase == Phase::Refused);
+                left.push(LeftChange { row: row.clone(), since: pending.since, refused });
             }
         }
         left.sort_by_key(|left| left.row.number);

@@ -152,10 +152,18 @@ impl State {
 }
 
 impl Coming {
+    /// `bytes` of it are accepted: the row of that, which is on disk, ends this one, and tells who made it.
+    pub fn accepted(mut self, bytes: u64) {
+        self.end(End::Stored { is_whole: self.is_whole(bytes) });
+    }
+
+    fn is_whole(&self, bytes: u64) -> bool {
+        !self.was_cut || self.announced.is_none_or(|announced| bytes >= announced)
+    }
+
     /// `bytes` of it are stored.
     pub async fn stored(mut self, bytes: u64) {
-        let is_whole = !self.was_cut || self.announced.is_none_or(|announced| bytes >= announced);
-        self.end(End::Stored { is_whole });
+        self.end(End::Stored { is_whole: self.is_whole(bytes) });
         // With it goes that this client has made this version: its next save must not meet it as somebody else's.
         if let Err(error) = self.state.sync().await {
             self.warn(&error);
@@ -240,8 +248,11 @@ const INCOMPLETE: &str = "the upload was shorter than announced, after a lost co
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CreateRow, Left};
+    use std::time::SystemTime;
+
+    use super::super::{Acceptance, AcceptedRow, Basis, Change, CreateRow, Left};
     use super::*;
+    use crate::state::millis;
 
     async fn open(dir: &tempfile::TempDir) -> State {
         State::open(dir.path(), "test").await.unwrap()
@@ -274,16 +285,46 @@ mod tests {
         assert!(!state.lacks_content(&PathKey::of_text("/")) && state.pending().is_empty());
     }
 
+    /// A state as it is after a crash: nothing is written any more.
+    async fn crashed<T>(state: T, dir: &tempfile::TempDir) -> State {
+        std::fs::copy(dir.path().join("state.redb"), dir.path().join("kept")).unwrap();
+        drop(state);
+        std::fs::rename(dir.path().join("kept"), dir.path().join("state.redb")).unwrap();
+        open(dir).await
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_is_not_missing_in_the_next_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = open(&dir).await;
+        let coming = begin(&state).await;
+        let row = AcceptedRow {
+            number: 1,
+            key: "d/file".to_owned(),
+            change: Change::Put { body: None },
+            etag: "pending".to_owned(),
+            basis: Basis::Absent,
+            content_type: None,
+            user: Default::default(),
+            writer: String::new(),
+            beside: None,
+        };
+        let acceptance = Acceptance { accepted: vec![(row, String::new())], ..Acceptance::default() };
+        state.accept(acceptance, millis(SystemTime::now())).await.unwrap();
+        coming.accepted(10);
+        let state = crashed(state, &dir).await;
+        assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Queued)]);
+        begin(&state).await.failed("refused".to_owned());
+        let state = crashed(state, &dir).await;
+        assert!(state.lacks_content(&PathKey::of_text("/d/file")), "a later one is");
+    }
+
     #[tokio::test]
     async fn what_is_missing_is_known_in_the_next_life() {
         let dir = tempfile::tempdir().unwrap();
         let state = open(&dir).await;
         let coming = begin(&state).await;
-        // As if it were killed: nothing is written any more.
-        std::fs::copy(dir.path().join("state.redb"), dir.path().join("kept")).unwrap();
-        drop((coming, state));
-        std::fs::rename(dir.path().join("kept"), dir.path().join("state.redb")).unwrap();
-        let state = open(&dir).await;
+        let state = crashed((coming, state), &dir).await;
         assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Missing)]);
         assert!(state.lacks_content(&PathKey::of_text("/d")));
         begin(&state).await.stored(9).await;

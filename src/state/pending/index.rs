@@ -42,6 +42,7 @@ impl Index {
             }
             rows.all.insert(row.id(), row);
         }
+        rows.settle_accepted();
         Ok((Self(Mutex::new(rows)), found.unreadable))
     }
 
@@ -126,6 +127,18 @@ impl Index {
 }
 
 impl Rows {
+    /// A content that was accepted after it was begun does not lack: its row could not be removed in time.
+    fn settle_accepted(&mut self) {
+        let accepted = self.of_kind(Kind::Accepted).filter(|row| row.is_save());
+        let accepted: HashMap<&PathKey, u64> = accepted.map(|row| (&row.path, row.since)).collect();
+        let is_settled = |row: &&PendingRow| {
+            let accepted = accepted.get(&row.path);
+            row.phase == Phase::Missing && accepted.is_some_and(|accepted| *accepted >= row.since)
+        };
+        let settled: Vec<_> = self.of_kind(Kind::Content).filter(is_settled).map(PendingRow::id).collect();
+        settled.iter().for_each(|id| drop(self.remove(id)));
+    }
+
     pub(super) fn put(&mut self, row: PendingRow) {
         self.changed.insert(row.id());
         self.all.insert(row.id(), row);

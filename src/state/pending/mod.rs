@@ -161,6 +161,11 @@ impl PendingRow {
         Self { since, ..Self::new(Operation::Create(create), path, Phase::Held) }
     }
 
+    /// Whether it is a content that was accepted.
+    fn is_save(&self) -> bool {
+        matches!(&self.operation, Operation::Accepted(AcceptedRow { change: Change::Put { .. }, .. }))
+    }
+
     /// Whether the file lacks its content, so that it must not take the place of another.
     fn lacks_content(&self) -> bool {
         matches!(self.phase, Phase::Failed | Phase::Missing | Phase::Incomplete)
@@ -187,6 +192,8 @@ impl State {
             }
         }
         recovered.accepted = self.accepted();
+        // What was refused is tried once more: somebody may have seen to it.
+        recovered.accepted.iter_mut().for_each(|left| left.refused = None);
         recovered
     }
 
@@ -198,6 +205,16 @@ impl State {
             _ => None,
         })
         .collect()
+    }
+
+    /// The keys of empty files that the store may not have, and since when: milliseconds since 1970.
+    pub fn creates(&self) -> Vec<(String, u64)> {
+        let rows = self.0.pending.0.lock();
+        let creates = rows.of_kind(Kind::Create).filter_map(|row| match &row.operation {
+            Operation::Create(create) => Some((create.key.clone(), row.since)),
+            _ => None,
+        });
+        creates.collect()
     }
 
     /// All that is pending, by kind and name.

@@ -82,13 +82,13 @@ impl Unstored {
     fn of(row: &PendingRow) -> Self {
         let (bytes, is_told) = match row.operation {
             Operation::Content { bytes } => (bytes, row.is_told),
-            Operation::Accepted(ref change) => (Some(change.size()), row.is_told),
+            Operation::Accepted(ref change) => (change.coming(), row.is_told),
             // The store is asked first what became of an empty file.
             _ => (None, true),
         };
         let (path, phase) = (row.path.clone(), row.phase);
         let change = match &row.operation {
-            Operation::Accepted(row) => row.change.told(),
+            Operation::Accepted(row) => row.told(),
             _ => None,
         };
         let why = row.why.clone().or(change);

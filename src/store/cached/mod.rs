@@ -270,6 +270,14 @@ impl Cached {
         }
     }
 
+    /// The files that follow one in its folder, as far as that was ever listed, and whether the content of each is kept when
+    /// it was read.
+    pub fn files_after(&self, key: &Key, most: usize) -> Vec<(Key, bool)> {
+        let kept = |size| size > 0 && self.metadata.is_on() && self.content.takes(size);
+        let files = self.metadata.files_after(key, most).into_iter();
+        files.map(|file| (file.key, kept(file.meta.size))).collect()
+    }
+
     pub fn cached_content(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
         let held = self.newest(key)??;
         Some((held.meta.clone(), held.content.clone()))

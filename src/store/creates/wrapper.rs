@@ -218,6 +218,10 @@ impl WithCreates {
         self.creates.release(path).await
     }
 
+    pub fn files_after(&self, key: &Key, most: usize) -> Vec<(Key, bool)> {
+        self.inner.files_after(key, most)
+    }
+
     pub fn cached_content(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {
         match self.row(key) {
             Some(_) => None,

@@ -91,13 +91,15 @@ impl Journal {
     /// what follows may make it needless.
     pub async fn load(state: State, bodies: Bodies, left: Vec<LeftChange>, delay: Duration) -> Self {
         let mut chains = Chains::resting(delay);
-        for LeftChange { row, since } in &left {
+        for LeftChange { row, since, refused } in &left {
             let body = body_of(&bodies, row).await;
             let lost = body.as_ref().err().map(|error| format!("its content is lost: {error}"));
             let Ok(pending) = Pending::new(row.clone(), *since, body.unwrap_or_default()) else { continue };
-            // What was refused is tried once more: somebody may have seen to it.
-            state.note_refusal(row.number, lost.clone());
-            lost.into_iter().for_each(|why| pending.set_refused(why));
+            let refused = lost.clone().or(refused.clone());
+            if lost.is_some() || refused.is_none() {
+                state.note_refusal(row.number, lost);
+            }
+            refused.into_iter().for_each(|why| pending.set_refused(why));
             // That life may have begun to make it.
             chains.push(pending.begun());
         }

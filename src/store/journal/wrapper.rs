@@ -85,6 +85,12 @@ impl WithJournal {
         slashes.filter_map(|prefix| Key::new(prefix).ok()).any(|marker| chains.is_new(&marker, begun))
     }
 
+    /// Whether a name lies below a file that is pending: nothing has it, whatever the store has there.
+    fn is_below_file(&self, name: &str) -> bool {
+        let mut above = name.match_indices('/').filter_map(|(at, _)| Key::new(&name[..at]).ok());
+        !self.journal.is_empty() && above.any(|file| matches!(self.shown_at(&file), Some(Some(_))))
+    }
+
     fn current(&self, condition: &Condition) -> Condition {
         match condition {
             Condition::IfMatch(etag) => Condition::IfMatch(self.journal.stored(etag)),
@@ -162,6 +168,7 @@ impl WithJournal {
                 Err(error) if error.is_transient() => Ok(Stat { object: None, is_prefix: false }),
                 asked => Ok(Stat { object: None, is_prefix: asked? }),
             },
+            None if self.is_below_file(name.as_str()) => Ok(Stat { object: None, is_prefix: false }),
             None if self.is_in_new_folder(name.as_str(), false) => Ok(self.inner.held_stat(name)),
             None => match self.inner.stat(name).await {
                 Err(error) if error.is_transient() && self.is_in_new_folder(name.as_str(), true) => {
@@ -229,6 +236,11 @@ impl WithJournal {
 
     pub async fn release(&self, path: &PathKey) -> StoreResult<()> {
         self.inner.release(path).await
+    }
+
+    /// See [`Cached::files_after`](crate::store::cached::Cached::files_after).
+    pub fn files_after(&self, key: &Key, most: usize) -> Vec<(Key, bool)> {
+        self.inner.files_after(key, most)
     }
 
     pub fn cached_content(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {

@@ -59,23 +59,27 @@ impl Begun {
         let begun = shutdown.complete(async move {
             let address = store.address(&key);
             let row = UploadRow::new(address.bucket, address.key.to_string(), key.to_string());
+            let _beginning = shared.doubts.begin(key.as_str());
             note(&shared, &row).await;
             let upload = match store.create_upload(&key, &attributes).await {
                 Ok(upload) => upload,
                 Err(error) => {
-                    // Otherwise the next start looks whether there is one.
-                    if !error.may_have_been_applied() {
+                    // Otherwise it is looked whether there is one, at the next start if not before.
+                    if error.may_have_been_applied() {
+                        shared.doubts.note([row]);
+                    } else {
                         shared.state.end_upload(&row);
                     }
                     return Err(error);
                 }
             };
-            // The row of a twin stays for the next start, when none of ours are under way.
-            let row = if upload.may_have_twin { row.another() } else { row };
+            // The row of a twin stays until it is looked whether there is one.
+            let (row, twin) = if upload.may_have_twin { (row.another(), Some(row)) } else { (row, None) };
             let source =
                 body.map(|(body, cut)| UploadSource::new(body, cut.part_size, cut.grows, upload.begun));
             let row = row.with_id(upload.id.clone()).made_of(source);
             note(&shared, &row).await;
+            shared.doubts.note(twin);
             Ok(Self::of(upload, row, store, &shared))
         });
         begun.await.map_err(|e| StoreError::Unavailable(e.into()))?

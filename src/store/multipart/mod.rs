@@ -7,6 +7,7 @@
 
 mod begun;
 mod copy;
+mod doubts;
 mod open;
 mod resumed;
 mod retained;
@@ -26,6 +27,7 @@ pub use begun::SentUpload;
 pub use retained::RetainedBody;
 pub use writer::{MultipartWriter, Unfinished};
 
+use doubts::Doubts;
 use retained::Spool;
 
 /// How uploads are cut and how much memory they share.
@@ -105,12 +107,14 @@ pub struct Uploads {
     intakes: Intakes,
     state: State,
     shutdown: Shutdown,
+    doubts: Doubts,
 }
 
 impl Uploads {
     /// `intakes` takes the bodies, `state` keeps the ledger; aborts run under `shutdown`.
     pub fn new(options: UploadOptions, intakes: Intakes, state: State, shutdown: Shutdown) -> Self {
-        Self { options, memory: Budget::of_bytes(options.memory), intakes, state, shutdown }
+        let (memory, doubts) = (Budget::of_bytes(options.memory), Doubts::default());
+        Self { options, memory, intakes, state, shutdown, doubts }
     }
 
     /// What takes bodies for [`Self::writer`]s.
@@ -176,9 +180,11 @@ impl Uploads {
         });
     }
 
-    /// Has those aborted that nobody goes on with: what they are made of is not needed any more.
+    /// Has those aborted that nobody goes on with: what they are made of is not needed any more, or nobody knows of them
+    /// whether they were begun. Call when the store answers.
     pub fn abort_needless(&self, store: impl FnOnce() -> Arc<dyn MultipartStore>) {
-        let rows = self.state.disown_uploads();
+        let mut rows = self.state.disown_uploads();
+        rows.extend(self.doubts.take());
         if !rows.is_empty() {
             self.abort_in_background(store(), rows);
         }
@@ -193,8 +199,13 @@ impl Uploads {
             Some(upload) => store.abort_upload(&upload).await?,
             None => {
                 let asked = SystemTime::UNIX_EPOCH + Duration::from_millis(row.asked);
+                let listed = store.list_uploads(&key).await;
+                if self.doubts.is_beginning(row) {
+                    self.doubts.note([row.clone()]);
+                    return Ok(());
+                }
                 let is_known = |upload: &Upload| self.state.has_upload(&upload.id);
-                match abort_unknown(store, &key, asked, is_known).await {
+                match abort_unknown(store, listed, asked, is_known).await {
                     Err(error @ (StoreError::AccessDenied(_) | StoreError::Unsupported(_))) => {
                         tracing::info!(
                             %key,
@@ -249,15 +260,15 @@ fn upload_of(row: &UploadRow) -> Option<Upload> {
     Some(Upload { key, id, begun, may_have_twin: false })
 }
 
-/// Aborts uploads to `key` whose begin was not answered to us, who asked then.
+/// Aborts those of the `listed` uploads to one key whose begin was not answered to us, who asked then.
 async fn abort_unknown(
     store: &dyn MultipartStore,
-    key: &Key,
+    listed: StoreResult<Vec<Upload>>,
     asked: SystemTime,
     is_known: impl Fn(&Upload) -> bool,
 ) -> StoreResult<()> {
     let since = asked.checked_sub(CLOCK_SLACK).unwrap_or(asked);
-    for upload in store.list_uploads(key).await? {
+    for upload in listed? {
         if (since..=asked + BEGIN_TIME).contains(&upload.begun) && !is_known(&upload) {
             store.abort_upload(&upload).await?;
         }

@@ -41,14 +41,21 @@ impl Uploads {
         target: Target,
         condition: &Condition,
     ) -> StoreResult<Written> {
-        let resumed = match self.take_up(body, &target).await? {
-            Some(resumed) => resumed,
-            None => {
-                let cut = self.cut(Some(body.size()));
-                let begun = Begun::new(&target, self, Some((body.name().to_owned(), cut))).await?;
-                Resumed { begun, cut, has: BTreeMap::new() }
+        if let Some(resumed) = self.take_up(body, &target).await? {
+            match self.end(resumed, body, condition).await {
+                Err(error) if may_be_of_the_upload(&error) => {
+                    let (key, error) = (&target.key, with_causes(&error));
+                    tracing::info!(%key, error, "an upload is sent anew, for what was left of it cannot be gone on with");
+                }
+                stored => return stored,
             }
-        };
+        }
+        let cut = self.cut(Some(body.size()));
+        let begun = Begun::new(&target, self, Some((body.name().to_owned(), cut))).await?;
+        self.end(Resumed { begun, cut, has: BTreeMap::new() }, body, condition).await
+    }
+
+    async fn end(&self, resumed: Resumed, body: &KeptBody, condition: &Condition) -> StoreResult<Written> {
         let begun = Arc::clone(&resumed.begun);
         let stored = self.send_missing(resumed, body, condition).await;
         if let Err(error) = &stored
@@ -121,6 +128,13 @@ impl Uploads {
         }
         open.complete((body.size(), Some(body.crc32c())), condition).await
     }
+}
+
+/// Whether another upload of the same body may fare better.
+fn may_be_of_the_upload(error: &StoreError) -> bool {
+    let is_of_the_object =
+        matches!(error, StoreError::ConditionFailed | StoreError::NotFound | StoreError::UploadGone);
+    !(error.is_passing() || is_of_the_object || matches!(error, StoreError::Lost(_)))
 }
 
 /// All parts that the store has, by number.

@@ -163,7 +163,7 @@ async fn what_s3_refuses_gives_way_to_what_is_saved_next() {
     let away = journaling(50).await;
     away.s3.hooks().next(usize::MAX, "PutObject", DENIED);
     assert_eq!(away.save("/d/doc", "newer").await, 204);
-    eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
+    eventually("it is refused", || async { away.told().await[0]["state"] == "refused" }).await;
     away.s3.hooks().heal();
     assert_eq!(away.save("/d/doc", "newest").await, 204);
     away.drained().await;

@@ -15,7 +15,8 @@ use super::Away;
 use crate::finder::client::Finder;
 use crate::harness::clients::{self, Tools};
 use crate::harness::door::Door;
-use crate::harness::{BUCKET, Bucket, buckets, embedded};
+use crate::harness::process::{Process, command, outcome};
+use crate::harness::{BUCKET, Bucket, buckets, client, embedded};
 
 /// A disk of 8 MiB.
 struct SmallDisk {
@@ -41,6 +42,12 @@ impl SmallDisk {
     /// Until not a byte more fits.
     fn fill(&self) {
         fill(&self.filler());
+    }
+
+    /// So many bytes.
+    fn free(&self, bytes: u64) {
+        let filler = fs::File::options().write(true).open(self.filler()).unwrap();
+        filler.set_len(filler.metadata().unwrap().len() - bytes).unwrap();
     }
 
     fn empty(&self) {
@@ -155,6 +162,44 @@ async fn on_a_full_disk_nothing_is_promised_that_does_not_come_true() {
         away.drained().await;
         assert!(away.bucket.get("d/after").await.is_some());
         let _ = away.gateway.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pending_on_a_nearly_full_disk_is_listed_served_and_sent_after_a_crash() {
+    let Some(disk) = SmallDisk::new() else { return };
+    let s3 = embedded().await;
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    let state = tempfile::tempdir_in(disk.place.path()).unwrap();
+    let directory = state.path().join("state").display().to_string();
+    // It is full, so nothing is accepted there; what was is not sent before its time.
+    let options = ["--durability=journal", "--on-outage=keep", "--journal-size=1MiB", "--journal-delay=1h"];
+    let url = s3.endpoint_url();
+    let start = || Process::gateway(&url, &state, &options);
+    let get = async |gateway: &Process, name: &str| Finder::at(&gateway.url).get(&format!("/{name}")).await;
+    let mut gateway = start().await;
+    for name in ["one", "two"] {
+        let put = client().put(format!("{}/{name}", gateway.url)).body("content").send().await.unwrap();
+        assert_eq!(put.status(), 201);
+    }
+    gateway.signal("KILL").await;
+    gateway.child.wait().await.unwrap();
+    disk.fill();
+    let list = || outcome(command(&["pending", "--state-dir", &directory]));
+    let (code, _, error) = list().await;
+    assert!(code != 0 && error.contains("hint: free some space on its disk"), "{error}");
+    disk.free(256 << 10);
+    let (code, said, error) = list().await;
+    assert!(code == 0 && said.contains("/one (7 bytes") && said.contains("/two (7 bytes"), "{said}{error}");
+    let mut gateway = start().await;
+    assert_eq!(get(&gateway, "two").await.1, "content");
+    gateway.signal("KILL").await;
+    gateway.child.wait().await.unwrap();
+    assert_eq!(bucket.get("one").await, None);
+    let (code, said, error) = outcome(command(&["drain", &directory])).await;
+    assert!(code == 0 && said.contains("stored 2 changes"), "{said}{error}");
+    for name in ["one", "two"] {
+        assert_eq!(bucket.get(name).await.unwrap(), "content");
     }
 }
 

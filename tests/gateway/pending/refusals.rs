@@ -10,7 +10,7 @@ use s3dav::spool::Quota;
 use super::Away;
 use super::durability::journaling;
 use crate::finder::client::Finder;
-use crate::harness::eventually;
+use crate::harness::{eventually, process};
 
 const DENIED: Action = Action::Fail { status: 403, code: "AccessDenied", message: "Access Denied" };
 
@@ -24,7 +24,7 @@ async fn what_s3_refuses_is_kept_told_and_gives_way_to_what_is_saved_next() {
     assert_eq!(away.told().await[0]["state"], "waiting");
     away.s3.hooks().next(usize::MAX, "PutObject", DENIED);
     away.door.open().await;
-    eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
+    eventually("it is refused", || async { away.told().await[0]["state"] == "refused" }).await;
     assert!(away.told().await[0]["why"].as_str().unwrap().contains("access denied"), "{}", away.told().await);
     assert_eq!(away.mac.get("/doc").await, (200, "newer".into()), "it is shown still");
     assert_eq!((away.bodies().len(), away.bucket.get("doc").await.unwrap()), (1, "old".into()));
@@ -34,6 +34,27 @@ async fn what_s3_refuses_is_kept_told_and_gives_way_to_what_is_saved_next() {
     away.drained().await;
     assert_eq!(away.bucket.keys().await, ["doc"]);
     assert_eq!(away.told().await, serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_s3_refuses_is_told_without_a_gateway_too() {
+    let away = Away::start().await;
+    away.mac.list("/").await;
+    away.s3.hooks().next(usize::MAX, "PutObject", DENIED);
+    away.mac.create("/new", "content").await;
+    eventually("it is refused", || async { away.told().await[0]["state"] == "refused" }).await;
+    let (_, state) = away.gateway.end().await;
+    let pending = async |arguments: &[&str]| {
+        let mut command = process::command(&[&["pending"], arguments].concat());
+        command.arg("--state-dir").arg(state.path().join("state"));
+        process::outcome(command).await.1
+    };
+    for _ in 0..2 {
+        let said = pending(&["list"]).await;
+        assert!(said.contains("refused    /new (7 bytes, ") && said.contains("access denied"), "{said}");
+    }
+    assert_eq!(pending(&["retry", "--all"]).await, "to be tried again: /new\n");
+    assert!(pending(&["list"]).await.contains("pending    /new (7 bytes, "), "it is not refused any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +69,7 @@ async fn what_s3_refuses_at_once_is_kept_for_whoever_cannot_be_told() {
     away.mac.create("/new", "content").await;
     eventually("both are refused", || async {
         let told = away.told().await;
-        told.as_array().unwrap().iter().filter(|save| save["state"] == "failed").count() == 2
+        told.as_array().unwrap().iter().filter(|save| save["state"] == "refused").count() == 2
     })
     .await;
     assert_eq!(away.mac.get("/doc").await, (200, "newer".into()), "it is shown");
@@ -77,7 +98,7 @@ async fn a_large_save_that_s3_refuses_before_its_end_is_kept_too() {
         away.s3.hooks().next(usize::MAX, operation, DENIED);
         let content = vec![b'x'; 6 * PART as usize];
         assert_eq!(away.save("/doc", content.clone()).await, 204, "{operation}");
-        eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
+        eventually("it is refused", || async { away.told().await[0]["state"] == "refused" }).await;
         assert_eq!(away.bucket.get("doc").await.unwrap(), "old");
         away.s3.hooks().heal();
         away.pending(PendingAction::Retry).await;
@@ -150,7 +171,7 @@ async fn what_was_refused_is_tried_again_at_the_next_start() {
     assert_eq!(away.save("/doc", "newer").await, 204);
     away.s3.hooks().next(usize::MAX, "PutObject", DENIED);
     away.door.open().await;
-    eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
+    eventually("it is refused", || async { away.told().await[0]["state"] == "refused" }).await;
     away.s3.hooks().heal();
     let away = away.restarted().await;
     away.drained().await;
@@ -167,7 +188,7 @@ async fn a_body_that_is_damaged_is_told_and_never_stored() {
     let file = away.gateway.state.path().join("state/pending.noindex").join(&away.bodies()[0]);
     fs::write(file, "NEWER").unwrap();
     away.door.open().await;
-    eventually("it is told", || async { away.told().await[0]["state"] == "failed" }).await;
+    eventually("it is told", || async { away.told().await[0]["state"] == "refused" }).await;
     assert_eq!(away.bucket.get("doc").await.unwrap(), "old");
     assert_eq!(away.bucket.keys().await, ["doc"]);
     assert_eq!(away.bodies().len(), 1, "it is not thrown away");
@@ -206,11 +227,11 @@ async fn a_content_that_is_lost_is_never_stored_as_an_empty_file() {
     fs::remove_file(file).unwrap();
     let mut away = away.restarted().await;
     away.door.open().await;
-    eventually("it is told", || async { away.told().await[0]["state"] == "failed" }).await;
+    eventually("it is told", || async { away.told().await[0]["state"] == "refused" }).await;
     let state = away.gateway.state.path().join("state");
     let request = Request::Pending { path: String::new(), action: PendingAction::Retry };
     control::ask(&state, request, Duration::from_secs(30)).await.unwrap();
-    eventually("it is told again", || async { away.told().await[0]["state"] == "failed" }).await;
+    eventually("it is told again", || async { away.told().await[0]["state"] == "refused" }).await;
     assert_eq!(away.bucket.get("doc").await.unwrap(), "old");
     assert_eq!(away.mac.get("/doc").await.0, 500, "nor is it shown as one");
 }

@@ -262,12 +262,37 @@ async fn what_is_discarded_without_a_gateway_leaves_nothing_in_s3() {
 async fn what_s3_refuses_leaves_no_parts_there() {
     const DENIED: Action = Action::Fail { status: 403, code: "AccessDenied", message: "Access Denied" };
     let (mut away, content) = Away::start_with(sending).await.halfway(Rest::Failing(DENIED)).await;
-    eventually("it is refused", || async { away.told().await[0]["state"] == "failed" }).await;
+    eventually("it is refused", || async { away.told().await[0]["state"] == "refused" }).await;
     eventually("the upload is aborted", || async { open_uploads(&away.s3).await.is_empty() }).await;
     away.s3.hooks().heal();
     away.s3.hooks().reset();
     away.pending(PendingAction::Retry).await;
     assert_eq!(away.finish(&content).await, all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_cannot_be_completed_is_begun_anew_once() {
+    const INVALID: Action = Action::Fail { status: 400, code: "InvalidPart", message: "No such part" };
+    let (mut away, content) = cut_off().await;
+    away.s3.hooks().reset();
+    away.s3.hooks().next(1, "CompleteMultipartUpload", INVALID);
+    away.door.open().await;
+    away.drained().await;
+    assert!(away.bucket.get("large").await.unwrap() == content);
+    assert_eq!(away.s3.hooks().count("CreateMultipartUpload"), 1);
+    eventually("the first is aborted", || async { open_uploads(&away.s3).await.is_empty() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_begin_was_not_answered_is_aborted_while_the_gateway_runs() {
+    let away = Away::start_with(sending).await;
+    away.s3.hooks().next(1, "CreateMultipartUpload", Action::ApplyThenFail);
+    let content = content();
+    assert_eq!(away.gateway.put("/large", content.clone()).await, 201);
+    away.drained().await;
+    assert!(away.bucket.get("large").await.unwrap() == content);
+    assert_eq!(away.s3.hooks().count("CreateMultipartUpload"), 2);
+    eventually("the first is aborted", || async { open_uploads(&away.s3).await.is_empty() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

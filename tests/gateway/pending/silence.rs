@@ -77,3 +77,15 @@ async fn a_store_that_is_silent_is_away() {
     eventually("it is stored", || async { away.bucket.get("doc").await.unwrap() == "newer" }).await;
     assert_eq!(away.bucket.keys().await, ["doc"], "once");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn below_a_file_that_is_pending_there_is_nothing_and_that_is_told_at_once() {
+    let mut away = Away::start().await;
+    away.mac.list("/").await;
+    away.door.shut().await;
+    away.mac.create("/file", "content").await;
+    let begun = Instant::now();
+    assert_eq!(away.gateway.put("/file/below", "content").await, 409);
+    assert_eq!(away.gateway.get("/file/below").await.0, 404);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
