@@ -13,12 +13,15 @@ use super::ranges::Ranges;
 use super::{Client, RequestContext};
 use crate::object::{Condition, ETag, Key};
 use crate::state::{State, StateError};
+use crate::store::journal::is_unstored;
 
 /// The version that a client last got or made, by client and key. It is kept in the state; what it lost of an
 /// earlier life is as good as unknown.
 #[derive(Debug)]
 pub struct SeenVersions {
     seen: Cache<(Client, String), ETag>,
+    /// Who has seen versions that are not stored yet, and of which keys; some may have seen others since.
+    unstored: Cache<ETag, Vec<(Client, String)>>,
     /// What clients have got of a version, piece by piece.
     pieces: Cache<(Client, String), (ETag, Ranges)>,
     /// Where the latest version of a client lies that lost, with its ETag.
@@ -66,6 +69,7 @@ impl SeenVersions {
             (forget(state.clone(), str::to_owned), forget(state.clone(), beside_row));
         let seen = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru());
         let seen = seen.eviction_listener(move |name, _, cause| forget_seen(name, cause)).build();
+        let unstored = Cache::builder().max_capacity(MAX_BASES).build();
         let beside = Cache::builder().max_capacity(MAX_PIECES);
         let beside = beside.eviction_listener(move |name, _, cause| forget_beside(name, cause)).build();
         let (mut unsure, made_empty) = (HashSet::new(), state.left_empty());
@@ -79,11 +83,14 @@ impl SeenVersions {
                     beside.insert((client, key.to_owned()), (copy.to_owned(), ETag::new(etag)));
                 }
             } else if !made_empty.contains(&row.key) {
-                seen.insert((client, row.key), ETag::new(row.etag));
+                let (name, etag) = ((client, row.key), ETag::new(row.etag));
+                note_unstored(&unstored, &name, &etag);
+                seen.insert(name, etag);
             }
         }
         Ok(Self {
             seen,
+            unstored,
             pieces: Cache::new(MAX_PIECES),
             beside,
             dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
@@ -144,7 +151,9 @@ impl SeenVersions {
     pub fn made(&self, client: &Client, key: &str, etag: &ETag) {
         // Reading the same again is common, and looking is cheaper than writing.
         if self.of(client, key).is_none_or(|known| known != *etag) {
-            self.seen.insert((client.clone(), key.to_owned()), etag.clone());
+            let name = (client.clone(), key.to_owned());
+            note_unstored(&self.unstored, &name, etag);
+            self.seen.insert(name, etag.clone());
             self.state.note_seen(&client.to_row(), key, Some(etag.quoted()));
         }
         self.pieces.invalidate(&Seen(client, key));
@@ -189,11 +198,12 @@ impl SeenVersions {
     }
 
     /// What clients know as the version `pending` was stored as `etag`, at `place`, which may be another than it was meant
-    /// for. Looks through all that is remembered.
+    /// for.
     pub fn stored(&self, pending: &ETag, place: &str, etag: &ETag) {
-        let seen = self.seen.iter().filter(|(_, seen)| seen == pending);
-        let names: Vec<(Client, String)> = seen.map(|(name, _)| (*name).clone()).collect();
-        for (client, key) in names {
+        for (client, key) in self.unstored.remove(pending).unwrap_or_default() {
+            if self.of(&client, &key).as_ref() != Some(pending) {
+                continue;
+            }
             if place == key {
                 self.saw(&client, &key, etag);
             } else {
@@ -283,6 +293,17 @@ impl SeenVersions {
         }
         self.pieces.invalidate(&Seen(client, key));
         self.forget_loser(client, key);
+    }
+}
+
+fn note_unstored(unstored: &Cache<ETag, Vec<(Client, String)>>, name: &(Client, String), etag: &ETag) {
+    if is_unstored(etag) {
+        unstored.entry_by_ref(etag).and_upsert_with(|before| {
+            let mut names = before.map(moka::Entry::into_value).unwrap_or_default();
+            names.retain(|other| other != name);
+            names.push(name.clone());
+            names
+        });
     }
 }
 
@@ -406,6 +427,27 @@ mod tests {
         assert_eq!(versions.of(&client("early"), "a"), Some(tag("2")), "it has seen what came after its own");
         assert_eq!(versions.of(&client("new"), "b"), Some(tag("3")));
         assert_eq!(versions.of(&client("new"), "a"), None);
+    }
+
+    #[tokio::test]
+    async fn who_has_seen_what_was_accepted_knows_what_it_is_stored_as() {
+        let (_place, state, versions) = versions().await;
+        let (one, two) = (tag("\"pending-1\""), tag("\"pending-2\""));
+        versions.made(&me(), "a", &one);
+        versions.saw(&client("other"), "a", &one);
+        versions.saw(&client("third"), "a", &one);
+        versions.saw(&client("third"), "a", &tag("newer"));
+        versions.made(&me(), "b", &two);
+        let again = again(&state).await;
+        for versions in [&versions, &again] {
+            versions.stored(&one, "a", &tag("stored"));
+            versions.stored(&two, "b (conflict)", &tag("copy"));
+            assert_eq!(versions.of(&me(), "a"), Some(tag("stored")));
+            assert_eq!(versions.of(&client("other"), "a"), Some(tag("stored")));
+            assert_eq!(versions.of(&client("third"), "a"), Some(tag("newer")));
+            assert_eq!(versions.of(&me(), "b"), None);
+            assert_eq!(versions.loser(&me(), "b"), Some(("b (conflict)".to_owned(), tag("copy"))));
+        }
     }
 
     #[tokio::test]

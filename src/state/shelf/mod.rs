@@ -1,7 +1,8 @@
 //! The shelf: what Finder keeps beside files (`._name`, `.DS_Store`) and nobody else wants to see.
 //!
 //! Rows and small contents are in the database, large contents in files beside it; the index of all rows
-//! is in memory. Whatever a client was told is stored has been synced.
+//! is in memory. Whatever a client was told is stored has been synced, but for new files that are empty: macOS makes each
+//! of its own so, a moment before it writes it.
 
 mod index;
 mod strays;
@@ -122,7 +123,10 @@ impl State {
             }
             None => None,
         };
-        self.edit_shelf(Durability::Immediate, move |edit, _| {
+        let is_new_and_empty =
+            small.as_ref().is_some_and(Bytes::is_empty) && self.shelf().get(&path).is_none();
+        let durability = if is_new_and_empty { Durability::None } else { Durability::Immediate };
+        self.edit_shelf(durability, move |edit, _| {
             edit.remove_content(&path)?;
             edit.insert(path, row, small)
         })

@@ -185,7 +185,7 @@ impl Journal {
             number: chains.next_number(),
             key: key.as_str().to_owned(),
             change: Change::Delete,
-            etag: format!("\"pending-{}\"", Uuid::new_v4().simple()),
+            etag: format!("\"{UNSTORED}{}\"", Uuid::new_v4().simple()),
             basis,
             content_type: None,
             user: BTreeMap::new(),
@@ -236,6 +236,14 @@ impl Journal {
         Ok(now)
     }
 }
+
+/// Whether clients know by this name what is accepted and may not be stored yet.
+pub fn is_unstored(etag: &ETag) -> bool {
+    etag.quoted().trim_start_matches('"').starts_with(UNSTORED)
+}
+
+/// How such names begin; no store gives such ones.
+const UNSTORED: &str = "pending-";
 
 /// The version that must be there; `None`: nothing.
 fn seen(condition: &Condition) -> Option<&ETag> {

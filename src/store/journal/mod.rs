@@ -34,7 +34,7 @@ use crate::spool::{Bodies, BodyCopy, KeptBody};
 use crate::state::{AcceptedRow, Change, LeftChange, State, StateError};
 use crate::sync::{KeyedGuard, KeyedLock, blocking};
 
-pub use accepting::{AcceptError, MovedFile, NewFile, Writer};
+pub use accepting::{AcceptError, MovedFile, NewFile, Writer, is_unstored};
 pub use change::{Pending, Told};
 pub use operating::SaveError;
 pub use wrapper::WithJournal;
