@@ -47,6 +47,7 @@ pub struct EmbeddedOptions {
 pub struct EmbeddedS3 {
     address: SocketAddr,
     hooks: Hooks,
+    storage: Storage,
     keys: Keys,
     below: Option<String>,
     ending: CancellationToken,
@@ -58,7 +59,7 @@ impl EmbeddedS3 {
     pub async fn start(listener: TcpListener, options: EmbeddedOptions) -> std::io::Result<Self> {
         let storage = Storage::open(options.data.as_deref(), &options.buckets).await?;
         let hooks = Hooks::default();
-        let mut builder = S3ServiceBuilder::new(Service::new(storage, hooks.clone()));
+        let mut builder = S3ServiceBuilder::new(Service::new(storage.clone(), hooks.clone()));
         let keys = options.keys.unwrap_or_else(Keys::random);
         let below = options.below;
         if below.is_none() {
@@ -71,7 +72,7 @@ impl EmbeddedS3 {
         let ending = CancellationToken::new();
         // The connections are owned by the accepting task and end with it.
         let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, serving, ending.clone())));
-        Ok(Self { address, hooks, keys, below, ending, accepting })
+        Ok(Self { address, hooks, storage, keys, below, ending, accepting })
     }
 
     /// Ends it; when this returns nothing answers any more.
@@ -89,6 +90,11 @@ impl EmbeddedS3 {
     /// What lets a client in.
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Makes empty objects, many at once: to put 100,000 takes minutes. Blocks.
+    pub fn fill(&self, bucket: &str, keys: impl IntoIterator<Item = String>) -> std::io::Result<()> {
+        self.storage.fill(bucket, keys)
     }
 
     /// Counters and faults.

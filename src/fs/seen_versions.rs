@@ -1,6 +1,6 @@
 //! What each client last saw of each object: the version that its next write means to replace.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -102,12 +102,13 @@ impl SeenVersions {
     /// Takes up what clients have made, oldest first, that is on disk when what they have seen may not be: a client as rows
     /// name it, a key, and a version.
     pub fn recall(&self, made: &[(String, Key, ETag)]) {
-        for (number, (client, key, etag)) in made.iter().enumerate() {
+        let order = made.iter().enumerate().map(|(at, (.., etag))| (etag, at));
+        let order: HashMap<&ETag, usize> = order.collect();
+        for (at, (client, key, etag)) in made.iter().enumerate() {
             let Some(client) = Client::of_row(client) else { continue };
             let known = self.of(&client, key.as_str());
-            let is_newer =
-                |(_, other, newer): &(String, Key, ETag)| other == key && known.as_ref() == Some(newer);
-            if !made[number..].iter().any(is_newer) {
+            let is_newer = known.and_then(|known| order.get(&known)).is_some_and(|known| *known > at);
+            if !is_newer {
                 self.made(&client, key.as_str(), etag);
             }
         }

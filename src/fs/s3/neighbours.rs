@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use moka::sync::Cache;
 
 use super::{RequestContext, Shared};
@@ -52,7 +53,8 @@ impl Neighbours {
 impl Shared {
     /// A client reads a file from its begin to its end.
     pub(super) fn reads_whole(self: &Arc<Self>, context: &RequestContext, key: &Key) {
-        if context.range.is_some() || self.store.reach().is_lost() {
+        let is_read_whole = context.method == Method::GET && context.range.is_none();
+        if !is_read_whole || self.store.reach().is_lost() {
             return;
         }
         let next = self.store.names().files_after(key, AHEAD);

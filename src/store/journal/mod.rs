@@ -13,6 +13,7 @@ mod change;
 mod contents;
 mod operating;
 mod ready;
+mod rebasing;
 mod turns;
 mod wrapper;
 mod yielding;
