@@ -3,6 +3,8 @@
 //! Both ends are as they were when it was accepted, or nothing is done. That the copy is there is noted on disk before its
 //! source is deleted, so that a kill in between is gone on from.
 
+use std::time::{Duration, SystemTime};
+
 use super::Failure;
 use super::delivery::{Delivery, Made};
 use crate::object::{Condition, ETag, Key, ReadCondition, Written};
@@ -52,7 +54,7 @@ impl<'a> Relocation<'a> {
     async fn copied(&self) -> Result<Option<Written>, Failure> {
         if let Some(copy) = self.change.copied() {
             let there = existing(self.delivery.store.head(&self.delivery.key).await)?;
-            let last_modified = there.map_or_else(std::time::SystemTime::now, |there| there.last_modified);
+            let last_modified = there.map_or_else(SystemTime::now, |there| there.last_modified);
             return Ok(Some(Written { etag: copy, last_modified }));
         }
         let Some(copy) = self.copy().await? else { return Ok(None) };
@@ -86,6 +88,13 @@ impl<'a> Relocation<'a> {
         Ok(is_it.then_some(Written { etag: there.etag, last_modified: there.last_modified }))
     }
 
+    /// Whether something as long as what was there, of that date, is it, where the source is gone. Only a move that was sent
+    /// before it was accepted can have deleted its source without a note of its copy; and it has done so soon.
+    fn may_be_moved(&self, modified: SystemTime) -> bool {
+        let was_sent = self.change.row.moved().is_some_and(|moved| moved.was_sent);
+        was_sent && (self.change.asked()..=self.change.since() + SENT_WITHIN).contains(&modified)
+    }
+
     /// Whether the content of both ends is the same. ETags of what was put together of parts tell nothing.
     async fn is_same_as(&self, to: &Key, version: &ETag) -> StoreResult<bool> {
         let open = |key, version: &ETag| {
@@ -97,10 +106,12 @@ impl<'a> Relocation<'a> {
         };
         match (open(&self.source.key, &self.version).await, open(to, version).await) {
             (Ok(source), Ok(there)) => is_same(source.body, there.body).await,
-            // It was moved before: this is as long as what was, and as new.
-            (Err(StoreError::NotFound), Ok(there)) => Ok(there.meta.last_modified >= self.change.asked()),
+            (Err(StoreError::NotFound), Ok(there)) => Ok(self.may_be_moved(there.meta.last_modified)),
             (Err(error), _) | (_, Err(error)) if error.is_transient() => Err(error),
             _ => Ok(false),
         }
     }
 }
+
+/// What was sent is done within this time, by S3's clock, or not at all.
+const SENT_WITHIN: Duration = Duration::from_secs(60);

@@ -59,6 +59,9 @@ pub struct MoveRow {
     /// The ETag of the copy: it is there, and its source is to be deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied: Option<String>,
+    /// The store was asked to move it before this was accepted, and may have done so since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_sent: bool,
 }
 
 /// What an object is to be when it is changed.

@@ -154,11 +154,11 @@ impl Journal {
 
     /// The row of a file that the store moves. It may come to nothing: then what was saved at its destination is needed.
     fn relocated(&self, chains: &mut Chains, moved: &MovedFile, writer: &Writer) -> AcceptedRow {
-        let MovedFile { from, meta, to, condition, .. } = moved;
+        let MovedFile { from, meta, to, condition, was_sent } = moved;
         let basis = chains.basis(from, Some(&meta.etag), |etag| self.stored(etag));
         let (size, storage_class) = (meta.size, meta.storage_class.clone());
-        let change =
-            Change::Move(MoveRow { from: from.to_string(), basis, size, storage_class, copied: None });
+        let (from, was_sent) = (from.to_string(), *was_sent);
+        let change = Change::Move(MoveRow { from, basis, size, storage_class, copied: None, was_sent });
         let (content_type, user) = (meta.content_type.clone(), meta.user.clone());
         let basis = chains.basis(to, seen(condition), |etag| self.stored(etag));
         AcceptedRow { change, content_type, user, ..self.row(chains, to, basis, writer) }

@@ -504,7 +504,7 @@ mod tests {
 
     fn moving(number: u64, ends: (&str, Basis), to: (&str, Basis)) -> Pending {
         let (from, basis) = (ends.0.to_owned(), ends.1);
-        let moved = MoveRow { from, basis, size: 7, storage_class: None, copied: None };
+        let moved = MoveRow { from, basis, size: 7, storage_class: None, copied: None, was_sent: false };
         of_row(AcceptedRow { key: to.0.to_owned(), change: Change::Move(moved), ..row(number, to.1) })
     }
 

@@ -108,6 +108,11 @@ impl Pending {
         self.accepted
     }
 
+    /// When it was accepted, by this machine's clock.
+    pub fn since(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.since)
+    }
+
     /// Its client has asked for it since then, by S3's clock, at the earliest: what was sent before it was accepted may be
     /// there since.
     pub fn asked(&self) -> SystemTime {

@@ -109,3 +109,19 @@ async fn a_move_that_builds_on_two_others_is_made_after_both() {
         assert_eq!(away.outcome().await.1, objects(&[("a", "of c")]));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_put_in_the_place_of_a_move_whose_source_is_gone_is_theirs() {
+    let mut away = away(&[("from", "content"), ("to", "old")]).await;
+    // Found out by this, so that the move is not sent before it is accepted.
+    away.save_new("/first", "x").await;
+    assert_eq!(away.mac.rename("/from", "/to").await, 204);
+    assert_eq!(away.mac.status("DELETE", "/to").await, 204);
+    away.bucket.delete("from").await;
+    away.bucket.put("to", "of them").await;
+    assert_eq!(
+        away.outcome().await.1,
+        objects(&[("first", "x"), ("to", "of them")]),
+        "it is as long, and newer"
+    );
+}
