@@ -10,7 +10,7 @@ use crate::cli::{PendingArgs, PendingCommand, PendingPath};
 use crate::control::{ChangeKind, ControlError, PendingAction, PendingChange, Reply, Request, ask};
 use crate::notify;
 use crate::path_key::PathKey;
-use crate::spool::{Bodies, IntakeOptions, Intakes};
+use crate::spool::{Bodies, IntakeOptions, Intakes, has_bodies};
 use crate::state::{Change, State, is_state_directory};
 use crate::store::journal::{Journal, SaveError, Told};
 
@@ -97,12 +97,12 @@ fn shown(told: Told) -> PendingChange {
 async fn list(path: &str, json: bool, named: Option<&Path>) -> Result<(), CommandError> {
     let mut found = Vec::new();
     for known in known(named).await? {
-        let unclaimed = unclaimed::text(&known.state_dir).await;
         let changes = if may_have_some(&known) {
             carried_out(&known.state_dir, path, PendingAction::List).await?
         } else {
             Vec::new()
         };
+        let unclaimed = unclaimed::text(&known.state_dir).await;
         if !changes.is_empty() || !unclaimed.is_empty() {
             found.push((known, changes, unclaimed));
         }
@@ -215,7 +215,9 @@ async fn meant(named: Option<&Path>) -> Result<Vec<Known>, CommandError> {
 }
 
 fn may_have_some(known: &Known) -> bool {
-    is_state_directory(&known.state_dir) && known.holds.is_none_or(|holds| holds.pending > 0)
+    let directory = &known.state_dir;
+    let is_told = known.holds.is_none_or(|holds| holds.pending > 0);
+    is_state_directory(directory) && (is_told || !known.in_use && has_bodies(directory))
 }
 
 fn one(mut known: Vec<Known>) -> Result<Known, CommandError> {

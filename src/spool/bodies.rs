@@ -337,6 +337,16 @@ pub fn unclaimed(state_directory: &Path) -> Option<(PathBuf, u64)> {
     (count > 0).then_some((place, count))
 }
 
+/// Whether bodies of a state lie where they are kept, whatever tells of them. Blocks.
+pub fn has_bodies(state_directory: &Path) -> bool {
+    let entries = fs::read_dir(state_directory.join(DIRECTORY)).into_iter().flatten().flatten();
+    let is_body = |entry: &fs::DirEntry| {
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        !is_hidden && entry.file_type().is_ok_and(|kind| kind.is_file())
+    };
+    entries.into_iter().any(|entry| is_body(&entry))
+}
+
 /// The directory for bodies; a search index has no business there, nor has a backup: what lies there is on its way.
 fn make_directory(directory: &Path) -> io::Result<()> {
     if directory.exists() {

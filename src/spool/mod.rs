@@ -30,7 +30,7 @@ use crate::tally::carried;
 use backlog::{Backlog, SLOT};
 use room::Room;
 
-pub use bodies::{Bodies, BodyCopy, KeptBody, unclaimed};
+pub use bodies::{Bodies, BodyCopy, KeptBody, has_bodies, unclaimed};
 pub use room::{DEFAULT_ROOM, Quota};
 pub use scratch::Scratch;
 

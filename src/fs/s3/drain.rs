@@ -20,6 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::state::Change;
 use crate::store::journal::{Journal, Pending};
 use crate::store::layers::retry::{Limit, RetryPolicy};
+use crate::store::multipart::Uploads;
 use crate::store::reach::Reach;
 use crate::store::{GetObject, StoreError};
 
@@ -97,9 +98,11 @@ impl Draining {
             if is_quiet && self.making.is_empty() {
                 break;
             }
-            let (options, reach) = (shared.options, shared.store.reach().clone());
+            let (options, reach, uploads) =
+                (shared.options, shared.store.reach().clone(), shared.uploads.clone());
             drop(shared);
-            if is_reached && self.made(&journal, at_the_end.as_deref(), is_quiet).await {
+            let work = (&journal, &uploads);
+            if is_reached && self.made(work, at_the_end.as_deref(), is_quiet).await {
                 self.pause = Duration::ZERO;
             } else if is_ending {
                 break;
@@ -130,7 +133,12 @@ impl Draining {
     }
 
     /// Waits until one is made, or more can be. Whether S3 could be asked.
-    async fn made(&mut self, journal: &Journal, at_the_end: Option<&Shared>, is_quiet: bool) -> bool {
+    async fn made(
+        &mut self,
+        (journal, uploads): (&Journal, &Uploads),
+        at_the_end: Option<&Shared>,
+        is_quiet: bool,
+    ) -> bool {
         let has_room = self.making.len() < PARALLEL;
         tokio::select! {
             () = sleep(SILENCE), if at_the_end.is_some() => match at_the_end {
@@ -139,6 +147,7 @@ impl Draining {
             },
             Some(made) = self.making.join_next() => made.unwrap_or(false),
             () = journal.wanted(), if has_room && !is_quiet => true,
+            () = uploads.doubted(), if !is_quiet => true,
             () = self.stop.begun(), if at_the_end.is_none() => true,
             () = self.stop.quiet(), if !is_quiet => true,
         }

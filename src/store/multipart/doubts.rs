@@ -4,12 +4,19 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::state::UploadRow;
 
 /// See the module. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Doubts(Arc<Mutex<Known>>);
+pub(super) struct Doubts(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    known: Mutex<Known>,
+    noted: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -26,29 +33,41 @@ pub(super) struct Beginning {
 
 impl Doubts {
     pub(super) fn begin(&self, key: &str) -> Beginning {
-        self.0.lock().beginning.push(key.to_owned());
+        self.0.known.lock().beginning.push(key.to_owned());
         Beginning { doubts: self.clone(), key: key.to_owned() }
     }
 
     /// Whether an upload to the key of `row` is being begun, whose id is not known yet.
     pub(super) fn is_beginning(&self, row: &UploadRow) -> bool {
-        self.0.lock().beginning.contains(&row.key)
+        self.0.known.lock().beginning.contains(&row.key)
     }
 
     pub(super) fn note(&self, rows: impl IntoIterator<Item = UploadRow>) {
-        self.0.lock().doubtful.extend(rows);
+        let count = {
+            let doubtful = &mut self.0.known.lock().doubtful;
+            doubtful.extend(rows);
+            doubtful.len()
+        };
+        if count > 0 {
+            self.0.noted.notify_one();
+        }
+    }
+
+    /// Waits until there is one more.
+    pub(super) async fn noted(&self) {
+        self.0.noted.notified().await;
     }
 
     /// Those that can be looked for.
     pub(super) fn take(&self) -> Vec<UploadRow> {
-        let Known { beginning, doubtful } = &mut *self.0.lock();
+        let Known { beginning, doubtful } = &mut *self.0.known.lock();
         doubtful.extract_if(.., |row| !beginning.contains(&row.key)).collect()
     }
 }
 
 impl Drop for Beginning {
     fn drop(&mut self) {
-        let beginning = &mut self.doubts.0.lock().beginning;
+        let beginning = &mut self.doubts.0.known.lock().beginning;
         if let Some(at) = beginning.iter().position(|key| *key == self.key) {
             beginning.swap_remove(at);
         }

@@ -190,6 +190,11 @@ impl Uploads {
         }
     }
 
+    /// Waits until it is not known of one more whether it was begun.
+    pub async fn doubted(&self) {
+        self.doubts.noted().await;
+    }
+
     async fn abort_leftover(&self, store: &dyn MultipartStore, row: &UploadRow) -> StoreResult<()> {
         let key = Key::new(&row.key)?;
         if !lies_in(row, store) {

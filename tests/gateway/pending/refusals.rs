@@ -58,6 +58,29 @@ async fn why_s3_refuses_is_told_without_a_gateway_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn contents_whose_database_is_gone_are_told_and_kept() {
+    let mut away = Away::start().await;
+    away.mac.list("/").await;
+    away.door.shut().await;
+    away.mac.create("/new", "content").await;
+    let (_, state) = away.gateway.end().await;
+    let directory = state.path().join("state");
+    fs::remove_file(directory.join("state.redb")).unwrap();
+    for _ in 0..2 {
+        let mut command = process::command(&["pending", "--state-dir"]);
+        command.arg(&directory);
+        let (_, said, error) = process::outcome(command).await;
+        assert!(
+            said.contains("unclaimed  1 content in ") && !error.contains("nothing is pending"),
+            "{said}{error}"
+        );
+    }
+    let kept = fs::read_dir(directory.join("pending.noindex/unclaimed")).unwrap();
+    let kept: Vec<_> = kept.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert_eq!(kept, [b"content"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_s3_refuses_at_once_is_kept_for_whoever_cannot_be_told() {
     let away = Away::start().await;
     away.bucket.put("doc", "old").await;

@@ -285,14 +285,20 @@ async fn an_upload_that_cannot_be_completed_is_begun_anew_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_begin_was_not_answered_is_aborted_while_the_gateway_runs() {
-    let away = Away::start_with(sending).await;
-    away.s3.hooks().next(1, "CreateMultipartUpload", Action::ApplyThenFail);
-    let content = content();
-    assert_eq!(away.gateway.put("/large", content.clone()).await, 201);
-    away.drained().await;
-    assert!(away.bucket.get("large").await.unwrap() == content);
-    assert_eq!(away.s3.hooks().count("CreateMultipartUpload"), 2);
-    eventually("the first is aborted", || async { open_uploads(&away.s3).await.is_empty() }).await;
+    for durability in [Durability::Journal, Durability::Store] {
+        let away = Away::start_with(|config| {
+            sending(config);
+            super::buckets(config).file_system.durability = durability;
+        })
+        .await;
+        away.s3.hooks().next(1, "CreateMultipartUpload", Action::ApplyThenFail);
+        let content = content();
+        assert_eq!(away.gateway.put("/large", content.clone()).await, 201);
+        away.drained().await;
+        assert!(away.bucket.get("large").await.unwrap() == content);
+        assert_eq!(away.s3.hooks().count("CreateMultipartUpload"), 2);
+        eventually("the first is aborted", || async { open_uploads(&away.s3).await.is_empty() }).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
