@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::conflict::{beside, unless_taken};
@@ -25,6 +26,8 @@ pub(super) struct Delivery<'a> {
     pub(super) condition: Condition,
     /// What was accepted before: it is noted there how far it has come.
     pub(super) change: Option<&'a Pending>,
+    /// Of what is not accepted: where it may lie already, beside what somebody else made.
+    pub(super) beside: Mutex<Option<Key>>,
 }
 
 /// What became of an object.
@@ -150,12 +153,13 @@ impl Delivery<'_> {
         }
     }
 
-    /// Whoever makes the change after a crash looks for the copy there.
+    /// Whoever makes the change after a crash, or when it was given up for being accepted, looks for the copy there.
     async fn note_copy(&self, copy: &Key) -> Result<(), Failure> {
         match self.change {
-            Some(change) => Ok(self.shared.store.journal().going_beside(change, copy).await?),
-            None => Ok(()),
+            Some(change) => self.shared.store.journal().going_beside(change, copy).await?,
+            None => *self.beside.lock() = Some(copy.clone()),
         }
+        Ok(())
     }
 
     fn lies(&self, copy: Key, written: Written) -> (Key, ETag) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
+
 use super::delivery::{Delivery, Made, Placed};
 use super::relocation::Relocation;
 use super::{Failure, Shared};
@@ -31,6 +33,7 @@ impl<'a> Making<'a> {
             attributes: change.attributes(),
             condition: change.condition().unwrap_or(Condition::IfAbsent),
             change: Some(change),
+            beside: Mutex::default(),
         };
         Self { change, delivery }
     }

@@ -235,7 +235,8 @@ async fn put_or_accept_marker(
     }
     let accepted = key.clone();
     let condition = Condition::IfAbsent;
-    let marker = NewFile { key, attributes, condition, body: None, was_sent: false, upload: None };
+    let marker =
+        NewFile { key, attributes, condition, body: None, was_sent: false, upload: None, beside: None };
     shared.store.names().accept_file(marker, &writer(client)).await?;
     shared.note_accepted(&accepted, "a folder");
     Ok(())

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::delivery::{Delivery, Placed};
 use super::silence::{Silence, writer};
@@ -126,6 +127,7 @@ impl S3FileSystem {
             attributes,
             condition,
             change: None,
+            beside: Mutex::default(),
         };
         let is_acceptable = self.may_accept() && !is_clients_own;
         let copy = if is_acceptable { self.copy(length).await } else { None };
@@ -337,7 +339,8 @@ impl Placement {
         let Delivery { shared, client, key, attributes, condition, .. } = &self.delivery;
         let (attributes, condition) = (attributes.clone(), condition.clone());
         let upload = body.as_ref().and_then(|body| self.sent.row(body.name()));
-        let file = NewFile { key: key.clone(), attributes, condition, body, was_sent, upload };
+        let beside = self.delivery.beside.lock().take();
+        let file = NewFile { key: key.clone(), attributes, condition, body, was_sent, upload, beside };
         let written = shared.store.names().accept_file(file, &writer(client)).await?;
         self.sent.leave();
         shared.note_accepted(key, "a file");

@@ -37,6 +37,8 @@ pub struct NewFile {
     pub was_sent: bool,
     /// The upload that some of it was sent by, made of its body now.
     pub upload: Option<UploadRow>,
+    /// Where it may lie already, beside what somebody else made in its place.
+    pub beside: Option<Key>,
 }
 
 /// A file that is moved, as its client saw it.
@@ -81,7 +83,7 @@ struct Accepting {
 impl Journal {
     /// Accepts a file, whose body is kept: when this returns it survives a crash, is shown, and will be stored.
     pub(super) async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
-        let NewFile { key, attributes, condition, body, was_sent, upload } = file;
+        let NewFile { key, attributes, condition, body, was_sent, upload, beside } = file;
         let _turn = self.0.turns.lock(key.clone()).await;
         let (etag, accepting) = {
             let mut chains = self.0.chains.lock();
@@ -90,6 +92,7 @@ impl Journal {
                 change: Change::Put { body: body.as_ref().map(KeptBody::row) },
                 content_type: attributes.content_type,
                 user: attributes.user,
+                beside: beside.map(|copy| copy.to_string()),
                 ..self.row(&mut chains, &key, basis, writer)
             };
             (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent, upload })

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use s3dav::embedded::{Action, Gate};
+use s3dav::embedded::{Action, Gate, Rule};
 
 use super::Away;
 use crate::harness::eventually;
@@ -88,4 +88,28 @@ async fn below_a_file_that_is_pending_there_is_nothing_and_that_is_told_at_once(
     assert_eq!(away.gateway.put("/file/below", "content").await, 409);
     assert_eq!(away.gateway.get("/file/below").await.0, 404);
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_beside_when_s3_goes_away_is_not_put_beside_again() {
+    let mut away = Away::start().await;
+    away.bucket.put("doc", "old").await;
+    assert_eq!(away.mac.get("/doc").await.1, "old");
+    away.bucket.put("doc", "theirs").await;
+    let (gate, target) = (Gate::default(), Some("conflict".to_owned()));
+    let (operation, action) = (Some("PutObject".to_owned()), Action::Hold(gate.clone()));
+    away.s3.hooks().add(Rule { operation, target, times: 1, action });
+    let saving = tokio::spawn(away.mac.request("PUT", "/doc").body("mine").send());
+    gate.reached().await;
+    away.door.shut().await;
+    assert_eq!(saving.await.unwrap().unwrap().status(), 204);
+    gate.open();
+    away.door.open().await;
+    away.drained().await;
+    let keys = away.bucket.keys().await;
+    let [doc, copy] = &keys[..] else { panic!("{keys:?}") };
+    assert_eq!(
+        (away.bucket.get(doc).await.unwrap(), away.bucket.get(copy).await.unwrap()),
+        ("theirs".into(), "mine".into())
+    );
 }
