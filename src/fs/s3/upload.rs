@@ -361,6 +361,8 @@ impl Placement {
             shared.seen_versions.dates(key.as_str(), &written.etag, written.last_modified);
         } else {
             self.context.outcome.set_lost();
+            // Whoever has lost must not replace the winner after a crash.
+            log_failure(shared.state.sync().await);
         }
         if self.target.replaces.is_none() {
             shared.dates.touch_parent(key.as_str());
