@@ -361,8 +361,6 @@ impl Placement {
             shared.seen_versions.dates(key.as_str(), &written.etag, written.last_modified);
         } else {
             self.context.outcome.set_lost();
-            // Whoever has lost must not replace the winner after a crash.
-            log_failure(shared.state.sync().await);
         }
         if self.target.replaces.is_none() {
             shared.dates.touch_parent(key.as_str());
@@ -373,6 +371,10 @@ impl Placement {
             self.context.accepted(size);
         } else {
             self.context.stored(size).await;
+            // Whoever has lost must not replace the winner after a crash. Mostly that is on disk by now.
+            if !matches!(placed, Placed::There { .. }) {
+                log_failure(shared.state.sync().await);
+            }
         }
         if self.context.mtime.is_some() {
             self.context.outcome.set_mtime_kept();

@@ -67,10 +67,14 @@ impl Doubts {
 
 impl Drop for Beginning {
     fn drop(&mut self) {
-        let beginning = &mut self.doubts.0.known.lock().beginning;
-        if let Some(at) = beginning.iter().position(|key| *key == self.key) {
-            beginning.swap_remove(at);
+        {
+            let beginning = &mut self.doubts.0.known.lock().beginning;
+            if let Some(at) = beginning.iter().position(|key| *key == self.key) {
+                beginning.swap_remove(at);
+            }
         }
+        // What was noted meanwhile could not be looked for.
+        self.doubts.note([]);
     }
 }
 
