@@ -75,10 +75,13 @@ impl MetadataCache {
         self.folders.get(prefix)?.page(continuation, freshness, &self.times)
     }
 
-    /// The files that follow `key` in its folder, in the order of their names, as it was last listed.
+    /// The files that follow `key` in its folder, in the order of their names, as it was last listed, each as it was last
+    /// known.
     pub fn files_after(&self, key: &Key, most: usize) -> Vec<ListedObject> {
-        let folder = self.folders.get(parent_prefix(key.as_str()));
-        folder.map(|folder| folder.files_after(key.as_str(), most)).unwrap_or_default()
+        let Some(folder) = self.folders.get(parent_prefix(key.as_str())) else { return Vec::new() };
+        let listed = folder.files_after(key.as_str(), most).into_iter();
+        let newest = listed.filter_map(|file| Some((self.object(&file.key, Freshness::Any)??, file.key)));
+        newest.map(|(meta, key)| ListedObject { key, meta }).collect()
     }
 
     /// How a child of `prefix` that means the same as `name` to Unicode is spelled.

@@ -247,7 +247,7 @@ impl ControlHandler {
             let (count, state, hint) = match save.state {
                 SaveState::Waiting => (&mut exports.pending, FileState::Pending, "leave the gateway running"),
                 SaveState::Refused => {
-                    (&mut exports.failed, FileState::Failed, "`s3dav pending` tries it again")
+                    (&mut exports.failed, FileState::Failed, "see to the reason, then `s3dav pending retry`")
                 }
                 SaveState::Failed | SaveState::Incomplete | SaveState::Missing => {
                     (&mut exports.failed, FileState::Failed, "save it again")

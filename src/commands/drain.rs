@@ -49,7 +49,7 @@ async fn drain(directory: &Path, patience: Duration) -> Result<u64, CommandError
         return Ok(0);
     }
     let (source, config) = source(directory)?;
-    let state = State::open(directory, "s3dav drain").await?;
+    let state = State::visit(directory, "s3dav drain").await?;
     let before = state.unsent();
     let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
     let (left, limit) = (share::left(&state), source.file_system.drain_timeout + closing::LEAST_DRAIN);

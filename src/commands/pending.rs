@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::states::{Known, known};
+use super::unclaimed::Unclaimed;
 use super::words::{counted, lasted, quoted, size};
-use super::{CommandError, running, unclaimed};
+use super::{CommandError, running};
 use crate::cli::{PendingArgs, PendingCommand, PendingPath};
 use crate::control::{ChangeKind, ControlError, PendingAction, PendingChange, Reply, Request, ask};
 use crate::notify;
@@ -102,19 +103,26 @@ async fn list(path: &str, json: bool, named: Option<&Path>) -> Result<(), Comman
         } else {
             Vec::new()
         };
-        let unclaimed = unclaimed::text(&known.state_dir).await;
-        if !changes.is_empty() || !unclaimed.is_empty() {
+        let unclaimed = Unclaimed::of(&known.state_dir).await;
+        if !changes.is_empty() || unclaimed.is_some() {
             found.push((known, changes, unclaimed));
         }
     }
     if json {
-        let all = found.iter().filter(|(_, changes, _)| !changes.is_empty()).map(|(known, changes, _)| {
-            serde_json::json!({ "source": known.place(), "state_dir": known.state_dir, "pending": changes })
+        let all = found.iter().map(|(known, changes, unclaimed)| {
+            serde_json::json!({
+                "source": known.place(),
+                "state_dir": known.state_dir,
+                "pending": changes,
+                "unclaimed": unclaimed,
+            })
         });
         say!("{}", serde_json::to_string_pretty(&all.collect::<Vec<_>>())?);
         return Ok(());
     }
-    let texts = found.iter().map(|(known, changes, unclaimed)| text(known, changes) + unclaimed);
+    let texts = found.iter().map(|(known, changes, unclaimed)| {
+        text(known, changes) + &unclaimed.as_ref().map(Unclaimed::text).unwrap_or_default()
+    });
     let texts: Vec<String> = texts.collect();
     if texts.is_empty() {
         tell!("nothing is pending");
@@ -199,7 +207,7 @@ async fn carried_out(
         Err(ControlError::NotRunning { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    let state = State::open(state_dir, "s3dav pending").await?;
+    let state = State::visit(state_dir, "s3dav pending").await?;
     let (left, bodies) = (state.accepted(), Bodies::new(&Intakes::new(IntakeOptions::default(), &state)));
     let journal = Journal::load(state.clone(), bodies, left, Duration::ZERO).await;
     let done = carry_out((&journal, &state), path, action).await;

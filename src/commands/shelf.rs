@@ -30,7 +30,7 @@ async fn export(state_dir: &Path, directory: &Path) -> Result<(usize, u64), Comm
         Err(ControlError::NotRunning { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    let state = State::open(state_dir, "s3dav shelf export").await?;
+    let state = State::visit(state_dir, "s3dav shelf export").await?;
     let exported = sidecar::export(&state, directory).await?;
     Ok((exported.files, exported.bytes))
 }

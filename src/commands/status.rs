@@ -8,8 +8,9 @@ use anyhow::Context;
 use super::CommandError;
 use super::orphans::{self, Orphan};
 use super::running::{self, Found, Waiting};
+use super::unclaimed::Unclaimed;
 use super::words::{counted, lasted, size};
-use super::{exported, unclaimed, unsent};
+use super::{exported, unsent};
 use crate::cli::StatusArgs;
 use crate::control::{MountedAt, Save, SaveState, Status};
 use crate::http::auth::AuthMode;
@@ -34,7 +35,8 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), CommandError> {
     } else {
         let mut texts = Vec::new();
         for status in &running {
-            let unclaimed = unclaimed::text(&status.state_dir).await;
+            let unclaimed = Unclaimed::of(&status.state_dir).await.map(|unclaimed| unclaimed.text());
+            let unclaimed = unclaimed.unwrap_or_default();
             texts.push(text(status) + &unclaimed + &password(status, args.show_password)?);
         }
         texts.extend(waiting.iter().map(starting));
@@ -217,7 +219,7 @@ fn saves(status: &Status, now: u64) -> Vec<String> {
         ),
         (
             &[SaveState::Refused],
-            "what S3 refuses is kept on this machine; `s3dav pending` tries it again, or writes it elsewhere",
+            "what S3 refuses is kept on this machine: `s3dav pending` tells why, `s3dav pending retry` tries it again",
         ),
         (&[SaveState::Waiting], "pending files are stored as soon as possible; leave the gateway running"),
     ];

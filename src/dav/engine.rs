@@ -111,7 +111,7 @@ impl Engine {
         }
         self.saves.begin(context).await;
         let names_version = names_version(request.headers());
-        let answer = self.carry_out(context, request).await;
+        let answer = self.carry_out_on_newest(context, request).await;
         self.note(context, answer.status());
         self.saves.note(context, answer.status()).await;
         if context.method != Method::GET {
@@ -132,6 +132,21 @@ impl Engine {
         let quirks = context.client.quirks();
         if is_unanswered && quirks.takes_5xx_for_absence && quirks.caches_negative_lookups {
             self.share.unanswered(context);
+        }
+    }
+
+    /// A file that others replace between the look at it and its first byte is looked at once more.
+    async fn carry_out_on_newest(
+        &self,
+        context: &Arc<RequestContext>,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let again = (context.method == Method::GET).then(|| Request::from_parts(parts.clone(), full("")));
+        let answer = self.carry_out(context, Request::from_parts(parts, body)).await;
+        match again.filter(|_| context.outcome.take_replaced()) {
+            Some(again) => self.carry_out(context, again).await,
+            None => answer,
         }
     }
 

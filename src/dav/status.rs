@@ -29,6 +29,7 @@ pub(super) fn of(failure: &Failure, client: &Client) -> StatusCode {
         Failure::RemovalIncomplete { source, .. } => of(source, client),
         Failure::Disk(error) => of_disk(error, quirks),
         Failure::Changed => changed(quirks),
+        Failure::ReplacedWhileRead => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Unstored { .. } => StatusCode::FAILED_DEPENDENCY,
         Failure::UnderWay | Failure::Unexpected => StatusCode::LOCKED,
         Failure::Store(error) => of_store(error, quirks),

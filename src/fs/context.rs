@@ -131,6 +131,11 @@ impl RequestContext {
         if hints.makes && !hints.was_told_absent && size > 0 { Err(Failure::Unexpected) } else { Ok(()) }
     }
 
+    /// Notes that `bytes` of the request's body are going to be accepted.
+    pub fn accepting(&self, bytes: u64) {
+        self.outcome.0.lock().coming.iter().for_each(|coming| coming.accepting(bytes));
+    }
+
     /// Notes that `bytes` of the request's body are accepted: what the disk has of that tells it.
     pub fn accepted(&self, bytes: u64) {
         if let Some(coming) = self.outcome.take_coming() {
@@ -160,6 +165,12 @@ impl ResponseHints {
     /// Keeps a failure for the answer, the first one.
     pub fn set_failure(&self, failure: Failure) {
         self.0.lock().failure.get_or_insert_with(|| Arc::new(failure));
+    }
+
+    /// Whether it failed since the file was replaced under it, or deleted; it is as if it had not then.
+    pub fn take_replaced(&self) -> bool {
+        let replaced = |failure: &mut Arc<Failure>| matches!(**failure, Failure::ReplacedWhileRead);
+        self.0.lock().failure.take_if(replaced).is_some()
     }
 
     /// The stored content type of what is sent.

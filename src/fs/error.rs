@@ -45,6 +45,8 @@ pub enum Failure {
     /// A DELETE met a version that its client cannot have meant; it is asked for again.
     #[error("someone else has changed it; check it, and delete it again if you still want to")]
     Changed,
+    #[error("someone else has replaced or deleted it while it was read; read it again")]
+    ReplacedWhileRead,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

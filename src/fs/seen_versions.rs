@@ -11,9 +11,9 @@ use moka::sync::Cache;
 use super::context::Offered;
 use super::ranges::Ranges;
 use super::{Client, RequestContext};
-use crate::object::{Condition, ETag, Key};
+use crate::object::{Condition, ETag};
 use crate::state::{State, StateError};
-use crate::store::journal::is_unstored;
+use crate::store::journal::{MadeVersion, is_unstored};
 
 /// The version that a client last got or made, by client and key. It is kept in the state; what it lost of an
 /// earlier life is as good as unknown.
@@ -69,7 +69,7 @@ impl SeenVersions {
             (forget(state.clone(), str::to_owned), forget(state.clone(), beside_row));
         let seen = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru());
         let seen = seen.eviction_listener(move |name, _, cause| forget_seen(name, cause)).build();
-        let unstored = Cache::builder().max_capacity(MAX_BASES).build();
+        let unstored = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build();
         let beside = Cache::builder().max_capacity(MAX_PIECES);
         let beside = beside.eviction_listener(move |name, _, cause| forget_beside(name, cause)).build();
         let (mut unsure, made_empty) = (HashSet::new(), state.left_empty());
@@ -99,17 +99,22 @@ impl SeenVersions {
         })
     }
 
-    /// Takes up what clients have made, oldest first, that is on disk when what they have seen may not be: a client as rows
-    /// name it, a key, and a version.
-    pub fn recall(&self, made: &[(String, Key, ETag)]) {
-        let order = made.iter().enumerate().map(|(at, (.., etag))| (etag, at));
-        let order: HashMap<&ETag, usize> = order.collect();
-        for (at, (client, key, etag)) in made.iter().enumerate() {
-            let Some(client) = Client::of_row(client) else { continue };
-            let known = self.of(&client, key.as_str());
-            let is_newer = known.and_then(|known| order.get(&known)).is_some_and(|known| *known > at);
-            if !is_newer {
-                self.made(&client, key.as_str(), etag);
+    /// Takes up what clients have made, oldest first, that is on disk when what they have seen may not be.
+    pub fn recall(&self, made: &[MadeVersion]) {
+        if self.state.unsure_since().is_none() {
+            return;
+        }
+        let makers: HashMap<&ETag, &str> = made.iter().map(|made| (&made.etag, &*made.writer)).collect();
+        for made in made {
+            let Some(client) = Client::of_row(&made.writer) else { continue };
+            let is_older = self.of(&client, made.key.as_str()).is_none_or(|known| {
+                let maker = makers.get(&known);
+                // What others have made is known of what was read since.
+                Some(&known) == made.basis.as_ref()
+                    || maker.map_or(is_unstored(&known), |maker| *maker == made.writer)
+            });
+            if is_older {
+                self.made(&client, made.key.as_str(), &made.etag);
             }
         }
     }
@@ -350,6 +355,7 @@ mod tests {
 
     use super::*;
     use crate::fs::context::Hints;
+    use crate::object::Key;
     use crate::state::CreateRow;
 
     async fn open(place: &tempfile::TempDir) -> (State, SeenVersions) {
@@ -412,22 +418,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_clients_have_made_they_know() {
-        let (_place, _state, versions) = versions().await;
-        let key = |name: &str| Key::new(name).unwrap();
-        let made = |who: &str, name: &str, etag: &str| (client(who).to_row(), key(name), tag(etag));
-        versions.saw(&client("late"), "a", &tag("0"));
-        versions.saw(&client("early"), "a", &tag("2"));
-        versions.recall(&[
-            made("late", "a", "1"),
-            made("early", "a", "1"),
-            made("late", "a", "2"),
-            made("new", "b", "3"),
-        ]);
-        assert_eq!(versions.of(&client("late"), "a"), Some(tag("2")), "its last");
-        assert_eq!(versions.of(&client("early"), "a"), Some(tag("2")), "it has seen what came after its own");
-        assert_eq!(versions.of(&client("new"), "b"), Some(tag("3")));
-        assert_eq!(versions.of(&client("new"), "a"), None);
+    async fn what_clients_have_made_they_know_after_a_crash() {
+        let made = |who: &str, etag: &str, basis: Option<&str>| MadeVersion {
+            writer: client(who).to_row(),
+            key: Key::new("a").unwrap(),
+            etag: tag(etag),
+            basis: basis.map(tag),
+        };
+        let pending = [
+            made("first", "1", Some("0")),
+            made("second", "2", Some("0")),
+            made("first", "3", Some("2")),
+            made("new", "4", None),
+            made("reader", "5", Some("0")),
+        ];
+        // What each has seen that is on disk, and what it knows then.
+        let seen = [("first", "0", "3"), ("second", "0", "2"), ("reader", "1", "1"), ("other", "1", "1")];
+        let place = tempfile::tempdir().unwrap();
+        for ends_in_order in [false, true] {
+            let (state, versions) = open(&place).await;
+            seen.iter().for_each(|(who, version, _)| versions.saw(&client(who), "a", &tag(version)));
+            if ends_in_order {
+                state.close().await.unwrap();
+            } else {
+                state.sync().await.unwrap();
+            }
+            drop((state, versions));
+            let (_state, versions) = open(&place).await;
+            versions.recall(&pending);
+            for (who, before, after) in seen {
+                let known = if ends_in_order { before } else { after };
+                assert_eq!(versions.of(&client(who), "a"), Some(tag(known)), "{who}, {ends_in_order}");
+            }
+            assert_eq!(versions.of(&client("new"), "a"), (!ends_in_order).then(|| tag("4")));
+            versions.forget(&client("new"), "a");
+        }
     }
 
     #[tokio::test]

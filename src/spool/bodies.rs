@@ -199,12 +199,12 @@ impl KeptBody {
 
     /// Has it survive this program and a power cut, if a row tells of it by then; otherwise the next start deletes it.
     pub async fn keep(&self) -> io::Result<()> {
-        let stored = Arc::clone(&self.0);
-        let keeping = move || {
-            File::open(stored.path())?.sync_all()?;
-            File::open(&stored.directory)?.sync_all()
-        };
-        blocking(keeping).await?
+        // Both at once: most file systems write them in one step then.
+        let (file, directory) = (self.0.path(), self.0.directory.clone());
+        let synced = |path: PathBuf| blocking(move || File::open(path)?.sync_all());
+        let (file, directory) = futures_util::join!(synced(file), synced(directory));
+        file??;
+        directory?
     }
 
     /// A row tells of it, on disk: from then on it is never deleted but by [`Self::remove`].
@@ -337,12 +337,14 @@ pub fn unclaimed(state_directory: &Path) -> Option<(PathBuf, u64)> {
     (count > 0).then_some((place, count))
 }
 
-/// Whether bodies of a state lie where they are kept, whatever tells of them. Blocks.
+/// Whether bodies of a state were kept, whatever tells of them. Blocks.
 pub fn has_bodies(state_directory: &Path) -> bool {
     let entries = fs::read_dir(state_directory.join(DIRECTORY)).into_iter().flatten().flatten();
     let is_body = |entry: &fs::DirEntry| {
-        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
-        !is_hidden && entry.file_type().is_ok_and(|kind| kind.is_file())
+        let name = entry.file_name().to_string_lossy().into_owned();
+        !name.starts_with('.')
+            && !name.ends_with(UNKEPT)
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
     };
     entries.into_iter().any(|entry| is_body(&entry))
 }
@@ -354,7 +356,9 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     }
     make_private(directory)?;
     exclude_from_backups(directory);
-    fs::write(directory.join(".metadata_never_index"), "")
+    fs::write(directory.join(".metadata_never_index"), "")?;
+    // What is kept in it outlives a power cut only if it does.
+    directory.parent().map_or(Ok(()), |state| File::open(state)?.sync_all())
 }
 
 /// Where that is not possible a backup has a copy of what waits: no harm, but room.

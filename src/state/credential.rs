@@ -54,6 +54,18 @@ impl Credential {
         {
             return Ok((known, false));
         }
+        Self::make(directory, socket)
+    }
+
+    /// The same for a command, which has no socket: it leaves the one that is there.
+    pub(super) fn find_or_make(directory: &Path) -> io::Result<(Self, bool)> {
+        match Self::read(directory)? {
+            Some(known) => Ok((known, false)),
+            None => Self::make(directory, ""),
+        }
+    }
+
+    fn make(directory: &Path, socket: &str) -> io::Result<(Self, bool)> {
         let new = Self { user: USER.to_owned(), password: Uuid::new_v4().simple().to_string() };
         write_private(&directory.join(FILE), &format!("{}\n{}\n{socket}\n", new.user, new.password))?;
         Ok((new, true))
@@ -79,6 +91,7 @@ mod tests {
         let (made, is_new) = kept("socket 1");
         assert!(is_new);
         assert_eq!(kept("socket 1"), (made.clone(), false));
+        assert_eq!(Credential::find_or_make(path).unwrap(), (made.clone(), false), "a command leaves it");
         assert_eq!(Credential::read(path).unwrap().as_ref(), Some(&made));
         assert!(!format!("{made:?}").contains(&made.password));
         let mode = fs::metadata(directory.path().join(FILE)).unwrap().permissions().mode();

@@ -29,9 +29,19 @@ pub enum Damage {
     Unreadable { rows: usize },
     /// It shows while it is used.
     Used,
+    /// Somebody has removed its directory, or put another one there, while it is used.
+    Removed,
 }
 
 impl Damage {
+    /// What an error shows while the database is used, if it is that.
+    pub(super) fn shown_by(error: &StateError) -> Option<Self> {
+        match error {
+            StateError::Removed { .. } => Some(Self::Removed),
+            error => is_damage(error).then_some(Self::Used),
+        }
+    }
+
     /// What is lost, and what to do.
     pub fn told(&self) -> (String, String) {
         let (message, hint) = match self {
@@ -63,6 +73,12 @@ impl Damage {
                  stored"
                     .to_owned(),
                 "restart s3dav: it creates a new one, and keeps this one",
+            ),
+            Self::Removed => (
+                "its directory was removed while s3dav used it: no disk has what waits for S3, and locks, \
+                 properties and Finder's own files are lost when s3dav ends"
+                    .to_owned(),
+                "what is saved from now on goes to S3 at once; restart s3dav when nothing waits for S3",
             ),
         };
         (message, format!("stored files are not affected; {hint}"))

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use redb::{Builder, Database, Error};
 
-use super::damage::{Damage, Listener, catching, is_damage};
+use super::damage::{Damage, Listener, catching};
 use super::head::Head;
 use super::look::{CACHE_BYTES, Look, look};
 use super::{StateError, Unfit, open_private};
@@ -24,7 +24,7 @@ pub(super) struct DatabaseFile {
     has_failed: AtomicBool,
     /// Work on it panicked: what it has in memory is not to be relied on, either.
     is_broken: AtomicBool,
-    /// It was said that it is damaged.
+    /// It was said that it is damaged, or gone.
     is_told: AtomicBool,
     listener: Listener,
 }
@@ -74,12 +74,14 @@ impl DatabaseFile {
         result
     }
 
-    /// Says once that it is damaged, if that is what the error tells.
+    /// Says once that it is damaged, or gone, if that is what the error tells.
     fn tell(&self, error: &StateError) {
-        if is_damage(error) && !self.is_told.swap(true, Ordering::AcqRel) {
-            let (_, hint) = Damage::Used.told();
-            tracing::error!(%error, hint, "the state database {} is damaged", self.path.display());
-            self.listener.tell(&Damage::Used);
+        let Some(damage) = Damage::shown_by(error) else { return };
+        if !self.is_told.swap(true, Ordering::AcqRel) {
+            let ((_, hint), is) =
+                (damage.told(), if damage == Damage::Used { "is damaged" } else { "is not there any more" });
+            tracing::error!(%error, hint, "the state database {} {is}", self.path.display());
+            self.listener.tell(&damage);
         }
     }
 
@@ -149,6 +151,10 @@ fn create(path: &Path) -> Result<Database, StateError> {
     fs::rename(&new, path).map_err(io)?;
     let directory = path.parent().unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
+    // The directory may be new, too; what it is in may be closed to this user.
+    if let Some(parent) = directory.parent() {
+        let _ = File::open(parent).and_then(|parent| parent.sync_all());
+    }
     Ok(database)
 }
 
@@ -192,7 +198,10 @@ mod tests {
             panic!("a bug of ours")
         });
         let failed = failed.unwrap_err();
-        assert!(!is_damage(&failed) && failed.to_string().contains("a bug of ours"), "{failed}");
+        assert!(
+            Damage::shown_by(&failed).is_none() && failed.to_string().contains("a bug of ours"),
+            "{failed}"
+        );
         database.run(|database| Ok(database.begin_write()?.commit()?)).unwrap();
     }
 }

@@ -148,6 +148,12 @@ impl Held {
         &self.directory
     }
 
+    /// Whether what is written there is found by the next start. Blocks for a moment.
+    pub(super) fn is_in_place(&self) -> bool {
+        // A disk that cannot tell says so when it is written to.
+        is_at(&self.lock, &self.directory.join(LOCK_FILE)).unwrap_or(true)
+    }
+
     /// Writes who holds the directory into the lock file.
     pub(super) fn describe(&self, description: &str) -> Result<(), StateError> {
         let note = format!("{NOTE_BEGIN}{}, {description}\n", std::process::id());

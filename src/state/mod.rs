@@ -26,15 +26,15 @@ mod seen;
 mod shelf;
 mod source;
 mod surviving;
+mod syncing;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use redb::{Durability, TableDefinition};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::sync::blocking;
 
@@ -49,8 +49,8 @@ pub use holdings::{Holdings, Removed, remove, remove_bare, remove_new, remove_wi
 pub use identity::{SourceIdentity, default_directory, is_named_after};
 pub use locks::LockRow;
 pub use pending::{
-    Acceptance, AcceptedRow, Basis, BodyRow, Change, Coming, CreateRow, Kept, Left, LeftChange, MoveRow,
-    Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered, TransferRow, Unstored,
+    Acceptance, AcceptedRow, Basis, BodyRow, Change, Coming, CreateRow, Kept, Left, LeftChange, LoserRow,
+    MoveRow, Operation as PendingOperation, PendingRow, Phase, QuestionRow, Recovered, TransferRow, Unstored,
     UploadRow, UploadSource,
 };
 pub use private::{
@@ -68,6 +68,7 @@ use directory::Held;
 use private::Unfit;
 use properties::Index;
 use shelf::ShelfIndex;
+use syncing::Syncing;
 
 /// The state of one source. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -83,6 +84,8 @@ struct Inner {
     seen: seen::Unwritten,
     /// Milliseconds since 1970.
     unsure_since: Option<u64>,
+    /// It is open for a command that serves nobody.
+    is_visit: bool,
     damage: Option<Damage>,
     shelf: ShelfIndex,
     /// The newest writes would not survive a power cut.
@@ -94,13 +97,6 @@ struct Inner {
     /// This start has made it.
     is_new: bool,
     held: Held,
-}
-
-/// The sync that comes soon.
-#[derive(Debug, Default)]
-struct Syncing {
-    is_under_way: bool,
-    task: Option<AbortOnDropHandle<()>>,
 }
 
 /// Why the state could not be opened, read or written.
@@ -120,6 +116,8 @@ pub enum StateError {
     Foreign { path: String, found: u8 },
     #[error("the state database is damaged: {why}")]
     Damaged { why: String },
+    #[error("the state directory {path} was removed while it was used")]
+    Removed { path: String },
     #[error("the program has a bug: {why}")]
     Bug { why: String },
     #[error("the state database failed")]
@@ -184,12 +182,23 @@ impl State {
     /// still valid, or not.
     pub async fn open_at(directory: &Path, description: &str, socket: &str) -> Result<Self, StateError> {
         let given = (directory.to_owned(), description.to_owned(), socket.to_owned());
-        blocking(move || Self::open_now(&given.0, &given.1, &given.2)).await?
+        blocking(move || Self::open_now(&given.0, &given.1, Some(&given.2))).await?
     }
 
-    fn open_now(directory: &Path, description: &str, socket: &str) -> Result<Self, StateError> {
+    /// The same for a command that serves nobody: the next gateway finds what concerns its clients as it is now.
+    pub async fn visit(directory: &Path, description: &str) -> Result<Self, StateError> {
+        let given = (directory.to_owned(), description.to_owned());
+        blocking(move || Self::open_now(&given.0, &given.1, None)).await?
+    }
+
+    /// `socket`: of a gateway.
+    fn open_now(directory: &Path, description: &str, socket: Option<&str>) -> Result<Self, StateError> {
         let held = Held::take(directory, description)?;
-        let (credential, has_new_credential) = Credential::keep_or_make(directory, socket)
+        let credential = match socket {
+            Some(socket) => Credential::keep_or_make(directory, socket),
+            None => Credential::find_or_make(directory),
+        };
+        let (credential, has_new_credential) = credential
             .map_err(|source| StateError::Directory { path: directory.display().to_string(), source })?;
         let is_new = !directory.join(DATABASE_FILE).exists();
         let opened = opening::open(directory)?;
@@ -200,6 +209,7 @@ impl State {
             pending: opened.pending,
             seen: seen::Unwritten::default(),
             unsure_since: opened.unsure_since,
+            is_visit: socket.is_none(),
             damage: opened.damage,
             shelf: opened.shelf,
             is_unsynced: AtomicBool::new(false),
@@ -239,46 +249,6 @@ impl State {
     /// Whether that is another one than in the life before.
     pub fn has_new_credential(&self) -> bool {
         self.0.has_new_credential
-    }
-
-    /// Makes everything written so far survive a crash and a power cut.
-    pub async fn sync(&self) -> Result<(), StateError> {
-        let (state, database) = (self.clone(), Arc::clone(&self.0.database));
-        let work = move |database: &redb::Database| {
-            let _turn = state.0.writing.lock();
-            // Others may have done it meanwhile: those who come at once share one sync.
-            if state.is_unsynced() {
-                state.commit(database, Durability::Immediate, |_| Ok(()))
-            } else {
-                Ok(())
-            }
-        };
-        blocking(move || database.run(work)).await?
-    }
-
-    /// The same, at the end: nothing more will be written.
-    pub async fn close(&self) -> Result<(), StateError> {
-        let (state, database) = (self.clone(), Arc::clone(&self.0.database));
-        let work = move |database: &redb::Database| {
-            let _turn = state.0.writing.lock();
-            state.commit(database, Durability::Immediate, schema::note_close)
-        };
-        blocking(move || database.run(work)).await?
-    }
-
-    /// As [`Self::sync`], within [`SYNC_WITHIN`].
-    fn sync_soon(&self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let mut syncing = self.0.syncing.lock();
-        if !syncing.is_under_way {
-            syncing.is_under_way = true;
-            let task = sync_all(Arc::downgrade(&self.0));
-            syncing.task = Some(AbortOnDropHandle::new(runtime.spawn(task)));
-        }
-    }
-
-    fn is_unsynced(&self) -> bool {
-        self.0.is_unsynced.load(Ordering::Acquire) || self.0.pending.has_changes() || !self.0.seen.is_empty()
     }
 
     /// Runs `work` in a write transaction and commits it.
@@ -327,10 +297,14 @@ impl State {
             self.0.is_unsynced.store(true, Ordering::Release);
             return Ok(value);
         }
+        if !self.0.held.is_in_place() {
+            return Err(StateError::Removed { path: self.directory().display().to_string() });
+        }
         let rows = self.0.pending.write(&transaction)?;
         let note_unwritten = || self.0.pending.note_unwritten(rows.clone());
         let seen = self.0.seen.write(&transaction).inspect_err(|_| note_unwritten())?;
-        let committed = schema::note_sync(&transaction).and_then(|()| Ok(transaction.commit()?));
+        let noted = if self.0.leaves_crash() { Ok(()) } else { schema::note_sync(&transaction) };
+        let committed = noted.and_then(|()| Ok(transaction.commit()?));
         if let Err(error) = committed {
             note_unwritten();
             self.0.seen.put_back(seen);
@@ -351,23 +325,6 @@ impl State {
     }
 }
 
-/// Syncs until nothing is left, unless the state is gone by then.
-async fn sync_all(state: Weak<Inner>) {
-    loop {
-        tokio::time::sleep(SYNC_WITHIN).await;
-        let Some(state) = state.upgrade().map(State) else { return };
-        if let Err(error) = state.sync().await {
-            tracing::warn!(%error, "the newest state would not survive a crash");
-        }
-        // Whoever writes from now on begins anew, or is seen here.
-        let mut syncing = state.0.syncing.lock();
-        if !state.is_unsynced() {
-            syncing.is_under_way = false;
-            return;
-        }
-    }
-}
-
 /// A table of rows as JSON, by a key.
 type JsonTable = TableDefinition<'static, &'static str, &'static str>;
 
@@ -381,5 +338,3 @@ const OF_ANOTHER_VERSION: &str = "start the version of s3dav that wrote it, or g
 const DATABASE_FILE: &str = "state.redb";
 /// Contents of the shelf that are too large for rows.
 const SHELF_DIRECTORY: &str = "shelf";
-/// What is written without a sync survives a crash from then on.
-const SYNC_WITHIN: Duration = Duration::from_millis(500);

@@ -163,6 +163,23 @@ async fn preconditions_are_those_of_rfc_9110() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_have_replaced_since_it_was_listed_is_read_as_it_is_under_a_condition_too() {
+    let gateway = TestGateway::start().await;
+    let bucket = gateway.bucket().await;
+    bucket.put("d/replaced", "old").await;
+    bucket.put("d/deleted", "old").await;
+    assert_eq!(gateway.propfind("/d/", "1", "").await.status(), 207);
+    bucket.put("d/replaced", "newer").await;
+    bucket.delete("d/deleted").await;
+    let get = async |path: &str| {
+        let answer = gateway.request("GET", path).header("If-None-Match", "\"other\"").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(get("/d/replaced").await, (200, "newer".to_owned()));
+    assert_eq!(get("/d/deleted").await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_was_damaged_is_refused() {
     for gateway in TestGateway::both().await {
         let put =

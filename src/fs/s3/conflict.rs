@@ -1,7 +1,9 @@
 //! Writing where nothing is yet, beside an object that somebody else changed.
 
+use super::Shared;
+use crate::fs::Client;
 use crate::fs::conflict::{Room, keys_beside};
-use crate::object::{Key, MAX_KEY_BYTES, Written};
+use crate::object::{ETag, Key, MAX_KEY_BYTES, Written};
 use crate::store::{ObjectStore, StoreError, StoreResult};
 
 /// Writes beside `key`, under the first free conflict name. `write` must not replace anything; its `None` means that the name
@@ -22,6 +24,15 @@ where
         }
     }
     Err(StoreError::ConditionFailed.into())
+}
+
+impl Shared {
+    /// What a client has saved at `key`, and has lost, and where that lies.
+    pub(super) fn loser(&self, client: &Client, key: &str) -> Option<(Key, ETag)> {
+        let (copy, etag) = self.seen_versions.loser(client, key)?;
+        // Its name was a key.
+        Some((Key::new(copy).ok()?, etag))
+    }
 }
 
 /// What was written where nothing was to be; `None`: something was.

@@ -28,6 +28,8 @@ pub(super) struct Delivery<'a> {
     pub(super) change: Option<&'a Pending>,
     /// Of what is not accepted: where it may lie already, beside what somebody else made.
     pub(super) beside: Mutex<Option<Key>>,
+    /// What the client had saved before, and had lost when it began this: it saves that again.
+    pub(super) loser: Option<(Key, ETag)>,
 }
 
 /// What became of an object.
@@ -63,6 +65,18 @@ impl Delivery<'_> {
                 Err(error) => Err(error.into()),
             },
             None => Ok(shared.covering.has_folder(&**store, key, accepted).await?),
+        }
+    }
+
+    /// Stores a body that has come to this machine alone, or finds it another place.
+    pub(super) async fn place(
+        &self,
+        retained: RetainedBody,
+        is_clients_own: bool,
+    ) -> Result<Placed, Failure> {
+        match self.store_at(&retained, &self.key, &self.condition).await {
+            Ok(written) => Ok(Placed::There { size: retained.size(), written }),
+            Err(error) => self.settle(Unfinished { error, retained: Some(retained) }, is_clients_own).await,
         }
     }
 
@@ -117,24 +131,23 @@ impl Delivery<'_> {
 
     /// Keeps the body beside the object; a client that has lost before and saves again has one copy.
     pub(super) async fn place_beside(&self, retained: &RetainedBody) -> Result<(Key, ETag), Failure> {
-        let (shared, client, key) = (&self.shared, &self.client, self.key.as_str());
         if let Some(copy) = self.change.and_then(Pending::beside)
             && let Some(written) = self.write_again(retained, &copy).await?
         {
             return Ok(self.lies(copy, written));
         }
-        if let Some((copy, etag)) = shared.seen_versions.loser(client, key) {
-            let copy = Key::new(&copy)?;
-            self.note_copy(&copy).await?;
-            match self.store_at(retained, &copy, &Condition::IfMatch(etag)).await {
+        if let Some((copy, etag)) = &self.loser {
+            self.note_copy(copy).await?;
+            match self.store_at(retained, copy, &Condition::IfMatch(etag.clone())).await {
                 // Somebody has changed the copy, or taken it away: it is theirs.
                 Err(StoreError::ConditionFailed | StoreError::NotFound) => {}
-                written => {
-                    let etag = written?.etag;
-                    shared.seen_versions.lost(client, key, copy.as_str(), &etag);
-                    return Ok((copy, etag));
-                }
+                written => return Ok(self.lies_at(copy.clone(), written?)),
             }
+        }
+        if let Some(copy) = self.sent_again()
+            && let Some(written) = self.is_at(&copy, retained).await?
+        {
+            return Ok(self.lies_at(copy, written));
         }
         let write = |copy: Key| async move {
             self.note_copy(&copy).await?;
@@ -162,10 +175,25 @@ impl Delivery<'_> {
         Ok(())
     }
 
+    /// Where something lies that its client has lost since this was begun: that may be this very body, sent twice.
+    fn sent_again(&self) -> Option<Key> {
+        let (copy, _) = self.shared.loser(&self.client, self.key.as_str())?;
+        Some(copy).filter(|copy| self.loser.as_ref().is_none_or(|(known, _)| known != copy))
+    }
+
     fn lies(&self, copy: Key, written: Written) -> (Key, ETag) {
-        let (shared, key) = (&self.shared, self.key.as_str());
-        shared.seen_versions.lost(&self.client, key, copy.as_str(), &written.etag);
-        shared.report_conflict(key, copy.as_str());
+        self.shared.report_conflict(self.key.as_str(), copy.as_str());
+        self.lies_at(copy, written)
+    }
+
+    /// What was accepted may not be what its client knows any more: see [`SeenVersions::stored`].
+    ///
+    /// [`SeenVersions::stored`]: crate::fs::seen_versions::SeenVersions::stored
+    fn lies_at(&self, copy: Key, written: Written) -> (Key, ETag) {
+        if self.change.is_none() {
+            let (seen_versions, key) = (&self.shared.seen_versions, self.key.as_str());
+            seen_versions.lost(&self.client, key, copy.as_str(), &written.etag);
+        }
         (copy, written.etag)
     }
 

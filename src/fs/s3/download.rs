@@ -21,7 +21,9 @@ impl S3FileSystem {
         let Located { key, node: Node::File(meta) } = located else { return Err(Failure::IsFolder) };
         self.context.outcome.set_content_type(meta.content_type.clone());
         let (fs, key) = (self.clone(), Key::new(key)?);
-        self.shared.reads_whole(&self.context, &key);
+        if begun.is_none() {
+            self.shared.reads_whole(&self.context, &key);
+        }
         Ok(OpenFile::Reading(Box::new(Fetching { fs, key, meta, position: 0, begun, reader: None })))
     }
 
@@ -34,6 +36,8 @@ impl S3FileSystem {
             return Ok(None);
         }
         let key = Key::new(path.key())?;
+        // Before its own round trip: those ahead take the same.
+        self.shared.reads_whole(context, &key);
         let range = ReadAheads::first_range(context.range);
         let whole = GetObject::whole(&key);
         let content = match self.store.get(GetObject { range: Some(range), ..whole }).await {
@@ -76,9 +80,9 @@ impl Reading for Fetching {
 
     async fn read(&mut self, count: usize) -> Result<Bytes, Failure> {
         let bytes = match self.read_version(count).await {
-            // The client set no such condition: the file was replaced while it was read.
-            Err(StoreError::ConditionFailed) => {
-                return Err(StoreError::Unavailable("the file was replaced while it was read".into()).into());
+            // The client set no such condition.
+            Err(StoreError::ConditionFailed | StoreError::NotFound) => {
+                return Err(Failure::ReplacedWhileRead);
             }
             read => read?,
         };

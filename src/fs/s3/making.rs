@@ -34,6 +34,7 @@ impl<'a> Making<'a> {
             condition: change.condition().unwrap_or(Condition::IfAbsent),
             change: Some(change),
             beside: Mutex::default(),
+            loser: change.loser(),
         };
         Self { change, delivery }
     }

@@ -127,7 +127,7 @@ impl S3Share {
     ) -> Result<Self, StateError> {
         let dates = FolderDates::load(state.clone(), shutdown.clone()).await?;
         let seen_versions = SeenVersions::load(state.clone()).await?;
-        seen_versions.recall(&store.journal().makers());
+        seen_versions.recall(&store.journal().made());
         let share = Self(Arc::new(Shared {
             store,
             uploads,

@@ -27,6 +27,8 @@ struct Run {
     last: Key,
     /// The file after the last.
     next: Option<Key>,
+    /// What was asked for ahead did not come in time.
+    is_slow: bool,
 }
 
 impl Default for Neighbours {
@@ -39,21 +41,29 @@ impl Neighbours {
     /// A client reads a file, after which `next` comes. Whether it is likely to read that, too.
     fn are_read(&self, client: &Client, key: &Key, next: Option<&Key>) -> bool {
         let before = self.0.get(client);
-        let length = match &before {
-            Some(run) if run.next.as_ref() == Some(key) => run.length + 1,
-            // Asked for once more.
-            Some(run) if run.last == *key => run.length,
-            _ => 1,
+        let (length, is_slow) = match &before {
+            Some(run) if run.next.as_ref() == Some(key) => (run.length + 1, run.is_slow),
+            // Asked for once more: what comes after it was asked for then.
+            Some(run) if run.last == *key => return false,
+            _ => (1, false),
         };
-        self.0.insert(client.clone(), Run { length, last: key.clone(), next: next.cloned() });
-        length >= IN_A_ROW
+        self.0.insert(client.clone(), Run { length, last: key.clone(), next: next.cloned(), is_slow });
+        length >= IN_A_ROW && !is_slow
+    }
+
+    /// What was asked for ahead of a client has failed: it would wait for that, and be asked for once more.
+    fn failed(&self, client: &Client) {
+        if let Some(run) = self.0.get(client) {
+            self.0.insert(client.clone(), Run { is_slow: true, ..run });
+        }
     }
 }
 
 impl Shared {
     /// A client reads a file from its begin to its end.
     pub(super) fn reads_whole(self: &Arc<Self>, context: &RequestContext, key: &Key) {
-        let is_read_whole = context.method == Method::GET && context.range.is_none();
+        let is_read_whole =
+            context.method == Method::GET && context.range.is_none() && !context.is_conditional;
         if !is_read_whole || self.store.reach().is_lost() {
             return;
         }
@@ -63,11 +73,15 @@ impl Shared {
         }
         let to_read = next.into_iter().filter(|(_, is_kept)| *is_kept);
         for (key, _) in to_read.filter(|(key, _)| self.store.names().cached_content(key).is_none()) {
-            let store = self.store.namespace(PATIENCE);
+            let (store, shared, client) =
+                (self.store.namespace(PATIENCE), Arc::downgrade(self), context.client.clone());
             self.shutdown.background(carried(async move {
-                // The cache keeps it. Whoever asks for it meanwhile waits for this, and is told of a failure by his own.
-                if let Ok(content) = store.get(GetObject::whole(&key)).await {
-                    drop(content.collect().await);
+                // The cache takes it, or it is larger by now, and nothing of it is read. Whoever asks for it meanwhile waits
+                // for this, and is told of a failure by his own.
+                if store.get(GetObject::whole(&key)).await.is_err()
+                    && let Some(shared) = shared.upgrade()
+                {
+                    shared.neighbours.failed(&client);
                 }
             }));
         }
@@ -75,7 +89,7 @@ impl Shared {
 }
 
 /// Files that are asked for before the client asks.
-const AHEAD: usize = 2;
+const AHEAD: usize = 3;
 /// So many read in a row are no chance.
 const IN_A_ROW: u32 = 3;
 /// Who waits longer than that between two files waits for no round trip.
@@ -101,10 +115,14 @@ mod tests {
         let names = ["a", "b", "c", "d", "e", "f"].map(|name| Key::new(name).unwrap());
         let reads = |client: &Client, at: usize| neighbours.are_read(client, &names[at], names.get(at + 1));
         assert_eq!([0, 1, 2, 3].map(|at| reads(&me, at)), [false, false, true, true]);
-        assert!(reads(&me, 3), "once more");
+        assert!(!reads(&me, 3), "once more");
         assert!(!reads(&other, 4), "it has read none before");
         assert!(reads(&me, 4));
         assert_eq!([0, 2, 3, 5].map(|at| reads(&me, at)), [false; 4], "here and there");
         assert!(!reads(&me, 0), "after the last none comes");
+        assert_eq!([1, 2].map(|at| reads(&me, at)), [false, true]);
+        neighbours.failed(&me);
+        assert_eq!([3, 4].map(|at| reads(&me, at)), [false; 2], "what was asked for did not come");
+        assert_eq!([0, 1, 2].map(|at| reads(&me, at)), [false, false, true], "a new run");
     }
 }

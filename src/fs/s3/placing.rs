@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use super::conflict::{beside, unless_taken};
 use super::{Failure, Shared};
 use crate::fs::RequestContext;
+use crate::fs::error::log_failure;
 use crate::fs::file_system::Transfer;
 use crate::fs::following::Following;
 use crate::object::{Condition, Key, Written};
@@ -59,6 +60,10 @@ impl Placing {
     ) -> Result<(), Failure> {
         for round in 0..MOST_ROUNDS {
             let placed = self.copy_all(jobs, round == 0).await?;
+            if self.context.outcome.has_lost() {
+                // Whoever has lost must not replace the winner after a crash.
+                log_failure(self.shared.state.sync().await);
+            }
             if self.kind == Transfer::Copy {
                 return Ok(());
             }

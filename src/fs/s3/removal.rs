@@ -134,7 +134,14 @@ impl Removing<'_> {
         if let Some(removed) = Silence::begin(self.shared, &key).or_none(self.run(None, None)).await {
             return removed.map(|()| Made::InStore);
         }
-        self.shared.store.journal().accept_deletion(&key, &meta.etag, &writer(self.client)).await?;
+        let journal = self.shared.store.journal();
+        let accepted = journal.accept_deletion(&key, &meta.etag, &writer(self.client)).await;
+        match accepted.map_err(Failure::from) {
+            Err(failure) if self.shared.is_for_store(&key, &failure) => {
+                return self.run(None, None).await.map(|()| Made::InStore);
+            }
+            accepted => accepted?,
+        }
         self.shared.note_accepted(&key, "a deletion");
         self.shared.seen_versions.forget(self.client, &self.located.key);
         Ok(Made::Accepted)
@@ -235,9 +242,21 @@ async fn put_or_accept_marker(
     }
     let accepted = key.clone();
     let condition = Condition::IfAbsent;
-    let marker =
-        NewFile { key, attributes, condition, body: None, was_sent: false, upload: None, beside: None };
-    shared.store.names().accept_file(marker, &writer(client)).await?;
+    let marker = NewFile {
+        key,
+        attributes,
+        condition,
+        body: None,
+        was_sent: false,
+        upload: None,
+        beside: None,
+        loser: None,
+    };
+    let made = shared.store.names().accept_file(marker, &writer(client)).await;
+    match made.map_err(Failure::from) {
+        Err(failure) if shared.is_for_store(&accepted, &failure) => return put_marker(store, prefix).await,
+        made => drop(made?),
+    }
     shared.note_accepted(&accepted, "a folder");
     Ok(())
 }

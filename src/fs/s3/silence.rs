@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::Client;
+use crate::logging::with_causes;
 use crate::object::{ETag, Key};
 use crate::store::journal::{Durability, Writer};
 use crate::store::layers::retry::{Limit, RetryPolicy};
@@ -104,6 +105,18 @@ impl Shared {
     /// Whether what may be accepted need not be tried first.
     pub(super) fn accepts_at_once(&self) -> bool {
         self.options.durability == Durability::Journal || self.store.reach().is_lost()
+    }
+
+    /// Whether a change that could not be accepted is made in S3 at once: this machine's disk takes nothing, and nobody has
+    /// begun to make it.
+    pub(super) fn is_for_store(&self, key: &Key, failure: &Failure) -> bool {
+        let is_of_disk = matches!(failure, Failure::OwnDisk(_) | Failure::State(_));
+        let is_untried = self.options.durability == Durability::Journal && !self.store.reach().is_lost();
+        if is_of_disk && is_untried {
+            let error = with_causes(failure);
+            tracing::warn!(%key, error, "a change cannot be kept on this machine; it is made in S3 at once");
+        }
+        is_of_disk && is_untried
     }
 
     /// Tells that something was accepted.

@@ -187,8 +187,12 @@ impl Transferring {
         let mut following = None;
         let Node::File(meta) = &self.source.node else { return self.run(&mut following).await };
         let (from, to) = (Key::new(&self.source.key)?, Key::new(&self.target.key)?);
-        let was_sent = !self.shared.accepts_at_once();
-        if let Some(moved) = Silence::begin(&self.shared, &to).or_none(self.run(&mut following)).await {
+        let mut was_sent = false;
+        let sending = async {
+            was_sent = true;
+            self.run(&mut following).await
+        };
+        if let Some(moved) = Silence::begin(&self.shared, &to).or_none(sending).await {
             return moved;
         }
         let old = match &self.target.old {
@@ -196,12 +200,16 @@ impl Transferring {
             _ => None,
         };
         let condition = self.condition(&to, old);
-        let moved = MovedFile { from, meta: meta.clone(), to, condition, was_sent };
+        let loser = self.shared.loser(&self.context.client, &self.target.key);
+        let moved = MovedFile { from, meta: meta.clone(), to, condition, was_sent, loser };
         let writer = writer(&self.context.client);
         let to = moved.to.clone();
         let accepted = self.shared.store.journal().accept_move(moved, &writer).await;
         let written = match accepted.map_err(Failure::from) {
             Ok(written) => written,
+            Err(failure) if self.shared.is_for_store(&to, &failure) => {
+                return Box::pin(self.run(&mut following)).await;
+            }
             Err(failure) => {
                 if let Some(following) = following {
                     following.failed(&failure, &self.shared.looking(), &self.shared.shutdown).await;

@@ -119,6 +119,7 @@ impl S3FileSystem {
         let basis = self.shared.seen_versions.to_replace(context, &target.key, now);
         let WriteCondition { condition, is_clients_own } = WriteCondition::of(context, basis, create_new);
         let names = self.patient_store();
+        let loser = self.shared.loser(&context.client, &target.key);
         let delivery = Delivery {
             shared: Arc::clone(&self.shared),
             store: names.objects(),
@@ -128,6 +129,7 @@ impl S3FileSystem {
             condition,
             change: None,
             beside: Mutex::default(),
+            loser,
         };
         let is_acceptable = self.may_accept() && !is_clients_own;
         let copy = if is_acceptable { self.copy(length).await } else { None };
@@ -244,7 +246,13 @@ impl Placement {
         let size = whole.size;
         let placed = match arrived {
             _ if self.is_put_off(size) => self.put_off().await?,
-            Arrived::Kept(accepted) => self.accept(accepted, size, false).await?,
+            Arrived::Kept(accepted) => match self.accept(accepted.clone(), size, false).await {
+                Err(failure) if self.delivery.shared.is_for_store(&self.delivery.key, &failure) => {
+                    let retained = accepted.0.map_or_else(RetainedBody::nothing, RetainedBody::Kept);
+                    self.delivery.place(retained, self.is_clients_own).await?
+                }
+                placed => placed?,
+            },
             Arrived::Sent { intake, accepted: None } => self.store(intake, None, whole).await?,
             Arrived::Sent { intake, accepted: Some(accepted) } => {
                 let mut storing = pin!(self.store(intake, accepted.0.clone(), whole));
@@ -340,10 +348,12 @@ impl Placement {
         let (attributes, condition) = (attributes.clone(), condition.clone());
         let upload = body.as_ref().and_then(|body| self.sent.row(body.name()));
         let beside = self.delivery.beside.lock().take();
-        let file = NewFile { key: key.clone(), attributes, condition, body, was_sent, upload, beside };
+        let (key, loser) = (key.clone(), self.delivery.loser.clone());
+        let file = NewFile { key, attributes, condition, body, was_sent, upload, beside, loser };
+        self.context.accepting(size);
         let written = shared.store.names().accept_file(file, &writer(client)).await?;
         self.sent.leave();
-        shared.note_accepted(key, "a file");
+        shared.note_accepted(&self.delivery.key, "a file");
         Ok(Placed::There { size, written })
     }
 

@@ -29,6 +29,16 @@ pub struct AcceptedRow {
     /// The key where it may lie already, beside what somebody else made in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<String>,
+    /// What its client had saved before, and had lost when it made this: if this loses, too, it takes the place of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loser: Option<LoserRow>,
+}
+
+/// A version that lies beside what won.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoserRow {
+    pub key: String,
+    pub etag: String,
 }
 
 /// What is done to an object.
@@ -156,6 +166,7 @@ impl AcceptedRow {
     /// The same, where what it found at `key` is at `now` instead, and is to be `basis` there.
     pub fn rebased(&self, key: &str, now: &str, basis: Basis) -> Self {
         let mut row = self.clone();
+        row.loser.take_if(|_| now != key);
         match &mut row.change {
             Change::Move(moved) if moved.from == key => {
                 (moved.from, moved.basis) = (now.to_owned(), basis);
@@ -297,6 +308,7 @@ mod tests {
             user: BTreeMap::new(),
             writer: "127.0.0.1 mac -".to_owned(),
             beside: None,
+            loser: None,
         }
     }
 

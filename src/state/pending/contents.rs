@@ -152,6 +152,13 @@ impl State {
 }
 
 impl Coming {
+    /// `bytes` of it are going to be accepted: where that is not all of it, the disk has it with the row of that.
+    pub fn accepting(&self, bytes: u64) {
+        if !self.is_whole(bytes) {
+            self.state.0.pending.0.lock().put_incomplete(&self.path, self.announced);
+        }
+    }
+
     /// `bytes` of it are accepted: the row of that, which is on disk, ends this one, and tells who made it.
     pub fn accepted(mut self, bytes: u64) {
         self.end(End::Stored { is_whole: self.is_whole(bytes) });
@@ -229,12 +236,22 @@ impl Rows {
             self.remove(&content_id(path));
             return;
         };
+        match phase {
+            Phase::Failed => self.put_lacking(path, announced, phase, at.why),
+            _ => self.put_incomplete(path, announced),
+        }
+    }
+
+    fn put_incomplete(&mut self, path: &PathKey, announced: Option<u64>) {
+        self.put_lacking(path, announced, Phase::Incomplete, Some(INCOMPLETE.to_owned()));
+    }
+
+    fn put_lacking(&mut self, path: &PathKey, announced: Option<u64>, phase: Phase, why: Option<String>) {
         let known = self.content(path).cloned();
         let mut row = known.unwrap_or_else(|| content(path.clone(), phase, "", announced));
         if let Operation::Content { bytes } = &mut row.operation {
             *bytes = bytes.or(announced);
         }
-        let why = if phase == Phase::Failed { at.why } else { Some(INCOMPLETE.to_owned()) };
         self.put(PendingRow { phase, why, ..row });
     }
 }
@@ -308,15 +325,25 @@ mod tests {
             user: Default::default(),
             writer: String::new(),
             beside: None,
+            loser: None,
         };
         let acceptance = Acceptance { accepted: vec![(row, String::new())], ..Acceptance::default() };
-        state.accept(acceptance, millis(SystemTime::now())).await.unwrap();
-        coming.accepted(10);
+        let accept = async |state: &State, coming: Coming, bytes: u64| {
+            coming.accepting(bytes);
+            state.accept(acceptance.clone(), millis(SystemTime::now())).await.unwrap();
+            coming.accepted(bytes);
+        };
+        accept(&state, coming, 10).await;
         let state = crashed(state, &dir).await;
         assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Queued)]);
         begin(&state).await.failed("refused".to_owned());
         let state = crashed(state, &dir).await;
         assert!(state.lacks_content(&PathKey::of_text("/d/file")), "a later one is");
+        let coming = begin(&state).await;
+        accept(&state, coming, 9).await;
+        let state = crashed(state, &dir).await;
+        let incomplete = ("/d/file".to_owned(), Phase::Incomplete);
+        assert_eq!(phases(&state), [("/d/file".to_owned(), Phase::Queued), incomplete], "ten were announced");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The pending rows in memory, and which of them the disk does not have yet.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use parking_lot::Mutex;
 use redb::{Database, WriteTransaction};
@@ -13,7 +13,11 @@ use crate::state::StateError;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(in crate::state) struct Index(pub(super) Mutex<Rows>);
+pub(in crate::state) struct Index(
+    pub(super) Mutex<Rows>,
+    /// See [`super::State::left_empty`].
+    HashSet<String>,
+);
 
 #[derive(Debug, Default)]
 pub(super) struct Rows {
@@ -43,7 +47,18 @@ impl Index {
             rows.all.insert(row.id(), row);
         }
         rows.settle_accepted();
-        Ok((Self(Mutex::new(rows)), found.unreadable))
+        let left = rows.of_kind(Kind::Create).filter(|row| row.phase == Phase::Missing);
+        let left_empty = left.filter_map(|row| match &row.operation {
+            Operation::Create(create) => Some(create.key.clone()),
+            _ => None,
+        });
+        let left_empty = left_empty.collect();
+        Ok((Self(Mutex::new(rows), left_empty), found.unreadable))
+    }
+
+    /// See [`super::State::left_empty`].
+    pub(super) fn left_empty(&self) -> &HashSet<String> {
+        &self.1
     }
 
     pub(in crate::state) fn count(&self) -> usize {

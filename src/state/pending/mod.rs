@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::{JsonTable, State, StateError, millis, rows};
 use crate::path_key::PathKey;
 
-pub use accepted::{Acceptance, AcceptedRow, Basis, BodyRow, Change, LeftChange, MoveRow};
+pub use accepted::{Acceptance, AcceptedRow, Basis, BodyRow, Change, LeftChange, LoserRow, MoveRow};
 pub use contents::Coming;
 pub(super) use index::Index;
 pub use questions::QuestionRow;
@@ -197,14 +197,9 @@ impl State {
         recovered
     }
 
-    /// The keys of empty files of an earlier life: what they hold by now only the store knows.
-    pub fn left_empty(&self) -> HashSet<String> {
-        let left = self.pending().into_iter().filter(|row| row.phase == Phase::Missing);
-        left.filter_map(|row| match row.operation {
-            Operation::Create(create) => Some(create.key),
-            _ => None,
-        })
-        .collect()
+    /// The keys of empty files of an earlier life, as they were found: what they hold by now only the store knows.
+    pub fn left_empty(&self) -> &HashSet<String> {
+        self.0.pending.left_empty()
     }
 
     /// The keys of empty files that the store may not have, and since when: milliseconds since 1970.

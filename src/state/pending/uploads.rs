@@ -204,6 +204,7 @@ mod tests {
             user: Default::default(),
             writer: String::new(),
             beside: None,
+            loser: None,
         };
         (row, String::new())
     }

@@ -123,9 +123,11 @@ impl State {
             }
             None => None,
         };
-        let is_new_and_empty =
-            small.as_ref().is_some_and(Bytes::is_empty) && self.shelf().get(&path).is_none();
-        let durability = if is_new_and_empty { Durability::None } else { Durability::Immediate };
+        // Its content follows, and nobody made an empty one.
+        let is_begun = path.name().starts_with("._")
+            && small.as_ref().is_some_and(Bytes::is_empty)
+            && self.shelf().get(&path).is_none();
+        let durability = if is_begun { Durability::None } else { Durability::Immediate };
         self.edit_shelf(durability, move |edit, _| {
             edit.remove_content(&path)?;
             edit.insert(path, row, small)

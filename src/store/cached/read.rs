@@ -29,6 +29,11 @@ impl Cached {
         match held {
             Some(held) if newest.is_some_and(|newest| newest.etag == *version) => Ok(held),
             held => match self.reached(held.is_some(), self.inner.get(request)).await {
+                Err(error @ (StoreError::ConditionFailed | StoreError::NotFound)) => {
+                    // Others have replaced it, or deleted it.
+                    self.metadata.doubt(key);
+                    Err(error)
+                }
                 Err(error) => self.recalled(error, held),
                 content => content,
             },

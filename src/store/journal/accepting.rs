@@ -13,7 +13,9 @@ use super::chains::Chains;
 use super::change::Pending;
 use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta, Written};
 use crate::spool::KeptBody;
-use crate::state::{Acceptance, AcceptedRow, Basis, Change, MoveRow, StateError, UploadRow, millis};
+use crate::state::{
+    Acceptance, AcceptedRow, Basis, Change, LoserRow, MoveRow, StateError, UploadRow, millis,
+};
 
 /// Who makes a change.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct NewFile {
     pub upload: Option<UploadRow>,
     /// Where it may lie already, beside what somebody else made in its place.
     pub beside: Option<Key>,
+    /// What its client had saved before, and had lost when it began.
+    pub loser: Option<(Key, ETag)>,
 }
 
 /// A file that is moved, as its client saw it.
@@ -51,6 +55,8 @@ pub struct MovedFile {
     pub condition: Condition,
     /// The store may have begun to.
     pub was_sent: bool,
+    /// What its client had saved there before, and had lost when it began.
+    pub loser: Option<(Key, ETag)>,
 }
 
 /// Why a change cannot be accepted.
@@ -83,7 +89,7 @@ struct Accepting {
 impl Journal {
     /// Accepts a file, whose body is kept: when this returns it survives a crash, is shown, and will be stored.
     pub(super) async fn accept_file(&self, file: NewFile, writer: &Writer) -> Result<Written, AcceptError> {
-        let NewFile { key, attributes, condition, body, was_sent, upload, beside } = file;
+        let NewFile { key, attributes, condition, body, was_sent, upload, beside, loser } = file;
         let _turn = self.0.turns.lock(key.clone()).await;
         let (etag, accepting) = {
             let mut chains = self.0.chains.lock();
@@ -93,6 +99,7 @@ impl Journal {
                 content_type: attributes.content_type,
                 user: attributes.user,
                 beside: beside.map(|copy| copy.to_string()),
+                loser: loser.as_ref().map(loser_row),
                 ..self.row(&mut chains, &key, basis, writer)
             };
             (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent, upload })
@@ -148,6 +155,7 @@ impl Journal {
             change: new.row.change.clone(),
             content_type: new.row.content_type.clone(),
             user: new.row.user.clone(),
+            loser: moved.loser.as_ref().map(loser_row),
             ..self.row(chains, &moved.to, basis, writer)
         };
         let body = new.body().cloned();
@@ -157,7 +165,7 @@ impl Journal {
 
     /// The row of a file that the store moves. It may come to nothing: then what was saved at its destination is needed.
     fn relocated(&self, chains: &mut Chains, moved: &MovedFile, writer: &Writer) -> AcceptedRow {
-        let MovedFile { from, meta, to, condition, was_sent } = moved;
+        let MovedFile { from, meta, to, condition, was_sent, .. } = moved;
         let basis = chains.basis(from, Some(&meta.etag), |etag| self.stored(etag));
         let (size, storage_class) = (meta.size, meta.storage_class.clone());
         let (from, was_sent) = (from.to_string(), *was_sent);
@@ -194,6 +202,7 @@ impl Journal {
             user: BTreeMap::new(),
             writer: writer.row.clone(),
             beside: None,
+            loser: None,
         }
     }
 
@@ -247,6 +256,10 @@ pub fn is_unstored(etag: &ETag) -> bool {
 
 /// How such names begin; no store gives such ones.
 const UNSTORED: &str = "pending-";
+
+fn loser_row((copy, etag): &(Key, ETag)) -> LoserRow {
+    LoserRow { key: copy.to_string(), etag: etag.quoted().to_owned() }
+}
 
 /// The version that must be there; `None`: nothing.
 fn seen(condition: &Condition) -> Option<&ETag> {

@@ -265,11 +265,12 @@ impl Chains {
         }
     }
 
-    /// The one that a change on `basis` makes needless, since nobody has begun to make it. Nobody will from then on.
+    /// The one that a change on `basis` makes needless, since nobody has begun to make it. Nobody will from then on. What was
+    /// accepted after it would come before its successor, and win.
     pub(super) fn take_back(&self, key: &Key, basis: &Basis) -> Option<Arc<Pending>> {
         let Basis::After(number) = basis else { return None };
-        let change = self.by_key.get(key)?.iter().find(|other| other.row.number == *number)?;
-        change.take_back().then(|| Arc::clone(change))
+        let newest = self.by_key.get(key)?.last().filter(|newest| newest.row.number == *number)?;
+        newest.take_back().then(|| Arc::clone(newest))
     }
 
     /// A change that is not being made, and what of all that builds on it `is_meant`. Nobody makes them any more.
@@ -355,6 +356,7 @@ mod tests {
             user: BTreeMap::new(),
             writer: String::new(),
             beside: None,
+            loser: None,
         }
     }
 

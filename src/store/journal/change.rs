@@ -124,6 +124,12 @@ impl Pending {
         [&self.key].into_iter().chain(&self.from)
     }
 
+    /// What its client had lost when it made this, and where that lies.
+    pub fn loser(&self) -> Option<(Key, ETag)> {
+        let loser = self.row.loser.as_ref()?;
+        Some((Key::new(&loser.key).ok()?, ETag::new(&loser.etag)))
+    }
+
     pub fn body(&self) -> Option<&KeptBody> {
         self.body.as_ref()
     }

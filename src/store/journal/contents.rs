@@ -5,13 +5,44 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use super::Journal;
 use super::chains::Chains;
 use super::change::Pending;
 use super::wrapper::WithJournal;
-use crate::object::{ByteRange, ETag, ObjectMeta, ReadCondition};
+use crate::object::{ByteRange, ETag, Key, ObjectMeta, ReadCondition};
 use crate::spool::KeptBody;
 use crate::state::{Basis, Change};
 use crate::store::{Content, GetObject, ObjectStore, StoreError, StoreResult, bounds};
+
+/// A version that waits for the store.
+#[derive(Debug, Clone)]
+pub struct MadeVersion {
+    /// Who made it, as rows name clients.
+    pub writer: String,
+    pub key: Key,
+    pub etag: ETag,
+    /// What it replaces; `None`: nothing.
+    pub basis: Option<ETag>,
+}
+
+impl Journal {
+    /// The contents that are pending, oldest first.
+    pub fn made(&self) -> Vec<MadeVersion> {
+        let chains = self.0.chains.lock();
+        let made = chains.everything().filter(|change| change.row.change != Change::Delete);
+        let version = |change: &Arc<Pending>| MadeVersion {
+            writer: change.row.writer.clone(),
+            key: change.key().clone(),
+            etag: change.etag(),
+            basis: match &change.row.basis {
+                Basis::Absent => None,
+                Basis::Version(etag) => Some(ETag::new(etag)),
+                Basis::After(number) => chains.numbered(*number).map(|before| before.etag()),
+            },
+        };
+        made.map(version).collect()
+    }
+}
 
 impl WithJournal {
     /// The content of what is pending, or a range of it. What is moved is where it was.

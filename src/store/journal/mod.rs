@@ -37,6 +37,7 @@ use crate::sync::{KeyedGuard, KeyedLock, blocking};
 
 pub use accepting::{AcceptError, MovedFile, NewFile, Writer, is_unstored};
 pub use change::{Pending, Told};
+pub use contents::MadeVersion;
 pub use operating::SaveError;
 pub use wrapper::WithJournal;
 
@@ -353,13 +354,6 @@ impl Journal {
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.0.chains.lock().is_empty()
-    }
-
-    /// Who has made each content that is pending, at what key, and as what version, oldest first.
-    pub fn makers(&self) -> Vec<(String, Key, ETag)> {
-        let chains = self.0.chains.lock();
-        let made = chains.everything().filter(|change| change.row.change != Change::Delete);
-        made.map(|change| (change.row.writer.clone(), change.key().clone(), change.etag())).collect()
     }
 
     /// How many are pending, and how many bytes they have on this machine's disk.

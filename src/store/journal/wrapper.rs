@@ -240,7 +240,10 @@ impl WithJournal {
 
     /// See [`Cached::files_after`](crate::store::cached::Cached::files_after).
     pub fn files_after(&self, key: &Key, most: usize) -> Vec<(Key, bool)> {
-        self.inner.files_after(key, most)
+        let files = self.inner.files_after(key, most).into_iter();
+        // What is pending is here, or not to be fetched by its name.
+        let is_stored = |key: &Key| self.shown(key).is_none();
+        files.map(|(key, is_kept)| (key.clone(), is_kept && is_stored(&key))).collect()
     }
 
     pub fn cached_content(&self, key: &Key) -> Option<(ObjectMeta, Bytes)> {

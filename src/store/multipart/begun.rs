@@ -66,7 +66,7 @@ impl Begun {
                 Err(error) => {
                     // Otherwise it is looked whether there is one, at the next start if not before.
                     if error.may_have_been_applied() {
-                        shared.doubts.note([row]);
+                        shared.doubts.note(row);
                     } else {
                         shared.state.end_upload(&row);
                     }
@@ -79,7 +79,7 @@ impl Begun {
                 body.map(|(body, cut)| UploadSource::new(body, cut.part_size, cut.grows, upload.begun));
             let row = row.with_id(upload.id.clone()).made_of(source);
             note(&shared, &row).await;
-            shared.doubts.note(twin);
+            twin.into_iter().for_each(|twin| shared.doubts.note(twin));
             Ok(Self::of(upload, row, store, &shared))
         });
         begun.await.map_err(|e| StoreError::Unavailable(e.into()))?

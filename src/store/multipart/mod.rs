@@ -13,10 +13,11 @@ mod resumed;
 mod retained;
 mod writer;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{MultipartStore, StoreError, StoreResult, Upload};
+use super::{ListParts, MultipartStore, StoreError, StoreResult, Upload};
 use crate::object::{Attributes, Condition, Key};
 use crate::shutdown::Shutdown;
 use crate::spool::{Intake, Intakes};
@@ -27,7 +28,7 @@ pub use begun::SentUpload;
 pub use retained::RetainedBody;
 pub use writer::{MultipartWriter, Unfinished};
 
-use doubts::Doubts;
+use doubts::{Doubt, Doubts};
 use retained::Spool;
 
 /// How uploads are cut and how much memory they share.
@@ -45,6 +46,8 @@ pub struct UploadOptions {
     pub copy_limit: u64,
     /// Bytes of a part of larger copies.
     pub copy_part: u64,
+    /// An upload whose begin was not answered is looked for so long after that.
+    pub doubt_age: Duration,
 }
 
 impl Default for UploadOptions {
@@ -56,6 +59,7 @@ impl Default for UploadOptions {
             equal_parts: false,
             copy_limit: 5_000_000_000,
             copy_part: 256 << 20,
+            doubt_age: DOUBT_AGE,
         }
     }
 }
@@ -113,7 +117,7 @@ pub struct Uploads {
 impl Uploads {
     /// `intakes` takes the bodies, `state` keeps the ledger; aborts run under `shutdown`.
     pub fn new(options: UploadOptions, intakes: Intakes, state: State, shutdown: Shutdown) -> Self {
-        let (memory, doubts) = (Budget::of_bytes(options.memory), Doubts::default());
+        let (memory, doubts) = (Budget::of_bytes(options.memory), Doubts::new(options.doubt_age));
         Self { options, memory, intakes, state, shutdown, doubts }
     }
 
@@ -154,7 +158,8 @@ impl Uploads {
     pub async fn abort_leftovers(&self, store: &dyn MultipartStore, rows: Vec<UploadRow>) -> (usize, usize) {
         let (mut ended, mut left) = (0, 0);
         for row in rows {
-            match self.abort_leftover(store, &row).await {
+            let until = SystemTime::UNIX_EPOCH + Duration::from_millis(row.asked) + BEGIN_TIME;
+            match self.abort_leftover(store, &row, until).await {
                 Ok(()) => ended += 1,
                 Err(error) => {
                     tracing::warn!(%error, key = %row.key, "an upload that is left could not be aborted");
@@ -182,20 +187,48 @@ impl Uploads {
 
     /// Has those aborted that nobody goes on with: what they are made of is not needed any more, or nobody knows of them
     /// whether they were begun. Call when the store answers.
-    pub fn abort_needless(&self, store: impl FnOnce() -> Arc<dyn MultipartStore>) {
-        let mut rows = self.state.disown_uploads();
-        rows.extend(self.doubts.take());
+    pub fn abort_needless(&self, store: impl Fn() -> Arc<dyn MultipartStore>) {
+        let (rows, doubts) = (self.state.disown_uploads(), self.doubts.take());
         if !rows.is_empty() {
             self.abort_in_background(store(), rows);
         }
+        if !doubts.is_empty() {
+            self.look_for(store(), doubts);
+        }
     }
 
-    /// Waits until it is not known of one more whether it was begun.
+    /// Waits until one can be looked for of which it is not known whether it was begun.
     pub async fn doubted(&self) {
-        self.doubts.noted().await;
+        self.doubts.due().await;
     }
 
-    async fn abort_leftover(&self, store: &dyn MultipartStore, row: &UploadRow) -> StoreResult<()> {
+    fn look_for(&self, store: Arc<dyn MultipartStore>, doubts: Vec<Doubt>) {
+        let (uploads, stop) = (self.clone(), self.shutdown.clone());
+        self.shutdown.background(async move {
+            let looking = async {
+                for Doubt { row, until, .. } in doubts {
+                    let looked = uploads.abort_leftover(&*store, &row, until).await;
+                    if looked.is_err_and(|error| error.is_transient()) {
+                        uploads.doubts.note_again(row, until);
+                    }
+                }
+                uploads.doubts.looked();
+            };
+            // The next start looks for the others.
+            tokio::select! {
+                () = looking => {}
+                () = stop.begun() => {}
+            }
+        });
+    }
+
+    /// `until`: one whose id is not known was not begun later.
+    async fn abort_leftover(
+        &self,
+        store: &dyn MultipartStore,
+        row: &UploadRow,
+        until: SystemTime,
+    ) -> StoreResult<()> {
         let key = Key::new(&row.key)?;
         if !lies_in(row, store) {
             return Err(StoreError::Rejected("it belongs to a bucket that is not served now".into()));
@@ -204,19 +237,16 @@ impl Uploads {
             Some(upload) => store.abort_upload(&upload).await?,
             None => {
                 let asked = SystemTime::UNIX_EPOCH + Duration::from_millis(row.asked);
+                let since = asked.checked_sub(CLOCK_SLACK).unwrap_or(asked);
                 let listed = store.list_uploads(&key).await;
                 if self.doubts.is_beginning(row) {
-                    self.doubts.note([row.clone()]);
+                    self.doubts.note_old(row.clone(), until);
                     return Ok(());
                 }
                 let is_known = |upload: &Upload| self.state.has_upload(&upload.id);
-                match abort_unknown(store, listed, asked, is_known).await {
+                match abort_unknown(store, listed, since..=until, is_known).await {
                     Err(error @ (StoreError::AccessDenied(_) | StoreError::Unsupported(_))) => {
-                        tracing::info!(
-                            %key,
-                            %error,
-                            "cannot tell whether an upload was started before a crash"
-                        );
+                        tracing::info!(%key, %error, "cannot tell whether an upload was started");
                     }
                     aborted => aborted?,
                 }
@@ -265,16 +295,20 @@ fn upload_of(row: &UploadRow) -> Option<Upload> {
     Some(Upload { key, id, begun, may_have_twin: false })
 }
 
-/// Aborts those of the `listed` uploads to one key whose begin was not answered to us, who asked then.
+/// Aborts those of the `listed` uploads to one key that were begun for us then, and nobody knows by their ids. Nothing was
+/// sent to those; others send soon.
 async fn abort_unknown(
     store: &dyn MultipartStore,
     listed: StoreResult<Vec<Upload>>,
-    asked: SystemTime,
+    begun: RangeInclusive<SystemTime>,
     is_known: impl Fn(&Upload) -> bool,
 ) -> StoreResult<()> {
-    let since = asked.checked_sub(CLOCK_SLACK).unwrap_or(asked);
-    for upload in listed? {
-        if (since..=asked + BEGIN_TIME).contains(&upload.begun) && !is_known(&upload) {
+    for upload in listed?.into_iter().filter(|upload| begun.contains(&upload.begun) && !is_known(upload)) {
+        let has_parts = match store.list_parts(ListParts { upload: &upload, after: 0 }).await {
+            Err(StoreError::NotFound | StoreError::UploadGone) => continue,
+            page => !page?.parts.is_empty(),
+        };
+        if !has_parts {
             store.abort_upload(&upload).await?;
         }
     }
@@ -283,6 +317,8 @@ async fn abort_unknown(
 
 /// How long after it was noted an upload may have been begun.
 const BEGIN_TIME: Duration = Duration::from_secs(600);
+/// What is under way to the store when its sender gives up has come to it by then, and others have sent a part.
+const DOUBT_AGE: Duration = Duration::from_secs(60);
 /// The store's clock may differ as much from ours.
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
 /// S3's limit.

@@ -1,9 +1,11 @@
 //! Requests as WebDAVFS, the file system in macOS's kernel, sends them: headers and bodies byte for byte.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use reqwest::{Client, Method, RequestBuilder, Response};
 
-use crate::harness::{TestGateway, client, hrefs};
+use crate::harness::{TestGateway, client, client_builder, hrefs};
 
 pub const AGENT: &str = "WebDAVFS/3.0.0 (03008000) Darwin/25.2.0 (arm64)";
 
@@ -47,6 +49,12 @@ impl Finder {
     /// The same requests of a client that goes by another name.
     pub fn called(self, agent: &'static str) -> Self {
         Self { agent, ..self }
+    }
+
+    /// The same requests of a Mac with another address.
+    pub fn of_another(self) -> Self {
+        let other = client_builder().local_address(IpAddr::from([127, 0, 0, 2]));
+        Self { client: other.build().unwrap(), ..self }
     }
 
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {

@@ -31,7 +31,8 @@ pub fn bodies(state: &Path) -> Vec<String> {
     names.filter(|name| !name.starts_with('.')).collect()
 }
 
-async fn is_anything_pending(state: &Path) -> bool {
+/// Whether anything waits for S3.
+pub async fn is_anything_pending(state: &Path) -> bool {
     let request = Request::Pending { path: String::new(), action: PendingAction::List };
     match control::ask(state, request, Duration::from_secs(30)).await {
         Ok(Reply::Pending { changes }) => !changes.is_empty(),

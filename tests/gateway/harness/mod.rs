@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response};
 use s3dav::commands::gateway::Gateway;
 use s3dav::config::{BucketSource, BucketSpec, Config, Listen, Source};
 use s3dav::embedded::{EmbeddedOptions, EmbeddedS3, Hooks, Keys};
@@ -171,6 +171,10 @@ impl TestGateway {
             Behind::Directory(directory) => path_config(directory, &state),
             Behind::Elsewhere(endpoint) => config(endpoint, &[BUCKET], &state),
         };
+        if let Source::Buckets(buckets) = &mut config.source {
+            // A minute elsewhere.
+            buckets.uploads.doubt_age = Duration::from_millis(100);
+        }
         change(&mut config);
         let shutdown = Shutdown::default();
         let gateway = Gateway::new(config, vec![listener], shutdown.clone()).await;
@@ -324,9 +328,13 @@ pub fn in_repository(path: &str) -> PathBuf {
 
 /// A client that never pools longer than a test and never follows redirects.
 pub fn client() -> Client {
+    client_builder().build().unwrap()
+}
+
+pub fn client_builder() -> ClientBuilder {
     // A test that waits for ever would hold up all that come after it.
     let client = Client::builder().timeout(Duration::from_secs(600));
-    client.redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    client.redirect(reqwest::redirect::Policy::none()).no_proxy()
 }
 
 /// Makes a named pipe.

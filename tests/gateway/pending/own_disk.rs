@@ -15,6 +15,7 @@ use super::Away;
 use crate::finder::client::Finder;
 use crate::harness::clients::{self, Tools};
 use crate::harness::door::Door;
+use crate::harness::drained::drained;
 use crate::harness::process::{Process, command, outcome};
 use crate::harness::{BUCKET, Bucket, buckets, client, embedded};
 
@@ -70,22 +71,14 @@ fn fill(path: &Path) {
     }
 }
 
-async fn start(state: Arc<TempDir>, durability: Durability) -> Away {
+pub(super) async fn start(state: Arc<TempDir>, durability: Durability) -> Away {
     let s3 = embedded().await;
     let door = Door::before(&s3.endpoint_url()).await;
     let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
     for name in ["save", "large", "gone", "from"] {
         bucket.put(&format!("d/{name}"), "old").await;
     }
-    let away = Away::start_on(s3, door, bucket, state, move |config: &mut Config| {
-        // A save of macOS would wait for hours.
-        config.service.request_budget = Some(Duration::from_secs(4));
-        let source = buckets(config);
-        source.file_system.durability = durability;
-        source.journal_delay = Duration::from_millis(50);
-        source.intake.quota = Quota::of(1 << 30);
-    });
-    let away = away.await;
+    let away = Away::start_on(s3, door, bucket, state, shrunk(durability)).await;
     let client = Finder::at(&away.gateway.url).called("curl/8.9.1");
     for mind in [&away.mac, &client] {
         mind.list("/d/").await;
@@ -96,8 +89,19 @@ async fn start(state: Arc<TempDir>, durability: Durability) -> Away {
     away
 }
 
+pub(super) fn shrunk(durability: Durability) -> impl FnOnce(&mut Config) {
+    move |config| {
+        // A save of macOS would wait for hours.
+        config.service.request_budget = Some(Duration::from_secs(4));
+        let source = buckets(config);
+        source.file_system.durability = durability;
+        source.journal_delay = Duration::from_millis(50);
+        source.intake.quota = Quota::of(1 << 30);
+    }
+}
+
 /// What a client changes, and what it was told.
-async fn change(client: &Finder) -> BTreeMap<&'static str, u16> {
+pub(super) async fn change(client: &Finder) -> BTreeMap<&'static str, u16> {
     let put = async |name: &str, content: String| {
         client.request("PUT", &format!("/d/{name}")).body(content).send().await.unwrap().status().as_u16()
     };
@@ -111,7 +115,10 @@ async fn change(client: &Finder) -> BTreeMap<&'static str, u16> {
 }
 
 /// Whatever was told to be done is done, and whatever was not is as it was, or done.
-fn held(statuses: &BTreeMap<&str, u16>, contents: &BTreeMap<String, bytes::Bytes>) -> Result<(), String> {
+pub(super) fn held(
+    statuses: &BTreeMap<&str, u16>,
+    contents: &BTreeMap<String, bytes::Bytes>,
+) -> Result<(), String> {
     for (name, status) in statuses {
         let is_told = matches!(status, 200..=299);
         let now = |name: &str| contents.get(&format!("d/{name}")).map(|content| content.len());
@@ -217,6 +224,9 @@ async fn when_the_state_directory_is_removed_what_is_saved_after_that_is_not_los
             away.door.open().await;
         }
         println!("away: {is_away}: {statuses:?}");
+        if !is_away {
+            assert!(statuses.values().all(|status| matches!(status, 200..=299)), "S3 takes it at once");
+        }
         // Nobody can be asked what is pending: the socket was in it, too.
         let mut is_held = Err(String::new());
         for _ in 0..200 {
@@ -229,4 +239,28 @@ async fn when_the_state_directory_is_removed_what_is_saved_after_that_is_not_los
         assert_eq!(is_held, Ok(()));
         let _ = away.gateway.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_directory_that_was_removed_is_told_once() {
+    let s3 = embedded().await;
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    let state = tempfile::tempdir().unwrap();
+    let mut gateway =
+        Process::gateway(&s3.endpoint_url(), &state, &["--durability=journal", "--on-outage=keep"]).await;
+    let put = async |name: &str| {
+        client().put(format!("{}/{name}", gateway.url)).body("content").send().await.unwrap().status()
+    };
+    assert_eq!(put("before").await, 201);
+    drained(&state.path().join("state")).await;
+    fs::remove_dir_all(state.path().join("state")).unwrap();
+    for name in ["one", "two"] {
+        assert_eq!(put(name).await, 201);
+        assert_eq!(bucket.get(name).await.unwrap(), "content", "it is in S3 before it is answered");
+    }
+    gateway.signal("TERM").await;
+    gateway.child.wait().await.unwrap();
+    let said = gateway.said.lock().clone();
+    assert_eq!(said.matches("state.redb is not there any more").count(), 1, "{said}");
+    assert!(said.contains("restart s3dav when nothing waits for S3"), "{said}");
 }

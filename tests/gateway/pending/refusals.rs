@@ -75,6 +75,11 @@ async fn contents_whose_database_is_gone_are_told_and_kept() {
             "{said}{error}"
         );
     }
+    let mut command = process::command(&["pending", "--json", "--state-dir"]);
+    command.arg(&directory);
+    let (_, said, _) = process::outcome(command).await;
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(told[0]["unclaimed"]["count"], 1, "{said}");
     let kept = fs::read_dir(directory.join("pending.noindex/unclaimed")).unwrap();
     let kept: Vec<_> = kept.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
     assert_eq!(kept, [b"content"]);

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use s3dav::config::Config;
 use s3dav::control::{self, ControlError, PendingAction, Reply, Request};
 use s3dav::embedded::{Action, EmbeddedS3, Gate, Rule};
-use s3dav::object::Key;
+use s3dav::object::{Attributes, Key};
 use s3dav::store::journal::Durability;
 use s3dav::store::s3::Checksums;
 use s3dav::store::{ListParts, MultipartStore, Upload, UploadPart};
@@ -291,13 +291,21 @@ async fn an_upload_whose_begin_was_not_answered_is_aborted_while_the_gateway_run
             super::buckets(config).file_system.durability = durability;
         })
         .await;
+        // Somebody else sends a file of that name at the same time.
+        let (store, key) = (away.bucket.store(), Key::new("large").unwrap());
+        let theirs = store.create_upload(&key, &Attributes::default()).await.unwrap();
+        let part = UploadPart { upload: &theirs, number: 1, body: "theirs".into() };
+        store.upload_part(part).await.unwrap();
+        away.s3.hooks().reset();
         away.s3.hooks().next(1, "CreateMultipartUpload", Action::ApplyThenFail);
         let content = content();
         assert_eq!(away.gateway.put("/large", content.clone()).await, 201);
         away.drained().await;
         assert!(away.bucket.get("large").await.unwrap() == content);
         assert_eq!(away.s3.hooks().count("CreateMultipartUpload"), 2);
-        eventually("the first is aborted", || async { open_uploads(&away.s3).await.is_empty() }).await;
+        eventually("the first is aborted", || async { open_uploads(&away.s3).await.len() == 1 }).await;
+        let listed = store.list_uploads(&key).await.unwrap();
+        assert_eq!(listed.iter().map(|upload| &upload.id).collect::<Vec<_>>(), [&theirs.id], "theirs stays");
     }
 }
 

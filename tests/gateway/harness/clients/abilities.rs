@@ -42,6 +42,26 @@ pub fn mounts(probe: &Probe) -> Able {
     if said.status.success() { Ok(()) } else { Err(probe.wrong(&["and umount"], &said)) }
 }
 
+/// Whether a file becomes a disk, as where there are loop devices.
+pub fn makes_disks(probe: &Probe) -> Able {
+    let (mount, umount) = (known("mount", User::Own)?, known("umount", User::Own)?);
+    let place = directory()?;
+    let (image, disk) = (place.path().join("image"), place.path().join("disk"));
+    let made = fs::File::create(&image).and_then(|file| file.set_len(4 << 20));
+    made.and_then(|()| fs::create_dir(&disk)).map_err(|error| error.to_string())?;
+    let mut steps = [probe.command(), Command::new(mount), Command::new(umount)];
+    steps[0].args(["-q", "-F"]).arg(&image);
+    steps[1].args(["-o", "loop"]).args([&image, &disk]);
+    steps[2].arg(&disk);
+    for (step, name) in steps.iter_mut().zip(["a disk", "mount it", "umount it"]) {
+        let said = probe.run(step)?;
+        if !said.status.success() {
+            return Err(probe.wrong(&[name], &said));
+        }
+    }
+    Ok(())
+}
+
 /// Whether it is the system's own: that is the one which our program, and `mount`, run.
 pub fn is_the_systems(probe: &Probe) -> Able {
     let own = probe.path.canonicalize().map_err(|error| error.to_string())?;

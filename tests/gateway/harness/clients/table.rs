@@ -65,6 +65,7 @@ pub const TABLE: &[Client] = &[
     ),
     tool("man", &[Version("--version", "man ", &[2, 8])]),
     tool("mount", &[UTIL_LINUX, Able(is_the_systems), Able(mounts)]),
+    program("mkfs.ext4", &[Able(makes_disks)]),
     program("node", &[Version("--version", "v", &[18])]),
     tool("nsenter", &[UTIL_LINUX]),
     tool("prlimit", &[UTIL_LINUX]),
