@@ -69,6 +69,11 @@ pub struct Quirks {
     /// Shown by `finder::saving::a_document_is_not_replaced_by_what_could_not_be_stored`,
     /// `finder::saving::nothing_is_moved_while_its_content_comes`.
     pub hides_failed_close: bool,
+    /// It looks at a file whenever a program opens or saves it (`webdav_vnop_lookup`, `webdav_vnop_getattr`): that says
+    /// nothing of what the program has read of it.
+    ///
+    /// Shown by `finder::crashes::what_others_made_is_not_replaced_by_who_read_what_was_before`.
+    pub looks_before_it_saves: bool,
     /// It gives up a file that it streams when nothing of it is taken for half a minute
     /// (`WEBDAV_WRITESEQ_REQUEST_TIMEOUT`); it is better refused at once, which it does tell.
     ///
@@ -160,6 +165,7 @@ const TABLE: &[(&str, Quirks)] = &[
             takes_409_for_absence: true,
             takes_412_for_invalid_argument: true,
             hides_failed_close: true,
+            looks_before_it_saves: true,
             aborts_paused_uploads: true,
             goes_down_with_a_connection: true,
             forgets_lock_tokens: true,
@@ -195,6 +201,7 @@ const NONE: Quirks = Quirks {
     takes_409_for_absence: false,
     takes_412_for_invalid_argument: false,
     hides_failed_close: false,
+    looks_before_it_saves: false,
     aborts_paused_uploads: false,
     goes_down_with_a_connection: false,
     forgets_lock_tokens: false,
@@ -249,6 +256,7 @@ mod tests {
             (|quirks| quirks.takes_409_for_absence, &[MACOS]),
             (|quirks| quirks.takes_412_for_invalid_argument, &[MACOS]),
             (|quirks| quirks.hides_failed_close, &[MACOS]),
+            (|quirks| quirks.looks_before_it_saves, &[MACOS]),
             (|quirks| quirks.aborts_paused_uploads, &[MACOS]),
             (|quirks| quirks.goes_down_with_a_connection, &[MACOS]),
             (|quirks| quirks.forgets_lock_tokens, &[MACOS]),

@@ -77,7 +77,13 @@ fn heals(error: &StoreError, manner: &Manner) -> bool {
     if matches!(error, StoreError::Credentials(cause) if wrong_key(&cause.to_string()).is_some()) {
         return false;
     }
-    matches!(error, StoreError::Unavailable(_) | StoreError::Credentials(_) | StoreError::InvalidAnswer(_))
+    matches!(
+        error,
+        StoreError::Unavailable(_)
+            | StoreError::SlowDown(_)
+            | StoreError::Credentials(_)
+            | StoreError::InvalidAnswer(_)
+    )
 }
 
 pub(super) fn fatal(

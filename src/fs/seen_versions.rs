@@ -28,6 +28,8 @@ pub struct SeenVersions {
     beside: Cache<(Client, String), (String, ETag)>,
     /// The newest version of each key, as far as was seen, by its date.
     dated: Cache<String, Dated>,
+    /// Those that have asked for anything.
+    met: Cache<Client, ()>,
     state: State,
     /// Those of whom something is known of an earlier life that did not end in order.
     unsure: HashSet<Client>,
@@ -72,15 +74,28 @@ impl SeenVersions {
         let unstored = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build();
         let beside = Cache::builder().max_capacity(MAX_PIECES);
         let beside = beside.eviction_listener(move |name, _, cause| forget_beside(name, cause)).build();
+        let forget = state.clone();
+        let met = Cache::builder().max_capacity(MAX_CLIENTS);
+        let met = met.eviction_listener(move |client: Arc<Client>, (), cause| {
+            if cause == RemovalCause::Size {
+                forget.note_seen(&client.to_row(), MET, None);
+            }
+        });
+        let met = met.build();
         let (mut unsure, made_empty) = (HashSet::new(), state.left_empty());
         for row in state.seen().await? {
             let Some(client) = Client::of_row(&row.client) else { continue };
             if state.unsure_since().is_some() {
                 unsure.insert(client.clone());
             }
-            if let Some(key) = row.key.strip_prefix(BESIDE) {
+            if row.key == MET {
+                met.insert(client, ());
+            } else if let Some(key) = row.key.strip_prefix(BESIDE) {
                 if let Some((etag, copy)) = row.etag.split_once(BESIDE) {
-                    beside.insert((client, key.to_owned()), (copy.to_owned(), ETag::new(etag)));
+                    // It may have got the winner since, and then it goes on from that.
+                    let is_unsure = state.unsure_since().is_some();
+                    let etag = ETag::new(if is_unsure { UNSEEN } else { etag });
+                    beside.insert((client, key.to_owned()), (copy.to_owned(), etag));
                 }
             } else if !made_empty.contains(&row.key) {
                 let (name, etag) = ((client, row.key), ETag::new(row.etag));
@@ -94,9 +109,18 @@ impl SeenVersions {
             pieces: Cache::new(MAX_PIECES),
             beside,
             dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
+            met,
             state,
             unsure,
         })
+    }
+
+    /// A client asks for something: in a life after a crash it may have seen more than the rows tell.
+    pub fn meet(&self, client: &Client) {
+        if self.met.get(client).is_none() {
+            self.met.insert(client.clone(), ());
+            self.state.note_seen(&client.to_row(), MET, Some(""));
+        }
     }
 
     /// Takes up what clients have made, oldest first, that is on disk when what they have seen may not be.
@@ -139,9 +163,13 @@ impl SeenVersions {
         }
         let (etag, modified, size) = now?;
         let hints = context.outcome.hints();
+        // What has come to a file that was made empty is most likely what its maker sent.
+        let looks_count =
+            !context.client.quirks().looks_before_it_saves || self.state.left_empty().contains(key);
+        let has_looked = hints.has_looked && looks_count;
         // An empty file is nobody's work; most likely this client made it.
         let is_unknown = size > 0
-            && !hints.has_looked
+            && !has_looked
             && (self.unsure.contains(&context.client) || self.state.is_unsure_of_all())
             && self.state.unsure_since().is_some_and(|since| modified + CLOCKS_DIFFER >= since);
         (!hints.was_told_absent && !is_unknown).then(|| etag.clone())
@@ -170,8 +198,10 @@ impl SeenVersions {
         let Some(Offered { key, etag, size, known }) = context.outcome.offered() else { return };
         let client = &context.client;
         let seen = self.of(client, &key);
+        // What it had made may have come beside meanwhile.
+        let has_lost = seen.is_none() && self.loser(client, &key).is_some();
         // It has made or got a newer one while this came.
-        if seen != known || seen.as_ref() == Some(&etag) {
+        if (seen != known && !has_lost) || seen.as_ref() == Some(&etag) {
             return;
         }
         if count >= size {
@@ -199,8 +229,8 @@ impl SeenVersions {
     /// What the client moved to `key` lost, and lies at `copy` now. What it has not seen of that, it does not replace when it
     /// saves again.
     pub fn moved_beside(&self, client: &Client, key: &str, copy: &str, (etag, has_seen): (&ETag, bool)) {
-        let none = ETag::new("none");
-        self.lost(client, key, copy, if has_seen { etag } else { &none });
+        let unseen = ETag::new(UNSEEN);
+        self.lost(client, key, copy, if has_seen { etag } else { &unseen });
     }
 
     /// What clients know as the version `pending` was stored as `etag`, at `place`, which may be another than it was meant
@@ -346,6 +376,12 @@ const MAX_BASES: u64 = 100_000;
 const MAX_PIECES: u64 = 10_000;
 /// What marks the rows of copies beside a winner; no key of a file holds it.
 const BESIDE: char = '\u{1}';
+/// The key of a row that tells no more than that there is such a client.
+const MET: &str = "";
+/// The ETag of no version: whoever has not seen what lies beside does not replace it.
+const UNSEEN: &str = "none";
+/// About 100 bytes each.
+const MAX_CLIENTS: u64 = 1_000;
 /// Between this machine and S3.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
@@ -611,6 +647,18 @@ mod tests {
         versions.offer(&empty, "a", &tag("2"), 0);
         versions.delivered(&empty, 0, 0);
         assert_eq!(seen(), Some(tag("2")));
+    }
+
+    #[tokio::test]
+    async fn who_gets_the_winner_while_its_own_version_comes_beside_has_seen_the_winner() {
+        let (_place, _state, versions) = versions().await;
+        let (pending, winner) = (tag("\"pending-1\""), tag("winner"));
+        versions.made(&me(), "a", &pending);
+        let context = get();
+        versions.offer(&context, "a", &winner, 7);
+        versions.stored(&pending, "a (conflict)", &tag("copy"));
+        versions.delivered(&context, 0, 7);
+        assert_eq!((versions.of(&me(), "a"), versions.loser(&me(), "a")), (Some(winner), None));
     }
 
     #[tokio::test]

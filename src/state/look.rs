@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use redb::{Database, Error, StorageBackend};
 
 use super::head::Head;
+use super::schema;
 
 /// What a database is like.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,23 +39,45 @@ pub(super) fn without_writing(file: File) -> Result<Database, Error> {
 
 /// Looks at all of a database. Blocks.
 pub(super) fn look(file: File, head: &Head) -> Result<Look, Error> {
-    let was_repaired = Arc::new(AtomicBool::new(false));
-    let note = Arc::clone(&was_repaired);
+    let repair = Arc::new(Repair::default());
+    let note = Arc::clone(&repair);
     let mut database = Database::builder()
         .set_cache_size(CACHE_BYTES)
-        .set_repair_callback(move |_| note.store(true, Ordering::Relaxed))
+        .set_repair_callback(move |session| note.come_to(session.progress()))
         .create_with_backend(Unwritten::new(file)?)?;
     // A repair has looked at everything.
-    let is_seen_when_opened = was_repaired.load(Ordering::Relaxed);
+    let is_seen_when_opened = repair.was_made.load(Ordering::Relaxed);
     let is_whole = !is_seen_when_opened && database.check_integrity()?;
-    Ok(if is_whole {
-        Look::Whole
-    } else if head.is_closed {
-        Look::Damaged
-    } else {
-        Look::Crashed { is_seen_when_opened }
+    // The head also says so in the middle of a repair; whoever is killed then has lost nothing.
+    let was_in_repair = is_seen_when_opened && !repair.went_back.load(Ordering::Relaxed);
+    let is_damaged = head.is_closed && !(was_in_repair && !schema::is_closed(&database)?);
+    Ok(match (is_whole, is_damaged) {
+        (true, _) => Look::Whole,
+        (false, true) => Look::Damaged,
+        (false, false) => Look::Crashed { is_seen_when_opened },
     })
 }
+
+/// What redb has done to open a database.
+#[derive(Debug, Default)]
+struct Repair {
+    was_made: AtomicBool,
+    /// To what was there before the last commit.
+    went_back: AtomicBool,
+}
+
+impl Repair {
+    /// Told at its begin, when the last commit was found damaged, and when all was found whole.
+    fn come_to(&self, progress: f64) {
+        self.was_made.store(true, Ordering::Relaxed);
+        if progress > 0.0 && progress < FOUND_WHOLE {
+            self.went_back.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Of the progress that redb tells: two of three readings.
+const FOUND_WHOLE: f64 = 0.5;
 
 /// A file, and what would have been written to it.
 #[derive(Debug)]

@@ -180,6 +180,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_whose_repair_was_killed_is_not_damaged() {
+        let dir = ended().await;
+        let state = open(&dir).await;
+        set(&state, "new").await;
+        let mut crashed = bytes(&dir);
+        drop(state);
+        // The first that redb writes of a repair.
+        crashed[FLAGS_AT] &= !IS_OPEN;
+        fs::write(database(&dir), crashed).unwrap();
+        let state = open(&dir).await;
+        assert_eq!(state.damage(), None);
+        assert_eq!(value(&state).await.as_deref(), Some("new"));
+        assert!(state.unsure_since().is_some() && aside(&dir).is_empty());
+    }
+
+    #[tokio::test]
     async fn what_is_repaired_is_kept_as_it_was_found() {
         let dir = ended().await;
         fs::create_dir(dir.path().join(SHELF_DIRECTORY)).unwrap();
@@ -295,5 +311,6 @@ mod tests {
 
     const PAGE_BYTES: usize = 4096;
     const FLAGS_AT: usize = 9;
+    const IS_OPEN: u8 = 2;
     const VERSIONS_AT: [usize; 2] = [64, 192];
 }

@@ -55,6 +55,15 @@ pub(super) fn open(transaction: &WriteTransaction) -> Result<Option<u64>, StateE
     Ok(synced.filter(|_| !was_closed))
 }
 
+/// Whether the last gateway that had the database open ended in order.
+pub(super) fn is_closed(database: &redb::Database) -> Result<bool, redb::Error> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get(IS_CLOSED)?.is_some_and(|closed| closed.value() == 1)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Notes that all is written until now.
 pub(super) fn note_sync(transaction: &WriteTransaction) -> Result<(), StateError> {
     transaction.open_table(META)?.insert(SYNCED, millis(SystemTime::now()))?;

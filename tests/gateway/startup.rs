@@ -75,15 +75,23 @@ async fn without_network_it_serves_and_goes_on_when_there_is_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_an_expired_token_it_serves_says_so_and_goes_on() {
-    let s3 = embedded().await;
-    Bucket::of(&s3.endpoint_url(), BUCKET).await.put("file", "content").await;
-    s3.hooks().always(fail(400, "ExpiredToken", "The provided token has expired."));
-    let state = std::sync::Arc::new(tempfile::tempdir().unwrap());
-    let gateway = TestGateway::start_on(s3, state, |_| {}).await;
-    assert_eq!(gateway.status("GET", "/file").await, 503);
-    gateway.hooks().heal();
-    assert_eq!(gateway.get("/file").await, (200, "content".into()));
+async fn with_an_expired_token_and_a_busy_bucket_it_serves_and_goes_on() {
+    for error in [
+        fail(400, "ExpiredToken", "The provided token has expired."),
+        fail(503, "SlowDown", "Please reduce your request rate."),
+    ] {
+        let s3 = embedded().await;
+        Bucket::of(&s3.endpoint_url(), BUCKET).await.put("file", "content").await;
+        s3.hooks().always(error);
+        let state = std::sync::Arc::new(tempfile::tempdir().unwrap());
+        let short = |config: &mut s3dav::config::Config| {
+            config.service.request_budget = Some(Duration::from_secs(1));
+        };
+        let gateway = TestGateway::start_on(s3, state, short).await;
+        assert_eq!(gateway.status("GET", "/file").await, 503);
+        gateway.hooks().heal();
+        assert_eq!(gateway.get("/file").await, (200, "content".into()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

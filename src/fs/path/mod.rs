@@ -144,6 +144,7 @@ impl PathShare {
 #[async_trait]
 impl Share for PathShare {
     fn for_request(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem> {
+        self.0.seen_versions.meet(&context.client);
         Arc::new(PathFileSystem {
             shared: Arc::clone(&self.0),
             context,

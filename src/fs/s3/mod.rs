@@ -152,12 +152,16 @@ impl S3Share {
 #[async_trait]
 impl Share for S3Share {
     fn for_request(&self, context: Arc<RequestContext>) -> Arc<dyn FileSystem> {
+        self.0.seen_versions.meet(&context.client);
         let policy = RetryPolicy {
             limit: Limit::At(context.deadline),
             for_credentials: context.client.quirks().takes_5xx_for_absence,
         };
-        // What is saved is worth any wait, and so is all that must be known to store it.
-        let store = self.0.store.for_request(policy, context.has_content);
+        // What is saved is worth any wait, and so is all that must be known to store it; unless it can be accepted, or its
+        // client told.
+        let is_told = !context.client.quirks().hides_failed_close;
+        let waits_for_nothing = is_told && self.0.options.durability == Durability::Journal;
+        let store = self.0.store.for_request(policy, context.has_content && !waits_for_nothing);
         Arc::new(S3FileSystem {
             shared: Arc::clone(&self.0),
             store,

@@ -97,7 +97,7 @@ impl S3FileSystem {
             }
             Ok(())
         };
-        if may_accept { self.detached(remove).await } else { self.unless_silent(&key, remove).await }
+        if may_accept { self.detached(remove).await } else { self.unless_silent(&key, false, remove).await }
     }
 
     /// A bucket is never emptied by a slip.

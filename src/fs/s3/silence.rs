@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{Failure, S3FileSystem, Shared};
 use crate::fs::Client;
@@ -131,10 +132,11 @@ impl Shared {
 
 impl S3FileSystem {
     /// What `work` on `key` comes to, which nothing interrupts. A client that is not to be held up is told when S3 takes
-    /// nothing of it, and it is not begun while S3 is away.
+    /// nothing of it, and it is not begun while S3 is away. What may end anywhere, `is_loose`, does not go on then.
     pub(super) async fn unless_silent<T: Send + 'static>(
         &self,
         key: &Key,
+        is_loose: bool,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
         if !self.shared.options.keeps || !self.context.client.quirks().hides_failed_close {
@@ -145,10 +147,18 @@ impl S3FileSystem {
         if silence.is_lost() && silence.is_silent().await {
             return Err(away());
         }
+        let end = CancellationToken::new();
+        let (end_of_work, gone) = (end.clone(), away());
+        let work = async move { end_of_work.run_until_cancelled(work).await.unwrap_or(Err(gone)) };
         tokio::select! {
             biased;
             done = self.detached(work) => done,
-            () = silence.grown() => Err(away()),
+            () = silence.grown() => {
+                if is_loose {
+                    end.cancel();
+                }
+                Err(away())
+            }
         }
     }
 

@@ -59,11 +59,12 @@ impl S3FileSystem {
             };
             return self.detached(run).await;
         }
+        let is_loose = kind == Transfer::Copy;
         let run = async move {
             let _entered = entered;
             work.run(&mut None).await
         };
-        self.unless_silent(&key, run).await
+        self.unless_silent(&key, is_loose, run).await
     }
 
     /// COPY of a folder with `Depth: 0`: the folder and its properties, none of its children.

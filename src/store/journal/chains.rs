@@ -283,7 +283,7 @@ impl Chains {
         let mut meant: Vec<_> = self.numbered(change.row.number).into_iter().collect();
         let mut at = 0;
         while at < meant.len() {
-            let followers = meant[at].keys().filter_map(|key| self.follower(&meant[at], key));
+            let followers = meant[at].keys().flat_map(|key| self.followers_at(&meant[at], key));
             for follower in followers.filter(|other| is_meant(other)).cloned().collect::<Vec<_>>() {
                 if meant.iter().all(|old| !Arc::ptr_eq(old, &follower)) {
                     meant.push(follower);
@@ -317,9 +317,14 @@ impl Chains {
         own.iter().copied().chain(others.flat_map(|other| other.keys())).cloned().collect()
     }
 
-    /// The one that builds on `change` at `key`.
+    /// The first that builds on `change` at `key`.
     pub(super) fn follower(&self, change: &Pending, key: &Key) -> Option<&Arc<Pending>> {
-        self.by_key.get(key)?.iter().find(|other| other.builds_on(key, change.row.number))
+        self.followers_at(change, key).next()
+    }
+
+    fn followers_at(&self, change: &Pending, key: &Key) -> impl Iterator<Item = &Arc<Pending>> {
+        let number = change.row.number;
+        self.by_key.get(key).into_iter().flatten().filter(move |other| other.builds_on(key, number))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -395,6 +400,37 @@ mod tests {
         let first = chains.first(&key()).unwrap();
         chains.set_failed(&first, "away");
         assert_eq!(begun(&mut chains).len(), 1);
+    }
+
+    #[test]
+    fn all_that_builds_on_what_ends_is_on_what_came_of_it() {
+        let moved = |number: u64, basis: Basis| {
+            let from = "d/file".to_owned();
+            let (size, storage_class, copied) = (0, None, None);
+            let change = Change::Move(MoveRow { from, basis, size, storage_class, copied, was_sent: false });
+            of_row(AcceptedRow { key: "to".into(), change, ..row(number, Basis::Absent) })
+        };
+        let mut chains = chains([
+            change(1, Basis::Absent),
+            moved(2, Basis::After(1)),
+            change(3, Basis::After(1)),
+            change(4, Basis::After(3)),
+        ]);
+        let (first, copy) = (chains.first(&key()).unwrap(), Key::new("copy").unwrap());
+        let stored = Basis::Version("\"stored\"".into());
+        let followers = chains.followers(&first, &copy, Some(&ETag::new("stored")));
+        let bases = followers.iter().map(|row| (row.number, row.basis_at("copy").unwrap().clone()));
+        let expected = [(2, stored.clone()), (3, stored), (4, Basis::After(3))];
+        assert_eq!(bases.collect::<Vec<_>>(), expected);
+        // Whatever is forgotten does not wait for ever.
+        let left = chains.left_over(&[1], &followers[..1]);
+        assert_eq!(
+            left.iter().map(|row| (row.number, &row.basis)).collect::<Vec<_>>(),
+            [(3, &Basis::Absent)]
+        );
+        chains.remove(&first);
+        followers.iter().for_each(|row| chains.replace(row));
+        assert!(chains.everything().all(|change| change.row.number == 4 || change.is_grounded()));
     }
 
     #[test]

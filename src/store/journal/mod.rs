@@ -251,7 +251,9 @@ impl Journal {
             disown(change.body()).await;
         }
         renewed.iter().for_each(|(row, _)| self.0.state.note_refusal(row.number, None));
-        let rows: Vec<_> = changed.iter().chain(renewed.iter().map(|(row, _)| row)).cloned().collect();
+        let mut rows: Vec<_> = changed.iter().chain(renewed.iter().map(|(row, _)| row)).cloned().collect();
+        let left_over = self.0.chains.lock().left_over(&numbers, &rows);
+        rows.extend_from_slice(&left_over);
         let ended = self.0.state.end_accepted(&numbers, &rows).await;
         for (_, body) in &renewed {
             claim(body.as_ref()).await;
@@ -259,7 +261,7 @@ impl Journal {
         {
             let mut chains = self.0.chains.lock();
             changes.iter().for_each(|change| chains.remove(change));
-            changed.iter().for_each(|row| chains.replace(row));
+            changed.iter().chain(&left_over).for_each(|row| chains.replace(row));
             renewed.into_iter().for_each(|(row, body)| chains.renew(&row, body));
         }
         for change in changes {

@@ -65,19 +65,44 @@ impl Chains {
         key: &Key,
         (now, etag): (&Key, Option<&ETag>),
     ) {
-        let mut before = change.row.number;
+        let ended = change.row.number;
+        let mut line = vec![ended];
         for follower in self.by_key.get(key).into_iter().flatten() {
-            if !follower.builds_on(key, before) {
+            // A move that comes to nothing and what was saved where it was build on the same.
+            let Some(before) = line.iter().copied().find(|number| follower.builds_on(key, *number)) else {
                 continue;
-            }
+            };
             let basis = match etag {
-                _ if before != change.row.number => Basis::After(before),
+                _ if before != ended => Basis::After(before),
                 Some(etag) => Basis::Version(etag.quoted().to_owned()),
                 None => Basis::Absent,
             };
-            before = follower.row.number;
-            let row = rows.entry(before).or_insert_with(|| follower.row.clone());
+            line.push(follower.row.number);
+            let row = rows.entry(follower.row.number).or_insert_with(|| follower.row.clone());
             *row = row.rebased(key.as_str(), now.as_str(), basis);
         }
+    }
+
+    /// What builds on changes that end and is none of `changed`: it is to be made where nothing is.
+    pub(super) fn left_over(&self, ended: &[u64], changed: &[AcceptedRow]) -> Vec<AcceptedRow> {
+        let keys =
+            ended.iter().filter_map(|number| self.by_number.get(number)).flat_map(|change| change.keys());
+        let mut rows: BTreeMap<u64, AcceptedRow> = BTreeMap::new();
+        for key in keys {
+            let chain = self.by_key.get(key).into_iter().flatten();
+            let is_left = |other: &&Arc<Pending>| {
+                let number = other.row.number;
+                !ended.contains(&number) && changed.iter().all(|row| row.number != number)
+            };
+            for other in chain.filter(is_left) {
+                let row = rows.get(&other.row.number).unwrap_or(&other.row);
+                if matches!(row.basis_at(key.as_str()), Some(Basis::After(before)) if ended.contains(before))
+                {
+                    let row = row.rebased(key.as_str(), key.as_str(), Basis::Absent);
+                    rows.insert(row.number, row);
+                }
+            }
+        }
+        rows.into_values().collect()
     }
 }

@@ -5,6 +5,7 @@ mod blind;
 mod broken;
 pub mod busy;
 pub mod client;
+mod crashes;
 mod creates;
 mod dates;
 mod day;

@@ -1,16 +1,17 @@
 //! `--durability journal`: changes are answered when this machine's disk has them, and S3 gets them after.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use s3dav::config::Config;
-use s3dav::embedded::Action;
+use s3dav::embedded::{Action, Gate, Rule};
 use s3dav::store::journal::Durability;
 
 use tokio::sync::oneshot;
 
 use super::Away;
 use super::changes::objects;
+use crate::finder::client::Finder;
 use crate::harness::{Bucket, buckets, eventually};
 
 /// Changes wait for `delay`, in milliseconds, for what makes them needless.
@@ -229,4 +230,24 @@ async fn what_the_last_request_saves_is_sent_before_the_end() {
     assert_eq!(saving.await.unwrap().unwrap().status(), 201);
     ending.await.unwrap();
     assert_eq!(bucket.get("d/late").await.unwrap(), "begun, ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_and_never_listed_is_saved_while_s3_is_silent() {
+    let away = journaling(50).await;
+    away.bucket.put("doc", "old").await;
+    let client = Finder::at(&away.gateway.url).called("curl/8.9.1");
+    assert_eq!(client.get("/doc").await.1, "old");
+    let gate = Gate::default();
+    let (operation, target, times) = (None, None, usize::MAX);
+    away.s3.hooks().add(Rule { operation, target, times, action: Action::HoldFirst(gate.clone()) });
+    let begun = Instant::now();
+    let saved = client.request("PUT", "/doc").body("newer").send().await.unwrap();
+    assert_eq!(saved.status(), 204);
+    // Its budget is 30 seconds.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    gate.open();
+    away.s3.hooks().heal();
+    away.drained().await;
+    assert_eq!(away.bucket.get("doc").await.unwrap(), "newer");
 }

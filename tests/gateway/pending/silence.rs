@@ -113,3 +113,25 @@ async fn what_lies_beside_when_s3_goes_away_is_not_put_beside_again() {
         ("theirs".into(), "mine".into())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_given_up_is_not_made_later() {
+    let away = Away::start().await;
+    for name in ["doc", "copy"] {
+        away.bucket.put(name, "old").await;
+        assert_eq!(away.mac.get(&format!("/{name}")).await.0, 200);
+    }
+    away.s3.hooks().next(usize::MAX, "PutObject", BUSY);
+    assert_eq!(away.save("/doc", "newer").await, 204);
+    let to = format!("{}/copy", away.gateway.url);
+    let copied = away.mac.request("COPY", "/doc").header("Destination", to).send().await.unwrap();
+    assert_eq!(copied.status(), 503);
+    away.s3.hooks().heal();
+    away.drained().await;
+    assert_eq!(away.bucket.get("doc").await.unwrap(), "newer");
+    // What waits for the save is told of it by then.
+    assert_eq!(away.mac.get("/doc").await.1, "newer");
+    tokio::time::sleep(super::PATIENCE * 2).await;
+    assert_eq!(away.bucket.get("copy").await.unwrap(), "old");
+    assert_eq!(away.s3.hooks().count("CopyObject"), 0);
+}

@@ -81,7 +81,7 @@ impl What {
 /// Keys between which nothing is moved have orders of their own.
 pub(super) fn order(world: &World) -> Order {
     let history = world.history.lock();
-    let events = events(&history);
+    let events = events(&history, world.plan.has_denials);
     let mut group: Vec<usize> = (0..KEYS.len()).collect();
     for [from, to] in events.iter().map(|event| event.what.keys()) {
         let (old, new) = (group[from], group[to]);
@@ -116,7 +116,10 @@ fn is_stale(number: usize, ops: &[Op]) -> bool {
             && ended > op.known_since
             && other.begun < op.ended
     };
-    op.known == Known::Beside || (op.known != Known::Nothing && ops.iter().any(may_differ))
+    // After a crash a client of which nothing is known may have read what was there before.
+    let may_be_unsure = || ops.iter().any(|other| other.outcome == Outcome::Cut && other.ended < op.begun);
+    let means_something = op.known != Known::Nothing || may_be_unsure();
+    op.known == Known::Beside || (means_something && ops.iter().any(may_differ))
 }
 
 fn order_of(events: &[Event]) -> Order {
@@ -136,9 +139,10 @@ fn place(key: &str) -> Option<usize> {
     KEYS.iter().position(|known| *known == key)
 }
 
-fn events(history: &History) -> Vec<Event> {
+/// `has_denials`: the store may refuse what was accepted.
+fn events(history: &History, has_denials: bool) -> Vec<Event> {
     let History { ops, changes, conflicts, .. } = history;
-    let has_conflicts = *conflicts > 0 || ops.iter().any(|op| op.who == Who::Other);
+    let has_conflicts = has_denials || *conflicts > 0 || ops.iter().any(|op| op.who == Who::Other);
     let mut events = Vec::new();
     for (of, op) in ops.iter().enumerate() {
         let is_answered =

@@ -100,10 +100,7 @@ impl Judge<'_> {
         let place = if KEYS.contains(&key.as_str()) { key.as_str() } else { original(key) };
         let saved = after.filter(|after| *after != 0).and_then(|after| self.saved(after));
         let is_lawful = match saved {
-            // A copy beside is replaced by whoever has lost there.
-            Some(saved) if place != key => {
-                self.ops.iter().any(|op| op.who == saved.who && op.act.puts_at(place))
-            }
+            Some(saved) if place != key => self.may_replace_copy(saved, place, before),
             Some(saved) => self.may_replace(saved, place, before),
             // Empty files are all alike.
             None => self.may_have_taken(*at, place, before),
@@ -119,6 +116,41 @@ impl Judge<'_> {
         let moved = moves.filter(|op| is_on_its_way && op.act.puts_at(key)).map(|op| op.ended).max();
         let ended = if to == key { saved.ended.max(moved.unwrap_or(0)) } else { moved.unwrap_or(0) };
         self.may_have_taken(ended, key, before)
+    }
+
+    /// Whether what was saved may take the place of a copy beside, with what was there: its client goes on from that, or has
+    /// lost there before it began.
+    fn may_replace_copy(&self, saved: &Op, place: &str, before: Value) -> bool {
+        let Act::Save { key: to, value } = &saved.act else { return false };
+        let is_on_its_way = self.places(*value).contains(place);
+        let mut moves = self.ops.iter().filter(|op| matches!(op.act, Act::Move { .. }) && op.may_be_done());
+        let goes_on = |op: &Op| op.act.puts_at(place) && self.goes_on_from(op, before);
+        let takes_away = |op: &Op| match &op.act {
+            Act::Move { from, .. } => from == place,
+            act => matches!(act, Act::Delete { .. } | Act::DeleteFolder { .. }),
+        };
+        // What it had given up may have become known to it after what it did next.
+        let is_own_open = |there: &Op| there.who == saved.who && !there.is_acknowledged();
+        if self.saved(before).is_some_and(is_own_open) {
+            return true;
+        }
+        let was_taken = || self.ops.iter().any(|op| takes_away(op) && self.may_take(op, place, before));
+        to == place && goes_on(saved) || is_on_its_way && moves.any(goes_on) || was_taken()
+    }
+
+    /// Whether what a client does goes on from that value, or from what it made when it knew of no other.
+    fn goes_on_from(&self, op: &Op, before: Value) -> bool {
+        let (mut known, mut is_own) = (op.known, true);
+        for _ in 0..self.ops.len() {
+            let Known::Value(value) = known else { return is_own };
+            // Empty files are all alike.
+            if value == before || value == 0 {
+                return true;
+            }
+            let Some(saved) = self.saved(value) else { return false };
+            (known, is_own) = (saved.known, is_own && saved.who == op.who);
+        }
+        false
     }
 
     /// Whether an acknowledged save is nowhere, and nothing explains it; or is there twice.
@@ -152,7 +184,8 @@ impl Judge<'_> {
         (!is_replaced).then(|| format!("v{value} of #{key:?} was acknowledged and never came to the store"))
     }
 
-    /// Whether a move of it, or its save, was not answered as it should be.
+    /// Whether a move of it, or its save, was not answered as it should be, or it was moved while somebody else saved or
+    /// moved it: each may have it then.
     fn is_doubtful(&self, value: Value) -> bool {
         let places = self.places(value);
         let is_of_it = |op: &&Op| match &op.act {
@@ -165,19 +198,33 @@ impl Judge<'_> {
         let is_open = |op: &Op| {
             matches!(op.outcome, Outcome::Failed(_) | Outcome::Cut | Outcome::UnderWay) || is_refused(op)
         };
+        let is_move_of_it =
+            |op: &&Op| matches!(&op.act, Act::Move { from, .. } if places.contains(from.as_str()));
+        let moves: Vec<&Op> = self.ops.iter().filter(is_move_of_it).collect();
+        let is_at_once =
+            |one: &Op, other: &Op| one.who != other.who && one.begun < other.ended && other.begun < one.ended;
+        let others = || moves.iter().copied().chain(self.saved(value));
         self.ops.iter().filter(is_of_it).any(is_open)
+            || moves.iter().any(|one| others().any(|other| is_at_once(one, other)))
     }
 
-    /// Whether one client alone has changed a key, and was told what came of it.
+    /// Whether one client alone has changed a key, and those where it moved something between them, and was told what came
+    /// of it.
     fn is_undisputed(&self, key: &str) -> bool {
-        let mut at = self.ops.iter().filter(|op| op.act.changes(key) && op.may_be_done());
+        let moves = self.ops.iter().filter_map(|op| match &op.act {
+            Act::Move { from, to } if op.act.changes(key) && op.may_be_done() => Some([from, to]),
+            _ => None,
+        });
+        let keys: BTreeSet<&str> = moves.flatten().map(String::as_str).chain([key]).collect();
+        let changes_one = |op: &Op| keys.iter().any(|key| op.act.changes(key));
+        let mut at = self.ops.iter().filter(|op| changes_one(op) && op.may_be_done());
         let first = at.next().map(|op| op.who);
         let is_told =
             |op: &Op| op.is_acknowledged() || matches!(op.outcome, Outcome::Found(_) | Outcome::Nothing(_));
         let has_died = self.ops.iter().any(|op| op.outcome == Outcome::Cut);
         !has_died
             && at.all(|op| Some(op.who) == first)
-            && self.ops.iter().all(|op| !op.act.changes(key) || is_told(op))
+            && self.ops.iter().all(|op| !changes_one(op) || is_told(op))
     }
 
     /// What nobody wrote, or not there.
