@@ -130,7 +130,10 @@ impl Placing {
             };
             // Either end may have changed. Both are in doubt now, so this asks S3.
             match self.store.head(&job.from.key).await {
-                Err(StoreError::NotFound) => return Ok(None),
+                // It may have been copied by a try whose answer was lost, and moved away by somebody else since.
+                Err(StoreError::NotFound) => {
+                    return Ok(self.is_there(&job).await.map(|written| self.placed(job, written)));
+                }
                 meta => {
                     let meta = meta?;
                     if meta.etag != job.from.etag {

@@ -47,12 +47,7 @@ impl Index {
             rows.all.insert(row.id(), row);
         }
         rows.settle_accepted();
-        let left = rows.of_kind(Kind::Create).filter(|row| row.phase == Phase::Missing);
-        let left_empty = left.filter_map(|row| match &row.operation {
-            Operation::Create(create) => Some(create.key.clone()),
-            _ => None,
-        });
-        let left_empty = left_empty.collect();
+        let left_empty = rows.left_empty();
         Ok((Self(Mutex::new(rows), left_empty), found.unreadable))
     }
 
@@ -142,6 +137,18 @@ impl Index {
 }
 
 impl Rows {
+    /// See [`super::State::left_empty`]. What was accepted of a file is known.
+    fn left_empty(&self) -> HashSet<String> {
+        let accepted: HashSet<&PathKey> = self.of_kind(Kind::Accepted).map(|row| &row.path).collect();
+        let left = self.of_kind(Kind::Create).filter(|row| row.phase == Phase::Missing);
+        let left = left.filter(|row| !accepted.contains(&row.path));
+        let keys = left.filter_map(|row| match &row.operation {
+            Operation::Create(create) => Some(create.key.clone()),
+            _ => None,
+        });
+        keys.collect()
+    }
+
     /// A content that was accepted after it was begun does not lack: its row could not be removed in time.
     fn settle_accepted(&mut self) {
         let accepted = self.of_kind(Kind::Accepted).filter(|row| row.is_save());

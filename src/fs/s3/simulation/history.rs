@@ -147,6 +147,8 @@ pub(super) struct History {
     pub(super) changes: Vec<Change>,
     /// Conditions that did not hold.
     pub(super) conflicts: u64,
+    /// The gateway has died.
+    pub(super) has_died: bool,
     /// Everything, for people.
     lines: Vec<String>,
 }
@@ -181,6 +183,7 @@ impl History {
     /// The gateway is dead. What was under way.
     pub(super) fn cut(&mut self) -> Vec<(Who, Act)> {
         let ended = self.now();
+        self.has_died = true;
         self.note("the gateway dies");
         let cut = self.ops.iter_mut().filter(|op| op.outcome == Outcome::UnderWay).map(|op| {
             (op.ended, op.outcome) = (ended, Outcome::Cut);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::history::{Act, Change, Known, Op, Outcome, Value, Who, is_within};
+use super::history::{Act, Change, History, Known, Op, Outcome, Value, Who, is_within};
 use super::world::{KEYS, World};
 
 /// What is wrong; nothing, if all is well. `left` is in the store in the end.
@@ -12,7 +12,8 @@ pub(super) fn complaints(world: &World, left: &BTreeMap<String, Value>) -> Vec<S
     let seen = world.seen.lock();
     let seen = |value: Value| seen.get(&value).copied();
     let has_denials = world.plan.has_denials;
-    let judge = Judge { ops: &history.ops, changes: &history.changes, seen: &seen, has_denials };
+    let History { ops, changes, has_died, .. } = &*history;
+    let judge = Judge { ops, changes, seen: &seen, has_denials, has_died: *has_died };
     let mut wrong = Vec::new();
     for change in history.changes.iter().filter(|change| change.by_gateway) {
         wrong.extend(judge.unlawful(change));
@@ -29,6 +30,7 @@ struct Judge<'a> {
     changes: &'a [Change],
     seen: &'a dyn Fn(Value) -> Option<u64>,
     has_denials: bool,
+    has_died: bool,
 }
 
 impl Judge<'_> {
@@ -65,7 +67,9 @@ impl Judge<'_> {
 
     /// Whether `op` may have taken away what was there, by itself.
     fn may_take(&self, op: &Op, key: &str, value: Value) -> bool {
-        if op.who == Who::Other || !op.may_be_done() || !self.is_known(value, op.ended) {
+        // What its client did not wait for goes on.
+        let ended = if matches!(op.outcome, Outcome::Failed(_)) { u64::MAX } else { op.ended };
+        if op.who == Who::Other || !op.may_be_done() || !self.is_known(value, ended) {
             return false;
         }
         if self.saved(value).is_some_and(|saved| saved.who == op.who) {
@@ -78,10 +82,21 @@ impl Judge<'_> {
             Act::Save { key: to, .. } | Act::Move { to, .. } if to == key => match op.known {
                 Known::Nothing | Known::Moved => true,
                 Known::Value(known) => known == value || known == 0,
-                Known::Absent | Known::Beside => false,
+                // What it brought there it was not told of, if that was refused halfway.
+                Known::Absent | Known::Beside => self.may_have_brought(op, key, value),
             },
             _ => false,
         }
+    }
+
+    /// Whether the client of `op` may have moved that value there before, and was told that it had failed.
+    fn may_have_brought(&self, op: &Op, key: &str, value: Value) -> bool {
+        let is_open = |own: &&Op| matches!(own.outcome, Outcome::Failed(_) | Outcome::Cut);
+        let mut own = self.ops.iter().filter(|own| own.who == op.who && own.begun < op.begun).filter(is_open);
+        own.any(|own| match &own.act {
+            Act::Move { from, to } => to == key && self.places(value).contains(from.as_str()),
+            _ => false,
+        })
     }
 
     /// The same, with all that may have been accepted before and came to nothing by itself.
@@ -221,8 +236,7 @@ impl Judge<'_> {
         let first = at.next().map(|op| op.who);
         let is_told =
             |op: &Op| op.is_acknowledged() || matches!(op.outcome, Outcome::Found(_) | Outcome::Nothing(_));
-        let has_died = self.ops.iter().any(|op| op.outcome == Outcome::Cut);
-        !has_died
+        !self.has_died
             && at.all(|op| Some(op.who) == first)
             && self.ops.iter().all(|op| !changes_one(op) || is_told(op))
     }
