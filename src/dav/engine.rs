@@ -96,6 +96,7 @@ impl Engine {
     /// Answers any other request. Its headers have been checked.
     pub async fn handle(&self, context: &Arc<RequestContext>, mut request: Request<Body>) -> Response<Body> {
         if let Some(answer) = self.hot(context, request.headers()).await {
+            self.share.offered(context).await;
             self.told.note(context, answer.status());
             return watched(&self.share, context, answer);
         }
@@ -117,6 +118,7 @@ impl Engine {
         if context.method != Method::GET {
             return answer;
         }
+        self.share.offered(context).await;
         if answer.status() == StatusCode::NOT_MODIFIED && names_version {
             // It has what it names.
             self.share.delivered(context, 0, u64::MAX);

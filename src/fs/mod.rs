@@ -50,6 +50,9 @@ pub trait Share: Send + Sync {
     /// The content of a file that is in memory and known to be the newest.
     async fn hot(&self, context: &RequestContext) -> Option<HotFile>;
 
+    /// What the answer to a request holds is going to be sent.
+    async fn offered(&self, context: &RequestContext);
+
     /// The client's connection took `count` bytes from `first` on of what the request was offered.
     fn delivered(&self, context: &RequestContext, first: u64, count: u64);
 

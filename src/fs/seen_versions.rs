@@ -92,10 +92,7 @@ impl SeenVersions {
                 met.insert(client, ());
             } else if let Some(key) = row.key.strip_prefix(BESIDE) {
                 if let Some((etag, copy)) = row.etag.split_once(BESIDE) {
-                    // It may have got the winner since, and then it goes on from that.
-                    let is_unsure = state.unsure_since().is_some();
-                    let etag = ETag::new(if is_unsure { UNSEEN } else { etag });
-                    beside.insert((client, key.to_owned()), (copy.to_owned(), etag));
+                    beside.insert((client, key.to_owned()), (copy.to_owned(), ETag::new(etag)));
                 }
             } else if !made_empty.contains(&row.key) {
                 let (name, etag) = ((client, row.key), ETag::new(row.etag));
@@ -300,6 +297,20 @@ impl SeenVersions {
     pub fn offer(&self, context: &RequestContext, key: &str, etag: &ETag, size: u64) {
         let known = self.of(&context.client, key);
         context.outcome.set_offered(Offered { key: key.to_owned(), etag: etag.clone(), size, known });
+    }
+
+    /// A client that has lost gets what won, or a part of it: what it saves then may go on from that, and does not take the
+    /// place of what it lost. On disk when this returns.
+    pub async fn gives_winner(&self, context: &RequestContext) {
+        let Some(Offered { key, .. }) = context.outcome.offered() else { return };
+        let unseen = ETag::new(UNSEEN);
+        let lost = self.loser(&context.client, &key).filter(|(_, etag)| *etag != unseen);
+        if let Some((copy, _)) = lost {
+            self.lost(&context.client, &key, &copy, &unseen);
+            if let Err(error) = self.state.sync().await {
+                tracing::warn!(key, %error, "what a client has seen cannot be noted on disk");
+            }
+        }
     }
 
     /// What the client has seen in a folder. Looks through all that is remembered.

@@ -188,6 +188,10 @@ impl Share for S3Share {
         })
     }
 
+    async fn offered(&self, context: &RequestContext) {
+        self.0.seen_versions.gives_winner(context).await;
+    }
+
     fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
         self.0.seen_versions.delivered(context, first, count);
     }

@@ -111,6 +111,10 @@ impl Share for Shelved {
         }
     }
 
+    async fn offered(&self, context: &RequestContext) {
+        self.inner.offered(context).await;
+    }
+
     fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
         self.inner.delivered(context, first, count);
     }

@@ -75,7 +75,7 @@ async fn contents_whose_database_is_gone_are_told_and_kept() {
             "{said}{error}"
         );
     }
-    let mut command = process::command(&["pending", "--json", "--state-dir"]);
+    let mut command = process::command(&["pending", "list", "--json", "--state-dir"]);
     command.arg(&directory);
     let (_, said, _) = process::outcome(command).await;
     let told: serde_json::Value = serde_json::from_str(&said).unwrap();

@@ -229,6 +229,7 @@ impl Session {
     async fn read(&self, key: &str) -> Result<Option<Value>, Failure> {
         let context = self.context("GET", key);
         if let Some(hot) = self.life.share().hot(&context).await {
+            self.life.share().offered(&context).await;
             self.life.share().delivered(&context, 0, hot.content.len() as u64);
             return Ok(Some(value_of(&hot.content).unwrap_or(Value::MAX)));
         }
@@ -247,6 +248,7 @@ impl Session {
             }
             bytes.extend_from_slice(&piece);
         }
+        self.life.share().offered(&context).await;
         self.life.share().delivered(&context, 0, bytes.len() as u64);
         Ok(Some(value_of(&bytes).unwrap_or(Value::MAX)))
     }

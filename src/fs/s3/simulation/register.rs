@@ -305,13 +305,10 @@ impl Search<'_> {
                     return Vec::new();
                 };
                 let (_, value, old) = after.undoable.remove(at);
-                if from != to {
-                    registers[from] = registers[from].or(Some(value));
-                }
-                match registers[to] {
+                let mut undone = match after.registers[to] {
                     Some(there) if there != value => vec![after],
                     Some(_) => {
-                        registers[to] = old;
+                        after.registers[to] = old;
                         vec![after]
                     }
                     // What was to be deleted did not come there; what it was to replace is there, unless it was that.
@@ -320,7 +317,16 @@ impl Search<'_> {
                         after.registers[to] = old;
                         vec![after, gone]
                     }
+                };
+                if from != to {
+                    // What is moved stays where it was, or comes beside.
+                    let stayed = undone.clone().into_iter().map(|mut state| {
+                        state.registers[from] = state.registers[from].or(Some(value));
+                        state
+                    });
+                    undone.splice(0..0, stayed);
                 }
+                undone
             }
             What::Read { at, found } if registers[at] == found => vec![after],
             What::See { at, is_there } if registers[at].is_some() == is_there => vec![after],

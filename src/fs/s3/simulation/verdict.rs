@@ -89,8 +89,12 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the client of `op` may have moved that value there before, and was told that it had failed.
+    /// Whether the client of `op` may have moved that value there before, and was told that it had failed; or does so now: what
+    /// changes meanwhile is moved once more.
     fn may_have_brought(&self, op: &Op, key: &str, value: Value) -> bool {
+        if matches!(&op.act, Act::Move { from, .. } if self.places(value).contains(from.as_str())) {
+            return true;
+        }
         let is_open = |own: &&Op| matches!(own.outcome, Outcome::Failed(_) | Outcome::Cut);
         let mut own = self.ops.iter().filter(|own| own.who == op.who && own.begun < op.begun).filter(is_open);
         own.any(|own| match &own.act {
@@ -236,7 +240,9 @@ impl Judge<'_> {
         let first = at.next().map(|op| op.who);
         let is_told =
             |op: &Op| op.is_acknowledged() || matches!(op.outcome, Outcome::Found(_) | Outcome::Nothing(_));
+        // What is refused may come to nothing when something else is saved there.
         !self.has_died
+            && !self.has_denials
             && at.all(|op| Some(op.who) == first)
             && self.ops.iter().all(|op| !changes_one(op) || is_told(op))
     }
