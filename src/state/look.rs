@@ -50,7 +50,7 @@ pub(super) fn look(file: File, head: &Head) -> Result<Look, Error> {
     let is_whole = !is_seen_when_opened && database.check_integrity()?;
     // The head also says so in the middle of a repair; whoever is killed then has lost nothing.
     let was_in_repair = is_seen_when_opened && !repair.went_back.load(Ordering::Relaxed);
-    let is_damaged = head.is_closed && !(was_in_repair && !schema::is_closed(&database)?);
+    let is_damaged = head.is_closed && (!was_in_repair || schema::is_closed(&database)?);
     Ok(match (is_whole, is_damaged) {
         (true, _) => Look::Whole,
         (false, true) => Look::Damaged,
