@@ -44,8 +44,8 @@ async fn drain(directory: &Path, patience: Duration) -> Result<u64, CommandError
             "`s3dav state list` shows them",
         ));
     }
-    if holder(directory).is_some() {
-        tell!("a gateway serves what is in {place}, and sends it by itself");
+    if let Some(holder) = holder(directory) {
+        tell!("{place} is in use ({}), and what waits in it is sent by that", holder.note);
         return Ok(0);
     }
     let (source, config) = source(directory)?;

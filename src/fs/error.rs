@@ -5,7 +5,7 @@ use crate::logging::with_causes;
 use crate::object::InvalidKey;
 use crate::path_key::PathKey;
 use crate::spool::IntakeError;
-use crate::state::StateError;
+use crate::state::{FULL_HINT, StateError, is_full};
 use crate::store::journal::AcceptError;
 use crate::store::tree::DeleteFailure;
 
@@ -53,7 +53,7 @@ pub enum Failure {
     State(#[from] StateError),
     #[error("Finder's own files take more than {limit} bytes; allow more with --shelf-limit")]
     ShelfFull { limit: u64 },
-    #[error("the gateway's own disk failed")]
+    #[error("the gateway's own disk {}", if is_full(.0) { "is full" } else { "failed" })]
     OwnDisk(#[source] std::io::Error),
     #[error("more data is waiting to be stored than --journal-size allows; try again later")]
     NoRoom,
@@ -133,6 +133,8 @@ impl Failure {
             Self::Store(error)
             | Self::DeleteIncomplete { source: error, .. }
             | Self::CopyIncomplete { source: error, .. } => error.hint(),
+            Self::State(error) => error.hint(),
+            Self::OwnDisk(error) if is_full(error) => Some(FULL_HINT.to_owned()),
             _ => None,
         }
     }

@@ -54,7 +54,8 @@ pub use pending::{
     UploadRow, UploadSource,
 };
 pub use private::{
-    create_private, directory_hint, open_private, private_directory, read_private, write_private,
+    FULL_HINT, create_private, directory_hint, is_full, open_private, private_directory, read_private,
+    write_private,
 };
 pub use properties::{PropertyChange, PropertyName, StoredProperty};
 pub use seen::SeenRow;
@@ -137,7 +138,7 @@ impl StateError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Directory { source, .. } => Some(directory_hint(source)),
-            Self::Open { .. } if self.is_full() => Some(private::FULL_HINT.to_owned()),
+            _ if self.is_full() => Some(FULL_HINT.to_owned()),
             Self::Open { source, .. } => Some(match &**source {
                 redb::Error::Io(error) => directory_hint(error),
                 redb::Error::TableTypeMismatch { .. }

@@ -63,12 +63,12 @@ pub fn directory_hint(error: &io::Error) -> String {
 }
 
 /// Whether its disk has no room.
-pub(super) fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The next step then.
-pub(super) const FULL_HINT: &str =
+pub const FULL_HINT: &str =
     "free some space on its disk, or name a directory on another disk with --state-dir";
 
 fn is_not_ours_to_write(error: &io::Error) -> bool {

@@ -90,7 +90,7 @@ async fn what_waits_in_a_state_that_nobody_serves_is_sent() {
         drain
     })
     .await;
-    assert!(code == 0 && said.contains("sends it by itself"), "{code} {said}");
+    assert!(code == 0 && said.contains("is in use (process "), "{code} {said}");
     let mut stop = command(&["stop", "--state-dir"]);
     stop.arg(&place);
     let (code, _, said) = outcome(stop).await;
