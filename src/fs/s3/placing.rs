@@ -59,7 +59,11 @@ impl Placing {
         following: &mut Option<Following>,
     ) -> Result<(), Failure> {
         for round in 0..MOST_ROUNDS {
-            let placed = self.copy_all(jobs, round == 0).await?;
+            let placed = match self.copy_all(jobs, round == 0).await {
+                // What was there is moved, and what came after it is somebody else's, and gone.
+                Err(Failure::NotFound) if round > 0 => return Ok(()),
+                placed => placed?,
+            };
             if self.context.outcome.has_lost() {
                 // Whoever has lost must not replace the winner after a crash.
                 log_failure(self.shared.state.sync().await);

@@ -140,8 +140,11 @@ impl Retry {
             if next >= self.end(kind, deadline) {
                 return (Err(self.given_up(error)), maybe_applied);
             }
+            // Whether S3 is out of reach is found out in time, and not after the pause.
+            let patience = self.patience().filter(|_| matches!(kind, Kind::Read) && !self.is_lost());
+            let silent = patience.map(|(end, _)| end).filter(|end| Instant::now() < *end);
             tracing::debug!(%error, pause_ms = milliseconds(pause), "asking the store again");
-            sleep_until(next).await;
+            sleep_until(silent.map_or(next, |end| end.min(next))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -628,6 +631,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_read_that_fails_waits_no_longer_than_it_takes_to_find_s3_out_of_reach() {
+        let (inner, begun) = (Faulty::with(&[Fault::Refused; 100]), Instant::now());
+        let read = retry(&inner).minding(Reach::default(), false).head(&key("a")).await;
+        assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+        assert_eq!(begun.elapsed().as_secs(), 5, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_passes_is_tried_again_for_as_long_as_there_is_time() {
         let inner = Faulty::with(&[Fault::Refused; 100]);
         let begun = Instant::now();
@@ -897,7 +908,7 @@ mod tests {
         };
         assert_eq!(
             waited(&patient(&Faulty::with(&always), false), false).await,
-            11,
+            10,
             "so long it may be silent"
         );
         assert!(reach.is_lost(), "nobody heard of it in that time");
@@ -907,7 +918,7 @@ mod tests {
         let hangs = patient(&Faulty::with(&[Fault::Hangs]), false);
         assert_eq!(waited(&hangs, false).await, 10);
         reach.heard();
-        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 56, "it is back");
+        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 55, "it is back");
     }
 
     #[tokio::test(start_paused = true)]

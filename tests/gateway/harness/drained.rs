@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use s3dav::control::{self, ControlError, PendingAction, Reply, Request};
 
-use super::{TestGateway, eventually};
+use super::{TestGateway, eventually_within};
 
 impl TestGateway {
     /// Until S3 has all that was accepted.
@@ -17,7 +17,12 @@ impl TestGateway {
 
 /// The same of any gateway, by its state directory.
 pub async fn drained(state: &Path) {
-    eventually("everything is stored, and nothing is left of it here", || async {
+    drained_within(Duration::from_secs(60), state).await;
+}
+
+/// The same of what may take another time.
+pub async fn drained_within(limit: Duration, state: &Path) {
+    eventually_within(limit, "everything is stored, and nothing is left of it here", || async {
         bodies(state).is_empty() && !is_anything_pending(state).await
     })
     .await;
