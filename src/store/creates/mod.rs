@@ -22,7 +22,7 @@ use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key, ObjectMeta, Written};
 use crate::path_key::PathKey;
 use crate::shutdown::Shutdown;
-use crate::state::{CreateRow, Left, State, millis};
+use crate::state::{CreateRow, Left, State, StateError, millis};
 
 pub use wrapper::WithCreates;
 
@@ -45,6 +45,8 @@ struct Inner {
     changed: Notify,
     /// What an object was stored as, where that is not the ETag that was told.
     stored_as: Cache<Key, ETag>,
+    /// Those whose content was stored, while the disk may not have the end of their rows.
+    filled: Cache<Key, ()>,
 }
 
 impl std::fmt::Debug for Creates {
@@ -73,8 +75,9 @@ impl Creates {
             }
         }
         let stored_as = Cache::builder().max_capacity(MOST_STORED).time_to_live(STORED_TIME).build();
+        let filled = Cache::builder().max_capacity(MOST_STORED).time_to_live(FILLED_TIME).build();
         let changed = Notify::new();
-        let creates = Self(Arc::new(Inner { store, state, is_open, wait, rows, changed, stored_as }));
+        let creates = Self(Arc::new(Inner { store, state, is_open, wait, rows, changed, stored_as, filled }));
         shutdown.background(creates.clone().see_to_all(shutdown.clone()));
         creates
     }
@@ -101,8 +104,17 @@ impl Creates {
     /// Forgets a row: `left` is what the store has of it now.
     async fn end(&self, key: &Key, left: Left) {
         self.0.rows.remove(key);
-        if let Err(error) = self.0.state.end_create(key.as_str(), left).await {
-            tracing::warn!(%key, error = with_causes(&error), "a file that was made empty is noted on disk still");
+        if left == Left::Content {
+            self.0.filled.insert(key.clone(), ());
+        }
+        warn_of(key, self.0.state.end_create(key.as_str(), left).await);
+    }
+
+    /// Sees to it that an object which is deleted now does not come back empty after a crash: the disk is told of the end of
+    /// its row only soon after its content is stored.
+    async fn forget_filled(&self, key: &Key) {
+        if self.0.filled.remove(key).is_some() {
+            warn_of(key, self.0.state.sync().await);
         }
     }
 
@@ -267,6 +279,12 @@ impl Creates {
     }
 }
 
+fn warn_of(key: &Key, ended: Result<(), StateError>) {
+    if let Err(error) = ended {
+        tracing::warn!(%key, error = with_causes(&error), "a file that was made empty is noted on disk still");
+    }
+}
+
 fn path_of(key: &Key) -> PathKey {
     PathKey::of_text(key.as_str())
 }
@@ -300,6 +318,8 @@ const LAST_PATIENCE: Duration = Duration::from_secs(5);
 /// As long as a client may remember what it was told.
 const STORED_TIME: Duration = Duration::from_secs(3600);
 const MOST_STORED: u64 = 10_000;
+/// Much longer than the disk is behind.
+const FILLED_TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

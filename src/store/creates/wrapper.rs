@@ -299,7 +299,10 @@ impl ObjectStore for WithCreates {
         };
         match self.delete_held(&DeleteTarget { key: key.clone(), etag }).await? {
             Some(()) => Ok(()),
-            None => self.inner.delete(key, &self.current(key, condition)).await,
+            None => {
+                self.creates.forget_filled(key).await;
+                self.inner.delete(key, &self.current(key, condition)).await
+            }
         }
     }
 
@@ -310,6 +313,7 @@ impl ObjectStore for WithCreates {
                 Ok(Some(())) => {}
                 Err(error) => failed.push((object.key.clone(), error)),
                 Ok(None) => {
+                    self.creates.forget_filled(&object.key).await;
                     let etag = match self.current(&object.key, &object.condition()) {
                         Condition::IfMatch(etag) => Some(etag),
                         _ => None,

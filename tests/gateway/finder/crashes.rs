@@ -70,3 +70,24 @@ async fn what_lost_is_not_replaced_by_who_got_the_winner_since() {
     assert!(kept.contains(&"made of theirs".to_owned()), "{kept:?}");
     kill(gateway).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_filled_and_deleted_at_once_does_not_come_back_empty() {
+    let (s3, state) = (embedded().await, TempDir::new().unwrap());
+    let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
+    for (file, deleted) in [("/file", "/file"), ("/folder/file", "/folder")] {
+        let gateway = Process::gateway(&s3.endpoint_url(), &state, OPTIONS).await;
+        let client = Finder::at(&gateway.url).called("davfs2/1.7.0 neon/0.33.0");
+        if file != deleted {
+            assert_eq!(client.status("MKCOL", deleted).await, 201);
+        }
+        assert_eq!(client.status("PUT", file).await, 201);
+        assert_eq!(client.request("PUT", file).body("content").send().await.unwrap().status(), 204);
+        assert_eq!(client.status("DELETE", deleted).await, 204);
+        kill(gateway).await;
+        let gateway = Process::gateway(&s3.endpoint_url(), &state, OPTIONS).await;
+        assert_eq!(Finder::at(&gateway.url).look(file).await, 404, "{file}");
+        kill(gateway).await;
+    }
+    assert!(bucket.contents().await.is_empty());
+}

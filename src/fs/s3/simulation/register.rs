@@ -148,7 +148,7 @@ fn events(history: &History, has_denials: bool) -> Vec<Event> {
         let is_answered =
             matches!(op.outcome, Outcome::Done | Outcome::Lost | Outcome::Found(_) | Outcome::Names(_));
         let ended = (is_answered && op.who != Who::Other).then_some(op.ended);
-        for what in whats(op, ops, changes) {
+        for what in whats(op, ops, changes, has_denials) {
             events.push(Event { of, begun: op.begun, ended, what });
             let undone = match what {
                 What::Move { from, to, .. } if has_conflicts => Some((from, to)),
@@ -165,13 +165,14 @@ fn events(history: &History, has_denials: bool) -> Vec<Event> {
 }
 
 /// What one operation does, or saw.
-fn whats(op: &Op, ops: &[Op], changes: &[Change]) -> Vec<What> {
+fn whats(op: &Op, ops: &[Op], changes: &[Change], has_denials: bool) -> Vec<What> {
     match (&op.act, &op.outcome) {
         (_, Outcome::Nothing(_)) => Vec::new(),
         (Act::Save { .. }, Outcome::Lost) | (Act::Folder { .. }, _) => Vec::new(),
         (Act::Save { key, value }, _) => {
             let Some(at) = place(key) else { return Vec::new() };
-            let may_lose = *value == 0 || may_lie_beside(op, ops, changes);
+            let is_given_up = || has_denials && is_moved_over(op, key, ops);
+            let may_lose = *value == 0 || may_lie_beside(op, ops, changes) || is_given_up();
             vec![What::Put { at, value: *value, may_lose }]
         }
         (Act::Delete { key } | Act::Read { key }, Outcome::Found(found)) => {
@@ -195,6 +196,11 @@ fn whats(op: &Op, ops: &[Op], changes: &[Change]) -> Vec<What> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether something was moved over what was saved. If the store refuses both, neither is there.
+fn is_moved_over(op: &Op, key: &str, ops: &[Op]) -> bool {
+    ops.iter().any(|later| later.ended > op.begun && matches!(&later.act, Act::Move { to, .. } if to == key))
 }
 
 /// Whether what was saved, or what its client saved over it, came beside.
