@@ -66,6 +66,11 @@ pub fn parent_prefix(key: &str) -> &str {
 pub struct ETag(Arc<str>);
 
 impl ETag {
+    /// The one that S3 gives an empty object, unless it is encrypted with KMS.
+    pub fn of_nothing() -> Self {
+        Self::new("d41d8cd98f00b204e9800998ecf8427e")
+    }
+
     /// Takes a tag as sent, quoted or not.
     pub fn new(tag: impl AsRef<str>) -> Self {
         let tag = tag.as_ref();

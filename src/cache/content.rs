@@ -13,6 +13,8 @@ use crate::object::{ETag, Key, ObjectMeta};
 pub struct Held {
     pub meta: ObjectMeta,
     pub content: Bytes,
+    /// The object may never have been that: the write of it had no answer.
+    pub is_maybe: bool,
     /// Of the content, when it came.
     crc32c: Crc32c,
 }
@@ -60,10 +62,19 @@ impl ContentCache {
 
     /// Keeps a version's content instead of another's.
     pub fn put(&self, key: &Key, meta: ObjectMeta, content: Bytes) -> Arc<Held> {
+        self.keep(key, meta, content, false)
+    }
+
+    /// The same of what may be the object's newest version, or none of its versions.
+    pub fn put_maybe(&self, key: &Key, meta: ObjectMeta, content: Bytes) {
+        self.keep(key, meta, content, true);
+    }
+
+    fn keep(&self, key: &Key, meta: ObjectMeta, content: Bytes, is_maybe: bool) -> Arc<Held> {
         // A slice would keep the whole buffer that it was cut from.
         let content = Bytes::copy_from_slice(&content);
         let crc32c = Crc32c::of([&*content]);
-        let held = Arc::new(Held { meta, content, crc32c });
+        let held = Arc::new(Held { meta, content, is_maybe, crc32c });
         self.held.insert(key.clone(), Arc::clone(&held));
         held
     }

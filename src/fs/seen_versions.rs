@@ -28,8 +28,10 @@ pub struct SeenVersions {
     beside: Cache<(Client, String), (String, ETag)>,
     /// The newest version of each key, as far as was seen, by its date.
     dated: Cache<String, Dated>,
-    /// Those that have asked for anything.
-    met: Cache<Client, ()>,
+    /// Who has just been told that somebody else's version is in the place of its own.
+    told: Cache<(Client, String), ()>,
+    /// Those that have asked for anything, and whether the disk knows of them.
+    met: Cache<Client, bool>,
     state: State,
     /// Those of whom something is known of an earlier life that did not end in order.
     unsure: HashSet<Client>,
@@ -75,8 +77,8 @@ impl SeenVersions {
         let beside = Cache::builder().max_capacity(MAX_PIECES);
         let beside = beside.eviction_listener(move |name, _, cause| forget_beside(name, cause)).build();
         let forget = state.clone();
-        let met = Cache::builder().max_capacity(MAX_CLIENTS);
-        let met = met.eviction_listener(move |client: Arc<Client>, (), cause| {
+        let met = Cache::builder().max_capacity(MAX_CLIENTS).eviction_policy(lru());
+        let met = met.eviction_listener(move |client: Arc<Client>, _, cause| {
             if cause == RemovalCause::Size {
                 forget.note_seen(&client.to_row(), MET, None);
             }
@@ -89,7 +91,7 @@ impl SeenVersions {
                 unsure.insert(client.clone());
             }
             if row.key == MET {
-                met.insert(client, ());
+                met.insert(client, true);
             } else if let Some(key) = row.key.strip_prefix(BESIDE) {
                 if let Some((etag, copy)) = row.etag.split_once(BESIDE) {
                     beside.insert((client, key.to_owned()), (copy.to_owned(), ETag::new(etag)));
@@ -106,18 +108,22 @@ impl SeenVersions {
             pieces: Cache::new(MAX_PIECES),
             beside,
             dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
+            told: Cache::builder().max_capacity(MAX_PIECES).time_to_live(TOLD_TIME).build(),
             met,
             state,
             unsure,
         })
     }
 
-    /// A client asks for something: in a life after a crash it may have seen more than the rows tell.
-    pub fn meet(&self, client: &Client) {
-        if self.met.get(client).is_none() {
-            self.met.insert(client.clone(), ());
+    /// A client asks for something: in a life after a crash it may have seen more than the rows tell. Whether the disk does
+    /// not know of it yet.
+    pub fn meet(&self, client: &Client) -> bool {
+        let is_known = self.met.get(client);
+        if is_known.is_none() {
+            self.met.insert(client.clone(), false);
             self.state.note_seen(&client.to_row(), MET, Some(""));
         }
+        is_known != Some(true)
     }
 
     /// Takes up what clients have made, oldest first, that is on disk when what they have seen may not be.
@@ -195,8 +201,13 @@ impl SeenVersions {
         let Some(Offered { key, etag, size, known }) = context.outcome.offered() else { return };
         let client = &context.client;
         let seen = self.of(client, &key);
-        // What it had made may have come beside meanwhile.
-        let has_lost = seen.is_none() && self.loser(client, &key).is_some();
+        // What it had made lost, or may lose, and is not what it gets.
+        let was_unstored = known.as_ref().is_some_and(|known| is_unstored(known) && *known != etag);
+        let is_lost = match &seen {
+            Some(seen) => *seen == ETag::new(UNSEEN),
+            None => self.loser(client, &key).is_some(),
+        };
+        let has_lost = was_unstored && is_lost;
         // It has made or got a newer one while this came.
         if (seen != known && !has_lost) || seen.as_ref() == Some(&etag) {
             return;
@@ -218,6 +229,7 @@ impl SeenVersions {
 
     /// The client's version of `key` lost, and lies at `copy` now.
     pub fn lost(&self, client: &Client, key: &str, copy: &str, etag: &ETag) {
+        self.told.invalidate(&Seen(client, key));
         self.beside.insert((client.clone(), key.to_owned()), (copy.to_owned(), etag.clone()));
         let place = format!("{}{BESIDE}{copy}", etag.quoted());
         self.state.note_seen(&client.to_row(), &beside_row(key), Some(&place));
@@ -263,6 +275,11 @@ impl SeenVersions {
         self.beside.get(&Seen(client, key))
     }
 
+    /// The same, if what the client saves again takes its place: it has not got any of another version since.
+    pub fn replaceable_loser(&self, client: &Client, key: &str) -> Option<(String, ETag)> {
+        self.loser(client, key).filter(|(_, etag)| *etag != ETag::new(UNSEEN))
+    }
+
     /// Notes the date of a version that was read or written; whether no other version is known to
     /// have it.
     pub fn dates(&self, key: &str, etag: &ETag, modified: SystemTime) -> bool {
@@ -299,18 +316,53 @@ impl SeenVersions {
         context.outcome.set_offered(Offered { key: key.to_owned(), etag: etag.clone(), size, known });
     }
 
-    /// A client that has lost gets what won, or a part of it: what it saves then may go on from that, and does not take the
-    /// place of what it lost. On disk when this returns.
-    pub async fn gives_winner(&self, context: &RequestContext) {
-        let Some(Offered { key, .. }) = context.outcome.offered() else { return };
-        let unseen = ETag::new(UNSEEN);
-        let lost = self.loser(&context.client, &key).filter(|(_, etag)| *etag != unseen);
-        if let Some((copy, _)) = lost {
-            self.lost(&context.client, &key, &copy, &unseen);
-            if let Err(error) = self.state.sync().await {
-                tracing::warn!(key, %error, "what a client has seen cannot be noted on disk");
-            }
+    /// Puts on disk what must be there before the client gets any of what it is offered: that there is such a client, and
+    /// that it goes on from another version than its own.
+    pub async fn note_offered(&self, context: &RequestContext) {
+        let client = &context.client;
+        let Some(offered) = context.outcome.offered() else { return };
+        let (is_new, goes_on) = (self.meet(client), self.goes_on_from(client, &offered));
+        if !is_new && !goes_on {
+            return;
         }
+        if let Err(error) = self.state.sync().await {
+            tracing::warn!(%error, "what a client has seen cannot be noted on disk");
+        }
+        self.met.insert(client.clone(), true);
+    }
+
+    /// What a client saves does not take the place of its own version that has lost, or may lose yet, once it has got another
+    /// one, or a part of that. Whether this is news.
+    fn goes_on_from(&self, client: &Client, offered: &Offered) -> bool {
+        let Offered { key, etag, .. } = offered;
+        let own = self.of(client, key);
+        if own.as_ref() == Some(etag) {
+            return false;
+        }
+        let (waits, unseen) = (own.as_ref().is_some_and(is_unstored), ETag::new(UNSEEN));
+        if waits {
+            self.made(client, key, &unseen);
+        }
+        let lost = self.replaceable_loser(client, key);
+        if let Some((copy, _)) = &lost {
+            self.lost(client, key, copy, &unseen);
+        }
+        waits || lost.is_some()
+    }
+
+    /// Whether the client would delete, in the place of its own version, somebody else's that it has not got: it has lost
+    /// there, or has made the file empty. `now` is there, with its bytes. When it asks again it knows.
+    pub fn must_be_told(&self, client: &Client, key: &str, (now, size): (&ETag, u64)) -> bool {
+        let made_empty = || size > 0 && self.of(client, key).is_some_and(|seen| seen == ETag::of_nothing());
+        let is_others = self.of(client, key).as_ref() != Some(now);
+        if !is_others || (self.loser(client, key).is_none() && !made_empty()) {
+            return false;
+        }
+        let is_first = self.told.remove(&Seen(client, key)).is_none();
+        if is_first {
+            self.told.insert((client.clone(), key.to_owned()), ());
+        }
+        is_first
     }
 
     /// What the client has seen in a folder. Looks through all that is remembered.
@@ -391,6 +443,8 @@ const BESIDE: char = '\u{1}';
 const MET: &str = "";
 /// The ETag of no version: whoever has not seen what lies beside does not replace it.
 const UNSEEN: &str = "none";
+/// As long as absences are remembered that were told.
+const TOLD_TIME: Duration = Duration::from_secs(600);
 /// About 100 bytes each.
 const MAX_CLIENTS: u64 = 1_000;
 /// Between this machine and S3.

@@ -176,7 +176,7 @@ impl Share for PathShare {
     }
 
     async fn offered(&self, context: &RequestContext) {
-        self.0.seen_versions.gives_winner(context).await;
+        self.0.seen_versions.note_offered(context).await;
     }
 
     fn delivered(&self, context: &RequestContext, first: u64, count: u64) {

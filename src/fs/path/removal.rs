@@ -60,6 +60,16 @@ impl PathFileSystem {
         }
         let (shared, wanted) = (Arc::clone(&self.shared), self.context.if_match.clone());
         let client = self.context.client.clone();
+        if !is_tree
+            && !self.context.has_own_condition
+            && shared.seen_versions.must_be_told(
+                &client,
+                &located.key,
+                (&located.stat.etag, located.stat.size),
+            )
+        {
+            return Err(Failure::Changed);
+        }
         let given_up = CancellationToken::new();
         let is_given_up = given_up.clone();
         let removed = self.detached(async move {

@@ -27,9 +27,9 @@ where
 }
 
 impl Shared {
-    /// What a client has saved at `key`, and has lost, and where that lies.
+    /// What a client has saved at `key` and has lost, and where that lies: what it saves next takes its place.
     pub(super) fn loser(&self, client: &Client, key: &str) -> Option<(Key, ETag)> {
-        let (copy, etag) = self.seen_versions.loser(client, key)?;
+        let (copy, etag) = self.seen_versions.replaceable_loser(client, key)?;
         // Its name was a key.
         Some((Key::new(copy).ok()?, etag))
     }

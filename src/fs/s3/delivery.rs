@@ -177,8 +177,8 @@ impl Delivery<'_> {
 
     /// Where something lies that its client has lost since this was begun: that may be this very body, sent twice.
     fn sent_again(&self) -> Option<Key> {
-        let (copy, _) = self.shared.loser(&self.client, self.key.as_str())?;
-        Some(copy).filter(|copy| self.loser.as_ref().is_none_or(|(known, _)| known != copy))
+        let lost = self.shared.loser(&self.client, self.key.as_str())?;
+        (self.loser.as_ref() != Some(&lost)).then_some(lost.0)
     }
 
     fn lies(&self, copy: Key, written: Written) -> (Key, ETag) {

@@ -13,7 +13,7 @@ use crate::fs::RequestContext;
 use crate::fs::error::log_failure;
 use crate::fs::file_system::Transfer;
 use crate::fs::following::Following;
-use crate::object::{Condition, Key, Written};
+use crate::object::{Condition, ETag, Key, Written};
 use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
 use crate::store::{CopyObject, Foreseen, ObjectStore, StoreError};
@@ -40,6 +40,15 @@ pub(super) struct Placing {
     pub(super) may_replace: bool,
 }
 
+/// What is known of a copy or a move before it has ended.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// What is kept of it and has not followed yet.
+    pub(super) following: Option<Following>,
+    /// The file is at its destination, as this: its source may be deleted by now.
+    pub(super) copied: Option<ETag>,
+}
+
 /// Where a copy went, of which version of its source.
 #[derive(Debug)]
 struct Placed {
@@ -52,13 +61,10 @@ impl Placing {
     /// Carries out all jobs. A failure ends it; what was copied stays, and no source is deleted of
     /// which the copy is not there.
     ///
-    /// Whose properties follow is noted in `following` when all copies are there and no source is deleted yet.
-    pub(super) async fn run(
-        &self,
-        mut jobs: Vec<Job>,
-        following: &mut Option<Following>,
-    ) -> Result<(), Failure> {
+    /// Whose properties follow is noted in `progress` when all copies are there and no source is deleted yet.
+    pub(super) async fn run(&self, mut jobs: Vec<Job>, progress: &mut Progress) -> Result<(), Failure> {
         for round in 0..MOST_ROUNDS {
+            let file = if let [file] = jobs.as_slice() { Some(file.to.clone()) } else { None };
             let placed = match self.copy_all(jobs, round == 0).await {
                 // What was there is moved, and what came after it is somebody else's, and gone.
                 Err(Failure::NotFound) if round > 0 => return Ok(()),
@@ -71,9 +77,13 @@ impl Placing {
             if self.kind == Transfer::Copy {
                 return Ok(());
             }
+            progress.copied = match placed.as_slice() {
+                [only] if file.as_ref() == Some(&only.to) => Some(only.written.etag.clone()),
+                _ => None,
+            };
             if round == 0 {
                 let (from, to) = &self.ends;
-                *following = Following::of_properties(&self.shared.state, from, Some(to)).await;
+                progress.following = Following::of_properties(&self.shared.state, from, Some(to)).await;
             }
             jobs = self.remove_sources(placed).await?;
             if jobs.is_empty() {

@@ -3,7 +3,7 @@
 //! Both ends are as they were when it was accepted, or nothing is done. That the copy is there is noted on disk before its
 //! source is deleted, so that a kill in between is gone on from.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::Failure;
 use super::delivery::{Delivery, Made};
@@ -88,13 +88,6 @@ impl<'a> Relocation<'a> {
         Ok(is_it.then_some(Written { etag: there.etag, last_modified: there.last_modified }))
     }
 
-    /// Whether something as long as what was there, of that date, is it, where the source is gone. Only a move that was sent
-    /// before it was accepted can have deleted its source without a note of its copy; and it has done so soon.
-    fn may_be_moved(&self, modified: SystemTime) -> bool {
-        let was_sent = self.change.row.moved().is_some_and(|moved| moved.was_sent);
-        was_sent && (self.change.asked()..=self.change.since() + SENT_WITHIN).contains(&modified)
-    }
-
     /// Whether the content of both ends is the same. ETags of what was put together of parts tell nothing.
     async fn is_same_as(&self, to: &Key, version: &ETag) -> StoreResult<bool> {
         let open = |key, version: &ETag| {
@@ -106,12 +99,8 @@ impl<'a> Relocation<'a> {
         };
         match (open(&self.source.key, &self.version).await, open(to, version).await) {
             (Ok(source), Ok(there)) => is_same(source.body, there.body).await,
-            (Err(StoreError::NotFound), Ok(there)) => Ok(self.may_be_moved(there.meta.last_modified)),
             (Err(error), _) | (_, Err(error)) if error.is_transient() => Err(error),
             _ => Ok(false),
         }
     }
 }
-
-/// What was sent is done within this time, by S3's clock, or not at all.
-const SENT_WITHIN: Duration = Duration::from_secs(60);

@@ -70,6 +70,12 @@ impl S3FileSystem {
         let (client, own_condition) = (self.context.client.clone(), self.context.if_match.clone());
         let may_accept = self.may_accept() && !self.context.has_own_condition && !is_folder;
         let key = Key::new(&located.key)?;
+        if let Node::File(now) = &located.node
+            && !self.context.has_own_condition
+            && self.shared.seen_versions.must_be_told(&client, &located.key, (&now.etag, now.size))
+        {
+            return Err(Failure::Changed);
+        }
         let remove = async move {
             let _entered = entered;
             let following = Following::of_properties(&shared.state, &located.id(), None).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
-use super::placing::{Job, Placing};
+use super::placing::{Job, Placing, Progress};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
 use super::silence::{Silence, writer};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
@@ -62,7 +62,7 @@ impl S3FileSystem {
         let is_loose = kind == Transfer::Copy;
         let run = async move {
             let _entered = entered;
-            work.run(&mut None).await
+            work.run(&mut Progress::default()).await
         };
         self.unless_silent(&key, is_loose, run).await
     }
@@ -185,13 +185,13 @@ struct Transferring {
 impl Transferring {
     /// Moves a file, or accepts that it is moved if S3 takes nothing.
     async fn run_or_accept(&self) -> Result<(), Failure> {
-        let mut following = None;
-        let Node::File(meta) = &self.source.node else { return self.run(&mut following).await };
+        let mut progress = Progress::default();
+        let Node::File(meta) = &self.source.node else { return self.run(&mut progress).await };
         let (from, to) = (Key::new(&self.source.key)?, Key::new(&self.target.key)?);
         let mut was_sent = false;
         let sending = async {
             was_sent = true;
-            self.run(&mut following).await
+            self.run(&mut progress).await
         };
         if let Some(moved) = Silence::begin(&self.shared, &to).or_none(sending).await {
             return moved;
@@ -202,17 +202,18 @@ impl Transferring {
         };
         let condition = self.condition(&to, old);
         let loser = self.shared.loser(&self.context.client, &self.target.key);
-        let moved = MovedFile { from, meta: meta.clone(), to, condition, was_sent, loser };
+        let (meta, copied) = (meta.clone(), progress.copied.take());
+        let moved = MovedFile { from, meta, to, condition, was_sent, copied, loser };
         let writer = writer(&self.context.client);
         let to = moved.to.clone();
         let accepted = self.shared.store.journal().accept_move(moved, &writer).await;
         let written = match accepted.map_err(Failure::from) {
             Ok(written) => written,
             Err(failure) if self.shared.is_for_store(&to, &failure) => {
-                return Box::pin(self.run(&mut following)).await;
+                return Box::pin(self.run(&mut progress)).await;
             }
             Err(failure) => {
-                if let Some(following) = following {
+                if let Some(following) = progress.following {
                     following.failed(&failure, &self.shared.looking(), &self.shared.shutdown).await;
                 }
                 return Err(failure);
@@ -220,7 +221,7 @@ impl Transferring {
         };
         self.shared.note_accepted(&to, "a move");
         self.note_accepted(&written).await;
-        following.into_iter().for_each(Following::end);
+        progress.following.into_iter().for_each(Following::end);
         Ok(())
     }
 
@@ -235,8 +236,7 @@ impl Transferring {
         log_failure(shared.state.transfer_properties(from, to, false).await);
     }
 
-    /// `following`: what is kept of it and has not followed yet.
-    async fn run(&self, following: &mut Option<Following>) -> Result<(), Failure> {
+    async fn run(&self, progress: &mut Progress) -> Result<(), Failure> {
         self.settle().await?;
         let beside = self.markers().await?;
         let old = self.target.old_objects(&self.store, &self.shared).await?;
@@ -250,12 +250,12 @@ impl Transferring {
             ends: (self.source.id(), self.target_id()),
             may_replace: self.overwrite,
         };
-        let mut result = placing.run(jobs, following).await;
+        let mut result = placing.run(jobs, progress).await;
         self.shared.dates.touch_parent(&self.target_id());
         if result.is_ok() {
             result = delete_objects(&self.store, &without(old, |key| written.contains(key))).await;
         }
-        if let (Err(failure), Some(following)) = (&result, following.take_if(|_| result.is_err())) {
+        if let (Err(failure), Some(following)) = (&result, progress.following.take_if(|_| result.is_err())) {
             following.failed(failure, &self.shared.looking(), &self.shared.shutdown).await;
         }
         result?;
@@ -269,7 +269,7 @@ impl Transferring {
         let to = beside.unwrap_or_else(|| self.target_id());
         let (from, keep_source) = (self.source.id(), self.kind == Transfer::Copy);
         log_failure(self.shared.state.transfer_properties(&from, &to, keep_source).await);
-        following.take().into_iter().for_each(Following::end);
+        progress.following.take().into_iter().for_each(Following::end);
         Ok(())
     }
 

@@ -32,6 +32,9 @@ pub struct AcceptedRow {
     /// What its client had saved before, and had lost when it made this: if this loses, too, it takes the place of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loser: Option<LoserRow>,
+    /// Another version than it builds on is known to be in the store: it is not shown, and will lie beside or come to nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loses: bool,
 }
 
 /// A version that lies beside what won.
@@ -69,9 +72,6 @@ pub struct MoveRow {
     /// The ETag of the copy: it is there, and its source is to be deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied: Option<String>,
-    /// The store was asked to move it before this was accepted, and may have done so since.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub was_sent: bool,
 }
 
 /// What an object is to be when it is changed.
@@ -165,7 +165,7 @@ impl AcceptedRow {
 
     /// The same, where what it found at `key` is at `now` instead, and is to be `basis` there.
     pub fn rebased(&self, key: &str, now: &str, basis: Basis) -> Self {
-        let mut row = self.clone();
+        let mut row = Self { loses: false, ..self.clone() };
         row.loser.take_if(|_| now != key);
         match &mut row.change {
             Change::Move(moved) if moved.from == key => {
@@ -309,6 +309,7 @@ mod tests {
             writer: "127.0.0.1 mac -".to_owned(),
             beside: None,
             loser: None,
+            loses: false,
         }
     }
 

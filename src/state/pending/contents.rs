@@ -326,6 +326,7 @@ mod tests {
             writer: String::new(),
             beside: None,
             loser: None,
+            loses: false,
         };
         let acceptance = Acceptance { accepted: vec![(row, String::new())], ..Acceptance::default() };
         let accept = async |state: &State, coming: Coming, bytes: u64| {

@@ -205,6 +205,7 @@ mod tests {
             writer: String::new(),
             beside: None,
             loser: None,
+            loses: false,
         };
         (row, String::new())
     }

@@ -75,7 +75,7 @@ impl Cached {
         if self.content.takes(body.len() as u64) {
             let etag = ETag::new(md5_of(body.clone()).await);
             let maybe = meta(&Written { etag, last_modified: SystemTime::now() });
-            self.content.put(key, maybe, body.to_bytes());
+            self.content.put_maybe(key, maybe, body.to_bytes());
         }
     }
 
@@ -83,7 +83,7 @@ impl Cached {
     pub(super) fn keep_maybe_copied(&self, source: &CopySource, to: &Key) {
         let held = source.etag.as_ref().and_then(|etag| self.content.version(&source.key, etag));
         if let Some(held) = held {
-            self.content.put(to, held.meta.clone(), held.content.clone());
+            self.content.put_maybe(to, held.meta.clone(), held.content.clone());
         }
     }
 }

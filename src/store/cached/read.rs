@@ -79,7 +79,7 @@ impl Cached {
     fn newest_held(&self, key: &Key) -> Option<Arc<Held>> {
         match self.metadata.object(key, Freshness::Any) {
             Some(newest) => self.content.version(key, &newest?.etag),
-            None => self.content.get(key),
+            None => self.content.get(key).filter(|held| !held.is_maybe),
         }
     }
 

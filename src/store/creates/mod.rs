@@ -251,7 +251,7 @@ impl Creates {
 
     /// The store has it, as `etag`.
     fn left_empty(&self, key: &Key, etag: &ETag) -> Left {
-        if *etag != empty_etag() {
+        if *etag != ETag::of_nothing() {
             self.0.stored_as.insert(key.clone(), etag.clone());
         }
         Left::Empty { is_open: (self.0.is_open)(&path_of(key)) }
@@ -293,18 +293,13 @@ fn path_of(key: &Key) -> PathKey {
 fn meta(row: &CreateRow) -> ObjectMeta {
     ObjectMeta {
         size: 0,
-        etag: empty_etag(),
+        etag: ETag::of_nothing(),
         // S3 has whole seconds.
         last_modified: SystemTime::UNIX_EPOCH + Duration::from_secs(row.made / 1000),
         content_type: row.content_type.clone().or_else(|| Some("application/octet-stream".to_owned())),
         storage_class: None,
         user: row.user.clone(),
     }
-}
-
-/// The ETag that S3 gives an empty object, unless it is encrypted with KMS.
-fn empty_etag() -> ETag {
-    ETag::new("d41d8cd98f00b204e9800998ecf8427e")
 }
 
 /// How long content is waited for: macOS sends it within a second.

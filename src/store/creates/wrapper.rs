@@ -7,10 +7,10 @@ use bytes::Bytes;
 use unicode_normalization::UnicodeNormalization;
 
 use super::rows::Row;
-use super::{Creates, empty_etag, meta};
+use super::{Creates, meta};
 use crate::logging::with_causes;
 use crate::object::{
-    Attributes, Condition, DeleteTarget, Key, ObjectMeta, ReadCondition, Spelling, Stat, Written,
+    Attributes, Condition, DeleteTarget, ETag, Key, ObjectMeta, ReadCondition, Spelling, Stat, Written,
 };
 use crate::path_key::PathKey;
 use crate::state::{CreateRow, Left};
@@ -52,9 +52,9 @@ impl WithCreates {
     /// The condition as the store knows the object: an empty one has another ETag where it is encrypted.
     fn current(&self, key: &Key, condition: &Condition) -> Condition {
         match condition {
-            Condition::IfMatch(etag) if *etag == empty_etag() => {
+            Condition::IfMatch(etag) if *etag == ETag::of_nothing() => {
                 let stored = self.creates.0.stored_as.get(key);
-                Condition::IfMatch(stored.unwrap_or_else(empty_etag))
+                Condition::IfMatch(stored.unwrap_or_else(ETag::of_nothing))
             }
             other => other.clone(),
         }
@@ -63,7 +63,7 @@ impl WithCreates {
     /// The same of what is written, where a client may have been told the ETag in an earlier life.
     async fn current_of_old(&self, key: &Key, condition: &Condition) -> StoreResult<Condition> {
         let current = self.current(key, condition);
-        if current != Condition::IfMatch(empty_etag()) {
+        if current != Condition::IfMatch(ETag::of_nothing()) {
             return Ok(current);
         }
         let there = existing(self.inner.head(key).await)?;
@@ -82,7 +82,7 @@ impl WithCreates {
             let _turn = row.turn.lock().await;
             if self.is_held(key, &row).await? {
                 let condition = match condition {
-                    Condition::IfMatch(etag) if *etag == empty_etag() => Condition::IfAbsent,
+                    Condition::IfMatch(etag) if *etag == ETag::of_nothing() => Condition::IfAbsent,
                     Condition::None => Condition::None,
                     _ => return Err(StoreError::ConditionFailed),
                 };
@@ -119,7 +119,7 @@ impl WithCreates {
         if !self.is_held(&object.key, &row).await? {
             return Ok(None);
         }
-        if object.etag.as_ref().is_some_and(|etag| *etag != empty_etag()) {
+        if object.etag.as_ref().is_some_and(|etag| *etag != ETag::of_nothing()) {
             return Err(StoreError::ConditionFailed);
         }
         self.creates.end(&object.key, Left::Nothing).await;
@@ -207,7 +207,7 @@ impl WithCreates {
 
     /// What stands for a held object until its content was accepted; see [`Creates::hand_over`].
     pub fn hand_over(&self, key: &Key, condition: &Condition) -> Option<CreateRow> {
-        if *condition == Condition::IfMatch(empty_etag()) { self.creates.hand_over(key) } else { None }
+        if *condition == Condition::IfMatch(ETag::of_nothing()) { self.creates.hand_over(key) } else { None }
     }
 
     pub async fn take_back(&self, key: &Key, create: CreateRow) {

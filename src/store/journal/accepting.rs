@@ -55,6 +55,8 @@ pub struct MovedFile {
     pub condition: Condition,
     /// The store may have begun to.
     pub was_sent: bool,
+    /// It is at its destination as this, and its source may be gone.
+    pub copied: Option<ETag>,
     /// What its client had saved there before, and had lost when it began.
     pub loser: Option<(Key, ETag)>,
 }
@@ -165,11 +167,11 @@ impl Journal {
 
     /// The row of a file that the store moves. It may come to nothing: then what was saved at its destination is needed.
     fn relocated(&self, chains: &mut Chains, moved: &MovedFile, writer: &Writer) -> AcceptedRow {
-        let MovedFile { from, meta, to, condition, was_sent, .. } = moved;
+        let MovedFile { from, meta, to, condition, copied, .. } = moved;
         let basis = chains.basis(from, Some(&meta.etag), |etag| self.stored(etag));
         let (size, storage_class) = (meta.size, meta.storage_class.clone());
-        let (from, was_sent) = (from.to_string(), *was_sent);
-        let change = Change::Move(MoveRow { from, basis, size, storage_class, copied: None, was_sent });
+        let (from, copied) = (from.to_string(), copied.as_ref().map(|copy| copy.quoted().to_owned()));
+        let change = Change::Move(MoveRow { from, basis, size, storage_class, copied });
         let (content_type, user) = (meta.content_type.clone(), meta.user.clone());
         let basis = chains.basis(to, seen(condition), |etag| self.stored(etag));
         AcceptedRow { change, content_type, user, ..self.row(chains, to, basis, writer) }
@@ -203,6 +205,7 @@ impl Journal {
             writer: writer.row.clone(),
             beside: None,
             loser: None,
+            loses: false,
         }
     }
 

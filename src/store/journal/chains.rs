@@ -11,6 +11,17 @@ use crate::object::{ETag, Key};
 use crate::spool::KeptBody;
 use crate::state::{AcceptedRow, Basis, Change};
 
+/// What became of a change at its own name.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End<'a> {
+    /// It is there.
+    Stored(&'a ETag),
+    /// Something else is there than it builds on.
+    Lost,
+    /// What others come to has nothing to do with it.
+    Open,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Chains {
@@ -199,19 +210,22 @@ impl Chains {
         shown.cloned()
     }
 
-    /// Takes note of what does not build on `change`, which is at `now` in the store as `etag`: nobody is shown the one and
-    /// then the other.
-    pub(super) fn note_losing(&self, change: &Pending, now: &Key, etag: Option<&ETag>) {
-        let Some(etag) = etag.filter(|_| now == change.key()) else { return };
-        let others = self.by_key.get(now).into_iter().flatten();
-        for other in others.filter(|other| other.row.number != change.row.number) {
-            let is_losing = match other.row.basis_at(now.as_str()) {
-                Some(Basis::Version(version)) => version != etag.quoted(),
-                Some(Basis::Absent) => true,
-                Some(Basis::After(_)) | None => false,
-            };
-            if is_losing {
-                other.set_losing();
+    /// Those that lose by what became of `change`, of which `rows` are others already: nobody is shown the one and then the
+    /// other.
+    pub(super) fn note_losing(&self, rows: &mut Vec<AcceptedRow>, change: &Pending, end: End<'_>) {
+        let key = change.key();
+        let loses = |basis: &Basis| match (basis, end) {
+            (Basis::After(_), _) | (_, End::Open) => false,
+            (basis, End::Stored(etag)) => *basis != Basis::Version(etag.quoted().to_owned()),
+            (basis, End::Lost) => *basis == change.row.basis,
+        };
+        let others = self.by_key.get(key).into_iter().flatten();
+        // What is refused may stay for long.
+        let others = others.filter(|other| other.row.number != change.row.number && !other.is_refused());
+        for other in others.filter(|other| other.row.basis_at(key.as_str()).is_some_and(loses)) {
+            match rows.iter_mut().find(|row| row.number == other.row.number) {
+                Some(row) => row.loses = true,
+                None => rows.push(AcceptedRow { loses: true, ..other.row.clone() }),
             }
         }
     }
@@ -362,6 +376,7 @@ mod tests {
             writer: String::new(),
             beside: None,
             loser: None,
+            loses: false,
         }
     }
 
@@ -407,7 +422,7 @@ mod tests {
         let moved = |number: u64, basis: Basis| {
             let from = "d/file".to_owned();
             let (size, storage_class, copied) = (0, None, None);
-            let change = Change::Move(MoveRow { from, basis, size, storage_class, copied, was_sent: false });
+            let change = Change::Move(MoveRow { from, basis, size, storage_class, copied });
             of_row(AcceptedRow { key: "to".into(), change, ..row(number, Basis::Absent) })
         };
         let mut chains = chains([
@@ -445,14 +460,17 @@ mod tests {
         ]);
         let (first, stored) = (chains.first(&key()).unwrap(), ETag::new("stored"));
         chains.numbered(5).unwrap().set_refused("denied".to_owned());
-        chains.note_losing(&first, &Key::new("d/copy").unwrap(), Some(&stored));
-        chains.note_losing(&first, &key(), None);
-        assert!(!chains.numbered(2).unwrap().is_losing(), "nothing is stored there");
-        chains.note_losing(&first, &key(), Some(&stored));
-        assert_eq!(number(chains.shown(&key())), Some(4));
-        let followers = chains.followers(&first, &key(), Some(&stored));
+        let losing = |end| {
+            let mut rows = Vec::new();
+            chains.note_losing(&mut rows, &first, end);
+            rows.iter().map(|row| row.number).collect::<Vec<_>>()
+        };
+        assert_eq!(losing(End::Open), [0; 0], "nothing is stored there");
+        assert_eq!(losing(End::Lost), [2], "on the same, which is not there");
+        let mut rows = chains.followers(&first, &key(), Some(&stored));
+        chains.note_losing(&mut rows, &first, End::Stored(&stored));
         chains.remove(&first);
-        followers.iter().for_each(|row| chains.replace(row));
+        rows.iter().for_each(|row| chains.replace(row));
         assert_eq!(number(chains.shown(&key())), Some(4), "what builds on it");
         chains.remove(&chains.numbered(4).unwrap());
         assert_eq!(number(chains.shown(&key())), Some(5), "what is refused may stay for long");
@@ -542,7 +560,7 @@ mod tests {
 
     fn moving(number: u64, ends: (&str, Basis), to: (&str, Basis)) -> Pending {
         let (from, basis) = (ends.0.to_owned(), ends.1);
-        let moved = MoveRow { from, basis, size: 7, storage_class: None, copied: None, was_sent: false };
+        let moved = MoveRow { from, basis, size: 7, storage_class: None, copied: None };
         of_row(AcceptedRow { key: to.0.to_owned(), change: Change::Move(moved), ..row(number, to.1) })
     }
 

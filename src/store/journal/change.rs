@@ -57,7 +57,7 @@ struct Progress {
     tries: u32,
     why: Option<String>,
     is_refused: bool,
-    /// Another version than it builds on is known to be in the store: it will lie beside, or come to nothing.
+    /// See [`AcceptedRow::loses`].
     is_losing: bool,
     /// Of what is moved: the copy, once it is there.
     copied: Option<ETag>,
@@ -71,7 +71,8 @@ impl Pending {
         let from = row.moved().map(|moved| Key::new(&moved.from)).transpose()?;
         let copied = row.moved().and_then(|moved| moved.copied.as_deref()).map(ETag::new);
         let beside = row.beside.as_deref().map(Key::new).transpose()?;
-        let progress = Mutex::new(Progress { copied, beside, ..Progress::default() });
+        let progress = Progress { copied, beside, is_losing: row.loses, ..Progress::default() };
+        let progress = Mutex::new(progress);
         Ok(Self { row, key, from, since, accepted: Instant::now(), body, progress })
     }
 
@@ -111,12 +112,6 @@ impl Pending {
     /// When it was accepted, by this machine's clock.
     pub fn since(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.since)
-    }
-
-    /// Its client has asked for it since then, by S3's clock, at the earliest: what was sent before it was accepted may be
-    /// there since.
-    pub fn asked(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_millis(self.since).saturating_sub(SENT_BEFORE)
     }
 
     /// All that it changes.
@@ -250,12 +245,6 @@ impl Pending {
         self.progress.lock().is_losing
     }
 
-    /// Unless it is refused: then it may stay for long.
-    pub(super) fn set_losing(&self) {
-        let mut progress = self.progress.lock();
-        progress.is_losing = !progress.is_refused;
-    }
-
     /// It is tried again.
     pub(super) fn set_retried(&self) {
         let mut progress = self.progress.lock();
@@ -334,9 +323,6 @@ impl Pending {
         !self.progress.lock().was_begun
     }
 }
-
-/// As long as a client may wait for a change before it is accepted, and clocks may differ.
-const SENT_BEFORE: Duration = Duration::from_secs(180);
 
 fn condition(basis: &Basis) -> Option<Condition> {
     match basis {

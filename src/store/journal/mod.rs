@@ -42,7 +42,7 @@ pub use operating::SaveError;
 pub use wrapper::WithJournal;
 
 use bodies::{body_of, claim, disown, remove, sweep};
-use chains::Chains;
+use chains::{Chains, End};
 
 /// What becomes of a save that its client cannot be told of while S3 is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,10 +155,16 @@ impl Journal {
         let etag = written.map(|written| &written.etag);
         etag.iter().for_each(|etag| self.0.stored_as.insert(change.etag(), (*etag).clone()));
         let _turns = self.turns_of(&[change]).await;
+        let end = match etag {
+            Some(etag) if key == change.key() => End::Stored(etag),
+            Some(_) => End::Lost,
+            None => End::Open,
+        };
         let followers = {
             let chains = self.0.chains.lock();
-            chains.note_losing(change, key, etag);
-            chains.followers(change, key, etag)
+            let mut rows = chains.followers(change, key, etag);
+            chains.note_losing(&mut rows, change, end);
+            rows
         };
         self.end(&[change], &followers).await;
     }

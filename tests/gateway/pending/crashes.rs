@@ -46,7 +46,7 @@ impl Document {
     }
 }
 
-async fn serve(door: &Door, state: &TempDir) -> Process {
+pub(super) async fn serve(door: &Door, state: &TempDir) -> Process {
     let endpoint = format!("http://{}", door.address);
     let options = ["--on-outage", "keep", "--store-patience", "300ms"];
     Process::gateway(&endpoint, state, &options).await
