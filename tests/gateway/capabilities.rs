@@ -490,6 +490,43 @@ async fn a_completion_that_ends_its_upload_by_being_refused_is_refused() {
     assert!(!gateway.hooks().transcript().iter().any(is_look), "the endpoint keeps conditions");
 }
 
+/// A failure says nothing of conditions, nor do the answers of those that relied on what failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_fails_while_an_endpoint_is_asked_does_not_mislead() {
+    let failure = Action::Fail { status: 500, code: "InternalError", message: "try again" };
+    let asked = [("PutObject", 4), ("CopyObject", 3), ("DeleteObjects", 1), ("DeleteObject", 2)];
+    for (operation, times) in asked.into_iter().flat_map(|(name, most)| (0..most).map(move |n| (name, n))) {
+        for action in [failure.clone(), Action::ApplyThenFail] {
+            let (gateway, gate) = (asking(&[]).await, Gate::default());
+            let (bucket, what) = (gateway.bucket().await, format!("{operation} {times} {action:?}"));
+            let rule = |times, action| {
+                let (operation, target) = (Some(operation.to_owned()), Some(".s3dav".to_owned()));
+                gateway.hooks().add(Rule { operation, target, times, action });
+            };
+            // Those before it are answered as ever.
+            let open = Gate::default();
+            open.open();
+            rule(times, Action::Hold(open));
+            rule(1, action);
+            bucket.put("moved", "mine").await;
+            gateway.put("/other", "x").await;
+            let (operation, target) = (Some("CopyObject".to_owned()), Some("bucket/there".to_owned()));
+            let action = Action::HoldFirst(gate.clone());
+            gateway.hooks().add(Rule { operation, target, times: 1, action });
+            let moved = async { gateway.transfer("MOVE", "/moved", "/there").await };
+            let others = async {
+                gate.reached().await;
+                bucket.put("there", "theirs").await;
+                gate.open();
+            };
+            assert_eq!(tokio::join!(moved, others).0, 201, "{what}");
+            assert_eq!(bucket.get("there").await.unwrap(), "theirs", "{what}");
+            let beside = bucket.keys().await.into_iter().filter(|key| key.starts_with("there (conflict"));
+            assert_eq!(beside.count(), 1, "{what}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_made_to_ask_outlives_a_crash() {
     let s3 = embedded().await;

@@ -45,8 +45,9 @@ pub(super) struct Placing {
 pub(super) struct Progress {
     /// What is kept of it and has not followed yet.
     pub(super) following: Option<Following>,
-    /// The file is at its destination, as this: its source may be deleted by now.
-    pub(super) copied: Option<ETag>,
+    /// The file is there, as this: at its destination, or beside what somebody else made there. Its source may be deleted by
+    /// now.
+    pub(super) copied: Option<(Key, ETag)>,
 }
 
 /// Where a copy went, of which version of its source.
@@ -64,7 +65,6 @@ impl Placing {
     /// Whose properties follow is noted in `progress` when all copies are there and no source is deleted yet.
     pub(super) async fn run(&self, mut jobs: Vec<Job>, progress: &mut Progress) -> Result<(), Failure> {
         for round in 0..MOST_ROUNDS {
-            let file = if let [file] = jobs.as_slice() { Some(file.to.clone()) } else { None };
             let placed = match self.copy_all(jobs, round == 0).await {
                 // What was there is moved, and what came after it is somebody else's, and gone.
                 Err(Failure::NotFound) if round > 0 => return Ok(()),
@@ -78,7 +78,7 @@ impl Placing {
                 return Ok(());
             }
             progress.copied = match placed.as_slice() {
-                [only] if file.as_ref() == Some(&only.to) => Some(only.written.etag.clone()),
+                [only] => Some((only.to.clone(), only.written.etag.clone())),
                 _ => None,
             };
             if round == 0 {

@@ -202,7 +202,9 @@ impl Transferring {
         };
         let condition = self.condition(&to, old);
         let loser = self.shared.loser(&self.context.client, &self.target.key);
-        let (meta, copied) = (meta.clone(), progress.copied.take());
+        // What lies beside has only its source to lose.
+        let (to, copied) = progress.copied.take().map_or((to, None), |(to, copy)| (to, Some(copy)));
+        let meta = meta.clone();
         let moved = MovedFile { from, meta, to, condition, was_sent, copied, loser };
         let writer = writer(&self.context.client);
         let to = moved.to.clone();
@@ -220,14 +222,14 @@ impl Transferring {
             }
         };
         self.shared.note_accepted(&to, "a move");
-        self.note_accepted(&written).await;
+        self.note_accepted(to.as_str(), &written).await;
         progress.following.into_iter().for_each(Following::end);
         Ok(())
     }
 
-    async fn note_accepted(&self, written: &Written) {
-        let (shared, client) = (&self.shared, &self.context.client);
-        let (from, to) = (&self.source.key, &self.target.key);
+    /// `to`: where it is, or comes.
+    async fn note_accepted(&self, to: &str, written: &Written) {
+        let (shared, client, from) = (&self.shared, &self.context.client, &self.source.key);
         shared.seen_versions.saw(client, to, &written.etag);
         shared.seen_versions.forget(client, from);
         shared.dates.touch_parent(from);

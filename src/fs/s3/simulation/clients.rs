@@ -272,8 +272,8 @@ fn failed(act: &Act, failure: &Failure) -> Outcome {
     let why = failure.to_string();
     match (act, failure) {
         (Act::Delete { .. } | Act::Read { .. }, failure) if failure.is_absence() => Outcome::Found(None),
-        // An earlier try of it, whose answer was lost, may have deleted what was there.
-        (Act::Delete { .. }, Failure::Changed) => Outcome::Failed(why),
+        // An earlier try of it, whose answer was lost, may have deleted what was there, or copied it.
+        (Act::Delete { .. } | Act::Move { .. }, Failure::Changed) => Outcome::Failed(why),
         (Act::DeleteFolder { .. }, failure) if failure.is_absence() => Outcome::Nothing(why),
         (
             _,

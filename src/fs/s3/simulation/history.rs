@@ -147,8 +147,8 @@ pub(super) struct History {
     pub(super) changes: Vec<Change>,
     /// Conditions that did not hold.
     pub(super) conflicts: u64,
-    /// The gateway has died.
-    pub(super) has_died: bool,
+    /// When the gateway died.
+    pub(super) deaths: Vec<u64>,
     /// Everything, for people.
     lines: Vec<String>,
 }
@@ -183,7 +183,7 @@ impl History {
     /// The gateway is dead. What was under way.
     pub(super) fn cut(&mut self) -> Vec<(Who, Act)> {
         let ended = self.now();
-        self.has_died = true;
+        self.deaths.push(ended);
         self.note("the gateway dies");
         let cut = self.ops.iter_mut().filter(|op| op.outcome == Outcome::UnderWay).map(|op| {
             (op.ended, op.outcome) = (ended, Outcome::Cut);

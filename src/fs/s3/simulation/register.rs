@@ -41,10 +41,12 @@ enum What {
         at: usize,
     },
     /// `is_whole`: it cannot have stopped halfway.
+    /// `is_lost`: it lies beside, or was there for a moment.
     Move {
         from: usize,
         to: usize,
         is_whole: bool,
+        is_lost: bool,
     },
     /// What this operation did comes to nothing after all.
     Undo {
@@ -92,7 +94,7 @@ pub(super) fn order(world: &World) -> Order {
     for one in groups {
         let is_here = |event: &&Event| group[event.what.keys()[0]] == one;
         let events: Vec<Event> = events.iter().filter(is_here).cloned().collect();
-        let is_stale = events.iter().any(|event| is_stale(event.of, &history.ops));
+        let is_stale = events.iter().any(|event| is_stale(event.of, &history));
         match order_of(&events) {
             Order::Found => {}
             // What is saved on what is not there any more is shown until that is found out.
@@ -105,19 +107,24 @@ pub(super) fn order(world: &World) -> Order {
 }
 
 /// Whether a client may have had something else in mind than was there.
-fn is_stale(number: usize, ops: &[Op]) -> bool {
+fn is_stale(number: usize, history: &History) -> bool {
+    let History { ops, deaths, .. } = history;
     let op = &ops[number];
     let (Act::Save { key, .. } | Act::Move { to: key, .. }) = &op.act else { return false };
+    // What was learned right before a crash is forgotten.
+    let forgotten = op.known_since..=op.known_since + FORGOTTEN;
+    let is_forgotten = |death: &u64| *death < op.begun && forgotten.contains(death);
+    let known_since = if deaths.iter().any(is_forgotten) { 0 } else { op.known_since };
     let may_differ = |other: &Op| {
         let ended = if other.is_acknowledged() && other.who != Who::Other { other.ended } else { u64::MAX };
         other.may_be_done()
             && other.who != op.who
             && other.act.changes(key)
-            && ended > op.known_since
+            && ended > known_since
             && other.begun < op.ended
     };
     // After a crash a client of which nothing is known may have read what was there before.
-    let may_be_unsure = || ops.iter().any(|other| other.outcome == Outcome::Cut && other.ended < op.begun);
+    let may_be_unsure = || deaths.iter().any(|death| *death < op.begun);
     let means_something = op.known != Known::Nothing || may_be_unsure();
     op.known == Known::Beside || (means_something && ops.iter().any(may_differ))
 }
@@ -153,6 +160,7 @@ fn events(history: &History, has_denials: bool) -> Vec<Event> {
             let undone = match what {
                 What::Move { from, to, .. } if has_conflicts => Some((from, to)),
                 What::Put { at, may_lose: true, .. } => Some((at, at)),
+                What::Remove { at } if has_denials => Some((at, at)),
                 _ => None,
             };
             if let Some((from, to)) = undone {
@@ -183,12 +191,11 @@ fn whats(op: &Op, ops: &[Op], changes: &[Change], has_denials: bool) -> Vec<What
             within.map(|(at, _)| What::Remove { at }).collect()
         }
         (Act::Delete { key }, _) => place(key).map(|at| What::Remove { at }).into_iter().collect(),
-        (Act::Move { from, .. }, Outcome::Lost) => {
-            place(from).map(|at| What::Remove { at }).into_iter().collect()
-        }
         (Act::Move { from, to }, outcome) => {
+            let is_lost = *outcome == Outcome::Lost;
+            let is_whole = is_lost || *outcome == Outcome::Done && !has_denials && !has_rival(op, ops);
             let (Some(from), Some(to)) = (place(from), place(to)) else { return Vec::new() };
-            vec![What::Move { from, to, is_whole: *outcome == Outcome::Done }]
+            vec![What::Move { from, to, is_whole, is_lost }]
         }
         (Act::List { folder }, Outcome::Names(names)) => {
             let here = KEYS.iter().enumerate().filter_map(|(at, key)| Some((at, within(key, folder)?)));
@@ -196,6 +203,16 @@ fn whats(op: &Op, ops: &[Op], changes: &[Change], has_denials: bool) -> Vec<What
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether others move the same at the same time: each may have it then.
+fn has_rival(op: &Op, ops: &[Op]) -> bool {
+    let is_at_once = |other: &&Op| other.who != op.who && other.begun < op.ended && op.begun < other.ended;
+    let moved = |op: &Op| match &op.act {
+        Act::Move { from, .. } => Some(from.clone()),
+        _ => None,
+    };
+    ops.iter().filter(is_at_once).any(|other| moved(other).is_some() && moved(other) == moved(op))
 }
 
 /// Whether something was moved over what was saved. If the store refuses both, neither is there.
@@ -295,16 +312,25 @@ impl Search<'_> {
                 vec![after]
             }
             What::Remove { at } => {
-                registers[at] = None;
+                if let Some(old) = registers[at].take() {
+                    after.undoable.push((of, NOTHING, Some(old)));
+                }
                 vec![after]
             }
-            What::Move { from, to, is_whole } => {
-                let Some(value) = registers[from] else { return Vec::new() };
-                after.undoable.push((of, value, registers[to]));
-                registers[to] = Some(value);
-                let copied = after.clone();
-                after.registers[from] = None;
-                if is_whole { vec![after] } else { vec![after, copied] }
+            What::Move { from, to, is_whole, is_lost } => {
+                let Some(value) = registers[from].take() else {
+                    return if is_lost { vec![after] } else { Vec::new() };
+                };
+                let beside = after.clone();
+                after.undoable.push((of, value, after.registers[to]));
+                after.registers[to] = Some(value);
+                let mut copied = after.clone();
+                copied.registers[from] = Some(value);
+                match (is_whole, is_lost) {
+                    (_, true) => vec![beside, after],
+                    (true, false) => vec![after],
+                    (false, false) => vec![after, copied],
+                }
             }
             What::Undo { of, from, to } => {
                 let Some(at) = after.undoable.iter().position(|undoable| undoable.0 == of) else {
@@ -314,8 +340,10 @@ impl Search<'_> {
                 let mut undone = match after.registers[to] {
                     Some(there) if there != value => vec![after],
                     Some(_) => {
+                        // Its source may stay alone.
+                        let there = after.clone();
                         after.registers[to] = old;
-                        vec![after]
+                        if from == to { vec![after] } else { vec![after, there] }
                     }
                     // What was to be deleted did not come there; what it was to replace is there, unless it was that.
                     None => {
@@ -341,5 +369,9 @@ impl Search<'_> {
     }
 }
 
+/// Steps before a crash.
+const FORGOTTEN: u64 = 15;
+/// No value.
+const NOTHING: Value = Value::MAX;
 /// More would take seconds.
 const MOST_STATES: usize = 20_000;

@@ -12,8 +12,9 @@ pub(super) fn complaints(world: &World, left: &BTreeMap<String, Value>) -> Vec<S
     let seen = world.seen.lock();
     let seen = |value: Value| seen.get(&value).copied();
     let has_denials = world.plan.has_denials;
-    let History { ops, changes, has_died, .. } = &*history;
-    let judge = Judge { ops, changes, seen: &seen, has_denials, has_died: *has_died };
+    let History { ops, changes, deaths, .. } = &*history;
+    let has_died = !deaths.is_empty();
+    let judge = Judge { ops, changes, seen: &seen, has_denials, has_died };
     let mut wrong = Vec::new();
     for change in history.changes.iter().filter(|change| change.by_gateway) {
         wrong.extend(judge.unlawful(change));
@@ -81,7 +82,7 @@ impl Judge<'_> {
             Act::Move { from, .. } if from == key => true,
             Act::Save { key: to, .. } | Act::Move { to, .. } if to == key => match op.known {
                 Known::Nothing | Known::Moved => true,
-                Known::Value(known) => known == value || known == 0,
+                Known::Value(known) => known == value || known == 0 || self.brings(op, value),
                 // What it brought there it was not told of, if that was refused halfway.
                 Known::Absent | Known::Beside => self.may_have_brought(op, key, value),
             },
@@ -89,10 +90,14 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the client of `op` may have moved that value there before, and was told that it had failed; or does so now: what
-    /// changes meanwhile is moved once more.
+    /// Whether that value may be at the source of this move: what changes meanwhile is moved once more.
+    fn brings(&self, op: &Op, value: Value) -> bool {
+        matches!(&op.act, Act::Move { from, .. } if self.places(value).contains(from.as_str()))
+    }
+
+    /// Whether the client of `op` may have moved that value there before, and was told that it had failed; or does so now.
     fn may_have_brought(&self, op: &Op, key: &str, value: Value) -> bool {
-        if matches!(&op.act, Act::Move { from, .. } if self.places(value).contains(from.as_str())) {
+        if self.brings(op, value) {
             return true;
         }
         let is_open = |own: &&Op| matches!(own.outcome, Outcome::Failed(_) | Outcome::Cut);

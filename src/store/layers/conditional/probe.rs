@@ -45,12 +45,21 @@ pub(super) struct Probe<'a> {
     pub(super) prefix: &'a str,
 }
 
-/// Keys to ask on, and whether something is there.
+/// Keys to ask on, and what is there.
 struct Scratch {
     key: Key,
-    has_key: bool,
+    at_key: Presence,
     other: Key,
-    has_other: bool,
+    at_other: Presence,
+}
+
+/// Whether an object is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    There,
+    Absent,
+    /// A write or a deletion that may have passed.
+    Unknown,
 }
 
 impl Probe<'_> {
@@ -66,8 +75,9 @@ impl Probe<'_> {
         if let Err(error) = self.state.begin_question(&row).await {
             tracing::warn!(%key, error = with_causes(&error), "if this program dies now, this key stays");
         }
-        let mut scratch = Scratch { key, has_key: true, other, has_other: false };
-        let put = self.put(&scratch.key, &Condition::None).await;
+        let (at_key, at_other) = (Presence::Unknown, Presence::Absent);
+        let mut scratch = Scratch { key, at_key, other, at_other };
+        let put = self.put_key(&mut scratch).await;
         let mut answers = Vec::new();
         for kind in kinds.iter().filter(|_| put.is_ok()) {
             let answer = match self.ask_on(*kind, &mut scratch).await {
@@ -99,8 +109,10 @@ impl Probe<'_> {
     /// Deletes what may be there; whether all of it is gone.
     async fn clean_up(&self, scratch: &Scratch) -> bool {
         let mut is_clean = true;
-        for (key, may_be_there) in [(&scratch.key, scratch.has_key), (&scratch.other, scratch.has_other)] {
-            if may_be_there && let Err(error) = existing(self.store.delete(key, &Condition::None).await) {
+        for (key, presence) in [(&scratch.key, scratch.at_key), (&scratch.other, scratch.at_other)] {
+            if presence != Presence::Absent
+                && let Err(error) = existing(self.store.delete(key, &Condition::None).await)
+            {
                 is_clean = false;
                 tracing::warn!(
                     %key,
@@ -114,9 +126,8 @@ impl Probe<'_> {
 
     /// Tries writes whose conditions do not hold, until one passes.
     async fn ask_on(&self, kind: Kind, scratch: &mut Scratch) -> StoreResult<bool> {
-        if !scratch.has_key {
-            scratch.has_key = true;
-            self.put(&scratch.key, &Condition::None).await?;
+        if scratch.at_key != Presence::There {
+            self.put_key(scratch).await?;
         }
         match kind {
             Kind::Put => {
@@ -125,10 +136,12 @@ impl Probe<'_> {
                 if !keeps {
                     return Ok(false);
                 }
-                scratch.has_other = true;
-                let put = is_refused(self.put(&scratch.other, &wrong()).await)?;
-                scratch.has_other = !put;
-                Ok(put)
+                let before = std::mem::replace(&mut scratch.at_other, Presence::Unknown);
+                let keeps = is_refused(self.put(&scratch.other, &wrong()).await)?;
+                if keeps {
+                    scratch.at_other = before;
+                }
+                Ok(keeps)
             }
             Kind::Listing => {
                 let page = self.store.list(&ListRequest::tree(scratch.key.as_str())).await?;
@@ -136,31 +149,49 @@ impl Probe<'_> {
             }
             Kind::Complete => self.refuses_completions(&scratch.key).await,
             Kind::CopySource => {
-                let was_there = std::mem::replace(&mut scratch.has_other, true);
-                let copied = self.copy(scratch, Some(wrong_etag()), &Condition::None).await;
-                let keeps = is_refused(copied)?;
-                scratch.has_other = was_there || !keeps;
+                let before = std::mem::replace(&mut scratch.at_other, Presence::Unknown);
+                let keeps = is_refused(self.copy(scratch, Some(wrong_etag()), &Condition::None).await)?;
+                if keeps {
+                    scratch.at_other = before;
+                }
                 Ok(keeps)
             }
             Kind::CopyDestination => {
-                if !std::mem::replace(&mut scratch.has_other, true)
-                    && is_refused(self.copy(scratch, None, &Condition::None).await)?
-                {
-                    return Ok(false);
+                // Where nothing is a condition may hold.
+                if scratch.at_other != Presence::There {
+                    scratch.at_other = Presence::Unknown;
+                    if is_refused(self.copy(scratch, None, &Condition::None).await)? {
+                        return Ok(false);
+                    }
+                    scratch.at_other = Presence::There;
                 }
                 Ok(is_refused(self.copy(scratch, None, &Condition::IfAbsent).await)?
                     && is_refused(self.copy(scratch, None, &wrong()).await)?)
             }
             Kind::Delete => {
-                // What is there may be gone then, or not: it is deleted in any case.
-                is_refused(self.store.delete(&scratch.key, &wrong()).await)
+                scratch.at_key = Presence::Unknown;
+                let keeps = is_refused(self.store.delete(&scratch.key, &wrong()).await)?;
+                if keeps {
+                    scratch.at_key = Presence::There;
+                }
+                Ok(keeps)
             }
             Kind::DeleteMany => {
-                let deleted = self.delete_many(&scratch.key).await;
-                scratch.has_key = deleted.is_err();
-                is_refused(deleted)
+                scratch.at_key = Presence::Unknown;
+                let keeps = is_refused(self.delete_many(&scratch.key).await)?;
+                if keeps {
+                    scratch.at_key = Presence::There;
+                }
+                Ok(keeps)
             }
         }
+    }
+
+    async fn put_key(&self, scratch: &mut Scratch) -> StoreResult<()> {
+        scratch.at_key = Presence::Unknown;
+        self.put(&scratch.key, &Condition::None).await?;
+        scratch.at_key = Presence::There;
+        Ok(())
     }
 
     async fn put(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
