@@ -45,6 +45,10 @@ async fn drain(directory: &Path, patience: Duration) -> Result<u64, CommandError
         ));
     }
     if let Some(holder) = holder(directory) {
+        if !holder.sends() {
+            let error = anyhow::anyhow!("{place} is in use ({})", holder.note);
+            return Err(CommandError::hinted(error, "try again when that has ended"));
+        }
         tell!("{place} is in use ({}), and what waits in it is sent by that", holder.note);
         return Ok(0);
     }

@@ -187,6 +187,13 @@ pub struct Holder {
     pub note: String,
 }
 
+impl Holder {
+    /// Whether it sends what waits: a gateway, or `s3dav drain`, and none of the commands that look or change something.
+    pub fn sends(&self) -> bool {
+        !self.note.contains(", s3dav ") || self.note.ends_with(", s3dav drain")
+    }
+}
+
 /// The gateway that has that state, if one does. Blocks for the time of a small file.
 pub fn holder(directory: &Path) -> Option<Holder> {
     holder_of(&directory.join(LOCK_FILE))

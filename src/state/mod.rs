@@ -272,6 +272,8 @@ impl State {
         let work = move |database: &redb::Database| {
             // There is one writer at a time anyway.
             let _turn = state.0.writing.lock();
+            // What nobody finds after the end is good until then; what was accepted is not held to be on disk.
+            let durability = if state.0.held.is_in_place() { durability } else { Durability::None };
             Ok(follow(state.commit(database, durability, work)?))
         };
         let database = Arc::clone(&self.0.database);

@@ -213,6 +213,9 @@ impl State {
         let written = self.sync().await;
         if written.is_err() {
             let mut rows = self.0.pending.0.lock();
+            if before.iter().all(|(_, id)| rows.is_written(id)) {
+                return Ok(());
+            }
             for (row, id) in before {
                 match row {
                     Some(row) => rows.put(row),

@@ -161,6 +161,11 @@ impl Rows {
         settled.iter().for_each(|id| drop(self.remove(id)));
     }
 
+    /// Whether the disk has a row as it is, or without it: somebody else's sync may have taken it along.
+    pub(super) fn is_written(&self, id: &str) -> bool {
+        !self.changed.contains(id)
+    }
+
     pub(super) fn put(&mut self, row: PendingRow) {
         self.changed.insert(row.id());
         self.all.insert(row.id(), row);

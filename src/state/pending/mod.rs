@@ -243,10 +243,11 @@ impl State {
         let id = row.id();
         self.0.pending.insert(row);
         let written = self.sync().await;
-        if written.is_err() {
+        if written.is_err() && !self.0.pending.0.lock().is_written(&id) {
             self.0.pending.remove(&id);
+            return written;
         }
-        written
+        Ok(())
     }
 }
 

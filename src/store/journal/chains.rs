@@ -288,7 +288,7 @@ impl Chains {
     }
 
     /// A change that is not being made, and what of all that builds on it `is_meant`. Nobody makes them any more.
-    /// Nothing if one of them is being made.
+    /// Nothing if one of them is being made, or moved to what is not meant.
     pub(super) fn take_with_followers(
         &mut self,
         change: &Arc<Pending>,
@@ -297,8 +297,14 @@ impl Chains {
         let mut meant: Vec<_> = self.numbered(change.row.number).into_iter().collect();
         let mut at = 0;
         while at < meant.len() {
-            let followers = meant[at].keys().flat_map(|key| self.followers_at(&meant[at], key));
-            for follower in followers.filter(|other| is_meant(other)).cloned().collect::<Vec<_>>() {
+            let keys: Vec<Key> = meant[at].keys().cloned().collect();
+            let followers = keys.iter().flat_map(|key| self.followers_at(&meant[at], key));
+            let (own, others): (Vec<_>, Vec<_>) = followers.cloned().partition(|other| is_meant(other));
+            // Its content is at another name by now.
+            if others.iter().any(|other| other.from().is_some_and(|from| keys.contains(from))) {
+                return Vec::new();
+            }
+            for follower in own {
                 if meant.iter().all(|old| !Arc::ptr_eq(old, &follower)) {
                     meant.push(follower);
                 }
@@ -654,6 +660,22 @@ mod tests {
         let third = chains.numbered(3).unwrap();
         chains.remove(&third);
         assert_eq!(begun(&mut chains), [1]);
+    }
+
+    #[test]
+    fn what_is_at_another_name_by_now_is_not_given_up() {
+        let mut chains = chains([
+            change(1, Basis::Absent),
+            moving(2, ("d/file", Basis::After(1)), ("d/other", Basis::Absent)),
+            change(3, Basis::After(2)),
+        ]);
+        let mut taken = |number| {
+            let change = chains.numbered(number).unwrap();
+            let taken = chains.take_with_followers(&change, |other| *other.key() == key());
+            taken.iter().map(|change| change.row.number).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(1), [0; 0]);
+        assert_eq!(taken(3), [3]);
     }
 
     #[test]

@@ -258,6 +258,10 @@ async fn a_state_directory_that_was_removed_is_told_once() {
         assert_eq!(put(name).await, 201);
         assert_eq!(bucket.get(name).await.unwrap(), "content", "it is in S3 before it is answered");
     }
+    // What Finder keeps of a file goes on until the end.
+    let mac = Finder::at(&gateway.url);
+    mac.create("/._one", vec![7; 4096]).await;
+    assert_eq!(mac.get("/._one").await.1, vec![7; 4096]);
     gateway.signal("TERM").await;
     gateway.child.wait().await.unwrap();
     let said = gateway.said.lock().clone();
