@@ -5,6 +5,7 @@
 //! PROPFIND.
 
 mod apple_files;
+mod client_key;
 mod conflict;
 pub mod context;
 mod declared;
@@ -13,6 +14,7 @@ pub mod error;
 mod export;
 mod file_system;
 mod following;
+mod losers;
 mod names;
 mod new_names;
 pub mod path;
@@ -22,6 +24,7 @@ pub mod s3;
 mod seen_versions;
 pub mod sidecar;
 mod url_prefix;
+mod write_condition;
 
 use std::sync::Arc;
 use std::time::SystemTime;

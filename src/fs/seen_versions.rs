@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use moka::Equivalent;
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
+use super::client_key::ClientKey;
 use super::context::Offered;
+use super::losers::{Losers, unseen};
 use super::ranges::Ranges;
 use super::{Client, RequestContext};
-use crate::object::{Condition, ETag};
+use crate::object::ETag;
 use crate::state::{State, StateError};
 use crate::store::journal::{MadeVersion, is_unstored};
 
@@ -24,27 +25,14 @@ pub struct SeenVersions {
     unstored: Cache<ETag, Vec<(Client, String)>>,
     /// What clients have got of a version, piece by piece.
     pieces: Cache<(Client, String), (ETag, Ranges)>,
-    /// Where the latest version of a client lies that lost, with its ETag.
-    beside: Cache<(Client, String), (String, ETag)>,
+    losers: Losers,
     /// The newest version of each key, as far as was seen, by its date.
     dated: Cache<String, Dated>,
-    /// Who has just been told that somebody else's version is in the place of its own.
-    told: Cache<(Client, String), ()>,
     /// Those that have asked for anything, and whether the disk knows of them.
     met: Cache<Client, bool>,
     state: State,
     /// Those of whom something is known of an earlier life that did not end in order.
     unsure: HashSet<Client>,
-}
-
-/// The name of an entry without a copy of it; it must hash as that does.
-#[derive(Hash)]
-struct Seen<'a>(&'a Client, &'a str);
-
-impl Equivalent<(Client, String)> for Seen<'_> {
-    fn equivalent(&self, (client, key): &(Client, String)) -> bool {
-        self.0 == client && self.1 == key
-    }
 }
 
 /// HTTP's dates have whole seconds, and two versions can have one second.
@@ -62,20 +50,16 @@ impl SeenVersions {
     pub async fn load(state: State) -> Result<Self, StateError> {
         let lru = moka::policy::EvictionPolicy::lru;
         // What there is no room for goes from the disk, too.
-        let forget = |state: State, row: fn(&str) -> String| {
-            move |name: Arc<(Client, String)>, cause| {
-                if cause == RemovalCause::Size {
-                    state.note_seen(&name.0.to_row(), &row(&name.1), None);
-                }
-            }
-        };
-        let (forget_seen, forget_beside) =
-            (forget(state.clone(), str::to_owned), forget(state.clone(), beside_row));
+        let forget = state.clone();
         let seen = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru());
-        let seen = seen.eviction_listener(move |name, _, cause| forget_seen(name, cause)).build();
+        let seen = seen.eviction_listener(move |name: Arc<(Client, String)>, _, cause| {
+            if cause == RemovalCause::Size {
+                forget.note_seen(&name.0.to_row(), &name.1, None);
+            }
+        });
+        let seen = seen.build();
         let unstored = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build();
-        let beside = Cache::builder().max_capacity(MAX_PIECES);
-        let beside = beside.eviction_listener(move |name, _, cause| forget_beside(name, cause)).build();
+        let losers = Losers::new(state.clone());
         let forget = state.clone();
         let met = Cache::builder().max_capacity(MAX_CLIENTS).eviction_policy(lru());
         let met = met.eviction_listener(move |client: Arc<Client>, _, cause| {
@@ -92,11 +76,7 @@ impl SeenVersions {
             }
             if row.key == MET {
                 met.insert(client, true);
-            } else if let Some(key) = row.key.strip_prefix(BESIDE) {
-                if let Some((etag, copy)) = row.etag.split_once(BESIDE) {
-                    beside.insert((client, key.to_owned()), (copy.to_owned(), ETag::new(etag)));
-                }
-            } else if !made_empty.contains(&row.key) {
+            } else if !losers.recall(&client, &row) && !made_empty.contains(&row.key) {
                 let (name, etag) = ((client, row.key), ETag::new(row.etag));
                 note_unstored(&unstored, &name, &etag);
                 seen.insert(name, etag);
@@ -106,9 +86,8 @@ impl SeenVersions {
             seen,
             unstored,
             pieces: Cache::new(MAX_PIECES),
-            beside,
+            losers,
             dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
-            told: Cache::builder().max_capacity(MAX_PIECES).time_to_live(TOLD_TIME).build(),
             met,
             state,
             unsure,
@@ -147,7 +126,7 @@ impl SeenVersions {
     }
 
     pub fn of(&self, client: &Client, key: &str) -> Option<ETag> {
-        self.seen.get(&Seen(client, key))
+        self.seen.get(&ClientKey(client, key))
     }
 
     /// The version that the request means to replace at `key`, where `now` is, with its date and its bytes; `None`:
@@ -181,7 +160,7 @@ impl SeenVersions {
     /// The client has got or made this version.
     pub fn saw(&self, client: &Client, key: &str, etag: &ETag) {
         self.made(client, key, etag);
-        self.forget_loser(client, key);
+        self.losers.forget(client, key);
     }
 
     /// The client has made this version, which may lose yet, and lies then where one that lost before does.
@@ -193,7 +172,7 @@ impl SeenVersions {
             self.seen.insert(name, etag.clone());
             self.state.note_seen(&client.to_row(), key, Some(etag.quoted()));
         }
-        self.pieces.invalidate(&Seen(client, key));
+        self.pieces.invalidate(&ClientKey(client, key));
     }
 
     /// The client's connection took `count` bytes from `first` on of what the request was offered.
@@ -204,7 +183,7 @@ impl SeenVersions {
         // What it had made lost, or may lose, and is not what it gets.
         let was_unstored = known.as_ref().is_some_and(|known| is_unstored(known) && *known != etag);
         let is_lost = match &seen {
-            Some(seen) => *seen == ETag::new(UNSEEN),
+            Some(seen) => *seen == unseen(),
             None => self.loser(client, &key).is_some(),
         };
         let has_lost = was_unstored && is_lost;
@@ -229,16 +208,13 @@ impl SeenVersions {
 
     /// The client's version of `key` lost, and lies at `copy` now.
     pub fn lost(&self, client: &Client, key: &str, copy: &str, etag: &ETag) {
-        self.told.invalidate(&Seen(client, key));
-        self.beside.insert((client.clone(), key.to_owned()), (copy.to_owned(), etag.clone()));
-        let place = format!("{}{BESIDE}{copy}", etag.quoted());
-        self.state.note_seen(&client.to_row(), &beside_row(key), Some(&place));
+        self.losers.note(client, key, copy, etag);
     }
 
     /// What the client moved to `key` lost, and lies at `copy` now. What it has not seen of that, it does not replace when it
     /// saves again.
     pub fn moved_beside(&self, client: &Client, key: &str, copy: &str, (etag, has_seen): (&ETag, bool)) {
-        let unseen = ETag::new(UNSEEN);
+        let unseen = unseen();
         self.lost(client, key, copy, if has_seen { etag } else { &unseen });
     }
 
@@ -259,25 +235,18 @@ impl SeenVersions {
     }
 
     fn forget_version(&self, client: &Client, key: &str) {
-        self.seen.invalidate(&Seen(client, key));
+        self.seen.invalidate(&ClientKey(client, key));
         self.state.note_seen(&client.to_row(), key, None);
-    }
-
-    fn forget_loser(&self, client: &Client, key: &str) {
-        if self.loser(client, key).is_some() {
-            self.beside.invalidate(&Seen(client, key));
-            self.state.note_seen(&client.to_row(), &beside_row(key), None);
-        }
     }
 
     /// Where the client's version of `key` lies that lost, if it has not seen the winner since.
     pub fn loser(&self, client: &Client, key: &str) -> Option<(String, ETag)> {
-        self.beside.get(&Seen(client, key))
+        self.losers.of(client, key)
     }
 
     /// The same, if what the client saves again takes its place: it has not got any of another version since.
     pub fn replaceable_loser(&self, client: &Client, key: &str) -> Option<(String, ETag)> {
-        self.loser(client, key).filter(|(_, etag)| *etag != ETag::new(UNSEEN))
+        self.loser(client, key).filter(|(_, etag)| *etag != unseen())
     }
 
     /// Notes the date of a version that was read or written; whether no other version is known to
@@ -339,7 +308,7 @@ impl SeenVersions {
         if own.as_ref() == Some(etag) {
             return false;
         }
-        let (waits, unseen) = (own.as_ref().is_some_and(is_unstored), ETag::new(UNSEEN));
+        let (waits, unseen) = (own.as_ref().is_some_and(is_unstored), unseen());
         if waits {
             self.made(client, key, &unseen);
         }
@@ -355,14 +324,7 @@ impl SeenVersions {
     pub fn must_be_told(&self, client: &Client, key: &str, (now, size): (&ETag, u64)) -> bool {
         let made_empty = || size > 0 && self.of(client, key).is_some_and(|seen| seen == ETag::of_nothing());
         let is_others = self.of(client, key).as_ref() != Some(now);
-        if !is_others || (self.loser(client, key).is_none() && !made_empty()) {
-            return false;
-        }
-        let is_first = self.told.remove(&Seen(client, key)).is_none();
-        if is_first {
-            self.told.insert((client.clone(), key.to_owned()), ());
-        }
-        is_first
+        is_others && (self.loser(client, key).is_some() || made_empty()) && self.losers.tell(client, key)
     }
 
     /// What the client has seen in a folder. Looks through all that is remembered.
@@ -390,8 +352,8 @@ impl SeenVersions {
         if self.of(client, key).is_some() {
             self.forget_version(client, key);
         }
-        self.pieces.invalidate(&Seen(client, key));
-        self.forget_loser(client, key);
+        self.pieces.invalidate(&ClientKey(client, key));
+        self.losers.forget(client, key);
     }
 }
 
@@ -406,45 +368,12 @@ fn note_unstored(unstored: &Cache<ETag, Vec<(Client, String)>>, name: &(Client, 
     }
 }
 
-/// The key under which the state knows the copy beside `key`.
-fn beside_row(key: &str) -> String {
-    format!("{BESIDE}{key}")
-}
-
-/// On what condition a body takes its place.
-#[derive(Debug, Clone)]
-pub struct WriteCondition {
-    pub condition: Condition,
-    /// The client asked for it itself, and is told when it does not hold.
-    pub is_clients_own: bool,
-}
-
-impl WriteCondition {
-    /// `basis`: the version that the client means to replace, as far as is known.
-    pub fn of(context: &RequestContext, basis: Option<ETag>, create_new: bool) -> Self {
-        let condition = match (&context.if_match, basis) {
-            _ if create_new => Condition::IfAbsent,
-            (Some(etag), _) => Condition::IfMatch(etag.clone()),
-            (None, Some(basis)) => Condition::IfMatch(basis),
-            (None, None) => Condition::IfAbsent,
-        };
-        let is_clients_own = create_new || context.has_own_condition;
-        Self { condition, is_clients_own }
-    }
-}
-
 /// About 300 bytes each, in either of two caches: 60 MB at most.
 const MAX_BASES: u64 = 100_000;
-/// Files that clients are reading in pieces, and those that lost: few at any time.
+/// Files that clients are reading in pieces: few at any time.
 const MAX_PIECES: u64 = 10_000;
-/// What marks the rows of copies beside a winner; no key of a file holds it.
-const BESIDE: char = '\u{1}';
 /// The key of a row that tells no more than that there is such a client.
 const MET: &str = "";
-/// The ETag of no version: whoever has not seen what lies beside does not replace it.
-const UNSEEN: &str = "none";
-/// As long as absences are remembered that were told.
-const TOLD_TIME: Duration = Duration::from_secs(600);
 /// About 100 bytes each.
 const MAX_CLIENTS: u64 = 1_000;
 /// Between this machine and S3.
@@ -575,13 +504,6 @@ mod tests {
             assert_eq!(versions.of(&me(), "b"), None);
             assert_eq!(versions.loser(&me(), "b"), Some(("b (conflict)".to_owned(), tag("copy"))));
         }
-    }
-
-    #[tokio::test]
-    async fn a_name_without_a_copy_is_found_as_the_name() {
-        let name = (me(), "a".to_owned());
-        assert!(Seen(&me(), "a").equivalent(&name));
-        assert!(!Seen(&me(), "b").equivalent(&name) && !Seen(&client("other"), "a").equivalent(&name));
     }
 
     #[tokio::test]
@@ -837,34 +759,5 @@ mod tests {
             assert_eq!(versions.of(&me(), "b"), Some(tag("3")));
         }
         assert_eq!(state.seen().await.unwrap().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn what_there_is_no_room_for_goes_from_the_disk_too() {
-        let (_place, state, versions) = versions().await;
-        for number in 0..MAX_PIECES + 1000 {
-            versions.lost(&me(), &number.to_string(), "copy", &tag("1"));
-        }
-        versions.beside.run_pending_tasks();
-        state.sync().await.unwrap();
-        let rows = state.seen().await.unwrap().len() as u64;
-        assert_eq!(rows, versions.beside.entry_count());
-        assert!(rows <= MAX_PIECES, "{rows}");
-    }
-
-    #[test]
-    fn a_body_takes_its_place_on_the_condition_of_its_client_or_of_what_it_has_seen() {
-        let condition = |context: &RequestContext, basis: Option<&str>, create_new| {
-            let write = WriteCondition::of(context, basis.map(tag), create_new);
-            (write.condition, write.is_clients_own)
-        };
-        let context = get();
-        assert_eq!(condition(&context, None, false), (Condition::IfAbsent, false));
-        assert_eq!(condition(&context, Some("1"), false), (Condition::IfMatch(tag("1")), false));
-        assert_eq!(condition(&context, Some("1"), true), (Condition::IfAbsent, true));
-        let named = RequestContext { if_match: Some(tag("2")), has_own_condition: true, ..get() };
-        assert_eq!(condition(&named, Some("1"), false), (Condition::IfMatch(tag("2")), true));
-        assert_eq!(condition(&named, None, false), (Condition::IfMatch(tag("2")), true));
-        assert_eq!(condition(&named, None, true), (Condition::IfAbsent, true));
     }
 }

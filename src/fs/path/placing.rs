@@ -17,7 +17,7 @@ use super::writer::Unfinished;
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::file_system::Meta;
 use crate::fs::new_names::NewName;
-use crate::fs::seen_versions::WriteCondition;
+use crate::fs::write_condition::WriteCondition;
 use crate::fs::{Failure, RequestContext};
 use crate::object::{Condition, parent_prefix};
 use crate::store::StoreError;

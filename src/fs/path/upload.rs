@@ -15,7 +15,7 @@ use crate::fs::declared::{DeclaredBody, find_room};
 use crate::fs::error::log_failure;
 use crate::fs::file_system::{Meta, Writing};
 use crate::fs::new_names::Spot;
-use crate::fs::seen_versions::WriteCondition;
+use crate::fs::write_condition::WriteCondition;
 use crate::fs::{Failure, ResourcePath};
 use crate::spool::Intake;
 

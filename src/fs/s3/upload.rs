@@ -20,7 +20,7 @@ use crate::fs::declared::{DeclaredBody, find_room};
 use crate::fs::error::log_failure;
 use crate::fs::file_system::{Meta, Writing};
 use crate::fs::new_names::NewName;
-use crate::fs::seen_versions::WriteCondition;
+use crate::fs::write_condition::WriteCondition;
 use crate::logging::with_causes;
 use crate::object::{Attributes, Condition, ETag, Key};
 use crate::spool::{BodyCopy, Intake, KeptBody};

@@ -35,6 +35,8 @@ struct Known {
     pieces: Option<(Version, BTreeSet<usize>)>,
     /// Where its own version lies that lost.
     copy: Option<(String, Version)>,
+    /// It was refused to delete what is there.
+    told: bool,
     /// It was told that nothing is there, and was shown nothing since.
     absent: bool,
 }
@@ -134,7 +136,22 @@ impl Knowledge {
 
     /// What it wrote went to `copy`.
     pub fn lost(&mut self, client: usize, path: &str, copy: &str, version: Version) {
-        self.of(client, path).copy = Some((copy.to_owned(), version));
+        let known = self.of(client, path);
+        (known.copy, known.told) = (Some((copy.to_owned(), version)), false);
+    }
+
+    /// Whether it must be told before it deletes what is there: that lies in the place of its own version, which lost or, in a
+    /// bucket, was empty.
+    pub fn must_be_told(&self, client: usize, path: &str, there: &Version) -> bool {
+        let Some(known) = self.0.get(&(client, path.to_owned())) else { return false };
+        let was_empty = |seen: &Version| seen.content.is_empty() && !there.content.is_empty();
+        let made_empty = there.file.is_none() && known.seen.as_ref().is_some_and(was_empty);
+        known.seen.as_ref() != Some(there) && (known.copy.is_some() || made_empty) && !known.told
+    }
+
+    /// It was refused to delete it.
+    pub fn told(&mut self, client: usize, path: &str) {
+        self.of(client, path).told = true;
     }
 
     /// It removed the file, or moved it away.

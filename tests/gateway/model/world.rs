@@ -102,9 +102,14 @@ impl<'a> World<'a> {
                 self.check_write(answer, expected, lenient, None).await
             }
             Op::Delete { client, path } => {
-                let expected =
-                    model::delete(&self.objects, path).filter(|_| self.objects.contains_key(*path));
+                let there = self.version(&self.objects, path);
+                let is_told = |there: &Version| self.knowledge.must_be_told(*client, path, there);
+                let may_be_deleted = self.objects.contains_key(*path) && !there.as_ref().is_some_and(is_told);
+                let expected = model::delete(&self.objects, path).filter(|_| may_be_deleted);
                 let answer = self.plain("DELETE", *client, path).await;
+                if matches!(answer.status, 412 | 423) {
+                    self.knowledge.told(*client, path);
+                }
                 if answer.is_success() {
                     self.knowledge.forget(*client, path);
                     self.knowledge.told_absent(*client, path);
