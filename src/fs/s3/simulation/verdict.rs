@@ -147,19 +147,23 @@ impl Judge<'_> {
     fn may_replace_copy(&self, saved: &Op, place: &str, before: Value) -> bool {
         let Act::Save { key: to, value } = &saved.act else { return false };
         let is_on_its_way = self.places(*value).contains(place);
-        let mut moves = self.ops.iter().filter(|op| matches!(op.act, Act::Move { .. }) && op.may_be_done());
+        let moves = self.ops.iter().filter(|op| matches!(op.act, Act::Move { .. }) && op.may_be_done());
         let goes_on = |op: &Op| op.act.puts_at(place) && self.goes_on_from(op, before);
         let takes_away = |op: &Op| match &op.act {
             Act::Move { from, .. } => from == place,
             act => matches!(act, Act::Delete { .. } | Act::DeleteFolder { .. }),
         };
         // What it had given up may have become known to it after what it did next.
-        let is_own_open = |there: &Op| there.who == saved.who && !there.is_acknowledged();
+        let is_movers = |there: &Op| {
+            is_on_its_way && moves.clone().any(|op| op.who == there.who && op.act.puts_at(place))
+        };
+        let is_own_open =
+            |there: &Op| !there.is_acknowledged() && (there.who == saved.who || is_movers(there));
         if self.saved(before).is_some_and(is_own_open) {
             return true;
         }
         let was_taken = || self.ops.iter().any(|op| takes_away(op) && self.may_take(op, place, before));
-        to == place && goes_on(saved) || is_on_its_way && moves.any(goes_on) || was_taken()
+        to == place && goes_on(saved) || is_on_its_way && moves.clone().any(goes_on) || was_taken()
     }
 
     /// Whether what a client does goes on from that value, or from what it made when it knew of no other.
