@@ -344,6 +344,12 @@ impl MultipartStore for Retry {
                     None => meta.size == size && meta.last_modified == upload.begun,
                 };
                 let ours = existing(self.head(&upload.key).await)?.filter(is_ours);
+                // An earlier upload of the same parts may have made it: then this one is open still.
+                if ours.is_some() && matches!(error, StoreError::ConditionFailed) {
+                    if let Err(error) = self.abort_upload(upload).await {
+                        tracing::warn!(key = %upload.key, %error, "an upload that is not needed stays");
+                    }
+                }
                 ours.map(written).ok_or(error)
             }
             other => other,
@@ -628,6 +634,21 @@ mod tests {
         let inner = Faulty::with(&[Fault::AnswerLost]);
         let upload = retry(&inner).create_upload(&key("a"), &Attributes::default()).await.unwrap();
         assert!(upload.may_have_twin);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_of_what_an_earlier_one_made_already_is_aborted() {
+        let inner = Faulty::with(&[]);
+        let store = retry(&inner);
+        for fault in [Fault::Well, Fault::Refused] {
+            let upload = store.create_upload(&key("a"), &Attributes::default()).await.unwrap();
+            let part = store.upload_part(UploadPart { upload: &upload, number: 1, body: "part".into() });
+            let (upload, parts, condition) = (&upload, &[part.await.unwrap()], &Condition::IfAbsent);
+            inner.faults.lock().push_back(fault);
+            let request = CompleteUpload { upload, parts, size: 4, crc32c: None, condition };
+            store.complete_upload(request).await.unwrap();
+        }
+        assert_eq!(inner.inner.open_uploads(), 0);
     }
 
     #[tokio::test(start_paused = true)]
