@@ -345,10 +345,11 @@ impl MultipartStore for Retry {
                 };
                 let ours = existing(self.head(&upload.key).await)?.filter(is_ours);
                 // An earlier upload of the same parts may have made it: then this one is open still.
-                if ours.is_some() && matches!(error, StoreError::ConditionFailed) {
-                    if let Err(error) = self.abort_upload(upload).await {
-                        tracing::warn!(key = %upload.key, %error, "an upload that is not needed stays");
-                    }
+                if ours.is_some()
+                    && matches!(error, StoreError::ConditionFailed)
+                    && let Err(error) = self.abort_upload(upload).await
+                {
+                    tracing::warn!(key = %upload.key, %error, "an upload that is not needed stays");
                 }
                 ours.map(written).ok_or(error)
             }
