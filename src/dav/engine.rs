@@ -115,11 +115,13 @@ impl Engine {
         let answer = self.carry_out_on_newest(context, request).await;
         self.note(context, answer.status());
         self.saves.note(context, answer.status()).await;
-        if context.method != Method::GET {
+        let is_known = answer.status() == StatusCode::NOT_MODIFIED && names_version;
+        let has_content = matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+        if context.method != Method::GET || !(is_known || has_content) {
             return answer;
         }
         self.share.offered(context).await;
-        if answer.status() == StatusCode::NOT_MODIFIED && names_version {
+        if is_known {
             // It has what it names.
             self.share.delivered(context, 0, u64::MAX);
         }

@@ -16,22 +16,23 @@ use crate::state::{SeenRow, State};
 pub(super) struct Losers {
     /// The key of the copy, and its ETag.
     beside: Cache<(Client, String), (String, ETag)>,
-    /// Who has just been told that somebody else's version is in the place of its own.
-    told: Cache<(Client, String), ()>,
+    /// Who has just been told that this version of somebody else's is in the place of its own.
+    told: Cache<(Client, String), ETag>,
     state: State,
 }
 
 impl Losers {
     pub(super) fn new(state: State) -> Self {
         let forget = state.clone();
-        let beside = Cache::builder().max_capacity(MAX_LOSERS);
+        let lru = moka::policy::EvictionPolicy::lru;
+        let beside = Cache::builder().max_capacity(MAX_LOSERS).eviction_policy(lru());
         // What there is no room for goes from the disk, too.
         let beside = beside.eviction_listener(move |name: Arc<(Client, String)>, _, cause| {
             if cause == RemovalCause::Size {
                 forget.note_seen(&name.0.to_row(), &row_key(&name.1), None);
             }
         });
-        let told = Cache::builder().max_capacity(MAX_LOSERS).time_to_live(TOLD_TIME);
+        let told = Cache::builder().max_capacity(MAX_LOSERS).eviction_policy(lru()).time_to_live(TOLD_TIME);
         Self { beside: beside.build(), told: told.build(), state }
     }
 
@@ -63,14 +64,13 @@ impl Losers {
         self.beside.get(&ClientKey(client, key))
     }
 
-    /// The client is told of what is in the place of its own version. Whether it had not been told already; the next time it
-    /// is told anew.
-    pub(super) fn tell(&self, client: &Client, key: &str) -> bool {
-        let is_first = self.told.remove(&ClientKey(client, key)).is_none();
-        if is_first {
-            self.told.insert((client.clone(), key.to_owned()), ());
+    /// The client is told that `now` is in the place of its own version. Whether that is news.
+    pub(super) fn tell(&self, client: &Client, key: &str, now: &ETag) -> bool {
+        let is_news = self.told.get(&ClientKey(client, key)).is_none_or(|told| told != *now);
+        if is_news {
+            self.told.insert((client.clone(), key.to_owned()), now.clone());
         }
-        is_first
+        is_news
     }
 }
 

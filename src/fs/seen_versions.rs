@@ -23,6 +23,8 @@ pub struct SeenVersions {
     seen: Cache<(Client, String), ETag>,
     /// Who has seen versions that are not stored yet, and of which keys; some may have seen others since.
     unstored: Cache<ETag, Vec<(Client, String)>>,
+    /// What those were stored as: somebody may be getting one still.
+    stored_as: Cache<ETag, ETag>,
     /// What clients have got of a version, piece by piece.
     pieces: Cache<(Client, String), (ETag, Ranges)>,
     losers: Losers,
@@ -85,6 +87,7 @@ impl SeenVersions {
         Ok(Self {
             seen,
             unstored,
+            stored_as: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
             pieces: Cache::new(MAX_PIECES),
             losers,
             dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
@@ -165,6 +168,7 @@ impl SeenVersions {
 
     /// The client has made this version, which may lose yet, and lies then where one that lost before does.
     pub fn made(&self, client: &Client, key: &str, etag: &ETag) {
+        let etag = &self.as_stored(etag);
         // Reading the same again is common, and looking is cheaper than writing.
         if self.of(client, key).is_none_or(|known| known != *etag) {
             let name = (client.clone(), key.to_owned());
@@ -221,6 +225,7 @@ impl SeenVersions {
     /// What clients know as the version `pending` was stored as `etag`, at `place`, which may be another than it was meant
     /// for.
     pub fn stored(&self, pending: &ETag, place: &str, etag: &ETag) {
+        self.stored_as.insert(pending.clone(), etag.clone());
         for (client, key) in self.unstored.remove(pending).unwrap_or_default() {
             if self.of(&client, &key).as_ref() != Some(pending) {
                 continue;
@@ -232,6 +237,11 @@ impl SeenVersions {
                 self.lost(&client, &key, place, etag);
             }
         }
+    }
+
+    fn as_stored(&self, etag: &ETag) -> ETag {
+        let stored = if is_unstored(etag) { self.stored_as.get(etag) } else { None };
+        stored.unwrap_or_else(|| etag.clone())
     }
 
     fn forget_version(&self, client: &Client, key: &str) {
@@ -294,18 +304,20 @@ impl SeenVersions {
         if !is_new && !goes_on {
             return;
         }
-        if let Err(error) = self.state.sync().await {
-            tracing::warn!(%error, "what a client has seen cannot be noted on disk");
+        match self.state.sync().await {
+            Ok(()) => self.met.insert(client.clone(), true),
+            Err(error) => tracing::warn!(%error, "what a client has seen cannot be noted on disk"),
         }
-        self.met.insert(client.clone(), true);
     }
 
     /// What a client saves does not take the place of its own version that has lost, or may lose yet, once it has got another
     /// one, or a part of that. Whether this is news.
     fn goes_on_from(&self, client: &Client, offered: &Offered) -> bool {
-        let Offered { key, etag, .. } = offered;
+        let Offered { key, known, .. } = offered;
+        let etag = &self.as_stored(&offered.etag);
         let own = self.of(client, key);
-        if own.as_ref() == Some(etag) {
+        // Its own may have lost while it came.
+        if own.as_ref() == Some(etag) || known.as_ref() == Some(&offered.etag) {
             return false;
         }
         let (waits, unseen) = (own.as_ref().is_some_and(is_unstored), unseen());
@@ -319,12 +331,15 @@ impl SeenVersions {
         waits || lost.is_some()
     }
 
-    /// Whether the client would delete, in the place of its own version, somebody else's that it has not got: it has lost
-    /// there, or has made the file empty. `now` is there, with its bytes. When it asks again it knows.
+    /// Whether the client would delete, in the place of its own version, somebody else's that it has not got: its own has lost
+    /// there, or waits, or is empty. `now` is there, with its bytes. When it asks again it knows.
     pub fn must_be_told(&self, client: &Client, key: &str, (now, size): (&ETag, u64)) -> bool {
-        let made_empty = || size > 0 && self.of(client, key).is_some_and(|seen| seen == ETag::of_nothing());
-        let is_others = self.of(client, key).as_ref() != Some(now);
-        is_others && (self.loser(client, key).is_some() || made_empty()) && self.losers.tell(client, key)
+        let own = self.of(client, key);
+        let has_own = own.as_ref().is_some_and(|own| {
+            *own == unseen() || is_unstored(own) || (size > 0 && *own == ETag::of_nothing())
+        });
+        let is_others = own.as_ref() != Some(now);
+        is_others && (has_own || self.loser(client, key).is_some()) && self.losers.tell(client, key, now)
     }
 
     /// What the client has seen in a folder. Looks through all that is remembered.

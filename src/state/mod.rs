@@ -301,6 +301,8 @@ impl State {
             return Ok(value);
         }
         if !self.0.held.is_in_place() {
+            // Nobody finds it after the end, and it would grow until then.
+            self.0.seen.clear();
             return Err(StateError::Removed { path: self.directory().display().to_string() });
         }
         let rows = self.0.pending.write(&transaction)?;

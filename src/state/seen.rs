@@ -67,6 +67,10 @@ impl Unwritten {
         self.0.lock().is_empty()
     }
 
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
+
     /// Writes what is new, and says what that was.
     pub(super) fn write(
         &self,

@@ -639,6 +639,7 @@ async fn the_mounts_program_is_the_systems_and_is_told_no_keys() {
             Some(Process::serving(serve).await)
         };
         eventually("a mount", || async { is_mounted(&point) }).await;
+        eventually("its program", || async { home.davfs2().is_some() }).await;
         let environment = fs::read(format!("/proc/{}/environ", home.davfs2().unwrap())).unwrap();
         let environment = String::from_utf8_lossy(&environment).replace('\0', "\n");
         for part in ["not-a-secret", "AWS_", "S3DAV_", "XDG_STATE_HOME"] {

@@ -69,14 +69,10 @@ impl Delivery<'_> {
     }
 
     /// Stores a body that has come to this machine alone, or finds it another place.
-    pub(super) async fn place(
-        &self,
-        retained: RetainedBody,
-        is_clients_own: bool,
-    ) -> Result<Placed, Failure> {
+    pub(super) async fn place(&self, retained: RetainedBody) -> Result<Placed, Failure> {
         match self.store_at(&retained, &self.key, &self.condition).await {
             Ok(written) => Ok(Placed::There { size: retained.size(), written }),
-            Err(error) => self.settle(Unfinished { error, retained: Some(retained) }, is_clients_own).await,
+            Err(error) => self.settle(Unfinished { error, retained: Some(retained) }, false).await,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::state::Change;
 use crate::store::StoreError;
 use crate::store::journal::Pending;
 use crate::store::layers::retry::{Limit, RetryPolicy};
-use crate::store::multipart::{RetainedBody, Unfinished};
+use crate::store::multipart::RetainedBody;
 
 /// A change that is made.
 pub(super) struct Making<'a> {
@@ -55,21 +55,16 @@ impl<'a> Making<'a> {
         if change.has_lost_body() {
             return Err(StoreError::Lost("its content is not on this machine's disk any more".into()).into());
         }
-        let body = || change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
+        let body = change.body().cloned().map_or_else(RetainedBody::nothing, RetainedBody::Kept);
         let key = delivery.key.clone();
         if delivery.condition == Condition::IfAbsent && delivery.is_covered(change.accepted()).await? {
             if key.as_str().ends_with('/') {
                 return Ok(Made::Otherwise);
             }
-            let (copy, etag) = delivery.place_beside(&body()).await?;
+            let (copy, etag) = delivery.place_beside(&body).await?;
             return Ok(Made::At(copy, Written { etag, last_modified: SystemTime::now() }));
         }
-        let error = match delivery.store_at(&body(), &key, &delivery.condition).await {
-            Ok(written) => return Ok(Made::At(key, written)),
-            Err(error) => error,
-        };
-        let placed = delivery.settle(Unfinished { error, retained: Some(body()) }, false).await?;
-        Ok(match placed {
+        Ok(match delivery.place(body).await? {
             Placed::There { written, .. } => Made::At(key, written),
             Placed::Beside { copy, etag, .. } => {
                 Made::At(copy, Written { etag, last_modified: SystemTime::now() })

@@ -45,17 +45,16 @@ pub(super) struct Placing {
 pub(super) struct Progress {
     /// What is kept of it and has not followed yet.
     pub(super) following: Option<Following>,
-    /// The file is there, as this: at its destination, or beside what somebody else made there. Its source may be deleted by
-    /// now.
-    pub(super) copied: Option<(Key, ETag)>,
+    /// Where the file is, of which version of its source: that may be deleted by now.
+    pub(super) copied: Option<Placed>,
 }
 
-/// Where a copy went, of which version of its source.
-#[derive(Debug)]
-struct Placed {
-    from: Leaf,
-    to: Key,
-    written: Written,
+/// Where a copy went, of which version of its source: to its destination, or beside what somebody else made there.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) from: Leaf,
+    pub(super) to: Key,
+    pub(super) written: Written,
 }
 
 impl Placing {
@@ -78,7 +77,7 @@ impl Placing {
                 return Ok(());
             }
             progress.copied = match placed.as_slice() {
-                [only] => Some((only.to.clone(), only.written.etag.clone())),
+                [only] => Some(only.clone()),
                 _ => None,
             };
             if round == 0 {
@@ -137,6 +136,8 @@ impl Placing {
 
     /// Copies one object; `None` if the source is gone, which in a tree is no failure.
     async fn copy(&self, mut job: Job) -> Result<Option<Placed>, Failure> {
+        let loser = self.shared.loser(&self.context.client, job.to.as_str());
+        let loser = loser.filter(|(copy, _)| *copy != job.from.key);
         for _ in 0..MOST_ROUNDS {
             let lost = match self.copy_to(&job.from, &job.to, &job.condition).await {
                 Err(error @ (StoreError::ConditionFailed | StoreError::NotFound)) => error,
@@ -165,7 +166,7 @@ impl Placing {
             match lost {
                 // What should be replaced was deleted.
                 StoreError::NotFound => job.condition = Condition::IfAbsent,
-                _ => return self.copy_beside(job).await.map(Some),
+                _ => return self.copy_beside(job, loser).await.map(Some),
             }
         }
         Err(Failure::Conflict("it kept changing while it was copied".to_owned()))
@@ -178,17 +179,44 @@ impl Placing {
         is_same.then_some(Written { etag: there.etag, last_modified: there.last_modified })
     }
 
-    async fn copy_beside(&self, job: Job) -> Result<Placed, Failure> {
-        let from = &job.from;
-        let copy =
-            |key: Key| async move { unless_taken(self.copy_to(from, &key, &Condition::IfAbsent).await) };
-        let (to, written) = beside(&self.store, &job.to, copy).await?;
+    /// `loser`: what the client had lost there when this began; it saves that again.
+    async fn copy_beside(&self, job: Job, loser: Option<(Key, ETag)>) -> Result<Placed, Failure> {
+        let (to, written) = match self.copy_over(&job.from, loser).await? {
+            Some(placed) => placed,
+            None => self.copy_to_new(&job).await?,
+        };
         self.context.outcome.set_lost();
         let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
+        let from = &job.from;
         let has_seen = seen_versions.of(client, from.key.as_str()).is_some_and(|seen| seen == from.etag);
         seen_versions.moved_beside(client, job.to.as_str(), to.as_str(), (&written.etag, has_seen));
-        self.shared.report_conflict(job.to.as_str(), to.as_str());
         Ok(Placed { from: job.from, to, written })
+    }
+
+    /// Copies over what the client had lost before; `None`: there is none, or it is somebody else's by now.
+    async fn copy_over(
+        &self,
+        from: &Leaf,
+        loser: Option<(Key, ETag)>,
+    ) -> Result<Option<(Key, Written)>, StoreError> {
+        let Some((copy, etag)) = loser else { return Ok(None) };
+        match self.copy_to(from, &copy, &Condition::IfMatch(etag)).await {
+            Err(StoreError::ConditionFailed | StoreError::NotFound) => Ok(None),
+            written => Ok(Some((copy, written?))),
+        }
+    }
+
+    async fn copy_to_new(&self, job: &Job) -> Result<(Key, Written), StoreError> {
+        let copy = |key: Key| async move {
+            // What is moved may have such a name itself.
+            if key == job.from.key {
+                return Ok(None);
+            }
+            unless_taken(self.copy_to(&job.from, &key, &Condition::IfAbsent).await)
+        };
+        let (to, written) = beside(&self.store, &job.to, copy).await?;
+        self.shared.report_conflict(job.to.as_str(), to.as_str());
+        Ok((to, written))
     }
 
     async fn copy_to(&self, from: &Leaf, to: &Key, condition: &Condition) -> Result<Written, StoreError> {

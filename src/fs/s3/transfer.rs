@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
-use super::placing::{Job, Placing, Progress};
+use super::placing::{Job, Placed, Placing, Progress};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
 use super::silence::{Silence, writer};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
@@ -202,9 +202,15 @@ impl Transferring {
         };
         let condition = self.condition(&to, old);
         let loser = self.shared.loser(&self.context.client, &self.target.key);
-        // What lies beside has only its source to lose.
-        let (to, copied) = progress.copied.take().map_or((to, None), |(to, copy)| (to, Some(copy)));
-        let meta = meta.clone();
+        let mut meta = meta.clone();
+        // What is there has only its source to lose.
+        let (to, condition, copied) = match progress.copied.take() {
+            Some(Placed { from, to, written }) => {
+                (meta.etag, meta.size) = (from.etag, from.size);
+                (to, Condition::IfAbsent, Some(written.etag))
+            }
+            None => (to, condition, None),
+        };
         let moved = MovedFile { from, meta, to, condition, was_sent, copied, loser };
         let writer = writer(&self.context.client);
         let to = moved.to.clone();
@@ -230,7 +236,7 @@ impl Transferring {
     /// `to`: where it is, or comes.
     async fn note_accepted(&self, to: &str, written: &Written) {
         let (shared, client, from) = (&self.shared, &self.context.client, &self.source.key);
-        shared.seen_versions.saw(client, to, &written.etag);
+        shared.seen_versions.made(client, to, &written.etag);
         shared.seen_versions.forget(client, from);
         shared.dates.touch_parent(from);
         shared.dates.touch_parent(to);

@@ -249,7 +249,7 @@ impl Placement {
             Arrived::Kept(accepted) => match self.accept(accepted.clone(), size, false).await {
                 Err(failure) if self.delivery.shared.is_for_store(&self.delivery.key, &failure) => {
                     let retained = accepted.0.map_or_else(RetainedBody::nothing, RetainedBody::Kept);
-                    self.delivery.place(retained, self.is_clients_own).await?
+                    self.delivery.place(retained).await?
                 }
                 placed => placed?,
             },
@@ -371,6 +371,11 @@ impl Placement {
             shared.seen_versions.dates(key.as_str(), &written.etag, written.last_modified);
         } else {
             self.context.outcome.set_lost();
+        }
+        if let Placed::Existing(there) = placed {
+            // It knows of no content there.
+            let seen = if there.size == 0 { there.etag.clone() } else { ETag::of_nothing() };
+            shared.seen_versions.made(client, key.as_str(), &seen);
         }
         if self.target.replaces.is_none() {
             shared.dates.touch_parent(key.as_str());

@@ -57,8 +57,6 @@ pub enum Change {
     Move(MoveRow),
 }
 
-impl Change {}
-
 /// What is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoveRow {
@@ -165,7 +163,7 @@ impl AcceptedRow {
 
     /// The same, where what it found at `key` is at `now` instead, and is to be `basis` there.
     pub fn rebased(&self, key: &str, now: &str, basis: Basis) -> Self {
-        let mut row = Self { loses: false, ..self.clone() };
+        let mut row = self.clone();
         row.loser.take_if(|_| now != key);
         match &mut row.change {
             Change::Move(moved) if moved.from == key => {
@@ -210,20 +208,7 @@ impl State {
             upload.into_iter().for_each(|row| rows.put(row));
             before
         };
-        let written = self.sync().await;
-        if written.is_err() {
-            let mut rows = self.0.pending.0.lock();
-            if before.iter().all(|(_, id)| rows.is_written(id)) {
-                return Ok(());
-            }
-            for (row, id) in before {
-                match row {
-                    Some(row) => rows.put(row),
-                    None => drop(rows.remove(&id)),
-                }
-            }
-        }
-        written
+        self.sync_or_undo(before).await
     }
 
     /// How many changes of files the store has not.

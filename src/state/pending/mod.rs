@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{JsonTable, State, StateError, millis, rows};
 use crate::path_key::PathKey;
+use crate::sync::blocking;
 
 pub use accepted::{Acceptance, AcceptedRow, Basis, BodyRow, Change, LeftChange, LoserRow, MoveRow};
 pub use contents::Coming;
@@ -242,12 +243,27 @@ impl State {
     async fn pend(&self, row: PendingRow) -> Result<(), StateError> {
         let id = row.id();
         self.0.pending.insert(row);
-        let written = self.sync().await;
-        if written.is_err() && !self.0.pending.0.lock().is_written(&id) {
-            self.0.pending.remove(&id);
-            return written;
-        }
-        Ok(())
+        self.sync_or_undo(vec![(None, id)]).await
+    }
+
+    /// Puts what has changed on disk, or takes rows back to what they were, by their ids: `None` is no row. That is decided
+    /// between two commits, since somebody else's may have taken them along.
+    async fn sync_or_undo(&self, before: Vec<(Option<PendingRow>, String)>) -> Result<(), StateError> {
+        let Err(error) = self.sync().await else { return Ok(()) };
+        let state = self.clone();
+        let undone = blocking(move || {
+            let _turn = state.0.writing.lock();
+            let mut rows = state.0.pending.0.lock();
+            let is_undone = before.iter().any(|(_, id)| !rows.is_written(id));
+            for (row, id) in before.into_iter().filter(|_| is_undone) {
+                match row {
+                    Some(row) => rows.put(row),
+                    None => drop(rows.remove(&id)),
+                }
+            }
+            is_undone
+        });
+        if undone.await? { Err(error) } else { Ok(()) }
     }
 }
 

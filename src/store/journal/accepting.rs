@@ -104,7 +104,9 @@ impl Journal {
                 loser: loser.as_ref().map(loser_row),
                 ..self.row(&mut chains, &key, basis, writer)
             };
-            (ETag::new(&row.etag), Accepting { rows: vec![(row, body)], needless, was_sent, upload })
+            let etag = ETag::new(&row.etag);
+            let (rows, needless) = (vec![(row, body)], needless.into_iter().collect());
+            (etag, Accepting { rows, needless, was_sent, upload })
         };
         let at = self.accept(accepting, writer).await?;
         Ok(Written { etag, last_modified: whole_seconds(at) })
@@ -119,7 +121,8 @@ impl Journal {
             // What the store has nothing of is gone with its row.
             let is_there = basis != Basis::Absent;
             let rows = is_there.then(|| (self.row(&mut chains, key, basis, writer), None));
-            Accepting { rows: rows.into_iter().collect(), needless, ..Accepting::default() }
+            let (rows, needless) = (rows.into_iter().collect(), needless.into_iter().collect());
+            Accepting { rows, needless, ..Accepting::default() }
         };
         self.accept(accepting, writer).await.map(drop)
     }
@@ -152,7 +155,7 @@ impl Journal {
         new: Arc<Pending>,
         writer: &Writer,
     ) -> (AcceptedRow, Option<KeptBody>, Vec<Arc<Pending>>) {
-        let (basis, mut needless) = self.building_on(chains, &moved.to, &moved.condition);
+        let (basis, needless) = self.building_on(chains, &moved.to, &moved.condition);
         let row = AcceptedRow {
             change: new.row.change.clone(),
             content_type: new.row.content_type.clone(),
@@ -160,9 +163,7 @@ impl Journal {
             loser: moved.loser.as_ref().map(loser_row),
             ..self.row(chains, &moved.to, basis, writer)
         };
-        let body = new.body().cloned();
-        needless.push(new);
-        (row, body, needless)
+        (row, new.body().cloned(), needless.into_iter().chain([new]).collect())
     }
 
     /// The row of a file that the store moves. It may come to nothing: then what was saved at its destination is needed.
@@ -182,15 +183,16 @@ impl Journal {
         self.0.stored_as.get(etag).unwrap_or_else(|| etag.clone())
     }
 
-    /// What a change with this condition builds on, and the changes that it makes needless.
-    fn building_on(&self, chains: &Chains, key: &Key, condition: &Condition) -> (Basis, Vec<Arc<Pending>>) {
-        let mut basis = chains.basis(key, seen(condition), |etag| self.stored(etag));
-        let mut needless = Vec::new();
-        while let Some(change) = chains.take_back(key, &basis) {
-            basis = change.row.basis.clone();
-            needless.push(change);
-        }
-        (basis, needless)
+    /// What a change with this condition builds on, and the change that it makes needless.
+    fn building_on(
+        &self,
+        chains: &Chains,
+        key: &Key,
+        condition: &Condition,
+    ) -> (Basis, Option<Arc<Pending>>) {
+        let basis = chains.basis(key, seen(condition), |etag| self.stored(etag));
+        let needless = chains.take_back(key, &basis);
+        (needless.as_ref().map_or(basis, |change| change.row.basis.clone()), needless)
     }
 
     fn row(&self, chains: &mut Chains, key: &Key, basis: Basis, writer: &Writer) -> AcceptedRow {

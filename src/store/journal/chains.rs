@@ -217,15 +217,16 @@ impl Chains {
         let loses = |basis: &Basis| match (basis, end) {
             (Basis::After(_), _) | (_, End::Open) => false,
             (basis, End::Stored(etag)) => *basis != Basis::Version(etag.quoted().to_owned()),
-            (basis, End::Lost) => *basis == change.row.basis,
+            (basis, End::Lost) => *basis == Basis::Absent || *basis == change.row.basis,
         };
         let others = self.by_key.get(key).into_iter().flatten();
-        // What is refused may stay for long.
-        let others = others.filter(|other| other.row.number != change.row.number && !other.is_refused());
+        // What is refused may stay for long; of what is under way it is known soon.
+        let is_open = |other: &Pending| other.is_waiting() && other.copied().is_none();
+        let others = others.filter(|other| other.row.number != change.row.number && is_open(other));
         for other in others.filter(|other| other.row.basis_at(key.as_str()).is_some_and(loses)) {
             match rows.iter_mut().find(|row| row.number == other.row.number) {
                 Some(row) => row.loses = true,
-                None => rows.push(AcceptedRow { loses: true, ..other.row.clone() }),
+                None => rows.push(AcceptedRow { loses: true, ..other.row_now() }),
             }
         }
     }
@@ -687,7 +688,7 @@ mod tests {
         let first = chains.first(&key()).unwrap();
         let taken = chains.take_with_followers(&first, |change| change.row.number == 1);
         assert_eq!(taken.len(), 1);
-        let left = chains.left_by(&taken);
+        let left = chains.left_over(&[1], &[]);
         assert_eq!((left.len(), left[0].number, &left[0].basis), (1, 2, &Basis::Absent));
         chains.set_waiting(&taken[0]);
         assert_eq!(chains.take_with_followers(&first, |_| true).len(), 2);

@@ -94,6 +94,17 @@ impl Pending {
         Ok(changed)
     }
 
+    /// Its row, with how far it has come.
+    pub(super) fn row_now(&self) -> AcceptedRow {
+        let mut row = self.row.clone();
+        let progress = self.progress.lock();
+        row.beside = progress.beside.as_ref().map(Key::to_string);
+        if let Change::Move(moved) = &mut row.change {
+            moved.copied = progress.copied.as_ref().map(|copy| copy.quoted().to_owned());
+        }
+        row
+    }
+
     /// Where its object is to be, or was.
     pub fn key(&self) -> &Key {
         &self.key

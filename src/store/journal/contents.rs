@@ -34,11 +34,7 @@ impl Journal {
             writer: change.row.writer.clone(),
             key: change.key().clone(),
             etag: change.etag(),
-            basis: match &change.row.basis {
-                Basis::Absent => None,
-                Basis::Version(etag) => Some(ETag::new(etag)),
-                Basis::After(number) => chains.numbered(*number).map(|before| before.etag()),
-            },
+            basis: chains.replaced(change),
         };
         made.map(version).collect()
     }
@@ -95,6 +91,26 @@ async fn content(
 }
 
 impl Chains {
+    /// The version that a change replaces at its key, as clients know it; in the place of one that was deleted, or moved away,
+    /// that one. `None`: none.
+    fn replaced(&self, change: &Pending) -> Option<ETag> {
+        let key = change.key();
+        let mut basis = change.row.basis.clone();
+        loop {
+            match basis {
+                Basis::Absent => return None,
+                Basis::Version(etag) => return Some(ETag::new(etag)),
+                Basis::After(number) => {
+                    let before = self.numbered(number)?;
+                    if before.meta_at(key).is_some() {
+                        return Some(before.etag());
+                    }
+                    basis = before.row.basis_at(key.as_str())?.clone();
+                }
+            }
+        }
+    }
+
     /// The content that a change leaves at its key, if that is on this machine: what is moved has it where it was.
     pub(super) fn content_of(&self, change: &Arc<Pending>) -> Option<Arc<Pending>> {
         let mut source = Arc::clone(change);

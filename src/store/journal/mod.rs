@@ -173,16 +173,12 @@ impl Journal {
     pub async fn all_ended(&self, changes: &[Arc<Pending>]) {
         let changes: Vec<&Pending> = changes.iter().map(|change| &**change).collect();
         let _turns = self.turns_of(&changes).await;
-        let followers = {
-            let chains = self.0.chains.lock();
-            changes.iter().flat_map(|change| chains.followers(change, change.key(), None)).collect::<Vec<_>>()
-        };
-        self.end(&changes, &followers).await;
+        self.end(&changes, &[]).await;
     }
 
     /// What is moved is where it is to be, as `copy`. Its source may be deleted when this returns.
     pub async fn copied(&self, change: &Pending, copy: &ETag) -> Result<(), StateError> {
-        let mut row = change.row.clone();
+        let mut row = change.row_now();
         if let Change::Move(moved) = &mut row.change {
             moved.copied = Some(copy.quoted().to_owned());
         }
@@ -194,8 +190,7 @@ impl Journal {
     /// It loses, and is going to lie beside, at `copy`: whoever makes it after a crash looks there first.
     pub async fn going_beside(&self, change: &Pending, copy: &Key) -> Result<(), StateError> {
         change.set_beside(copy);
-        let row = AcceptedRow { beside: Some(copy.to_string()), ..change.row.clone() };
-        self.0.state.note_progress(&row).await
+        self.0.state.note_progress(&change.row_now()).await
     }
 
     /// The turns of all keys that changes, and what may build on them, have: a move may build on two.

@@ -1,5 +1,6 @@
 //! What is pending, for the user: looked at, tried again, written elsewhere, or given up.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,34 +48,22 @@ impl Journal {
         for change in self.meant(&fits) {
             let _turns = self.turns_of(&[&change]).await;
             let is_meant = |other: &Pending| fits(&other.row.key);
-            let (taken, left) = {
-                let mut chains = self.0.chains.lock();
-                let taken = chains.take_with_followers(&change, is_meant);
-                let left = chains.left_by(&taken);
-                (taken, left)
-            };
+            let taken = self.0.chains.lock().take_with_followers(&change, is_meant);
             let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
             discarded.extend(taken.iter().map(|change| change.told()));
-            self.end(&refs, &left).await;
+            self.end(&refs, &[]).await;
         }
         discarded
     }
 
-    /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what was written. One
-    /// that cannot be written does not keep the others from it, and is told.
+    /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what was written, as
+    /// it is called there. One that cannot be written does not keep the others from it, and is told.
     pub async fn save(&self, directory: &Path, fits: impl Fn(&str) -> bool) -> Result<Vec<Told>, SaveError> {
         let (mut saved, mut failed) = (Vec::new(), None);
-        for change in self.meant(fits) {
-            // What is shown of a key is its newest content.
-            let content = {
-                let chains = self.0.chains.lock();
-                let shown = chains.shown(change.key()).filter(|shown| Arc::ptr_eq(shown, &change));
-                shown.and_then(|shown| chains.content_of(&shown))
-            };
-            let Some(content) = content.filter(|_| !change.row.key.ends_with('/')) else { continue };
-            let path = directory.join(&change.row.key);
+        for (change, content, name) in self.contents(fits) {
+            let path = directory.join(&name);
             match write(&path, &content).await {
-                Ok(()) => saved.push(change.told()),
+                Ok(()) => saved.push(Told { key: name, ..change.told() }),
                 Err(source) => {
                     let path = path.display().to_string();
                     failed.get_or_insert(match source.kind() {
@@ -87,12 +76,45 @@ impl Journal {
         failed.map_or(Ok(saved), Err)
     }
 
+    /// What nothing else builds on and has a content here, with that, and with a name of its own: the first of a key, which is
+    /// what clients are shown, has that name.
+    fn contents(&self, fits: impl Fn(&str) -> bool) -> Vec<(Arc<Pending>, Arc<Pending>, String)> {
+        let mut newest = self.meant(fits);
+        let chains = self.0.chains.lock();
+        newest.retain(|change| {
+            !change.row.key.ends_with('/') && chains.follower(change, change.key()).is_none()
+        });
+        let is_shown = |change: &Arc<Pending>| {
+            chains.shown(change.key()).is_some_and(|shown| Arc::ptr_eq(&shown, change))
+        };
+        newest.sort_by_key(|change| !is_shown(change));
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let contents = newest.iter().filter_map(|change| {
+            let content = chains.content_of(change)?;
+            let count = counts.entry(&change.row.key).or_default();
+            *count += 1;
+            Some((Arc::clone(change), content, numbered(&change.row.key, *count)))
+        });
+        contents.collect()
+    }
+
     fn meant(&self, fits: impl Fn(&str) -> bool) -> Vec<Arc<Pending>> {
         let mut meant = self.0.chains.lock().below("");
         meant.retain(|change| fits(&change.row.key));
         meant.sort_by_key(|change| change.row.number);
         meant
     }
+}
+
+/// The name of the first of a key, and of the others: `folder/name (2).txt`.
+fn numbered(key: &str, number: usize) -> String {
+    let path = Path::new(key);
+    let (Some(stem), true) = (path.file_stem(), number > 1) else { return key.to_owned() };
+    let mut name = format!("{} ({number})", stem.to_string_lossy());
+    if let Some(extension) = path.extension() {
+        name = format!("{name}.{}", extension.to_string_lossy());
+    }
+    path.with_file_name(name).to_string_lossy().into_owned()
 }
 
 /// Writes the content of a change, whole or not at all.

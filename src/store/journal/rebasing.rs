@@ -48,16 +48,6 @@ impl Chains {
         rows.into_values().collect()
     }
 
-    /// Those that build on what is given up: they are to be made where nothing is.
-    pub(super) fn left_by(&self, changes: &[Arc<Pending>]) -> Vec<AcceptedRow> {
-        let mut rows = BTreeMap::new();
-        for change in changes {
-            change.keys().for_each(|key| self.rebase(&mut rows, change, key, (key, None)));
-        }
-        changes.iter().for_each(|change| drop(rows.remove(&change.row.number)));
-        rows.into_values().collect()
-    }
-
     fn rebase(
         &self,
         rows: &mut BTreeMap<u64, AcceptedRow>,

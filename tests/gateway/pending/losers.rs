@@ -8,13 +8,13 @@ use s3dav::store::journal::Durability;
 
 use super::Away;
 use super::crashes::serve;
-use crate::finder::client::{AGENT, Finder};
+use crate::finder::client::Finder;
 use crate::harness::door::Door;
 use crate::harness::drained::drained;
 use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded, eventually};
 
 /// What lies in the bucket: at the file's name, and beside it.
-async fn versions(bucket: &Bucket) -> (Bytes, Vec<Bytes>) {
+pub(super) async fn versions(bucket: &Bucket) -> (Bytes, Vec<Bytes>) {
     let mut contents = bucket.contents().await;
     let at = contents.remove("file").unwrap();
     let mut beside: Vec<Bytes> = contents.into_values().collect();
@@ -22,7 +22,7 @@ async fn versions(bucket: &Bucket) -> (Bytes, Vec<Bytes>) {
     (at, beside)
 }
 
-async fn save(client: &Finder, content: &'static str) {
+pub(super) async fn save(client: &Finder, content: &'static str) {
     let put = client.request("PUT", "/file").body(content).send().await.unwrap();
     assert!(matches!(put.status().as_u16(), 201 | 204), "{content}: {}", put.status());
 }
@@ -193,38 +193,97 @@ async fn what_lost_is_not_shown_when_what_won_before_lies_beside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_lost_is_told_before_it_deletes_what_won() {
+async fn who_saves_beside_and_moves_over_what_it_lost_has_one_copy() {
     for durability in [Durability::Journal, Durability::Store] {
-        for agent in [AGENT, "curl/8"] {
-            let away = Away::start_with(|config| buckets(config).file_system.durability = durability).await;
-            let client = Finder::at(&away.gateway.url).called(agent);
-            away.bucket.put("file", "old").await;
-            assert_eq!(client.get("/file").await.1, "old");
-            away.bucket.put("file", "theirs").await;
-            save(&client, "mine").await;
+        let away = Away::start_with(|config| buckets(config).file_system.durability = durability).await;
+        let client = Finder::of(&away.gateway);
+        away.bucket.put("file", "old").await;
+        assert_eq!(client.get("/file").await.1, "old");
+        away.bucket.put("file", "theirs").await;
+        for content in ["first", "second", "third"] {
+            assert_eq!(client.status("PUT", "/beside").await, 201);
+            let put = client.request("PUT", "/beside").body(content).send().await.unwrap();
+            assert_eq!(put.status(), 204);
+            assert!(matches!(client.rename("/beside", "/file").await, 201 | 204));
             away.drained().await;
-            assert!(matches!(client.status("DELETE", "/file").await, 412 | 423));
-            assert_eq!(versions(&away.bucket).await, (Bytes::from("theirs"), vec![Bytes::from("mine")]));
-            assert_eq!(client.status("DELETE", "/file").await, 204);
-            away.drained().await;
-            let [copy] = &away.bucket.keys().await[..] else { panic!("the copy is there") };
-            assert_eq!(client.status("DELETE", &format!("/{}", copy.replace(' ', "%20"))).await, 204);
-            away.drained().await;
+            let expected = (Bytes::from("theirs"), vec![Bytes::from(content)]);
+            assert_eq!(versions(&away.bucket).await, expected, "{durability:?}");
         }
+        assert_eq!(client.get("/file").await.1, "theirs");
+        save(&client, "on theirs").await;
+        away.drained().await;
+        assert_eq!(versions(&away.bucket).await, (Bytes::from("on theirs"), vec![Bytes::from("third")]));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_made_a_file_empty_is_told_before_it_deletes_what_others_have_put_there() {
-    let gateway =
-        TestGateway::start_with(|config| buckets(config).create_wait = Duration::from_millis(100)).await;
-    let (bucket, mac) = (gateway.bucket().await, Finder::of(&gateway));
-    assert_eq!(mac.look("/file").await, 404);
-    assert_eq!(mac.status("PUT", "/file").await, 201);
+async fn who_moves_its_copy_over_what_won_has_both() {
+    let gateway = TestGateway::start().await;
+    let (bucket, client) = (gateway.bucket().await, Finder::of(&gateway));
+    bucket.put("file", "old").await;
+    assert_eq!(client.get("/file").await.1, "old");
     bucket.put("file", "theirs").await;
-    eventually("theirs is shown", || async { gateway.get("/file").await.1 == "theirs" }).await;
-    assert_eq!(mac.status("DELETE", "/file").await, 423);
-    assert_eq!(bucket.get("file").await.unwrap(), "theirs");
-    assert_eq!(mac.status("DELETE", "/file").await, 204);
-    assert_eq!(bucket.get("file").await, None);
+    save(&client, "mine").await;
+    for method in ["COPY", "MOVE"] {
+        let keys = bucket.keys().await;
+        let copy = keys.iter().find(|key| key.contains("conflict")).unwrap();
+        let to = format!("{}/file", gateway.url);
+        let sent =
+            client.request(method, &format!("/{}", copy.replace(' ', "%20"))).header("Destination", to);
+        let answer = sent.send().await.unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{method}: {} {}",
+            answer.status(),
+            answer.text().await.unwrap()
+        );
+        let (at, beside) = versions(&bucket).await;
+        assert_eq!(at, "theirs");
+        assert!(!beside.is_empty() && beside.iter().all(|beside| beside == "mine"), "{method}: {beside:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gets_what_waits_while_it_is_stored_knows_it_after_a_restart() {
+    let mut away = Away::start().await;
+    let reader = Finder::of(&away.gateway).of_another();
+    away.bucket.put("file", "old").await;
+    for client in [&away.mac, &reader] {
+        assert_eq!(client.get("/file").await.1, "old");
+    }
+    away.door.shut().await;
+    let content = Bytes::from("new".repeat(10 << 20));
+    let put = away.mac.request("PUT", "/file").body(content.clone()).send().await.unwrap();
+    assert_eq!(put.status(), 204);
+    // More than what is on its way between both.
+    let mut answer = reader.send("GET", "/file").await;
+    let mut got = answer.chunk().await.unwrap().unwrap().to_vec();
+    away.door.open().await;
+    away.drained().await;
+    while let Some(chunk) = answer.chunk().await.unwrap() {
+        got.extend_from_slice(&chunk);
+    }
+    assert!(got == content);
+    let away = away.restarted().await;
+    save(&Finder::of(&away.gateway).of_another(), "on the new one").await;
+    let keys = away.bucket.keys().await;
+    assert!(keys == ["file"] && away.bucket.get("file").await.unwrap() == "on the new one", "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_for_what_won_in_vain_has_one_copy() {
+    let mut away = Away::start().await;
+    away.bucket.put("file", "old").await;
+    assert_eq!(away.mac.get("/file").await.1, "old");
+    away.bucket.put("file", "theirs").await;
+    save(&away.mac, "mine").await;
+    let beyond = away.mac.request("GET", "/file").header("Range", "bytes=100-").send().await.unwrap();
+    assert_eq!(beyond.status(), 416);
+    away.door.shut().await;
+    let part = away.mac.request("GET", "/file").header("Range", "bytes=1-2").send().await.unwrap();
+    assert_eq!(part.status(), 503);
+    away.door.open().await;
+    save(&away.mac, "mine, again").await;
+    away.drained().await;
+    assert_eq!(versions(&away.bucket).await, (Bytes::from("theirs"), vec![Bytes::from("mine, again")]));
 }

@@ -18,6 +18,7 @@ mod silence;
 mod stops;
 mod syncs;
 mod ten_minutes;
+mod told;
 mod two;
 mod yielding;
 

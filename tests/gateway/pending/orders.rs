@@ -144,3 +144,30 @@ async fn what_waits_is_not_sent_to_another_endpoint() {
     assert!(code == 0, "{said} {errors}");
     assert_eq!(bucket.get("doc").await.unwrap(), "newer");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_waits_is_written_elsewhere_also_what_is_not_shown() {
+    let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+    let (bucket, mut door) =
+        (Bucket::of(&s3.endpoint_url(), BUCKET).await, Door::before(&s3.endpoint_url()).await);
+    bucket.put("d/doc.txt", "old").await;
+    let gateway = serve(&door, &state).await;
+    let clients = [Finder::at(&gateway.url), Finder::at(&gateway.url).of_another()];
+    for client in &clients {
+        assert_eq!(client.get("/d/doc.txt").await.1, "old");
+    }
+    door.shut().await;
+    for (client, contents) in clients.iter().zip([vec!["first"], vec!["second", "third"]]) {
+        for content in contents {
+            let put = client.request("PUT", "/d/doc.txt").body(content).send().await.unwrap();
+            assert_eq!(put.status(), 204);
+        }
+    }
+    let place = tempfile::tempdir().unwrap();
+    let (code, said, _) = pending(&state, &["save-to", place.path().to_str().unwrap(), "--all"]).await;
+    assert_eq!(code, 0);
+    assert!(said.contains(": /d/doc.txt\n") && said.contains(": /d/doc (2).txt\n"), "{said}");
+    let read = |name: &str| std::fs::read_to_string(place.path().join("d").join(name)).unwrap();
+    assert_eq!([read("doc.txt"), read("doc (2).txt")], ["first", "third"]);
+    assert_eq!(std::fs::read_dir(place.path().join("d")).unwrap().count(), 2);
+}
