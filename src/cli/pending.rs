@@ -39,7 +39,7 @@ pub enum PendingCommand {
         #[command(flatten)]
         gateway: GatewayArgs,
     },
-    /// Write the contents to a directory; they stay pending
+    /// Write the contents to a directory; they stay pending, and a second one of a file is called `name (2)`
     #[command(override_usage = "s3dav pending save-to <DIR> <PATH|--all>")]
     SaveTo {
         /// Directory to write to; created if missing, and nothing in it is replaced
@@ -52,7 +52,8 @@ pub enum PendingCommand {
         #[command(flatten)]
         gateway: GatewayArgs,
     },
-    /// Give up what is pending: the file is again what it is in S3, and the content that was saved is deleted
+    /// Give up what is pending, also what is being sent: the file is again what it is in S3, and the content that was saved
+    /// is deleted
     Discard {
         #[command(flatten)]
         meant: PendingPath,

@@ -179,19 +179,36 @@ async fn act(
 ) -> Result<(), CommandError> {
     let known = one(meant(named).await?)?;
     let path = meant_paths.path.unwrap_or_default();
+    let hint = hint(&action);
+    let is_given_up = action == PendingAction::Discard;
     let changes = carried_out(&known.state_dir, &path, action).await?;
     if changes.is_empty() {
         let place = if path.is_empty() { String::new() } else { format!(" at {path}") };
         let error = anyhow::anyhow!("nothing that this can be done with is pending{place}");
-        return Err(CommandError::hinted(
-            error,
-            "`s3dav pending` lists what is; what is being sent is left alone",
-        ));
+        return Err(CommandError::hinted(error, hint));
     }
     for change in &changes {
         say!("{done}: {}", notify::plain(&change.path, MOST_OF_PATH));
     }
+    if is_given_up && changes.iter().any(|change| change.sending) {
+        tell!("S3 may have got some of it already: look at what is there now");
+    }
     Ok(())
+}
+
+/// Why there may be nothing to do it with.
+fn hint(action: &PendingAction) -> &'static str {
+    match action {
+        PendingAction::Retry => {
+            "`s3dav pending` lists what is; what S3 has not refused is tried again without a command"
+        }
+        PendingAction::Discard => {
+            "`s3dav pending` lists what is; a file that was moved since is given up at its new name"
+        }
+        PendingAction::Save { .. } | PendingAction::List => {
+            "`s3dav pending` lists what is; deletions, folders and moves of what S3 has have no content here"
+        }
+    }
 }
 
 /// The running gateway does it, since it holds them; without one it is done here.

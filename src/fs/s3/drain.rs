@@ -182,8 +182,14 @@ async fn make_all(shared: Arc<Shared>, mut group: Vec<Arc<Pending>>) -> bool {
     match (group.pop(), group.is_empty()) {
         (None, _) => true,
         (Some(only), true) => {
-            let made = Making::new(&shared, &only).run().await;
-            conclude(&shared, &only, made).await
+            let making = Making::new(&shared, &only);
+            match only.unless_given_up(making.run()).await {
+                Some(made) => conclude(&shared, &only, made).await,
+                None => {
+                    shared.store.journal().left(&only);
+                    true
+                }
+            }
         }
         (Some(last), false) => {
             group.push(last);

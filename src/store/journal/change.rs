@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::object::{Attributes, Condition, ETag, InvalidKey, Key, ObjectMeta};
 use crate::spool::KeptBody;
@@ -33,7 +34,7 @@ pub struct Told {
     pub since: u64,
     /// Why S3 refuses it.
     pub refused: Option<String>,
-    /// It is being made.
+    /// It is being made; of what is given up: it may be made by now.
     pub is_under_way: bool,
 }
 
@@ -51,6 +52,9 @@ struct Progress {
     is_under_way: bool,
     /// The store may have it already.
     was_begun: bool,
+    /// The user gives it up: whoever makes it stops, and nobody begins.
+    is_given_up: bool,
+    stop: CancellationToken,
     /// Somebody waits for it; of what is refused: since it was.
     is_urgent: bool,
     /// How often it was tried in vain, and why the last time.
@@ -273,6 +277,12 @@ impl Pending {
         }
     }
 
+    /// The same, of what is given up.
+    pub(super) fn told_at_last(&self) -> Told {
+        let may_be_made = !self.is_untouched() && !self.is_refused();
+        Told { is_under_way: may_be_made, ..self.told() }
+    }
+
     /// How long it is not to be made yet, of a pause of `delay`; what follows it may make it needless.
     pub(super) fn rests(&self, delay: Duration) -> Duration {
         let progress = self.progress.lock();
@@ -296,13 +306,37 @@ impl Pending {
 
     pub(super) fn is_waiting(&self) -> bool {
         let progress = self.progress.lock();
-        !progress.is_under_way && !progress.is_refused
+        !(progress.is_under_way || progress.is_refused || progress.is_given_up)
+    }
+
+    /// Has whoever makes it stop, and nobody begin. Whether somebody makes it.
+    pub(super) fn give_up(&self) -> bool {
+        let mut progress = self.progress.lock();
+        progress.is_given_up = true;
+        progress.stop.cancel();
+        progress.is_under_way
+    }
+
+    /// It may be begun again.
+    pub(super) fn keep(&self) {
+        let mut progress = self.progress.lock();
+        (progress.is_given_up, progress.stop) = (false, CancellationToken::new());
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.progress.lock().is_under_way
+    }
+
+    /// What `making` it comes to; `None`: it is given up, whatever the store has of it.
+    pub async fn unless_given_up<T>(&self, making: impl Future<Output = T>) -> Option<T> {
+        let stop = self.progress.lock().stop.clone();
+        stop.run_until_cancelled(making).await
     }
 
     /// Takes it, unless somebody has, or the store refuses it.
     pub(super) fn take(&self) -> bool {
         let mut progress = self.progress.lock();
-        if progress.is_under_way || progress.is_refused {
+        if progress.is_under_way || progress.is_refused || progress.is_given_up {
             return false;
         }
         progress.is_under_way = true;

@@ -213,6 +213,12 @@ impl Journal {
         turns
     }
 
+    /// Whoever made it has stopped, since it is given up.
+    pub fn left(&self, change: &Pending) {
+        self.0.chains.lock().set_waiting(change);
+        self.note_change();
+    }
+
     /// The store could not be asked.
     pub fn failed(&self, change: &Pending, why: &str) {
         self.0.chains.lock().set_failed(change, why);

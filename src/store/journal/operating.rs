@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use tokio::fs;
@@ -41,19 +42,43 @@ impl Journal {
         told
     }
 
-    /// Gives those up that are not being made; returns what is given up. What S3 has is shown again. What builds on them
-    /// elsewhere stays.
+    /// Gives those up; returns what is given up: not what S3 got meanwhile, nor what is shown at another name by now. What S3
+    /// has is shown again. What builds on them elsewhere stays.
     pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
         let mut discarded = Vec::new();
+        self.stop(&self.meant(&fits)).await;
         for change in self.meant(&fits) {
             let _turns = self.turns_of(&[&change]).await;
             let is_meant = |other: &Pending| fits(&other.row.key);
             let taken = self.0.chains.lock().take_with_followers(&change, is_meant);
             let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
-            discarded.extend(taken.iter().map(|change| change.told()));
+            discarded.extend(taken.iter().map(|change| change.told_at_last()));
             self.end(&refs, &[]).await;
         }
+        self.go_on(&self.meant(&fits));
         discarded
+    }
+
+    /// Has nobody make these any more; what cannot be broken off is waited for.
+    async fn stop(&self, changes: &[Arc<Pending>]) {
+        let mut news = self.0.changes.subscribe();
+        let making: Vec<_> = changes.iter().filter(|change| change.give_up()).collect();
+        let stopped = async {
+            while making.iter().any(|change| change.is_under_way()) {
+                // Its sender lives in `self`.
+                let _ = news.changed().await;
+            }
+        };
+        if tokio::time::timeout(STOPS_WITHIN, stopped).await.is_err() {
+            tracing::debug!("what is being made could not be broken off");
+        }
+    }
+
+    fn go_on(&self, changes: &[Arc<Pending>]) {
+        let mut chains = self.0.chains.lock();
+        changes.iter().for_each(|change| chains.set_kept(change));
+        drop(chains);
+        self.0.wanted.notify_one();
     }
 
     /// Writes the contents of those below `directory`, by their keys, and replaces nothing there; returns what was written, as
@@ -105,6 +130,9 @@ impl Journal {
         meant
     }
 }
+
+/// A request takes two seconds; more of them may follow, as of deletions that are made together.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The name of the first of a key, and of the others: `folder/name (2).txt`.
 fn numbered(key: &str, number: usize) -> String {

@@ -50,6 +50,12 @@ impl Chains {
         self.offer(change);
     }
 
+    /// It was not given up after all.
+    pub(super) fn set_kept(&mut self, change: &Pending) {
+        change.keep();
+        self.offer(change);
+    }
+
     /// What can be made next, unless it is being made or the store refuses it.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Arc<Pending>> {
         self.everything().filter(|change| change.is_waiting() && self.is_first(change))

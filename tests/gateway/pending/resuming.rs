@@ -234,12 +234,27 @@ async fn a_checksum_tells_what_an_etag_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_discarded_leaves_nothing_in_s3() {
     let (mut away, _) = cut_off().await;
-    let discarded = || async { !away.pending(PendingAction::Discard).await.is_empty() };
-    eventually("it is discarded", discarded).await;
+    assert_eq!(away.pending(PendingAction::Discard).await.len(), 1);
     assert!(away.bodies().is_empty());
     away.door.open().await;
     eventually("the upload is aborted", || async { open_uploads(&away.s3).await.is_empty() }).await;
     assert!(away.bucket.is_empty().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_sent_is_given_up_at_once() {
+    let (away, _) = cut().await;
+    assert!(away.is_sending().await);
+    let given_up = away.pending(PendingAction::Discard).await;
+    assert!(given_up.len() == 1 && given_up[0].sending, "{given_up:?}");
+    assert!(away.pending(PendingAction::List).await.is_empty() && away.bodies().is_empty());
+    away.s3.hooks().heal();
+    eventually("the upload is aborted", || async { open_uploads(&away.s3).await.is_empty() }).await;
+    assert!(away.bucket.is_empty().await);
+    // What comes after it is stored.
+    assert_eq!(away.gateway.put("/large", "newer").await, 201);
+    away.drained().await;
+    assert_eq!(away.bucket.get("large").await.unwrap(), "newer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
