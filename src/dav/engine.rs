@@ -104,7 +104,7 @@ impl Engine {
         if let Some(file) = self.saves.in_the_way(context, fs).await {
             return refuse(context, Failure::Unstored { file });
         }
-        if matches!(context.method.as_str(), "PUT" | "COPY" | "MOVE") {
+        if matches!(context.method.as_str(), "PUT" | "COPY" | "MOVE" | "DELETE") {
             context.outcome.set_hints(self.told.hints(context));
         }
         if lock_null::is_met(context, request.headers(), &self.locks, fs).await {

@@ -45,7 +45,7 @@ impl Told {
         Self(Arc::new(Inner { absent: Mutex::default(), looked }))
     }
 
-    /// What the client knows of what the request writes.
+    /// What the client knows of what the request writes, or deletes.
     pub(super) fn hints(&self, context: &RequestContext) -> Hints {
         let written = context.destination.as_ref().unwrap_or(&context.path);
         let name = (context.client.clone(), written.path_key());

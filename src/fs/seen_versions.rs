@@ -215,6 +215,17 @@ impl SeenVersions {
         self.losers.note(client, key, copy, etag);
     }
 
+    /// Another version of `key` than `etag` that the client has seen last.
+    pub fn other(&self, client: &Client, key: &str, etag: &ETag) -> Option<ETag> {
+        self.of(client, key).filter(|seen| *seen != self.as_stored(etag))
+    }
+
+    /// The client has moved to `key` what it has not seen. It does not replace that, nor delete it without a word: a program may
+    /// move a file aside, save it anew and delete what it moved.
+    pub fn moved_unseen(&self, client: &Client, key: &str) {
+        self.saw(client, key, &unseen());
+    }
+
     /// What the client moved to `key` lost, and lies at `copy` now. What it has not seen of that, it does not replace when it
     /// saves again.
     pub fn moved_beside(&self, client: &Client, key: &str, copy: &str, (etag, has_seen): (&ETag, bool)) {
@@ -331,15 +342,18 @@ impl SeenVersions {
         waits || lost.is_some()
     }
 
-    /// Whether the client would delete, in the place of its own version, somebody else's that it has not got: its own has lost
-    /// there, or waits, or is empty. `now` is there, with its bytes. When it asks again it knows.
-    pub fn must_be_told(&self, client: &Client, key: &str, (now, size): (&ETag, u64)) -> bool {
+    /// Whether the client would delete somebody else's version that it has not got, in the place of its own, which has lost
+    /// there, or waits, or is empty, or of none that it knows of. `now` is there, with its bytes. When it asks again it knows.
+    pub fn must_be_told(&self, context: &RequestContext, key: &str, (now, size): (&ETag, u64)) -> bool {
+        let client = &context.client;
         let own = self.of(client, key);
         let has_own = own.as_ref().is_some_and(|own| {
             *own == unseen() || is_unstored(own) || (size > 0 && *own == ETag::of_nothing())
         });
         let is_others = own.as_ref() != Some(now);
-        is_others && (has_own || self.loser(client, key).is_some()) && self.losers.tell(client, key, now)
+        let knows_of_none = own.is_none() && context.outcome.hints().was_told_absent;
+        let is_unknown = has_own || knows_of_none || self.loser(client, key).is_some();
+        is_others && is_unknown && self.losers.tell(client, key, now)
     }
 
     /// What the client has seen in a folder. Looks through all that is remembered.

@@ -63,7 +63,7 @@ impl PathFileSystem {
         if !is_tree
             && !self.context.has_own_condition
             && shared.seen_versions.must_be_told(
-                &client,
+                &self.context,
                 &located.key,
                 (&located.stat.etag, located.stat.size),
             )

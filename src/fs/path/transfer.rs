@@ -143,6 +143,9 @@ impl Transferring {
         if self.target.old.as_ref().is_some_and(|old| old.stat.is_folder) {
             seen_versions.forget_below(&self.context.client, &key);
         }
+        let (client, from) = (&self.context.client, &self.source);
+        let is_unseen =
+            self.kind == Transfer::Move && seen_versions.other(client, &from.key, &from.stat.etag).is_some();
         match (self.kind, self.source.stat.is_folder) {
             (Transfer::Copy, _) => {}
             (Transfer::Move, true) => seen_versions.moved(&self.context.client, &self.source.key, &key),
@@ -155,7 +158,11 @@ impl Transferring {
         }
         let found = self.shared.root.find(&key)?.ok_or(Failure::NotFound)?;
         if !found.stat.is_folder {
-            seen_versions.saw(&self.context.client, &key, &found.stat.etag);
+            if is_unseen {
+                seen_versions.moved_unseen(client, &key);
+            } else {
+                seen_versions.saw(client, &key, &found.stat.etag);
+            }
             self.shared.exports.wrote(&key);
         }
         Ok(Located { key, stat: found.stat, is_link: found.is_link, shown: None }.id())

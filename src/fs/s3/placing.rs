@@ -141,13 +141,16 @@ impl Placing {
         for _ in 0..MOST_ROUNDS {
             let lost = match self.copy_to(&job.from, &job.to, &job.condition).await {
                 Err(error @ (StoreError::ConditionFailed | StoreError::NotFound)) => error,
-                written => return Ok(Some(self.placed(job, written?))),
+                written => return Ok(Some(self.placed(job, written?).await)),
             };
             // Either end may have changed. Both are in doubt now, so this asks S3.
             match self.store.head(&job.from.key).await {
                 // It may have been copied by a try whose answer was lost, and moved away by somebody else since.
                 Err(StoreError::NotFound) => {
-                    return Ok(self.is_there(&job).await.map(|written| self.placed(job, written)));
+                    return match self.is_there(&job).await {
+                        Some(written) => Ok(Some(self.placed(job, written).await)),
+                        None => Ok(None),
+                    };
                 }
                 meta => {
                     let meta = meta?;
@@ -161,7 +164,7 @@ impl Placing {
                 return Err(StoreError::ConditionFailed.into());
             }
             if let Some(written) = self.is_there(&job).await {
-                return Ok(Some(self.placed(job, written)));
+                return Ok(Some(self.placed(job, written).await));
             }
             match lost {
                 // What should be replaced was deleted.
@@ -224,9 +227,22 @@ impl Placing {
         self.shared.uploads.copy(&self.store.objects(), CopyObject { source, to, condition }).await
     }
 
-    fn placed(&self, job: Job, written: Written) -> Placed {
-        self.shared.seen_versions.saw(&self.context.client, job.to.as_str(), &written.etag);
+    async fn placed(&self, job: Job, written: Written) -> Placed {
+        let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
+        if self.kind == Transfer::Move && !self.has_seen(&job.from).await {
+            seen_versions.moved_unseen(client, job.to.as_str());
+        } else {
+            seen_versions.saw(client, job.to.as_str(), &written.etag);
+        }
         Placed { from: job.from, to: job.to, written }
+    }
+
+    /// Whether the client knows of no other version. Listings may call the one that it knows by another name.
+    async fn has_seen(&self, from: &Leaf) -> bool {
+        match self.shared.seen_versions.other(&self.context.client, from.key.as_str(), &from.etag) {
+            Some(seen) => self.store.objects().attributes(&from.key, &seen).await.is_ok(),
+            None => true,
+        }
     }
 
     /// Deletes what was copied, in the versions that were. Returns what must be done again since it

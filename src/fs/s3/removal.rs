@@ -72,7 +72,7 @@ impl S3FileSystem {
         let key = Key::new(&located.key)?;
         if let Node::File(now) = &located.node
             && !self.context.has_own_condition
-            && self.shared.seen_versions.must_be_told(&client, &located.key, (&now.etag, now.size))
+            && self.shared.seen_versions.must_be_told(&self.context, &located.key, (&now.etag, now.size))
         {
             return Err(Failure::Changed);
         }

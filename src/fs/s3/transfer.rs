@@ -211,6 +211,7 @@ impl Transferring {
             }
             None => (to, condition, None),
         };
+        let version = meta.etag.clone();
         let moved = MovedFile { from, meta, to, condition, was_sent, copied, loser };
         let writer = writer(&self.context.client);
         let to = moved.to.clone();
@@ -228,15 +229,19 @@ impl Transferring {
             }
         };
         self.shared.note_accepted(&to, "a move");
-        self.note_accepted(to.as_str(), &written).await;
+        self.note_accepted(to.as_str(), &version, &written).await;
         progress.following.into_iter().for_each(Following::end);
         Ok(())
     }
 
     /// `to`: where it is, or comes.
-    async fn note_accepted(&self, to: &str, written: &Written) {
+    async fn note_accepted(&self, to: &str, moved: &ETag, written: &Written) {
         let (shared, client, from) = (&self.shared, &self.context.client, &self.source.key);
-        shared.seen_versions.made(client, to, &written.etag);
+        if shared.seen_versions.other(client, from, moved).is_some() {
+            shared.seen_versions.moved_unseen(client, to);
+        } else {
+            shared.seen_versions.made(client, to, &written.etag);
+        }
         shared.seen_versions.forget(client, from);
         shared.dates.touch_parent(from);
         shared.dates.touch_parent(to);

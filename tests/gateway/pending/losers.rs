@@ -23,8 +23,12 @@ pub(super) async fn versions(bucket: &Bucket) -> (Bytes, Vec<Bytes>) {
 }
 
 pub(super) async fn save(client: &Finder, content: &'static str) {
-    let put = client.request("PUT", "/file").body(content).send().await.unwrap();
-    assert!(matches!(put.status().as_u16(), 201 | 204), "{content}: {}", put.status());
+    save_to(client, "/file", content).await;
+}
+
+pub(super) async fn save_to(client: &Finder, path: &str, content: &'static str) {
+    let put = client.request("PUT", path).body(content).send().await.unwrap();
+    assert!(matches!(put.status().as_u16(), 201 | 204), "{path}, {content}: {}", put.status());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use s3dav::store::journal::Durability;
 
 use super::Away;
-use super::losers::{save, versions};
+use super::losers::{save, save_to, versions};
 use crate::finder::client::{AGENT, Finder};
 use crate::harness::{TestGateway, buckets, eventually};
 
@@ -113,4 +113,67 @@ async fn whose_empty_file_came_second_is_told_before_it_deletes_the_first() {
     assert_eq!(client.status("DELETE", "/file").await, 412);
     save(&client, "mine").await;
     assert_eq!(versions(&bucket).await, (Bytes::from("theirs"), vec![Bytes::from("mine")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knows_of_no_file_is_told_before_it_deletes_one() {
+    for durability in BOTH {
+        let away = away(durability).await;
+        let (client, other) = (Finder::of(&away.gateway), Finder::of(&away.gateway).of_another());
+        assert_eq!(client.look("/file").await, 404);
+        away.bucket.put("moved", "mine").await;
+        assert_eq!(client.get("/moved").await.1, "mine");
+        assert_eq!(client.rename("/moved", "/away").await, 201);
+        away.drained().await;
+        for name in ["file", "moved"] {
+            let path = format!("/{name}");
+            away.bucket.put(name, "theirs").await;
+            eventually("it is shown", || async { other.get(&path).await.1 == "theirs" }).await;
+            assert!(is_told(client.status("DELETE", &path).await), "{durability:?} {name}");
+            assert_eq!(away.bucket.get(name).await.unwrap(), "theirs");
+            assert_eq!(client.status("DELETE", &path).await, 204);
+            away.drained().await;
+            // Whoever has looked knows.
+            away.bucket.put(name, "theirs, again").await;
+            eventually("it is shown", || async { other.get(&path).await.1 == "theirs, again" }).await;
+            assert!(client.list("/").await.iter().any(|href| *href == path));
+            assert_eq!(client.status("DELETE", &path).await, 204);
+            away.drained().await;
+        }
+    }
+}
+
+/// As programs save that keep the old version until the new one is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_moved_aside_what_it_had_not_seen_is_told_before_it_deletes_that() {
+    for durability in BOTH {
+        for is_away in [false, true] {
+            let mut away = away(durability).await;
+            let (client, other) = (Finder::of(&away.gateway), Finder::of(&away.gateway).of_another());
+            away.bucket.put("file", "old").await;
+            for client in [&client, &other] {
+                assert_eq!(client.get("/file").await.1, "old");
+            }
+            assert_eq!(client.list("/").await.len(), 2);
+            if is_away {
+                away.door.shut().await;
+            }
+            save(&other, "theirs").await;
+            save_to(&client, "/new", "mine").await;
+            assert_eq!(client.rename("/file", "/aside").await, 201);
+            assert_eq!(client.rename("/new", "/file").await, 201);
+            assert!(is_told(client.status("DELETE", "/aside").await), "{durability:?}, away: {is_away}");
+            if is_away {
+                away.door.open().await;
+            }
+            away.drained().await;
+            assert_eq!(away.bucket.get("file").await.unwrap(), "mine");
+            assert_eq!(away.bucket.get("aside").await.unwrap(), "theirs");
+            // What it saves there does not replace it either.
+            save_to(&client, "/aside", "mine, too").await;
+            away.drained().await;
+            assert_eq!(away.bucket.get("aside").await.unwrap(), "theirs");
+            assert_eq!(away.bucket.keys().await.len(), 3);
+        }
+    }
 }
