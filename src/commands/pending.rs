@@ -203,7 +203,7 @@ fn hint(action: &PendingAction) -> &'static str {
             "`s3dav pending` lists what is; what S3 has not refused is tried again without a command"
         }
         PendingAction::Discard => {
-            "`s3dav pending` lists what is; a file that was moved since is given up at its new name"
+            "`s3dav pending` lists what is; S3 may have got it meanwhile, and a file that was moved is given up at its new name"
         }
         PendingAction::Save { .. } | PendingAction::List => {
             "`s3dav pending` lists what is; deletions, folders and moves of what S3 has have no content here"

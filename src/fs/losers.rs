@@ -18,6 +18,8 @@ pub(super) struct Losers {
     beside: Cache<(Client, String), (String, ETag)>,
     /// Who has just been told that this version of somebody else's is in the place of its own.
     told: Cache<(Client, String), ETag>,
+    /// What was moved there by who had not got it.
+    aside: Cache<(Client, String), ()>,
     state: State,
 }
 
@@ -33,7 +35,8 @@ impl Losers {
             }
         });
         let told = Cache::builder().max_capacity(MAX_LOSERS).eviction_policy(lru()).time_to_live(TOLD_TIME);
-        Self { beside: beside.build(), told: told.build(), state }
+        let aside = Cache::builder().max_capacity(MAX_LOSERS).eviction_policy(lru()).time_to_live(TOLD_TIME);
+        Self { beside: beside.build(), told: told.build(), aside: aside.build(), state }
     }
 
     /// Takes up a row of the state; whether it is one of these.
@@ -62,6 +65,19 @@ impl Losers {
 
     pub(super) fn of(&self, client: &Client, key: &str) -> Option<(String, ETag)> {
         self.beside.get(&ClientKey(client, key))
+    }
+
+    pub(super) fn note_aside(&self, client: &Client, key: &str) {
+        self.told.invalidate(&ClientKey(client, key));
+        self.aside.insert((client.clone(), key.to_owned()), ());
+    }
+
+    pub(super) fn forget_aside(&self, client: &Client, key: &str) {
+        self.aside.invalidate(&ClientKey(client, key));
+    }
+
+    pub(super) fn is_aside(&self, client: &Client, key: &str) -> bool {
+        self.aside.contains_key(&ClientKey(client, key))
     }
 
     /// The client is told that `now` is in the place of its own version. Whether that is news.

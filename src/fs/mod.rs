@@ -8,6 +8,7 @@ mod apple_files;
 mod client_key;
 mod conflict;
 pub mod context;
+mod dated_versions;
 mod declared;
 mod disk_error;
 pub mod error;

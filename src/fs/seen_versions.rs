@@ -9,6 +9,7 @@ use moka::sync::Cache;
 
 use super::client_key::ClientKey;
 use super::context::Offered;
+use super::dated_versions::DatedVersions;
 use super::losers::{Losers, unseen};
 use super::ranges::Ranges;
 use super::{Client, RequestContext};
@@ -28,23 +29,12 @@ pub struct SeenVersions {
     /// What clients have got of a version, piece by piece.
     pieces: Cache<(Client, String), (ETag, Ranges)>,
     losers: Losers,
-    /// The newest version of each key, as far as was seen, by its date.
-    dated: Cache<String, Dated>,
+    dated: DatedVersions,
     /// Those that have asked for anything, and whether the disk knows of them.
     met: Cache<Client, bool>,
     state: State,
     /// Those of whom something is known of an earlier life that did not end in order.
     unsure: HashSet<Client>,
-}
-
-/// HTTP's dates have whole seconds, and two versions can have one second.
-#[derive(Debug, Clone, PartialEq)]
-struct Dated {
-    etag: ETag,
-    /// Since 1970.
-    second: u64,
-    /// Another version has the same.
-    is_shared: bool,
 }
 
 impl SeenVersions {
@@ -90,7 +80,7 @@ impl SeenVersions {
             stored_as: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
             pieces: Cache::new(MAX_PIECES),
             losers,
-            dated: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
+            dated: DatedVersions::default(),
             met,
             state,
             unsure,
@@ -164,6 +154,7 @@ impl SeenVersions {
     pub fn saw(&self, client: &Client, key: &str, etag: &ETag) {
         self.made(client, key, etag);
         self.losers.forget(client, key);
+        self.losers.forget_aside(client, key);
     }
 
     /// The client has made this version, which may lose yet, and lies then where one that lost before does.
@@ -183,6 +174,9 @@ impl SeenVersions {
     pub fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
         let Some(Offered { key, etag, size, known }) = context.outcome.offered() else { return };
         let client = &context.client;
+        if count >= size {
+            self.losers.forget_aside(client, &key);
+        }
         let seen = self.of(client, &key);
         // What it had made lost, or may lose, and is not what it gets.
         let was_unstored = known.as_ref().is_some_and(|known| is_unstored(known) && *known != etag);
@@ -215,15 +209,17 @@ impl SeenVersions {
         self.losers.note(client, key, copy, etag);
     }
 
-    /// Another version of `key` than `etag` that the client has seen last.
-    pub fn other(&self, client: &Client, key: &str, etag: &ETag) -> Option<ETag> {
-        self.of(client, key).filter(|seen| *seen != self.as_stored(etag))
+    /// Whether the client knows of no other version of `key` than this: it has neither got or made one, nor lost there.
+    pub fn knows_no_other(&self, client: &Client, key: &str, etag: &ETag) -> bool {
+        match self.of(client, key) {
+            Some(seen) => self.as_stored(&seen) == self.as_stored(etag),
+            None => self.loser(client, key).is_none(),
+        }
     }
 
-    /// The client has moved to `key` what it has not seen. It does not replace that, nor delete it without a word: a program may
-    /// move a file aside, save it anew and delete what it moved.
+    /// The client has moved to `key` what it has not got.
     pub fn moved_unseen(&self, client: &Client, key: &str) {
-        self.saw(client, key, &unseen());
+        self.losers.note_aside(client, key);
     }
 
     /// What the client moved to `key` lost, and lies at `copy` now. What it has not seen of that, it does not replace when it
@@ -235,8 +231,10 @@ impl SeenVersions {
 
     /// What clients know as the version `pending` was stored as `etag`, at `place`, which may be another than it was meant
     /// for.
-    pub fn stored(&self, pending: &ETag, place: &str, etag: &ETag) {
-        self.stored_as.insert(pending.clone(), etag.clone());
+    pub fn stored(&self, pending: &ETag, (meant, place): (&str, &str), etag: &ETag) {
+        if place == meant {
+            self.stored_as.insert(pending.clone(), etag.clone());
+        }
         for (client, key) in self.unstored.remove(pending).unwrap_or_default() {
             if self.of(&client, &key).as_ref() != Some(pending) {
                 continue;
@@ -270,19 +268,9 @@ impl SeenVersions {
         self.loser(client, key).filter(|(_, etag)| *etag != unseen())
     }
 
-    /// Notes the date of a version that was read or written; whether no other version is known to
-    /// have it.
+    /// Notes the date of a version that was read or written; whether no other version is known to have it.
     pub fn dates(&self, key: &str, etag: &ETag, modified: SystemTime) -> bool {
-        let second = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let known = self.dated.get(key);
-        let is_shared = known
-            .as_ref()
-            .is_some_and(|known| known.second == second && (known.is_shared || known.etag != *etag));
-        let now = Dated { etag: etag.clone(), second, is_shared };
-        if known.as_ref() != Some(&now) {
-            self.dated.insert(key.to_owned(), now);
-        }
-        !is_shared
+        self.dated.note(key, etag, modified)
     }
 
     /// Whether its date tells the version that is there from any other one that the client may have.
@@ -346,14 +334,16 @@ impl SeenVersions {
     /// there, or waits, or is empty, or of none that it knows of. `now` is there, with its bytes. When it asks again it knows.
     pub fn must_be_told(&self, context: &RequestContext, key: &str, (now, size): (&ETag, u64)) -> bool {
         let client = &context.client;
-        let own = self.of(client, key);
+        let (own, now) = (self.of(client, key).map(|own| self.as_stored(&own)), &self.as_stored(now));
         let has_own = own.as_ref().is_some_and(|own| {
             *own == unseen() || is_unstored(own) || (size > 0 && *own == ETag::of_nothing())
         });
         let is_others = own.as_ref() != Some(now);
         let knows_of_none = own.is_none() && context.outcome.hints().was_told_absent;
         let is_unknown = has_own || knows_of_none || self.loser(client, key).is_some();
-        is_others && is_unknown && self.losers.tell(client, key, now)
+        // A program may move a file aside, save it anew, and delete what it moved.
+        let is_unseen = is_others && is_unknown || self.losers.is_aside(client, key);
+        is_unseen && self.losers.tell(client, key, now)
     }
 
     /// What the client has seen in a folder. Looks through all that is remembered.
@@ -525,8 +515,8 @@ mod tests {
         versions.made(&me(), "b", &two);
         let again = again(&state).await;
         for versions in [&versions, &again] {
-            versions.stored(&one, "a", &tag("stored"));
-            versions.stored(&two, "b (conflict)", &tag("copy"));
+            versions.stored(&one, ("a", "a"), &tag("stored"));
+            versions.stored(&two, ("b", "b (conflict)"), &tag("copy"));
             assert_eq!(versions.of(&me(), "a"), Some(tag("stored")));
             assert_eq!(versions.of(&client("other"), "a"), Some(tag("stored")));
             assert_eq!(versions.of(&client("third"), "a"), Some(tag("newer")));
@@ -672,7 +662,7 @@ mod tests {
         versions.made(&me(), "a", &pending);
         let context = get();
         versions.offer(&context, "a", &winner, 7);
-        versions.stored(&pending, "a (conflict)", &tag("copy"));
+        versions.stored(&pending, ("a", "a (conflict)"), &tag("copy"));
         versions.delivered(&context, 0, 7);
         assert_eq!((versions.of(&me(), "a"), versions.loser(&me(), "a")), (Some(winner), None));
     }
@@ -709,19 +699,6 @@ mod tests {
         versions.offer(&late, "a", &tag("newest"), 10);
         versions.delivered(&late, 0, 10);
         assert_eq!(versions.of(&me(), "a"), Some(tag("newest")));
-    }
-
-    #[tokio::test]
-    async fn a_date_is_proof_while_it_is_one_versions_alone() {
-        let (_place, _state, versions) = versions().await;
-        assert!(versions.dates("a", &tag("1"), at(5_000)));
-        assert!(versions.dates("a", &tag("1"), at(5_000)), "the same version");
-        assert!(!versions.dates("a", &tag("2"), at(5_900)), "another one of that second");
-        assert!(!versions.dates("a", &tag("2"), at(5_900)), "still");
-        assert!(!versions.dates("a", &tag("1"), at(5_000)));
-        assert!(versions.dates("b", &tag("2"), at(5_000)), "another file");
-        assert!(versions.dates("a", &tag("3"), at(6_000)), "another second");
-        assert!(versions.dates("a", &tag("3"), at(7_000)));
     }
 
     #[tokio::test]

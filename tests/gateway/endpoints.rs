@@ -141,7 +141,7 @@ async fn answers_without_an_end_are_given_up() {
 async fn is_given_up(method: &str, way: Way) {
     let (endpoint, state) = (Endpoint::start(xml(200, EMPTY)).await, tempfile::tempdir().unwrap());
     let gateway =
-        on(&endpoint, &state, &["--conditional-writes", "yes", "--request-budget", "5s", "-v"]).await;
+        on(&endpoint, &state, &["--conditional-writes", "yes", "--request-budget", "15s", "-v"]).await;
     *endpoint.way.lock() = way;
     let asked = client().request(method.parse().unwrap(), format!("{}/file", gateway.url));
     let asked = asked.header("Depth", if method == "DELETE" { "infinity" } else { "0" });

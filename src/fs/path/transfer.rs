@@ -144,8 +144,11 @@ impl Transferring {
             seen_versions.forget_below(&self.context.client, &key);
         }
         let (client, from) = (&self.context.client, &self.source);
-        let is_unseen =
-            self.kind == Transfer::Move && seen_versions.other(client, &from.key, &from.stat.etag).is_some();
+        let is_unseen = self.kind == Transfer::Move
+            && match seen_versions.of(client, &from.key) {
+                Some(seen) => !from.stat.has_content_as(&seen),
+                None => seen_versions.loser(client, &from.key).is_some(),
+            };
         match (self.kind, self.source.stat.is_folder) {
             (Transfer::Copy, _) => {}
             (Transfer::Move, true) => seen_versions.moved(&self.context.client, &self.source.key, &key),
@@ -158,10 +161,9 @@ impl Transferring {
         }
         let found = self.shared.root.find(&key)?.ok_or(Failure::NotFound)?;
         if !found.stat.is_folder {
+            seen_versions.saw(client, &key, &found.stat.etag);
             if is_unseen {
                 seen_versions.moved_unseen(client, &key);
-            } else {
-                seen_versions.saw(client, &key, &found.stat.etag);
             }
             self.shared.exports.wrote(&key);
         }

@@ -15,7 +15,7 @@ use super::{Failure, Shared};
 use crate::fs::Client;
 use crate::fs::error::log_failure;
 use crate::logging::with_causes;
-use crate::object::{ByteRange, Condition, DeleteTarget, Key, Written, parent_prefix};
+use crate::object::{ByteRange, Condition, DeleteTarget, ETag, Key, Written, parent_prefix};
 use crate::shutdown::Shutdown;
 use crate::state::Change;
 use crate::store::journal::{Journal, Pending};
@@ -267,7 +267,7 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
                 keep_parent_of(shared, from).await;
             }
             let etag = &written.etag;
-            shared.seen_versions.stored(&change.etag(), key.as_str(), etag);
+            note_stored(shared, change, &key, etag);
             shared.seen_versions.dates(key.as_str(), etag, written.last_modified);
             journal.ended(change, &key, Some(&written)).await;
             tracing::info!(%key, "what was accepted on this machine is in S3");
@@ -304,6 +304,12 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
     }
 }
 
+/// It is at `key`. The journal knows first: whoever saves on it by its new name builds on what is pending still.
+fn note_stored(shared: &Shared, change: &Pending, key: &Key, etag: &ETag) {
+    shared.store.journal().is_stored_as(change, etag);
+    shared.seen_versions.stored(&change.etag(), (change.key().as_str(), key.as_str()), etag);
+}
+
 /// Whether a change may be made later that fails so now.
 fn may_pass(failure: &Failure) -> bool {
     match failure {
@@ -320,6 +326,7 @@ async fn give_way(shared: &Shared) {
     for change in journal.give_way().await {
         let key = change.key();
         if let Some(etag) = change.copied() {
+            note_stored(shared, &change, key, &etag);
             journal.ended(&change, key, Some(&Written { etag, last_modified: SystemTime::now() })).await;
             tracing::warn!(%key, "S3 refuses to delete what was moved here: it is at both of its names");
         } else {

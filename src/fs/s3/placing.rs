@@ -141,16 +141,13 @@ impl Placing {
         for _ in 0..MOST_ROUNDS {
             let lost = match self.copy_to(&job.from, &job.to, &job.condition).await {
                 Err(error @ (StoreError::ConditionFailed | StoreError::NotFound)) => error,
-                written => return Ok(Some(self.placed(job, written?).await)),
+                written => return Ok(Some(self.placed(job, written?))),
             };
             // Either end may have changed. Both are in doubt now, so this asks S3.
             match self.store.head(&job.from.key).await {
                 // It may have been copied by a try whose answer was lost, and moved away by somebody else since.
                 Err(StoreError::NotFound) => {
-                    return match self.is_there(&job).await {
-                        Some(written) => Ok(Some(self.placed(job, written).await)),
-                        None => Ok(None),
-                    };
+                    return Ok(self.is_there(&job).await.map(|written| self.placed(job, written)));
                 }
                 meta => {
                     let meta = meta?;
@@ -164,7 +161,7 @@ impl Placing {
                 return Err(StoreError::ConditionFailed.into());
             }
             if let Some(written) = self.is_there(&job).await {
-                return Ok(Some(self.placed(job, written).await));
+                return Ok(Some(self.placed(job, written)));
             }
             match lost {
                 // What should be replaced was deleted.
@@ -227,22 +224,15 @@ impl Placing {
         self.shared.uploads.copy(&self.store.objects(), CopyObject { source, to, condition }).await
     }
 
-    async fn placed(&self, job: Job, written: Written) -> Placed {
+    fn placed(&self, job: Job, written: Written) -> Placed {
         let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
-        if self.kind == Transfer::Move && !self.has_seen(&job.from).await {
+        seen_versions.saw(client, job.to.as_str(), &written.etag);
+        if self.kind == Transfer::Move
+            && !seen_versions.knows_no_other(client, job.from.key.as_str(), &job.from.etag)
+        {
             seen_versions.moved_unseen(client, job.to.as_str());
-        } else {
-            seen_versions.saw(client, job.to.as_str(), &written.etag);
         }
         Placed { from: job.from, to: job.to, written }
-    }
-
-    /// Whether the client knows of no other version. Listings may call the one that it knows by another name.
-    async fn has_seen(&self, from: &Leaf) -> bool {
-        match self.shared.seen_versions.other(&self.context.client, from.key.as_str(), &from.etag) {
-            Some(seen) => self.store.objects().attributes(&from.key, &seen).await.is_ok(),
-            None => true,
-        }
     }
 
     /// Deletes what was copied, in the versions that were. Returns what must be done again since it
@@ -260,27 +250,34 @@ impl Placing {
         Ok(again)
     }
 
-    async fn changed_sources(&self, mut placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
-        placed.iter().for_each(|placed| {
-            self.shared.seen_versions.forget(&self.context.client, placed.from.key.as_str())
-        });
+    async fn changed_sources(&self, placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
+        let forget = |gone: &Placed| {
+            self.shared.seen_versions.forget(&self.context.client, gone.from.key.as_str());
+        };
         if let [only] = placed.as_slice() {
             let condition = Condition::IfMatch(only.from.etag.clone());
             return match self.store.delete(&only.from.key, &condition).await {
                 Err(StoreError::ConditionFailed) => Ok(placed),
-                Ok(()) | Err(StoreError::NotFound) => Ok(Vec::new()),
+                Ok(()) | Err(StoreError::NotFound) => {
+                    forget(only);
+                    Ok(Vec::new())
+                }
                 Err(error) => Err(error.into()),
             };
         }
         let targets: Vec<_> = placed.iter().map(|placed| placed.from.delete_target()).collect();
         let failure = match tree::delete(&self.store.objects(), &targets).await {
-            Ok(()) => return Ok(Vec::new()),
+            Ok(()) => {
+                placed.iter().for_each(forget);
+                return Ok(Vec::new());
+            }
             Err(failure) => failure,
         };
         if failure.only_changed {
-            let left = failure.keys;
-            placed.retain(|placed| left.contains(&placed.from.key));
-            return Ok(placed);
+            let (left, gone): (Vec<_>, _) =
+                placed.into_iter().partition(|placed| failure.keys.contains(&placed.from.key));
+            gone.iter().for_each(forget);
+            return Ok(left);
         }
         Err(failure.into())
     }

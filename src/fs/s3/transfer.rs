@@ -237,10 +237,9 @@ impl Transferring {
     /// `to`: where it is, or comes.
     async fn note_accepted(&self, to: &str, moved: &ETag, written: &Written) {
         let (shared, client, from) = (&self.shared, &self.context.client, &self.source.key);
-        if shared.seen_versions.other(client, from, moved).is_some() {
+        shared.seen_versions.made(client, to, &written.etag);
+        if !shared.seen_versions.knows_no_other(client, from, moved) {
             shared.seen_versions.moved_unseen(client, to);
-        } else {
-            shared.seen_versions.made(client, to, &written.etag);
         }
         shared.seen_versions.forget(client, from);
         shared.dates.touch_parent(from);

@@ -71,10 +71,6 @@ impl Index {
         self.0.lock().all.values().cloned().collect()
     }
 
-    pub(super) fn insert(&self, row: PendingRow) {
-        self.0.lock().put(row);
-    }
-
     pub(super) fn remove(&self, id: &str) {
         self.0.lock().remove(id);
     }

@@ -241,9 +241,13 @@ impl State {
 
     /// Notes a row; it is on disk when this returns, or nowhere.
     async fn pend(&self, row: PendingRow) -> Result<(), StateError> {
-        let id = row.id();
-        self.0.pending.insert(row);
-        self.sync_or_undo(vec![(None, id)]).await
+        let before = {
+            let mut rows = self.0.pending.0.lock();
+            let before = (rows.all.get(&row.id()).cloned(), row.id());
+            rows.put(row);
+            before
+        };
+        self.sync_or_undo(vec![before]).await
     }
 
     /// Puts what has changed on disk, or takes rows back to what they were, by their ids: `None` is no row. That is decided

@@ -256,12 +256,13 @@ impl Chains {
     }
 
     /// What a client builds on that has seen `seen` of a key, or nothing there. `stored`: a version as the store knows it.
-    pub(super) fn basis(&self, key: &Key, seen: Option<&ETag>, stored: impl FnOnce(&ETag) -> ETag) -> Basis {
+    pub(super) fn basis(&self, key: &Key, seen: Option<&ETag>, stored: impl Fn(&ETag) -> ETag) -> Basis {
         let shown = self.shown(key);
         let is_seen = |shown: &Arc<Pending>| match seen {
             // Whoever writes where nothing is makes a file, whatever he saw there before.
             _ if shown.meta_at(key).is_none() => true,
-            Some(seen) => shown.etag() == *seen,
+            // The store may have it already, by another name.
+            Some(seen) => shown.etag() == *seen || stored(&shown.etag()) == *seen,
             None => false,
         };
         let seen_here = |seen: &ETag| {

@@ -53,8 +53,7 @@ struct Progress {
     /// The store may have it already.
     was_begun: bool,
     /// The user gives it up: whoever makes it stops, and nobody begins.
-    is_given_up: bool,
-    stop: CancellationToken,
+    given_up: CancellationToken,
     /// Somebody waits for it; of what is refused: since it was.
     is_urgent: bool,
     /// How often it was tried in vain, and why the last time.
@@ -306,37 +305,31 @@ impl Pending {
 
     pub(super) fn is_waiting(&self) -> bool {
         let progress = self.progress.lock();
-        !(progress.is_under_way || progress.is_refused || progress.is_given_up)
+        !(progress.is_under_way || progress.is_refused || progress.given_up.is_cancelled())
     }
 
     /// Has whoever makes it stop, and nobody begin. Whether somebody makes it.
     pub(super) fn give_up(&self) -> bool {
-        let mut progress = self.progress.lock();
-        progress.is_given_up = true;
-        progress.stop.cancel();
+        let progress = self.progress.lock();
+        progress.given_up.cancel();
         progress.is_under_way
     }
 
     /// It may be begun again.
     pub(super) fn keep(&self) {
-        let mut progress = self.progress.lock();
-        (progress.is_given_up, progress.stop) = (false, CancellationToken::new());
-    }
-
-    pub(super) fn is_under_way(&self) -> bool {
-        self.progress.lock().is_under_way
+        self.progress.lock().given_up = CancellationToken::new();
     }
 
     /// What `making` it comes to; `None`: it is given up, whatever the store has of it.
     pub async fn unless_given_up<T>(&self, making: impl Future<Output = T>) -> Option<T> {
-        let stop = self.progress.lock().stop.clone();
-        stop.run_until_cancelled(making).await
+        let given_up = self.progress.lock().given_up.clone();
+        given_up.run_until_cancelled(making).await
     }
 
     /// Takes it, unless somebody has, or the store refuses it.
     pub(super) fn take(&self) -> bool {
         let mut progress = self.progress.lock();
-        if progress.is_under_way || progress.is_refused || progress.is_given_up {
+        if progress.is_under_way || progress.is_refused || progress.given_up.is_cancelled() {
             return false;
         }
         progress.is_under_way = true;

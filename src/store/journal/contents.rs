@@ -93,7 +93,7 @@ async fn content(
 impl Chains {
     /// The version that a change replaces at its key, as clients know it; in the place of one that was deleted, or moved away,
     /// that one. `None`: none.
-    fn replaced(&self, change: &Pending) -> Option<ETag> {
+    pub(super) fn replaced(&self, change: &Pending) -> Option<ETag> {
         let key = change.key();
         let mut basis = change.row.basis.clone();
         loop {

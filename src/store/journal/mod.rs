@@ -149,11 +149,16 @@ impl Journal {
         }
     }
 
+    /// The store has it as this, and it may be pending for a moment still.
+    pub fn is_stored_as(&self, change: &Pending, etag: &ETag) {
+        self.0.stored_as.insert(change.etag(), etag.clone());
+    }
+
     /// It has come to its end: the object is at `key`, which may be another than it was meant for; or there is none of it,
     /// since it is deleted, or somebody else's is there.
     pub async fn ended(&self, change: &Pending, key: &Key, written: Option<&Written>) {
         let etag = written.map(|written| &written.etag);
-        etag.iter().for_each(|etag| self.0.stored_as.insert(change.etag(), (*etag).clone()));
+        etag.iter().for_each(|etag| self.is_stored_as(change, etag));
         let _turns = self.turns_of(&[change]).await;
         let end = match etag {
             Some(etag) if key == change.key() => End::Stored(etag),

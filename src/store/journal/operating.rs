@@ -1,6 +1,6 @@
 //! What is pending, for the user: looked at, tried again, written elsewhere, or given up.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,25 +46,33 @@ impl Journal {
     /// has is shown again. What builds on them elsewhere stays.
     pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
         let mut discarded = Vec::new();
-        self.stop(&self.meant(&fits)).await;
-        for change in self.meant(&fits) {
+        // What is saved from now on is not meant.
+        let newest = self.meant(&fits).last().map_or(0, |change| change.row.number);
+        let meant = || self.meant(&fits).into_iter().filter(move |change| change.row.number <= newest);
+        self.stop(meant).await;
+        for change in meant() {
             let _turns = self.turns_of(&[&change]).await;
-            let is_meant = |other: &Pending| fits(&other.row.key);
+            let is_meant = |other: &Pending| fits(&other.row.key) && other.row.number <= newest;
             let taken = self.0.chains.lock().take_with_followers(&change, is_meant);
             let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
             discarded.extend(taken.iter().map(|change| change.told_at_last()));
+            // Who made it knows what is there again.
+            for change in &taken {
+                let replaced = self.0.chains.lock().replaced(change);
+                replaced.iter().for_each(|before| self.is_stored_as(change, &self.stored(before)));
+            }
             self.end(&refs, &[]).await;
         }
-        self.go_on(&self.meant(&fits));
+        self.go_on(meant());
         discarded
     }
 
     /// Has nobody make these any more; what cannot be broken off is waited for.
-    async fn stop(&self, changes: &[Arc<Pending>]) {
+    async fn stop<I: Iterator<Item = Arc<Pending>>>(&self, meant: impl Fn() -> I) {
         let mut news = self.0.changes.subscribe();
-        let making: Vec<_> = changes.iter().filter(|change| change.give_up()).collect();
         let stopped = async {
-            while making.iter().any(|change| change.is_under_way()) {
+            // What follows one that ends meanwhile is another one then.
+            while meant().filter(|change| change.give_up()).count() > 0 {
                 // Its sender lives in `self`.
                 let _ = news.changed().await;
             }
@@ -74,10 +82,12 @@ impl Journal {
         }
     }
 
-    fn go_on(&self, changes: &[Arc<Pending>]) {
-        let mut chains = self.0.chains.lock();
-        changes.iter().for_each(|change| chains.set_kept(change));
-        drop(chains);
+    fn go_on(&self, kept: impl Iterator<Item = Arc<Pending>>) {
+        let kept: Vec<_> = kept.collect();
+        {
+            let mut chains = self.0.chains.lock();
+            kept.iter().for_each(|change| chains.set_kept(change));
+        }
         self.0.wanted.notify_one();
     }
 
@@ -113,12 +123,14 @@ impl Journal {
             chains.shown(change.key()).is_some_and(|shown| Arc::ptr_eq(&shown, change))
         };
         newest.sort_by_key(|change| !is_shown(change));
-        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let mut names: HashSet<String> = HashSet::new();
+        let keys: HashSet<&str> = newest.iter().map(|change| &*change.row.key).collect();
         let contents = newest.iter().filter_map(|change| {
-            let content = chains.content_of(change)?;
-            let count = counts.entry(&change.row.key).or_default();
-            *count += 1;
-            Some((Arc::clone(change), content, numbered(&change.row.key, *count)))
+            let (content, key) = (chains.content_of(change)?, &*change.row.key);
+            let is_free = |name: &String| !names.contains(name) && (name == key || !keys.contains(&**name));
+            let name = (1..).map(|number| numbered(key, number)).find(is_free)?;
+            names.insert(name.clone());
+            Some((Arc::clone(change), content, name))
         });
         contents.collect()
     }

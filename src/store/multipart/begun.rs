@@ -80,7 +80,13 @@ impl Begun {
             let row = row.with_id(upload.id.clone()).made_of(source);
             note(&shared, &row).await;
             twin.into_iter().for_each(|twin| shared.doubts.note(twin));
-            Ok(Self::of(upload, row, store, &shared))
+            let is_needless =
+                row.source.as_ref().is_some_and(|source| !shared.state.needs_body(&source.body));
+            let begun = Self::of(upload, row, store, &shared);
+            if is_needless {
+                begun.give_up();
+            }
+            Ok(begun)
         });
         begun.await.map_err(|e| StoreError::Unavailable(e.into()))?
     }

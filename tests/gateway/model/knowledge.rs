@@ -35,8 +35,10 @@ struct Known {
     pieces: Option<(Version, BTreeSet<usize>)>,
     /// Where its own version lies that lost.
     copy: Option<(String, Version)>,
-    /// It was refused to delete what is there.
-    told: bool,
+    /// The version that it was refused to delete.
+    told: Option<Version>,
+    /// It has moved there what it had not got.
+    aside: bool,
     /// It was told that nothing is there, and was shown nothing since.
     absent: bool,
 }
@@ -95,12 +97,13 @@ impl Knowledge {
     /// It has the whole of it.
     pub fn saw(&mut self, client: usize, path: &str, version: Version) {
         let known = self.of(client, path);
-        (known.seen, known.pieces, known.copy) = (Some(version), None, None);
+        (known.seen, known.pieces, known.copy, known.aside) = (Some(version), None, None, false);
     }
 
     /// It got `count` bytes from `first` on.
     pub fn got(&mut self, client: usize, path: &str, version: Version, first: usize, count: usize) {
         let known = self.of(client, path);
+        known.aside &= count < version.content.len();
         if known.seen.as_ref() == Some(&version) {
             return;
         }
@@ -137,27 +140,44 @@ impl Knowledge {
     /// What it wrote went to `copy`.
     pub fn lost(&mut self, client: usize, path: &str, copy: &str, version: Version) {
         let known = self.of(client, path);
-        (known.copy, known.told) = (Some((copy.to_owned(), version)), false);
+        (known.copy, known.told) = (Some((copy.to_owned(), version)), None);
     }
 
-    /// Whether it must be told before it deletes what is there: that lies in the place of its own version, which lost or, in a
-    /// bucket, was empty.
+    /// It has moved what is there, and had not got it.
+    pub fn moved_unseen(&mut self, client: usize, path: &str) {
+        let known = self.of(client, path);
+        (known.aside, known.told) = (true, None);
+    }
+
+    /// Whether it has got or made another version than that, or lost there.
+    pub fn knows_other(&self, client: usize, path: &str, there: &Version) -> bool {
+        self.0.get(&(client, path.to_owned())).is_some_and(|known| match &known.seen {
+            Some(seen) => !seen.has_content_of(there),
+            None => known.copy.is_some(),
+        })
+    }
+
+    /// Whether it must be told before it deletes what is there: it has not got that, which lies in the place of its own version,
+    /// which lost or, in a bucket, was empty; or where it knows of none; or where it has moved it.
     pub fn must_be_told(&self, client: usize, path: &str, there: &Version) -> bool {
         let Some(known) = self.0.get(&(client, path.to_owned())) else { return false };
         let was_empty = |seen: &Version| seen.content.is_empty() && !there.content.is_empty();
         let made_empty = there.file.is_none() && known.seen.as_ref().is_some_and(was_empty);
-        known.seen.as_ref() != Some(there) && (known.copy.is_some() || made_empty) && !known.told
+        let knows_of_none = known.seen.is_none() && known.absent;
+        let has_own = known.copy.is_some() || made_empty || knows_of_none;
+        let is_unseen = known.aside || known.seen.as_ref() != Some(there) && has_own;
+        is_unseen && known.told.as_ref() != Some(there)
     }
 
     /// It was refused to delete it.
-    pub fn told(&mut self, client: usize, path: &str) {
-        self.of(client, path).told = true;
+    pub fn told(&mut self, client: usize, path: &str, there: Version) {
+        self.of(client, path).told = Some(there);
     }
 
     /// It removed the file, or moved it away.
     pub fn forget(&mut self, client: usize, path: &str) {
         let known = self.of(client, path);
-        (known.seen, known.pieces, known.copy) = (None, None, None);
+        (known.seen, known.pieces, known.copy, known.aside) = (None, None, None, false);
     }
 
     /// The versions that it has seen in a folder.

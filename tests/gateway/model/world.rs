@@ -107,8 +107,8 @@ impl<'a> World<'a> {
                 let may_be_deleted = self.objects.contains_key(*path) && !there.as_ref().is_some_and(is_told);
                 let expected = model::delete(&self.objects, path).filter(|_| may_be_deleted);
                 let answer = self.plain("DELETE", *client, path).await;
-                if matches!(answer.status, 412 | 423) {
-                    self.knowledge.told(*client, path);
+                if let (412 | 423, Some(there)) = (answer.status, there) {
+                    self.knowledge.told(*client, path, there);
                 }
                 if answer.is_success() {
                     self.knowledge.forget(*client, path);
@@ -285,7 +285,15 @@ impl<'a> World<'a> {
             return self.check_write(answer, expected, lenient, None).await;
         }
         let now = self.look().await;
-        let copies = copies(&before, &now, &jobs);
+        let mut copies = copies(&before, &now, &jobs);
+        for (from, to) in jobs.iter().filter(|_| !self.is_directory()) {
+            // Its own copy is replaced, where it has one.
+            let own =
+                self.own_copy(client, to).filter(|own| own != from && now.get(own) == Some(&before[from]));
+            if let (Some(own), true) = (own, losers.contains(to)) {
+                copies.entry(to.clone()).or_insert(own);
+            }
+        }
         if self.is_directory() && is_folder {
             if was_folder {
                 self.knowledge.forget_below(client, to);
@@ -365,7 +373,12 @@ impl<'a> World<'a> {
                     self.knowledge.saw(client, copy, version);
                 }
             } else if let Some(version) = self.version(now, target).filter(is_made) {
+                let was = self.version(&self.objects, key);
+                let is_unseen = was.is_some_and(|was| self.knowledge.knows_other(client, key, &was));
                 self.knowledge.saw(client, target, version);
+                if moves && is_unseen {
+                    self.knowledge.moved_unseen(client, target);
+                }
             } else {
                 // The gateway did not know of it yet.
                 continue;

@@ -257,6 +257,27 @@ async fn what_is_being_sent_is_given_up_at_once() {
     assert_eq!(away.bucket.get("large").await.unwrap(), "newer");
 }
 
+/// The first is being sent, and the second waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_builds_on_what_is_being_sent_is_given_up_with_it() {
+    let away = Away::start_with(sending).await;
+    away.bucket.put("large", "old").await;
+    assert_eq!(away.gateway.get("/large").await.1, "old");
+    let gate = Gate::default();
+    away.s3.hooks().next(usize::MAX, "PutObject", Action::HoldFirst(gate.clone()));
+    assert_eq!(away.gateway.put("/large", "first").await, 204);
+    eventually("it is being sent", || async { away.is_sending().await }).await;
+    assert_eq!(away.gateway.put("/large", "second").await, 204);
+    assert_eq!(away.pending(PendingAction::Discard).await.len(), 2);
+    assert!(away.bodies().is_empty());
+    away.s3.hooks().heal();
+    // It has seen what is there, and saves on that.
+    assert_eq!(away.gateway.put("/large", "third").await, 204);
+    away.drained().await;
+    assert_eq!(away.bucket.keys().await, ["large"]);
+    assert_eq!(away.bucket.get("large").await.unwrap(), "third");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_discarded_without_a_gateway_leaves_nothing_in_s3() {
     let (away, _) = cut_off().await;
