@@ -217,6 +217,8 @@ async fn without_s3_list_multipart_upload_parts_all_of_an_upload_that_was_cut_of
     assert_eq!(gateway.put("/large", vec![7; LARGE]).await, 201);
     gate.reached().await;
     gateway.stop().await;
+    let place = state.path().join("state");
+    eventually("the state is free", || async { s3dav::state::holder(&place).is_none() }).await;
     s3.hooks().reset();
     let gateway = start().await;
     let bucket = Bucket::of(&s3.endpoint_url(), BUCKET).await;
