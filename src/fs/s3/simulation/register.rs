@@ -160,7 +160,7 @@ fn events(history: &History, has_denials: bool) -> Vec<Event> {
             let undone = match what {
                 What::Move { from, to, .. } if has_conflicts => Some((from, to)),
                 What::Put { at, may_lose: true, .. } => Some((at, at)),
-                What::Remove { at } if has_denials => Some((at, at)),
+                What::Remove { at } if has_denials || was_refused(op, ops) => Some((at, at)),
                 _ => None,
             };
             if let Some((from, to)) = undone {
@@ -180,7 +180,8 @@ fn whats(op: &Op, ops: &[Op], changes: &[Change], has_denials: bool) -> Vec<What
         (Act::Save { key, value }, _) => {
             let Some(at) = place(key) else { return Vec::new() };
             let is_given_up = || has_denials && is_moved_over(op, key, ops);
-            let may_lose = *value == 0 || may_lie_beside(op, ops, changes) || is_given_up();
+            let may_lose =
+                *value == 0 || may_lie_beside(op, ops, changes) || is_given_up() || was_refused(op, ops);
             vec![What::Put { at, value: *value, may_lose }]
         }
         (Act::Delete { key } | Act::Read { key }, Outcome::Found(found)) => {
@@ -213,6 +214,16 @@ fn has_rival(op: &Op, ops: &[Op]) -> bool {
         _ => None,
     };
     ops.iter().filter(is_at_once).any(|other| moved(other).is_some() && moved(other) == moved(op))
+}
+
+/// Whether its client was told before that somebody else's is there, and did not get that: what it saves then loses, and what
+/// it deletes then is its own.
+fn was_refused(op: &Op, ops: &[Op]) -> bool {
+    let (Act::Save { key, .. } | Act::Delete { key }) = &op.act else { return false };
+    ops.iter().filter(|earlier| earlier.who == op.who && earlier.begun < op.begun).any(|earlier| {
+        let is_deletion = matches!(&earlier.act, Act::Delete { key: deleted } if deleted == key);
+        is_deletion && matches!(earlier.outcome, Outcome::Failed(_))
+    })
 }
 
 /// Whether something was moved over what was saved. If the store refuses both, neither is there.
