@@ -154,12 +154,12 @@ impl SeenVersions {
     pub fn saw(&self, client: &Client, key: &str, etag: &ETag) {
         self.made(client, key, etag);
         self.losers.forget(client, key);
-        self.losers.forget_aside(client, key);
     }
 
     /// The client has made this version, which may lose yet, and lies then where one that lost before does.
     pub fn made(&self, client: &Client, key: &str, etag: &ETag) {
         let etag = &self.as_stored(etag);
+        self.losers.forget_aside(client, key);
         // Reading the same again is common, and looking is cheaper than writing.
         if self.of(client, key).is_none_or(|known| known != *etag) {
             let name = (client.clone(), key.to_owned());

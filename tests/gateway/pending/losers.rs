@@ -11,7 +11,7 @@ use super::crashes::serve;
 use crate::finder::client::Finder;
 use crate::harness::door::Door;
 use crate::harness::drained::drained;
-use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded, eventually};
+use crate::harness::{BUCKET, Bucket, TestGateway, embedded, eventually};
 
 /// What lies in the bucket: at the file's name, and beside it.
 pub(super) async fn versions(bucket: &Bucket) -> (Bytes, Vec<Bytes>) {
@@ -35,8 +35,7 @@ pub(super) async fn save_to(client: &Finder, path: &str, content: &'static str) 
 async fn a_client_that_lost_and_saves_on_what_won_has_both() {
     for durability in [Durability::Journal, Durability::Store] {
         for others_save in [false, true] {
-            let mut away =
-                Away::start_with(|config| buckets(config).file_system.durability = durability).await;
+            let mut away = Away::start_as(durability).await;
             let first = Finder::at(&away.gateway.url);
             let second = Finder::at(&away.gateway.url).of_another();
             away.bucket.put("file", "old").await;
@@ -106,7 +105,7 @@ async fn who_got_what_will_win_does_not_replace_its_own_after_a_crash() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_back_what_it_saved_has_one_copy() {
     for durability in [Durability::Journal, Durability::Store] {
-        let mut away = Away::start_with(|config| buckets(config).file_system.durability = durability).await;
+        let mut away = Away::start_as(durability).await;
         away.bucket.put("file", "old").await;
         assert_eq!(away.mac.get("/file").await.1, "old");
         away.bucket.put("file", "theirs").await;
@@ -167,7 +166,7 @@ async fn what_is_sent_twice_by_who_has_lost_lies_beside_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lost_is_not_shown_when_what_won_before_lies_beside() {
     for durability in [Durability::Journal, Durability::Store] {
-        let mut away = Away::start_with(|config| buckets(config).file_system.durability = durability).await;
+        let mut away = Away::start_as(durability).await;
         let first = Finder::at(&away.gateway.url);
         let second = Finder::at(&away.gateway.url).of_another();
         away.bucket.put("file", "old").await;
@@ -199,7 +198,7 @@ async fn what_lost_is_not_shown_when_what_won_before_lies_beside() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_saves_beside_and_moves_over_what_it_lost_has_one_copy() {
     for durability in [Durability::Journal, Durability::Store] {
-        let away = Away::start_with(|config| buckets(config).file_system.durability = durability).await;
+        let away = Away::start_as(durability).await;
         let client = Finder::of(&away.gateway);
         away.bucket.put("file", "old").await;
         assert_eq!(client.get("/file").await.1, "old");

@@ -30,6 +30,7 @@ use std::time::Duration;
 use s3dav::config::Config;
 use s3dav::control::{self, ControlError, Reply, Request};
 use s3dav::embedded::EmbeddedS3;
+use s3dav::store::journal::Durability;
 use tempfile::TempDir;
 
 use crate::finder::client::Finder;
@@ -57,6 +58,10 @@ fn keeping(config: &mut Config) {
 impl Away {
     async fn start() -> Self {
         Self::start_with(|_| {}).await
+    }
+
+    async fn start_as(durability: Durability) -> Self {
+        Self::start_with(|config| buckets(config).file_system.durability = durability).await
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {

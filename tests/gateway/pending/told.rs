@@ -17,15 +17,11 @@ fn is_told(status: u16) -> bool {
     matches!(status, 412 | 423)
 }
 
-async fn away(durability: Durability) -> Away {
-    Away::start_with(|config| buckets(config).file_system.durability = durability).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn who_lost_is_told_before_it_deletes_what_won() {
     for durability in BOTH {
         for agent in [AGENT, "curl/8"] {
-            let away = away(durability).await;
+            let away = Away::start_as(durability).await;
             let client = Finder::at(&away.gateway.url).called(agent);
             away.bucket.put("file", "old").await;
             assert_eq!(client.get("/file").await.1, "old");
@@ -63,7 +59,7 @@ async fn who_was_told_of_one_version_is_told_of_the_next() {
 async fn whose_own_version_waits_is_told_before_it_deletes_what_is_shown() {
     for durability in BOTH {
         for reads in [false, true] {
-            let mut away = away(durability).await;
+            let mut away = Away::start_as(durability).await;
             let first = Finder::at(&away.gateway.url);
             let second = Finder::at(&away.gateway.url).of_another();
             away.bucket.put("file", "old").await;
@@ -119,7 +115,7 @@ async fn whose_empty_file_came_second_is_told_before_it_deletes_the_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_knows_of_no_file_is_told_before_it_deletes_one() {
     for durability in BOTH {
-        let away = away(durability).await;
+        let away = Away::start_as(durability).await;
         let (client, other) = (Finder::of(&away.gateway), Finder::of(&away.gateway).of_another());
         assert_eq!(client.look("/file").await, 404);
         away.bucket.put("moved", "mine").await;
@@ -149,7 +145,7 @@ async fn who_knows_of_no_file_is_told_before_it_deletes_one() {
 async fn who_moved_aside_what_it_had_not_seen_is_told_before_it_deletes_that() {
     for durability in BOTH {
         for is_away in [false, true] {
-            let mut away = away(durability).await;
+            let mut away = Away::start_as(durability).await;
             let (client, other) = (Finder::of(&away.gateway), Finder::of(&away.gateway).of_another());
             away.bucket.put("file", "old").await;
             for client in [&client, &other] {
@@ -177,7 +173,7 @@ async fn who_moved_aside_what_it_had_not_seen_is_told_before_it_deletes_that() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_lost_and_moves_aside_what_won_is_told_before_it_deletes_that() {
     for durability in BOTH {
-        let away = away(durability).await;
+        let away = Away::start_as(durability).await;
         let client = Finder::of(&away.gateway);
         away.bucket.put("file", "old").await;
         assert_eq!(client.get("/file").await.1, "old");
@@ -193,6 +189,24 @@ async fn who_lost_and_moves_aside_what_won_is_told_before_it_deletes_that() {
         // Whoever has got it knows.
         assert_eq!(client.get("/aside").await.1, "theirs");
         assert_eq!(client.status("DELETE", "/aside").await, 204);
+    }
+}
+
+/// As programs do that keep a backup of each save.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_moves_its_own_over_what_it_moved_aside_deletes_that() {
+    for durability in BOTH {
+        let away = Away::start_as(durability).await;
+        let client = Finder::of(&away.gateway);
+        away.bucket.put("file", "old").await;
+        assert_eq!(client.get("/file").await.1, "old");
+        away.bucket.put("file", "theirs").await;
+        assert_eq!(client.list("/").await.len(), 2);
+        assert_eq!(client.rename("/file", "/aside").await, 201);
+        save_to(&client, "/file", "mine").await;
+        assert!(matches!(client.rename("/file", "/aside").await, 201 | 204));
+        assert_eq!(client.status("DELETE", "/aside").await, 204, "{durability:?}");
+        away.drained().await;
     }
 }
 

@@ -7,6 +7,7 @@ use super::clients::within;
 use super::history::{Act, Change, History, Known, Op, Outcome, Value, Who, is_within};
 use super::verdict::original;
 use super::world::{KEYS, World};
+use crate::fs::Failure;
 
 /// What can come of looking.
 #[derive(Debug, PartialEq, Eq)]
@@ -222,7 +223,7 @@ fn was_refused(op: &Op, ops: &[Op]) -> bool {
     let (Act::Save { key, .. } | Act::Delete { key }) = &op.act else { return false };
     ops.iter().filter(|earlier| earlier.who == op.who && earlier.begun < op.begun).any(|earlier| {
         let is_deletion = matches!(&earlier.act, Act::Delete { key: deleted } if deleted == key);
-        is_deletion && matches!(earlier.outcome, Outcome::Failed(_))
+        is_deletion && earlier.outcome == Outcome::Failed(Failure::Changed.to_string())
     })
 }
 
