@@ -81,9 +81,31 @@ impl<'a> World<'a> {
     }
 
     pub async fn step(&mut self, op: &Op) -> Checked {
+        let begun = Instant::now();
         let result = self.run(op, false).await;
         self.heal();
-        result.map_err(|problem| format!("{op:?}: {problem}"))
+        match result {
+            Ok(()) => Ok(()),
+            Err(problem) => Err(format!("{op:?}: {problem}\n{}", self.circumstances(begun).await)),
+        }
+    }
+
+    /// What may explain a step that went wrong: how long it took, and what S3 was asked for of its sequence until now.
+    async fn circumstances(&self, begun: Instant) -> String {
+        let took = begun.elapsed();
+        let since = self.outside.map(|at| begun.saturating_duration_since(at));
+        let asked = if self.gateway.has_hooks() { self.gateway.hooks().transcript() } else { Vec::new() };
+        let own = asked.iter().rev().filter(|(_, target)| target.contains(&self.root)).take(12);
+        let own: Vec<String> = own.map(|(operation, target)| format!("    {operation} {target}")).collect();
+        let metrics = String::from_utf8_lossy(&self.gateway.get("/.s3dav/metrics").await.1).into_owned();
+        let is_told =
+            |line: &&str| line.contains("stale") || line.contains("pending") || line.contains("conflicts");
+        let told: Vec<&str> = metrics.lines().filter(|line| !line.starts_with('#')).filter(is_told).collect();
+        format!(
+            "  it took {took:?}, {since:?} after others' last change; {}; the last requests to S3, newest first:\n{}",
+            told.join(", "),
+            own.join("\n")
+        )
     }
 
     /// `lenient`: S3 refuses something, so a refusal is an answer.
