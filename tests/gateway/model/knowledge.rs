@@ -35,6 +35,8 @@ struct Known {
     pieces: Option<(Version, BTreeSet<usize>)>,
     /// Where its own version lies that lost.
     copy: Option<(String, Version)>,
+    /// What it saves next takes the place of that: it has seen it, and has got nothing of another version since.
+    goes_on: bool,
     /// The version that it was refused to delete.
     told: Option<Version>,
     /// It has moved there what it had not got.
@@ -89,9 +91,9 @@ impl Knowledge {
         self.meant(client, path) == Meant::Newest
     }
 
-    /// The client's own version that lost, and where it was put.
+    /// Where the client's own version lies that lost, if what it saves next takes its place.
     pub fn copy(&self, client: usize, path: &str) -> Option<&(String, Version)> {
-        self.0.get(&(client, path.to_owned()))?.copy.as_ref()
+        self.0.get(&(client, path.to_owned())).filter(|known| known.goes_on)?.copy.as_ref()
     }
 
     /// It has the whole of it.
@@ -107,6 +109,7 @@ impl Knowledge {
         if known.seen.as_ref() == Some(&version) {
             return;
         }
+        known.goes_on = false;
         let pieces = known.pieces.take().filter(|(of, _)| *of == version);
         let mut pieces = pieces.map(|(_, bytes)| bytes).unwrap_or_default();
         pieces.extend(first..first + count);
@@ -137,10 +140,16 @@ impl Knowledge {
             .for_each(|(_, known)| known.absent = false);
     }
 
-    /// What it wrote went to `copy`.
-    pub fn lost(&mut self, client: usize, path: &str, copy: &str, version: Version) {
+    /// What it wrote, or moved, went to `copy`. `has_seen`: it knows what that is.
+    pub fn lost(&mut self, client: usize, path: &str, copy: &str, (version, has_seen): (Version, bool)) {
         let known = self.of(client, path);
-        (known.copy, known.told) = (Some((copy.to_owned(), version)), None);
+        (known.copy, known.goes_on, known.told) = (Some((copy.to_owned(), version)), has_seen, None);
+    }
+
+    /// Whether it has got or made that version.
+    pub fn has_seen(&self, client: usize, path: &str, version: &Version) -> bool {
+        let known = self.0.get(&(client, path.to_owned()));
+        known.and_then(|known| known.seen.as_ref()).is_some_and(|seen| seen.has_content_of(version))
     }
 
     /// It has moved what is there, and had not got it.

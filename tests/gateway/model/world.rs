@@ -46,6 +46,15 @@ pub struct World<'a> {
 
 type Checked = Result<(), String>;
 
+/// What a client knows of what it copies or moves.
+#[derive(Clone, Copy)]
+struct Knows {
+    /// It has got or made it.
+    has_seen: bool,
+    /// It has got or made another version, or lost there.
+    knows_other: bool,
+}
+
 /// What a request came to.
 struct Answer {
     status: u16,
@@ -271,7 +280,7 @@ impl<'a> World<'a> {
             return Err(format!("a conflict copy {copy:?}, and the rest is {now:?}"));
         }
         let version = self.version(&now, &copy).ok_or("the copy is not there")?;
-        self.knowledge.lost(client, path, &copy, version);
+        self.knowledge.lost(client, path, &copy, (version, true));
         self.adopt(now);
         Ok(())
     }
@@ -295,6 +304,7 @@ impl<'a> World<'a> {
         let was_folder = model::is_folder(&before, to);
         let jobs = jobs(&before, from, to);
         let losers = self.losers(client, &jobs, is_folder);
+        let known = self.known_of(client, &jobs);
         let is_refused = is_folder && was_folder && self.is_directory() && self.has_unseen(client, to);
         let expected = model::transfer(&before, from, to, moves, overwrite).filter(|_| !is_refused);
         let method = if moves { "MOVE" } else { "COPY" };
@@ -322,7 +332,7 @@ impl<'a> World<'a> {
             }
             self.learn_folder(client, moves, (from, to), &now, &jobs);
         } else {
-            self.learn(client, moves, &now, &jobs, &copies);
+            self.learn(client, moves, &now, &jobs, &copies, &known);
         }
         if copies.is_empty() {
             self.knowledge.made(client, to);
@@ -377,7 +387,19 @@ impl<'a> World<'a> {
         })
     }
 
-    /// What a client knows after a COPY or MOVE, of each file.
+    /// What a client knows of the sources of `jobs`.
+    fn known_of(&self, client: usize, jobs: &BTreeMap<String, String>) -> BTreeMap<String, Knows> {
+        let knows = |key: &String| {
+            let there = self.version(&self.objects, key);
+            let there = there.as_ref();
+            let has_seen = there.is_some_and(|there| self.knowledge.has_seen(client, key, there));
+            let knows_other = there.is_some_and(|there| self.knowledge.knows_other(client, key, there));
+            (key.clone(), Knows { has_seen, knows_other })
+        };
+        jobs.keys().map(knows).collect()
+    }
+
+    /// What a client knows after a COPY or MOVE, of each file; `known`: what it knew of the sources.
     fn learn(
         &mut self,
         client: usize,
@@ -385,20 +407,20 @@ impl<'a> World<'a> {
         now: &Objects,
         jobs: &BTreeMap<String, String>,
         copies: &BTreeMap<String, String>,
+        known: &BTreeMap<String, Knows>,
     ) {
         for (key, target) in jobs {
+            let Knows { has_seen, knows_other } = known[key];
             let is_made = |version: &Version| version.content == self.objects[key];
             if let Some(copy) = copies.get(target) {
                 let version = self.version(now, copy).expect("it was found");
-                self.knowledge.lost(client, target, copy, version.clone());
+                self.knowledge.lost(client, target, copy, (version.clone(), has_seen));
                 if self.is_directory() {
                     self.knowledge.saw(client, copy, version);
                 }
             } else if let Some(version) = self.version(now, target).filter(is_made) {
-                let was = self.version(&self.objects, key);
-                let is_unseen = was.is_some_and(|was| self.knowledge.knows_other(client, key, &was));
                 self.knowledge.saw(client, target, version);
-                if moves && is_unseen {
+                if moves && knows_other {
                     self.knowledge.moved_unseen(client, target);
                 }
             } else {
