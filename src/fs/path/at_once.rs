@@ -3,9 +3,9 @@
 //!
 //! Nothing here waits. Only file systems of this machine are asked, none that a network or a program is behind; names
 //! are looked up (`RESOLVE_CACHED`) and files read (`RWF_NOWAIT`) only as far as they are in memory. `None` means "not
-//! at once" and tells nothing else: then a thread that may wait is asked, see [`super::disk`]. What can still hold a call
-//! up is this machine's own: a virus scanner that is asked before a file is opened (fanotify), or memory that was
-//! swapped out.
+//! at once" and tells nothing else: then a thread that may wait is asked, see [`super::disk`]. In memory small files are
+//! written so, too: there is no disk to wait for. What can still hold a call up is this machine's own: a virus scanner
+//! that is asked before a file is opened (fanotify), or memory that was swapped out.
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -38,6 +38,11 @@ impl Local {
         let kind = system::kind_of(folder)?;
         let device = Stat::of(&folder.dir_metadata().ok()?)?.identity.0;
         Some(Self { kind, device })
+    }
+
+    /// Whether no write waits for a disk.
+    pub(super) fn is_memory(self) -> bool {
+        self.kind == Kind::Memory
     }
 
     /// Whether it holds the file or folder that `stat` tells of.
@@ -148,7 +153,7 @@ pub(super) fn piece_at_once(
 ) -> Option<(Bytes, Stat)> {
     let wanted = most.min(BUFFER as u64) as usize;
     let mut buffer = buffers.take(wanted);
-    let count = system::read(local.kind, file, &mut buffer.bytes[..wanted], start)?;
+    let count = system::read(local.kind, file, &mut buffer.space()[..wanted], start)?;
     // To look at its name as well may take longer.
     let there = || Err(io::ErrorKind::WouldBlock.into());
     let now = Stat::of(&file.metadata().ok()?)?;
@@ -164,22 +169,31 @@ impl Buffers {
     /// At least `size` bytes, up to [`BUFFER`].
     fn take(&self, size: usize) -> Buffer {
         if size <= SMALL {
-            return Buffer { bytes: vec![0; size], home: Weak::new() };
+            return Buffer { bytes: vec![0; size], start: 0, home: Weak::new() };
         }
-        let bytes = self.0.lock().pop().unwrap_or_else(|| vec![0; BUFFER]);
-        Buffer { bytes, home: Arc::downgrade(&self.0) }
+        let bytes = self.0.lock().pop().unwrap_or_else(|| vec![0; BUFFER + PAGE]);
+        let start = bytes.as_ptr().align_offset(PAGE);
+        Buffer { bytes, start, home: Arc::downgrade(&self.0) }
     }
 }
 
 /// A buffer that comes back when the last byte of it has been sent.
 struct Buffer {
     bytes: Vec<u8>,
+    /// Where its first whole page begins.
+    start: usize,
     home: Weak<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Buffer {
+    fn space(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
 }
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.start..]
     }
 }
 
@@ -193,12 +207,14 @@ impl Drop for Buffer {
     }
 }
 
-/// Bytes of a piece: a few of them fit in a processor's second-level cache.
-const BUFFER: usize = 256 << 10;
+/// Bytes of a piece: it fits in a processor's second-level cache, and the client is woken seldom.
+const BUFFER: usize = 512 << 10;
+/// Bytes. Processors copy between whole pages faster.
+const PAGE: usize = 4096;
 /// Bytes. Less is not worth a buffer, which a slow client would hold.
 pub(super) const SMALL: usize = 64 << 10;
-/// Buffers that wait for use: 4 MiB, enough for sixteen downloads that run.
-const KEPT: usize = 16;
+/// Buffers that wait for use: 4 MiB, enough for eight downloads that run.
+const KEPT: usize = 8;
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
@@ -291,6 +307,7 @@ mod tests {
         let buffers = Buffers::default();
         let kept = || buffers.0.lock().len();
         let bytes = Bytes::from_owner(buffers.take(BUFFER));
+        assert!(bytes.len() >= BUFFER && bytes.as_ptr().align_offset(PAGE) == 0);
         let part = bytes.slice(5..);
         drop(bytes);
         assert_eq!(kept(), 0);

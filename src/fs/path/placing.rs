@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -20,6 +21,7 @@ use crate::fs::new_names::NewName;
 use crate::fs::write_condition::WriteCondition;
 use crate::fs::{Failure, RequestContext};
 use crate::object::{Condition, parent_prefix};
+use crate::open_file::Open;
 use crate::store::StoreError;
 
 /// Where a file goes.
@@ -40,6 +42,8 @@ pub(super) struct Placing {
     pub(super) context: Arc<RequestContext>,
     pub(super) target: Target,
     pub(super) condition: WriteCondition,
+    /// No disk is behind the place.
+    pub(super) is_in_memory: bool,
     pub(super) given_up: CancellationToken,
 }
 
@@ -50,18 +54,56 @@ pub(super) struct Placed {
 }
 
 impl Placing {
+    /// By the thread that answers, for a small part and a place in this machine's memory: nothing waits there. `size` in
+    /// bytes.
+    pub(super) async fn run_in_memory(self, part: Unfinished, size: u64) -> Result<Placed, Failure> {
+        let _turn = self.shared.changes.lock(self.target.key.clone()).await;
+        let (part, file) = self.complete(part)?;
+        file.close();
+        // Its folder was opened a moment ago.
+        let place = part.place()?.beside(super::path_name(&self.target.key));
+        self.put(part, &place, size)
+    }
+
+    /// The same on a thread that may wait for the disk, until `deadline`.
+    pub(super) async fn run_by(
+        self,
+        deadline: Instant,
+        part: Unfinished,
+        size: u64,
+    ) -> Result<Placed, Failure> {
+        let (disk, given_up) = (self.shared.disk.clone(), self.given_up.clone());
+        let placed = disk.by(deadline, move || self.run(part, size)).await;
+        // Whoever was told that it failed may have sent something newer since.
+        if placed.is_err() {
+            given_up.cancel();
+        }
+        placed
+    }
+
     /// `size` in bytes. Blocks.
-    pub(super) fn run(self, part: Unfinished, size: u64) -> Result<Placed, Failure> {
-        let (part, file) = part.complete()?;
-        let old = self.target.replaces.as_ref();
-        prepare(&file, old, self.context.mtime.as_deref())?;
+    fn run(self, part: Unfinished, size: u64) -> Result<Placed, Failure> {
+        let (part, file) = self.complete(part)?;
         file.sync_all()?;
         file.close();
         let key = self.target.key.clone();
         let _turn = self.shared.changes.blocking_lock(key.clone());
         refuse_if_given_up(&self.given_up)?;
         let place = self.shared.root.place(&key).map_err(parent_missing)?;
-        let now = place.newest(&self.shared.root, &key)?;
+        self.put(part, &place, size)
+    }
+
+    /// The whole part, as it is to be. Blocks.
+    fn complete(&self, part: Unfinished) -> Result<(Part, Open<File>), Failure> {
+        let (part, file) = part.complete()?;
+        prepare(&file, self.target.replaces.as_ref(), self.context.mtime.as_deref())?;
+        Ok((part, file))
+    }
+
+    /// Puts the part in its place, or beside what must stay there. Blocks.
+    fn put(&self, part: Part, place: &DirEntry, size: u64) -> Result<Placed, Failure> {
+        let key = &self.target.key;
+        let now = place.newest(&self.shared.root, key)?;
         let is_met = match &self.condition.condition {
             Condition::None => true,
             Condition::IfAbsent => now.is_none(),
@@ -73,17 +115,17 @@ impl Placing {
         match (is_met, now) {
             (_, Some(now)) if now.is_folder => Err(Failure::IsFolder),
             (true, Some(_)) => {
-                part.place()?.rename_over(&place)?;
-                self.placed(part, &place, false)
+                part.place()?.rename_over(place)?;
+                self.placed(part, place, false)
             }
             (false, _) if self.condition.is_clients_own => Err(StoreError::ConditionFailed.into()),
-            (_, None) => match part.place()?.rename_new(&place) {
-                Ok(()) => self.placed(part, &place, true),
+            (_, None) => match part.place()?.rename_new(place) {
+                Ok(()) => self.placed(part, place, true),
                 // Made by somebody else in this moment.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.taken(part, size, &place),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.taken(part, size, place),
                 Err(error) => Err(error.into()),
             },
-            (false, Some(now)) => self.beside(part, size, &place, &now),
+            (false, Some(now)) => self.beside(part, size, place, &now),
         }
     }
 
@@ -101,7 +143,9 @@ impl Placing {
 
     fn placed(&self, part: Part, place: &DirEntry, is_new: bool) -> Result<Placed, Failure> {
         part.done();
-        place.sync_folder()?;
+        if !self.is_in_memory {
+            place.sync_folder()?;
+        }
         let key = self.target.key.clone();
         let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
         self.shared.seen_versions.saw(&self.context.client, &self.target.named, &stat.etag);

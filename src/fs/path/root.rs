@@ -79,6 +79,16 @@ impl Root {
         self.open.read().local.is_some()
     }
 
+    /// Whether what is made at `key`, in the place of `old`, is made in this machine's memory.
+    pub(super) fn is_in_memory(&self, key: &str, old: Option<&Stat>) -> bool {
+        let top = self.open.read();
+        let memory = top.local.filter(|local| local.is_memory());
+        memory.is_some_and(|memory| match old {
+            Some(old) => memory.holds(old),
+            None => memory.find(&top.folder, path(parent_prefix(key))).is_some(),
+        })
+    }
+
     /// What `key` leads to, if that can be told without waiting; see [`super::at_once`].
     pub(super) fn find_at_once(&self, key: &str) -> Option<Stat> {
         let top = self.open.read();

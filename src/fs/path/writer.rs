@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Shared;
+use super::at_once::SMALL;
 use super::disk::parent_missing;
 use super::part::Part;
 use crate::fs::Failure;
@@ -126,6 +127,11 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
+    /// Whether it is written as fast as it would be handed to another thread.
+    pub(super) fn is_small(&self) -> bool {
+        self.rest.iter().map(Bytes::len).sum::<usize>() <= SMALL && matches!(self.part, Growing::Planned(_))
+    }
+
     /// Blocks.
     pub(super) fn complete(self) -> Result<(Part, Open<File>), Failure> {
         let (part, file) = match self.part {

@@ -144,7 +144,12 @@ impl TestGateway {
 
     /// One that serves a directory.
     pub async fn on_a_path() -> Self {
-        let directory = Behind::Directory(Arc::new(tempfile::tempdir().unwrap()));
+        Self::on_directory(tempfile::tempdir().unwrap()).await
+    }
+
+    /// Serves this directory.
+    pub async fn on_directory(directory: TempDir) -> Self {
+        let directory = Behind::Directory(Arc::new(directory));
         Self::start_behind(directory, Arc::new(tempfile::tempdir().unwrap()), |_| {}).await
     }
 

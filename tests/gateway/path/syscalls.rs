@@ -1,6 +1,7 @@
 //! What is asked of the file system, call by call: on Amazon S3 Files each is a request, and some have
 //! no answer there. Seen by strace.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -196,29 +197,52 @@ fn set_old(path: &Path) {
     file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
 }
 
-/// A change of thread costs as much as all the rest of a small read.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_memory_is_read_by_the_thread_that_sends_it() {
-    if clients::find("strace").is_none() {
-        return;
-    }
+/// A gateway on a directory in memory that holds ten files of 4,000 bytes. There a change of thread costs as much as all the rest
+/// of a small request.
+async fn in_memory() -> Option<Traced> {
+    clients::find("strace")?;
     let root = tempfile::tempdir_in("/dev/shm").unwrap();
     for number in 0..10 {
         fs::write(root.path().join(number.to_string()), vec![b'x'; 4000]).unwrap();
     }
-    let Some(traced) = Traced::of(root).await else { return };
+    Traced::of(root).await
+}
+
+/// Asks for each of the ten files; what was written down until all were answered with `answer`.
+async fn asked_ten(traced: &Traced, method: &str, body: Option<Vec<u8>>, answer: &str) -> String {
     let before = traced.text().len();
     for number in 0..10 {
-        assert_eq!(traced.request("GET", &format!("/{number}"), None).await, 200);
+        traced.request(method, &format!("/{number}"), body.clone()).await;
     }
-    let answers = || traced.text()[before..].matches("HTTP/1.1 200 OK").count();
+    let answers = || traced.text()[before..].matches(answer).count();
     eventually("all is written down", || async { answers() == 10 }).await;
-    let text = traced.text()[before..].to_owned();
-    let threads = |what: &str| -> std::collections::BTreeSet<String> {
-        let lines = text.lines().filter(|line| line.contains(what));
-        lines.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
-    };
-    let (reading, answering) = (threads("pread64("), threads("HTTP/1.1 200 OK"));
+    traced.text()[before..].to_owned()
+}
+
+/// The threads whose lines hold `what`.
+fn threads(text: &str, what: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| line.contains(what));
+    lines.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_memory_is_read_by_the_thread_that_sends_it() {
+    let Some(traced) = in_memory().await else { return };
+    let text = asked_ten(&traced, "GET", None, "HTTP/1.1 200 OK").await;
+    let (reading, answering) = (threads(&text, "pread64("), threads(&text, "HTTP/1.1 200 OK"));
     assert!(!reading.is_empty() && reading.is_subset(&answering), "{reading:?} {answering:?}\n{text}");
+    traced.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_to_memory_is_written_by_the_thread_that_answers() {
+    let Some(traced) = in_memory().await else { return };
+    let text = asked_ten(&traced, "PUT", Some(vec![b'y'; 4000]), "HTTP/1.1 204").await;
+    let (placing, answering) = (threads(&text, "rename"), threads(&text, "HTTP/1.1 204"));
+    assert!(!placing.is_empty() && placing.is_subset(&answering), "{placing:?} {answering:?}\n{text}");
+    assert!(!text.contains("fsync("), "there is no disk\n{text}");
+    let folder = traced.root.path().to_str().unwrap();
+    let opened = text.lines().filter(|line| line.contains("O_DIRECTORY") && line.contains(folder)).count();
+    assert_eq!(opened, 10, "its folder is opened once\n{text}");
     traced.stop().await;
 }
