@@ -16,6 +16,7 @@ use crate::control::{
     SaveState, Shelf, Status,
 };
 use crate::fs::path::PathShare;
+use crate::fs::s3::S3Share;
 use crate::fs::{ResourcePath, export_hint, sidecar};
 use crate::http::Challenges;
 use crate::http::auth::AuthMode;
@@ -28,7 +29,6 @@ use crate::shutdown::{End, Shutdown};
 use crate::sockets::Holder;
 use crate::spool::Intakes;
 use crate::state::{Phase, State, Unstored, millis};
-use crate::store::stack::Stack;
 
 /// What a gateway keeps mounted, unless its user has unmounted it.
 #[derive(Debug, Default)]
@@ -56,8 +56,8 @@ pub(super) struct ControlHandler {
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
     pub(super) cache: CacheUse,
-    /// Of buckets.
-    pub(super) store: Option<Stack>,
+    /// What is served, if that is in buckets.
+    pub(super) bucket: Option<S3Share>,
     pub(super) intakes: Intakes,
     /// Bytes.
     pub(super) shelf_limit: u64,
@@ -186,7 +186,7 @@ impl ControlHandler {
             s3_requests: requests.map(|(operation, count)| (operation.to_owned(), count)).collect(),
             conflicts: self.metrics.conflicts(),
             cache: Cache { used: (self.cache.used)(), limit: self.cache.limit },
-            held_creates: self.store.as_ref().map_or(0, |store| store.creates().count()) as u64,
+            held_creates: self.bucket.as_ref().map_or(0, |bucket| bucket.store().creates().count()) as u64,
             spilled: self.intakes.spilled(),
             shelf: Shelf { entries, bytes, limit: self.shelf_limit },
             problems: self.problems(),
@@ -199,8 +199,8 @@ impl ControlHandler {
     }
 
     async fn pending(&self, path: &str, action: PendingAction) -> Reply {
-        let Some(store) = &self.store else { return Reply::Pending { changes: Vec::new() } };
-        match pending::carry_out((store.journal(), &self.state), path, action).await {
+        let Some(bucket) = &self.bucket else { return Reply::Pending { changes: Vec::new() } };
+        match pending::carry_out((bucket.store().journal(), &self.state, Some(bucket)), path, action).await {
             Ok(changes) => Reply::Pending { changes },
             Err(error) => failed(&error),
         }

@@ -81,7 +81,7 @@ impl Gateway {
         let locks = LockTable::load(state.clone()).await?;
         let (source, shelf, slow_save) = (config.source.to_string(), config.shelf, config.notify.slow);
         let left = share::left(&state);
-        let Served { content, cache, store, intakes, cautions, answering, directory } = match config.source {
+        let Served { content, cache, bucket, intakes, cautions, answering, directory } = match config.source {
             Source::Buckets(source) => {
                 let locks = locks.clone();
                 let is_open = Arc::new(move |path: &PathKey| locks.is_locked(path));
@@ -114,7 +114,7 @@ impl Gateway {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
             cache,
-            store,
+            bucket,
             intakes,
             shelf_limit: shelf.limit,
             slow_save,

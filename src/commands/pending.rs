@@ -9,6 +9,7 @@ use super::words::{counted, lasted, quoted, size};
 use super::{CommandError, running};
 use crate::cli::{PendingArgs, PendingCommand, PendingPath};
 use crate::control::{ChangeKind, ControlError, PendingAction, PendingChange, Reply, Request, ask};
+use crate::fs::s3::S3Share;
 use crate::notify;
 use crate::path_key::PathKey;
 use crate::spool::{Bodies, IntakeOptions, Intakes, has_bodies};
@@ -36,9 +37,9 @@ pub(super) async fn run(args: PendingArgs) -> Result<(), CommandError> {
     }
 }
 
-/// Carries out what is asked for with what is pending at a path, or below it.
+/// Carries out what is asked for with what is pending at a path, or below it. `share`: whose clients know of it.
 pub(super) async fn carry_out(
-    (journal, state): (&Journal, &State),
+    (journal, state, share): (&Journal, &State, Option<&S3Share>),
     path: &str,
     action: PendingAction,
 ) -> Result<Vec<PendingChange>, SaveError> {
@@ -51,7 +52,10 @@ pub(super) async fn carry_out(
             return Ok(journal.told(fits).into_iter().map(shown).chain(creates).collect());
         }
         PendingAction::Retry => journal.retry(fits),
-        PendingAction::Discard => journal.discard(fits).await,
+        PendingAction::Discard => match share {
+            Some(share) => share.discard(fits).await,
+            None => journal.discard(fits).await.into_iter().map(|discarded| discarded.told).collect(),
+        },
         PendingAction::Save { directory } => journal.save(&directory, fits).await?,
     };
     Ok(told.into_iter().map(shown).collect())
@@ -227,7 +231,7 @@ async fn carried_out(
     let state = State::visit(state_dir, "s3dav pending").await?;
     let (left, bodies) = (state.accepted(), Bodies::new(&Intakes::new(IntakeOptions::default(), &state)));
     let journal = Journal::load(state.clone(), bodies, left, Duration::ZERO).await;
-    let done = carry_out((&journal, &state), path, action).await;
+    let done = carry_out((&journal, &state, None), path, action).await;
     state.close().await?;
     Ok(done.map_err(anyhow::Error::new)?)
 }

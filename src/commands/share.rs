@@ -35,8 +35,8 @@ use crate::store::stack::{self, BucketStore, Stack, StackOptions};
 pub(super) struct Served {
     pub(super) content: Content,
     pub(super) cache: CacheUse,
-    /// Of buckets.
-    pub(super) store: Option<Stack>,
+    /// What is served, if that is in buckets.
+    pub(super) bucket: Option<S3Share>,
     pub(super) intakes: Intakes,
     /// What may be a mistake.
     pub(super) cautions: Vec<Caution>,
@@ -84,7 +84,7 @@ pub(super) async fn of_path(
     let share = Shelved::new(path, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
     let (content, cautions) = (Content::Share(Arc::new(share)), Vec::new());
-    Ok(Served { content, cache, store: None, intakes, cautions, answering, directory })
+    Ok(Served { content, cache, bucket: None, intakes, cautions, answering, directory })
 }
 
 /// What another gateway serves. The first start must succeed; later ones have clients, who wait.
@@ -115,7 +115,7 @@ pub(super) async fn of_far(
     let answering = Answering::new(Asked::Far(relay.clone()), metrics.clone(), shutdown.clone());
     let cache = CacheUse { used: Box::new(|| 0), limit: 0 };
     let content = Content::Relay(FarEnd { relay, _kept: kept });
-    Ok(Served { content, cache, store: None, intakes, cautions: Vec::new(), answering, directory: None })
+    Ok(Served { content, cache, bucket: None, intakes, cautions: Vec::new(), answering, directory: None })
 }
 
 /// What an earlier life left, for whoever serves a state or sends what waits in it.
@@ -163,7 +163,7 @@ pub(super) async fn of_buckets(
         metrics: metrics.clone(),
     };
     let store = Stack::assemble(stores, options, shutdown);
-    let (cached, stack) = (store.clone(), Some(store.clone()));
+    let cached = store.clone();
     let cache = CacheUse { used: Box::new(move || cached.cache_used()), limit: source.cache.size };
     let uploads = Uploads::new(source.uploads, intakes.clone(), state.clone(), shutdown.clone());
     uploads.abort_in_background(Arc::new(store.namespace(LEFTOVER)), left.uploads);
@@ -177,13 +177,15 @@ pub(super) async fn of_buckets(
         shutdown.clone(),
         source.file_system,
     );
-    let share = Shelved::new(share.await?, shelf, state.clone(), shutdown.clone());
+    let share = share.await?;
+    let bucket = Some(share.clone());
+    let share = Shelved::new(share, shelf, state.clone(), shutdown.clone());
     share.recover(left.transfers).await;
     let content = Content::Share(Arc::new(share));
     let asked = asked.into_iter().map(|(bucket, store)| (startup::below(&bucket), store)).collect();
     let asked = Asked::Buckets(asked);
     let answering = Answering::new(asked, metrics.clone(), shutdown.clone());
-    Ok(Served { content, cache, store: stack, intakes, cautions, answering, directory: None })
+    Ok(Served { content, cache, bucket, intakes, cautions, answering, directory: None })
 }
 
 /// The empty files whose content was not accepted: the row of that stands for the others.

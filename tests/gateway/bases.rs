@@ -436,6 +436,28 @@ async fn nor_is_it_taken_by_a_rename() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_it_knew_and_took_there_in_vain_it_saves_again() {
+    for (gateway, method) in [
+        (TestGateway::forgetful().await, "MOVE"),
+        (TestGateway::forgetful().await, "COPY"),
+        (TestGateway::on_a_path().await, "MOVE"),
+        (TestGateway::on_a_path().await, "COPY"),
+    ] {
+        let program = Program { url: &gateway.url, agent: "editor/1" };
+        let other = Program { url: &gateway.url, agent: "other/1" };
+        assert_eq!((program.put("/saved", "mine").await, program.put("/file", "old").await), (201, 201));
+        assert_eq!(other.put("/file", "theirs").await, 204);
+        let to = format!("{}/file", gateway.url);
+        let moved = program.request(method, "/saved").header("Destination", to).send().await.unwrap();
+        assert!(moved.status().is_success(), "{method}");
+        assert_eq!(program.copies("/file").await, ["mine"], "{method}");
+        assert!(matches!(program.put("/file", "newer").await, 200..=204), "{method}");
+        assert_eq!(program.copies("/file").await, ["newer"], "{method}: one copy");
+        assert_eq!(other.get("/file").await, "theirs", "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_absence_counts_until_the_name_is_shown() {
     for gateway in [TestGateway::forgetful().await, TestGateway::on_a_path().await] {
         let program = Program { url: &gateway.url, agent: "editor/1" };

@@ -1,11 +1,14 @@
-//! What the kernel has in memory is had at once, by the thread that sends it: to hand that to another thread and to be
-//! woken again costs more than the work.
+//! What the kernel has cached is had at once, by the thread that sends it: to hand that to another thread and to be woken again
+//! costs more than the work.
 //!
 //! Nothing here waits. Only file systems of this machine are asked, none that a network or a program is behind; names
-//! are looked up (`RESOLVE_CACHED`) and files read (`RWF_NOWAIT`) only as far as they are in memory. `None` means "not
-//! at once" and tells nothing else: then a thread that may wait is asked, see [`super::disk`]. In memory small files are
-//! written so, too: there is no disk to wait for. What can still hold a call up is this machine's own: a virus scanner
-//! that is asked before a file is opened (fanotify), or memory that was swapped out.
+//! are looked up (`RESOLVE_CACHED`) and files read (`RWF_NOWAIT`) only as far as they are cached. `None` means "not
+//! at once" and tells nothing else: then a thread that may wait is asked, see [`super::disk`]. On a file system in memory
+//! (tmpfs) small files are written so, too: see [`super::placing`].
+//!
+//! What can still hold a call up is this machine's own: a virus scanner that is asked before a file is opened (fanotify);
+//! memory that was swapped out, or has to be made free; and this machine's NFS server, where a client of it has the file that
+//! is replaced on loan (a delegation).
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -40,11 +43,6 @@ impl Local {
         Some(Self { kind, device })
     }
 
-    /// Whether no write waits for a disk.
-    pub(super) fn is_memory(self) -> bool {
-        self.kind == Kind::Memory
-    }
-
     /// Whether it holds the file or folder that `stat` tells of.
     pub(super) fn holds(self, stat: &Stat) -> bool {
         stat.identity.0 == self.device
@@ -54,6 +52,19 @@ impl Local {
     pub(super) fn find(self, folder: &Dir, path: &str) -> Option<Stat> {
         let place = system::open(folder, path, system::Wanted::DirEntry)?;
         Stat::of(&Metadata::from_file(&place).ok()?)
+    }
+
+    /// Whether no write waits for a disk.
+    pub(super) fn is_memory(self) -> bool {
+        self.kind == Kind::Memory
+    }
+
+    /// Opens the folder at `path` below `folder`, no link on the way, if all of it is in memory.
+    pub(super) fn open_in_memory(self, folder: &Dir, path: &str) -> Option<Dir> {
+        if !self.is_memory() {
+            return None;
+        }
+        Some(Dir::from_std_file(system::open(folder, path, system::Wanted::Folder)?))
     }
 
     /// Opens the file at `path` below `folder`, no link on the way; never waits for the other end of a pipe.
@@ -79,6 +90,7 @@ mod system {
     pub(super) enum Wanted {
         /// To see what it is; it is not touched.
         DirEntry,
+        Folder,
         Content,
     }
 
@@ -93,6 +105,7 @@ mod system {
     pub(super) fn open(folder: &Dir, path: &str, wanted: Wanted) -> Option<std::fs::File> {
         let flags = match wanted {
             Wanted::DirEntry => OFlags::PATH,
+            Wanted::Folder => OFlags::PATH | OFlags::DIRECTORY,
             Wanted::Content => OFlags::RDONLY | OFlags::NONBLOCK,
         };
         let resolve =
@@ -126,6 +139,7 @@ mod system {
 
     pub(super) enum Wanted {
         DirEntry,
+        Folder,
         Content,
     }
 
@@ -166,7 +180,7 @@ pub(super) fn piece_at_once(
 pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Buffers {
-    /// At least `size` bytes, up to [`BUFFER`].
+    /// At least `size` bytes, of which [`BUFFER`] is the most that may be asked for.
     fn take(&self, size: usize) -> Buffer {
         if size <= SMALL {
             return Buffer { bytes: vec![0; size], start: 0, home: Weak::new() };
@@ -207,11 +221,11 @@ impl Drop for Buffer {
     }
 }
 
-/// Bytes of a piece: it fits in a processor's second-level cache, and the client is woken seldom.
+/// Bytes of a piece: it fits in most processors' second-level cache, and the client is woken less often than by smaller ones.
 const BUFFER: usize = 512 << 10;
 /// Bytes. Processors copy between whole pages faster.
 const PAGE: usize = 4096;
-/// Bytes. Less is not worth a buffer, which a slow client would hold.
+/// Bytes. Less is not worth a buffer, which a slow client would hold, nor another thread.
 pub(super) const SMALL: usize = 64 << 10;
 /// Buffers that wait for use: 4 MiB, enough for eight downloads that run.
 const KEPT: usize = 8;

@@ -6,16 +6,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::at_once::SMALL;
 use super::disk::{parent_missing, refuse_if_given_up};
 use super::part::Part;
 use super::root::{DirEntry, Root};
 use super::stat::Stat;
 use super::writer::Unfinished;
 use crate::fs::conflict::{Room, keys_beside};
+use crate::fs::disk_error::DiskError;
 use crate::fs::file_system::Meta;
 use crate::fs::new_names::NewName;
 use crate::fs::write_condition::WriteCondition;
@@ -42,9 +44,6 @@ pub(super) struct Placing {
     pub(super) context: Arc<RequestContext>,
     pub(super) target: Target,
     pub(super) condition: WriteCondition,
-    /// No disk is behind the place.
-    pub(super) is_in_memory: bool,
-    pub(super) given_up: CancellationToken,
 }
 
 pub(super) struct Placed {
@@ -54,26 +53,26 @@ pub(super) struct Placed {
 }
 
 impl Placing {
-    /// By the thread that answers, for a small part and a place in this machine's memory: nothing waits there. `size` in
-    /// bytes.
-    pub(super) async fn run_in_memory(self, part: Unfinished, size: u64) -> Result<Placed, Failure> {
-        let _turn = self.shared.changes.lock(self.target.key.clone()).await;
-        let (part, file) = self.complete(part)?;
-        file.close();
-        // Its folder was opened a moment ago.
-        let place = part.place()?.beside(super::path_name(&self.target.key));
-        self.put(part, &place, size)
-    }
-
-    /// The same on a thread that may wait for the disk, until `deadline`.
+    /// Puts the part in its place, or says until `deadline` why not. `size` in bytes.
     pub(super) async fn run_by(
         self,
         deadline: Instant,
         part: Unfinished,
         size: u64,
     ) -> Result<Placed, Failure> {
-        let (disk, given_up) = (self.shared.disk.clone(), self.given_up.clone());
-        let placed = disk.by(deadline, move || self.run(part, size)).await;
+        if size <= SMALL as u64 && part.is_planned() && self.shared.root.is_in_memory() {
+            let turn = timeout_at(deadline, self.shared.changes.lock(self.target.key.clone())).await;
+            let _turn = turn.map_err(|_| Failure::Disk(DiskError::Hung))?;
+            if let Some(place) = self.place_in_memory() {
+                // By the thread that answers: nothing waits there.
+                let (part, file) = self.complete(part, Some(&place))?;
+                file.close();
+                return self.put(part, &place, size);
+            }
+        }
+        let (disk, given_up) = (self.shared.disk.clone(), CancellationToken::new());
+        let token = given_up.clone();
+        let placed = disk.by(deadline, move || self.run(part, size, &token)).await;
         // Whoever was told that it failed may have sent something newer since.
         if placed.is_err() {
             given_up.cancel();
@@ -81,21 +80,31 @@ impl Placing {
         placed
     }
 
-    /// `size` in bytes. Blocks.
-    fn run(self, part: Unfinished, size: u64) -> Result<Placed, Failure> {
-        let (part, file) = self.complete(part)?;
+    /// The place, if all that may be looked at there is in this machine's memory: no link leads on, and what the client has lost
+    /// there lies in the same folder.
+    fn place_in_memory(&self) -> Option<DirEntry> {
+        let Target { key, named, .. } = &self.target;
+        let place = self.shared.root.place_in_memory(key)?;
+        let loser = self.shared.seen_versions.loser(&self.context.client, named);
+        let is_near = loser.is_none_or(|(copy, _)| parent_prefix(&copy) == parent_prefix(key));
+        (is_near && !place.is_link()).then_some(place)
+    }
+
+    /// Blocks.
+    fn run(self, part: Unfinished, size: u64, given_up: &CancellationToken) -> Result<Placed, Failure> {
+        let (part, file) = self.complete(part, None)?;
         file.sync_all()?;
         file.close();
         let key = self.target.key.clone();
         let _turn = self.shared.changes.blocking_lock(key.clone());
-        refuse_if_given_up(&self.given_up)?;
+        refuse_if_given_up(given_up)?;
         let place = self.shared.root.place(&key).map_err(parent_missing)?;
         self.put(part, &place, size)
     }
 
-    /// The whole part, as it is to be. Blocks.
-    fn complete(&self, part: Unfinished) -> Result<(Part, Open<File>), Failure> {
-        let (part, file) = part.complete()?;
+    /// The whole part, as it is to be; `place`: where it goes, if that is open. Blocks.
+    fn complete(&self, part: Unfinished, place: Option<&DirEntry>) -> Result<(Part, Open<File>), Failure> {
+        let (part, file) = part.complete(place)?;
         prepare(&file, self.target.replaces.as_ref(), self.context.mtime.as_deref())?;
         Ok((part, file))
     }
@@ -115,7 +124,7 @@ impl Placing {
         match (is_met, now) {
             (_, Some(now)) if now.is_folder => Err(Failure::IsFolder),
             (true, Some(_)) => {
-                part.place()?.rename_over(place)?;
+                part.place()?.rename_over(place).map_err(parent_missing)?;
                 self.placed(part, place, false)
             }
             (false, _) if self.condition.is_clients_own => Err(StoreError::ConditionFailed.into()),
@@ -123,7 +132,7 @@ impl Placing {
                 Ok(()) => self.placed(part, place, true),
                 // Made by somebody else in this moment.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.taken(part, size, place),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(parent_missing(error)),
             },
             (false, Some(now)) => self.beside(part, size, place, &now),
         }
@@ -143,9 +152,7 @@ impl Placing {
 
     fn placed(&self, part: Part, place: &DirEntry, is_new: bool) -> Result<Placed, Failure> {
         part.done();
-        if !self.is_in_memory {
-            place.sync_folder()?;
-        }
+        place.sync_folder()?;
         let key = self.target.key.clone();
         let stat = place.find(&self.shared.root, &key)?.ok_or(Failure::NotFound)?;
         self.shared.seen_versions.saw(&self.context.client, &self.target.named, &stat.etag);

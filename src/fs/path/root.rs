@@ -79,14 +79,16 @@ impl Root {
         self.open.read().local.is_some()
     }
 
-    /// Whether what is made at `key`, in the place of `old`, is made in this machine's memory.
-    pub(super) fn is_in_memory(&self, key: &str, old: Option<&Stat>) -> bool {
+    /// Whether all of it is in this machine's memory, but for what others may be mounted below it.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.open.read().local.is_some_and(Local::is_memory)
+    }
+
+    /// The place of `key`, which is not the root, if its folder is in this machine's memory, and can be opened without waiting.
+    pub(super) fn place_in_memory(&self, key: &str) -> Option<DirEntry> {
         let top = self.open.read();
-        let memory = top.local.filter(|local| local.is_memory());
-        memory.is_some_and(|memory| match old {
-            Some(old) => memory.holds(old),
-            None => memory.find(&top.folder, path(parent_prefix(key))).is_some(),
-        })
+        let folder = top.local?.open_in_memory(&top.folder, path(parent_prefix(key)))?;
+        Some(DirEntry { folder: Arc::new(folder), name: name_of(key) })
     }
 
     /// What `key` leads to, if that can be told without waiting; see [`super::at_once`].
@@ -177,10 +179,12 @@ impl Root {
 
     /// The place of `key`, which is not the root, in its folder.
     pub(super) fn place(&self, key: &str) -> io::Result<DirEntry> {
-        let parent = parent_prefix(key);
-        let name = key[parent.len()..].trim_end_matches('/').into();
-        Ok(DirEntry { folder: self.folder(parent)?, name })
+        Ok(DirEntry { folder: self.folder(parent_prefix(key))?, name: name_of(key) })
     }
+}
+
+fn name_of(key: &str) -> OsString {
+    key[parent_prefix(key).len()..].trim_end_matches('/').into()
 }
 
 /// Never waits for the other end of a pipe.
@@ -199,6 +203,10 @@ impl DirEntry {
             Err(error) if leads_nowhere(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn is_link(&self) -> bool {
+        self.folder.symlink_metadata(&self.name).is_ok_and(|meta| meta.is_symlink())
     }
 
     /// The file or folder that is here; links are not followed.

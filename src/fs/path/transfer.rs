@@ -324,7 +324,9 @@ impl Transferring {
         if let Some(found) = self.shared.root.find(&copy)? {
             let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
             let seen = seen_versions.of(client, &self.source.key);
-            let has_seen = seen.is_some_and(|seen| found.stat.has_content_as(&seen));
+            // A copy is another file than its source.
+            let moved = if self.kind == Transfer::Copy { &self.source.stat } else { &found.stat };
+            let has_seen = seen.is_some_and(|seen| moved.has_content_as(&seen));
             seen_versions.moved_beside(client, &self.target.key, &copy, (&found.stat.etag, has_seen));
         }
         Ok(copy)

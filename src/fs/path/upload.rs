@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::placing::{Placing, Target};
 use super::writer::{Growing, PIECE, PartWriter, Plan};
@@ -42,7 +41,6 @@ impl PathFileSystem {
         let basis = self.shared.seen_versions.to_replace(&self.context, &target.named, now);
         let condition = WriteCondition::of(&self.context, basis, create_new);
         let mode = target.replaces.as_ref().map(|stat| stat.mode);
-        let is_in_memory = self.shared.root.is_in_memory(&target.key, target.replaces.as_ref());
         let plan = Plan { key: target.key.clone(), mode };
         // What comes in one piece is made, written and put in its place in one go.
         let part = if length.is_some_and(|length| length < PIECE as u64) {
@@ -61,8 +59,6 @@ impl PathFileSystem {
                 context: Arc::clone(&self.context),
                 target,
                 condition,
-                is_in_memory,
-                given_up: CancellationToken::new(),
             },
         })
     }
@@ -123,11 +119,7 @@ impl Writing for Upload {
         let shutdown = shared.shutdown.clone();
         let placed = shutdown.complete(async move {
             let part = intake.end().await?.finish().await?;
-            let placed = if placing.is_in_memory && part.is_small() {
-                placing.run_in_memory(part, size).await?
-            } else {
-                placing.run_by(Instant::now() + patience, part, size).await?
-            };
+            let placed = placing.run_by(Instant::now() + patience, part, size).await?;
             if placed.is_new {
                 // A file of this name may have been deleted by others.
                 log_failure(shared.state.remove_properties(&placed.key).await);

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Shared;
-use super::at_once::SMALL;
 use super::disk::parent_missing;
 use super::part::Part;
+use super::root::DirEntry;
 use crate::fs::Failure;
 use crate::open_file::{Open, forget, write_pieces};
 use crate::spool::Sink;
@@ -50,8 +50,13 @@ pub(super) struct Plan {
 impl Plan {
     /// Blocks.
     pub(super) fn make(&self, shared: &Arc<Shared>) -> Result<(Part, Open<File>), Failure> {
-        let place = shared.root.place(&self.key).map_err(parent_missing)?;
-        let (part, file) = Part::new(shared, &place, |place| place.create(self.mode))?;
+        self.make_beside(shared, &shared.root.place(&self.key).map_err(parent_missing)?)
+    }
+
+    /// The same in the folder of `place`. Blocks.
+    fn make_beside(&self, shared: &Arc<Shared>, place: &DirEntry) -> Result<(Part, Open<File>), Failure> {
+        let made = Part::new(shared, place, |place| place.create(self.mode));
+        let (part, file) = made.map_err(parent_missing)?;
         Ok((part, Open::new(file)))
     }
 }
@@ -127,16 +132,17 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Whether it is written as fast as it would be handed to another thread.
-    pub(super) fn is_small(&self) -> bool {
-        self.rest.iter().map(Bytes::len).sum::<usize>() <= SMALL && matches!(self.part, Growing::Planned(_))
+    /// Whether nothing of it is there yet.
+    pub(super) fn is_planned(&self) -> bool {
+        matches!(self.part, Growing::Planned(_))
     }
 
-    /// Blocks.
-    pub(super) fn complete(self) -> Result<(Part, Open<File>), Failure> {
-        let (part, file) = match self.part {
-            Growing::Made(part, file) => (part, file),
-            Growing::Planned(plan) => plan.make(&self.shared)?,
+    /// `place`: where it goes, if that is open. Blocks.
+    pub(super) fn complete(self, place: Option<&DirEntry>) -> Result<(Part, Open<File>), Failure> {
+        let (part, file) = match (self.part, place) {
+            (Growing::Made(part, file), _) => (part, file),
+            (Growing::Planned(plan), Some(place)) => plan.make_beside(&self.shared, place)?,
+            (Growing::Planned(plan), None) => plan.make(&self.shared)?,
         };
         write_all(&file, &self.rest, self.start)?;
         Ok((part, file))

@@ -118,11 +118,28 @@ impl Delivery<'_> {
                 written => return Ok(Placed::There { size, written: written? }),
             }
         }
+        if let Some(written) = self.replace_given_up(&retained).await? {
+            return Ok(Placed::There { size, written });
+        }
         if size == 0 && self.condition == Condition::IfAbsent {
             return Ok(Placed::Existing(self.store.head(&self.key).await?));
         }
         let (copy, etag) = self.place_beside(&retained).await?;
         Ok(Placed::Beside { size, copy, etag })
+    }
+
+    /// Stores the body over what was given up of this file, and S3 had got; `None`: it is something else.
+    async fn replace_given_up(&self, retained: &RetainedBody) -> Result<Option<Written>, Failure> {
+        let there = match self.shared.given_up.version_at(&*self.store, &self.key).await {
+            Err(error) if error.is_transient() => return Err(error.into()),
+            // It changes, or is not for us to read.
+            there => there.unwrap_or_default(),
+        };
+        let Some(etag) = there else { return Ok(None) };
+        match self.store_at(retained, &self.key, &Condition::IfMatch(etag)).await {
+            Err(StoreError::ConditionFailed | StoreError::NotFound) => Ok(None),
+            written => Ok(Some(written?)),
+        }
     }
 
     /// Keeps the body beside the object; a client that has lost before and saves again has one copy.

@@ -338,7 +338,7 @@ async fn give_way(shared: &Shared) {
 }
 
 /// What went along with a change that came to nothing. Its client knows what it knew before: it has not seen what is there.
-async fn undo(shared: &Shared, change: &Pending) {
+pub(super) async fn undo(shared: &Shared, change: &Pending) {
     let key = change.key().as_str();
     let deleted = (change.row.change == Change::Delete).then(|| change.condition()).flatten();
     let known = [(Some(change.key()), deleted), (change.from(), change.source_condition())];

@@ -8,6 +8,7 @@ mod download;
 mod drain;
 mod file;
 mod folder_dates;
+mod given_up;
 mod hidden;
 mod looking;
 mod making;
@@ -41,7 +42,7 @@ use crate::object::Key;
 use crate::shutdown::Shutdown;
 use crate::state::{PropertyChange, State, StateError, StoredProperty};
 use crate::store::ListPage;
-use crate::store::journal::Durability;
+use crate::store::journal::{Durability, Told};
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::Uploads;
 use crate::store::namespace::Namespace;
@@ -51,6 +52,7 @@ use crate::sync::{Entered, TreeLock, Use};
 
 use covering::Covering;
 use folder_dates::FolderDates;
+use given_up::GivenUp;
 use metadata::{Located, folder_prefix};
 use neighbours::Neighbours;
 use watched::Watched;
@@ -112,6 +114,7 @@ struct Shared {
     watched: Watched,
     covering: Covering,
     neighbours: Neighbours,
+    given_up: GivenUp,
 }
 
 impl S3Share {
@@ -143,9 +146,28 @@ impl S3Share {
             watched: Watched::default(),
             covering: Covering::default(),
             neighbours: Neighbours::default(),
+            given_up: GivenUp::default(),
         }));
         drain::start(&share.0);
         Ok(share)
+    }
+
+    /// What is served.
+    pub fn store(&self) -> &Stack {
+        &self.0.store
+    }
+
+    /// Gives up what is pending of the keys that fit, and tells of it; see [`Journal::discard`]. Who made it knows what it knew
+    /// before.
+    ///
+    /// [`Journal::discard`]: crate::store::journal::Journal::discard
+    pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
+        let mut told = Vec::new();
+        for discarded in self.0.store.journal().discard(fits).await {
+            given_up::note(&self.0, &discarded).await;
+            told.push(discarded.told);
+        }
+        told
     }
 }
 

@@ -38,7 +38,7 @@ use crate::sync::{KeyedGuard, KeyedLock, blocking};
 pub use accepting::{AcceptError, MovedFile, NewFile, Writer, is_unstored};
 pub use change::{Pending, Told};
 pub use contents::MadeVersion;
-pub use operating::SaveError;
+pub use operating::{Discarded, SaveError};
 pub use wrapper::WithJournal;
 
 use bodies::{body_of, claim, disown, remove, sweep};

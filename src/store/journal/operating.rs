@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::Journal;
 use super::change::{Pending, Told};
+use crate::object::ETag;
 
 /// Why what is pending could not be written elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,16 @@ pub enum SaveError {
     Write { path: String, source: io::Error },
     #[error("{path} exists already")]
     Exists { path: String },
+}
+
+/// A change that was given up.
+#[derive(Debug)]
+pub struct Discarded {
+    pub change: Arc<Pending>,
+    /// As it was then.
+    pub told: Told,
+    /// What it had replaced, as S3 knows it if that is stored, and what is there again.
+    pub replaced: Option<ETag>,
 }
 
 impl Journal {
@@ -44,7 +55,7 @@ impl Journal {
 
     /// Gives those up; returns what is given up: not what S3 got meanwhile, nor what is shown at another name by now. What S3
     /// has is shown again. What builds on them elsewhere stays.
-    pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
+    pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Discarded> {
         let mut discarded = Vec::new();
         // What is saved from now on is not meant.
         let newest = self.meant(&fits).last().map_or(0, |change| change.row.number);
@@ -55,11 +66,15 @@ impl Journal {
             let is_meant = |other: &Pending| fits(&other.row.key) && other.row.number <= newest;
             let taken = self.0.chains.lock().take_with_followers(&change, is_meant);
             let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
-            discarded.extend(taken.iter().map(|change| change.told_at_last()));
             // Who made it knows what is there again.
             for change in &taken {
-                let replaced = self.0.chains.lock().replaced(change);
-                replaced.iter().for_each(|before| self.is_stored_as(change, &self.stored(before)));
+                let replaced = self.0.chains.lock().replaced(change).map(|before| self.stored(&before));
+                replaced.iter().for_each(|before| self.is_stored_as(change, before));
+                discarded.push(Discarded {
+                    change: Arc::clone(change),
+                    told: change.told_at_last(),
+                    replaced,
+                });
             }
             self.end(&refs, &[]).await;
         }

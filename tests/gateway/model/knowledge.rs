@@ -35,8 +35,9 @@ struct Known {
     pieces: Option<(Version, BTreeSet<usize>)>,
     /// Where its own version lies that lost.
     copy: Option<(String, Version)>,
-    /// What it saves next takes the place of that: it has seen it, and has got nothing of another version since.
-    goes_on: bool,
+    /// What the client saves next takes the place of that copy: it knows what that is, and has got nothing of another version
+    /// since.
+    replaces_copy: bool,
     /// The version that it was refused to delete.
     told: Option<Version>,
     /// It has moved there what it had not got.
@@ -93,7 +94,7 @@ impl Knowledge {
 
     /// Where the client's own version lies that lost, if what it saves next takes its place.
     pub fn copy(&self, client: usize, path: &str) -> Option<&(String, Version)> {
-        self.0.get(&(client, path.to_owned())).filter(|known| known.goes_on)?.copy.as_ref()
+        self.0.get(&(client, path.to_owned())).filter(|known| known.replaces_copy)?.copy.as_ref()
     }
 
     /// It has the whole of it.
@@ -109,7 +110,7 @@ impl Knowledge {
         if known.seen.as_ref() == Some(&version) {
             return;
         }
-        known.goes_on = false;
+        known.replaces_copy = false;
         let pieces = known.pieces.take().filter(|(of, _)| *of == version);
         let mut pieces = pieces.map(|(_, bytes)| bytes).unwrap_or_default();
         pieces.extend(first..first + count);
@@ -141,9 +142,9 @@ impl Knowledge {
     }
 
     /// What it wrote, or moved, went to `copy`. `has_seen`: it knows what that is.
-    pub fn lost(&mut self, client: usize, path: &str, copy: &str, (version, has_seen): (Version, bool)) {
+    pub fn lost(&mut self, client: usize, path: &str, copy: &str, version: Version, has_seen: bool) {
         let known = self.of(client, path);
-        (known.copy, known.goes_on, known.told) = (Some((copy.to_owned(), version)), has_seen, None);
+        (known.copy, known.replaces_copy, known.told) = (Some((copy.to_owned(), version)), has_seen, None);
     }
 
     /// Whether it has got or made that version.

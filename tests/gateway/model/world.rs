@@ -102,7 +102,8 @@ impl<'a> World<'a> {
     /// What may explain a step that went wrong: how long it took, and what S3 was asked for of its sequence until now.
     async fn circumstances(&self, begun: Instant) -> String {
         let took = begun.elapsed();
-        let since = self.outside.map(|at| begun.saturating_duration_since(at));
+        let since = self.outside.map(|at| format!("{:?} after", begun.saturating_duration_since(at)));
+        let since = since.unwrap_or_else(|| "without".to_owned());
         let asked = if self.gateway.has_hooks() { self.gateway.hooks().transcript() } else { Vec::new() };
         let own = asked.iter().rev().filter(|(_, target)| target.contains(&self.root)).take(12);
         let own: Vec<String> = own.map(|(operation, target)| format!("    {operation} {target}")).collect();
@@ -111,7 +112,7 @@ impl<'a> World<'a> {
             |line: &&str| line.contains("stale") || line.contains("pending") || line.contains("conflicts");
         let told: Vec<&str> = metrics.lines().filter(|line| !line.starts_with('#')).filter(is_told).collect();
         format!(
-            "  it took {took:?}, {since:?} after others' last change; {}; the last requests to S3, newest first:\n{}",
+            "  it took {took:?}, {since} others' last change; {}; the last requests to S3, newest first:\n{}",
             told.join(", "),
             own.join("\n")
         )
@@ -280,7 +281,7 @@ impl<'a> World<'a> {
             return Err(format!("a conflict copy {copy:?}, and the rest is {now:?}"));
         }
         let version = self.version(&now, &copy).ok_or("the copy is not there")?;
-        self.knowledge.lost(client, path, &copy, (version, true));
+        self.knowledge.lost(client, path, &copy, version, true);
         self.adopt(now);
         Ok(())
     }
@@ -414,7 +415,7 @@ impl<'a> World<'a> {
             let is_made = |version: &Version| version.content == self.objects[key];
             if let Some(copy) = copies.get(target) {
                 let version = self.version(now, copy).expect("it was found");
-                self.knowledge.lost(client, target, copy, (version.clone(), has_seen));
+                self.knowledge.lost(client, target, copy, version.clone(), has_seen);
                 if self.is_directory() {
                     self.knowledge.saw(client, copy, version);
                 }

@@ -4,6 +4,7 @@ mod changes;
 mod crashes;
 mod durability;
 mod faults;
+mod given_up;
 mod killed_uploads;
 mod losers;
 mod moves;

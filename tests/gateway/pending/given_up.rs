@@ -1,0 +1,109 @@
+//! What `s3dav pending discard` gives up: its client goes on from what is there again.
+
+use s3dav::control::PendingAction;
+use s3dav::embedded::{Action, Gate};
+use s3dav::store::journal::Durability;
+
+use super::Away;
+use crate::harness::eventually;
+
+/// A gateway on a bucket that holds `f`, which the client has read.
+async fn with_file() -> Away {
+    let away = Away::start_as(Durability::Journal).await;
+    away.bucket.put("f", "old").await;
+    assert_eq!(away.gateway.get("/f").await.1, "old");
+    // What else is there is known when S3 is away.
+    assert_eq!(away.gateway.hrefs("/", "1").await.len(), 2);
+    away
+}
+
+impl Away {
+    async fn gives_up(&self, changes: usize) {
+        assert_eq!(self.pending(PendingAction::Discard).await.len(), changes);
+        assert!(self.pending(PendingAction::List).await.is_empty());
+    }
+
+    async fn holds(&self, content: &str) {
+        self.drained().await;
+        assert_eq!(self.bucket.keys().await, ["f"]);
+        assert_eq!(self.bucket.get("f").await.unwrap(), content);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_s3_took_while_it_was_given_up_is_nobody_elses() {
+    let away = with_file().await;
+    let gate = Gate::default();
+    away.s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
+    assert_eq!(away.gateway.put("/f", "given up").await, 204);
+    eventually("S3 has it", || async { away.bucket.get("f").await.unwrap() == "given up" }).await;
+    away.gives_up(1).await;
+    gate.open();
+    assert_eq!(away.gateway.put("/f", "newest").await, 204);
+    away.holds("newest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_since_a_save_was_given_up_stays() {
+    let away = with_file().await;
+    let gate = Gate::default();
+    away.s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
+    assert_eq!(away.gateway.put("/f", "given up").await, 204);
+    eventually("S3 has it", || async { away.bucket.get("f").await.unwrap() == "given up" }).await;
+    away.gives_up(1).await;
+    gate.open();
+    // Of the same length.
+    away.bucket.put("f", "others'!").await;
+    assert_eq!(away.gateway.put("/f", "newest").await, 204);
+    away.drained().await;
+    assert_eq!(away.bucket.get("f").await.unwrap(), "others'!");
+    assert_eq!(away.bucket.keys().await.len(), 2, "the save lies beside");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gave_up_a_deletion_saves_on_what_is_there_again() {
+    let mut away = with_file().await;
+    away.door.shut().await;
+    assert_eq!(away.gateway.status("DELETE", "/f").await, 204);
+    away.gives_up(1).await;
+    away.door.open().await;
+    assert_eq!(away.gateway.put("/f", "newest").await, 204);
+    away.holds("newest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gave_up_a_move_saves_on_what_is_there_again() {
+    let mut away = with_file().await;
+    away.door.shut().await;
+    assert_eq!(away.gateway.transfer("MOVE", "/f", "/g").await, 201);
+    away.gives_up(1).await;
+    away.door.open().await;
+    assert_eq!(away.gateway.put("/f", "newest").await, 204);
+    away.holds("newest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gave_up_a_save_deletes_what_is_there_again() {
+    let mut away = with_file().await;
+    away.door.shut().await;
+    assert_eq!(away.gateway.put("/f", "given up").await, 204);
+    away.gives_up(1).await;
+    away.door.open().await;
+    assert_eq!(away.gateway.status("DELETE", "/f").await, 204, "nobody else has changed it");
+    away.drained().await;
+    assert!(away.bucket.is_empty().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gave_up_a_new_file_knows_of_none() {
+    let mut away = with_file().await;
+    away.door.shut().await;
+    assert_eq!(away.gateway.put("/new", "given up").await, 201);
+    away.gives_up(1).await;
+    away.bucket.put("new", "others'").await;
+    away.door.open().await;
+    assert_eq!(away.gateway.put("/new", "newest").await / 100, 2);
+    away.drained().await;
+    assert_eq!(away.bucket.get("new").await.unwrap(), "others'", "it stays");
+    assert_eq!(away.bucket.keys().await.len(), 3, "the save lies beside");
+}
