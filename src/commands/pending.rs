@@ -54,7 +54,7 @@ pub(super) async fn carry_out(
         PendingAction::Retry => journal.retry(fits),
         PendingAction::Discard => match share {
             Some(share) => share.discard(fits).await,
-            None => journal.discard(fits).await.into_iter().map(|discarded| discarded.told).collect(),
+            None => journal.discard(fits, |_| {}).await.into_iter().map(|discarded| discarded.told).collect(),
         },
         PendingAction::Save { directory } => journal.save(&directory, fits).await?,
     };

@@ -10,6 +10,7 @@
 //! memory that was swapped out, or has to be made free; and this machine's NFS server, where a client of it has the file that
 //! is replaced on loan (a delegation).
 
+use std::ffi::OsStr;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -67,6 +68,11 @@ impl Local {
         Some(Dir::from_std_file(system::open(folder, path, system::Wanted::Folder)?))
     }
 
+    /// Whether nothing leads on from `name` in a folder in memory, or nothing is there.
+    pub(super) fn ends_at(folder: &Dir, name: &OsStr) -> bool {
+        system::ends_at(folder, name)
+    }
+
     /// Opens the file at `path` below `folder`, no link on the way; never waits for the other end of a pipe.
     pub(super) fn open(self, folder: &Dir, path: &str) -> Option<(File, Stat)> {
         // Opening a pipe would let whoever waits at its other end go on.
@@ -82,9 +88,9 @@ impl Local {
 mod system {
     use cap_std::fs::{Dir, File};
     use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
-    use rustix::io::{ReadWriteFlags, pread, preadv2};
+    use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
-    use super::Kind;
+    use super::{Kind, OsStr};
 
     /// What a file is opened for.
     pub(super) enum Wanted {
@@ -113,6 +119,12 @@ mod system {
         openat2(folder, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).ok().map(Into::into)
     }
 
+    pub(super) fn ends_at(folder: &Dir, name: &OsStr) -> bool {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let found = openat2(folder, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+        matches!(found, Ok(_) | Err(Errno::NOENT))
+    }
+
     /// Reads from the byte `start` on what is there; at least one byte.
     pub(super) fn read(kind: Kind, file: &File, space: &mut [u8], start: u64) -> Option<usize> {
         let count = match kind {
@@ -135,7 +147,7 @@ mod system {
 mod system {
     use cap_std::fs::{Dir, File};
 
-    use super::Kind;
+    use super::{Kind, OsStr};
 
     pub(super) enum Wanted {
         DirEntry,
@@ -149,6 +161,10 @@ mod system {
 
     pub(super) fn open(_: &Dir, _: &str, _: Wanted) -> Option<std::fs::File> {
         None
+    }
+
+    pub(super) fn ends_at(_: &Dir, _: &OsStr) -> bool {
+        false
     }
 
     pub(super) fn read(_: Kind, _: &File, _: &mut [u8], _: u64) -> Option<usize> {
@@ -298,6 +314,12 @@ mod tests {
             assert_eq!(memory().find(&root, path), None, "{path}");
             assert!(memory().open(&root, path).is_none(), "{path}");
         }
+        assert!(memory().open_in_memory(&root, "here").is_none());
+        assert!(memory().open_in_memory(&root, ".").is_some());
+        assert!(memory().open_in_memory(&folder("/dev"), "shm").is_none(), "it is mounted there");
+        let ends_at = |folder: &Dir, name: &str| Local::ends_at(folder, name.as_ref());
+        assert!(!ends_at(&root, "link") && !ends_at(&folder("/dev"), "shm"));
+        assert!(ends_at(&root, "file") && ends_at(&root, "none"));
     }
 
     #[test]

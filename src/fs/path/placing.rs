@@ -80,14 +80,14 @@ impl Placing {
         placed
     }
 
-    /// The place, if all that may be looked at there is in this machine's memory: no link leads on, and what the client has lost
-    /// there lies in the same folder.
+    /// The place, if all that may be looked at there is in this machine's memory: what the client has lost there lies in the same
+    /// folder.
     fn place_in_memory(&self) -> Option<DirEntry> {
         let Target { key, named, .. } = &self.target;
         let place = self.shared.root.place_in_memory(key)?;
         let loser = self.shared.seen_versions.loser(&self.context.client, named);
         let is_near = loser.is_none_or(|(copy, _)| parent_prefix(&copy) == parent_prefix(key));
-        (is_near && !place.is_link()).then_some(place)
+        is_near.then_some(place)
     }
 
     /// Blocks.

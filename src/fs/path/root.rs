@@ -84,11 +84,13 @@ impl Root {
         self.open.read().local.is_some_and(Local::is_memory)
     }
 
-    /// The place of `key`, which is not the root, if its folder is in this machine's memory, and can be opened without waiting.
+    /// The place of `key`, which is not the root, if it is in this machine's memory, and its folder can be opened without waiting:
+    /// it is no link, and nothing is mounted there.
     pub(super) fn place_in_memory(&self, key: &str) -> Option<DirEntry> {
         let top = self.open.read();
         let folder = top.local?.open_in_memory(&top.folder, path(parent_prefix(key)))?;
-        Some(DirEntry { folder: Arc::new(folder), name: name_of(key) })
+        let place = DirEntry { folder: Arc::new(folder), name: name_of(key) };
+        Local::ends_at(&place.folder, &place.name).then_some(place)
     }
 
     /// What `key` leads to, if that can be told without waiting; see [`super::at_once`].
@@ -203,10 +205,6 @@ impl DirEntry {
             Err(error) if leads_nowhere(&error) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    pub(super) fn is_link(&self) -> bool {
-        self.folder.symlink_metadata(&self.name).is_ok_and(|meta| meta.is_symlink())
     }
 
     /// The file or folder that is here; links are not followed.

@@ -11,6 +11,7 @@ use super::disk::parent_missing;
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
 use super::root::DirEntry;
+use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::{Room, keys_beside};
 use crate::fs::error::log_failure;
@@ -324,9 +325,15 @@ impl Transferring {
         if let Some(found) = self.shared.root.find(&copy)? {
             let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
             let seen = seen_versions.of(client, &self.source.key);
-            // A copy is another file than its source.
-            let moved = if self.kind == Transfer::Copy { &self.source.stat } else { &found.stat };
-            let has_seen = seen.is_some_and(|seen| moved.has_content_as(&seen));
+            let is_seen = |stat: &Stat| seen.as_ref().is_some_and(|seen| stat.has_content_as(seen));
+            let has_seen = match self.kind {
+                Transfer::Move => is_seen(&found.stat),
+                // A copy is another file; its source was what the client knows, and is.
+                Transfer::Copy => {
+                    let source = self.shared.root.find(&self.source.key)?;
+                    is_seen(&self.source.stat) && source.is_some_and(|now| is_seen(&now.stat))
+                }
+            };
             seen_versions.moved_beside(client, &self.target.key, &copy, (&found.stat.etag, has_seen));
         }
         Ok(copy)

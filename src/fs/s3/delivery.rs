@@ -118,19 +118,19 @@ impl Delivery<'_> {
                 written => return Ok(Placed::There { size, written: written? }),
             }
         }
-        if let Some(written) = self.replace_given_up(&retained).await? {
-            return Ok(Placed::There { size, written });
-        }
         if size == 0 && self.condition == Condition::IfAbsent {
             return Ok(Placed::Existing(self.store.head(&self.key).await?));
+        }
+        if let Some(written) = self.replace_given_up(&retained).await? {
+            return Ok(Placed::There { size, written });
         }
         let (copy, etag) = self.place_beside(&retained).await?;
         Ok(Placed::Beside { size, copy, etag })
     }
 
-    /// Stores the body over what was given up of this file, and S3 had got; `None`: it is something else.
+    /// Stores the body over what its client had saved there and a user gave up, and S3 had got; `None`: it is something else.
     async fn replace_given_up(&self, retained: &RetainedBody) -> Result<Option<Written>, Failure> {
-        let there = match self.shared.given_up.version_at(&*self.store, &self.key).await {
+        let there = match self.shared.given_up.version_at(&*self.store, &self.key, &self.client).await {
             Err(error) if error.is_transient() => return Err(error.into()),
             // It changes, or is not for us to read.
             there => there.unwrap_or_default(),

@@ -11,13 +11,12 @@ use super::delivery::Made;
 use super::making::{ATTEMPT, Making};
 use super::removal::keep_parent;
 use super::silence::ask;
+use super::undo::undo;
 use super::{Failure, Shared};
-use crate::fs::Client;
 use crate::fs::error::log_failure;
 use crate::logging::with_causes;
 use crate::object::{ByteRange, Condition, DeleteTarget, ETag, Key, Written, parent_prefix};
 use crate::shutdown::Shutdown;
-use crate::state::Change;
 use crate::store::journal::{Journal, Pending};
 use crate::store::layers::retry::{Limit, RetryPolicy};
 use crate::store::multipart::Uploads;
@@ -335,27 +334,6 @@ async fn give_way(shared: &Shared) {
             tracing::warn!(%key, "S3 refuses to delete or to move a file, and more is to become of it: it stays as it was");
         }
     }
-}
-
-/// What went along with a change that came to nothing. Its client knows what it knew before: it has not seen what is there.
-pub(super) async fn undo(shared: &Shared, change: &Pending) {
-    let key = change.key().as_str();
-    let deleted = (change.row.change == Change::Delete).then(|| change.condition()).flatten();
-    let known = [(Some(change.key()), deleted), (change.from(), change.source_condition())];
-    let client = Client::of_row(&change.row.writer);
-    for (client, key, version) in known.iter().filter_map(|(key, known)| match known {
-        Some(Condition::IfMatch(version)) => Some((client.as_ref()?, key.as_ref()?.as_str(), version)),
-        _ => None,
-    }) {
-        if shared.seen_versions.of(client, key).is_none() {
-            shared.seen_versions.saw(client, key, version);
-        }
-    }
-    if let Some(from) = change.from() {
-        log_failure(shared.state.transfer_properties(key, from.as_str(), false).await);
-        shared.dates.touch_parent(from.as_str());
-    }
-    shared.dates.touch_parent(key);
 }
 
 /// Why S3 refuses a change: HEAD's answer has no body to say so, and what it refuses then may pass.

@@ -1,13 +1,13 @@
-//! What a user gave up of what was accepted. S3 may have got it all the same: then it is nobody else's.
+//! What a user gave up of what was accepted. S3 may have got it all the same: then it is no other client's.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt;
 use moka::sync::Cache;
 
-use super::Shared;
-use super::drain::undo;
+use super::{Shared, undo};
 use crate::checksum::{Crc32c, Crc32cDigest};
+use crate::fs::Client;
 use crate::object::{ETag, Key, ReadCondition};
 use crate::state::Change;
 use crate::store::journal::Discarded;
@@ -17,11 +17,14 @@ use crate::store::{GetObject, MultipartStore, StoreResult, existing};
 #[derive(Debug)]
 pub(super) struct GivenUp(Cache<Key, Vec<Content>>);
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 struct Content {
+    client: Client,
     /// Bytes.
     size: u64,
     crc32c: Crc32c,
+    /// When it was given up.
+    at: SystemTime,
 }
 
 impl Default for GivenUp {
@@ -31,15 +34,20 @@ impl Default for GivenUp {
 }
 
 impl GivenUp {
-    /// The version at `key`, if it has a content that was given up there.
+    /// The version at `key`, if its content was saved there by this client and given up, and S3 got it before that or in the same
+    /// moment.
     pub(super) async fn version_at(
         &self,
         store: &dyn MultipartStore,
         key: &Key,
+        client: &Client,
     ) -> StoreResult<Option<ETag>> {
-        let Some(contents) = self.0.get(key) else { return Ok(None) };
+        let Some(mut contents) = self.0.get(key) else { return Ok(None) };
         let Some(meta) = existing(store.head(key).await)? else { return Ok(None) };
-        if contents.iter().all(|content| content.size != meta.size) {
+        contents.retain(|content| {
+            content.client == *client && content.size == meta.size && meta.last_modified <= content.at + LATE
+        });
+        if contents.is_empty() {
             return Ok(None);
         }
         let condition = &ReadCondition::IfMatch(meta.etag.clone());
@@ -48,14 +56,13 @@ impl GivenUp {
         while let Some(piece) = there.try_next().await? {
             digest.update(&piece);
         }
-        let there = Content { size: meta.size, crc32c: digest.end() };
-        Ok(contents.contains(&there).then_some(meta.etag))
+        let crc32c = digest.end();
+        Ok(contents.iter().any(|content| content.crc32c == crc32c).then_some(meta.etag))
     }
 
     fn add(&self, key: Key, content: Content) {
         self.0.entry(key).and_upsert_with(|before| {
             let mut contents = before.map(moka::Entry::into_value).unwrap_or_default();
-            contents.retain(|other| *other != content);
             if contents.len() >= MAX_CONTENTS {
                 contents.remove(0);
             }
@@ -66,18 +73,27 @@ impl GivenUp {
 }
 
 /// Its client knows what it knew before.
-pub(super) async fn note(shared: &Shared, discarded: &Discarded) {
+pub(super) fn note(shared: &Shared, discarded: &Discarded) {
     let Discarded { change, replaced, .. } = discarded;
     let key = change.key();
-    if let Some(replaced) = replaced {
-        shared.seen_versions.stored(&change.etag(), (key.as_str(), key.as_str()), replaced);
+    // A move of which S3 has the copy leaves that.
+    if let Some(there) = change.copied().as_ref().or(replaced.as_ref()) {
+        shared.seen_versions.stored(&change.etag(), (key.as_str(), key.as_str()), there);
     }
+    if let (Change::Put { body }, Some(client)) = (&change.row.change, Client::of_row(&change.row.writer)) {
+        let (size, crc32c) = body.as_ref().map_or((0, 0), |body| (body.size, body.crc32c));
+        let content = Content { client, size, crc32c: Crc32c(crc32c), at: SystemTime::now() };
+        shared.given_up.add(key.clone(), content);
+    }
+}
+
+/// What a deletion or a move took away is there again.
+pub(super) async fn put_back(shared: &Shared, discarded: &Discarded) {
+    let Discarded { change, replaced, moved, .. } = discarded;
     match &change.row.change {
-        Change::Put { body } => {
-            let (size, crc32c) = body.as_ref().map_or((0, 0), |body| (body.size, body.crc32c));
-            shared.given_up.add(key.clone(), Content { size, crc32c: Crc32c(crc32c) });
-        }
-        Change::Delete | Change::Move(_) => undo(shared, change).await,
+        Change::Put { .. } => {}
+        Change::Delete => undo::put_back(shared, change, replaced.as_ref()).await,
+        Change::Move(_) => undo::put_back(shared, change, moved.as_ref()).await,
     }
 }
 
@@ -85,5 +101,7 @@ pub(super) async fn note(shared: &Shared, discarded: &Discarded) {
 const MAX_KEYS: u64 = 1_000;
 /// Of one key.
 const MAX_CONTENTS: usize = 16;
-/// As long as what was told of a file is remembered; what S3 took in the last moment is there by then.
+/// For so long they are remembered after the last of a key was given up.
 const TIME: Duration = Duration::from_secs(600);
+/// S3 may take what is on its way a little later, and its clock may be ahead.
+const LATE: Duration = Duration::from_secs(15);

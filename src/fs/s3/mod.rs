@@ -21,6 +21,7 @@ mod removal;
 mod silence;
 mod spellings;
 mod transfer;
+mod undo;
 mod upload;
 mod watched;
 
@@ -162,12 +163,14 @@ impl S3Share {
     ///
     /// [`Journal::discard`]: crate::store::journal::Journal::discard
     pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
-        let mut told = Vec::new();
-        for discarded in self.0.store.journal().discard(fits).await {
-            given_up::note(&self.0, &discarded).await;
-            told.push(discarded.told);
+        let shared = &*self.0;
+        let discarded =
+            shared.store.journal().discard(fits, |discarded| given_up::note(shared, discarded)).await;
+        // What was moved twice goes back as it came.
+        for discarded in discarded.iter().rev() {
+            given_up::put_back(shared, discarded).await;
         }
-        told
+        discarded.into_iter().map(|discarded| discarded.told).collect()
     }
 }
 

@@ -34,7 +34,7 @@ impl Journal {
             writer: change.row.writer.clone(),
             key: change.key().clone(),
             etag: change.etag(),
-            basis: chains.replaced(change),
+            basis: chains.found_at(change, change.key()),
         };
         made.map(version).collect()
     }
@@ -91,11 +91,10 @@ async fn content(
 }
 
 impl Chains {
-    /// The version that a change replaces at its key, as clients know it; in the place of one that was deleted, or moved away,
-    /// that one. `None`: none.
-    pub(super) fn replaced(&self, change: &Pending) -> Option<ETag> {
-        let key = change.key();
-        let mut basis = change.row.basis.clone();
+    /// The version that a change replaces at `key`, deletes there, or moves away, as clients know it; in the place of one that
+    /// was deleted before, or moved away, that one. `None`: none.
+    pub(super) fn found_at(&self, change: &Pending, key: &Key) -> Option<ETag> {
+        let mut basis = change.row.basis_at(key.as_str())?.clone();
         loop {
             match basis {
                 Basis::Absent => return None,

@@ -29,8 +29,10 @@ pub struct Discarded {
     pub change: Arc<Pending>,
     /// As it was then.
     pub told: Told,
-    /// What it had replaced, as S3 knows it if that is stored, and what is there again.
+    /// What it had replaced at its key, by the name that S3 knows it by if it is stored. It is there again.
     pub replaced: Option<ETag>,
+    /// The same of what a move took away where its source was.
+    pub moved: Option<ETag>,
 }
 
 impl Journal {
@@ -53,9 +55,9 @@ impl Journal {
         told
     }
 
-    /// Gives those up; returns what is given up: not what S3 got meanwhile, nor what is shown at another name by now. What S3
-    /// has is shown again. What builds on them elsewhere stays.
-    pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Discarded> {
+    /// Gives those up; returns what is given up: not what S3 was known to have by then, nor what is shown at another name. What
+    /// S3 has is shown again. What builds on them elsewhere stays. Each is told to `note` before anybody can go on from there.
+    pub async fn discard(&self, fits: impl Fn(&str) -> bool, note: impl Fn(&Discarded)) -> Vec<Discarded> {
         let mut discarded = Vec::new();
         // What is saved from now on is not meant.
         let newest = self.meant(&fits).last().map_or(0, |change| change.row.number);
@@ -68,13 +70,14 @@ impl Journal {
             let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
             // Who made it knows what is there again.
             for change in &taken {
-                let replaced = self.0.chains.lock().replaced(change).map(|before| self.stored(&before));
+                let found_at =
+                    |key| self.0.chains.lock().found_at(change, key).map(|etag| self.stored(&etag));
+                let (replaced, moved) = (found_at(change.key()), change.from().and_then(found_at));
                 replaced.iter().for_each(|before| self.is_stored_as(change, before));
-                discarded.push(Discarded {
-                    change: Arc::clone(change),
-                    told: change.told_at_last(),
-                    replaced,
-                });
+                let told = change.told_at_last();
+                let given_up = Discarded { change: Arc::clone(change), told, replaced, moved };
+                note(&given_up);
+                discarded.push(given_up);
             }
             self.end(&refs, &[]).await;
         }

@@ -1,6 +1,8 @@
 //! What `s3dav pending discard` gives up: its client goes on from what is there again.
 
-use s3dav::control::PendingAction;
+use std::time::Duration;
+
+use s3dav::control::{self, PendingAction, Reply, Request};
 use s3dav::embedded::{Action, Gate};
 use s3dav::store::journal::Durability;
 
@@ -23,6 +25,16 @@ impl Away {
         assert!(self.pending(PendingAction::List).await.is_empty());
     }
 
+    /// Gives up what is pending at a path; the paths of that.
+    async fn discards(&self, path: &str) -> Vec<String> {
+        let state = self.gateway.state.path().join("state");
+        let request = Request::Pending { path: path.to_owned(), action: PendingAction::Discard };
+        match control::ask(&state, request, Duration::from_secs(30)).await {
+            Ok(Reply::Pending { changes }) => changes.into_iter().map(|change| change.path).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     async fn holds(&self, content: &str) {
         self.drained().await;
         assert_eq!(self.bucket.keys().await, ["f"]);
@@ -43,6 +55,25 @@ async fn what_s3_took_while_it_was_given_up_is_nobody_elses() {
     away.holds("newest").await;
 }
 
+/// The same bytes may be saved again, by whoever they are worth something to.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_client_gave_up_another_one_does_not_replace() {
+    let away = with_file().await;
+    let by_other = |method: &str| away.gateway.request(method, "/f").header("User-Agent", "other/1");
+    assert_eq!(by_other("GET").send().await.unwrap().text().await.unwrap(), "old");
+    let gate = Gate::default();
+    away.s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
+    assert_eq!(away.gateway.put("/f", "given up").await, 204);
+    eventually("S3 has it", || async { away.bucket.get("f").await.unwrap() == "given up" }).await;
+    away.gives_up(1).await;
+    gate.open();
+    assert_eq!(by_other("PUT").body("others'").send().await.unwrap().status(), 204);
+    away.drained().await;
+    assert_eq!(away.bucket.get("f").await.unwrap(), "given up");
+    assert_eq!(away.bucket.keys().await.len(), 2, "the save lies beside");
+}
+
+/// A guard.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_made_since_a_save_was_given_up_stays() {
     let away = with_file().await;
@@ -82,6 +113,33 @@ async fn whoever_gave_up_a_move_saves_on_what_is_there_again() {
     away.holds("newest").await;
 }
 
+/// Of what builds on each other, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gave_up_a_save_and_its_deletion_saves_on_what_is_there_again() {
+    let mut away = with_file().await;
+    away.door.shut().await;
+    assert_eq!(away.gateway.put("/f", "given up").await, 204);
+    assert_eq!(away.gateway.status("DELETE", "/f").await, 204);
+    let changes = away.pending(PendingAction::List).await.len();
+    away.gives_up(changes).await;
+    away.door.open().await;
+    assert_eq!(away.gateway.put("/f", "newest").await, 204);
+    away.holds("newest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gave_up_the_move_of_a_save_saves_on_that() {
+    let mut away = with_file().await;
+    away.door.shut().await;
+    assert_eq!(away.gateway.put("/f", "first").await, 204);
+    assert_eq!(away.gateway.transfer("MOVE", "/f", "/g").await, 201);
+    assert_eq!(away.discards("/g").await, ["/g"]);
+    assert_eq!(away.gateway.get("/f").await.1, "first");
+    assert_eq!(away.gateway.put("/f", "newest").await, 204);
+    away.door.open().await;
+    away.holds("newest").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_gave_up_a_save_deletes_what_is_there_again() {
     let mut away = with_file().await;
@@ -94,6 +152,7 @@ async fn whoever_gave_up_a_save_deletes_what_is_there_again() {
     assert!(away.bucket.is_empty().await);
 }
 
+/// A guard.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_gave_up_a_new_file_knows_of_none() {
     let mut away = with_file().await;
