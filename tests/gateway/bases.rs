@@ -408,14 +408,19 @@ async fn a_mac_that_makes_a_file_takes_nobodys() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nor_is_it_taken_by_a_rename() {
-    for (gateway, method) in [
+/// A gateway of each kind, for each way to take a file elsewhere.
+async fn moved_and_copied() -> [(TestGateway, &'static str); 4] {
+    [
         (TestGateway::forgetful().await, "MOVE"),
         (TestGateway::forgetful().await, "COPY"),
         (TestGateway::on_a_path().await, "MOVE"),
         (TestGateway::on_a_path().await, "COPY"),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_it_taken_by_a_rename() {
+    for (gateway, method) in moved_and_copied().await {
         let program = Program { url: &gateway.url, agent: "editor/1" };
         let other = Program { url: &gateway.url, agent: "other/1" };
         assert_eq!(program.put("/saved", "mine").await, 201);
@@ -437,12 +442,7 @@ async fn nor_is_it_taken_by_a_rename() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_knew_and_took_there_in_vain_it_saves_again() {
-    for (gateway, method) in [
-        (TestGateway::forgetful().await, "MOVE"),
-        (TestGateway::forgetful().await, "COPY"),
-        (TestGateway::on_a_path().await, "MOVE"),
-        (TestGateway::on_a_path().await, "COPY"),
-    ] {
+    for (gateway, method) in moved_and_copied().await {
         let program = Program { url: &gateway.url, agent: "editor/1" };
         let other = Program { url: &gateway.url, agent: "other/1" };
         assert_eq!((program.put("/saved", "mine").await, program.put("/file", "old").await), (201, 201));

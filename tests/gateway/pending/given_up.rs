@@ -25,6 +25,16 @@ impl Away {
         assert!(self.pending(PendingAction::List).await.is_empty());
     }
 
+    /// Gives up a save of `f` that S3 has by then, and has not answered.
+    async fn gives_up_what_s3_took(&self) {
+        let gate = Gate::default();
+        self.s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
+        assert_eq!(self.gateway.put("/f", "given up").await, 204);
+        eventually("S3 has it", || async { self.bucket.get("f").await.unwrap() == "given up" }).await;
+        self.gives_up(1).await;
+        gate.open();
+    }
+
     /// Gives up what is pending at a path; the paths of that.
     async fn discards(&self, path: &str) -> Vec<String> {
         let state = self.gateway.state.path().join("state");
@@ -45,12 +55,7 @@ impl Away {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_s3_took_while_it_was_given_up_is_nobody_elses() {
     let away = with_file().await;
-    let gate = Gate::default();
-    away.s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
-    assert_eq!(away.gateway.put("/f", "given up").await, 204);
-    eventually("S3 has it", || async { away.bucket.get("f").await.unwrap() == "given up" }).await;
-    away.gives_up(1).await;
-    gate.open();
+    away.gives_up_what_s3_took().await;
     assert_eq!(away.gateway.put("/f", "newest").await, 204);
     away.holds("newest").await;
 }
@@ -61,12 +66,7 @@ async fn what_one_client_gave_up_another_one_does_not_replace() {
     let away = with_file().await;
     let by_other = |method: &str| away.gateway.request(method, "/f").header("User-Agent", "other/1");
     assert_eq!(by_other("GET").send().await.unwrap().text().await.unwrap(), "old");
-    let gate = Gate::default();
-    away.s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
-    assert_eq!(away.gateway.put("/f", "given up").await, 204);
-    eventually("S3 has it", || async { away.bucket.get("f").await.unwrap() == "given up" }).await;
-    away.gives_up(1).await;
-    gate.open();
+    away.gives_up_what_s3_took().await;
     assert_eq!(by_other("PUT").body("others'").send().await.unwrap().status(), 204);
     away.drained().await;
     assert_eq!(away.bucket.get("f").await.unwrap(), "given up");
@@ -77,12 +77,7 @@ async fn what_one_client_gave_up_another_one_does_not_replace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_made_since_a_save_was_given_up_stays() {
     let away = with_file().await;
-    let gate = Gate::default();
-    away.s3.hooks().next(1, "PutObject", Action::Hold(gate.clone()));
-    assert_eq!(away.gateway.put("/f", "given up").await, 204);
-    eventually("S3 has it", || async { away.bucket.get("f").await.unwrap() == "given up" }).await;
-    away.gives_up(1).await;
-    gate.open();
+    away.gives_up_what_s3_took().await;
     // Of the same length.
     away.bucket.put("f", "others'!").await;
     assert_eq!(away.gateway.put("/f", "newest").await, 204);
