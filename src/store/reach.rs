@@ -30,6 +30,8 @@ struct Inner {
 struct Heard {
     last: Option<Instant>,
     is_lost: bool,
+    /// It was asked several times in vain.
+    is_doubted: bool,
 }
 
 impl Default for Reach {
@@ -56,6 +58,7 @@ impl Reach {
         let was_lost = {
             let mut heard = self.0.heard.lock();
             heard.last = Some(Instant::now());
+            heard.is_doubted = false;
             std::mem::take(&mut heard.is_lost)
         };
         if was_lost {
@@ -97,6 +100,17 @@ impl Reach {
                 "S3 is unreachable; until it answers, look-ups and reads wait no longer than this"
             );
         }
+    }
+
+    /// S3 was asked several times since `begun`, in vain.
+    pub(super) fn doubt(&self, begun: Instant) {
+        let mut heard = self.0.heard.lock();
+        heard.is_doubted |= heard.last.is_none_or(|last| last < begun);
+    }
+
+    /// Whether S3 was asked several times in vain, and has said nothing since.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.0.heard.lock().is_doubted
     }
 
     /// Whether S3 has said nothing since then.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::listing;
 use super::reach::Reach;
@@ -177,18 +177,32 @@ impl Cached {
         Change::new(&self.metadata, &self.content, keys)
     }
 
-    /// Asks; not for long where an answer is known and S3 is out of reach.
-    async fn reached<T>(
-        &self,
-        is_known: bool,
-        asked: impl Future<Output = StoreResult<T>>,
-    ) -> StoreResult<T> {
-        if !is_known || !self.reach.is_lost() {
-            return asked.await;
+    /// Asks; not for long where an answer is known and S3 is out of reach. One request that fails says nothing of S3: it
+    /// is asked for a while before what may be old is answered, unless that has just been in vain.
+    async fn reached<T, F>(&self, is_known: bool, asked: impl Fn() -> F) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        if is_known && self.reach.is_lost() {
+            let out_of_reach = |_| Err(StoreError::Unavailable("it is out of reach".into()));
+            return timeout(KNOWN_WAIT, asked()).await.unwrap_or_else(out_of_reach);
         }
-        timeout(KNOWN_WAIT, asked)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("it is out of reach".into())))
+        let (begun, mut pause, mut end) = (Instant::now(), FIRST_PAUSE, None);
+        loop {
+            match asked().await {
+                Err(error) if is_known && error.is_transient() && !self.reach.is_doubted() => {
+                    let next = Instant::now() + pause;
+                    if next > *end.get_or_insert_with(|| Instant::now() + KNOWN_WAIT) {
+                        self.reach.doubt(begun);
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "asked again before what is known is answered");
+                    sleep_until(next).await;
+                    pause *= 2;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// An answer from memory for a store that is away.
@@ -236,7 +250,7 @@ impl Cached {
             return Ok(stat);
         }
         let known = || self.recalled_stat(name);
-        match self.reached(known().is_some(), self.ask_stat(name)).await {
+        match self.reached(known().is_some(), || self.ask_stat(name)).await {
             Err(error) => self.recalled(error, known()),
             answer => answer,
         }
@@ -245,7 +259,7 @@ impl Cached {
     pub async fn stat_tree(&self, name: &Key) -> StoreResult<(Stat, Option<ListPage>)> {
         // What is known to be a file has no tree.
         let known = || self.recalled_stat(name).filter(|stat| !stat.is_prefix).map(|stat| (stat, None));
-        match self.reached(known().is_some(), Box::pin(self.ask_tree_of(name))).await {
+        match self.reached(known().is_some(), || Box::pin(self.ask_tree_of(name))).await {
             Err(error) => self.recalled(error, known()),
             answer => answer,
         }
@@ -320,7 +334,7 @@ impl ObjectStore for Cached {
             return Ok(page);
         }
         let known = || self.metadata.page(prefix, token, Freshness::Any).filter(|page| !page.is_nothing());
-        match self.reached(known().is_some(), self.ask_page(request)).await {
+        match self.reached(known().is_some(), || self.ask_page(request)).await {
             Err(error) => self.recalled(error, known()),
             answer => answer,
         }
@@ -394,8 +408,10 @@ impl MultipartStore for Cached {
     }
 }
 
-/// A connection that has not come by then does not come.
+/// A connection that has not come by then does not come, and what fails for so long is more than a blip.
 const KNOWN_WAIT: Duration = Duration::from_millis(500);
+/// A connection that S3 closed while it was idle is replaced at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

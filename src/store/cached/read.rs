@@ -15,7 +15,7 @@ impl Cached {
             return known;
         }
         let held = || self.newest_held(key).and_then(|held| serve(&held, range).ok());
-        match self.reached(held().is_some(), self.ask_content(key, range)).await {
+        match self.reached(held().is_some(), || self.ask_content(key, range)).await {
             Err(error) => self.recalled(error, held()),
             content => content,
         }
@@ -28,7 +28,7 @@ impl Cached {
         let newest = self.metadata.object(key, Freshness::Single).flatten();
         match held {
             Some(held) if newest.is_some_and(|newest| newest.etag == *version) => Ok(held),
-            held => match self.reached(held.is_some(), self.inner.get(request)).await {
+            held => match self.reached(held.is_some(), || self.inner.get(request)).await {
                 Err(error @ (StoreError::ConditionFailed | StoreError::NotFound)) => {
                     // Others have replaced it, or deleted it.
                     self.metadata.doubt(key);

@@ -145,7 +145,7 @@ async fn run_in_lanes(kind: Kind, name: &'static str, cases: u64, seed: u64) -> 
     for (seed, lane) in lanes {
         if let Some(Wrong { problem, sequence }) = lane.await.unwrap() {
             let steps: Vec<String> = sequence.iter().map(|op| format!("  {op:?}")).collect();
-            result = Err(format!("{problem}\nafter these steps (of seed {seed}):\n{}", steps.join("\n")));
+            result = Err(format!("after these steps (of seed {seed}):\n{}\n{problem}", steps.join("\n")));
         }
     }
     result
