@@ -70,6 +70,8 @@ impl Told {
         let is_shown = status.is_success() || status == StatusCode::NOT_MODIFIED;
         if looks && status == StatusCode::NOT_FOUND {
             self.absent(&context.client, context.path.path_key());
+        } else if is_shown && looks && is_part_of_a_save(context) {
+            self.looked(&context.client, Look::At(context.path.path_key()));
         } else if is_shown && looks {
             self.shown(&context.client, context.path.path_key());
         } else if is_shown && !context.outcome.has_lost() {
@@ -137,6 +139,11 @@ impl Told {
     }
 }
 
+/// Whether a client that looks at a file whenever it saves one may be about to: that says nothing of what its user has seen.
+fn is_part_of_a_save(context: &RequestContext) -> bool {
+    context.method.as_str() == "PROPFIND" && context.client.quirks().looks_before_it_saves
+}
+
 /// How long a client may take from its look to its write.
 const ABSENCE_TIME: Duration = Duration::from_secs(600);
 /// About 200 bytes each. Whoever is told of more has no write in mind for each.
@@ -149,6 +156,7 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::fs::Resource;
 
     fn request(method: &str, path: &str) -> RequestContext {
         let client = Client::new(None, [127, 0, 0, 1].into(), "a client");
@@ -182,6 +190,35 @@ mod tests {
             told.note(&request("PUT", "/file"), StatusCode::CREATED);
             assert!(!told.hints(&request("PUT", "/file")).was_told_absent);
         }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_is_part_of_a_save_shows_nothing_and_a_listing_does() {
+        let told = Told::new(false);
+        let of_macos = |method: &str, path: &str| {
+            let agent = "WebDAVFS/3.0.0 (03008000) Darwin/24.0.0 (arm64)";
+            let client = Client::new(None, [127, 0, 0, 1].into(), agent);
+            RequestContext::bare(Method::from_bytes(method.as_bytes()).unwrap(), path, client)
+        };
+        let was_told_absent = || told.hints(&of_macos("PUT", "/d/file")).was_told_absent;
+        told.note(&of_macos("PROPFIND", "/d/file"), StatusCode::NOT_FOUND);
+        told.note(&of_macos("PROPFIND", "/d/file"), StatusCode::MULTI_STATUS);
+        assert!(was_told_absent());
+        let child = Resource {
+            name: "file".to_owned(),
+            id: "d/file".to_owned(),
+            is_folder: false,
+            size: 1,
+            modified: std::time::SystemTime::UNIX_EPOCH,
+            is_date_stored: true,
+            etag: None,
+            content_type: None,
+            kept_mtime: None,
+            export: None,
+        };
+        let shown = told.watch(&of_macos("PROPFIND", "/d/"), stream::iter([Ok(child)]).boxed());
+        assert_eq!(shown.count().await, 1);
+        assert!(!was_told_absent());
     }
 
     #[tokio::test]

@@ -39,13 +39,14 @@ impl Losers {
         Self { beside: beside.build(), told: told.build(), aside: aside.build(), state }
     }
 
-    /// Takes up a row of the state; whether it is one of these.
-    pub(super) fn recall(&self, client: &Client, row: &SeenRow) -> bool {
-        let Some(key) = row.key.strip_prefix(MARK) else { return false };
-        if let Some((etag, copy)) = row.etag.split_once(MARK) {
-            self.beside.insert((client.clone(), key.to_owned()), (copy.to_owned(), ETag::new(etag)));
-        }
-        true
+    /// Takes up a row of the state; returns its key and the version that lost, if it is one of these.
+    pub(super) fn recall(&self, client: &Client, row: &SeenRow) -> Option<(String, ETag)> {
+        let key = row.key.strip_prefix(MARK)?;
+        // No other row is written there.
+        let Some((etag, copy)) = row.etag.split_once(MARK) else { return Some((key.to_owned(), unseen())) };
+        let etag = ETag::new(etag);
+        self.beside.insert((client.clone(), key.to_owned()), (copy.to_owned(), etag.clone()));
+        Some((key.to_owned(), etag))
     }
 
     /// The client's version of `key` lies at `copy` now.
@@ -76,8 +77,9 @@ impl Losers {
         self.aside.invalidate(&ClientKey(client, key));
     }
 
-    pub(super) fn is_aside(&self, client: &Client, key: &str) -> bool {
-        self.aside.contains_key(&ClientKey(client, key))
+    /// What a client means to replace that has moved somebody else's version there and has not got it.
+    pub(super) fn aside(&self, client: &Client, key: &str) -> Option<ETag> {
+        self.aside.contains_key(&ClientKey(client, key)).then(unseen)
     }
 
     /// The client is told that `now` is in the place of its own version. Whether that is news.

@@ -24,6 +24,7 @@ pub mod resource_path;
 pub mod s3;
 mod seen_versions;
 pub mod sidecar;
+mod unstored_versions;
 mod url_prefix;
 mod write_condition;
 

@@ -12,6 +12,7 @@ use super::context::Offered;
 use super::dated_versions::DatedVersions;
 use super::losers::{Losers, unseen};
 use super::ranges::Ranges;
+use super::unstored_versions::UnstoredVersions;
 use super::{Client, RequestContext};
 use crate::object::ETag;
 use crate::state::{State, StateError};
@@ -22,10 +23,7 @@ use crate::store::journal::{MadeVersion, is_unstored};
 #[derive(Debug)]
 pub struct SeenVersions {
     seen: Cache<(Client, String), ETag>,
-    /// Who has seen versions that are not stored yet, and of which keys; some may have seen others since.
-    unstored: Cache<ETag, Vec<(Client, String)>>,
-    /// What those were stored as: somebody may be getting one still.
-    stored_as: Cache<ETag, ETag>,
+    unstored: UnstoredVersions,
     /// What clients have got of a version, piece by piece.
     pieces: Cache<(Client, String), (ETag, Ranges)>,
     losers: Losers,
@@ -50,7 +48,7 @@ impl SeenVersions {
             }
         });
         let seen = seen.build();
-        let unstored = Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build();
+        let unstored = UnstoredVersions::new(MAX_BASES);
         let losers = Losers::new(state.clone());
         let forget = state.clone();
         let met = Cache::builder().max_capacity(MAX_CLIENTS).eviction_policy(lru());
@@ -68,16 +66,20 @@ impl SeenVersions {
             }
             if row.key == MET {
                 met.insert(client, true);
-            } else if !losers.recall(&client, &row) && !made_empty.contains(&row.key) {
-                let (name, etag) = ((client, row.key), ETag::new(row.etag));
-                note_unstored(&unstored, &name, &etag);
-                seen.insert(name, etag);
+                continue;
+            }
+            let known = losers.recall(&client, &row);
+            let is_seen = known.is_none() && !made_empty.contains(&row.key);
+            let known = known.or_else(|| is_seen.then(|| (row.key, ETag::new(row.etag))));
+            let Some((key, etag)) = known else { continue };
+            unstored.note(&client, &key, &etag);
+            if is_seen {
+                seen.insert((client, key), etag);
             }
         }
         Ok(Self {
             seen,
             unstored,
-            stored_as: Cache::builder().max_capacity(MAX_BASES).eviction_policy(lru()).build(),
             pieces: Cache::new(MAX_PIECES),
             losers,
             dated: DatedVersions::default(),
@@ -130,22 +132,22 @@ impl SeenVersions {
         key: &str,
         now: Option<(&ETag, SystemTime, u64)>,
     ) -> Option<ETag> {
-        if let Some(seen) = self.of(&context.client, key) {
+        let client = &context.client;
+        if let Some(seen) = self.losers.aside(client, key).or_else(|| self.of(client, key)) {
             return Some(seen);
         }
-        if self.loser(&context.client, key).is_some() {
+        if self.loser(client, key).is_some() {
             return None;
         }
         let (etag, modified, size) = now?;
         let hints = context.outcome.hints();
         // What has come to a file that was made empty is most likely what its maker sent.
-        let looks_count =
-            !context.client.quirks().looks_before_it_saves || self.state.left_empty().contains(key);
+        let looks_count = !client.quirks().looks_before_it_saves || self.state.left_empty().contains(key);
         let has_looked = hints.has_looked && looks_count;
         // An empty file is nobody's work; most likely this client made it.
         let is_unknown = size > 0
             && !has_looked
-            && (self.unsure.contains(&context.client) || self.state.is_unsure_of_all())
+            && (self.unsure.contains(client) || self.state.is_unsure_of_all())
             && self.state.unsure_since().is_some_and(|since| modified + CLOCKS_DIFFER >= since);
         (!hints.was_told_absent && !is_unknown).then(|| etag.clone())
     }
@@ -162,9 +164,8 @@ impl SeenVersions {
         self.losers.forget_aside(client, key);
         // Reading the same again is common, and looking is cheaper than writing.
         if self.of(client, key).is_none_or(|known| known != *etag) {
-            let name = (client.clone(), key.to_owned());
-            note_unstored(&self.unstored, &name, etag);
-            self.seen.insert(name, etag.clone());
+            self.unstored.note(client, key, etag);
+            self.seen.insert((client.clone(), key.to_owned()), etag.clone());
             self.state.note_seen(&client.to_row(), key, Some(etag.quoted()));
         }
         self.pieces.invalidate(&ClientKey(client, key));
@@ -206,6 +207,7 @@ impl SeenVersions {
 
     /// The client's version of `key` lost, and lies at `copy` now.
     pub fn lost(&self, client: &Client, key: &str, copy: &str, etag: &ETag) {
+        self.unstored.note(client, key, etag);
         self.losers.note(client, key, copy, etag);
     }
 
@@ -233,9 +235,12 @@ impl SeenVersions {
     /// for.
     pub fn stored(&self, pending: &ETag, (meant, place): (&str, &str), etag: &ETag) {
         if place == meant {
-            self.stored_as.insert(pending.clone(), etag.clone());
+            self.unstored.is_stored_as(pending, etag);
         }
-        for (client, key) in self.unstored.remove(pending).unwrap_or_default() {
+        for (client, key) in self.unstored.take(pending) {
+            if self.losers.of(&client, &key).is_some_and(|(_, copy)| copy == *pending) {
+                self.lost(&client, &key, place, etag);
+            }
             if self.of(&client, &key).as_ref() != Some(pending) {
                 continue;
             }
@@ -249,8 +254,7 @@ impl SeenVersions {
     }
 
     fn as_stored(&self, etag: &ETag) -> ETag {
-        let stored = if is_unstored(etag) { self.stored_as.get(etag) } else { None };
-        stored.unwrap_or_else(|| etag.clone())
+        self.unstored.as_stored(etag)
     }
 
     fn forget_version(&self, client: &Client, key: &str) {
@@ -342,7 +346,7 @@ impl SeenVersions {
         let knows_of_none = own.is_none() && context.outcome.hints().was_told_absent;
         let is_unknown = has_own || knows_of_none || self.loser(client, key).is_some();
         // A program may move a file aside, save it anew, and delete what it moved.
-        let is_unseen = is_others && is_unknown || self.losers.is_aside(client, key);
+        let is_unseen = is_others && is_unknown || self.losers.aside(client, key).is_some();
         is_unseen && self.losers.tell(client, key, now)
     }
 
@@ -373,17 +377,6 @@ impl SeenVersions {
         }
         self.pieces.invalidate(&ClientKey(client, key));
         self.losers.forget(client, key);
-    }
-}
-
-fn note_unstored(unstored: &Cache<ETag, Vec<(Client, String)>>, name: &(Client, String), etag: &ETag) {
-    if is_unstored(etag) {
-        unstored.entry_by_ref(etag).and_upsert_with(|before| {
-            let mut names = before.map(moka::Entry::into_value).unwrap_or_default();
-            names.retain(|other| other != name);
-            names.push(name.clone());
-            names
-        });
     }
 }
 

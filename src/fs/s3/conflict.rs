@@ -44,7 +44,7 @@ pub(super) fn unless_taken(written: StoreResult<Written>) -> StoreResult<Option<
 }
 
 /// The prefix that is served takes some bytes of S3's own limit.
-fn room(store: &dyn ObjectStore, key: &Key) -> Room {
+pub(super) fn room(store: &dyn ObjectStore, key: &Key) -> Room {
     let prefix = store.address(key).key.as_str().len().saturating_sub(key.as_str().len());
     let room = Room::default();
     Room { key: room.key.min(MAX_KEY_BYTES - prefix.min(MAX_KEY_BYTES)), ..room }

@@ -1,23 +1,23 @@
 //! COPY and MOVE: server-side, whole trees in one call, the destination replaced and never removed
 //! first.
 
+mod accepted;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::markers;
 use super::metadata::{Located, Node, folder_prefix};
-use super::placing::{Job, Placed, Placing, Progress};
+use super::placing::{Job, Placing, Progress};
 use super::removal::{deletable, delete_objects, keep_parent, put_marker};
-use super::silence::{Silence, writer};
 use super::{Failure, ResourcePath, S3FileSystem, Shared};
 use crate::fs::RequestContext;
 use crate::fs::error::log_failure;
 use crate::fs::file_system::Transfer;
 use crate::fs::following::Following;
 use crate::fs::new_names::{NewName, Spot};
-use crate::object::{Condition, DeleteTarget, ETag, Key, Written};
+use crate::object::{Condition, DeleteTarget, ETag, Key};
 use crate::store::StoreError;
-use crate::store::journal::MovedFile;
 use crate::store::namespace::Namespace;
 use crate::store::tree::{self, Leaf};
 use crate::sync::Use;
@@ -183,71 +183,6 @@ struct Transferring {
 }
 
 impl Transferring {
-    /// Moves a file, or accepts that it is moved if S3 takes nothing.
-    async fn run_or_accept(&self) -> Result<(), Failure> {
-        let mut progress = Progress::default();
-        let Node::File(meta) = &self.source.node else { return self.run(&mut progress).await };
-        let (from, to) = (Key::new(&self.source.key)?, Key::new(&self.target.key)?);
-        let mut was_sent = false;
-        let sending = async {
-            was_sent = true;
-            self.run(&mut progress).await
-        };
-        if let Some(moved) = Silence::begin(&self.shared, &to).or_none(sending).await {
-            return moved;
-        }
-        let old = match &self.target.old {
-            Some(Located { node: Node::File(old), .. }) => Some(&old.etag),
-            _ => None,
-        };
-        let condition = self.condition(&to, old);
-        let loser = self.shared.loser(&self.context.client, &self.target.key);
-        let mut meta = meta.clone();
-        // What is there has only its source to lose.
-        let (to, condition, copied) = match progress.copied.take() {
-            Some(Placed { from, to, written }) => {
-                (meta.etag, meta.size) = (from.etag, from.size);
-                (to, Condition::IfAbsent, Some(written.etag))
-            }
-            None => (to, condition, None),
-        };
-        let version = meta.etag.clone();
-        let moved = MovedFile { from, meta, to, condition, was_sent, copied, loser };
-        let writer = writer(&self.context.client);
-        let to = moved.to.clone();
-        let accepted = self.shared.store.journal().accept_move(moved, &writer).await;
-        let written = match accepted.map_err(Failure::from) {
-            Ok(written) => written,
-            Err(failure) if self.shared.is_for_store(&to, &failure) => {
-                return Box::pin(self.run(&mut progress)).await;
-            }
-            Err(failure) => {
-                if let Some(following) = progress.following {
-                    following.failed(&failure, &self.shared.looking(), &self.shared.shutdown).await;
-                }
-                return Err(failure);
-            }
-        };
-        self.shared.note_accepted(&to, "a move");
-        self.note_accepted(to.as_str(), &version, &written).await;
-        progress.following.into_iter().for_each(Following::end);
-        Ok(())
-    }
-
-    /// `to`: where it is, or comes.
-    async fn note_accepted(&self, to: &str, moved: &ETag, written: &Written) {
-        let (shared, client, from) = (&self.shared, &self.context.client, &self.source.key);
-        shared.seen_versions.made(client, to, &written.etag);
-        if !shared.seen_versions.knows_no_other(client, from, moved) {
-            shared.seen_versions.moved_unseen(client, to);
-        }
-        shared.seen_versions.forget(client, from);
-        shared.dates.touch_parent(from);
-        shared.dates.touch_parent(to);
-        log_failure(shared.state.remove_properties(to).await);
-        log_failure(shared.state.transfer_properties(from, to, false).await);
-    }
-
     async fn run(&self, progress: &mut Progress) -> Result<(), Failure> {
         self.settle().await?;
         let beside = self.markers().await?;

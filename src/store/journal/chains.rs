@@ -339,12 +339,28 @@ impl Chains {
         own.iter().copied().chain(others.flat_map(|other| other.keys())).cloned().collect()
     }
 
+    /// The same of a change and all that builds on it.
+    pub(super) fn touched_by_all_on(&self, change: &Arc<Pending>) -> BTreeSet<Key> {
+        let mut line = vec![change];
+        let mut at = 0;
+        while at < line.len() {
+            let last = line[at];
+            for follower in last.keys().flat_map(|key| self.followers_at(last, key)) {
+                if line.iter().all(|known| !Arc::ptr_eq(known, follower)) {
+                    line.push(follower);
+                }
+            }
+            at += 1;
+        }
+        self.touched(&line.iter().map(|change| &***change).collect::<Vec<_>>())
+    }
+
     /// The first that builds on `change` at `key`.
     pub(super) fn follower(&self, change: &Pending, key: &Key) -> Option<&Arc<Pending>> {
         self.followers_at(change, key).next()
     }
 
-    fn followers_at(&self, change: &Pending, key: &Key) -> impl Iterator<Item = &Arc<Pending>> {
+    pub(super) fn followers_at(&self, change: &Pending, key: &Key) -> impl Iterator<Item = &Arc<Pending>> {
         let number = change.row.number;
         self.by_key.get(key).into_iter().flatten().filter(move |other| other.builds_on(key, number))
     }
@@ -616,6 +632,43 @@ mod tests {
         chains.ground();
         assert_eq!(chains.numbered(3).unwrap().row.basis, Basis::Absent, "nobody knows what it builds on");
         assert!(chains.numbered(3).unwrap().builds_on(&key("m"), 2));
+    }
+
+    #[test]
+    fn what_is_saved_at_the_end_of_a_line_of_moves_touches_all_of_it() {
+        let chains = chains([
+            change(1, Basis::Absent),
+            moving(2, ("d/file", Basis::After(1)), ("m", Basis::Absent)),
+            moving(3, ("m", Basis::After(2)), ("n", Basis::Absent)),
+            of_row(AcceptedRow { key: "n".to_owned(), ..row(4, Basis::After(3)) }),
+        ]);
+        let key = |name| Key::new(name).unwrap();
+        let first = chains.numbered(1).unwrap();
+        assert_eq!(chains.touched(&[&first]), ["d/file", "m"].map(key).into());
+        assert_eq!(chains.touched_by_all_on(&first), ["d/file", "m", "n"].map(key).into());
+    }
+
+    #[test]
+    fn what_is_kept_goes_on_from_what_was_there_before_what_is_given_up() {
+        let mut chains = chains([
+            change(1, Basis::Version("v".into())),
+            change(2, Basis::After(1)),
+            change(3, Basis::After(2)),
+            moving(4, ("b", Basis::Version("b".into())), ("c", Basis::Version("c".into()))),
+            of_row(AcceptedRow { key: "b".to_owned(), ..row(5, Basis::After(4)) }),
+            of_row(AcceptedRow { key: "c".to_owned(), ..row(6, Basis::After(4)) }),
+        ]);
+        let newest_of = |chains: &mut Chains, first: u64, newest: u64| {
+            let first = chains.numbered(first).unwrap();
+            let given_up = chains.take_with_followers(&first, |other| other.row.number <= newest);
+            let bases = |row: &AcceptedRow| (row.number, row.basis.clone());
+            chains.without(&given_up).iter().map(bases).collect::<Vec<_>>()
+        };
+        assert_eq!(newest_of(&mut chains, 1, 2), [(3, Basis::Version("v".into()))]);
+        // What was saved where something was moved from has never been of that.
+        assert_eq!(newest_of(&mut chains, 4, 4), [(6, Basis::Version("c".into()))]);
+        let third = chains.numbered(3).unwrap();
+        assert_eq!(chains.without(&[third]), []);
     }
 
     #[test]

@@ -200,10 +200,15 @@ impl Journal {
 
     /// The turns of all keys that changes, and what may build on them, have: a move may build on two.
     async fn turns_of(&self, changes: &[&Pending]) -> Vec<KeyedGuard> {
+        self.turns_of_keys(|chains| chains.touched(changes)).await
+    }
+
+    /// The turns of what `touched` tells of, which may become more while they are waited for.
+    async fn turns_of_keys(&self, touched: impl Fn(&Chains) -> BTreeSet<Key>) -> Vec<KeyedGuard> {
         loop {
-            let keys = self.0.chains.lock().touched(changes);
+            let keys = touched(&self.0.chains.lock());
             let turns = self.turns(keys.iter()).await;
-            if self.0.chains.lock().touched(changes).is_subset(&keys) {
+            if touched(&self.0.chains.lock()).is_subset(&keys) {
                 return turns;
             }
         }

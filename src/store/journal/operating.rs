@@ -64,7 +64,7 @@ impl Journal {
         let meant = || self.meant(&fits).into_iter().filter(move |change| change.row.number <= newest);
         self.stop(meant).await;
         for change in meant() {
-            let _turns = self.turns_of(&[&change]).await;
+            let _turns = self.turns_of_keys(|chains| chains.touched_by_all_on(&change)).await;
             let is_meant = |other: &Pending| fits(&other.row.key) && other.row.number <= newest;
             let taken = self.0.chains.lock().take_with_followers(&change, is_meant);
             let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
@@ -79,7 +79,8 @@ impl Journal {
                 note(&given_up);
                 discarded.push(given_up);
             }
-            self.end(&refs, &[]).await;
+            let kept = self.0.chains.lock().without(&taken);
+            self.end(&refs, &kept).await;
         }
         self.go_on(meant());
         discarded

@@ -20,6 +20,33 @@ impl Chains {
         rows.into_values().collect()
     }
 
+    /// Those that build on what is at the keys of changes that are given up, and are kept: as they are to be made of what is
+    /// there without these.
+    pub(super) fn without(&self, given_up: &[Arc<Pending>]) -> Vec<AcceptedRow> {
+        let is_given_up = |number: u64| given_up.iter().any(|change| change.row.number == number);
+        let mut rows = BTreeMap::new();
+        for change in given_up {
+            let key = change.key();
+            let Some(below) = self.basis_below(change, key, is_given_up) else { continue };
+            for kept in self.followers_at(change, key).filter(|other| !is_given_up(other.row.number)) {
+                let row = rows.entry(kept.row.number).or_insert_with(|| kept.row.clone());
+                *row = row.rebased(key.as_str(), key.as_str(), below.clone());
+            }
+        }
+        rows.into_values().collect()
+    }
+
+    /// What the oldest of those builds on at `key` that lead to `change` there and are given up.
+    fn basis_below(&self, change: &Pending, key: &Key, is_given_up: impl Fn(u64) -> bool) -> Option<Basis> {
+        let mut basis = change.row.basis_at(key.as_str())?.clone();
+        while let Basis::After(number) = basis
+            && is_given_up(number)
+        {
+            basis = self.by_number.get(&number)?.row.basis_at(key.as_str())?.clone();
+        }
+        Some(basis)
+    }
+
     /// What builds on something of which nothing is known, as after a damage, is to be made where nothing is.
     pub(super) fn ground(&mut self) {
         for change in self.everything().cloned().collect::<Vec<_>>() {

@@ -75,7 +75,10 @@ impl Knowledge {
 
     /// Whether a write must go beside what is there.
     pub fn loses(&self, client: usize, path: &str, there: Option<&Version>) -> bool {
+        // What it moved there and has not got is somebody else's.
+        let is_aside = self.0.get(&(client, path.to_owned())).is_some_and(|known| known.aside);
         there.is_some_and(|there| match self.meant(client, path) {
+            _ if is_aside => true,
             Meant::This(seen) => !seen.has_content_of(there),
             Meant::Nothing => true,
             Meant::Newest => false,

@@ -11,7 +11,7 @@ use super::crashes::serve;
 use crate::finder::client::Finder;
 use crate::harness::door::Door;
 use crate::harness::drained::drained;
-use crate::harness::{BUCKET, Bucket, TestGateway, embedded, eventually};
+use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded, eventually};
 
 /// What lies in the bucket: at the file's name, and beside it.
 pub(super) async fn versions(bucket: &Bucket) -> (Bytes, Vec<Bytes>) {
@@ -180,7 +180,7 @@ async fn what_lost_is_not_shown_when_what_won_before_lies_beside() {
         // So that the second does not follow the first at once.
         away.s3.hooks().set_latency(Duration::from_millis(200));
         away.door.open().await;
-        eventually("the first lies beside", || async { away.bucket.keys().await.len() > 1 }).await;
+        eventually("the first lies beside", || async { away.bodies().len() == 1 }).await;
         away.door.shut().await;
         away.s3.hooks().set_latency(Duration::ZERO);
         for _ in 0..2 {
@@ -192,6 +192,42 @@ async fn what_lost_is_not_shown_when_what_won_before_lies_beside() {
         away.drained().await;
         let (at, beside) = versions(&away.bucket).await;
         assert_eq!((at, beside), (Bytes::from("theirs"), vec![Bytes::from("first"), Bytes::from("second")]));
+    }
+}
+
+/// What is saved safely is not left under a name that its program means to be gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_moved_over_others_in_an_outage_lies_beside_where_theirs_is_known() {
+    for (durability, ends) in
+        [(Durability::Journal, true), (Durability::Store, false), (Durability::Store, true)]
+    {
+        let mut away = Away::start_as(durability).await;
+        let client = Finder::of(&away.gateway);
+        away.bucket.put("file", "old").await;
+        assert_eq!(client.get("/file").await.1, "old");
+        away.bucket.put("file", "theirs").await;
+        eventually("theirs is known", || async { away.gateway.get("/file").await.1 == "theirs" }).await;
+        assert_eq!(client.list("/").await.len(), 2);
+        away.door.shut().await;
+        for content in ["first", "second"] {
+            save_to(&client, "/new", content).await;
+            assert!(matches!(client.rename("/new", "/file").await, 201 | 204));
+        }
+        assert_eq!(client.list("/").await.len(), 3, "theirs, and the copy");
+        let client = if ends {
+            away = away.restarted_with(|config| buckets(config).file_system.durability = durability).await;
+            Finder::of(&away.gateway)
+        } else {
+            client
+        };
+        away.door.open().await;
+        away.drained().await;
+        let expected = (Bytes::from("theirs"), vec![Bytes::from("second")]);
+        assert_eq!(versions(&away.bucket).await, expected, "{durability:?}");
+        save(&client, "third").await;
+        away.drained().await;
+        let expected = (Bytes::from("theirs"), vec![Bytes::from("third")]);
+        assert_eq!(versions(&away.bucket).await, expected, "{durability:?}");
     }
 }
 

@@ -194,19 +194,58 @@ async fn who_lost_and_moves_aside_what_won_is_told_before_it_deletes_that() {
 
 /// As programs do that keep a backup of each save.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_moves_its_own_over_what_it_moved_aside_deletes_that() {
+async fn what_was_moved_aside_unseen_is_neither_replaced_nor_deleted_unseen() {
+    for durability in BOTH {
+        for agent in [AGENT, "curl/8"] {
+            let away = Away::start_as(durability).await;
+            let client = Finder::of(&away.gateway).called(agent);
+            away.bucket.put("file", "old").await;
+            assert_eq!(client.get("/file").await.1, "old");
+            away.bucket.put("file", "theirs").await;
+            assert_eq!(client.list("/").await.len(), 2);
+            assert_eq!(client.rename("/file", "/aside").await, 201);
+            for content in ["first", "second", "third"] {
+                save_to(&client, "/file", content).await;
+                assert!(matches!(client.rename("/file", "/aside").await, 201 | 204));
+                assert!(
+                    is_told(client.status("DELETE", "/aside").await),
+                    "{durability:?}, {agent}, {content}"
+                );
+            }
+            save_to(&client, "/file", "last").await;
+            away.drained().await;
+            assert_eq!(away.bucket.get("file").await.unwrap(), "last", "{durability:?}, {agent}");
+            assert_eq!(away.bucket.get("aside").await.unwrap(), "theirs", "{durability:?}, {agent}");
+            assert_eq!(away.bucket.keys().await.len(), 3, "{:?}", away.bucket.keys().await);
+            // Whoever has got it knows.
+            assert_eq!(client.get("/aside").await.1, "theirs");
+            save_to(&client, "/aside", "mine").await;
+            away.drained().await;
+            assert_eq!(away.bucket.get("aside").await.unwrap(), "mine");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_make_where_a_file_was_moved_away_is_not_replaced_by_who_looked_at_it_to_save() {
     for durability in BOTH {
         let away = Away::start_as(durability).await;
-        let client = Finder::of(&away.gateway);
+        let (client, other) = (Finder::of(&away.gateway), Finder::of(&away.gateway).of_another());
         away.bucket.put("file", "old").await;
-        assert_eq!(client.get("/file").await.1, "old");
-        away.bucket.put("file", "theirs").await;
-        assert_eq!(client.list("/").await.len(), 2);
+        for client in [&client, &other] {
+            assert_eq!(client.get("/file").await.1, "old");
+        }
         assert_eq!(client.rename("/file", "/aside").await, 201);
-        save_to(&client, "/file", "mine").await;
-        assert!(matches!(client.rename("/file", "/aside").await, 201 | 204));
-        assert_eq!(client.status("DELETE", "/aside").await, 204, "{durability:?}");
+        save(&other, "theirs").await;
         away.drained().await;
+        assert_eq!(client.look("/file").await, 207);
+        save(&client, "mine").await;
+        away.drained().await;
+        assert_eq!(away.bucket.get("aside").await.unwrap(), "old");
+        away.bucket.delete("aside").await;
+        assert_eq!(versions(&away.bucket).await, (Bytes::from("theirs"), vec![Bytes::from("mine")]));
+        // A listing is for its user.
+        assert_eq!(client.status("DELETE", "/file").await, 423);
     }
 }
 
