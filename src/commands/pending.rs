@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::{Instant, sleep};
+
 use super::states::{Known, known};
 use super::unclaimed::Unclaimed;
 use super::words::{counted, lasted, quoted, size};
@@ -10,10 +12,12 @@ use super::{CommandError, running};
 use crate::cli::{PendingArgs, PendingCommand, PendingPath};
 use crate::control::{ChangeKind, ControlError, PendingAction, PendingChange, Reply, Request, ask};
 use crate::fs::s3::S3Share;
+use crate::logging::with_causes;
 use crate::notify;
+use crate::object::Key;
 use crate::path_key::PathKey;
 use crate::spool::{Bodies, IntakeOptions, Intakes, has_bodies};
-use crate::state::{Change, State, is_state_directory};
+use crate::state::{Change, Left, State, StateError, is_state_directory};
 use crate::store::journal::{Journal, SaveError, Told};
 
 pub(super) async fn run(args: PendingArgs) -> Result<(), CommandError> {
@@ -48,32 +52,33 @@ pub(super) async fn carry_out(
     let told = match action {
         PendingAction::List => {
             let creates = state.creates().into_iter().filter(|(key, _)| fits(key));
-            let creates = creates.map(|(key, since)| empty_file(&key, since));
-            return Ok(journal.told(fits).into_iter().map(shown).chain(creates).collect());
+            let creates = creates.map(|(key, since)| Told::empty_file(key, since, false));
+            journal.told(fits).into_iter().chain(creates).collect()
         }
         PendingAction::Retry => journal.retry(fits),
         PendingAction::Discard => match share {
             Some(share) => share.discard(fits).await,
-            None => journal.discard(fits, |_| {}).await.into_iter().map(|discarded| discarded.told).collect(),
+            None => discard(journal, state, fits).await,
         },
         PendingAction::Save { directory } => journal.save(&directory, fits).await?,
     };
     Ok(told.into_iter().map(shown).collect())
 }
 
-/// One whose content may come; until then, or for a while, S3 has nothing of it.
-fn empty_file(key: &str, since: u64) -> PendingChange {
-    let path = PathKey::of_text(key).to_string();
-    let since = since / 1000;
-    PendingChange {
-        path,
-        change: ChangeKind::Saved,
-        from: None,
-        bytes: 0,
-        since,
-        refused: None,
-        sending: false,
+/// Gives up what is pending of the keys that fit, and the empty files whose content was.
+async fn discard(journal: &Journal, state: &State, fits: impl Fn(&str) -> bool) -> Vec<Told> {
+    // What clients knew is known to no gateway now.
+    let discarded = journal.discard(&fits, |_| false).await.into_iter();
+    let mut told: Vec<Told> = discarded.map(|discarded| discarded.told).collect();
+    let is_pending = |key: &str| Key::new(key).is_ok_and(|key| journal.has(&key));
+    for (key, since) in state.creates().into_iter().filter(|(key, _)| fits(key) && !is_pending(key)) {
+        if let Err(error) = state.end_create(&key, Left::Nothing).await {
+            tracing::warn!(key, error = with_causes(&error), "an empty file is noted on disk still");
+        } else if told.iter().all(|told| told.key != key) {
+            told.push(Told::empty_file(key, since, true));
+        }
     }
+    told
 }
 
 fn shown(told: Told) -> PendingChange {
@@ -221,14 +226,25 @@ async fn carried_out(
     path: &str,
     action: PendingAction,
 ) -> Result<Vec<PendingChange>, CommandError> {
-    let request = Request::Pending { path: path.to_owned(), action: action.clone() };
-    match ask(state_dir, request, PATIENCE).await {
-        Ok(Reply::Pending { changes }) => return Ok(changes),
-        Ok(_) => return Err(running::unexpected()),
-        Err(ControlError::NotRunning { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let state = State::visit(state_dir, "s3dav pending").await?;
+    let given_up = Instant::now() + STARTS_WITHIN;
+    let state = loop {
+        let request = Request::Pending { path: path.to_owned(), action: action.clone() };
+        match ask(state_dir, request, PATIENCE).await {
+            Ok(Reply::Pending { changes }) => return Ok(changes),
+            Ok(_) => return Err(running::unexpected()),
+            Err(ControlError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match State::visit(state_dir, "s3dav pending").await {
+            // It has the state before it answers, and after.
+            Err(StateError::Taken { .. }) if Instant::now() < given_up => sleep(STARTS_WITHIN / 50).await,
+            Err(error @ StateError::Taken { .. }) => {
+                let hint = "it is starting or ending, or another command is at work; try again in a moment";
+                return Err(CommandError::hinted(anyhow::Error::new(error), hint));
+            }
+            state => break state?,
+        }
+    };
     let (left, bodies) = (state.accepted(), Bodies::new(&Intakes::new(IntakeOptions::default(), &state)));
     let journal = Journal::load(state.clone(), bodies, left, Duration::ZERO).await;
     let done = carry_out((&journal, &state, None), path, action).await;
@@ -268,6 +284,8 @@ fn one(mut known: Vec<Known>) -> Result<Known, CommandError> {
     }
 }
 
+/// A gateway asks S3 a few questions before it answers any.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
 /// Gigabytes may be written.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Characters: that of the longest key.

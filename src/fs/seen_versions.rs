@@ -224,6 +224,10 @@ impl SeenVersions {
         self.losers.note_aside(client, key);
     }
 
+    pub fn has_moved_unseen(&self, client: &Client, key: &str) -> bool {
+        self.losers.aside(client, key).is_some()
+    }
+
     /// What the client moved to `key` lost, and lies at `copy` now. What it has not seen of that, it does not replace when it
     /// saves again.
     pub fn moved_beside(&self, client: &Client, key: &str, copy: &str, (etag, has_seen): (&ETag, bool)) {
@@ -346,7 +350,7 @@ impl SeenVersions {
         let knows_of_none = own.is_none() && context.outcome.hints().was_told_absent;
         let is_unknown = has_own || knows_of_none || self.loser(client, key).is_some();
         // A program may move a file aside, save it anew, and delete what it moved.
-        let is_unseen = is_others && is_unknown || self.losers.aside(client, key).is_some();
+        let is_unseen = is_others && is_unknown || self.has_moved_unseen(client, key);
         is_unseen && self.losers.tell(client, key, now)
     }
 

@@ -1,7 +1,7 @@
 //! Whether S3 can be reached: a circuit breaker.
 //!
-//! A request that has waited for S3 for a while, and nobody heard anything of S3 in that time, says that S3 is
-//! out of reach. From then on look-ups and reads wait for a short time only, since each holds a client up, and
+//! A request that waits while nobody hears anything of S3, for a while and then not even the answer to a question, says that
+//! S3 is out of reach. From then on look-ups and reads wait for a short time only, since each holds a client up, and
 //! others behind it, and what is saved may be accepted on this machine. Each of them is a probe all the same: the first answer, to whatever request of whomever,
 //! says that S3 is back.
 
@@ -111,6 +111,11 @@ impl Reach {
     /// Whether S3 was asked several times in vain, and has said nothing since.
     pub(super) fn is_doubted(&self) -> bool {
         self.0.heard.lock().is_doubted
+    }
+
+    /// Since when S3 has said nothing, as far as it is looked at: from `begun` on.
+    pub(super) fn silent_since(&self, begun: Instant) -> Instant {
+        self.0.heard.lock().last.map_or(begun, |last| last.max(begun))
     }
 
     /// Whether S3 has said nothing since then.

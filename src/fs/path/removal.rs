@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk::{parent_missing, refuse_if_given_up};
 use super::names::{self, Owner};
-use super::root::{DirEntry, Root, is_too_long, leads_nowhere};
+use super::root::{DirEntry, Root, is_mounted, is_too_long, leads_nowhere};
 use super::stat::Stat;
 use super::walk::{Visit, walk};
 use super::{PathFileSystem, Shared};
@@ -140,6 +140,10 @@ impl Shared {
             let message = "the folder contains files of Amazon S3 Files itself, which cannot be deleted";
             return Err(Failure::Forbidden(message.to_owned()));
         }
+        if let Some(point) = hidden.mounted {
+            let message = format!("a file system is mounted at {point:?}; unmount it first");
+            return Err(Failure::Conflict(message));
+        }
         if self.delete_hidden || hidden.count == 0 {
             Ok(())
         } else {
@@ -159,6 +163,8 @@ struct Hidden {
     count: usize,
     first: Vec<String>,
     is_protected: bool,
+    /// Where another file system is mounted.
+    mounted: Option<String>,
 }
 
 impl Hidden {
@@ -183,8 +189,16 @@ impl<'r> Search<'r> {
         // The walk adds the topmost folder's own name.
         let above = parent_prefix(key).trim_end_matches('/').to_owned();
         let mut search = Self { root, hidden: Hidden::default(), key: above };
-        walk(place, place.open_folder()?, &mut search)?;
+        match place.open_own_folder() {
+            Err(error) if is_mounted(&error) => search.fail(place, error)?,
+            folder => walk(place, folder?, &mut search)?,
+        }
         Ok(search.hidden)
+    }
+
+    fn key_of(&self, place: &DirEntry) -> String {
+        let slash = if self.key.is_empty() { "" } else { "/" };
+        format!("{}{slash}{}", self.key, place.name.to_string_lossy())
     }
 
     fn look(&mut self, folder: &Arc<Dir>) -> io::Result<Vec<OsString>> {
@@ -213,14 +227,20 @@ impl<'r> Search<'r> {
 
 impl Visit for Search<'_> {
     fn enter(&mut self, folder: &Arc<Dir>, place: &DirEntry) -> io::Result<Vec<OsString>> {
-        if !self.key.is_empty() {
-            self.key.push('/');
-        }
-        self.key.push_str(&place.name.to_string_lossy());
+        self.key = self.key_of(place);
         unless_gone(self.look(folder), Vec::new())
     }
 
-    fn fail(&mut self, _: &DirEntry, error: io::Error) -> io::Result<()> {
+    fn open(&self, place: &DirEntry) -> io::Result<Arc<Dir>> {
+        place.open_own_folder()
+    }
+
+    fn fail(&mut self, place: &DirEntry, error: io::Error) -> io::Result<()> {
+        if is_mounted(&error) {
+            let point = self.key_of(place);
+            self.hidden.mounted.get_or_insert(point);
+            return Ok(());
+        }
         unless_gone(Err(error), ())
     }
 
@@ -264,7 +284,7 @@ struct Removal {
 impl Removal {
     fn of(place: &DirEntry) -> Self {
         let mut removal = Self::default();
-        let walked = place.open_folder().and_then(|folder| walk(place, folder, &mut removal));
+        let walked = place.open_own_folder().and_then(|folder| walk(place, folder, &mut removal));
         if let Err(error) = walked {
             removal.note(place, error);
         }
@@ -306,6 +326,10 @@ impl Visit for Removal {
             self.note(place, error);
         }
         Ok(folders)
+    }
+
+    fn open(&self, place: &DirEntry) -> io::Result<Arc<Dir>> {
+        place.open_own_folder()
     }
 
     fn fail(&mut self, place: &DirEntry, error: io::Error) -> io::Result<()> {

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use parking_lot::RwLock;
-use rustix::fs::{AtFlags, Mode, OFlags, RawMode, RenameFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, RawMode, RenameFlags};
 use rustix::io::Errno;
 
 use super::at_once::Local;
@@ -251,6 +251,29 @@ impl DirEntry {
         Ok(Arc::new(Dir::from_std_file(folder.into())))
     }
 
+    /// The same, where nothing is mounted; else `EXDEV`.
+    pub(super) fn open_own_folder(&self) -> io::Result<Arc<Dir>> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{ResolveFlags, openat2};
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match openat2(&self.folder, &self.name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
+                // Before 5.6, and where a sandbox forbids it.
+                Err(Errno::NOSYS | Errno::PERM) => {}
+                folder => return Ok(Arc::new(Dir::from_std_file(folder?.into()))),
+            }
+        }
+        let folder = self.open_folder()?;
+        let is_own = folder.dir_metadata()?.dev() == self.folder.dir_metadata()?.dev();
+        if is_own { Ok(folder) } else { Err(Errno::XDEV.into()) }
+    }
+
+    /// Whether names in the folder may be changed: not where it is mounted for reading only, or rights are missing.
+    pub(super) fn may_leave(&self) -> io::Result<()> {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        Ok(rustix::fs::accessat(&self.folder, ".", wanted, AtFlags::empty())?)
+    }
+
     /// Another name in the same folder.
     pub(super) fn beside(&self, name: impl Into<OsString>) -> Self {
         Self { folder: Arc::clone(&self.folder), name: name.into() }
@@ -357,6 +380,11 @@ pub(super) fn leads_nowhere(error: &io::Error) -> bool {
         // cap-std's own word for a path that leads out.
         None => error.kind() == io::ErrorKind::PermissionDenied,
     }
+}
+
+/// Whether something else is mounted in between.
+pub(super) fn is_mounted(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::XDEV)
 }
 
 /// Whether a path is too long for the system.

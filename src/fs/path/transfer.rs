@@ -10,7 +10,7 @@ use super::copying::{Copied, copy_file, copy_folder};
 use super::disk::parent_missing;
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
-use super::root::DirEntry;
+use super::root::{DirEntry, is_mounted};
 use super::stat::Stat;
 use super::{Located, PathFileSystem, Shared};
 use crate::fs::conflict::{Room, keys_beside};
@@ -224,7 +224,11 @@ impl Transferring {
         let is_folder = self.source.stat.is_folder && !self.source.is_link;
         let turns = self.turns();
         if self.is_itself() {
-            from.rename_over(to)?;
+            match from.rename_over(to) {
+                // By a second place where its folder is mounted.
+                Err(error) if is_mounted(&error) => return Err(contain_each_other()),
+                renamed => renamed?,
+            }
             if from.is_second_name_of(to)? {
                 from.remove_file()?;
                 from.sync_folder()?;
@@ -246,7 +250,9 @@ impl Transferring {
         if from.folder.dir_metadata()?.ino() == to.folder.dir_metadata()?.ino() && from.name == to.name {
             return Err(contain_each_other());
         }
+        from.may_leave()?;
         if is_folder {
+            DirEntry { folder: from.open_folder()?, name: ".".into() }.may_leave()?;
             self.shared.refuse_hidden(&self.source.key, &from)?;
         }
         let copied = self.copy(to)?;

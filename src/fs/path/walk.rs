@@ -17,6 +17,11 @@ pub(super) trait Visit {
     /// On the way down, at a folder: sees to what is in it, and names the folders to go into.
     fn enter(&mut self, folder: &Arc<Dir>, place: &DirEntry) -> io::Result<Vec<OsString>>;
 
+    /// Opens a folder that is gone into.
+    fn open(&self, place: &DirEntry) -> io::Result<Arc<Dir>> {
+        place.open_folder()
+    }
+
     /// A folder that could not be opened.
     fn fail(&mut self, place: &DirEntry, error: io::Error) -> io::Result<()>;
 
@@ -31,7 +36,7 @@ pub(super) fn walk(top: &DirEntry, folder: Arc<Dir>, visit: &mut impl Visit) -> 
     while let Some(level) = levels.last_mut() {
         if let Some(name) = level.folders.pop() {
             let place = DirEntry { folder: descent.folder()?, name };
-            match place.open_folder() {
+            match visit.open(&place) {
                 Ok(below) => {
                     let folders = visit.enter(&below, &place)?;
                     descent.enter(below)?;

@@ -72,19 +72,22 @@ impl GivenUp {
     }
 }
 
-/// Its client knows what it knew before.
-pub(super) fn note(shared: &Shared, discarded: &Discarded) {
+/// Its client knows what it knew before. Whether it knew what it moved, if it is a move.
+pub(super) fn note(shared: &Shared, discarded: &Discarded) -> bool {
     let Discarded { change, replaced, .. } = discarded;
     let key = change.key();
     // A move of which S3 has the copy leaves that.
     if let Some(there) = change.copied().as_ref().or(replaced.as_ref()) {
         shared.seen_versions.stored(&change.etag(), (key.as_str(), key.as_str()), there);
     }
-    if let (Change::Put { body }, Some(client)) = (&change.row.change, Client::of_row(&change.row.writer)) {
+    let Some(client) = Client::of_row(&change.row.writer) else { return false };
+    let knew = !shared.seen_versions.has_moved_unseen(&client, key.as_str());
+    if let Change::Put { body } = &change.row.change {
         let (size, crc32c) = body.as_ref().map_or((0, 0), |body| (body.size, body.crc32c));
         let content = Content { client, size, crc32c: Crc32c(crc32c), at: SystemTime::now() };
         shared.given_up.add(key.clone(), content);
     }
+    knew
 }
 
 /// What a deletion or a move took away is there again.

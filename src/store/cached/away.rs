@@ -46,7 +46,8 @@ impl Cached {
             match asked().await {
                 Err(error) if is_known && error.is_transient() && !self.reach.is_doubted() => {
                     let next = Instant::now() + pause;
-                    if next > *end.get_or_insert_with(|| Instant::now() + KNOWN_WAIT) {
+                    let is_slow = begun.elapsed() >= KNOWN_WAIT && self.reach.is_silent_since(begun);
+                    if is_slow || next > *end.get_or_insert_with(|| Instant::now() + KNOWN_WAIT) {
                         self.reach.doubt(begun);
                         return Err(error);
                     }

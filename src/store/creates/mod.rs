@@ -131,6 +131,20 @@ impl Creates {
         Some(row.create.clone())
     }
 
+    /// Gives up those whose keys fit; returns them, and whether the store may have got something of each.
+    pub async fn discard(&self, fits: impl Fn(&Key) -> bool) -> Vec<(CreateRow, bool)> {
+        let mut discarded = Vec::new();
+        for (key, row) in self.0.rows.all().into_iter().filter(|(key, _)| fits(key)) {
+            // It may be just going there.
+            let Ok(_turn) = timeout(DISCARD_PATIENCE, row.turn.lock()).await else { continue };
+            if self.0.rows.has(&key, &row) {
+                self.end(&key, Left::Nothing).await;
+                discarded.push((row.create.clone(), row.attempted()));
+            }
+        }
+        discarded
+    }
+
     /// It was not accepted after all.
     pub(super) async fn take_back(&self, key: &Key, create: CreateRow) {
         if let Err(error) = self.0.state.hold_create(create.clone()).await {
@@ -308,6 +322,8 @@ pub const WAIT: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_secs(1);
 /// For one of them, before the others have their turn.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// A little longer than that.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(6);
 /// For all at the end; those that are left are on disk.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 /// As long as a client may remember what it was told.

@@ -658,17 +658,20 @@ mod tests {
             of_row(AcceptedRow { key: "b".to_owned(), ..row(5, Basis::After(4)) }),
             of_row(AcceptedRow { key: "c".to_owned(), ..row(6, Basis::After(4)) }),
         ]);
-        let newest_of = |chains: &mut Chains, first: u64, newest: u64| {
+        let newest_of = |chains: &mut Chains, first: u64, newest: u64, knew: bool| {
             let first = chains.numbered(first).unwrap();
             let given_up = chains.take_with_followers(&first, |other| other.row.number <= newest);
             let bases = |row: &AcceptedRow| (row.number, row.basis.clone());
-            chains.without(&given_up).iter().map(bases).collect::<Vec<_>>()
+            chains.without(&given_up, |_| knew).iter().map(bases).collect::<Vec<_>>()
         };
-        assert_eq!(newest_of(&mut chains, 1, 2), [(3, Basis::Version("v".into()))]);
-        // What was saved where something was moved from has never been of that.
-        assert_eq!(newest_of(&mut chains, 4, 4), [(6, Basis::Version("c".into()))]);
+        let version = |name: &str| Basis::Version(name.into());
+        assert_eq!(newest_of(&mut chains, 1, 2, true), [(3, version("v"))]);
+        // What was saved where something was moved from replaces that if whoever moved it knew it.
+        assert_eq!(newest_of(&mut chains, 4, 4, true), [(5, version("b")), (6, version("c"))]);
+        chains.numbered(4).unwrap().set_waiting();
+        assert_eq!(newest_of(&mut chains, 4, 4, false), [(6, version("c"))]);
         let third = chains.numbered(3).unwrap();
-        assert_eq!(chains.without(&[third]), []);
+        assert_eq!(chains.without(&[third], |_| true), []);
     }
 
     #[test]

@@ -38,6 +38,13 @@ pub struct Told {
     pub is_under_way: bool,
 }
 
+impl Told {
+    /// Of a file that was made empty and is held for its content.
+    pub fn empty_file(key: String, since: u64, may_be_there: bool) -> Self {
+        Self { key, change: Change::Put { body: None }, since, refused: None, is_under_way: may_be_there }
+    }
+}
+
 /// When a change is made among those that can be: what is waited for first, and what has failed last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn {

@@ -1,6 +1,6 @@
 //! What is pending, for the user: looked at, tried again, written elsewhere, or given up.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,8 +56,13 @@ impl Journal {
     }
 
     /// Gives those up; returns what is given up: not what S3 was known to have by then, nor what is shown at another name. What
-    /// S3 has is shown again. What builds on them elsewhere stays. Each is told to `note` before anybody can go on from there.
-    pub async fn discard(&self, fits: impl Fn(&str) -> bool, note: impl Fn(&Discarded)) -> Vec<Discarded> {
+    /// S3 has is shown again. What builds on them elsewhere stays. Each is told to `note` before anybody can go on from there,
+    /// which tells whether its client knew what it moved.
+    pub async fn discard(
+        &self,
+        fits: impl Fn(&str) -> bool,
+        note: impl Fn(&Discarded) -> bool,
+    ) -> Vec<Discarded> {
         let mut discarded = Vec::new();
         // What is saved from now on is not meant.
         let newest = self.meant(&fits).last().map_or(0, |change| change.row.number);
@@ -68,6 +73,7 @@ impl Journal {
             let is_meant = |other: &Pending| fits(&other.row.key) && other.row.number <= newest;
             let taken = self.0.chains.lock().take_with_followers(&change, is_meant);
             let refs: Vec<&Pending> = taken.iter().map(|change| &**change).collect();
+            let mut known = BTreeSet::new();
             // Who made it knows what is there again.
             for change in &taken {
                 let found_at =
@@ -76,10 +82,13 @@ impl Journal {
                 replaced.iter().for_each(|before| self.is_stored_as(change, before));
                 let told = change.told_at_last();
                 let given_up = Discarded { change: Arc::clone(change), told, replaced, moved };
-                note(&given_up);
+                if note(&given_up) {
+                    known.insert(change.row.number);
+                }
                 discarded.push(given_up);
             }
-            let kept = self.0.chains.lock().without(&taken);
+            let knew = |change: &Pending| known.contains(&change.row.number);
+            let kept = self.0.chains.lock().without(&taken, knew);
             self.end(&refs, &kept).await;
         }
         self.go_on(meant());

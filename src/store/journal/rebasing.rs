@@ -21,19 +21,39 @@ impl Chains {
     }
 
     /// Those that build on what is at the keys of changes that are given up, and are kept: as they are to be made of what is
-    /// there without these.
-    pub(super) fn without(&self, given_up: &[Arc<Pending>]) -> Vec<AcceptedRow> {
+    /// there without these. `knew`: whose client knew what it moved; what that client saved in its place is meant to replace it.
+    pub(super) fn without(
+        &self,
+        given_up: &[Arc<Pending>],
+        knew: impl Fn(&Pending) -> bool,
+    ) -> Vec<AcceptedRow> {
         let is_given_up = |number: u64| given_up.iter().any(|change| change.row.number == number);
         let mut rows = BTreeMap::new();
         for change in given_up {
             let key = change.key();
-            let Some(below) = self.basis_below(change, key, is_given_up) else { continue };
-            for kept in self.followers_at(change, key).filter(|other| !is_given_up(other.row.number)) {
-                let row = rows.entry(kept.row.number).or_insert_with(|| kept.row.clone());
-                *row = row.rebased(key.as_str(), key.as_str(), below.clone());
+            self.uncover(&mut rows, (change, key), is_given_up, |_| true);
+            if let Some(from) = change.from().filter(|_| knew(change)) {
+                let is_own = |kept: &Pending| kept.row.writer == change.row.writer;
+                self.uncover(&mut rows, (change, from), is_given_up, is_own);
             }
         }
         rows.into_values().collect()
+    }
+
+    /// Those that build on `change` at `key`, are kept and `go_on`, on what is there without those that are given up.
+    fn uncover(
+        &self,
+        rows: &mut BTreeMap<u64, AcceptedRow>,
+        (change, key): (&Pending, &Key),
+        is_given_up: impl Fn(u64) -> bool,
+        go_on: impl Fn(&Pending) -> bool,
+    ) {
+        let Some(below) = self.basis_below(change, key, &is_given_up) else { return };
+        for kept in self.followers_at(change, key).filter(|kept| !is_given_up(kept.row.number) && go_on(kept))
+        {
+            let row = rows.entry(kept.row.number).or_insert_with(|| kept.row.clone());
+            *row = row.rebased(key.as_str(), key.as_str(), below.clone());
+        }
     }
 
     /// What the oldest of those builds on at `key` that lead to `change` there and are given up.

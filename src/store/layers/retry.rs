@@ -157,7 +157,9 @@ impl Retry {
     ) -> StoreResult<T> {
         let mut attempt = pin!(attempt);
         let least = Instant::now() + LEAST_READ;
-        if let Some((end, _)) = self.patience().filter(|(end, reach)| *end < deadline && !reach.is_lost()) {
+        // An answer to somebody else puts that off.
+        while let Some((end, _)) = self.patience().filter(|(end, reach)| *end < deadline && !reach.is_lost())
+        {
             if let Ok(answer) = timeout_at(end.max(least), &mut attempt).await {
                 return answer;
             }
@@ -172,14 +174,15 @@ impl Retry {
     /// Until when S3 may be silent before it is asked whether it is there, for a request that saves nothing.
     fn patience(&self) -> Option<(Instant, &Reach)> {
         let reach = self.reach.as_ref().filter(|_| self.reads_end.is_some())?;
-        Some((self.made + reach.silence(), reach))
+        Some((reach.silent_since(self.made) + reach.silence(), reach))
     }
 
     /// S3 is out of reach if it has been silent for as long as that, and does not answer a question either: one answer may
     /// just take long.
     async fn note_silence(&self) {
         let Some((end, reach)) = self.patience() else { return };
-        if Instant::now() < end || reach.is_lost() || !reach.is_silent_since(self.made) {
+        let asked = Instant::now();
+        if asked < end || reach.is_lost() {
             return;
         }
         if let Ok(key) = Key::new(QUESTION) {
@@ -187,7 +190,7 @@ impl Retry {
             let question = ETag::new(QUESTION);
             let _ = timeout(QUESTION_TIME, self.inner.attributes(&key, &question)).await;
         }
-        reach.gave_up(self.made);
+        reach.gave_up(asked);
     }
 
     fn worth_waiting(&self, error: &StoreError) -> bool {
@@ -940,7 +943,24 @@ mod tests {
         let hangs = patient(&Faulty::with(&[Fault::Hangs]), false);
         assert_eq!(waited(&hangs, false).await, 10);
         reach.heard();
-        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 55, "it is back");
+        assert!(!reach.is_lost(), "it is back");
+        assert_eq!(waited(&patient(&Faulty::with(&always), false), false).await, 10, "and silent again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_another_puts_off_that_s3_is_out_of_reach_and_no_more() {
+        let reach = Reach::new(Duration::from_secs(5), Duration::from_secs(5));
+        let store = retry(&Faulty::with(&[Fault::Hangs; 9])).minding(reach.clone(), false);
+        let begun = Instant::now();
+        let answered = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            reach.heard();
+        };
+        let key = key("a");
+        let (failed, ()) = tokio::join!(store.head(&key), answered);
+        assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+        assert!(reach.is_lost());
+        assert_eq!(begun.elapsed().as_secs(), 9, "5 s after that answer, and a second for a question");
     }
 
     #[tokio::test(start_paused = true)]

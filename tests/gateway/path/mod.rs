@@ -6,5 +6,7 @@ mod deep;
 mod escapes;
 mod exports;
 mod faults;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod semantics;
 mod syscalls;

@@ -161,3 +161,81 @@ async fn whoever_gave_up_a_new_file_knows_of_none() {
     assert_eq!(away.bucket.get("new").await.unwrap(), "others'", "it stays");
     assert_eq!(away.bucket.keys().await.len(), 3, "the save lies beside");
 }
+
+/// A backup that is given up was never made: what was saved replaces what was there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_saved_where_a_move_is_given_up_replaces_what_is_there_again() {
+    for saves_more in [false, true] {
+        let mut away = with_file().await;
+        away.door.shut().await;
+        assert_eq!(away.gateway.transfer("MOVE", "/f", "/backup").await, 201);
+        assert_eq!(away.gateway.put("/f", "newer").await, 201);
+        assert_eq!(away.discards("/backup").await, ["/backup"]);
+        assert_eq!(away.gateway.get("/f").await.1, "newer");
+        if saves_more {
+            assert_eq!(away.gateway.put("/f", "newest").await, 204);
+        }
+        away.door.open().await;
+        away.holds(if saves_more { "newest" } else { "newer" }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_saved_after_the_second_move_that_is_given_up_is_shown_and_saved_on() {
+    let mut away = with_file().await;
+    away.door.shut().await;
+    assert_eq!(away.gateway.transfer("MOVE", "/f", "/m").await, 201);
+    assert_eq!(away.gateway.put("/m", "first").await, 204);
+    assert_eq!(away.gateway.transfer("MOVE", "/m", "/k").await, 201);
+    assert_eq!(away.gateway.put("/m", "third").await, 201);
+    assert_eq!(away.discards("/k").await, ["/k"]);
+    assert_eq!(away.gateway.get("/m").await.1, "third");
+    assert_eq!(away.gateway.put("/m", "fourth").await, 204);
+    assert_eq!(away.gateway.get("/m").await.1, "fourth");
+    away.door.open().await;
+    away.drained().await;
+    assert_eq!(away.bucket.keys().await, ["m"]);
+    assert_eq!(away.bucket.get("m").await.unwrap(), "fourth");
+}
+
+/// What others had made, and its client had not got when it moved it, is nobody's to replace.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_moved_unseen_is_not_replaced_when_the_move_is_given_up() {
+    let mut away = with_file().await;
+    away.bucket.put("f", "theirs").await;
+    eventually("theirs is known", || async {
+        let request = away.gateway.request("GET", "/f").header("User-Agent", "other/1");
+        request.send().await.unwrap().text().await.unwrap() == "theirs"
+    })
+    .await;
+    away.door.shut().await;
+    assert_eq!(away.gateway.transfer("MOVE", "/f", "/aside").await, 201);
+    assert_eq!(away.gateway.put("/f", "mine").await, 201);
+    assert_eq!(away.discards("/aside").await, ["/aside"]);
+    away.door.open().await;
+    away.drained().await;
+    assert_eq!(away.bucket.get("f").await.unwrap(), "theirs");
+    assert_eq!(away.bucket.keys().await.len(), 2, "what was saved lies beside");
+}
+
+/// macOS makes a file empty, and then writes it: both are given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_new_file_that_is_given_up_nothing_is_left() {
+    for durability in [Durability::Journal, Durability::Store] {
+        let mut away = Away::start_as(durability).await;
+        away.mac.list("/").await;
+        assert_eq!(away.mac.look("/n").await, 404);
+        assert_eq!(away.mac.status("PUT", "/n").await, 201);
+        away.door.shut().await;
+        assert_eq!(away.save("/n", "content").await, 204);
+        assert_eq!(away.discards("/n").await, ["/n"], "{durability:?}");
+        assert!(away.pending(PendingAction::List).await.is_empty(), "{durability:?}");
+        assert_eq!(away.discards("/n").await, Vec::<String>::new());
+        // An empty file alone is given up, too.
+        assert_eq!(away.mac.status("PUT", "/empty").await, 201);
+        assert_eq!(away.discards("/").await, ["/empty"], "{durability:?}");
+        away.door.open().await;
+        away.drained().await;
+        assert_eq!(away.bucket.keys().await, Vec::<String>::new(), "{durability:?}");
+    }
+}
