@@ -366,13 +366,16 @@ async fn a_full_shelf_is_as_fast_as_an_empty_one() {
     }));
     futures_util::StreamExt::for_each_concurrent(files, 32, |file| file).await;
     gateway.hooks().reset();
-    // Other tests run beside this one, so the best of some rounds tells.
+    // Other tests run beside this one, so the best of some rounds tells: of many where the machine has much else to do.
     let mut best = i128::MAX;
-    for round in 0..5 {
+    for round in 0..50 {
         let plain = slowest_but_few(&finder, "OPTIONS", |_| "/".to_owned()).await;
         let probes = |number: usize| format!("/d{}/._{}", number % 120, (number * 7919 + round) % 20_000);
         let probe = slowest_but_few(&finder, "PROPFIND", probes).await;
         best = best.min(probe as i128 - plain as i128);
+        if best < 1000 {
+            break;
+        }
     }
     assert!(best < 1000, "{best} us more than a plain request");
     assert_eq!(gateway.hooks().total(), 0);
