@@ -51,7 +51,8 @@ pub(super) async fn carry_out(
     let fits = |key: &str| PathKey::of_text(key).is_within(&folder);
     let told = match action {
         PendingAction::List => {
-            let creates = state.creates().into_iter().filter(|(key, _)| fits(key));
+            let is_pending = |key: &str| Key::new(key).is_ok_and(|key| journal.has(&key));
+            let creates = state.creates().into_iter().filter(|(key, _)| fits(key) && !is_pending(key));
             let creates = creates.map(|(key, since)| Told::empty_file(key, since, false));
             journal.told(fits).into_iter().chain(creates).collect()
         }

@@ -18,8 +18,6 @@ pub(super) struct Losers {
     beside: Cache<(Client, String), (String, ETag)>,
     /// Who has just been told that this version of somebody else's is in the place of its own.
     told: Cache<(Client, String), ETag>,
-    /// What was moved there by who had not got it.
-    aside: Cache<(Client, String), ()>,
     state: State,
 }
 
@@ -35,8 +33,7 @@ impl Losers {
             }
         });
         let told = Cache::builder().max_capacity(MAX_LOSERS).eviction_policy(lru()).time_to_live(TOLD_TIME);
-        let aside = Cache::builder().max_capacity(MAX_LOSERS).eviction_policy(lru()).time_to_live(TOLD_TIME);
-        Self { beside: beside.build(), told: told.build(), aside: aside.build(), state }
+        Self { beside: beside.build(), told: told.build(), state }
     }
 
     /// Takes up a row of the state; returns its key and the version that lost, if it is one of these.
@@ -51,7 +48,7 @@ impl Losers {
 
     /// The client's version of `key` lies at `copy` now.
     pub(super) fn note(&self, client: &Client, key: &str, copy: &str, etag: &ETag) {
-        self.told.invalidate(&ClientKey(client, key));
+        self.forget_told(client, key);
         self.beside.insert((client.clone(), key.to_owned()), (copy.to_owned(), etag.clone()));
         let place = format!("{}{MARK}{copy}", etag.quoted());
         self.state.note_seen(&client.to_row(), &row_key(key), Some(&place));
@@ -68,18 +65,9 @@ impl Losers {
         self.beside.get(&ClientKey(client, key))
     }
 
-    pub(super) fn note_aside(&self, client: &Client, key: &str) {
+    /// Something else is there.
+    pub(super) fn forget_told(&self, client: &Client, key: &str) {
         self.told.invalidate(&ClientKey(client, key));
-        self.aside.insert((client.clone(), key.to_owned()), ());
-    }
-
-    pub(super) fn forget_aside(&self, client: &Client, key: &str) {
-        self.aside.invalidate(&ClientKey(client, key));
-    }
-
-    /// What a client means to replace that has moved somebody else's version there and has not got it.
-    pub(super) fn aside(&self, client: &Client, key: &str) -> Option<ETag> {
-        self.aside.contains_key(&ClientKey(client, key)).then(unseen)
     }
 
     /// The client is told that `now` is in the place of its own version. Whether that is news.
@@ -92,7 +80,7 @@ impl Losers {
     }
 }
 
-/// The ETag of no version: whoever has not seen what lies beside does not replace it.
+/// The ETag of no version: whoever knows a file by this has not seen it, and does not replace it.
 pub(super) fn unseen() -> ETag {
     ETag::new("none")
 }

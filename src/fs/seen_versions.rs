@@ -133,8 +133,9 @@ impl SeenVersions {
         now: Option<(&ETag, SystemTime, u64)>,
     ) -> Option<ETag> {
         let client = &context.client;
-        if let Some(seen) = self.losers.aside(client, key).or_else(|| self.of(client, key)) {
-            return Some(seen);
+        if let Some(seen) = self.of(client, key) {
+            // Nothing that it has not got is there any more.
+            return (now.is_some() || seen != unseen()).then_some(seen);
         }
         if self.loser(client, key).is_some() {
             return None;
@@ -161,7 +162,6 @@ impl SeenVersions {
     /// The client has made this version, which may lose yet, and lies then where one that lost before does.
     pub fn made(&self, client: &Client, key: &str, etag: &ETag) {
         let etag = &self.as_stored(etag);
-        self.losers.forget_aside(client, key);
         // Reading the same again is common, and looking is cheaper than writing.
         if self.of(client, key).is_none_or(|known| known != *etag) {
             self.unstored.note(client, key, etag);
@@ -175,9 +175,6 @@ impl SeenVersions {
     pub fn delivered(&self, context: &RequestContext, first: u64, count: u64) {
         let Some(Offered { key, etag, size, known }) = context.outcome.offered() else { return };
         let client = &context.client;
-        if count >= size {
-            self.losers.forget_aside(client, &key);
-        }
         let seen = self.of(client, &key);
         // What it had made lost, or may lose, and is not what it gets.
         let was_unstored = known.as_ref().is_some_and(|known| is_unstored(known) && *known != etag);
@@ -207,25 +204,30 @@ impl SeenVersions {
 
     /// The client's version of `key` lost, and lies at `copy` now.
     pub fn lost(&self, client: &Client, key: &str, copy: &str, etag: &ETag) {
+        let etag = &self.as_stored(etag);
         self.unstored.note(client, key, etag);
         self.losers.note(client, key, copy, etag);
     }
 
-    /// Whether the client knows of no other version of `key` than this: it has neither got or made one, nor lost there.
-    pub fn knows_no_other(&self, client: &Client, key: &str, etag: &ETag) -> bool {
+    /// Whether the client knows of no other version of `key` than this, of `size` bytes: it has neither got or made one, nor
+    /// lost there.
+    pub fn knows_no_other(&self, client: &Client, key: &str, (etag, size): (&ETag, u64)) -> bool {
         match self.of(client, key) {
+            // What it made empty the store may call otherwise.
+            Some(seen) if seen == ETag::of_nothing() && size == 0 => true,
             Some(seen) => self.as_stored(&seen) == self.as_stored(etag),
             None => self.loser(client, key).is_none(),
         }
     }
 
-    /// The client has moved to `key` what it has not got.
+    /// The client has moved to `key` what it has not got: it knows of something there, and not of what.
     pub fn moved_unseen(&self, client: &Client, key: &str) {
-        self.losers.note_aside(client, key);
+        self.losers.forget_told(client, key);
+        self.made(client, key, &unseen());
     }
 
     pub fn has_moved_unseen(&self, client: &Client, key: &str) -> bool {
-        self.losers.aside(client, key).is_some()
+        self.of(client, key) == Some(unseen())
     }
 
     /// What the client moved to `key` lost, and lies at `copy` now. What it has not seen of that, it does not replace when it
@@ -348,10 +350,9 @@ impl SeenVersions {
         });
         let is_others = own.as_ref() != Some(now);
         let knows_of_none = own.is_none() && context.outcome.hints().was_told_absent;
+        // A program may move a file aside, save it anew, and delete what it moved: that is as good as its own that waits.
         let is_unknown = has_own || knows_of_none || self.loser(client, key).is_some();
-        // A program may move a file aside, save it anew, and delete what it moved.
-        let is_unseen = is_others && is_unknown || self.has_moved_unseen(client, key);
-        is_unseen && self.losers.tell(client, key, now)
+        is_others && is_unknown && self.losers.tell(client, key, now)
     }
 
     /// What the client has seen in a folder. Looks through all that is remembered.

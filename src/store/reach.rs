@@ -30,8 +30,6 @@ struct Inner {
 struct Heard {
     last: Option<Instant>,
     is_lost: bool,
-    /// It was asked several times in vain.
-    is_doubted: bool,
 }
 
 impl Default for Reach {
@@ -58,7 +56,6 @@ impl Reach {
         let was_lost = {
             let mut heard = self.0.heard.lock();
             heard.last = Some(Instant::now());
-            heard.is_doubted = false;
             std::mem::take(&mut heard.is_lost)
         };
         if was_lost {
@@ -102,25 +99,9 @@ impl Reach {
         }
     }
 
-    /// S3 was asked several times since `begun`, in vain.
-    pub(super) fn doubt(&self, begun: Instant) {
-        let mut heard = self.0.heard.lock();
-        heard.is_doubted |= heard.last.is_none_or(|last| last < begun);
-    }
-
-    /// Whether S3 was asked several times in vain, and has said nothing since.
-    pub(super) fn is_doubted(&self) -> bool {
-        self.0.heard.lock().is_doubted
-    }
-
     /// Since when S3 has said nothing, as far as it is looked at: from `begun` on.
     pub(super) fn silent_since(&self, begun: Instant) -> Instant {
         self.0.heard.lock().last.map_or(begun, |last| last.max(begun))
-    }
-
-    /// Whether S3 has said nothing since then.
-    pub(super) fn is_silent_since(&self, begun: Instant) -> bool {
-        self.0.heard.lock().last.is_none_or(|last| last < begun)
     }
 
     /// How long S3 may say nothing before it is asked whether it is there.

@@ -247,7 +247,8 @@ impl Transferring {
         }
         drop(turns);
         // Another file system is mounted in between.
-        if from.folder.dir_metadata()?.ino() == to.folder.dir_metadata()?.ino() && from.name == to.name {
+        let identity = |place: &DirEntry| place.folder.dir_metadata().map(|meta| (meta.dev(), meta.ino()));
+        if identity(&from)? == identity(to)? && from.name == to.name {
             return Err(contain_each_other());
         }
         from.may_leave()?;

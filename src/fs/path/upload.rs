@@ -36,9 +36,6 @@ impl PathFileSystem {
         self.refuse_protected(path, "written")?;
         find_room(&self.context, &self.shared.intakes)?;
         let target = self.write_target(path).await?;
-        if let Some(old) = &target.replaces {
-            refuse_read_only(old.mode, rustix::process::geteuid().is_root())?;
-        }
         self.context.refuse_to_empty(target.replaces.as_ref().map_or(0, |stat| stat.size))?;
         let now = target.replaces.as_ref().map(|stat| (&stat.etag, stat.modified, stat.size));
         let basis = self.shared.seen_versions.to_replace(&self.context, &target.named, now);
@@ -106,14 +103,6 @@ impl PathFileSystem {
     }
 }
 
-/// A file is replaced as a whole, for which the folder's rights would do. One that nobody may write is not meant to be.
-fn refuse_read_only(mode: u32, is_root: bool) -> Result<(), Failure> {
-    if mode & 0o222 != 0 || is_root {
-        return Ok(());
-    }
-    Err(Failure::Forbidden("the file is read-only; chmod u+w lets it be written".to_owned()))
-}
-
 #[async_trait]
 impl Writing for Upload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
@@ -147,17 +136,3 @@ impl Writing for Upload {
 
 /// Bytes a second that even a slow disk writes.
 const SLOWEST: u64 = 1 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_nobody_may_write_is_replaced_by_root_alone() {
-        assert!(refuse_read_only(0o644, false).is_ok() && refuse_read_only(0o222, false).is_ok());
-        for mode in [0o444, 0o555, 0] {
-            assert!(matches!(refuse_read_only(mode, false), Err(Failure::Forbidden(_))), "{mode:o}");
-            assert!(refuse_read_only(mode, true).is_ok(), "{mode:o}");
-        }
-    }
-}

@@ -9,8 +9,8 @@ use super::{Shared, undo};
 use crate::checksum::{Crc32c, Crc32cDigest};
 use crate::fs::Client;
 use crate::object::{ETag, Key, ReadCondition};
-use crate::state::Change;
-use crate::store::journal::Discarded;
+use crate::state::{Change, CreateRow, millis};
+use crate::store::journal::{Discarded, Told};
 use crate::store::{GetObject, MultipartStore, StoreResult, existing};
 
 /// Contents by their keys.
@@ -72,8 +72,32 @@ impl GivenUp {
     }
 }
 
+/// See [`super::S3Share::discard`].
+pub(super) async fn discard(shared: &Shared, fits: impl Fn(&str) -> bool) -> Vec<Told> {
+    let (journal, asked) = (shared.store.journal(), millis(SystemTime::now()));
+    let discarded = journal.discard(&fits, |discarded| note(shared, discarded)).await;
+    // A file that was made empty first, and saved when S3 did not answer any more, is held as that still.
+    let is_left = |create: &CreateRow| {
+        let is_pending = Key::new(&create.key).is_ok_and(|key| journal.has(&key));
+        fits(&create.key) && create.made <= asked && !is_pending
+    };
+    let empty = shared.store.creates().discard(is_left).await;
+    // What was moved twice goes back as it came.
+    for discarded in discarded.iter().rev() {
+        put_back(shared, discarded).await;
+    }
+    let mut told: Vec<Told> = discarded.into_iter().map(|discarded| discarded.told).collect();
+    for (create, may_be_there) in empty {
+        shared.dates.touch_parent(&create.key);
+        if told.iter().all(|told| told.key != create.key) {
+            told.push(Told::empty_file(create.key, create.made, may_be_there));
+        }
+    }
+    told
+}
+
 /// Its client knows what it knew before. Whether it knew what it moved, if it is a move.
-pub(super) fn note(shared: &Shared, discarded: &Discarded) -> bool {
+fn note(shared: &Shared, discarded: &Discarded) -> bool {
     let Discarded { change, replaced, .. } = discarded;
     let key = change.key();
     // A move of which S3 has the copy leaves that.
@@ -91,7 +115,7 @@ pub(super) fn note(shared: &Shared, discarded: &Discarded) -> bool {
 }
 
 /// What a deletion or a move took away is there again.
-pub(super) async fn put_back(shared: &Shared, discarded: &Discarded) {
+async fn put_back(shared: &Shared, discarded: &Discarded) {
     let Discarded { change, replaced, moved, .. } = discarded;
     match &change.row.change {
         Change::Put { .. } => {}

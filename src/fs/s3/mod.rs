@@ -163,23 +163,7 @@ impl S3Share {
     ///
     /// [`Journal::discard`]: crate::store::journal::Journal::discard
     pub async fn discard(&self, fits: impl Fn(&str) -> bool) -> Vec<Told> {
-        let (shared, journal) = (&*self.0, self.0.store.journal());
-        let discarded = journal.discard(&fits, |discarded| given_up::note(shared, discarded)).await;
-        // A file that was made empty first, and saved when S3 did not answer any more, is held as that still.
-        let is_left = |key: &Key| fits(key.as_str()) && !journal.has(key);
-        let empty = shared.store.creates().discard(is_left).await;
-        // What was moved twice goes back as it came.
-        for discarded in discarded.iter().rev() {
-            given_up::put_back(shared, discarded).await;
-        }
-        let mut told: Vec<Told> = discarded.into_iter().map(|discarded| discarded.told).collect();
-        for (create, may_be_there) in empty {
-            shared.dates.touch_parent(&create.key);
-            if told.iter().all(|told| told.key != create.key) {
-                told.push(Told::empty_file(create.key, create.made, may_be_there));
-            }
-        }
-        told
+        given_up::discard(&self.0, fits).await
     }
 }
 

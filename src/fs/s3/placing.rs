@@ -228,7 +228,7 @@ impl Placing {
         let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
         seen_versions.saw(client, job.to.as_str(), &written.etag);
         if self.kind == Transfer::Move
-            && !seen_versions.knows_no_other(client, job.from.key.as_str(), &job.from.etag)
+            && !seen_versions.knows_no_other(client, job.from.key.as_str(), (&job.from.etag, job.from.size))
         {
             seen_versions.moved_unseen(client, job.to.as_str());
         }

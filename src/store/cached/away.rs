@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Cached;
 use crate::cache::Freshness;
@@ -41,23 +41,30 @@ impl Cached {
             let out_of_reach = |_| Err(StoreError::Unavailable("it is out of reach".into()));
             return timeout(KNOWN_WAIT, asked()).await.unwrap_or_else(out_of_reach);
         }
-        let (begun, mut pause, mut end) = (Instant::now(), FIRST_PAUSE, None);
-        loop {
-            match asked().await {
-                Err(error) if is_known && error.is_transient() && !self.reach.is_doubted() => {
-                    let next = Instant::now() + pause;
-                    let is_slow = begun.elapsed() >= KNOWN_WAIT && self.reach.is_silent_since(begun);
-                    if is_slow || next > *end.get_or_insert_with(|| Instant::now() + KNOWN_WAIT) {
-                        self.reach.doubt(begun);
-                        return Err(error);
-                    }
-                    tracing::debug!(%error, "asked again before what is known is answered");
-                    sleep_until(next).await;
-                    pause *= 2;
-                }
-                answer => return answer,
+        let (end, mut pause) = (Instant::now() + KNOWN_WAIT, FIRST_PAUSE);
+        let mut answer = asked().await;
+        while is_known && matches!(&answer, Err(error) if error.is_transient()) {
+            let next = Instant::now() + pause;
+            if next >= end || self.is_in_vain() {
+                self.vain.lock().get_or_insert_with(Instant::now);
+                return answer;
             }
+            tracing::debug!("asked again before what is known is answered");
+            sleep_until(next).await;
+            pause *= 2;
+            answer = timeout_at(end, asked()).await.unwrap_or(answer);
         }
+        if answer.is_ok() {
+            *self.vain.lock() = None;
+        }
+        answer
+    }
+
+    /// Whether it has just been asked again and again in vain.
+    fn is_in_vain(&self) -> bool {
+        let mut vain = self.vain.lock();
+        vain.take_if(|since| since.elapsed() >= VAIN_TIME);
+        vain.is_some()
     }
 
     /// An answer from memory for a store that is away.
@@ -76,5 +83,52 @@ impl Cached {
 
 /// A connection that has not come by then does not come, and what fails for so long is more than a blip.
 const KNOWN_WAIT: Duration = Duration::from_millis(500);
+/// For so long a failure is no news, unless there is an answer.
+const VAIN_TIME: Duration = Duration::from_secs(5);
 /// A connection that S3 closed while it was idle is replaced at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::cache::CacheOptions;
+    use crate::metrics::Metrics;
+    use crate::store::memory::MemoryStore;
+
+    fn store() -> Cached {
+        Cached::new(Arc::new(MemoryStore::default()), CacheOptions::default(), Metrics::default())
+    }
+
+    /// What comes of a question whose answer is known if the first attempts fail, each after a time: the answer, how often it was
+    /// asked, and in how many milliseconds.
+    async fn asked(store: &Cached, failures: usize, each: u64) -> (bool, usize, u128) {
+        let (attempts, begun) = (AtomicUsize::new(0), Instant::now());
+        let ask = || async {
+            let number = attempts.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(each)).await;
+            if number < failures { Err(StoreError::Unavailable("a test".into())) } else { Ok(()) }
+        };
+        let answer = store.reached(true, ask).await;
+        (answer.is_ok(), attempts.into_inner(), begun.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_breaks_is_no_reason_to_answer_what_may_be_old() {
+        let store = store();
+        assert_eq!(asked(&store, 0, 10).await, (true, 1, 10));
+        assert_eq!(asked(&store, 1, 10).await, (true, 2, 70));
+        assert_eq!(asked(&store, 3, 10).await, (true, 4, 390));
+        assert_eq!(asked(&store, 9, 10).await, (false, 4, 390), "half a second is enough");
+        assert_eq!(asked(&store, 1, 10).await, (false, 1, 10), "it has just been in vain");
+        assert_eq!(asked(&store, 0, 10).await, (true, 1, 10));
+        assert_eq!(asked(&store, 1, 10).await, (true, 2, 70), "it has answered since");
+        assert_eq!(asked(&store, 9, 600).await, (false, 1, 600), "that took long enough");
+        assert_eq!(asked(&store, 1, 10).await, (false, 1, 10));
+        tokio::time::advance(VAIN_TIME).await;
+        assert_eq!(asked(&store, 1, 10).await, (true, 2, 70), "that is long ago");
+        assert_eq!(asked(&store, 9, 240).await, (false, 2, 500), "the last one is cut off");
+    }
+}

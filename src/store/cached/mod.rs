@@ -14,6 +14,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::listing;
 use super::reach::Reach;
@@ -50,6 +52,8 @@ pub struct Cached {
     single_flight: KeyedLock<Asked>,
     metrics: Metrics,
     reach: Reach,
+    /// When the store was last asked again and again in vain, unless it has answered since.
+    vain: Mutex<Option<Instant>>,
 }
 
 impl Cached {
@@ -63,6 +67,7 @@ impl Cached {
             single_flight: KeyedLock::default(),
             metrics,
             reach: Reach::default(),
+            vain: Mutex::default(),
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use moka::sync::Cache;
 use tokio::sync::Notify;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout, timeout_at};
 
 use super::layers::retry::{Limit, Retry, RetryPolicy};
 use super::{MultipartStore, ObjectStore, Payload, PutObject, StoreError, StoreResult, existing};
@@ -131,12 +131,12 @@ impl Creates {
         Some(row.create.clone())
     }
 
-    /// Gives up those whose keys fit; returns them, and whether the store may have got something of each.
-    pub async fn discard(&self, fits: impl Fn(&Key) -> bool) -> Vec<(CreateRow, bool)> {
-        let mut discarded = Vec::new();
-        for (key, row) in self.0.rows.all().into_iter().filter(|(key, _)| fits(key)) {
+    /// Gives up those that fit; returns them, and whether the store may have got something of each.
+    pub async fn discard(&self, fits: impl Fn(&CreateRow) -> bool) -> Vec<(CreateRow, bool)> {
+        let (mut discarded, end) = (Vec::new(), Instant::now() + DISCARD_PATIENCE);
+        for (key, row) in self.0.rows.all().into_iter().filter(|(_, row)| fits(&row.create)) {
             // It may be just going there.
-            let Ok(_turn) = timeout(DISCARD_PATIENCE, row.turn.lock()).await else { continue };
+            let Ok(_turn) = timeout_at(end, row.turn.lock()).await else { continue };
             if self.0.rows.has(&key, &row) {
                 self.end(&key, Left::Nothing).await;
                 discarded.push((row.create.clone(), row.attempted()));

@@ -20,6 +20,11 @@ pub struct File {
 }
 
 impl Version {
+    /// What a client knows of that it has moved and has not got: it is none that is ever there.
+    fn unseen() -> Self {
+        Self { content: "unseen".to_owned(), file: None }
+    }
+
     fn has_content_of(&self, other: &Self) -> bool {
         let content = |version: &Self| version.file.map(|file| (file.inode, file.modified));
         self.content == other.content && content(self) == content(other)
@@ -40,8 +45,6 @@ struct Known {
     replaces_copy: bool,
     /// The version that it was refused to delete.
     told: Option<Version>,
-    /// It has moved there what it had not got.
-    aside: bool,
     /// It was told that nothing is there, and was shown nothing since.
     absent: bool,
 }
@@ -75,10 +78,7 @@ impl Knowledge {
 
     /// Whether a write must go beside what is there.
     pub fn loses(&self, client: usize, path: &str, there: Option<&Version>) -> bool {
-        // What it moved there and has not got is somebody else's.
-        let is_aside = self.0.get(&(client, path.to_owned())).is_some_and(|known| known.aside);
         there.is_some_and(|there| match self.meant(client, path) {
-            _ if is_aside => true,
             Meant::This(seen) => !seen.has_content_of(there),
             Meant::Nothing => true,
             Meant::Newest => false,
@@ -103,13 +103,12 @@ impl Knowledge {
     /// It has the whole of it.
     pub fn saw(&mut self, client: usize, path: &str, version: Version) {
         let known = self.of(client, path);
-        (known.seen, known.pieces, known.copy, known.aside) = (Some(version), None, None, false);
+        (known.seen, known.pieces, known.copy) = (Some(version), None, None);
     }
 
     /// It got `count` bytes from `first` on.
     pub fn got(&mut self, client: usize, path: &str, version: Version, first: usize, count: usize) {
         let known = self.of(client, path);
-        known.aside &= count < version.content.len();
         if known.seen.as_ref() == Some(&version) {
             return;
         }
@@ -159,7 +158,7 @@ impl Knowledge {
     /// It has moved what is there, and had not got it.
     pub fn moved_unseen(&mut self, client: usize, path: &str) {
         let known = self.of(client, path);
-        (known.aside, known.told) = (true, None);
+        (known.seen, known.pieces, known.told) = (Some(Version::unseen()), None, None);
     }
 
     /// Whether it has got or made another version than that, or lost there.
@@ -177,9 +176,9 @@ impl Knowledge {
         let was_empty = |seen: &Version| seen.content.is_empty() && !there.content.is_empty();
         let made_empty = there.file.is_none() && known.seen.as_ref().is_some_and(was_empty);
         let knows_of_none = known.seen.is_none() && known.absent;
-        let has_own = known.copy.is_some() || made_empty || knows_of_none;
-        let is_unseen = known.aside || known.seen.as_ref() != Some(there) && has_own;
-        is_unseen && known.told.as_ref() != Some(there)
+        let has_moved = known.seen.as_ref() == Some(&Version::unseen());
+        let has_own = known.copy.is_some() || made_empty || knows_of_none || has_moved;
+        known.seen.as_ref() != Some(there) && has_own && known.told.as_ref() != Some(there)
     }
 
     /// It was refused to delete it.
@@ -190,7 +189,7 @@ impl Knowledge {
     /// It removed the file, or moved it away.
     pub fn forget(&mut self, client: usize, path: &str) {
         let known = self.of(client, path);
-        (known.seen, known.pieces, known.copy, known.aside) = (None, None, None, false);
+        (known.seen, known.pieces, known.copy) = (None, None, None);
     }
 
     /// The versions that it has seen in a folder.

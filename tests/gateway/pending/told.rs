@@ -203,7 +203,11 @@ async fn what_was_moved_aside_unseen_is_neither_replaced_nor_deleted_unseen() {
             assert_eq!(client.get("/file").await.1, "old");
             away.bucket.put("file", "theirs").await;
             assert_eq!(client.list("/").await.len(), 2);
-            assert_eq!(client.rename("/file", "/aside").await, 201);
+            assert_eq!(client.rename("/file", "/before").await, 201);
+            away.drained().await;
+            // It has not got it by moving it again.
+            assert_eq!(client.rename("/before", "/aside").await, 201);
+            away.drained().await;
             for content in ["first", "second", "third"] {
                 save_to(&client, "/file", content).await;
                 assert!(matches!(client.rename("/file", "/aside").await, 201 | 204));

@@ -10,7 +10,8 @@ use crate::fs::s3::conflict::room;
 use crate::fs::s3::metadata::{Located, Node};
 use crate::fs::s3::placing::{Placed, Progress};
 use crate::fs::s3::silence::{Silence, writer};
-use crate::object::{Condition, ETag, Key, Written};
+use crate::object::{Condition, ETag, Key, ObjectMeta, Written};
+use crate::store::ObjectStore;
 use crate::store::journal::{MovedFile, is_unstored};
 
 /// Where a file is moved to.
@@ -43,9 +44,9 @@ impl Transferring {
                 (meta.etag, meta.size) = (from.etag, from.size);
                 (Place { key: to, condition: Condition::IfAbsent, is_beside: false }, Some(written.etag))
             }
-            None => (self.place(&from, to)?, None),
+            None => (self.place(&from, to).await?, None),
         };
-        let version = meta.etag.clone();
+        let version = (meta.etag.clone(), meta.size);
         let (to, condition) = (place.key.clone(), place.condition.clone());
         let moved = MovedFile { from, meta, to, condition, was_sent, copied, loser };
         let writer = writer(&self.context.client);
@@ -69,17 +70,19 @@ impl Transferring {
     }
 
     /// To `to`, or beside it where it is known that somebody else's is there: it would come to nothing.
-    fn place(&self, from: &Key, to: Key) -> Result<Place, Failure> {
+    async fn place(&self, from: &Key, to: Key) -> Result<Place, Failure> {
         let old = match &self.target.old {
-            Some(Located { node: Node::File(old), .. }) => Some(&old.etag),
+            Some(Located { node: Node::File(old), .. }) => Some(old),
             _ => None,
         };
-        let condition = self.condition(&to, old);
+        let condition = self.condition(&to, old.map(|old| &old.etag));
         if !old.is_some_and(|old| is_others(old, &condition)) {
             return Ok(Place { key: to, condition, is_beside: false });
         }
         let own = self.shared.loser(&self.context.client, to.as_str()).filter(|(copy, _)| copy != from);
-        if let Some((key, etag)) = own {
+        if let Some((key, etag)) = own
+            && self.store.head(&key).await.is_ok_and(|there| there.etag == etag)
+        {
             return Ok(Place { key, condition: Condition::IfMatch(etag), is_beside: true });
         }
         let journal = self.shared.store.journal();
@@ -89,12 +92,12 @@ impl Transferring {
         Ok(Place { key, condition: Condition::IfAbsent, is_beside: true })
     }
 
-    async fn note_accepted(&self, place: &Place, moved: &ETag, written: &Written) {
+    async fn note_accepted(&self, place: &Place, (moved, size): &(ETag, u64), written: &Written) {
         let (shared, client, from) = (&self.shared, &self.context.client, &self.source.key);
         let (to, seen_versions) = (place.key.as_str(), &shared.seen_versions);
         let has_seen = seen_versions.of(client, from).is_some_and(|seen| seen == *moved);
         seen_versions.made(client, to, &written.etag);
-        if !seen_versions.knows_no_other(client, from, moved) {
+        if !seen_versions.knows_no_other(client, from, (moved, *size)) {
             seen_versions.moved_unseen(client, to);
         }
         if place.is_beside {
@@ -113,11 +116,15 @@ impl Transferring {
 }
 
 /// Whether what is there is known to be another version than the condition allows. What waits for S3 may be stored as that yet.
-fn is_others(there: &ETag, condition: &Condition) -> bool {
-    let may_come = |meant: &ETag| is_unstored(meant) || is_unstored(there);
+fn is_others(there: &ObjectMeta, condition: &Condition) -> bool {
+    let may_be = |meant: &ETag| {
+        // What was made empty the store may call otherwise.
+        let is_nothing = *meant == ETag::of_nothing() && there.size == 0;
+        is_unstored(meant) || is_unstored(&there.etag) || *meant == there.etag || is_nothing
+    };
     match condition {
-        Condition::IfMatch(meant) => *meant == unseen() || (meant != there && !may_come(meant)),
-        Condition::IfAbsent => !is_unstored(there),
+        Condition::IfMatch(meant) => *meant == unseen() || !may_be(meant),
+        Condition::IfAbsent => !is_unstored(&there.etag),
         Condition::None => false,
     }
 }
