@@ -299,8 +299,17 @@ impl TestGateway {
 
     /// How many requests it has sent to S3, as it counts them itself.
     pub async fn s3_requests(&self) -> u64 {
+        self.counted("s3dav_s3_requests_total").await
+    }
+
+    /// The same of one operation, since the gateway began to start.
+    pub async fn s3_requests_of(&self, operation: &str) -> u64 {
+        self.counted(&format!("s3dav_s3_requests_total{{operation=\"{operation}\"")).await
+    }
+
+    async fn counted(&self, beginning: &str) -> u64 {
         let told = String::from_utf8(self.get("/.s3dav/metrics").await.1.into()).unwrap();
-        let counts = told.lines().filter(|line| line.starts_with("s3dav_s3_requests_total"));
+        let counts = told.lines().filter(|line| line.starts_with(beginning));
         counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 }

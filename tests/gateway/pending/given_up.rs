@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use s3dav::control::{self, PendingAction, Reply, Request};
+use s3dav::config::Config;
+use s3dav::control::{self, ControlError, PendingAction, Reply, Request};
 use s3dav::embedded::{Action, Gate};
 use s3dav::store::journal::Durability;
 
 use super::Away;
-use crate::harness::eventually;
+use crate::harness::{buckets, eventually};
 
 /// A gateway on a bucket that holds `f`, which the client has read.
 async fn with_file() -> Away {
@@ -38,10 +39,16 @@ impl Away {
     /// Gives up what is pending at a path; the paths of that.
     async fn discards(&self, path: &str) -> Vec<String> {
         let state = self.gateway.state.path().join("state");
-        let request = Request::Pending { path: path.to_owned(), action: PendingAction::Discard };
-        match control::ask(&state, request, Duration::from_secs(30)).await {
-            Ok(Reply::Pending { changes }) => changes.into_iter().map(|change| change.path).collect(),
-            other => panic!("{other:?}"),
+        loop {
+            let request = Request::Pending { path: path.to_owned(), action: PendingAction::Discard };
+            match control::ask(&state, request, Duration::from_secs(30)).await {
+                Ok(Reply::Pending { changes }) => {
+                    return changes.into_iter().map(|change| change.path).collect();
+                }
+                // It has only just started.
+                Err(ControlError::NotRunning { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                other => panic!("{other:?}"),
+            }
         }
     }
 
@@ -201,21 +208,34 @@ async fn what_was_saved_after_the_second_move_that_is_given_up_is_shown_and_save
 /// What others had made, and its client had not got when it moved it, is nobody's to replace.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_moved_unseen_is_not_replaced_when_the_move_is_given_up() {
-    let mut away = with_file().await;
-    away.bucket.put("f", "theirs").await;
-    eventually("theirs is known", || async {
-        let request = away.gateway.request("GET", "/f").header("User-Agent", "other/1");
-        request.send().await.unwrap().text().await.unwrap() == "theirs"
-    })
-    .await;
-    away.door.shut().await;
-    assert_eq!(away.gateway.transfer("MOVE", "/f", "/aside").await, 201);
-    assert_eq!(away.gateway.put("/f", "mine").await, 201);
-    assert_eq!(away.discards("/aside").await, ["/aside"]);
-    away.door.open().await;
-    away.drained().await;
-    assert_eq!(away.bucket.get("f").await.unwrap(), "theirs");
-    assert_eq!(away.bucket.keys().await.len(), 2, "what was saved lies beside");
+    for (is_over_another, restarts) in [(false, false), (true, false), (false, true)] {
+        let mut away = with_file().await;
+        if is_over_another {
+            assert_eq!(away.gateway.put("/aside", "a backup").await, 201);
+            away.drained().await;
+        }
+        away.bucket.put("f", "theirs").await;
+        eventually("theirs is known", || async {
+            let request = away.gateway.request("GET", "/f").header("User-Agent", "other/1");
+            request.send().await.unwrap().text().await.unwrap() == "theirs"
+        })
+        .await;
+        away.door.shut().await;
+        let moved = away.gateway.transfer("MOVE", "/f", "/aside").await;
+        assert_eq!(moved, if is_over_another { 204 } else { 201 });
+        assert_eq!(away.gateway.put("/f", "mine").await, 201);
+        if restarts {
+            let as_before =
+                |config: &mut Config| buckets(config).file_system.durability = Durability::Journal;
+            away = away.restarted_with(as_before).await;
+        }
+        assert_eq!(away.discards("/aside").await, ["/aside"]);
+        away.door.open().await;
+        away.drained().await;
+        assert_eq!(away.bucket.get("f").await.unwrap(), "theirs", "{is_over_another}, {restarts}");
+        let files = if is_over_another { 3 } else { 2 };
+        assert_eq!(away.bucket.keys().await.len(), files, "what was saved lies beside");
+    }
 }
 
 /// macOS makes a file empty, and then writes it: both are given up.
