@@ -51,10 +51,9 @@ pub(super) async fn carry_out(
     let fits = |key: &str| PathKey::of_text(key).is_within(&folder);
     let told = match action {
         PendingAction::List => {
-            let is_pending = |key: &str| Key::new(key).is_ok_and(|key| journal.has(&key));
-            let creates = state.creates().into_iter().filter(|(key, _)| fits(key) && !is_pending(key));
-            let creates = creates.map(|(key, since)| Told::empty_file(key, since, false));
-            journal.told(fits).into_iter().chain(creates).collect()
+            let empty = empty_files(journal, state, fits).into_iter();
+            let empty = empty.map(|(key, since)| Told::empty_file(key, since, false));
+            journal.told(fits).into_iter().chain(empty).collect()
         }
         PendingAction::Retry => journal.retry(fits),
         PendingAction::Discard => match share {
@@ -66,13 +65,19 @@ pub(super) async fn carry_out(
     Ok(told.into_iter().map(shown).collect())
 }
 
+/// The keys that fit of empty files without a content that is pending, and since when they are held: milliseconds since 1970.
+fn empty_files(journal: &Journal, state: &State, fits: impl Fn(&str) -> bool) -> Vec<(String, u64)> {
+    let mut empty = state.creates();
+    empty.retain(|(key, _)| fits(key) && !Key::new(key).is_ok_and(|key| journal.has(&key)));
+    empty
+}
+
 /// Gives up what is pending of the keys that fit, and the empty files whose content was.
 async fn discard(journal: &Journal, state: &State, fits: impl Fn(&str) -> bool) -> Vec<Told> {
     // What clients knew is known to no gateway now.
     let discarded = journal.discard(&fits, |_| false).await.into_iter();
     let mut told: Vec<Told> = discarded.map(|discarded| discarded.told).collect();
-    let is_pending = |key: &str| Key::new(key).is_ok_and(|key| journal.has(&key));
-    for (key, since) in state.creates().into_iter().filter(|(key, _)| fits(key) && !is_pending(key)) {
+    for (key, since) in empty_files(journal, state, fits) {
         if let Err(error) = state.end_create(&key, Left::Nothing).await {
             tracing::warn!(key, error = with_causes(&error), "an empty file is noted on disk still");
         } else if told.iter().all(|told| told.key != key) {

@@ -69,7 +69,7 @@ impl Served {
 
 /// As `rm --one-file-system` does.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_goes_without_what_is_mounted_in_it() {
+async fn a_folder_in_which_something_is_mounted_stays() {
     let Some(tools) = clients::needs(&["root", "mount", "umount"]) else { return };
     let served = Served::start().await;
     fs::create_dir_all(served.root.join("folder/deep")).unwrap();

@@ -44,7 +44,7 @@ impl Transferring {
                 (meta.etag, meta.size) = (from.etag, from.size);
                 (Place { key: to, condition: Condition::IfAbsent, is_beside: false }, Some(written.etag))
             }
-            None => (self.place(&from, to).await?, None),
+            None => (self.place(&from, to, loser.clone()).await?, None),
         };
         let version = (meta.etag.clone(), meta.size);
         let (to, condition) = (place.key.clone(), place.condition.clone());
@@ -70,7 +70,8 @@ impl Transferring {
     }
 
     /// To `to`, or beside it where it is known that somebody else's is there: it would come to nothing.
-    async fn place(&self, from: &Key, to: Key) -> Result<Place, Failure> {
+    /// `own`: what its client had lost there before.
+    async fn place(&self, from: &Key, to: Key, own: Option<(Key, ETag)>) -> Result<Place, Failure> {
         let old = match &self.target.old {
             Some(Located { node: Node::File(old), .. }) => Some(old),
             _ => None,
@@ -79,8 +80,7 @@ impl Transferring {
         if !old.is_some_and(|old| is_others(old, &condition)) {
             return Ok(Place { key: to, condition, is_beside: false });
         }
-        let own = self.shared.loser(&self.context.client, to.as_str()).filter(|(copy, _)| copy != from);
-        if let Some((key, etag)) = own
+        if let Some((key, etag)) = own.filter(|(copy, _)| copy != from)
             && self.store.head(&key).await.is_ok_and(|there| there.etag == etag)
         {
             return Ok(Place { key, condition: Condition::IfMatch(etag), is_beside: true });
