@@ -23,8 +23,8 @@ struct Content {
     /// Bytes.
     size: u64,
     crc32c: Crc32c,
-    /// When it was given up.
-    at: SystemTime,
+    /// What S3 has of it has come there by then.
+    until: SystemTime,
 }
 
 impl Default for GivenUp {
@@ -34,8 +34,8 @@ impl Default for GivenUp {
 }
 
 impl GivenUp {
-    /// The version at `key`, if its content was saved there by this client and given up, and S3 got it before that or in the same
-    /// moment.
+    /// The version at `key`, if its content was saved there by this client and given up, and S3 got it before that or
+    /// soon after.
     pub(super) async fn version_at(
         &self,
         store: &dyn MultipartStore,
@@ -45,7 +45,7 @@ impl GivenUp {
         let Some(mut contents) = self.0.get(key) else { return Ok(None) };
         let Some(meta) = existing(store.head(key).await)? else { return Ok(None) };
         contents.retain(|content| {
-            content.client == *client && content.size == meta.size && meta.last_modified <= content.at + LATE
+            content.client == *client && content.size == meta.size && meta.last_modified <= content.until
         });
         if contents.is_empty() {
             return Ok(None);
@@ -98,7 +98,7 @@ pub(super) async fn discard(shared: &Shared, fits: impl Fn(&str) -> bool) -> Vec
 
 /// Its client knows what it knew before. Whether it knew what it moved, if it is a move.
 fn note(shared: &Shared, discarded: &Discarded) -> bool {
-    let Discarded { change, replaced, .. } = discarded;
+    let Discarded { change, told, replaced, .. } = discarded;
     let key = change.key();
     // A move of which S3 has the copy leaves that.
     if let Some(there) = change.copied().as_ref().or(replaced.as_ref()) {
@@ -108,7 +108,8 @@ fn note(shared: &Shared, discarded: &Discarded) -> bool {
     let knew = !shared.seen_versions.has_moved_unseen(&client, key.as_str());
     if let Change::Put { body } = &change.row.change {
         let (size, crc32c) = body.as_ref().map_or((0, 0), |body| (body.size, body.crc32c));
-        let content = Content { client, size, crc32c: Crc32c(crc32c), at: SystemTime::now() };
+        let late = if told.is_under_way { LATE_ON_ITS_WAY } else { LATE };
+        let content = Content { client, size, crc32c: Crc32c(crc32c), until: SystemTime::now() + late };
         shared.given_up.add(key.clone(), content);
     }
     knew
@@ -130,5 +131,34 @@ const MAX_KEYS: u64 = 1_000;
 const MAX_CONTENTS: usize = 16;
 /// For so long they are remembered after the last of a key was given up.
 const TIME: Duration = Duration::from_secs(600);
-/// S3 may take what is on its way a little later, and its clock may be ahead.
+/// Its clock may be ahead of this machine's.
 const LATE: Duration = Duration::from_secs(15);
+/// S3 carries out what it has got of a request, also when nobody waits for the answer any more: within its own deadline.
+const LATE_ON_ITS_WAY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{Attributes, Condition};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{ObjectStore, PutObject};
+
+    /// The version that its client may replace: it has saved `x` there, and given that up, so that S3 has got it by `until`.
+    async fn version(until: SystemTime) -> Option<ETag> {
+        let (store, given_up) = (MemoryStore::default(), GivenUp::default());
+        let key = &Key::new("f").unwrap();
+        let (attributes, condition) = (&Attributes::default(), &Condition::None);
+        store.put(PutObject { key, body: "x".into(), attributes, condition }).await.unwrap();
+        let client = Client::new(None, [127, 0, 0, 1].into(), "agent/1.0");
+        let crc32c = Crc32c::of(["x".as_bytes()]);
+        given_up.add(key.clone(), Content { client: client.clone(), size: 1, crc32c, until });
+        given_up.version_at(&store, key, &client).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_came_there_later_was_saved_by_somebody() {
+        let now = SystemTime::now();
+        assert!(version(now + LATE_ON_ITS_WAY).await.is_some());
+        assert_eq!(version(now - LATE).await, None);
+    }
+}
