@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3dav::embedded::Action;
 use s3dav::object::{Attributes, Condition, Key};
 use s3dav::spool::Quota;
 use s3dav::store::PutObject;
+use tokio::sync::oneshot;
 
 use crate::harness::{Bucket, TestGateway, buckets, embedded, xml};
 
@@ -221,6 +223,32 @@ async fn large_uploads_that_lose_are_kept_too() {
     bucket.put("film.mov", "theirs again").await;
     assert_eq!(gateway.put("/film.mov", body).await, 409);
     assert_eq!(bucket.get("film.mov").await.unwrap(), "theirs again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_a_new_name_leaves_the_winners_properties() {
+    for gateway in TestGateway::both().await {
+        let (begun, has_begun) = oneshot::channel();
+        let (more, rest) = oneshot::channel();
+        let first = stream::iter([Ok("lo")]);
+        let last = stream::once(async {
+            begun.send(()).unwrap();
+            rest.await.map(|()| "st")
+        });
+        let request = gateway.request("PUT", "/f").header("User-Agent", "slow/1");
+        let losing = tokio::spawn(request.body(reqwest::Body::wrap_stream(first.chain(last))).send());
+        has_begun.await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(gateway.put("/f", "won").await, 201);
+        let colour = xml::set("<x:colour xmlns:x=\"urn:x\">red</x:colour>");
+        assert_eq!(gateway.request("PROPPATCH", "/f").body(colour).send().await.unwrap().status(), 207);
+        more.send(()).unwrap();
+        assert_eq!(losing.await.unwrap().unwrap().status(), 201);
+        assert_eq!(gateway.get("/f").await.1, "won");
+        let asked = xml::propfind("<x:colour xmlns:x=\"urn:x\"/>");
+        let told = gateway.propfind("/f", "0", &asked).await.text().await.unwrap();
+        assert!(told.contains("red"), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

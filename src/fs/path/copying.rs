@@ -178,7 +178,7 @@ fn copy_content(
     }
     match Stat::of(&Metadata::from_file(&from)?) {
         Some(now) if now.has_content_of(stat, there)? => {}
-        _ => return Err(io::Error::other("the file changed while it was copied")),
+        _ => return Err(io::Error::other(DiskError::ChangedWhileRead)),
     }
     file.set_permissions(Permissions::from_mode(stat.mode))?;
     file.sync_all()?;

@@ -87,7 +87,7 @@ impl Silence {
         &self,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Option<Result<T, Failure>> {
-        if self.shared.accepts_at_once() {
+        if self.shared.accepts_at_once(&self.key) {
             return None;
         }
         // It is large, and lies below much else.
@@ -103,9 +103,12 @@ impl Silence {
 }
 
 impl Shared {
-    /// Whether what may be accepted need not be tried first.
-    pub(super) fn accepts_at_once(&self) -> bool {
-        self.options.durability == Durability::Journal || self.store.reach().is_lost()
+    /// Whether what may be accepted need not be tried first: S3 could not be asked, or not before it has what was accepted of
+    /// this file, and that may be large.
+    pub(super) fn accepts_at_once(&self, key: &Key) -> bool {
+        self.options.durability == Durability::Journal
+            || self.store.reach().is_lost()
+            || self.store.journal().has(key)
     }
 
     /// Whether a change that could not be accepted is made in S3 at once: this machine's disk takes nothing, and nobody has

@@ -26,6 +26,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::{StoreError, StoreResult};
 use crate::logging::with_causes;
@@ -301,8 +302,9 @@ impl Journal {
         remove(change.body().filter(|body| !is_needed(body))).await;
     }
 
-    /// Waits until nothing of `key` is on its way, or until that fails.
+    /// Waits until nothing of `key` is on its way, or until that fails, or for [`SETTLE`].
     async fn settle(&self, key: &Key) -> StoreResult<()> {
+        let end = Instant::now() + SETTLE;
         let mut changes = self.0.changes.subscribe();
         // Each is told of its own failures.
         let mut first: Option<(u64, u32)> = None;
@@ -324,7 +326,9 @@ impl Journal {
                 return Err(StoreError::Unavailable(head.failure().into()));
             }
             // Its sender lives in `self`.
-            let _ = changes.changed().await;
+            if timeout_at(end, changes.changed()).await.is_err() {
+                return Err(StoreError::Unavailable("an earlier change of it is still on its way".into()));
+            }
         }
     }
 
@@ -387,6 +391,8 @@ impl Journal {
 
 /// Of what is accepted where that is asked for: a program that saves twice does so within this time.
 pub const DELAY: Duration = Duration::from_secs(2);
+/// Whoever may wait longer, by the budget of its request, asks again: a large file is on its way for hours.
+const SETTLE: Duration = Duration::from_secs(5);
 /// As long as a client may remember what it was told.
 const STORED_TIME: Duration = Duration::from_secs(24 * 3600);
 /// About 200 bytes each.

@@ -232,6 +232,20 @@ async fn what_the_last_request_saves_is_sent_before_the_end() {
     assert_eq!(bucket.get("d/late").await.unwrap(), "begun, ended");
 }
 
+/// The header tells what a client has in mind, and nobody holds it to that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_longer_than_was_expected_is_saved_whole() {
+    let away = journaling(50).await;
+    for (path, status) in [("/d/new", 201), ("/d/doc", 204)] {
+        let content = reqwest::Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>("content")]));
+        let request = away.gateway.request("PUT", path).header("X-Expected-Entity-Length", "0");
+        assert_eq!(request.body(content).send().await.unwrap().status(), status);
+        assert_eq!(away.gateway.get(path).await.1, "content");
+        away.drained().await;
+        assert_eq!(away.bucket.get(&path[1..]).await.unwrap(), "content");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_and_never_listed_is_saved_while_s3_is_silent() {
     let away = journaling(50).await;

@@ -8,6 +8,7 @@ mod given_up;
 mod killed_uploads;
 mod losers;
 mod moves;
+mod on_its_way;
 mod orders;
 mod own_disk;
 mod phases;

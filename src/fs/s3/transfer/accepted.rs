@@ -33,7 +33,9 @@ impl Transferring {
             was_sent = true;
             self.run(&mut progress).await
         };
-        if let Some(moved) = Silence::begin(&self.shared, &to).or_none(sending).await {
+        let journal = self.shared.store.journal();
+        let asked = if journal.has(&from) { &from } else { &to };
+        if let Some(moved) = Silence::begin(&self.shared, asked).or_none(sending).await {
             return moved;
         }
         let loser = self.shared.loser(&self.context.client, &self.target.key);
@@ -50,7 +52,7 @@ impl Transferring {
         let (to, condition) = (place.key.clone(), place.condition.clone());
         let moved = MovedFile { from, meta, to, condition, was_sent, copied, loser };
         let writer = writer(&self.context.client);
-        let accepted = self.shared.store.journal().accept_move(moved, &writer).await;
+        let accepted = journal.accept_move(moved, &writer).await;
         let written = match accepted.map_err(Failure::from) {
             Ok(written) => written,
             Err(failure) if self.shared.is_for_store(&place.key, &failure) => {
