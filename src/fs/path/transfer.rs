@@ -1,13 +1,15 @@
 //! COPY and MOVE: a move is a rename; a copy is made beside its destination and renamed. What is at
 //! the destination is replaced, and never removed first where the file system has a way.
 
+mod ends;
+
 use std::io;
 use std::sync::Arc;
 
 use cap_std::fs::MetadataExt;
 
+use self::ends::{contain_each_other, overlaps};
 use super::copying::{Copied, copy_file, copy_folder};
-use super::disk::parent_missing;
 use super::part::{Part, remove_part};
 use super::removal::remove_all;
 use super::root::{DirEntry, is_mounted};
@@ -20,7 +22,6 @@ use crate::fs::following::Following;
 use crate::fs::new_names::NewName;
 use crate::fs::new_names::Spot;
 use crate::fs::{Failure, RequestContext, ResourcePath};
-use crate::object::parent_prefix;
 use crate::state::PropertyChange;
 use crate::store::StoreError;
 use crate::sync::KeyedGuard;
@@ -194,31 +195,6 @@ impl Transferring {
         keys.map(|key| self.shared.changes.blocking_lock(key.clone()))
     }
 
-    /// The destination. Neither may hold the other, by way of a link either.
-    fn target_place(&self) -> Result<DirEntry, Failure> {
-        let root = &self.shared.root;
-        let place = root.place(&self.target.key).map_err(parent_missing)?;
-        // Where a key lies when all links on the way are followed, but not the last.
-        let resolved = |key: &str| {
-            let name = super::path_name(key);
-            let parent = root.resolve(parent_prefix(key))?;
-            Ok::<_, Failure>(if parent == "." { name } else { format!("{parent}/{name}") })
-        };
-        if overlaps(&resolved(&self.source.key)?, &resolved(&self.target.key)?) {
-            Err(contain_each_other())
-        } else {
-            Ok(place)
-        }
-    }
-
-    /// Whether both names are the same thing: on a disk that takes capitals for small letters, or by
-    /// a second name.
-    fn is_itself(&self) -> bool {
-        let old = self.target.old.as_ref();
-        old.is_some_and(|old| old.stat.identity == self.source.stat.identity && !old.is_link)
-            && !self.source.is_link
-    }
-
     fn rename(&self, to: &DirEntry) -> Result<(String, Copied), Failure> {
         let from = self.shared.root.place(&self.source.key)?;
         let is_folder = self.source.stat.is_folder && !self.source.is_link;
@@ -270,6 +246,7 @@ impl Transferring {
         if self.is_itself() {
             return Err(contain_each_other());
         }
+        self.refuse_nested()?;
         let (root, key) = (&self.shared.root, &self.source.key);
         let is_folder = self.source.stat.is_folder;
         let (part, copied) = Part::new(&self.shared, to, |place| {
@@ -379,16 +356,6 @@ impl Transferring {
     }
 }
 
-/// Whether one key is the other, or lies within it.
-fn overlaps(a: &str, b: &str) -> bool {
-    let (a, b) = (format!("{a}/"), format!("{b}/"));
-    a.starts_with(&b) || b.starts_with(&a)
-}
-
 fn changed_meanwhile(key: &str) -> Failure {
     Failure::Conflict(format!("someone else has changed {key:?}; check it, and try again"))
-}
-
-fn contain_each_other() -> Failure {
-    Failure::Forbidden("source and destination are the same, or one contains the other".to_owned())
 }

@@ -6,6 +6,7 @@ mod deep;
 mod escapes;
 mod exports;
 mod faults;
+mod links;
 #[cfg(target_os = "linux")]
 mod mounts;
 mod semantics;

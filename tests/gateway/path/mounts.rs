@@ -117,6 +117,37 @@ async fn a_file_is_not_moved_onto_itself_by_another_place_of_its_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_not_moved_into_itself_by_another_place_of_it() {
+    let Some(tools) = clients::needs(&["root", "mount", "umount"]) else { return };
+    let served = Served::start().await;
+    fs::create_dir_all(served.root.join("one/deep")).unwrap();
+    fs::write(served.root.join("one/deep/file"), "own").unwrap();
+    std::os::unix::fs::symlink("two/deep", served.root.join("link")).unwrap();
+    let _mounted = Mounted::second(&tools, &served.root.join("one"), served.root.join("two"));
+    let pairs = [
+        ("/one/", "/two/new/"),
+        ("/one/", "/two/deep/"),
+        ("/one/", "/two/deep/new/"),
+        ("/one/deep/", "/two/deep/new/"),
+        ("/two/deep/", "/one/deep/new/"),
+        ("/one/deep/", "/link/new/"),
+        ("/two/deep/file", "/one/deep/"),
+    ];
+    for (from, to) in pairs {
+        for method in ["COPY", "MOVE"] {
+            let status = served.gateway.transfer(method, from, to).await;
+            assert_eq!(status, 403, "{method} {from} {to}");
+            assert_eq!(served.read("one/deep/file").as_deref(), Some("own"), "{method} {from} {to}");
+        }
+    }
+    assert_eq!(
+        served.gateway.transfer("MOVE", "/two/deep/file", "/one/file").await,
+        201,
+        "beside it is not in it"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_leave_its_file_system_replaces_nothing_elsewhere() {
     let Some(tools) = clients::needs(&["root", "mount", "umount"]) else { return };
     let served = Served::start().await;
