@@ -49,14 +49,21 @@ impl Told {
     pub(super) fn hints(&self, context: &RequestContext) -> Hints {
         let written = context.destination.as_ref().unwrap_or(&context.path);
         let name = (context.client.clone(), written.path_key());
-        let was_told_absent = self.0.absent.lock().get(&name).is_some_and(|at| at.elapsed() < ABSENCE_TIME);
+        let was_told_absent = self.was_told_absent(&name);
+        let moves = context.method.as_str() == "MOVE";
+        let source_was_absent =
+            moves && self.was_told_absent(&(context.client.clone(), context.path.path_key()));
         let has_looked = self.0.looked.as_ref().is_none_or(|looked| {
             let has = |look: Look| looked.contains_key(&(name.0.clone(), look));
             has(Look::At(name.1.clone())) || name.1.parent().is_some_and(|folder| has(Look::Listing(folder)))
         });
         // A lock changes nothing: it may be one whose end was lost with a connection.
         let makes = context.client.quirks().takes_5xx_for_absence && context.makes_empty();
-        Hints { was_told_absent, has_looked, makes }
+        Hints { was_told_absent, source_was_absent, has_looked, makes }
+    }
+
+    fn was_told_absent(&self, name: &Name) -> bool {
+        self.0.absent.lock().get(name).is_some_and(|at| at.elapsed() < ABSENCE_TIME)
     }
 
     /// Takes note of the answer to a request that is no listing.

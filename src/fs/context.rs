@@ -93,6 +93,8 @@ struct HintState {
 pub struct Hints {
     /// It was told that nothing is there, and nothing else since.
     pub was_told_absent: bool,
+    /// The same of what it moves.
+    pub source_was_absent: bool,
     /// It was told what is there since this gateway began.
     pub has_looked: bool,
     /// It believes to make a file, and does not mean to empty one.

@@ -1,5 +1,7 @@
 //! What each client last saw of each object: the version that its next write means to replace.
 
+mod moves;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -209,34 +211,6 @@ impl SeenVersions {
         self.losers.note(client, key, copy, etag);
     }
 
-    /// Whether the client knows of no other version of `key` than this, of `size` bytes: it has neither got or made one, nor
-    /// lost there.
-    pub fn knows_no_other(&self, client: &Client, key: &str, (etag, size): (&ETag, u64)) -> bool {
-        match self.of(client, key) {
-            // What it made empty the store may call otherwise.
-            Some(seen) if seen == ETag::of_nothing() && size == 0 => true,
-            Some(seen) => self.as_stored(&seen) == self.as_stored(etag),
-            None => self.loser(client, key).is_none(),
-        }
-    }
-
-    /// The client has moved to `key` what it has not got: it knows of something there, and not of what.
-    pub fn moved_unseen(&self, client: &Client, key: &str) {
-        self.losers.forget_told(client, key);
-        self.made(client, key, &unseen());
-    }
-
-    pub fn has_moved_unseen(&self, client: &Client, key: &str) -> bool {
-        self.of(client, key) == Some(unseen())
-    }
-
-    /// What the client moved to `key` lost, and lies at `copy` now. What it has not seen of that, it does not replace when it
-    /// saves again.
-    pub fn moved_beside(&self, client: &Client, key: &str, copy: &str, (etag, has_seen): (&ETag, bool)) {
-        let unseen = unseen();
-        self.lost(client, key, copy, if has_seen { etag } else { &unseen });
-    }
-
     /// What clients know as the version `pending` was stored as `etag`, at `place`, which may be another than it was meant
     /// for.
     pub fn stored(&self, pending: &ETag, (meant, place): (&str, &str), etag: &ETag) {
@@ -360,14 +334,6 @@ impl SeenVersions {
         let prefix = format!("{folder}/");
         let seen = self.seen.iter().filter(|(name, _)| name.0 == *client && name.1.starts_with(&prefix));
         seen.map(|(name, etag)| (name.1.clone(), etag)).collect()
-    }
-
-    /// What the client knew in the folder `from` it knows in `to` now.
-    pub fn moved(&self, client: &Client, from: &str, to: &str) {
-        for (key, etag) in self.below(client, from) {
-            self.saw(client, &format!("{to}{}", &key[from.len()..]), &etag);
-            self.forget(client, &key);
-        }
     }
 
     /// The client has removed a folder, or something else took its place.

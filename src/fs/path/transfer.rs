@@ -45,7 +45,7 @@ impl PathFileSystem {
         let work = self.transferring(source, &to, kind).await?;
         let shared = Arc::clone(&self.shared);
         self.detached(async move {
-            let (disk, from) = (shared.disk.clone(), work.source.id());
+            let (disk, from, client) = (shared.disk.clone(), work.source.id(), work.context.client.clone());
             let old = work.target.old.as_ref().map(Located::id);
             let following = match kind {
                 Transfer::Move => {
@@ -65,6 +65,10 @@ impl PathFileSystem {
             // What lost lies beside it, and has none.
             if let Some(old) = old.filter(|old| old.trim_end_matches('/') == to.trim_end_matches('/')) {
                 log_failure(shared.state.remove_properties(&old).await);
+            }
+            if kind == Transfer::Move && shared.seen_versions.has_moved_unseen(&client, &to) {
+                // A crash must not forget that.
+                log_failure(shared.state.sync().await);
             }
             let keep = kind == Transfer::Copy;
             log_failure(shared.state.transfer_properties(&from, &to, keep).await);
@@ -149,7 +153,7 @@ impl Transferring {
         let is_unseen = self.kind == Transfer::Move
             && match seen_versions.of(client, &from.key) {
                 Some(seen) => !from.stat.has_content_as(&seen),
-                None => seen_versions.loser(client, &from.key).is_some(),
+                None => seen_versions.knows_of_none(&self.context, &from.key),
             };
         match (self.kind, self.source.stat.is_folder) {
             (Transfer::Copy, _) => {}

@@ -69,8 +69,8 @@ impl Placing {
                 Err(Failure::NotFound) if round > 0 => return Ok(()),
                 placed => placed?,
             };
-            if self.context.outcome.has_lost() {
-                // Whoever has lost must not replace the winner after a crash.
+            if self.context.outcome.has_lost() || self.has_moved_unseen(&placed) {
+                // Whoever has lost must not replace the winner after a crash, nor what it has moved and not got.
                 log_failure(self.shared.state.sync().await);
             }
             if self.kind == Transfer::Copy {
@@ -90,6 +90,12 @@ impl Placing {
             }
         }
         Err(Failure::Conflict("it kept changing while it was moved".to_owned()))
+    }
+
+    fn has_moved_unseen(&self, placed: &[Placed]) -> bool {
+        let is_unseen =
+            |to: &Key| self.shared.seen_versions.has_moved_unseen(&self.context.client, to.as_str());
+        self.kind == Transfer::Move && placed.iter().any(|placed| is_unseen(&placed.to))
     }
 
     /// `first`: no source has been deleted yet.
@@ -227,10 +233,9 @@ impl Placing {
     fn placed(&self, job: Job, written: Written) -> Placed {
         let (client, seen_versions) = (&self.context.client, &self.shared.seen_versions);
         seen_versions.saw(client, job.to.as_str(), &written.etag);
-        if self.kind == Transfer::Move
-            && !seen_versions.knows_no_other(client, job.from.key.as_str(), (&job.from.etag, job.from.size))
-        {
-            seen_versions.moved_unseen(client, job.to.as_str());
+        if self.kind == Transfer::Move {
+            let ends = (job.from.key.as_str(), job.to.as_str());
+            seen_versions.moved_as(&self.context, ends, (&job.from.etag, job.from.size));
         }
         Placed { from: job.from, to: job.to, written }
     }

@@ -161,12 +161,18 @@ impl Knowledge {
         (known.seen, known.pieces, known.told) = (Some(Version::unseen()), None, None);
     }
 
-    /// Whether it has got or made another version than that, or lost there.
-    pub fn knows_other(&self, client: usize, path: &str, there: &Version) -> bool {
-        self.0.get(&(client, path.to_owned())).is_some_and(|known| match &known.seen {
+    /// Whether it has got or made another version than that, or lost there; or knows of none, if what it moves `was_absent`.
+    pub fn knows_other(&self, client: usize, path: &str, there: &Version, was_absent: bool) -> bool {
+        let Some(known) = self.0.get(&(client, path.to_owned())) else { return was_absent };
+        match &known.seen {
             Some(seen) => !seen.has_content_of(there),
-            None => known.copy.is_some(),
-        })
+            None => was_absent || known.copy.is_some(),
+        }
+    }
+
+    /// Whether it was told that nothing is there, and nothing else since.
+    pub fn is_absent(&self, client: usize, path: &str) -> bool {
+        self.0.get(&(client, path.to_owned())).is_some_and(|known| known.absent)
     }
 
     /// Whether it must be told before it deletes what is there: it has not got that, which lies in the place of its own version,

@@ -51,7 +51,7 @@ type Checked = Result<(), String>;
 struct Knows {
     /// It has got or made it.
     has_seen: bool,
-    /// It has got or made another version, or lost there.
+    /// It has got or made another version, or lost there, or was told that nothing is there.
     knows_other: bool,
 }
 
@@ -305,7 +305,7 @@ impl<'a> World<'a> {
         let was_folder = model::is_folder(&before, to);
         let jobs = jobs(&before, from, to);
         let losers = self.losers(client, &jobs, is_folder);
-        let known = self.known_of(client, &jobs);
+        let known = self.known_of(client, from, &jobs);
         let is_refused = is_folder && was_folder && self.is_directory() && self.has_unseen(client, to);
         let expected = model::transfer(&before, from, to, moves, overwrite).filter(|_| !is_refused);
         let method = if moves { "MOVE" } else { "COPY" };
@@ -388,13 +388,20 @@ impl<'a> World<'a> {
         })
     }
 
-    /// What a client knows of the sources of `jobs`.
-    fn known_of(&self, client: usize, jobs: &BTreeMap<String, String>) -> BTreeMap<String, Knows> {
+    /// What a client that moves or copies `from` knows of the sources of `jobs`.
+    fn known_of(
+        &self,
+        client: usize,
+        from: &str,
+        jobs: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, Knows> {
+        let was_absent = self.knowledge.is_absent(client, from);
         let knows = |key: &String| {
             let there = self.version(&self.objects, key);
             let there = there.as_ref();
             let has_seen = there.is_some_and(|there| self.knowledge.has_seen(client, key, there));
-            let knows_other = there.is_some_and(|there| self.knowledge.knows_other(client, key, there));
+            let knows_other =
+                there.is_some_and(|there| self.knowledge.knows_other(client, key, there, was_absent));
             (key.clone(), Knows { has_seen, knows_other })
         };
         jobs.keys().map(knows).collect()

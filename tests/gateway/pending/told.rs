@@ -7,9 +7,12 @@ use s3dav::embedded::{Action, Gate};
 use s3dav::store::journal::Durability;
 
 use super::Away;
+use super::crashes::serve;
 use super::losers::{save, save_to, versions};
 use crate::finder::client::{AGENT, Finder};
-use crate::harness::{TestGateway, buckets, eventually};
+use crate::harness::door::Door;
+use crate::harness::drained::drained;
+use crate::harness::{BUCKET, Bucket, TestGateway, buckets, embedded, eventually};
 
 const BOTH: [Durability; 2] = [Durability::Journal, Durability::Store];
 
@@ -227,6 +230,79 @@ async fn what_was_moved_aside_unseen_is_neither_replaced_nor_deleted_unseen() {
             away.drained().await;
             assert_eq!(away.bucket.get("aside").await.unwrap(), "mine");
         }
+    }
+}
+
+/// As programs do that keep one backup, and move it away at each save.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_where_it_knew_of_none_is_moved_unseen() {
+    for durability in BOTH {
+        for agent in [AGENT, "curl/8"] {
+            let away = Away::start_as(durability).await;
+            let (client, other) =
+                (Finder::of(&away.gateway).called(agent), Finder::of(&away.gateway).of_another());
+            away.bucket.put("file", "old").await;
+            assert_eq!(client.get("/file").await.1, "old");
+            assert_eq!(client.rename("/file", "/before").await, 201);
+            away.drained().await;
+            away.bucket.put("file", "theirs").await;
+            eventually("it is known", || async { other.get("/file").await.1 == "theirs" }).await;
+            assert_eq!(client.rename("/file", "/before").await, 204);
+            save_to(&client, "/file", "first").await;
+            away.drained().await;
+            assert!(is_told(client.status("DELETE", "/before").await), "{durability:?}, {agent}");
+            assert!(matches!(client.rename("/file", "/before").await, 201 | 204));
+            save_to(&client, "/file", "second").await;
+            away.drained().await;
+            assert_eq!(away.bucket.get("file").await.unwrap(), "second", "{durability:?}, {agent}");
+            assert_eq!(away.bucket.get("before").await.unwrap(), "theirs", "{durability:?}, {agent}");
+            assert_eq!(away.bucket.keys().await.len(), 3, "{:?}", away.bucket.keys().await);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_in_a_directory_where_it_knew_of_none_is_moved_unseen() {
+    let gateway = TestGateway::on_a_path().await;
+    let (root, client) = (gateway.directory(), Finder::of(&gateway));
+    std::fs::write(root.join("file"), "old").unwrap();
+    assert_eq!(client.get("/file").await.1, "old");
+    assert_eq!(client.rename("/file", "/before").await, 201);
+    std::fs::write(root.join("file"), "theirs").unwrap();
+    assert_eq!(client.rename("/file", "/before").await, 204);
+    save_to(&client, "/file", "first").await;
+    assert!(is_told(client.status("DELETE", "/before").await));
+    assert!(matches!(client.rename("/file", "/before").await, 201 | 204));
+    assert_eq!(std::fs::read(root.join("before")).unwrap(), b"theirs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_moved_unseen_is_so_after_a_crash() {
+    for is_away in [false, true] {
+        let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+        let (bucket, mut door) =
+            (Bucket::of(&s3.endpoint_url(), BUCKET).await, Door::before(&s3.endpoint_url()).await);
+        bucket.put("file", "old").await;
+        let mut gateway = serve(&door, &state).await;
+        let (client, other) = (Finder::at(&gateway.url), Finder::at(&gateway.url).of_another());
+        assert_eq!(client.list("/").await.len(), 2);
+        assert_eq!(client.get("/file").await.1, "old");
+        bucket.put("file", "theirs").await;
+        eventually("it is known", || async { other.get("/file").await.1 == "theirs" }).await;
+        if is_away {
+            door.shut().await;
+        }
+        assert_eq!(client.rename("/file", "/aside").await, 201);
+        gateway.child.kill().await.unwrap();
+        let gateway = serve(&door, &state).await;
+        save_to(&Finder::at(&gateway.url), "/aside", "mine").await;
+        if is_away {
+            door.open().await;
+        }
+        let place = std::fs::read_dir(state.path()).unwrap().next().unwrap().unwrap().path();
+        drained(&place).await;
+        assert_eq!(bucket.get("aside").await.unwrap(), "theirs", "away: {is_away}");
+        assert_eq!(bucket.keys().await.len(), 2, "the save lies beside");
     }
 }
 

@@ -149,6 +149,8 @@ impl Session {
         let folder = key.rsplit_once('/').map_or("/".to_owned(), |(folder, _)| format!("{folder}/"));
         self.mind(|mind| Hints {
             was_told_absent: mind.absent.contains_key(key),
+            source_was_absent: context.destination.is_some()
+                && mind.absent.contains_key(context.path.path_key().as_str()),
             has_looked: is_sure || mind.looked.contains(key) || mind.looked.contains(&folder),
             makes,
         })

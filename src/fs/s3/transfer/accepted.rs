@@ -99,14 +99,14 @@ impl Transferring {
         let (to, seen_versions) = (place.key.as_str(), &shared.seen_versions);
         let has_seen = seen_versions.of(client, from).is_some_and(|seen| seen == *moved);
         seen_versions.made(client, to, &written.etag);
-        if !seen_versions.knows_no_other(client, from, (moved, *size)) {
-            seen_versions.moved_unseen(client, to);
-        }
+        let is_unseen = seen_versions.moved_as(&self.context, (from, to), (moved, *size));
         if place.is_beside {
             self.context.outcome.set_lost();
             shared.report_conflict(&self.target.key, to);
             seen_versions.moved_beside(client, &self.target.key, to, (&written.etag, has_seen));
-            // Whoever has lost must not replace the winner after a crash.
+        }
+        if place.is_beside || is_unseen {
+            // Whoever has lost must not replace the winner after a crash, nor what it has moved and not got.
             log_failure(shared.state.sync().await);
         }
         seen_versions.forget(client, from);
