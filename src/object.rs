@@ -178,6 +178,16 @@ pub enum Condition {
     IfMatch(ETag),
 }
 
+impl Condition {
+    /// The version that must be there.
+    pub fn etag(&self) -> Option<&ETag> {
+        match self {
+            Self::IfMatch(etag) => Some(etag),
+            Self::IfAbsent | Self::None => None,
+        }
+    }
+}
+
 /// What must hold for an object to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ReadCondition {

@@ -336,7 +336,7 @@ pub struct S3Args {
     #[arg(long, env = "S3DAV_UPLOAD_SPOOL", value_name = "SIZE", help_heading = OLD, hide = true)]
     pub upload_spool: Option<Size>,
 
-    /// When a save, a deletion or a new folder is answered
+    /// When the save, the deletion or the move of a file, or a new folder, is answered
     #[arg(long, env = "S3DAV_DURABILITY", value_name = "WHEN", value_parser = named::<Durability>(), default_value_t = Durability::default(), help_heading = "Uploads")]
     pub durability: Durability,
 

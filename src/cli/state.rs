@@ -72,7 +72,8 @@ pub enum StateCommand {
         #[arg(long, value_name = "TIME", default_value_t = Age(90 * DAY))]
         older_than: Age,
 
-        /// Remove all that are not in use, whatever their age and with what they hold, such as Finder's own files
+        /// Remove all that are not in use, of any age, with all that they hold: also Finder's own files, and saves that are
+        /// not in S3 yet
         #[arg(long, conflicts_with_all = ["names", "older_than"])]
         all: bool,
 

@@ -194,12 +194,12 @@ async fn act(
 ) -> Result<(), CommandError> {
     let known = one(meant(named).await?)?;
     let path = meant_paths.path.unwrap_or_default();
-    let hint = hint(&action);
+    let (nothing, hint) = nothing(&action);
     let is_given_up = action == PendingAction::Discard;
     let changes = carried_out(&known.state_dir, &path, action).await?;
     if changes.is_empty() {
         let place = if path.is_empty() { String::new() } else { format!(" at {path}") };
-        let error = anyhow::anyhow!("nothing that this can be done with is pending{place}");
+        let error = anyhow::anyhow!("{nothing}{place}");
         return Err(CommandError::hinted(error, hint));
     }
     for change in &changes {
@@ -211,18 +211,21 @@ async fn act(
     Ok(())
 }
 
-/// Why there may be nothing to do it with.
-fn hint(action: &PendingAction) -> &'static str {
+/// What is said where there is nothing to do it with, and why that may be.
+fn nothing(action: &PendingAction) -> (&'static str, &'static str) {
     match action {
-        PendingAction::Retry => {
-            "`s3dav pending` lists what is; what S3 has not refused is tried again without a command"
-        }
-        PendingAction::Discard => {
-            "`s3dav pending` lists what is; S3 may have got it meanwhile, and a file that was moved is given up at its new name"
-        }
-        PendingAction::Save { .. } | PendingAction::List => {
-            "`s3dav pending` lists what is; deletions, folders and moves of what S3 has have no content here"
-        }
+        PendingAction::Retry => (
+            "S3 has refused nothing",
+            "`s3dav pending` lists what is pending; what S3 has not refused is tried again without a command",
+        ),
+        PendingAction::Discard => (
+            "nothing is pending",
+            "`s3dav pending` lists what is; S3 may have got it meanwhile, and a file that was moved is given up at its new name",
+        ),
+        PendingAction::Save { .. } | PendingAction::List => (
+            "nothing with a content is pending",
+            "`s3dav pending` lists what is; deletions, folders and moves of what S3 has have no content here",
+        ),
     }
 }
 

@@ -14,11 +14,7 @@ pub(super) async fn undo(shared: &Shared, change: &Pending) {
         Change::Delete => change.condition(),
         Change::Move(_) => change.source_condition(),
     };
-    let taken = taken.and_then(|condition| match condition {
-        Condition::IfMatch(version) => Some(version),
-        _ => None,
-    });
-    put_back(shared, change, taken.as_ref()).await;
+    put_back(shared, change, taken.as_ref().and_then(Condition::etag)).await;
 }
 
 /// The same, of a change that took this version away.

@@ -54,17 +54,27 @@ pub async fn export(state: &State, directory: &Path) -> Result<Exported, ExportE
             {
                 return Ok(());
             }
-            let mut file = opened?;
-            match content {
-                Ok(bytes) => io::Write::write_all(&mut file, &bytes),
-                Err(source) => io::copy(&mut fs::File::open(source)?, &mut file).map(drop),
+            let filled = fill(&opened?, content);
+            if filled.is_err() {
+                // The next export would take it for somebody else's.
+                fs::remove_file(target)?;
             }
+            filled
         })
         .await?;
         exported.files += 1;
         exported.bytes += row.size;
     }
     Ok(exported)
+}
+
+/// Writes this content, or that of the other file, until it is on the disk.
+fn fill(mut file: &fs::File, content: Result<Bytes, PathBuf>) -> io::Result<()> {
+    match content {
+        Ok(bytes) => io::Write::write_all(&mut file, &bytes)?,
+        Err(source) => drop(io::copy(&mut fs::File::open(source)?, &mut file)?),
+    }
+    file.sync_all()
 }
 
 /// Whether the file has this content, or that of the other file.

@@ -157,6 +157,11 @@ impl Creates {
     /// Puts an object to the store, unless its content is just being written.
     async fn store_now(&self, key: &Key, row: &Row) -> StoreResult<()> {
         let Ok(_turn) = row.turn.try_lock() else { return Ok(()) };
+        self.store_in_turn(key, row).await
+    }
+
+    /// Puts an object to the store, for whoever has its turn.
+    async fn store_in_turn(&self, key: &Key, row: &Row) -> StoreResult<()> {
         if !self.0.rows.has(key, row) {
             return Ok(());
         }
@@ -187,14 +192,10 @@ impl Creates {
 
     /// Puts an object to the store before something else is done with it.
     async fn settle(&self, key: &Key) -> StoreResult<()> {
-        match self.0.rows.get(key) {
-            Some(row) => {
-                // Whoever has the turn ends the row.
-                drop(row.turn.lock().await);
-                self.store_now(key, &row).await
-            }
-            None => Ok(()),
-        }
+        let Some(row) = self.0.rows.get(key) else { return Ok(()) };
+        // Whoever had the turn has mostly ended the row.
+        let _turn = row.turn.lock().await;
+        self.store_in_turn(key, &row).await
     }
 
     /// Puts to the store what is held at `path`, if nobody has it open.

@@ -283,20 +283,14 @@ impl ObjectStore for WithCreates {
             self.creates.settle(key).await?;
         }
         let version = source.etag.clone().map_or(Condition::None, Condition::IfMatch);
-        let etag = match self.current(&source.key, &version) {
-            Condition::IfMatch(etag) => Some(etag),
-            _ => None,
-        };
+        let etag = self.current(&source.key, &version).etag().cloned();
         let source = &CopySource { etag, ..source.clone() };
         let condition = &self.current_of_old(to, condition).await?;
         self.inner.copy(CopyObject { source, to, condition }).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> StoreResult<()> {
-        let etag = match condition {
-            Condition::IfMatch(etag) => Some(etag.clone()),
-            _ => None,
-        };
+        let etag = condition.etag().cloned();
         match self.delete_held(&DeleteTarget { key: key.clone(), etag }).await? {
             Some(()) => Ok(()),
             None => {
@@ -314,10 +308,7 @@ impl ObjectStore for WithCreates {
                 Err(error) => failed.push((object.key.clone(), error)),
                 Ok(None) => {
                     self.creates.forget_filled(&object.key).await;
-                    let etag = match self.current(&object.key, &object.condition()) {
-                        Condition::IfMatch(etag) => Some(etag),
-                        _ => None,
-                    };
+                    let etag = self.current(&object.key, &object.condition()).etag().cloned();
                     others.push(DeleteTarget { key: object.key.clone(), etag });
                 }
             }

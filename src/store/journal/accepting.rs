@@ -174,7 +174,7 @@ impl Journal {
         let (from, copied) = (from.to_string(), copied.as_ref().map(|copy| copy.quoted().to_owned()));
         let change = Change::Move(MoveRow { from, basis, size, storage_class, copied });
         let (content_type, user) = (meta.content_type.clone(), meta.user.clone());
-        let basis = chains.basis(to, seen(condition), |etag| self.stored(etag));
+        let basis = chains.basis(to, condition.etag(), |etag| self.stored(etag));
         AcceptedRow { change, content_type, user, ..self.row(chains, to, basis, writer) }
     }
 
@@ -190,7 +190,7 @@ impl Journal {
         key: &Key,
         condition: &Condition,
     ) -> (Basis, Option<Arc<Pending>>) {
-        let basis = chains.basis(key, seen(condition), |etag| self.stored(etag));
+        let basis = chains.basis(key, condition.etag(), |etag| self.stored(etag));
         let needless = chains.take_back(key, &basis);
         (needless.as_ref().map_or(basis, |change| change.row.basis.clone()), needless)
     }
@@ -264,14 +264,6 @@ const UNSTORED: &str = "pending-";
 
 fn loser_row((copy, etag): &(Key, ETag)) -> LoserRow {
     LoserRow { key: copy.to_string(), etag: etag.quoted().to_owned() }
-}
-
-/// The version that must be there; `None`: nothing.
-fn seen(condition: &Condition) -> Option<&ETag> {
-    match condition {
-        Condition::IfMatch(seen) => Some(seen),
-        Condition::IfAbsent | Condition::None => None,
-    }
 }
 
 /// As S3 tells of dates.

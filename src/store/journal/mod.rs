@@ -53,7 +53,7 @@ pub enum OnOutage {
 }
 
 names!(OnOutage {
-    Keep = "keep": "accept it on this machine's disk, and store it later",
+    Keep = "keep": "accept them on this machine's disk, and store them later",
     Fail = "fail": "wait for S3",
 });
 

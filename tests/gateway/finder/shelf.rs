@@ -343,6 +343,36 @@ async fn they_can_be_exported() {
     check(&directory);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_fails_leaves_no_half_of_a_file() {
+    let gateway = TestGateway::start().await;
+    let state_dir = gateway.state.path().join("state");
+    Finder::of(&gateway).create("/.DS_Store", vec![1; 200_000]).await;
+    let (_s3, _state) = gateway.stop().await;
+    let kept: Vec<_> = files_below(&state_dir)
+        .into_iter()
+        .filter(|path| path.metadata().is_ok_and(|meta| meta.len() == 200_000))
+        .collect();
+    let [kept] = &kept[..] else { panic!("{kept:?}") };
+    std::fs::remove_file(kept).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let mut export = command(&["shelf", "export", "--state-dir"]);
+    export.arg(&state_dir).arg(target.path());
+    assert_ne!(outcome(export).await.0, 0);
+    assert!(files_below(target.path()).is_empty());
+}
+
+fn files_below(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let (mut places, mut files) = (vec![directory.to_owned()], Vec::new());
+    while let Some(place) = places.pop() {
+        let paths = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
+        let (folders, others): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+        places.extend(folders);
+        files.extend(others);
+    }
+    files
+}
+
 /// The 99th percentile of 500 answers, in microseconds.
 async fn slowest_but_few(mac: &Finder, method: &str, path: impl Fn(usize) -> String) -> u128 {
     let mut times = Vec::new();
