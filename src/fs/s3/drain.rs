@@ -264,6 +264,11 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
         Ok(Made::At(key, written)) => {
             if let Some(from) = change.from() {
                 keep_parent_of(shared, from).await;
+                if key != *change.key() {
+                    // They went along when it was accepted.
+                    let (meant, place) = (change.key().as_str(), key.as_str());
+                    log_failure(shared.state.transfer_properties(meant, place, false).await);
+                }
             }
             let etag = &written.etag;
             note_stored(shared, change, &key, etag);

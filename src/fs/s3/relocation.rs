@@ -1,11 +1,13 @@
 //! Making a move that was accepted: the object is copied, and then deleted where it was.
 //!
-//! Both ends are as they were when it was accepted, or nothing is done. That the copy is there is noted on disk before its
-//! source is deleted, so that a kill in between is gone on from.
+//! What is moved is as it was when that was accepted, or nothing is done. It comes beside what others have put at its
+//! destination meanwhile. That the copy is there is noted on disk before its source is deleted, so that a kill in between is gone
+//! on from.
 
 use std::time::SystemTime;
 
 use super::Failure;
+use super::conflict::beside;
 use super::delivery::{Delivery, Made};
 use crate::object::{Condition, ETag, Key, ReadCondition, Written};
 use crate::store::comparing::is_same;
@@ -38,7 +40,7 @@ impl<'a> Relocation<'a> {
     }
 
     pub(super) async fn run(&self) -> Result<Made, Failure> {
-        let Some(copy) = self.copied().await? else { return Ok(Made::Otherwise) };
+        let Some((to, copy)) = self.copied().await? else { return Ok(Made::Otherwise) };
         let from = &self.source.key;
         match self.delivery.store.delete(from, &Condition::IfMatch(self.version.clone())).await {
             Ok(()) | Err(StoreError::NotFound) => {}
@@ -47,27 +49,75 @@ impl<'a> Relocation<'a> {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(Made::At(self.delivery.key.clone(), copy))
+        Ok(Made::At(to, copy))
     }
 
-    /// The copy; `None`: one of the ends is not what it was.
-    async fn copied(&self) -> Result<Option<Written>, Failure> {
+    /// The copy, and where it is; `None`: what is moved is not what it was.
+    async fn copied(&self) -> Result<Option<(Key, Written)>, Failure> {
+        let Delivery { shared, store, key: to, .. } = self.delivery;
         if let Some(copy) = self.change.copied() {
-            let there = existing(self.delivery.store.head(&self.delivery.key).await)?;
+            let there = existing(store.head(to).await)?;
             let last_modified = there.map_or_else(SystemTime::now, |there| there.last_modified);
-            return Ok(Some(Written { etag: copy, last_modified }));
+            return Ok(Some((to.clone(), Written { etag: copy, last_modified })));
         }
-        let Some(copy) = self.copy().await? else { return Ok(None) };
-        let journal = self.delivery.shared.store.journal();
-        journal.copied(self.change, &copy.etag).await?;
-        Ok(Some(copy))
+        // It has lost once.
+        if self.change.beside().is_none()
+            && let Some(copy) = self.copy().await?
+        {
+            shared.store.journal().copied(self.change, &copy.etag).await?;
+            return Ok(Some((to.clone(), copy)));
+        }
+        self.copy_beside().await
     }
 
     async fn copy(&self) -> Result<Option<Written>, Failure> {
-        let Delivery { shared, store, key: to, condition, .. } = self.delivery;
+        let Delivery { key: to, condition, .. } = self.delivery;
         if *condition == Condition::IfAbsent && self.delivery.is_covered(self.change.accepted()).await? {
             return Ok(None);
         }
+        self.copy_to(to, condition).await
+    }
+
+    /// Copies it beside what somebody else has put at its destination, or over what its client had lost there before.
+    async fn copy_beside(&self) -> Result<Option<(Key, Written)>, Failure> {
+        let Delivery { shared, store, key: to, loser, .. } = self.delivery;
+        if let Some(copy) = self.change.beside()
+            && let Some(written) = self.copy_to(&copy, &Condition::IfAbsent).await?
+        {
+            return Ok(Some((copy, written)));
+        }
+        let there = existing(store.head(&self.source.key).await)?;
+        if there.is_none_or(|there| there.etag != self.version) {
+            return Ok(None);
+        }
+        let journal = shared.store.journal();
+        if let Some((copy, etag)) = loser.as_ref().filter(|(copy, _)| *copy != self.source.key) {
+            journal.going_beside(self.change, copy).await?;
+            if let Some(written) = self.copy_to(copy, &Condition::IfMatch(etag.clone())).await? {
+                return Ok(Some((copy.clone(), written)));
+            }
+        }
+        let write = |copy: Key| async move {
+            // What is moved may have such a name itself.
+            if copy == self.source.key {
+                return Ok(None);
+            }
+            journal.going_beside(self.change, &copy).await?;
+            self.copy_to(&copy, &Condition::IfAbsent).await
+        };
+        match beside(&**store, to, write).await {
+            // It changes all the time.
+            Err(Failure::Store(StoreError::ConditionFailed)) => Ok(None),
+            placed => {
+                let (copy, written) = placed?;
+                shared.report_conflict(to.as_str(), copy.as_str());
+                Ok(Some((copy, written)))
+            }
+        }
+    }
+
+    async fn copy_to(&self, to: &Key, condition: &Condition) -> Result<Option<Written>, Failure> {
+        let Delivery { shared, store, .. } = self.delivery;
         let request = CopyObject { source: &self.source, to, condition };
         match shared.uploads.copy(store, request).await {
             Ok(written) => Ok(Some(written)),

@@ -62,7 +62,12 @@ impl WithJournal {
                 _ => return Err(StoreError::NotFound),
             };
             // Of no version, since that may be answered from memory.
-            let content = self.inner.get(GetObject { key, range, condition: &ReadCondition::None }).await?;
+            let get = |key| self.inner.get(GetObject { key, range, condition: &ReadCondition::None });
+            let content = match (get(key).await, source.beside()) {
+                // It has lost, and lies there by now.
+                (Err(StoreError::NotFound), Some(copy)) => get(&copy).await?,
+                (content, _) => content?,
+            };
             if content.meta.etag != self.journal.stored(&version) {
                 return Err(StoreError::ConditionFailed);
             }

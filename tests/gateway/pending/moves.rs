@@ -2,7 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use s3dav::embedded::{Action, Gate, Rule};
+
+use super::Away;
 use super::changes::{away, objects};
+use super::crashes::serve;
+use crate::finder::client::Finder;
+use crate::harness::door::Door;
+use crate::harness::drained::drained;
+use crate::harness::{BUCKET, Bucket, embedded};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_s3_has_is_moved_later_and_shown_at_once() {
@@ -65,14 +73,80 @@ async fn a_move_that_lost_at_its_source_changes_nothing() {
     assert_eq!(away.mac.get("/doc").await, (200, "theirs".into()), "it is shown again");
 }
 
+/// As it would if S3 had been there.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_move_that_lost_at_its_destination_changes_nothing() {
-    let mut away = away(&[("doc", "mine"), ("taken", "old")]).await;
-    assert_eq!(away.mac.rename("/doc", "/taken").await, 204);
-    away.bucket.put("taken", "theirs").await;
-    let wanted = objects(&[("doc", "mine"), ("taken", "theirs")]);
-    assert_eq!(away.outcome().await.1, wanted);
-    assert_eq!(away.mac.get("/doc").await.1, "mine");
+async fn a_move_that_lost_at_its_destination_lies_beside() {
+    for is_new in [false, true] {
+        let mut there = vec![("doc", "mine")];
+        there.extend((!is_new).then_some(("taken", "old")));
+        let mut away = away(&there).await;
+        assert!(matches!(away.mac.rename("/doc", "/taken").await, 201 | 204));
+        away.bucket.put("taken", "theirs").await;
+        let (requests, left) = away.outcome().await;
+        let [taken, copy] = &left[..] else { panic!("{left:?}") };
+        assert_eq!(*taken, ("taken".to_owned(), "theirs".to_owned()));
+        assert!(copy.0.starts_with("taken (conflict ") && copy.1 == "mine", "{copy:?}");
+        assert_eq!(requests, ["CopyObject", "CopyObject", "DeleteObject", "PutObject"], "the last is theirs");
+        assert_eq!(away.mac.look("/doc").await, 404);
+        assert_eq!(away.mac.get("/taken").await.1, "theirs");
+    }
+}
+
+/// Programs save to another name first, and users do not see what that is called.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_was_saved_safely_and_lost_lies_beside() {
+    for is_found_out in [false, true] {
+        let mut away = Away::start().await;
+        away.bucket.put("doc", "old").await;
+        assert_eq!(away.mac.list("/").await.len(), 2);
+        assert_eq!(away.mac.get("/doc").await.1, "old");
+        away.door.shut().await;
+        if is_found_out {
+            away.save_new("/first", "x").await;
+        }
+        for content in ["first", "second"] {
+            away.save_new("/doc.sb", content).await;
+            assert_eq!(away.mac.rename("/doc.sb", "/doc").await, 204);
+            assert_eq!(away.mac.get("/doc").await.1, content);
+        }
+        away.bucket.put("doc", "theirs").await;
+        let mut left = away.outcome().await.1;
+        left.retain(|(key, _)| key != "first");
+        let [doc, copy] = &left[..] else { panic!("{left:?}") };
+        assert_eq!(*doc, ("doc".to_owned(), "theirs".to_owned()));
+        assert!(copy.0.starts_with("doc (conflict ") && copy.1 == "second", "{copy:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_lost_lies_beside_once_after_a_kill() {
+    for (operation, target) in [("CopyObject", "conflict"), ("DeleteObject", "doc")] {
+        let (s3, state) = (embedded().await, tempfile::tempdir().unwrap());
+        let (bucket, mut door) =
+            (Bucket::of(&s3.endpoint_url(), BUCKET).await, Door::before(&s3.endpoint_url()).await);
+        bucket.put("doc", "mine").await;
+        bucket.put("taken", "old").await;
+        let mut gateway = serve(&door, &state).await;
+        let mac = Finder::at(&gateway.url);
+        assert_eq!((mac.list("/").await.len(), mac.get("/taken").await.1), (3, "old".into()));
+        door.shut().await;
+        assert_eq!(mac.rename("/doc", "/taken").await, 204);
+        bucket.put("taken", "theirs").await;
+        let gate = Gate::default();
+        let (named, action) = (Some(operation.to_owned()), Action::Hold(gate.clone()));
+        s3.hooks().add(Rule { operation: named, target: Some(target.to_owned()), times: 1, action });
+        door.open().await;
+        gate.reached().await;
+        gateway.child.kill().await.unwrap();
+        gate.open();
+        let _gateway = serve(&door, &state).await;
+        let place = std::fs::read_dir(state.path()).unwrap().next().unwrap().unwrap().path();
+        drained(&place).await;
+        let mut left = bucket.contents().await;
+        assert_eq!(left.remove("taken").unwrap(), "theirs", "{operation}");
+        let [(copy, content)] = &left.into_iter().collect::<Vec<_>>()[..] else { panic!("{operation}") };
+        assert!(copy.starts_with("taken (conflict ") && content == "mine", "{operation}: {copy:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
