@@ -101,6 +101,7 @@ fn of_store(error: &StoreError, quirks: &Quirks) -> StatusCode {
         | StoreError::Unavailable(_)
         | StoreError::Blocked(_)
         | StoreError::SlowDown(_)
+        | StoreError::EarlierChange
         | StoreError::InvalidAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
         StoreError::State(_) | StoreError::Lost(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -64,6 +64,7 @@ impl StoreError {
             }
             Self::Unavailable(_) => "check the network, the proxy settings and --endpoint-url",
             Self::SlowDown(_) => "the bucket is busy; s3dav slows down by itself",
+            Self::EarlierChange => "try again later; `s3dav pending` lists what is on its way",
             Self::Archived(_) => {
                 "restore it with `aws s3api restore-object`; it costs money, so s3dav never does"
             }

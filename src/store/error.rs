@@ -61,6 +61,9 @@ pub enum StoreError {
     /// More at once than the store takes; slower, it will.
     #[error("the store asks to slow down: {0}")]
     SlowDown(#[source] Cause),
+    /// An earlier change of the same name is on its way to the store, which was asked for nothing.
+    #[error("an earlier change of it is still on its way to the store")]
+    EarlierChange,
     /// The object lies in an archive class and must be restored first.
     #[error("the object is archived ({0}) and must be restored before it can be read")]
     Archived(String),
@@ -156,7 +159,11 @@ impl StoreError {
         is_skew
             || matches!(
                 self,
-                Self::Unavailable(_) | Self::Blocked(_) | Self::SlowDown(_) | Self::InvalidAnswer(_)
+                Self::Unavailable(_)
+                    | Self::Blocked(_)
+                    | Self::SlowDown(_)
+                    | Self::InvalidAnswer(_)
+                    | Self::EarlierChange
             )
     }
 
@@ -185,6 +192,6 @@ impl StoreError {
 
     /// Whether the request may have been carried out although it failed.
     pub fn may_have_been_applied(&self) -> bool {
-        self.is_transient() && !matches!(self, Self::ClockSkew)
+        self.is_transient() && !matches!(self, Self::ClockSkew | Self::EarlierChange)
     }
 }

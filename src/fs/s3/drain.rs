@@ -265,9 +265,7 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
             if let Some(from) = change.from() {
                 keep_parent_of(shared, from).await;
                 if key != *change.key() {
-                    // They went along when it was accepted.
-                    let (meant, place) = (change.key().as_str(), key.as_str());
-                    log_failure(shared.state.transfer_properties(meant, place, false).await);
+                    bring_properties(shared, change.key(), &key).await;
                 }
             }
             let etag = &written.etag;
@@ -308,6 +306,15 @@ async fn conclude(shared: &Arc<Shared>, change: &Arc<Pending>, made: Result<Made
     }
 }
 
+/// The properties that went along when a move was accepted are those of what lies beside now; a try before a crash may have
+/// brought them.
+async fn bring_properties(shared: &Shared, meant: &Key, place: &Key) {
+    let state = &shared.state;
+    if state.properties(meant.as_str()).await.is_ok_and(|own| !own.is_empty()) {
+        log_failure(state.transfer_properties(meant.as_str(), place.as_str(), false).await);
+    }
+}
+
 /// It is at `key`. The journal knows first: whoever saves on it by its new name builds on what is pending still.
 fn note_stored(shared: &Shared, change: &Pending, key: &Key, etag: &ETag) {
     shared.store.journal().is_stored_as(change, etag);
@@ -329,9 +336,9 @@ async fn give_way(shared: &Shared) {
     let journal = shared.store.journal();
     for change in journal.give_way().await {
         let key = change.key();
-        if let Some(etag) = change.copied() {
-            note_stored(shared, &change, key, &etag);
-            journal.ended(&change, key, Some(&Written { etag, last_modified: SystemTime::now() })).await;
+        if let Some((place, etag)) = change.copied_to() {
+            note_stored(shared, &change, &place, &etag);
+            journal.ended(&change, &place, Some(&Written { etag, last_modified: SystemTime::now() })).await;
             tracing::warn!(%key, "S3 refuses to delete what was moved here: it is at both of its names");
         } else {
             journal.ended(&change, key, None).await;

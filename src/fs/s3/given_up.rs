@@ -101,8 +101,9 @@ fn note(shared: &Shared, discarded: &Discarded) -> bool {
     let Discarded { change, told, replaced, .. } = discarded;
     let key = change.key();
     // A move of which S3 has the copy leaves that.
-    if let Some(there) = change.copied().as_ref().or(replaced.as_ref()) {
-        shared.seen_versions.stored(&change.etag(), (key.as_str(), key.as_str()), there);
+    let left = change.copied_to().or_else(|| Some((key.clone(), replaced.clone()?)));
+    if let Some((place, there)) = left {
+        shared.seen_versions.stored(&change.etag(), (key.as_str(), place.as_str()), &there);
     }
     let Some(client) = Client::of_row(&change.row.writer) else { return false };
     let knew = !shared.seen_versions.has_moved_unseen(&client, key.as_str());

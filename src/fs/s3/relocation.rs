@@ -55,27 +55,36 @@ impl<'a> Relocation<'a> {
     /// The copy, and where it is; `None`: what is moved is not what it was.
     async fn copied(&self) -> Result<Option<(Key, Written)>, Failure> {
         let Delivery { shared, store, key: to, .. } = self.delivery;
-        if let Some(copy) = self.change.copied() {
-            let there = existing(store.head(to).await)?;
+        if let Some((place, etag)) = self.change.copied_to() {
+            let there = existing(store.head(&place).await)?;
             let last_modified = there.map_or_else(SystemTime::now, |there| there.last_modified);
-            return Ok(Some((to.clone(), Written { etag: copy, last_modified })));
+            return Ok(Some((place, Written { etag, last_modified })));
         }
-        // It has lost once.
-        if self.change.beside().is_none()
-            && let Some(copy) = self.copy().await?
-        {
-            shared.store.journal().copied(self.change, &copy.etag).await?;
-            return Ok(Some((to.clone(), copy)));
-        }
-        self.copy_beside().await
+        // What has lost once goes on with that.
+        let has_lost = self.change.beside().is_some();
+        let copy = if has_lost { None } else { self.copy().await? };
+        let placed = match copy {
+            Some(copy) => (to.clone(), copy),
+            None => {
+                let Some(placed) = self.copy_beside().await? else { return Ok(None) };
+                shared.report_conflict(to.as_str(), placed.0.as_str());
+                placed
+            }
+        };
+        shared.store.journal().copied(self.change, &placed.1.etag).await?;
+        Ok(Some(placed))
     }
 
     async fn copy(&self) -> Result<Option<Written>, Failure> {
-        let Delivery { key: to, condition, .. } = self.delivery;
+        let Delivery { store, key: to, condition, .. } = self.delivery;
         if *condition == Condition::IfAbsent && self.delivery.is_covered(self.change.accepted()).await? {
             return Ok(None);
         }
-        self.copy_to(to, condition).await
+        let copy = self.copy_to(to, condition).await?;
+        let is_gone =
+            copy.is_none() && *condition != Condition::IfAbsent && existing(store.head(to).await)?.is_none();
+        // What it was to replace was deleted.
+        if is_gone { self.copy_to(to, &Condition::IfAbsent).await } else { Ok(copy) }
     }
 
     /// Copies it beside what somebody else has put at its destination, or over what its client had lost there before.
@@ -108,11 +117,7 @@ impl<'a> Relocation<'a> {
         match beside(&**store, to, write).await {
             // It changes all the time.
             Err(Failure::Store(StoreError::ConditionFailed)) => Ok(None),
-            placed => {
-                let (copy, written) = placed?;
-                shared.report_conflict(to.as_str(), copy.as_str());
-                Ok(Some((copy, written)))
-            }
+            placed => Ok(Some(placed?)),
         }
     }
 

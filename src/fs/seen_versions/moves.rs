@@ -4,6 +4,7 @@ use super::SeenVersions;
 use crate::fs::losers::unseen;
 use crate::fs::{Client, RequestContext};
 use crate::object::ETag;
+use crate::path_key::PathKey;
 
 impl SeenVersions {
     /// The client has moved this version, of `size` bytes: what it has not got it knows of at its new place, and not of what it
@@ -29,7 +30,10 @@ impl SeenVersions {
     /// Whether the client knows that nothing is at what it moves, or that its own was lost there: then what is there is somebody
     /// else's.
     pub fn knows_of_none(&self, context: &RequestContext, from: &str) -> bool {
-        context.outcome.hints().source_was_absent || self.loser(&context.client, from).is_some()
+        // What is in a folder may have been shown since that was absent.
+        let was_absent =
+            context.outcome.hints().source_was_absent && PathKey::of_text(from) == context.path.path_key();
+        was_absent || self.loser(&context.client, from).is_some()
     }
 
     /// The client has moved to `key` what it has not got: it knows of something there, and not of what.

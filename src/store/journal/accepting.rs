@@ -168,14 +168,15 @@ impl Journal {
 
     /// The row of a file that the store moves. It may come to nothing: then what was saved at its destination is needed.
     fn relocated(&self, chains: &mut Chains, moved: &MovedFile, writer: &Writer) -> AcceptedRow {
-        let MovedFile { from, meta, to, condition, copied, .. } = moved;
+        let MovedFile { from, meta, to, condition, copied, loser, .. } = moved;
         let basis = chains.basis(from, Some(&meta.etag), |etag| self.stored(etag));
         let (size, storage_class) = (meta.size, meta.storage_class.clone());
         let (from, copied) = (from.to_string(), copied.as_ref().map(|copy| copy.quoted().to_owned()));
         let change = Change::Move(MoveRow { from, basis, size, storage_class, copied });
         let (content_type, user) = (meta.content_type.clone(), meta.user.clone());
         let basis = chains.basis(to, condition.etag(), |etag| self.stored(etag));
-        AcceptedRow { change, content_type, user, ..self.row(chains, to, basis, writer) }
+        let loser = loser.as_ref().map(loser_row);
+        AcceptedRow { change, content_type, user, loser, ..self.row(chains, to, basis, writer) }
     }
 
     /// A version as the store knows it, if what was accepted as that is stored.

@@ -219,6 +219,12 @@ impl Pending {
         self.progress.lock().beside.clone()
     }
 
+    /// Where what is moved is, if that is copied.
+    pub fn copied_to(&self) -> Option<(Key, ETag)> {
+        let copy = self.copied()?;
+        Some((self.beside().unwrap_or_else(|| self.key().clone()), copy))
+    }
+
     /// It is going to lie there.
     pub(super) fn set_beside(&self, copy: &Key) {
         self.progress.lock().beside = Some(copy.clone());

@@ -51,9 +51,9 @@ impl WithJournal {
         let mut source = Arc::clone(change);
         loop {
             let Some(moved) = source.row.moved() else { return content(meta, source.body(), range).await };
-            let (key, version) = match (source.copied(), source.from(), &moved.basis) {
-                (Some(copy), ..) => (source.key(), copy),
-                (None, Some(from), Basis::Version(version)) => (from, ETag::new(version)),
+            let (key, version) = match (source.copied_to(), source.from(), &moved.basis) {
+                (Some(copy), ..) => copy,
+                (None, Some(from), Basis::Version(version)) => (from.clone(), ETag::new(version)),
                 (None, _, Basis::After(number)) => {
                     let before = self.journal.0.chains.lock().numbered(*number);
                     source = before.ok_or(StoreError::NotFound)?;
@@ -62,12 +62,8 @@ impl WithJournal {
                 _ => return Err(StoreError::NotFound),
             };
             // Of no version, since that may be answered from memory.
-            let get = |key| self.inner.get(GetObject { key, range, condition: &ReadCondition::None });
-            let content = match (get(key).await, source.beside()) {
-                // It has lost, and lies there by now.
-                (Err(StoreError::NotFound), Some(copy)) => get(&copy).await?,
-                (content, _) => content?,
-            };
+            let request = GetObject { key: &key, range, condition: &ReadCondition::None };
+            let content = self.inner.get(request).await?;
             if content.meta.etag != self.journal.stored(&version) {
                 return Err(StoreError::ConditionFailed);
             }

@@ -327,7 +327,7 @@ impl Journal {
             }
             // Its sender lives in `self`.
             if timeout_at(end, changes.changed()).await.is_err() {
-                return Err(StoreError::Unavailable("an earlier change of it is still on its way".into()));
+                return Err(StoreError::EarlierChange);
             }
         }
     }

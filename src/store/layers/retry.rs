@@ -128,7 +128,9 @@ impl Retry {
                 deadline = self.policy.limit.deadline();
             }
             maybe_applied |= error.may_have_been_applied();
-            tally::current().iter().for_each(Tally::note_failed);
+            if !matches!(error, StoreError::EarlierChange) {
+                tally::current().iter().for_each(Tally::note_failed);
+            }
             if matches!(error, StoreError::Unavailable(_) | StoreError::Blocked(_)) {
                 self.note_silence().await;
             }

@@ -92,6 +92,14 @@ async fn a_move_that_lost_at_its_destination_lies_beside() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_over_what_others_have_deleted_comes_there() {
+    let mut away = away(&[("doc", "mine"), ("taken", "old")]).await;
+    assert_eq!(away.mac.rename("/doc", "/taken").await, 204);
+    away.bucket.delete("taken").await;
+    assert_eq!(away.outcome().await.1, objects(&[("taken", "mine")]));
+}
+
 /// Programs save to another name first, and users do not see what that is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_was_saved_safely_and_lost_lies_beside() {

@@ -21,7 +21,7 @@ impl Transferring {
             return Err(contain_each_other());
         }
         if self.kind == Transfer::Move && self.source.is_link {
-            self.refuse_misled(parent_prefix(&from), parent_prefix(&to))?;
+            self.refuse_misled(&from, &to)?;
         }
         Ok(place)
     }
@@ -46,21 +46,25 @@ impl Transferring {
         if is_nested { Err(contain_each_other()) } else { Ok(()) }
     }
 
-    /// A link that is moved between these folders leads to the same as before, and replaces nothing that it leads to.
+    /// A link that is moved leads to the same as before, and replaces nothing that it leads to.
     fn refuse_misled(&self, from: &str, to: &str) -> Result<(), Failure> {
         let (root, source) = (&self.shared.root, &self.source);
+        let link = root.place(&source.key)?;
+        let leads = link.folder.read_link(&link.name)?;
+        let leads = leads.to_string_lossy();
+        if resolved(root, &format!("{}{leads}", parent_prefix(from)))? == to {
+            return Err(contain_each_other());
+        }
         if let Some(old) = self.target.old.as_ref().filter(|old| !old.is_link) {
             let is_same = old.stat.identity == source.stat.identity;
             if is_same || lies_in(root, &root.resolve(&source.key)?, &old.stat)? {
                 return Err(contain_each_other());
             }
         }
-        if from == to {
+        if parent_prefix(from) == parent_prefix(to) {
             return Ok(());
         }
-        let link = root.place(&source.key)?;
-        let leads = link.folder.read_link(&link.name)?;
-        let there = root.find(&format!("{to}{}", leads.to_string_lossy()))?;
+        let there = root.find(&format!("{}{leads}", parent_prefix(to)))?;
         if there.is_some_and(|there| there.stat.identity == source.stat.identity) {
             return Ok(());
         }
